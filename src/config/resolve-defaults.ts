@@ -41,10 +41,11 @@ function ownDefaults(schema: z.core.$ZodType, value: unknown, folder: string): u
   const below = (part: z.core.$ZodType, given: unknown) => ownDefaults(part, given, folder);
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
     return below(schema.def.innerType, value === undefined ? schema.def.defaultValue : value);
+  // Also where nothing was given: the default may stand in front of a transform.
+  if (schema instanceof z.ZodPipe && !(schema.in instanceof z.ZodTransform)) return below(schema.in, value);
   if (value === undefined) return undefined;
   if (schema instanceof z.ZodOptional) return below(schema.def.innerType, value);
-  if (schema instanceof z.ZodPipe)
-    return schema.in instanceof z.ZodTransform ? below(schema.out, schema.in.parse(value)) : below(schema.in, value);
+  if (schema instanceof z.ZodPipe) return below(schema.out, (schema.in as z.ZodTransform).parse(value));
   if (schema instanceof z.ZodUnion) {
     const option = schema.options.find((one) => z.safeParse(one, value).success);
     return option === undefined ? value : below(option, value);

@@ -68,7 +68,7 @@ function unusedHookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
   });
 }
 
-/** Hooks are part of a recovery, which runs on one host. */
+/** Hooks are steps of a recovery in place. */
 function hookHostWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
   return Object.values(clusters).flatMap(({ name, host, hooks }) =>
     Object.values(hooks)
@@ -76,7 +76,7 @@ function hookHostWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
       .map((hook) => ({
         path: ['clusters', name, 'hooks', hook.name, 'host'],
         atKey: true,
-        message: `host of the hook ${hook.name} has no effect: hooks run on the host that is recovered, here ${host}`,
+        message: `host of the hook ${hook.name} has no effect: hooks run on the host of the cluster, ${host}`,
         hint: `take it out; to run a program on ${hook.host}, call it from the hook, e.g. argv: [ssh, ${hook.host}, ...]`,
       })),
   );

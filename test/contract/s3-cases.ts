@@ -12,7 +12,7 @@ import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { openBucket } from '../../src/storage/s3/client.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
 import { openS3 } from '../../src/storage/s3/s3-storage.js';
-import { uploadStream } from '../../src/storage/s3/upload.js';
+import { uploadStream } from '../../src/storage/s3/upload/upload.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import type { S3Server } from '../helpers/s3-servers.js';
 import { keys } from './storage-suite.js';

@@ -13,7 +13,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
     recordApproval: wrapActivity('recordApproval', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       const { approval } = step;
-      const answer = await judge(clusterContext, step, approval);
+      const answer = await answerApproval(clusterContext, step, approval);
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(
@@ -60,7 +60,7 @@ export async function recordRefusal(
   );
 }
 
-async function judge(
+async function answerApproval(
   clusterContext: ClusterContext,
   step: PlannedStep & StepInput,
   approval: Approval,
@@ -86,7 +86,7 @@ async function judge(
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
-  // Counted after it was kept: of two that come at once, each would miss the other.
+  // Counted after it was saved: of two approvals at the same moment, each would miss the other.
   const counted = checkApproval({
     plan,
     approval,

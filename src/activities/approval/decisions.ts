@@ -16,7 +16,7 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
     recordDecision: wrapActivity('recordDecision', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       const { kind, by, reason } = step.decision;
-      const answer = await weigh(clusterContext, step, step.decision);
+      const answer = await answerDecision(clusterContext, step, step.decision);
       await (answer.accepted
         ? record(
             clusterContext,
@@ -39,12 +39,16 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
 const inWords = (decision: Decision): string =>
   decision.kind === 'retarget' ? `on to ${formatTarget(decision.target)}: ` : '';
 
-/** Names of what the host keeps of decisions: bound to their plan, so that they say nothing of another one. */
+/** Names of decisions in the host's ledger: they hold the plan's digest, so that a decision counts for its plan only. */
 const promotionOf = (plan: string): string => `promote-${plan}`;
 const targetOf = (plan: string, target: RecoveryTarget): string => `target-${plan}-${formatTarget(target)}`;
 
-/** Decided on what was looked at, so only while its plan is carried out. */
-async function weigh(clusterContext: ClusterContext, step: PlannedStep, decision: Decision): Promise<ApprovalAnswer> {
+/** A decision counts only while its plan is being executed. */
+async function answerDecision(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  decision: Decision,
+): Promise<ApprovalAnswer> {
   const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
   const used = await state.usedBy(plan.digest);
@@ -75,8 +79,8 @@ async function weigh(clusterContext: ClusterContext, step: PlannedStep, decision
 }
 
 /**
- * Lets a server be opened for writes, or restored databases be swapped in.
- * @throws RepriseError `approval-refused` where the plan says that a person looks first, and nobody has decided
+ * Checks that a server may be promoted, or restored databases be swapped in.
+ * @throws RepriseError `approval-refused` where the plan has a pause, and no decision to promote is recorded
  */
 export async function requirePromotion({ host }: ClusterContext, { digest, binding }: Plan): Promise<void> {
   if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;

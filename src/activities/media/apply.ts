@@ -13,8 +13,8 @@ export interface Approved {
   readonly name: string;
   readonly work: MediaRun;
   readonly bounds: MediaBounds;
-  /** What is there may be other than the plan found it: all is looked at before any of it is changed. */
-  readonly looksFirst: boolean;
+  /** The objects may have changed since the plan: everything is listed and compared with the bounds before the first change. */
+  readonly scansFirst: boolean;
   /** By a scan that has just ended and found the plan unchanged. */
   readonly found?: readonly MediaAction[] | null;
 }
@@ -25,12 +25,12 @@ export interface Approved {
  */
 export async function applyApproved(
   clusterContext: ClusterContext,
-  { name, work, bounds, looksFirst, found = null }: Approved,
+  { name, work, bounds, scansFirst, found = null }: Approved,
   run: ActivityRun,
 ): Promise<void> {
   const { concurrency, singleCopyBytes } = mediaOf(clusterContext, name);
   const total = objectsIn(bounds.most);
-  if (looksFirst)
+  if (scansFirst)
     await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
       run.report({ phase: 'list', done, unit: 'files' }),
     );
@@ -40,7 +40,7 @@ export async function applyApproved(
     singleCopyBytes,
     after: run.cursor,
     signal: run.signal,
-    found: looksFirst || run.cursor !== undefined ? null : found,
+    found: scansFirst || run.cursor !== undefined ? null : found,
     report: (done, key) => {
       run.keep(key);
       if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });

@@ -64,7 +64,7 @@ export function mediaActivities(
     applyMedia: wrapActivity('applyMedia', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       // What an interrupted attempt left is listed anew, perhaps days later.
-      const looksFirst = (await openHostState(clusterContext.host.stateDir).usedBy(step.plan)) !== null;
+      const scansFirst = (await openHostState(clusterContext.host.stateDir).usedBy(step.plan)) !== null;
       const { binding, createdAt } = await authorizePlan(clusterContext, step, isMediaPlan);
       const found = latest?.plan === step.plan ? latest.scan.fresh : null;
       latest = null;
@@ -74,7 +74,7 @@ export function mediaActivities(
           name: binding.media,
           work: workOf(clusterContext, binding),
           bounds: { scannedAt: createdAt, most: binding.counts },
-          looksFirst,
+          scansFirst,
           found,
         },
         run,

@@ -94,8 +94,16 @@ export function onceUnderLock<T>(
   name: string,
   run: () => Promise<T>,
 ): Promise<T> {
-  const { clusterContext, signal } = work;
-  return waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, () => once(work, step, name, run), {
+  return underOperationLock(work, step, () => once(work, step, name, run));
+}
+
+/** Runs while no other attempt of a step of this operation does. */
+export function underOperationLock<T>(
+  { clusterContext, signal }: AuthorizedStep,
+  { operationId }: PlannedStep,
+  run: () => Promise<T>,
+): Promise<T> {
+  return waitForLock(clusterContext.host.stateDir, `operation-${operationId}`, run, {
     signal,
     timeoutMs: LOCK_TIMEOUT_MS,
   });

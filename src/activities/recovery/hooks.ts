@@ -1,7 +1,6 @@
 import type { HookConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
-import { waitForLock } from '../../process/jobs/file-lock.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
 import type { HostActivities } from '../api.js';
@@ -10,10 +9,7 @@ import { wrapActivity } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { openAuthorizedStep } from './authorized-step.js';
-
-/** After this a person is told who is still at the step. */
-const LOCK_PATIENCE_MS = 600_000;
+import { openAuthorizedStep, underOperationLock } from './authorized-step.js';
 
 /**
  * Hooks of an approved plan. What takes one back is recorded before the hook acts, and runs once for each time it was
@@ -28,24 +24,20 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
       const ledger = ledgerOf(clusterContext, step.operationId);
       if (undoHookOf(plan.binding, step.hook) !== null) await ledger.begin(step.hook);
       await runHook(clusterContext, step.hook, run);
-      // Where this hook takes others back, they have been.
+      // Hooks that this one undoes are undone now.
       for (const hook of hooks) if (undoHookOf(plan.binding, hook) === step.hook) await ledger.undone(hook);
     }),
     undoHook: wrapActivity('undoHook', async (step, run) => {
       const ledger = ledgerOf(await openClusterContext(deps, step.cluster), step.operationId);
-      // One that the gate kept from running is not taken back.
+      // A hook that was refused, and so never ran, is not undone.
       if (!(await ledger.isPending(step.hook))) return;
-      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
-      const undo = undoHookOf(plan.binding, step.hook);
+      const work = await openAuthorizedStep(deps, step, run);
+      const undo = undoHookOf(work.plan.binding, step.hook);
       if (undo === null) throw notOfThePlan(`undo of ${step.hook}`);
-      const once = async (): Promise<void> => {
+      await underOperationLock(work, step, async () => {
         if (!(await ledger.isPending(step.hook))) return;
-        await runHook(clusterContext, undo, run);
+        await runHook(work.clusterContext, undo, run);
         await ledger.undone(step.hook);
-      };
-      await waitForLock(clusterContext.host.stateDir, `operation-${step.operationId}`, once, {
-        signal: run.signal,
-        timeoutMs: LOCK_PATIENCE_MS,
       });
     }),
   };

@@ -36,7 +36,7 @@ export function planningActivities(
         if (!before || !isRecoveryPlan(before))
           throw new RepriseError('plan-unknown', `this host holds no plan ${request.plan.slice(0, 12)} of a recovery`);
         const used = await openHostState(clusterContext.host.stateDir).usedBy(request.plan);
-        // Under way already (a Reset, a lost completion): its steps are found done one by one, the old world is gone.
+        // Already being executed (a Reset, a lost completion): its steps return their recorded results, and what the plan observed is gone.
         if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
         const now = await makePlan(clusterContext, request, run, before.binding.thaw).catch((error: unknown) =>
           quarantineDamaged(clusterContext, request, error),

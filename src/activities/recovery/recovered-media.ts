@@ -46,26 +46,26 @@ export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 're
       const work = await openAuthorizedStep(deps, step, run);
       const planned = work.plan.binding.media;
       if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
-      await once(work, step, restored(planned), () => bringBack(work, step, planned, run));
+      await once(work, step, restored(planned), () => restorePlannedMedia(work, step, planned, run));
     }),
   };
 }
 
 interface Restored {
-  /** Changes that a look afterwards found still to be made: 0, or somebody wrote meanwhile. */
+  /** Changes that a scan afterwards found still to be made: 0, unless something wrote meanwhile. */
   readonly left: number;
 }
 
-async function bringBack(
+async function restorePlannedMedia(
   { clusterContext, plan }: AuthorizedStep,
   step: PlannedStep,
   planned: PlannedMedia,
   run: ActivityRun,
 ): Promise<Restored> {
-  const { looksFirst } = await begin(clusterContext, step, plan, planned, run);
+  const { scansFirst } = await beginOnce(clusterContext, step, plan, planned, run);
   const work = mediaWork(clusterContext, planned);
   const bounds = { scannedAt: plan.createdAt, most: { ...planned.counts, remove: { objects: 0, bytes: 0 } } };
-  await applyApproved(clusterContext, { name: planned.name, work, bounds, looksFirst }, run).catch((error: unknown) => {
+  await applyApproved(clusterContext, { name: planned.name, work, bounds, scansFirst }, run).catch((error: unknown) => {
     // `plan-stale` would end a recovery whose database is restored: it waits for a person instead.
     if (!isRepriseError(error) || error.code !== 'plan-stale') throw error;
     throw new RepriseError(
@@ -89,16 +89,16 @@ async function bringBack(
  * database is restored by then, so a person decides instead of the plan being lost: tried again (`continue`), what was
  * approved is changed and no more, and what was written since the plan stays as it is.
  */
-async function begin(
+async function beginOnce(
   clusterContext: ClusterContext,
   step: PlannedStep,
   { binding }: Plan,
   planned: PlannedMedia,
   run: ActivityRun,
-): Promise<{ readonly looksFirst: boolean }> {
+): Promise<{ readonly scansFirst: boolean }> {
   const state = openHostState(clusterContext.host.stateDir);
   const begun = `${restored(planned)}-begun`;
-  if (await state.onceDone(step.operationId, begun)) return { looksFirst: true };
+  if (await state.onceDone(step.operationId, begun)) return { scansFirst: true };
   const now = await mediaPlanAt(clusterContext, { ...step, requester: binding.requester, ...planned }, run);
   const same = now.digest === planned.digest;
   if (!same && !step.retry) {
@@ -109,7 +109,7 @@ async function begin(
     );
   }
   await state.recordDone(step.operationId, begun, { digest: now.digest });
-  return { looksFirst: !same };
+  return { scansFirst: !same };
 }
 
 function mediaWork(clusterContext: ClusterContext, planned: PlannedMedia) {

@@ -182,7 +182,7 @@ const hook = (names: KnownNames) =>
     .strictObject({
       argv: argv().describe('Program and arguments, run without a shell. They must not contain a secret.'),
       host: filledIn(reference('host', 'hosts', names.hosts)).describe(
-        'Host on which it runs; absent: the host of the cluster.',
+        'Has no effect: hooks run on the host of the cluster.',
       ),
       timeout: duration().prefault('60s').describe('Stopped after this time.'),
       undo: z

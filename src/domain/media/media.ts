@@ -62,7 +62,7 @@ export function isSameMedia({ binding: one }: MediaPlan, { binding: other }: Med
 export interface MediaOutcome {
   /** As planned; what was right before an interrupted attempt went on is counted with it. */
   readonly done: Readonly<Record<MediaChange, MediaCount>>;
-  /** Changes that a look afterwards found still to be made: 0, or somebody wrote meanwhile. */
+  /** Changes that a scan afterwards found still to be made: 0, unless something wrote meanwhile. */
   readonly left: number;
   readonly untouched: Readonly<Record<'right' | 'keep', MediaCount>>;
   /** Key of the report in the catalogue. */

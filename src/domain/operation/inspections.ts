@@ -145,14 +145,14 @@ export interface Diagnosis {
   readonly walReadable: boolean;
 }
 
-/** What the archived log of a policy is good for. */
+/** The recoverable range of a policy's archived WAL. */
 export interface WalWindow {
   readonly policy: string;
-  /** UTC ISO-8601: end of the oldest backup from which the log has no hole; null where there is no such backup. */
+  /** UTC ISO-8601: end of the oldest backup after which the WAL has no gap; null where there is no such backup. */
   readonly oldest: string | null;
   /** UTC ISO-8601: the last commit that is archived; null where none is after the backup. */
   readonly newest: string | null;
-  /** What is missing between older backups and the end, in words; null where nothing is. */
+  /** The gap in the WAL between older backups and the end, in words; null where there is none. */
   readonly hole: string | null;
   /** UTC ISO-8601: the first commit after what is archived, as the server's own log says; absent where none is known of. */
   readonly waitingSince?: string;

@@ -12,8 +12,8 @@ const periods: Readonly<Record<Period, { readonly bucket: (at: Date) => string; 
 };
 
 /**
- * Backups of one group (newest first) that the configured rules keep, with the reason. A damaged or failed one is no
- * backup: only its age speaks for it, so that it can be looked at for as long as the good ones of its time.
+ * Backups of one group (newest first) that the configured rules keep, with the reason. Damaged and failed backups do not
+ * count for the rules; they expire by age only, so that they can be inspected as long as good ones of the same age.
  */
 export function keepByRules(newestFirst: readonly Backup[], retention: RetentionConfig, now: Date): [Backup, string][] {
   const good = newestFirst.filter(({ status }) => status === 'complete' || status === 'cold');

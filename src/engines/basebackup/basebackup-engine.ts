@@ -1,21 +1,21 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../shared/backup-record.js';
-import { backup } from './backup.js';
-import { listBackups, ownFiles, storedFiles } from './list.js';
-import { removeLeftovers } from './leftovers.js';
-import { BASEBACKUP, madeBackup, manifestOf } from './manifest.js';
-import { outlineRecovery } from './outline.js';
-import { prefetchWal } from './wal-prefetch.js';
-import { preflightBackup } from './preflight.js';
+import { backup } from './backup/backup.js';
+import { listBackups, ownFiles, storedFiles } from './repository/list.js';
+import { removeLeftovers } from './restore/leftovers.js';
+import { BASEBACKUP, madeBackup, manifestOf } from './repository/manifest.js';
+import { outlineRecovery } from './restore/outline.js';
+import { prefetchWal } from './wal/wal-prefetch.js';
+import { preflightBackup } from './backup/preflight.js';
 import { receivesWal } from './options.js';
-import { rearm, liveServer } from './archiving.js';
-import { receiveWal } from './receive.js';
-import { planRemoval, remove } from './remove.js';
-import { restoreFiles } from './restore.js';
-import { slotName } from './slot.js';
-import { verify } from './verify.js';
-import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal-commands.js';
+import { rearm, liveServer } from './wal/archiving.js';
+import { receiveWal } from './wal/receive.js';
+import { planRemoval, remove } from './repository/remove.js';
+import { restoreFiles } from './restore/restore.js';
+import { slotName } from './wal/slot.js';
+import { verify } from './repository/verify.js';
+import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal/wal-commands.js';
 
 /** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13. */
 export const basebackupEngine: Engine = {

@@ -1,16 +1,16 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
-import { surveyDumps, takeDump } from './adopt.js';
-import { backUpDatabase } from './dump.js';
-import { listBackups } from './list.js';
-import { LOGICAL, madeBackup, manifestOf } from './manifest.js';
-import { everyFileOf } from './names.js';
-import { LOGICAL_TARGETS, outlineRecovery } from './outline.js';
-import { preflightBackup } from './preflight.js';
-import { planRemoval, removeBackups } from './remove.js';
-import { restoreGlobals } from './restore-globals.js';
-import { restoreDatabase } from './restore.js';
-import { verifyDump } from './verify.js';
+import { surveyDumps, takeDump } from './backup/adopt.js';
+import { backUpDatabase } from './backup/dump.js';
+import { listBackups } from './repository/list.js';
+import { LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
+import { everyFileOf } from './repository/names.js';
+import { LOGICAL_TARGETS, outlineRecovery } from './restore/outline.js';
+import { preflightBackup } from './backup/preflight.js';
+import { planRemoval, removeBackups } from './repository/remove.js';
+import { restoreGlobals } from './restore/restore-globals.js';
+import { restoreDatabase } from './restore/restore.js';
+import { verifyDump } from './repository/verify.js';
 
 /** `pg_dump -Fc` and the cluster's roles, restored beside the live database: for one database, any version, any host. */
 export const logicalEngine: Engine = {

@@ -3,7 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
-import { readArchive, walArchive } from './archive.js';
+import { readArchive, walArchive } from './wal/archive.js';
 import { optionsOf } from './command.js';
 import type { StanzaInfo } from './info.js';
 import { currentDatabase, readInfo } from './info.js';

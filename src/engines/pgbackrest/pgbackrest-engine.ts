@@ -1,14 +1,14 @@
 import type { Engine } from '../engine.js';
 import { describeBackup, backup } from './backup.js';
 import { configDigest } from './config-file.js';
-import { planRemoval, remove } from './expire.js';
+import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
-import { rearm, archiveCommand, restoreCommand } from './recovery-wal.js';
+import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { restoreFiles } from './restore.js';
 import { coldFiles, describeStore } from './tool-store.js';
-import { verify } from './verify.js';
+import { verify } from './verify/verify.js';
 
 /** Physical backups and WAL archive by pgBackRest: one stanza a cluster, in the first repository of its configuration. */
 export const pgbackrestEngine: Engine = {

@@ -29,13 +29,13 @@ export function failedVerification(detail: string): VerifyVerdict {
   return { ok: false, detail };
 }
 
-/** @throws RepriseError `rotation-refused` where a removal would leave backups that rest on what goes */
-export function refuseStranded(going: readonly string[], asked: readonly string[]): void {
-  const stranded = going.filter((label) => !asked.includes(label));
-  if (stranded.length === 0) return;
+/** @throws RepriseError `rotation-refused` where a removal would also need to remove backups that were not asked for */
+export function refuseIfOthersDepend(toRemove: readonly string[], asked: readonly string[]): void {
+  const dependants = toRemove.filter((label) => !asked.includes(label));
+  if (dependants.length === 0) return;
   throw new RepriseError(
     'rotation-refused',
-    `${stranded.join(', ')} cannot be restored without the backups to be removed`,
+    `${dependants.join(', ')} cannot be restored without the backups to be removed`,
     'remove them too, or keep the backups on which they depend',
   );
 }

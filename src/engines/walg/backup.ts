@@ -5,13 +5,13 @@ import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
-import { readArchive } from './archive.js';
+import { readArchive } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList, listed, markSetting, requireOwnPrefix } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
 import { fingerprintOf } from './storage-layout.js';
-import { strayBase } from './lineage.js';
+import { strayBase } from './wal/lineage.js';
 import { liveFacts } from '../shared/live-server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 

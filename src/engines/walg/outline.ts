@@ -3,7 +3,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
-import { inOwnDirectory, readArchive, withoutCutOff } from './archive.js';
+import { inOwnDirectory, readArchive, withoutCutOff } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
 import { optionsOf } from './command.js';

@@ -6,7 +6,7 @@ import { readBackupList, requireOwnPrefix } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
 import { prefixOf, readEnvFile } from './env-file.js';
-import { archiveCommand } from './recovery-wal.js';
+import { archiveCommand } from './wal/recovery-wal.js';
 import { liveFacts, requireArchiving } from '../shared/live-server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';

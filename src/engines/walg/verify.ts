@@ -11,11 +11,11 @@ import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { failedVerification } from '../shared/backup-record.js';
 import { toolHasEnded } from '../shared/run-tool-job.js';
-import { readArchive } from './archive.js';
+import { readArchive } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
 import { fingerprintOf } from './storage-layout.js';
-import { strayLink } from './lineage.js';
+import { strayLink } from './wal/lineage.js';
 import { fetchBackup } from './restore.js';
 import { safeFileName } from '../../files/safe-names.js';
 

@@ -8,13 +8,13 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
-import { isUnreadable } from './cold.js';
-import { MARK, copyObject } from './copy.js';
-import { oldVersionDays } from './lifecycle.js';
+import { isUnreadable } from './versions/cold.js';
+import { MARK, copyObject } from './upload/copy.js';
+import { oldVersionDays } from './settings/lifecycle.js';
 import type { S3Options } from './options.js';
-import { probeVersionTimes } from './probe.js';
+import { probeVersionTimes } from './settings/probe.js';
 import { bucketRoot } from './reading.js';
-import { decodeKey, listVersions, pagesAhead } from './versions.js';
+import { decodeKey, listVersions, pagesAhead } from './versions/versions.js';
 
 /** Objects of any name in a bucket, below the repository's prefix, with their versions. */
 export function openObjects(bucket: S3Bucket): WritableObjects {

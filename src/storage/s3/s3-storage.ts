@@ -2,19 +2,19 @@ import { DeleteObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { prefixComponents } from '../keys.js';
 import type { WritableStorage } from '../storage.js';
-import { s3Admin } from './admin.js';
+import { s3Admin } from './settings/admin.js';
 import { openBucket } from './client.js';
 import type { ReadSecret, S3Bucket } from './client.js';
-import { coldObjects, requestThaw } from './cold.js';
-import { conditionalCreate, putCommand } from './conditional-create.js';
-import { copyObject } from './copy.js';
-import { removeIntermediates } from './multipart-concat.js';
+import { coldObjects, requestThaw } from './versions/cold.js';
+import { conditionalCreate, putCommand } from './upload/conditional-create.js';
+import { copyObject } from './upload/copy.js';
+import { removeIntermediates } from './upload/multipart-concat.js';
 import { openObjects } from './objects.js';
 import type { S3Options } from './options.js';
-import { abandonUploads } from './multipart.js';
+import { abandonUploads } from './upload/multipart.js';
 import { bucketKey, openS3ForReading } from './reading.js';
-import { uploadStream } from './upload.js';
-import { s3Volumes } from './volumes.js';
+import { uploadStream } from './upload/upload.js';
+import { s3Volumes } from './settings/volumes.js';
 
 /** A repository in a bucket, or in a folder of one. Every object appears whole or not at all, as S3 promises. */
 export function openS3(options: S3Options, readSecret: ReadSecret): WritableStorage {

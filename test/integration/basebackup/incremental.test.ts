@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { spoolOf } from '../../../src/engines/basebackup/names.js';
+import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { asBackup } from '../../contract/engine-suite.js';

@@ -4,7 +4,7 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Progress } from '../../../src/domain/operation/progress.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { spoolOf } from '../../../src/engines/basebackup/names.js';
+import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { readJobs } from '../../../src/process/jobs/supervisor.js';

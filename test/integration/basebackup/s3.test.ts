@@ -7,7 +7,7 @@ import type { ActivityRun } from '../../../src/activities/activity-wrapper.js';
 import { type ClusterContext, record } from '../../../src/activities/cluster-context.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { spoolOf } from '../../../src/engines/basebackup/names.js';
+import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';

@@ -112,7 +112,7 @@ describe('encrypted backups from the command line', () => {
       provenAt: first.provenAt,
     });
     expect(await findings()).toEqual([
-      expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 proven') }),
+      expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 verified') }),
     ]);
   }, 300_000);
 

@@ -34,7 +34,7 @@ async function findings({
 }: Shape = {}): Promise<readonly Finding[]> {
   const options = engine === 'pgbackrest' ? `, options: { stanza: mairie, config: ${folder}/pgbackrest.conf }` : '';
   const text = `version: 1
-hosts: { db1: { state_dir: ./state } }
+hosts: { db1: { state_dir: ./state }, db2: { state_dir: ./state } }
 repositories: { local: { type: directory, path: ./repo, host: db1 } }
 clusters:
   mairie:
@@ -140,7 +140,7 @@ describe('doctor on a host', () => {
   it('a repository that is not there is not made by looking for it; a hook whose program is not there is wrong', async () => {
     await rm(join(folder, 'repo'), { recursive: true });
     const found = await findings({
-      more: '    hooks: { stop-applications: { argv: [/no/such/program], host: db1, timeout: 60s } }\n',
+      more: '    hooks: { stop-applications: { argv: [/no/such/program] }, start-applications: { argv: [/no/other], host: db2 } }\n',
     });
     expect(of(found, 'repository/local')).toMatchObject({
       level: 'ok',
@@ -151,6 +151,8 @@ describe('doctor on a host', () => {
       level: 'problem',
       message: expect.stringContaining('/no/such/program'),
     });
+    // Hooks run on the host of the cluster, whatever their own says.
+    expect(of(found, 'cluster/mairie/hooks/start-applications')).toMatchObject({ level: 'problem' });
   });
 
   it('disk forecast: what the catalogue says came and went, against what is free', async () => {

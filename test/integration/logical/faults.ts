@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { DumpManifest } from '../../../src/engines/logical/manifest.js';
+import type { DumpManifest } from '../../../src/engines/logical/repository/manifest.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { tempDir } from '../../helpers/temp.js';

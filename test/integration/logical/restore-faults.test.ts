@@ -6,7 +6,7 @@ import pg from 'pg';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext, OutlineRequest, RestoredDatabase } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import type { DumpManifest } from '../../../src/engines/logical/manifest.js';
+import type { DumpManifest } from '../../../src/engines/logical/repository/manifest.js';
 import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';

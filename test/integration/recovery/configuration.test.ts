@@ -88,6 +88,6 @@ it('K2: a cluster whose configuration is lost too starts from the captured one; 
   const aside = kept.find(({ what }) => what.startsWith('configuration'))?.where ?? '';
   expect(await readFile(join(aside, etc, 'pg_ident.conf'), 'utf8')).not.toContain('changed');
   const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', plan.binding.operationId);
-  expect(markdown).toContain(`lies in ${aside}`);
+  expect(markdown).toContain(`is in ${aside}`);
   expect(markdown).toContain('1 secrets in it were masked');
 }, 300_000);

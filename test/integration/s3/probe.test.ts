@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { openBucket } from '../../../src/storage/s3/client.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
-import { probeConditionalCreate, probeVersionTimes } from '../../../src/storage/s3/probe.js';
+import { probeConditionalCreate, probeVersionTimes } from '../../../src/storage/s3/settings/probe.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { startMinio, startMoto, startVersity } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';

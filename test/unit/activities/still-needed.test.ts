@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { stillNeeded } from '../../../src/activities/backup/rotate.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
-import { neededBy } from '../../../src/engines/walg/removal-plan.js';
+import { neededBy } from '../../../src/engines/walg/removal/removal-plan.js';
 import { foldRecords } from '../../../src/records/fold.js';
 
 const segment = (number: number): string => `0000000100000000${number.toString(16).toUpperCase().padStart(8, '0')}`;

@@ -26,6 +26,17 @@ describe('config show', () => {
     expect(clusters.mairie.catalogue).toBe('local');
   });
 
+  it('prints a default also where the value is read as something else: a size, a length of time', () => {
+    const parts =
+      'repositories:\n  photos: { type: directory, path: /photos }\n  local: { type: directory, path: /backups }\n' +
+      'media:\n  photos: { repository: photos, cluster: mairie }\n';
+    const text = with_('engine: logical\n', `engine: logical\n        repository: local\n${parts}`);
+    expect(resolvedConfig(loaded(text))).toMatchObject({
+      media: { photos: { prefix: '', concurrency: 16, multipart_copy_above: '5GiB' } },
+    });
+    expect(showConfig(loaded(text), { origin: true })).toContain('multipart_copy_above: 5GiB # default\n');
+  });
+
   it('says of each value where it comes from', () => {
     const overrides = [{ path: ['temporal', 'address'], value: 'there:7233', origin: 'environment' as const }];
     const origins = configOrigins(loaded(valid), overrides);

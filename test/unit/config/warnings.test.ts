@@ -43,7 +43,7 @@ describe('what is accepted and does nothing is said to do nothing', () => {
         'databases:',
         'host: db1\n    hooks: { stop-applications: { argv: [x], host: db2 }, start-applications: { argv: [y], host: db1 } }\n    databases:',
       ) + 'hosts: { db1: {}, db2: {} }\nrepositories: { local: { type: directory, path: backups, host: db1 } }\n',
-      'reprise.yml:7:46: host of the hook stop-applications has no effect: hooks run on the host that is recovered, here db1',
+      'reprise.yml:7:46: host of the hook stop-applications has no effect: hooks run on the host of the cluster, db1',
     ],
   ])('%s', (_, text, warning) => {
     expect(warned(text)).toEqual([warning]);

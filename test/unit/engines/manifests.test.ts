@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { hashOf, manifestText, readManifest } from '../../../src/engines/basebackup/manifest.js';
-import type { BaseManifest } from '../../../src/engines/basebackup/manifest.js';
-import { readManifest as readDumpManifest } from '../../../src/engines/logical/manifest.js';
+import { hashOf, manifestText, readManifest } from '../../../src/engines/basebackup/repository/manifest.js';
+import type { BaseManifest } from '../../../src/engines/basebackup/repository/manifest.js';
+import { readManifest as readDumpManifest } from '../../../src/engines/logical/repository/manifest.js';
 import type { ReadableStorage } from '../../../src/storage/storage.js';
 
 const storageWith = (content: unknown): ReadableStorage =>

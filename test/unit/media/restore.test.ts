@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { byKey, sideBySide } from '../../../src/media/ordered.js';
 import { type KeyVersions, restoreInPlace } from '../../../src/media/restore.js';
 import { summarise } from '../../../src/media/summary.js';
-import { fewestOldVersionDays, smallObjectsOf } from '../../../src/storage/s3/lifecycle.js';
+import { fewestOldVersionDays, smallObjectsOf } from '../../../src/storage/s3/settings/lifecycle.js';
 import type { S3Options } from '../../../src/storage/s3/options.js';
-import { inOrder, takeVersions } from '../../../src/storage/s3/version-entries.js';
-import { decodeKey } from '../../../src/storage/s3/versions.js';
+import { inOrder, takeVersions } from '../../../src/storage/s3/versions/version-entries.js';
+import { decodeKey } from '../../../src/storage/s3/versions/versions.js';
 import type { ObjectVersion } from '../../../src/storage/storage.js';
 import { collect } from '../../helpers/collect.js';
 

@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { GetBucketLifecycleConfigurationCommand } from '@aws-sdk/client-s3';
 import type { S3Bucket } from '../../../src/storage/s3/client.js';
-import { lifecycle } from '../../../src/storage/s3/lifecycle.js';
+import { lifecycle } from '../../../src/storage/s3/settings/lifecycle.js';
 import { readS3Options } from '../../../src/storage/s3/options.js';
 
 /** What is sent for the small objects of a bucket that has `found`; undefined: nothing. */

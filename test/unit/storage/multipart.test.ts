@@ -3,7 +3,7 @@ import { UploadPartCommand } from '@aws-sdk/client-s3';
 import { expect, it } from '@jest/globals';
 import { RepriseError } from '../../../src/domain/errors.js';
 import type { S3Bucket } from '../../../src/storage/s3/client.js';
-import { MultipartUpload } from '../../../src/storage/s3/multipart.js';
+import { MultipartUpload } from '../../../src/storage/s3/upload/multipart.js';
 
 it('F14: a part that a server takes only with a checksum is sent with its MD5, as are those after it', async () => {
   const sent: (string | undefined)[] = [];

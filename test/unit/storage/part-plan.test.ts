@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { partPlan, placeOfPiece } from '../../../src/storage/s3/part-plan.js';
+import { partPlan, placeOfPiece } from '../../../src/storage/s3/upload/part-plan.js';
 
 const MIB = 1024 ** 2;
 const configured = fc.record({

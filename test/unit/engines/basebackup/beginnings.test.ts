@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { usableBeginnings } from '../../../../src/engines/basebackup/wal-archive.js';
+import { usableBeginnings } from '../../../../src/engines/basebackup/wal/wal-archive.js';
 
 const [two, three, four] = ['000000010000000000000002', '000000010000000000000003', '000000010000000000000004'];
 

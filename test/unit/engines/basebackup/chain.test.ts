@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { withParents } from '../../../../src/engines/basebackup/list.js';
+import { withParents } from '../../../../src/engines/basebackup/repository/list.js';
 import type { ListedBackup } from '../../../../src/engines/engine.js';
 
 const listed = (label: string, more: Partial<ListedBackup> = {}): ListedBackup =>

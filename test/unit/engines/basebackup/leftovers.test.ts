@@ -1,8 +1,8 @@
 import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { removeLeftovers } from '../../../../src/engines/basebackup/leftovers.js';
-import { spoolName } from '../../../../src/engines/basebackup/names.js';
+import { removeLeftovers } from '../../../../src/engines/basebackup/restore/leftovers.js';
+import { spoolName } from '../../../../src/engines/basebackup/repository/names.js';
 import { tempDir } from '../../../helpers/temp.js';
 
 const DAY_MS = 86_400_000;

@@ -1,8 +1,8 @@
 import { mkdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { moveOut } from '../../../../src/engines/basebackup/combine.js';
-import { receiveDirectory, receiveWal } from '../../../../src/engines/basebackup/receive.js';
+import { moveOut } from '../../../../src/engines/basebackup/restore/combine.js';
+import { receiveDirectory, receiveWal } from '../../../../src/engines/basebackup/wal/receive.js';
 import type { EngineContext } from '../../../../src/engines/engine.js';
 import { openDirectory } from '../../../../src/storage/directory/directory-storage.js';
 import { freePort } from '../../../helpers/ports.js';

@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { RepriseError } from '../../../../src/domain/errors.js';
-import { WaitingWal } from '../../../../src/engines/basebackup/receive.js';
+import { WaitingWal } from '../../../../src/engines/basebackup/wal/receive.js';
 import type { EngineContext } from '../../../../src/engines/engine.js';
 
 const context = { cluster: { name: 'mairie' }, host: { name: 'db1', scratchDir: '/scratch' } } as EngineContext;

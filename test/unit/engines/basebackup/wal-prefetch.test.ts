@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, expect, it } from '@jest/globals';
 import { withWalPrefetch } from '../../../../src/activities/backup/wal-prefetch.js';
-import { prefetchWal } from '../../../../src/engines/basebackup/wal-prefetch.js';
+import { prefetchWal } from '../../../../src/engines/basebackup/wal/wal-prefetch.js';
 import type { PhysicalRestore, ReadContext } from '../../../../src/engines/engine.js';
 import { resolveSecret } from '../../../../src/process/exec/secrets.js';
 import { openStorage } from '../../../../src/storage/registry.js';

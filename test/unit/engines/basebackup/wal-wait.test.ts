@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, expect, it } from '@jest/globals';
-import { restoreBeginningCommand, restoreCommand } from '../../../../src/engines/basebackup/wal-commands.js';
+import { restoreBeginningCommand, restoreCommand } from '../../../../src/engines/basebackup/wal/wal-commands.js';
 import type { ReadContext } from '../../../../src/engines/engine.js';
 import { onCleanup } from '../../../helpers/cleanup.js';
 import { tempDir } from '../../../helpers/temp.js';

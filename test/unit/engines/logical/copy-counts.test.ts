@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from '@jest/globals';
-import { COUNT_COPY_ROWS, compareCounts, parseCounts } from '../../../../src/engines/logical/count-dump.js';
+import { COUNT_COPY_ROWS, compareCounts, parseCounts } from '../../../../src/engines/logical/repository/count-dump.js';
 
 function count(lines: readonly string[]): ReturnType<typeof parseCounts> {
   const output = execFileSync('awk', [COUNT_COPY_ROWS], { input: `${lines.join('\n')}\n`, encoding: 'utf8' });

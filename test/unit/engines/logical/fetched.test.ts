@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { ReadContext } from '../../../../src/engines/engine.js';
-import { wholeFile } from '../../../../src/engines/logical/local-copy.js';
+import { wholeFile } from '../../../../src/engines/logical/repository/local-copy.js';
 import { operationMark } from '../../../../src/engines/shared/policy-folder.js';
 import { tempDir } from '../../../helpers/temp.js';
 

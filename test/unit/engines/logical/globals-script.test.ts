@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { parseGlobals, splitStatements } from '../../../../src/engines/logical/globals-script.js';
+import { parseGlobals, splitStatements } from '../../../../src/engines/logical/restore/globals-script.js';
 
 it('B4: roles, memberships and tablespaces are told apart', () => {
   const text = [

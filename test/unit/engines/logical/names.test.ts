@@ -7,7 +7,7 @@ import {
   filesOf,
   incomingFilesOf,
   labelOf,
-} from '../../../../src/engines/logical/names.js';
+} from '../../../../src/engines/logical/repository/names.js';
 
 it('B1: a label is the database, full, and the UTC second of its start', () => {
   expect(labelOf('mairie', '2026-11-21T02:15:00.000Z')).toBe('mairie_full_20261121_021500');

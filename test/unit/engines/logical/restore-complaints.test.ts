@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { classifyComplaints } from '../../../../src/engines/logical/restore-complaints.js';
+import { classifyComplaints } from '../../../../src/engines/logical/restore/restore-complaints.js';
 
 const publicExists = [
   'pg_restore: while PROCESSING TOC:',

@@ -5,12 +5,12 @@ import {
   parseDryRun,
   walKeptFrom,
   withDependants,
-} from '../../../../src/engines/pgbackrest/expire-plan.js';
+} from '../../../../src/engines/pgbackrest/expire/expire-plan.js';
 import { currentDatabase, listed, parseInfo } from '../../../../src/engines/pgbackrest/info.js';
 import type { StanzaBackup } from '../../../../src/engines/pgbackrest/info.js';
 import { chooseType } from '../../../../src/engines/pgbackrest/backup-type.js';
-import { parseVerifyReport } from '../../../../src/engines/pgbackrest/verify-report.js';
-import { damageInReport } from '../../../../src/engines/pgbackrest/verify.js';
+import { parseVerifyReport } from '../../../../src/engines/pgbackrest/verify/verify-report.js';
+import { damageInReport } from '../../../../src/engines/pgbackrest/verify/verify.js';
 
 const HOUR = 3_600;
 const DAY = 24 * HOUR;

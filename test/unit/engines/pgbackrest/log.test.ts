@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from '@jest/globals';
-import { parseListing } from '../../../../src/engines/pgbackrest/archive.js';
+import { parseListing } from '../../../../src/engines/pgbackrest/wal/archive.js';
 import { parseConfigFile } from '../../../../src/engines/pgbackrest/config-file.js';
 import { PGBACKREST } from '../../../../src/engines/pgbackrest/tool-rules.js';
 import { errorTable } from '../../../../src/domain/errors.js';
@@ -7,7 +7,7 @@ import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
 import { compareInstants } from '../../../../src/domain/target/instant.js';
 import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
 import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
-import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/recovery-wal.js';
+import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/wal/recovery-wal.js';
 import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
 
 const MB = 1024 * 1024;

@@ -1,10 +1,15 @@
 import { describe, expect, it, test } from '@jest/globals';
 import { RepriseError } from '../../../../src/domain/errors.js';
-import { parseWalShow, withoutCutOff } from '../../../../src/engines/walg/archive.js';
+import { parseWalShow, withoutCutOff } from '../../../../src/engines/walg/wal/archive.js';
 import { listed, parseBackupList } from '../../../../src/engines/walg/backup-list.js';
 import { WALG } from '../../../../src/engines/walg/tool-rules.js';
 import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
-import { boundaryOf, differenceOf, parseDryRun, withDependants } from '../../../../src/engines/walg/removal-plan.js';
+import {
+  boundaryOf,
+  differenceOf,
+  parseDryRun,
+  withDependants,
+} from '../../../../src/engines/walg/removal/removal-plan.js';
 
 const failureOf = (command: string, output: string) =>
   toolFailure(WALG, { name: `wal-g ${command}`, exitCode: 1, output });

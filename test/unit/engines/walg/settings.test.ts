@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { parseEnvFile, prefixOf } from '../../../../src/engines/walg/env-file.js';
 import { WALG } from '../../../../src/engines/walg/tool-rules.js';
 import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
-import { archiveCommand, restoreCommand } from '../../../../src/engines/walg/recovery-wal.js';
+import { archiveCommand, restoreCommand } from '../../../../src/engines/walg/wal/recovery-wal.js';
 import { knowsPostgres15, parseVersion } from '../../../../src/engines/walg/version.js';
 import { tempDir } from '../../../helpers/temp.js';
 

@@ -1,0 +1,45 @@
+import type pg from 'pg';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import { physicalSlots } from '../../../postgres/server/replication-slots.js';
+import type { SlotState } from '../../../postgres/server/replication-slots.js';
+import type { ReadContext } from '../../engine.js';
+import { optionsOf } from '../options.js';
+
+const LONGEST_NAME = 63;
+
+/** The slot of a policy, unique in its cluster. */
+export function slotName(context: Pick<ReadContext, 'cluster' | 'policy'>): string {
+  const { cluster, policy } = context;
+  return (
+    optionsOf(context).slot ??
+    `reprise_${cluster.name}_${policy.name}`
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9_]/g, '_')
+      .slice(0, LONGEST_NAME)
+  );
+}
+
+/** The policy's slot; null where there is none. */
+export async function slotState(client: pg.ClientBase, name: string): Promise<SlotState | null> {
+  return (await physicalSlots(client)).find((slot) => slot.name === name) ?? null;
+}
+
+/**
+ * Makes the slot where there is none, or in place of one whose WAL is lost: from now on the server keeps what is not
+ * fetched.
+ * @returns whether it was made now: what was fetched before does not lead on to it
+ */
+export async function ensureSlot(context: Pick<ReadContext, 'cluster' | 'policy'>): Promise<boolean> {
+  const { connection } = context.cluster;
+  const name = slotName(context);
+  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+    // A standby's slot would keep WAL there for nobody; a recovering server gets one when it is open.
+    const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
+    if (rows[0]?.standby === true) return false;
+    const state = await slotState(client, name);
+    if (state !== null && !state.lost) return false;
+    if (state !== null) await client.query('SELECT pg_drop_replication_slot($1)', [name]);
+    await client.query('SELECT pg_create_physical_replication_slot($1, true)', [name]);
+    return true;
+  });
+}

@@ -1,0 +1,113 @@
+import { RepriseError } from '../../../domain/errors.js';
+
+/** A statement of `pg_dumpall --globals-only`, told by what it concerns; names unquoted. */
+export type GlobalStatement =
+  | { readonly kind: 'create-role' | 'alter-role' | 'comment-role'; readonly role: string; readonly sql: string }
+  | { readonly kind: 'grant-role'; readonly granted: string; readonly member: string; readonly sql: string }
+  | { readonly kind: 'create-tablespace'; readonly tablespace: string; readonly location: string; readonly sql: string }
+  | { readonly kind: 'alter-tablespace'; readonly tablespace: string; readonly sql: string }
+  | { readonly kind: 'setting' | 'other'; readonly sql: string };
+
+const name = String.raw`("(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_$]*)`;
+const patterns = {
+  createRole: new RegExp(`^CREATE ROLE ${name}$`, 's'),
+  alterRole: new RegExp(`^ALTER ROLE ${name} `, 's'),
+  commentRole: new RegExp(`^COMMENT ON ROLE ${name} `, 's'),
+  grantRole: new RegExp(`^GRANT ${name} TO ${name}(.*?)(?: GRANTED BY ${name})?$`, 's'),
+  createTablespace: new RegExp(`^CREATE TABLESPACE ${name} OWNER ${name} LOCATION '((?:[^']|'')*)'$`, 's'),
+  alterTablespace: new RegExp(
+    `^(?:ALTER TABLESPACE|COMMENT ON TABLESPACE|(?:GRANT|REVOKE) [A-Z, ]+ ON TABLESPACE) ${name} `,
+    's',
+  ),
+};
+
+/** Statements of a globals file in their order. Its text is never given to a server as a whole. */
+export function parseGlobals(text: string): readonly GlobalStatement[] {
+  return splitStatements(text).map(classify);
+}
+
+/** A literal's or an identifier's end is known from its quotes: PostgreSQL writes this file with standard strings. */
+export function splitStatements(text: string): readonly string[] {
+  const statements: string[] = [];
+  let start = 0;
+  let at = 0;
+  while (at < text.length) {
+    const character = text[at];
+    const before = text.slice(start, at);
+    if (before.trim() === '' && (text.startsWith('--', at) || character === '\\')) {
+      at = lineEnd(text, at);
+      start = at;
+    } else if (character === "'" || character === '"') {
+      at = closingQuote(text, at) + 1;
+    } else if (character === ';') {
+      statements.push(before.trim());
+      at += 1;
+      start = at;
+    } else {
+      at += 1;
+    }
+  }
+  if (text.slice(start).trim() !== '') throw damaged('it ends in the middle of a statement');
+  return statements;
+}
+
+/** How a statement is told by its beginning, and what is taken from it. The first that fits counts. */
+const readers: readonly [RegExp, (sql: string, parts: RegExpExecArray) => GlobalStatement][] = [
+  [patterns.createRole, (sql, [, role]) => ({ kind: 'create-role', role: unquote(role), sql })],
+  [patterns.alterRole, (sql, [, role]) => ({ kind: 'alter-role', role: unquote(role), sql })],
+  [patterns.commentRole, (sql, [, role]) => ({ kind: 'comment-role', role: unquote(role), sql })],
+  [
+    patterns.grantRole,
+    (_sql, [, granted = '', member = '', options = '']) => ({
+      kind: 'grant-role',
+      granted: unquote(granted),
+      member: unquote(member),
+      // Who granted it may not exist on another server, and matters to nobody there.
+      sql: `GRANT ${granted} TO ${member}${options}`,
+    }),
+  ],
+  [
+    patterns.createTablespace,
+    (sql, [, tablespace, , location = '']) => ({
+      kind: 'create-tablespace',
+      tablespace: unquote(tablespace),
+      location: location.replaceAll("''", "'"),
+      sql,
+    }),
+  ],
+  [patterns.alterTablespace, (sql, [, name]) => ({ kind: 'alter-tablespace', tablespace: unquote(name), sql })],
+];
+
+function classify(sql: string): GlobalStatement {
+  for (const [pattern, read] of readers) {
+    const parts = pattern.exec(sql);
+    if (parts !== null) return read(sql, parts);
+  }
+  return { kind: /^SET /.test(sql) ? 'setting' : 'other', sql };
+}
+
+function unquote(identifier = ''): string {
+  if (!identifier.startsWith('"')) return identifier;
+  return identifier.slice(1, -1).replaceAll('""', '"');
+}
+
+function lineEnd(text: string, from: number): number {
+  const end = text.indexOf('\n', from);
+  return end === -1 ? text.length : end + 1;
+}
+
+function closingQuote(text: string, from: number): number {
+  const quote = text.charAt(from);
+  for (let at = text.indexOf(quote, from + 1); at !== -1; at = text.indexOf(quote, at + 2)) {
+    if (text.charAt(at + 1) !== quote) return at;
+  }
+  throw damaged('a quote is never closed');
+}
+
+function damaged(why: string): RepriseError {
+  return new RepriseError(
+    'backup-corrupt',
+    `the file of roles and tablespaces cannot be read: ${why}`,
+    'choose another backup with recover --to backup:ID',
+  );
+}

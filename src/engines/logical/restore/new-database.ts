@@ -1,0 +1,108 @@
+import pg from 'pg';
+import type { ConnectionConfig } from '../../../domain/config.js';
+import { RepriseError } from '../../../domain/errors.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import type { DumpManifest } from '../repository/manifest.js';
+import { operationMark } from '../../shared/policy-folder.js';
+
+/** A database that one operation makes beside the live one. */
+export interface NewDatabase {
+  readonly connection: ConnectionConfig;
+  readonly name: string;
+  readonly operationId: string;
+}
+
+type Standing = 'absent' | 'ours' | 'foreign';
+
+/**
+ * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
+ * operation made before. A database of that name that is not this operation's is never touched.
+ *
+ * @throws RepriseError `conflict` where the name is taken, `privilege-missing`
+ */
+export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<void> {
+  await inMaintenance(database, async (client) => {
+    const standing = await standingOf(client, database);
+    if (standing === 'foreign') {
+      throw new RepriseError(
+        'conflict',
+        `there is a database ${JSON.stringify(database.name)} that this operation did not make`,
+        'drop or rename it, then try again',
+      );
+    }
+    if (standing === 'absent')
+      await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
+    await client.query(
+      `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
+    );
+  });
+}
+
+/** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
+export async function dropOurs(database: NewDatabase): Promise<void> {
+  await inMaintenance(database, async (client) => {
+    if ((await standingOf(client, database)) !== 'ours') return;
+    // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
+    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
+  });
+}
+
+/** The comment without the marks of recoveries it went through. */
+export function withoutMarks(comment: string | null): string | null {
+  const rest = comment?.replaceAll(/ ?\[reprise:[^\]]*\]/g, '') ?? '';
+  return rest === '' ? null : rest;
+}
+
+async function standingOf(client: pg.Client, database: NewDatabase): Promise<Standing> {
+  const { rows } = await client.query<{ comment: string | null; limit: number }>(
+    `SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment, datconnlimit AS limit
+       FROM pg_catalog.pg_database WHERE datname = $1`,
+    [database.name],
+  );
+  const [row] = rows;
+  if (row === undefined) return 'absent';
+  const isOurs =
+    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(commentMark(database.operationId));
+  return isOurs ? 'ours' : 'foreign';
+}
+
+async function hasTablespace(client: pg.Client, name: string): Promise<boolean> {
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_tablespace WHERE spcname = $1', [name]);
+  return rows.length > 0;
+}
+
+function creation({ name, operationId }: NewDatabase, { properties }: DumpManifest, inItsTablespace: boolean): string {
+  const { localeProvider, icuLocale } = properties;
+  return [
+    `CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE template0`,
+    `OWNER ${pg.escapeIdentifier(properties.owner)}`,
+    `ENCODING ${pg.escapeLiteral(properties.encoding)}`,
+    `LC_COLLATE ${pg.escapeLiteral(properties.collate)} LC_CTYPE ${pg.escapeLiteral(properties.ctype)}`,
+    ...(localeProvider === 'libc'
+      ? []
+      : [
+          `LOCALE_PROVIDER ${localeProvider} ${localeProvider.toUpperCase()}_LOCALE ${pg.escapeLiteral(icuLocale ?? '')}`,
+        ]),
+    ...(inItsTablespace ? [`TABLESPACE ${pg.escapeIdentifier(properties.tablespace)}`] : []),
+    // The mark that comes with the creation itself: a comment takes a statement of its own, and we may die before it.
+    `CONNECTION LIMIT ${limitMark(operationId)}`,
+  ].join(' ');
+}
+
+/** The dumped database's own comment stays, and says in addition which operation restored it. */
+function commentFor({ operationId }: NewDatabase, comment: string | null): string {
+  return `${comment === null ? '' : `${comment} `}${commentMark(operationId)}`;
+}
+
+function commentMark(operationId: string): string {
+  return `[reprise:${operationId.replaceAll(']', '')}]`;
+}
+
+/** A limit nobody sets by hand and no server reaches. */
+function limitMark(operationId: string): number {
+  return 1_000_000_000 + Number.parseInt(operationMark(operationId).slice(0, 7), 16);
+}
+
+function inMaintenance<T>({ connection }: NewDatabase, fn: (client: pg.Client) => Promise<T>): Promise<T> {
+  return withClient(connection, connection.maintenanceDatabase, fn);
+}

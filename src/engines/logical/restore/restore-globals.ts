@@ -1,0 +1,114 @@
+import type pg from 'pg';
+import type { Backup } from '../../../domain/backup/backup.js';
+import type { ConnectionConfig } from '../../../domain/config.js';
+import { RepriseError } from '../../../domain/errors.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import type { EngineContext } from '../../engine.js';
+import { withoutValues } from '../../../process/exec/tool-rules.js';
+import { parseGlobals } from './globals-script.js';
+import type { GlobalStatement } from './globals-script.js';
+import { damageOf } from '../../shared/hash.js';
+import { readSealed } from '../encryption.js';
+import { manifestFiles, manifestOf } from '../repository/manifest.js';
+
+/**
+ * Makes the roles and tablespaces that the server lacks. What is there already is never altered: neither its password
+ * nor its memberships. Roles come in one transaction, so that none is left half made. Returns what was done, in words
+ * without hashes.
+ *
+ * Tablespaces are made at their recorded place on the cluster's own server only: elsewhere, such as in a drill on the
+ * same host, that place is production's.
+ *
+ * @throws RepriseError `backup-corrupt`, `key-missing`, `privilege-missing`, `database-unreachable`
+ */
+export async function restoreGlobals(
+  context: EngineContext,
+  backup: Backup,
+  connection: ConnectionConfig,
+): Promise<readonly string[]> {
+  const manifest = await manifestOf(context, backup.label);
+  const { globals: key } = manifestFiles(context, manifest);
+  const damaged = await damageOf(context, key, manifest.globals);
+  if (damaged !== null)
+    throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
+  const statements = parseGlobals(await readSealed(context, { key, encrypted: manifest.encryption !== undefined }));
+  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+    const roles = await createRoles(client, statements, manifest.globals.passwords);
+    const isOwnServer =
+      connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;
+    return [...roles, ...(await createTablespaces(client, statements, isOwnServer))];
+  });
+}
+
+async function createRoles(
+  client: pg.Client,
+  statements: readonly GlobalStatement[],
+  passwords: boolean,
+): Promise<readonly string[]> {
+  const existing = await namesIn(client, 'SELECT rolname::text AS name FROM pg_catalog.pg_roles');
+  const created = new Set<string>();
+  await client.query('BEGIN');
+  for (const statement of statements) {
+    if (statement.kind === 'create-role' && !existing.has(statement.role)) {
+      await run(client, statement, `role ${statement.role}`);
+      created.add(statement.role);
+    } else if ((statement.kind === 'alter-role' || statement.kind === 'comment-role') && created.has(statement.role)) {
+      await run(client, statement, `role ${statement.role}`);
+    } else if (statement.kind === 'grant-role' && created.has(statement.member)) {
+      await run(client, statement, `membership of ${statement.member} in ${statement.granted}`);
+    }
+  }
+  await client.query('COMMIT');
+  const note = passwords ? '' : ', without a password: the backup role could not read it';
+  return [...created].map((role) => `role ${role} created${note}`);
+}
+
+async function createTablespaces(
+  client: pg.Client,
+  statements: readonly GlobalStatement[],
+  isOwnServer: boolean,
+): Promise<readonly string[]> {
+  const existing = await namesIn(client, 'SELECT spcname::text AS name FROM pg_catalog.pg_tablespace');
+  const done: string[] = [];
+  const created = new Set<string>();
+  for (const statement of statements) {
+    if (statement.kind === 'create-tablespace' && !existing.has(statement.tablespace)) {
+      const missing = isOwnServer ? await tryTo(client, statement.sql) : "its place is the source server's";
+      if (missing === null) created.add(statement.tablespace);
+      done.push(
+        missing === null
+          ? `tablespace ${statement.tablespace} created at ${statement.location}`
+          : `tablespace ${statement.tablespace} (was at ${statement.location}) not created: ${missing}; what was in it goes to the default tablespace`,
+      );
+    } else if (statement.kind === 'alter-tablespace' && created.has(statement.tablespace)) {
+      await run(client, statement, `tablespace ${statement.tablespace}`);
+    }
+  }
+  return done;
+}
+
+/** Runs a statement of a role; its error never quotes it, for it may hold a password's hash. */
+async function run(client: pg.Client, statement: GlobalStatement, what: string): Promise<void> {
+  const reason = await tryTo(client, statement.sql);
+  if (reason === null) return;
+  const hint =
+    'the role of the connection must be a superuser, or have CREATEROLE and what the roles have; or make them by hand first';
+  throw new RepriseError('privilege-missing', `${what} could not be made: ${reason}`, hint);
+}
+
+/** Why a statement was refused; null where it was not. */
+async function tryTo(client: pg.Client, sql: string): Promise<string | null> {
+  try {
+    await client.query(sql);
+    return null;
+  } catch (error) {
+    // A lost connection is no answer of the server's.
+    if (!(error instanceof Error) || !('severity' in error) || error.severity !== 'ERROR') throw error;
+    return withoutValues(error.message);
+  }
+}
+
+async function namesIn(client: pg.Client, sql: string): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ name: string }>(sql);
+  return new Set(rows.map(({ name }) => name));
+}
