@@ -24,6 +24,8 @@ export interface RearmOptions {
 }
 
 const POLL_MS = 200;
+/** A server that has not reloaded by then is checked by what it archives all the same. */
+const RELOAD_MS = 10_000;
 const RESTORE_POINT = 'reprise_rearm';
 
 /**
@@ -51,9 +53,22 @@ export async function rearmArchiving(
     await client.query(
       value === null ? 'ALTER SYSTEM RESET archive_command' : `ALTER SYSTEM SET archive_command = ${value}`,
     );
-    await client.query('SELECT pg_reload_conf()');
+    await reloadConfiguration(client);
     return archiveOneSegment(client, options);
   });
+}
+
+/**
+ * Asks for a reload and waits until this session has seen it: the postmaster signals the archiver in the same turn, so
+ * that the segment closed next is archived by the new command and not by the one before.
+ */
+async function reloadConfiguration(client: pg.ClientBase): Promise<void> {
+  const loadedAt = async (): Promise<string | undefined> =>
+    (await client.query<{ at: string }>('SELECT pg_conf_load_time()::text AS at')).rows[0]?.at;
+  const before = await loadedAt();
+  await client.query('SELECT pg_reload_conf()');
+  const deadline = Date.now() + RELOAD_MS;
+  while ((await loadedAt()) === before && Date.now() < deadline) await sleep(POLL_MS / 10);
 }
 
 /** Closes the current segment and waits until it is archived; returns its name. */

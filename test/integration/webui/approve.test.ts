@@ -91,7 +91,7 @@ it('D4: the recovery goes on to its end, and the page tells the story in words',
   for (const told of [
     'make the plan (reads only)',
     'wait for approval: mairie',
-    'judge the approval of intern',
+    'check the approval of intern',
     'judge the approval of dba',
     'swap the databases',
   ])
