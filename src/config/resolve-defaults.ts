@@ -50,6 +50,16 @@ function ownDefaults(schema: z.core.$ZodType, value: unknown, folder: string): u
     const option = schema.options.find((one) => z.safeParse(one, value).success);
     return option === undefined ? value : below(option, value);
   }
+  return partDefaults(schema, value, folder, below);
+}
+
+/** The same of what holds parts, or is a path. */
+function partDefaults(
+  schema: z.core.$ZodType,
+  value: unknown,
+  folder: string,
+  below: (part: z.core.$ZodType, given: unknown) => unknown,
+): unknown {
   if (schema instanceof z.ZodArray) return (value as unknown[]).map((item) => below(schema.element, item));
   if (schema instanceof z.ZodRecord)
     return mapValues(value as Record<string, unknown>, (item) => below(schema.valueType, item));

@@ -145,7 +145,7 @@ describe('verifyBackup', () => {
     const one = lab.case({ readBackups: async () => [] });
     expect(await failureOfWorkflow(await one.start(workflowTypes.verify, id, input()))).toMatchObject({
       type: 'not-found',
-      message: 'b1 is gone',
+      message: 'b1 no longer exists',
     });
   });
 });
