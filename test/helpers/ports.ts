@@ -1,5 +1,12 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
+
+// Below the range from which the system takes ports for connections (net.ipv4.ip_local_port_range): one of those could
+// take the port between our look and the server's start.
+const LOWEST = 10_000;
+const HIGHEST = 32_000;
+const TRIES = 50;
 
 /** Ports free on the loopback address now. All are held open until the last is known, so none comes twice. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -15,12 +22,15 @@ export async function freePort(): Promise<number> {
   return port as number;
 }
 
-function listen(): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      resolve(server);
+async function listen(): Promise<Server> {
+  for (let tries = 1; ; tries++) {
+    const port = randomInt(LOWEST, HIGHEST);
+    const server = await new Promise<Server | NodeJS.ErrnoException>((done) => {
+      const made = createServer();
+      made.once('error', done);
+      made.listen(port, '127.0.0.1', () => done(made));
     });
-  });
+    if (!(server instanceof Error)) return server as Server;
+    if (server.code !== 'EADDRINUSE' || tries >= TRIES) throw server;
+  }
 }

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { seedCluster } from '../contract/engine-fixture.js';
@@ -152,5 +152,12 @@ ${clusterYaml}contacts:
 
 /** Runs pg_ctl of the site's server as its user. */
 export async function pgCtl(binDir: string, dataDir: string, ...argv: string[]): Promise<void> {
-  await runAsPostgres(join(binDir, 'pg_ctl'), [...argv, '--pgdata', dataDir, '--silent', '--wait', '--timeout', '60']);
+  const options = [...argv, '--pgdata', dataDir, '--silent', '--wait', '--timeout', '60'];
+  try {
+    await runAsPostgres(join(binDir, 'pg_ctl'), options);
+  } catch (error) {
+    // The directory goes with the test: what the server said is told now.
+    const said = (await readFile(`${dataDir}.log`, 'utf8').catch(() => '')).split('\n').slice(-15).join('\n');
+    throw new Error(`${(error as Error).message}\n${said}`, { cause: error });
+  }
 }

@@ -158,7 +158,7 @@ describe('with a worker', () => {
       const found = of((await check()).document, 'cluster/mairie/archiving');
       return found?.level === 'problem' && found;
     }, 'the failure is found');
-    expect(failing.message).toMatch(/archiving fails, last at .*: \d+ segments? waits? since/);
+    expect(failing.message).toMatch(/archiving fails, last at .*: \d+ segments? waits? to be archived since/);
     await site.query('ALTER SYSTEM RESET archive_command', 'postgres');
     await site.query('SELECT pg_reload_conf()', 'postgres');
     await site.waitFor(
