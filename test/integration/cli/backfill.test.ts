@@ -35,7 +35,7 @@ it('D5: backfill refuses times without offset, ranges that are reversed, not pas
   });
   expect(await refusal(site, ...backfill(midnight(1), midnight(-1)))).toMatchObject({
     exit: 2,
-    message: expect.stringContaining('not past'),
+    message: expect.stringContaining('in the past'),
   });
   expect(await refusal(site, ...backfill(midnight(1), midnight(1)))).toMatchObject({
     exit: 2,
