@@ -1,4 +1,5 @@
-import { RepriseError } from '../domain/errors.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -7,6 +8,7 @@ import { hasPoller, workerHint } from './pollers.js';
 
 /** An update is answered by a worker; one that restarts has this long. */
 const ANSWER_MS = 60_000;
+const PLAN_POLL_MS = 250;
 
 /**
  * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
@@ -41,6 +43,7 @@ export async function approve(
   workflowId: string,
   approval: Approval,
 ): Promise<{ accepted: true; missing: number }> {
+  await untilPlanWaits(session, workflowId);
   return update(session, workflowId, updateNames.approve, approval);
 }
 
@@ -82,6 +85,27 @@ export async function note(
   entry: { by: string; text: string },
 ): Promise<void> {
   await session.client.workflow.getHandle(workflowId).signal(signalNames.note, entry);
+}
+
+/**
+ * Waits until the plan waits for its decision, or the workflow has ended: the update that follows says which. An update
+ * that reaches a worker, started after another was killed, in one workflow task with the activity that ends the planning
+ * is replayed before it, and the workflow stops with a nondeterminism error (sdk-rust issue 943 is of that kind).
+ */
+async function untilPlanWaits(session: TemporalSession, workflowId: string): Promise<void> {
+  const handle = session.client.workflow.getHandle(workflowId);
+  const deadline = Date.now() + ANSWER_MS;
+  while (Date.now() < deadline) {
+    const { status } = await handle.describe();
+    if (status.name !== 'RUNNING') return;
+    const plan = await waitingPlan(session, workflowId).catch((error: unknown) => {
+      if (isRepriseError(error)) throw error;
+      return undefined;
+    });
+    // What has no such plan refuses the update in its own words.
+    if (plan !== null) return;
+    await sleep(PLAN_POLL_MS);
+  }
 }
 
 async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {

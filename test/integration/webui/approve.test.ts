@@ -92,7 +92,7 @@ it('D4: the recovery goes on to its end, and the page tells the story in words',
     'make the plan (reads only)',
     'wait for approval: mairie',
     'check the approval of intern',
-    'judge the approval of dba',
+    'check the approval of dba',
     'swap the databases',
   ])
     expect(steps).toContain(told);
