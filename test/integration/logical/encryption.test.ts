@@ -294,7 +294,7 @@ it('F42: a key file that others may read, one that is gone, and one that is none
   });
   await expect(tried({ file: `${other.file}.gone` })).rejects.toMatchObject({
     code: 'key-missing',
-    message: expect.stringContaining('not there'),
+    message: expect.stringContaining('does not exist'),
   });
   await expect(tried({ command: ['/bin/false'] })).rejects.toMatchObject({
     code: 'key-missing',
