@@ -37,8 +37,10 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
 }
 
 /**
- * The recovery of an instance, in the order of its runbook (docs/faults.md, S2 to S5): the plan and its approval, the restore,
- * checks, promotion, and the incident document. Detecting the loss is the work of `watch` and `incident`.
+ * The recovery of an instance, the runbook PRA 01 (docs/faults.md, "Loss of an instance", S2 to S5). `ApprovedOperation` calls
+ * its steps in this order: {@link open}, {@link plan}, {@link keep}, the wait for approval, {@link prepare}, the cluster lock,
+ * {@link planAgain}, {@link execute}, {@link release}; where the plan has changed, again from {@link plan}. Detecting the loss
+ * and telling the contacts (S1) is the work of `watch` and `incident`.
  */
 class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   private readonly operation: Operation;
@@ -136,7 +138,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   async execute(plan: Plan): Promise<RecoveryOutcome> {
     const steps = new RecoverySteps(this.operation, this.approved.inbox, plan, this.progress);
     try {
-      const recovered = await this.restore(steps);
+      const recovered = await this.recoverByMethod(steps);
       await steps.hook('start-applications');
       await steps.complete();
       return await this.document(steps, recovered);
@@ -145,14 +147,14 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     }
   }
 
-  private restore(steps: RecoverySteps): Promise<Recovered> {
+  private recoverByMethod(steps: RecoverySteps): Promise<Recovered> {
     switch (steps.plan.binding.method) {
       case 'restart':
         return this.restartServer(steps);
       case 'data-directory':
-        return this.restoreDataDirectory(steps);
+        return this.recoverDataDirectory(steps);
       case 'databases':
-        return this.restoreDatabases(steps);
+        return this.recoverDatabases(steps);
     }
   }
 
@@ -172,7 +174,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   /** A physical backup into a data directory. */
-  private async restoreDataDirectory(steps: RecoverySteps): Promise<Recovered> {
+  private async recoverDataDirectory(steps: RecoverySteps): Promise<Recovered> {
     const inPlace = steps.plan.binding.into === 'in-place';
 
     await steps.hook('stop-applications');
@@ -221,7 +223,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   /** Dumps restored beside the live databases, checked, then swapped by rename. */
-  private async restoreDatabases(steps: RecoverySteps): Promise<Recovered> {
+  private async recoverDatabases(steps: RecoverySteps): Promise<Recovered> {
     await steps.hook('stop-applications');
     if (steps.plan.binding.steps.includes('safety-backup')) await this.takeSafetyBackup(steps);
     const reached = await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));

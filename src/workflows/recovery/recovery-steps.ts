@@ -82,7 +82,7 @@ export class RecoverySteps {
   private async askAfterFailure(name: string, error: unknown, mayRetarget: boolean): Promise<'again' | Decision> {
     const { workflowId } = this.step;
     const other = mayRetarget ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
-    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\`ends the recovery; nothing was deleted`;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; nothing was deleted`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
       this.inbox.afterFailure(`"${name}" failed: continue or reject`, mayRetarget ? ['retarget'] : []),
