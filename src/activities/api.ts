@@ -2,8 +2,8 @@ import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js'
 import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
-import type { LockGrant, LockKnowledge } from '../domain/operation/lock-grants.js';
-import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
+import type { LockKnowledge } from '../domain/operation/lock-grants.js';
+import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
@@ -79,7 +79,7 @@ export interface StepInput {
   readonly workflowId: string;
   /** How often a person had this step tried again; absent: never. What failed for good is then started anew. */
   readonly retry?: number;
-  /** The grant of the cluster lock under which the step runs. The host refuses a step (`lock-lost`) where it knows a later one that conflicts. */
+  /** The grant under which it runs; absent: the step needs no lock. The host refuses it (`lock-lost`) where it knows a later grant that conflicts. */
   readonly lock?: LockGrant;
 }
 /** A destructive step: nothing but the plan's digest says what is to be done. */

@@ -1,30 +1,20 @@
-import { type LockClaim, type LockKind, conflicts } from './locks.js';
-
-/** The grant of the cluster lock under which a step runs, as the step shows it to the host; a holder of the lock is one. */
-export interface LockGrant {
-  readonly kind: LockKind;
-  /** Grows with every grant of the cluster's lock. */
-  readonly token: number;
-  /** Run id of the first execution of the operation's workflow: with the workflow id it names the holder. */
-  readonly runId: string;
-  /** UTC ISO-8601: when it was granted. */
-  readonly since: string;
-}
+import { type LockClaim, type LockGrant, conflicts, sameClaim } from './locks.js';
 
 /** A grant that steps have shown to this host, with the claim as the host knows it. */
-export interface KnownGrant extends LockClaim, LockGrant {
-  readonly kind: LockKind;
+export interface KnownGrant extends LockClaim, Pick<LockGrant, GrantFacts> {
   readonly operationId: string;
   readonly workflowId: string;
   readonly releasedAt: string | null;
 }
+
+type GrantFacts = 'token' | 'runId' | 'since';
 
 /** What a step is about to do, and the grant that it shows; null: none. */
 export interface ShownGrant {
   readonly claim: LockClaim;
   readonly operationId: string;
   readonly workflowId: string;
-  readonly grant: LockGrant | null;
+  readonly grant: Pick<LockGrant, GrantFacts> | null;
 }
 
 /** A grant as the host tells it to a lock workflow that has lost its state. */
@@ -51,7 +41,7 @@ export function refusingGrant(known: readonly KnownGrant[], shown: ShownGrant): 
   const refuses = (other: KnownGrant): boolean => {
     if (grant === null) return other.operationId !== operationId && !other.releasedAt && conflicts(other, claim);
     if (other.operationId !== operationId) return other.token >= grant.token && conflicts(other, claim);
-    return other.releasedAt !== null && other.token >= grant.token && isSameClaim(other, claim);
+    return other.releasedAt !== null && other.token >= grant.token && sameClaim(other, claim);
   };
   return known.find(refuses) ?? null;
 }
@@ -62,11 +52,11 @@ export function refusingGrant(known: readonly KnownGrant[], shown: ShownGrant): 
  */
 export function rememberGrant(known: readonly KnownGrant[], shown: ShownGrant): readonly KnownGrant[] {
   const { claim, operationId, workflowId, grant } = shown;
-  if (!grant || known.some((other) => isSameClaim(other, claim) && other.token >= grant.token)) return known;
+  if (!grant || known.some((other) => sameClaim(other, claim) && other.token >= grant.token)) return known;
   const { kind, policy, engine, repository } = claim;
   const { token, runId, since } = grant;
   return [
-    ...known.filter((other) => !isSameClaim(other, claim)),
+    ...known.filter((other) => !sameClaim(other, claim)),
     { kind, policy, engine, repository, operationId, workflowId, runId, token, since, releasedAt: null },
   ];
 }
@@ -82,13 +72,4 @@ export function forgetGrants(
   return known.some(isReleased)
     ? known.map((grant) => (isReleased(grant) ? { ...grant, releasedAt: at } : grant))
     : known;
-}
-
-function isSameClaim(one: LockClaim, other: LockClaim): boolean {
-  return (
-    one.kind === other.kind &&
-    one.policy === other.policy &&
-    one.engine === other.engine &&
-    one.repository === other.repository
-  );
 }

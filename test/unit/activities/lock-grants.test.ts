@@ -3,8 +3,7 @@ import type { Client } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
-import type { LockGrant } from '../../../src/domain/operation/lock-grants.js';
-import type { LockKind } from '../../../src/domain/operation/locks.js';
+import type { LockGrant, LockKind } from '../../../src/domain/operation/locks.js';
 import type { ApprovalPolicy } from '../../../src/domain/config.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { createHostActivities } from '../../../src/activities/index.js';
@@ -25,12 +24,19 @@ const POLICY: ApprovalPolicy = {
   signatures: 'none',
 };
 const workflowOf = (operationId: string): string => `workflow/${operationId}`;
+/** What its holder claims is what the host knows itself: what the step says is not believed. */
 const grant = (kind: LockKind, token: number): LockGrant => ({
   kind,
-  token,
+  policy: 'said',
+  engine: 'said',
+  repository: 'said',
+  operationId: 'said',
+  workflowId: 'said',
   runId: `run-${token}`,
-  since: '2026-11-21T02:00:00.000Z',
+  since: SINCE,
+  token,
 });
+const SINCE = '2026-11-21T02:00:00.000Z';
 
 /** A Temporal server that does not say when an attempt began. */
 const TIMELESS = {
@@ -220,12 +226,15 @@ describe('the record that a host keeps of the cluster lock', () => {
     expect(await describeLock()).toEqual({
       active: [
         {
-          ...grant('recovery', 12),
+          kind: 'recovery',
           policy: 'physical',
           engine: 'pgbackrest',
           repository: '*',
           operationId: 'op-recovery',
           workflowId: 'workflow/op-recovery',
+          runId: 'run-12',
+          since: SINCE,
+          token: 12,
           releasedAt: null,
           running: false,
         },
