@@ -34,6 +34,7 @@ describe('rotate', () => {
       engine: 'pgbackrest',
       repository: '*',
       workflowId: 'recover/c/r',
+      runId: 'first',
       since: '2026-11-21T01:30:00Z',
       token: 1,
     };
@@ -193,6 +194,7 @@ describe('adopt', () => {
       engine: 'pgbackrest',
       repository: '*',
       workflowId: 'recover/c/r',
+      runId: 'first',
       since: '2026-11-21T01:30:00Z',
       token: 1,
     };

@@ -1,7 +1,7 @@
 import type { PolicyFacts } from '../../activities/api.js';
 import { joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
-import { refuseWhileLocked, withClusterLock } from '../lock/with-cluster-lock.js';
+import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 
@@ -29,22 +29,25 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
 
 /** Locked as for a backup: nothing rotates meanwhile, and no recovery reads what is half there. */
 function adoptForPolicy(
-  { status, host, step }: Operation,
+  operation: Operation,
   { cluster, requester, order }: AdoptInput,
   policy: string,
   { engine, repository }: PolicyFacts,
 ): Promise<AdoptOutput> {
+  const { status, host } = operation;
   const adopted = (): Promise<AdoptOutput> =>
     retryLostWorker(() =>
-      heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
-        ...step,
-        requester,
-        order: { ...order, policy },
-      }),
+      underLock(operation, (step) =>
+        heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
+          ...step,
+          requester,
+          order: { ...order, policy },
+        }),
+      ),
     );
   return status.phase(`adopt for policy ${policy}`, () =>
-    withClusterLock(step, { kind: 'backup', policy, engine, repository }, adopted, async (holder) =>
-      refuseWhileLocked(cluster, holder),
-    ),
+    withClusterLock(operation, { kind: 'backup', policy, engine, repository }, adopted, {
+      giveWay: async (holder) => refuseWhileLocked(cluster, holder),
+    }),
   );
 }
