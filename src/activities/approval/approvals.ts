@@ -1,19 +1,32 @@
 import { checkApproval } from '../../domain/approval/approval-policy.js';
 import { type Approval } from '../../domain/plan/plan.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
+import { again, approvalsOf, beginRoundWhereOver, knownPlan, policyFor } from './authorize.js';
+import { requireOwnOperation } from './own-operation.js';
+
+/** Checking an approval takes milliseconds. */
+const LOCK_TIMEOUT_MS = 60_000;
 
 /** Approvals are checked and kept on the host that holds the plan, outside Temporal. */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
-    recordApproval: wrapActivity('recordApproval', async (step) => {
+    recordApproval: wrapActivity('recordApproval', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const { approval } = step;
-      const answer = await answerApproval(clusterContext, step, approval);
+      // One at a time: of two approvals at the same moment, each would miss the other.
+      const answer = await waitForLock(
+        clusterContext.host.stateDir,
+        `approvals-${sha256Hex(step.plan).slice(0, 16)}`,
+        () => answerApproval(clusterContext, step, approval),
+        { signal: run.signal, timeoutMs: LOCK_TIMEOUT_MS },
+      );
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(
@@ -28,6 +41,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
     }),
     recordRejection: wrapActivity('recordRejection', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       await record(
         clusterContext,
         step,
@@ -75,6 +89,7 @@ async function answerApproval(
       reason: `plan ${plan.digest.slice(0, 12)} is closed`,
       hint: `make a new plan: ${again(plan)}`,
     };
+  await beginRoundWhereOver(clusterContext, plan, state);
   const earlier = await approvalsOf(state, plan);
   const verdict = checkApproval({
     plan,
@@ -86,13 +101,5 @@ async function answerApproval(
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString());
-  // Counted after it was saved: of two approvals at the same moment, each would miss the other.
-  const counted = checkApproval({
-    plan,
-    approval,
-    earlier: await approvalsOf(state, plan),
-    policy: policyFor(clusterContext.cluster, plan),
-    now: new Date(),
-  });
-  return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
+  return { accepted: true, missing: verdict.missing };
 }
