@@ -26,7 +26,7 @@ interface Recovered {
   readonly checks: readonly CheckResult[];
   /** When the recovered server was validated and open for writes, ms since the epoch. */
   readonly validatedAt: number;
-  /** Seconds of waiting for people up to then, since the approval. */
+  /** Seconds that people were waited for up to then. */
   readonly waitedSeconds: number;
 }
 
@@ -289,12 +289,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   /** What was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
   private async document(steps: RecoverySteps, { reached, checks, ...validated }: Recovered): Promise<RecoveryOutcome> {
     const { status, notifications } = this.operation;
-    const { waitedSeconds } = this.approved;
     const since = Date.parse(this.input.firstFailedAt ?? workflowInfo().startTime.toISOString());
     const outcome = {
       target: { requested: formatTarget(steps.plan.binding.target), reached: reached.reached },
-      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedSeconds - validated.waitedSeconds),
-      waitedForPeopleSeconds: waitedSeconds + steps.waitedSeconds,
+      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - validated.waitedSeconds),
+      waitedForPeopleSeconds: this.operation.waitedSeconds,
       rpoSeconds: rpoOf(reached, since),
       lastCommitAt: reached.lastCommitAt,
       lastLsn: reached.lastLsn,

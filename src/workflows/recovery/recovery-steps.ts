@@ -33,8 +33,6 @@ type Work<T> = (host: HostActivities, step: PlannedStep, startedAt: string) => P
 
 /** How the steps of one approved plan are run: recorded, tried again, decided on by people, taken back by hooks. */
 export class RecoverySteps {
-  /** Seconds people were waited for after the approval: at the target, after failed steps. */
-  waitedSeconds = 0;
   private isOpenForWrites = false;
   /** Every step of the runbook has succeeded. */
   private isComplete = false;
@@ -115,7 +113,7 @@ export class RecoverySteps {
       const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
       return decision;
     } finally {
-      this.waitedSeconds += (Date.now() - before) / 1000;
+      this.operation.waitedSeconds += (Date.now() - before) / 1000;
     }
   }
 
@@ -133,7 +131,7 @@ export class RecoverySteps {
   openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
     this.isOpenForWrites = true;
     this.inbox.markOpenForWrites();
-    return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
+    return { validatedAt: Date.now(), waitedSeconds: this.operation.waitedSeconds };
   }
 
   private givenUp(where: string): Error {
