@@ -2,7 +2,7 @@ import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js'
 import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
-import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
+import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
@@ -78,6 +78,8 @@ export interface StepInput {
   readonly workflowId: string;
   /** How often a person had this step tried again; absent: never. What failed for good is then started anew. */
   readonly retry?: number;
+  /** The grant under which it runs; absent: the step needs no lock. The host refuses it (`lock-lost`) where it knows a later grant that conflicts. */
+  readonly lock?: LockGrant;
 }
 /** A destructive step: nothing but the plan's digest says what is to be done. */
 export interface PlannedStep extends StepInput {

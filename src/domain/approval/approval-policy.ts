@@ -23,6 +23,16 @@ export type ApprovalVerdict =
   | { readonly accepted: false; readonly code: ErrorCode; readonly reason: string; readonly hint: string };
 
 /**
+ * What to type to approve a plan. `--by` is always there: whoever is logged in is seldom the person whom the policy names.
+ * @param from people of the policy; one alone is filled in
+ */
+export function approveCommand(workflowId: string, digest: string, from: readonly string[] = []): string {
+  const [only] = from;
+  const by = from.length === 1 && only !== undefined && /^[\w.@-]+$/.test(only) ? only : 'NAME';
+  return `reprise approve ${workflowId} --plan ${digest.slice(0, 12)} --by ${by} --reason "..."`;
+}
+
+/**
  * Checks one approval against the cluster's policy. One person counts once, however often they send it. Without
  * signatures the name is asserted: this says who may approve, not that it was them.
  */

@@ -1,3 +1,5 @@
+import type { Held, LeaseClaim, LeaseRule } from './lease.js';
+
 export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair' | 'media';
 
 /** What a lock's conflict depends on. */
@@ -32,3 +34,19 @@ export interface LockHolder extends LockRequest {
 }
 export type LockAnswer =
   { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };
+
+/** A claim with its owner, as the lock of a cluster takes it. */
+export type OwnedClaim = LockClaim & LeaseClaim;
+/** A grant: what an operation shows to its host with each step, so that the host can refuse it where it knows a later one that conflicts. */
+export type LockGrant = Held<OwnedClaim>;
+
+/** The lock of a cluster as a lease: any number of holders that do not exclude each other. */
+export const clusterLockRule: LeaseRule<OwnedClaim> = {
+  capacity: Infinity,
+  conflicts,
+  same: (one, other) =>
+    one.kind === other.kind &&
+    one.policy === other.policy &&
+    one.engine === other.engine &&
+    one.repository === other.repository,
+};

@@ -1,7 +1,7 @@
 import type { PlannedStep } from '../../activities/api.js';
 import type { MediaOutcome, MediaPlan } from '../../domain/media/media.js';
 import {
-  approveCommand,
+  approveMediaCommand,
   mediaChangeCount,
   mediaDetails,
   mediaWaiting,
@@ -50,7 +50,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
     details: mediaDetails,
     approvalDetails: mediaDetails,
     waiting: mediaWaiting,
-    command: approveCommand,
+    command: approveMediaCommand,
     notice: (plan, waitingFor) =>
       mustBeApproved(plan) ? { kind: 'paused', event: 'waiting-approval', waitingFor } : null,
     policy: null,

@@ -3,6 +3,7 @@ import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/a
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
 import { signalNames } from '../../domain/operation/names.js';
+import { approveCommand } from '../../domain/approval/approval-policy.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { describeResidualState, stepNames } from '../../domain/plan/residual-state.js';
@@ -61,7 +62,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
       details: planDetails,
       approvalDetails,
       waiting: waitingSummary,
-      command: () => `reprise approve ${this.operation.step.workflowId} --reason "..."`,
+      command: ({ digest, observed }) =>
+        approveCommand(this.operation.step.workflowId, digest, observed.approval?.from),
       notice: (plan) => ({ kind: 'approval', plan }),
       policy: order.policy ?? null,
     };
