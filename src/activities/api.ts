@@ -2,6 +2,7 @@ import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js'
 import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
+import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
@@ -160,6 +161,11 @@ export interface HostActivities {
   /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
   receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
+
+  /** The operation has released the cluster lock: none of its steps runs under that grant any more. */
+  releaseGrant(input: StepInput): Promise<void>;
+  /** What this host knows of the lock of a cluster, for a lock workflow that has lost its state. */
+  describeLock(input: { cluster: string }): Promise<LockKnowledge>;
 
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
   runBackup(input: BackupStep): Promise<readonly string[]>;

@@ -80,7 +80,7 @@ export function openHostState(stateDir: string): HostState {
     readPlan: planOf,
 
     async saveApproval(digest, approval, at = new Date().toISOString(), sender = null) {
-      const stored: StoredApproval = { ...approval, at, sender };
+      const stored: StoredApproval = { ...approval, at, ...(sender && { sender }) };
       await replaceJson(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
     },
 

@@ -7,7 +7,7 @@ import {
   mediaWaiting,
   mustBeApproved,
 } from '../../domain/media/media-text.js';
-import type { LockClaim } from '../../domain/operation/locks.js';
+import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
 import type { MediaInput, MediaOutput } from '../api.js';
 import {
   heavyActivities,
@@ -79,12 +79,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   }
 
   claim({ binding }: MediaPlan): LockClaim {
-    return {
-      kind: 'media',
-      policy: this.input.order.media,
-      engine: 'media',
-      repository: binding.into.repository,
-    };
+    return mediaClaim(binding);
   }
 
   async execute({ digest }: MediaPlan): Promise<MediaOutcome | 'rejected'> {

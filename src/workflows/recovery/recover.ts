@@ -1,7 +1,7 @@
 import { getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/api.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
-import type { LockClaim } from '../../domain/operation/locks.js';
+import { type LockClaim, recoveryClaim } from '../../domain/operation/locks.js';
 import { signalNames } from '../../domain/operation/names.js';
 import { approveCommand } from '../../domain/approval/approval-policy.js';
 import type { Plan } from '../../domain/plan/plan.js';
@@ -107,8 +107,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return quickHostActivities(host, 'unpin the backup').unpin(step);
   }
 
-  claim({ binding: { policy, engine } }: Plan): LockClaim {
-    return { kind: 'recovery', policy, engine, repository: '*' };
+  claim({ binding }: Plan): LockClaim {
+    return recoveryClaim(binding);
   }
 
   /** After the approval and before the lock: cold files are thawed while backups go on. */

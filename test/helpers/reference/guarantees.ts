@@ -105,6 +105,10 @@ const guarantees: readonly (readonly [
         'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
       ],
       [
+        'F46 L3',
+        'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
+      ],
+      [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
