@@ -47,12 +47,15 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 
 class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   readonly words: PlanWords<MediaPlan> = {
+    what: 'media recovery',
     details: mediaDetails,
     approvalDetails: mediaDetails,
     waiting: mediaWaiting,
     command: approveMediaCommand,
     notice: (plan, waitingFor) =>
-      mustBeApproved(plan) ? { kind: 'paused', event: 'waiting-approval', waitingFor } : null,
+      mustBeApproved(plan)
+        ? { kind: 'paused', event: 'waiting-approval', waitingFor, action: plan.binding.action }
+        : null,
     policy: null,
   };
 

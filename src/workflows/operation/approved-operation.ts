@@ -44,6 +44,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
 }
 
 export interface PlanWords<P> {
+  /** What failed, in the notice of a failure. */
+  readonly what: 'recovery' | 'media recovery';
   /** The plan, for the Web UI's details (Markdown). */
   details(plan: P): string;
   /** The same with what to send. */
@@ -104,7 +106,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     } catch (error) {
       if (latest) await steps.failed?.(latest);
       if (!isCancelled(error))
-        await notifications.notify(failureNotice('recovery', steps.words.policy, failureOf(error)));
+        await notifications.notify(failureNotice(steps.words.what, steps.words.policy, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {

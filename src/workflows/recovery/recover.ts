@@ -59,6 +59,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     this.operation = approved.operation;
     this.request = { ...this.operation.step, order, requester };
     this.words = {
+      what: 'recovery',
       details: planDetails,
       approvalDetails,
       waiting: waitingSummary,
