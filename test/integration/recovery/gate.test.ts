@@ -148,7 +148,7 @@ describe('L16: who sent a decision', () => {
           .filter((entry) => entry.kind === kind)
           .map((entry) => ['by' in entry ? entry.by : '', 'sender' in entry ? entry.sender : undefined]),
       );
-    await until(async () => 'trudy' in (await senders('refusal')));
+    await until(async () => 'trudy' in (await senders('refusal')), 'the refusal of the signal is recorded');
     expect(await senders('refusal')).toMatchObject({
       eve: { identity, principal: null },
       trudy: { identity, principal: null },
