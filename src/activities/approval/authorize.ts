@@ -149,7 +149,8 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
   for (const one of given) {
-    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(one.at) });
+    const { at, sender } = one;
+    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at), sender });
     if (!verdict.accepted) continue;
     accepted.push(one);
     missing = verdict.missing;

@@ -192,8 +192,8 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
   private async recordRejection({ digest }: P): Promise<{ by: string; reason: string }> {
     const { host, step } = this.operation;
-    const { by, reason } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason });
+    const { by, reason, sentBy } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
+    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason, sentBy });
     return { by, reason };
   }
 }
@@ -203,10 +203,15 @@ function openInbox(operation: Operation): ApprovalInbox {
   const on = (summary: string) => hostActivities(operation.host, summary);
   const step = (): StepInput => operation.step;
   const inbox = new ApprovalInbox({
-    checkApproval: (plan, approval) =>
-      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval }),
-    checkDecision: (plan, decision) =>
-      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({ ...step(), plan: plan.digest, decision }),
+    checkApproval: (plan, approval, sentBy) =>
+      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval, sentBy }),
+    checkDecision: (plan, decision, sentBy) =>
+      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({
+        ...step(),
+        plan: plan.digest,
+        decision,
+        sentBy,
+      }),
     note: async (text) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
       if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });
