@@ -3,6 +3,7 @@ import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
 import type { Decision, Plan } from '../../domain/plan/plan.js';
+import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ApprovalInbox } from '../operation/approval-inbox.js';
@@ -101,7 +102,7 @@ export class RecoverySteps {
     const decision = await this.askPeople({ kind: 'paused', event: 'waiting-approval', waitingFor }, () =>
       this.inbox.atTarget(summary, accepts),
     );
-    if (decision === 'rejected') throw this.givenUp('run checks');
+    if (decision === 'rejected') throw this.givenUp(stepNames.runChecks);
     status.show('running');
     return decision;
   }
