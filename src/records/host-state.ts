@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
+import type { Approval, ApprovablePlan, Sender } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, replaceJson } from './state-files.js';
 import { ledgerFileName } from '../files/safe-names.js';
@@ -11,6 +11,8 @@ export interface StoredApproval extends Approval {
   readonly at: string;
   /** When this person first gave it, in this round; absent: as `at`. */
   readonly firstAt?: string;
+  /** Who sent it; null or absent: nobody knows. */
+  readonly sender?: Sender | null;
 }
 
 /** Which operation a plan was used for, and when. */
@@ -32,7 +34,7 @@ export interface HostState {
    * Keeps the last approval of each person, and when that person first gave it: one of two people who repeats an approval
    * does not repeat the other's.
    */
-  saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
+  saveApproval(digest: string, approval: Approval, at?: string, sender?: Sender | null): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
   /** Approvals given before `at` no longer count for the plan: it needs all of them again. */
   startRound(digest: string, at: string): Promise<void>;
@@ -120,13 +122,13 @@ export function openHostState(stateDir: string): HostState {
 
     readPlan: planOf,
 
-    async saveApproval(digest, approval, at = new Date().toISOString()) {
+    async saveApproval(digest, approval, at = new Date().toISOString(), sender = null) {
       const file = join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`);
       const earlier = await readState<StoredApproval>(file, storedApproval);
       const round = await timeIn(digest, 'round');
       const first = earlier && (round === null || earlier.at >= round) ? (earlier.firstAt ?? earlier.at) : at;
-      const stored: StoredApproval = { ...approval, at, ...(first === at ? {} : { firstAt: first }) };
-      await replaceJson(file, stored);
+      const stored = { ...approval, at, ...(first === at ? {} : { firstAt: first }), ...(sender && { sender }) };
+      await replaceJson(file, stored satisfies StoredApproval);
     },
 
     async startRound(digest, at) {

@@ -2,12 +2,14 @@ import { checkApproval, needsApproval } from '../../domain/approval/approval-pol
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
+import { type LockClaim, mediaClaim, recoveryClaim } from '../../domain/operation/locks.js';
 import { type ApprovablePlan, type Approval, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record } from '../cluster-context.js';
+import { requireGrant } from '../lock-grant.js';
 import { requireOwnOperation } from './own-operation.js';
 
 /**
@@ -98,6 +100,8 @@ export async function authorizePlan<P extends ApprovablePlan>(
   if (!used) await requireApprovals(clusterContext.cluster, plan, state);
   else if (!takesBack) await requireRecentUse(clusterContext, plan);
   await requireOwnOperation(clusterContext, step);
+  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
+  await requireGrant(clusterContext, step, claimOf(plan));
   if (!used) await supersedeOthers(state, plan);
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError(
@@ -133,6 +137,11 @@ async function requireSameConfiguration(
       `${other.what} has changed since the plan was made`,
       `${other.mend}, or make a new plan`,
     );
+}
+
+/** What the operation of a plan has locked. */
+function claimOf(plan: ApprovablePlan): LockClaim {
+  return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
@@ -182,7 +191,8 @@ async function approvedSince(cluster: ClusterConfig, plan: ApprovablePlan, state
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
   for (const { one, at } of given) {
-    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at) });
+    const { sender } = one;
+    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at), sender });
     if (!verdict.accepted) continue;
     accepted.push(one);
     missing = verdict.missing;

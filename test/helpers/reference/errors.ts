@@ -61,6 +61,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'List what there is: `reprise status`, `reprise backup list`, `reprise incident list`.',
   ],
   'lock-held': ['Another operation holds the cluster.', 'Wait for it: `reprise watch WORKFLOW-ID`.'],
+  'lock-lost': [
+    'The cluster lock of this operation was given to another one, or was released, before the step ran.',
+    'Nothing: the operation takes the lock again and repeats the step. `reprise status` shows who holds it.',
+  ],
   conflict: [
     'Something is already there, or was changed by somebody else meanwhile.',
     'Look at what the message names; nothing was overwritten.',
