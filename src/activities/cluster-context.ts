@@ -110,6 +110,7 @@ export async function readContext(
     signal: run.signal,
     report: run.report,
     now: () => new Date(),
+    openToolStore: (described) => clusterContext.deps.openDescribed(described),
   };
 }
 

@@ -18,10 +18,11 @@ type Standing = 'absent' | 'ours' | 'foreign';
  * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
  * operation made before. A database of that name that is not this operation's is never touched.
  *
+ * @returns which of the two
  * @throws RepriseError `conflict` where the name is taken, `privilege-missing`
  */
-export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<void> {
-  await inMaintenance(database, async (client) => {
+export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<'made' | 'found'> {
+  return inMaintenance(database, async (client) => {
     const standing = await standingOf(client, database);
     if (standing === 'foreign') {
       throw new RepriseError(
@@ -35,6 +36,7 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
     await client.query(
       `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
     );
+    return standing === 'absent' ? 'made' : 'found';
   });
 }
 
