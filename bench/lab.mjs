@@ -113,7 +113,14 @@ export class Lab {
   async startWorker() {
     const { address, namespace } = this.temporal;
     this.worker = await this.#owned.start('worker', () =>
-      startWorkerProcess({ config: this.config, mainFile, directory: this.directory, address, namespace }),
+      startWorkerProcess({
+        config: this.config,
+        mainFile,
+        log: { level: 'warn', format: 'text' },
+        directory: this.directory,
+        address,
+        namespace,
+      }),
     );
     return this.worker;
   }

@@ -1,8 +1,9 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
-import type { LockAnswer, LockRequest } from '../domain/operation/locks.js';
+import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
+import type { LockKnowledge } from '../domain/operation/lock-grants.js';
+import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
@@ -78,6 +79,8 @@ export interface StepInput {
   readonly workflowId: string;
   /** How often a person had this step tried again; absent: never. What failed for good is then started anew. */
   readonly retry?: number;
+  /** The grant under which it runs; absent: the step needs no lock. The host refuses it (`lock-lost`) where it knows a later grant that conflicts. */
+  readonly lock?: LockGrant;
 }
 /** A destructive step: nothing but the plan's digest says what is to be done. */
 export interface PlannedStep extends StepInput {
@@ -159,6 +162,11 @@ export interface HostActivities {
   receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
 
+  /** The operation has released the cluster lock: none of its steps runs under that grant any more. */
+  releaseGrant(input: StepInput): Promise<void>;
+  /** What this host knows of the lock of a cluster, for a lock workflow that has lost its state. */
+  describeLock(input: { cluster: string }): Promise<LockKnowledge>;
+
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
   runBackup(input: BackupStep): Promise<readonly string[]>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
@@ -175,10 +183,13 @@ export interface HostActivities {
   recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string | null; changed: readonly string[] }>;
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
-  recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;
+  /** `sentBy`: the message it came by; the host reads in the history who sent that. */
+  recordApproval(input: PlannedStep & { approval: Approval; sentBy?: SentBy }): Promise<ApprovalAnswer>;
   /** Checks and keeps what a person decided on the recovered data: later steps believe what is kept, not who calls them. */
-  recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
-  recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
+  recordDecision(input: PlannedStep & { decision: Decision; sentBy?: SentBy }): Promise<ApprovalAnswer>;
+  recordRejection(
+    input: StepInput & { plan: string | null; by: string; reason: string; sentBy?: SentBy },
+  ): Promise<void>;
 
   /** Asks for readable copies of the plan's cold files; asks for nothing twice. */
   requestThaw(input: PlannedStep): Promise<void>;

@@ -14,7 +14,7 @@ import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
 import type { StepInput } from './api.js';
-import { clusterOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
+import { clusterOf, hostOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
@@ -32,13 +32,7 @@ export interface ClusterContext {
 /** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
 export async function openClusterContext(deps: HostDependencies, clusterName: string): Promise<ClusterContext> {
   const named = clusterOf(deps.config, clusterName);
-  const host = deps.config.hosts[deps.host];
-  if (!host)
-    throw new RepriseError(
-      'not-found',
-      `there is no host "${deps.host}" in the config`,
-      `hosts: ${Object.keys(deps.config.hosts).join(', ')}`,
-    );
+  const host = hostOf(deps);
   await requireHere(deps, named.catalogue, clusterName);
   // On another host the same path may be another server's.
   const user = await deps.jobUser(named.host === deps.host ? named.dataDir : undefined);

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterConfig, Config, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, Config, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { HostDependencies } from './dependencies.js';
 
@@ -14,6 +14,18 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
       `clusters: ${Object.keys(config.clusters).join(', ') || 'none'}`,
     );
   return cluster;
+}
+
+/** The configuration of the host that these activities serve. */
+export function hostOf({ config, host }: HostDependencies): HostConfig {
+  const found = config.hosts[host];
+  if (!found)
+    throw new RepriseError(
+      'not-found',
+      `there is no host "${host}" in the config`,
+      `hosts: ${Object.keys(config.hosts).join(', ')}`,
+    );
+  return found;
 }
 
 /** The name where it is that of a cluster, else undefined: then every cluster is searched. */

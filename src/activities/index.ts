@@ -7,6 +7,7 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { grantActivities } from './lock-grant.js';
 import { inspectionActivities } from './inspection/inspect.js';
 import { watchingActivities } from './inspection/watch.js';
 import { mediaActivities, mediaVerifying } from './media/media.js';
@@ -30,6 +31,7 @@ export function createHostActivities(deps: HostDependencies): HostActivities {
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...finishingActivities(deps),
+    ...grantActivities(deps),
     ...hookActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),

@@ -178,6 +178,10 @@ export interface ApprovalPolicy {
   readonly executeWithinSeconds: number;
   /** `required` is refused until signatures exist: a promise that could not be kept is not accepted. */
   readonly signatures: 'none' | 'required';
+  /** The server has to know the sender as the person named: see `principalOf`. */
+  readonly matchPrincipal?: boolean;
+  /** Then by person of `from`: the principal that the server knows them as; who has none goes by the name. */
+  readonly principals?: Readonly<Record<string, string>>;
 }
 
 export interface RecoveryTargetPlace {

@@ -63,6 +63,7 @@ export const errorTable = {
   'storage-refused': { exit: 5, retryable: false },
   'object-cold': { exit: 9, retryable: false },
   'lifecycle-refused': { exit: 9, retryable: false },
+  'lock-lost': { exit: 7, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
-import type { Approval, ApprovablePlan } from '../domain/plan/plan.js';
+import type { Approval, ApprovablePlan, Sender } from '../domain/plan/plan.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, replaceJson } from './state-files.js';
 import { ledgerFileName } from '../files/safe-names.js';
@@ -9,6 +9,8 @@ import { ledgerFileName } from '../files/safe-names.js';
 /** An approval that policy accepted, and when. */
 export interface StoredApproval extends Approval {
   readonly at: string;
+  /** Who sent it; null or absent: nobody knows. */
+  readonly sender?: Sender | null;
 }
 
 /** Which operation a plan was used for, and when. */
@@ -27,7 +29,7 @@ export interface HostState {
   /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
   readPlan(digest: string): Promise<ApprovablePlan | null>;
   /** Keeps the last approval of each person: given again, it counts from then. */
-  saveApproval(digest: string, approval: Approval, at?: string): Promise<void>;
+  saveApproval(digest: string, approval: Approval, at?: string, sender?: Sender | null): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
   /** Every plan this host has made and that is not closed. */
   openPlans(): Promise<readonly ApprovablePlan[]>;
@@ -77,8 +79,8 @@ export function openHostState(stateDir: string): HostState {
 
     readPlan: planOf,
 
-    async saveApproval(digest, approval, at = new Date().toISOString()) {
-      const stored: StoredApproval = { ...approval, at };
+    async saveApproval(digest, approval, at = new Date().toISOString(), sender = null) {
+      const stored: StoredApproval = { ...approval, at, ...(sender && { sender }) };
       await replaceJson(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
     },
 

@@ -45,6 +45,9 @@ export const wellBehaved: Activities = {
     walReadable: true,
   }),
 
+  releaseGrant: async () => undefined,
+  describeLock: async () => ({ active: [], lastToken: 0 }),
+
   preflightBackup: async () => [],
   runBackup: async () => ['b1'],
   proveBackup: async () => ({ ok: true, detail: 'read whole' }),

@@ -2,11 +2,13 @@ import { checkApproval, needsApproval } from '../../domain/approval/approval-pol
 import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
+import { type LockClaim, mediaClaim, recoveryClaim } from '../../domain/operation/locks.js';
 import { type ApprovablePlan, type Approval, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record } from '../cluster-context.js';
+import { requireGrant } from '../lock-grant.js';
 
 /**
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
@@ -96,10 +98,10 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `${other.what} has changed since the plan was made`,
       `${other.mend}, or make a new plan`,
     );
-  if (!used) {
-    await requireApprovals(clusterContext.cluster, plan, state);
-    await supersedeOthers(state, plan);
-  }
+  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
+  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
+  await requireGrant(clusterContext, step, claimOf(plan));
+  if (!used) await supersedeOthers(state, plan);
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError(
       'approval-used',
@@ -110,6 +112,11 @@ export async function authorizePlan<P extends ApprovablePlan>(
   // For the report; what lets a step pass is the ledger of this host.
   if (!used) await record(clusterContext, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
   return plan;
+}
+
+/** What the operation of a plan has locked. */
+function claimOf(plan: ApprovablePlan): LockClaim {
+  return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
 
 /** What of the configuration is not as it was approved: this program's own, or the engine's. */
@@ -142,7 +149,8 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
   const accepted: Approval[] = [];
   let missing = policy?.approvers ?? 1;
   for (const one of given) {
-    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(one.at) });
+    const { at, sender } = one;
+    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at), sender });
     if (!verdict.accepted) continue;
     accepted.push(one);
     missing = verdict.missing;

@@ -1,7 +1,9 @@
-import { checkDecision } from '../../domain/approval/approval-policy.js';
+import { checkDecision, senderInWords } from '../../domain/approval/approval-policy.js';
+import { parsePromote, parseRetarget } from '../../domain/approval/parse-decisions.js';
 import { RepriseError } from '../../domain/errors.js';
-import { type Decision, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { type Decision, type Plan, type Sender, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { openHostState } from '../../records/host-state.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
@@ -9,6 +11,7 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { recordRefusal } from './approvals.js';
 import { knownPlan, policyFor } from './authorize.js';
+import { senderOf } from './sender.js';
 
 /** What people decide on recovered data is checked and kept on the host, as approvals are. */
 export function decisionActivities(deps: HostDependencies): Pick<HostActivities, 'recordDecision'> {
@@ -16,7 +19,9 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
     recordDecision: wrapActivity('recordDecision', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       const { kind, by, reason } = step.decision;
-      const answer = await answerDecision(clusterContext, step, step.decision);
+      const sender = await senderOf(step.sentBy, isDecision(step.decision));
+      const answer = await answerDecision(clusterContext, step, step.decision, sender);
+      const sent = sender === null ? '' : ` (${senderInWords(sender)})`;
       await (answer.accepted
         ? record(
             clusterContext,
@@ -26,15 +31,20 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
               kind: 'journal',
               workflowId: step.workflowId,
               step: kind,
-              text: `${by} decided: ${inWords(step.decision)}${reason}`,
+              text: `${by}${sent} decided: ${inWords(step.decision)}${reason}`,
             },
             by,
           )
-        : recordRefusal(clusterContext, step, by, answer));
+        : recordRefusal(clusterContext, step, by, answer, sender));
       return answer;
     }),
   };
 }
+
+const isDecision =
+  (decision: Decision) =>
+  (raw: unknown): boolean =>
+    canonicalJson(decision.kind === 'promote' ? parsePromote(raw) : parseRetarget(raw)) === canonicalJson(decision);
 
 const inWords = (decision: Decision): string =>
   decision.kind === 'retarget' ? `on to ${formatTarget(decision.target)}: ` : '';
@@ -48,6 +58,7 @@ async function answerDecision(
   clusterContext: ClusterContext,
   step: PlannedStep,
   decision: Decision,
+  sender: Sender | null,
 ): Promise<ApprovalAnswer> {
   const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
@@ -70,7 +81,7 @@ async function answerDecision(
       hint: `reject, then: reprise recover ${step.cluster} --to TIME --with-media ${plan.binding.media.name}`,
     };
   }
-  const verdict = checkDecision(plan, decision, policyFor(clusterContext.cluster, plan));
+  const verdict = checkDecision(plan, decision, policyFor(clusterContext.cluster, plan), sender);
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   const name = decision.kind === 'promote' ? promotionOf(plan.digest) : targetOf(plan.digest, decision.target);

@@ -9,12 +9,14 @@ import type {
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { policyClaim } from '../../domain/operation/locks.js';
 import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/orders.js';
 import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
 import type { HostActivities, OrderedStep, StepInput } from '../api.js';
 import { verifyAndRecord } from './verify.js';
 import type { HostDependencies } from '../dependencies.js';
+import { requireGrant } from '../lock-grant.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import {
   type ClusterContext,
@@ -83,6 +85,7 @@ async function adopt(
 ): Promise<AdoptOutput> {
   const { from } = step.order;
   const policy = policyOf(clusterContext, step.order.policy);
+  await requireGrant(clusterContext, step, policyClaim('backup', policy));
   const adoption = adoptionOf(clusterContext, policy);
   const context = await engineContext(
     clusterContext,

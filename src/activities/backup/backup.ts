@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withoutContents } from '../../domain/backup/backup.js';
+import { policyClaim } from '../../domain/operation/locks.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
@@ -18,6 +19,7 @@ import {
   record,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { requireGrant } from '../lock-grant.js';
 import { withConfiguration } from './configuration.js';
 
 type BackupActivities = Pick<
@@ -40,6 +42,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       'runBackup',
       withOrder(backupOrder, async (step, run) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
+        await requireGrant(clusterContext, step, policyClaim('backup', policyOf(clusterContext, step.order.policy)));
         return (await makeBackup(clusterContext, step, run)).map((backup) => backup.id);
       }),
     ),

@@ -4,6 +4,7 @@ import type { Backup } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RotationOrder } from '../../domain/operation/orders.js';
+import { policyClaim } from '../../domain/operation/locks.js';
 import { rotationOrder } from '../../domain/operation/orders.js';
 import { planRetention } from '../../domain/retention/retention.js';
 import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
@@ -26,6 +27,7 @@ import {
   storageOf,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { requireGrant } from '../lock-grant.js';
 import { removeConfiguration } from './configuration.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
@@ -39,6 +41,9 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
       withOrder(rotationOrder, async (step, run) => {
         const ahead = await clockAhead();
         const clusterContext = await openClusterContext(deps, step.cluster);
+        // A backup rotates under its own lock.
+        const kind = step.lock?.kind === 'backup' ? 'backup' : 'rotation';
+        await requireGrant(clusterContext, step, policyClaim(kind, policyOf(clusterContext, step.order.policy)));
         const rotation = await rotate(clusterContext, step, run, ahead);
         await pruneOldJobs(clusterContext, step.order.policy);
         return rotation;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { duration, path } from '../../domain/fields.js';
-import { atLeastOne, filledIn, later, named, positive } from './fields.js';
+import { atLeastOne, filledIn, later, mapValues, named, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { clustersSchema } from './cluster.js';
@@ -79,7 +79,24 @@ export function configSchema(names: KnownNames) {
         .describe('Objects that belong to a cluster: recovered with `reprise media`.'),
       signers: later('signers', 'signatures'),
     })
-    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => config);
+    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => ({
+      ...config,
+      clusters: mapValues(config.clusters, (cluster) => ({
+        ...cluster,
+        approvals: mapValues(cluster.approvals, (policy) =>
+          policy.matchPrincipal ? { ...policy, principals: principalsOf(policy.from, config.contacts) } : policy,
+        ),
+      })),
+    }));
+}
+
+/** What the contacts say about whom the Temporal server knows these people as. */
+function principalsOf(
+  people: readonly string[],
+  contacts: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): Record<string, string> {
+  const known = people.map((name) => [name, contacts[name]?.['principal']] as const);
+  return Object.fromEntries(known.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 /** reprise.yml as it is written: snake_case, durations as text. */

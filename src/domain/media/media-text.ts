@@ -1,4 +1,4 @@
-import { shortDigest } from '../approval/approval-policy.js';
+import { approveCommand, shortDigest } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { type MediaOutcome, type MediaPlan, type MediaVerdict, mediaChanges } from './media.js';
 import { mediaWorkflowId } from '../operation/names.js';
@@ -36,7 +36,7 @@ export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
     ...(waits && mustBeApproved(plan)
       ? [
           'Nothing is changed before the approval. To approve:',
-          `  ${approveCommand(plan)}`,
+          `  ${approveMediaCommand(plan)}`,
           'To decline:',
           `  reprise reject ${workflowOf(plan)} --reason "..."`,
         ]
@@ -74,8 +74,9 @@ export function mediaChangeCount({ counts }: Pick<MediaPlan['binding'], 'counts'
   return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
 }
 
-export function approveCommand(plan: MediaPlan): string {
-  return `reprise approve ${workflowOf(plan)} --plan ${shortDigest(plan)} --reason "..."`;
+/** What to type to approve the plan. */
+export function approveMediaCommand(plan: MediaPlan): string {
+  return approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from);
 }
 
 /** The report that is kept with the cluster's records (Markdown). */

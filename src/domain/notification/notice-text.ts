@@ -124,6 +124,7 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   backup: 'older backups are unchanged; run it again when the cause is corrected',
   rotation: 'nothing was removed that retention keeps; see what it would remove',
   recovery: 'nothing was deleted; see which old data is kept',
+  'media recovery': 'no version of an object was removed; see what is still different',
   WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
 };
 
@@ -135,6 +136,7 @@ function commandsAfter(
   if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
   if (what === 'WAL') return [`reprise status ${workflowId}`, 'reprise check'];
+  if (what === 'media recovery') return [`reprise status ${workflowId}`];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }
 

@@ -11,7 +11,7 @@ export type NotifyEvent = (typeof notifyEvents)[number];
 export type NoticeFacts =
   | {
       readonly kind: 'failed';
-      readonly what: 'backup' | 'rotation' | 'recovery' | 'WAL';
+      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;
@@ -20,7 +20,13 @@ export type NoticeFacts =
       readonly since: string;
     }
   /** A step of a recovery failed, or its data wants a look: it goes on when a person says how. */
-  | { readonly kind: 'paused'; readonly event: 'failure' | 'waiting-approval'; readonly waitingFor: string }
+  | {
+      readonly kind: 'paused';
+      readonly event: 'failure' | 'waiting-approval';
+      readonly waitingFor: string;
+      /** Whose approval policy names who may decide; absent: that of `recover`. */
+      readonly action?: string;
+    }
   | { readonly kind: 'approval'; readonly plan: Plan }
   | {
       readonly kind: 'incident';

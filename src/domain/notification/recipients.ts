@@ -46,8 +46,20 @@ export function addressesOf(config: Config, contact: string, notifier: string): 
 }
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
-  if (facts.kind === 'approval' || facts.kind === 'paused')
-    return (cluster === null ? undefined : config.clusters[cluster]?.approvals['recover']?.from) ?? [];
-  if (facts.kind === 'failed' && facts.what !== 'recovery') return config.raci['backup'] ?? [];
+  if (facts.kind === 'approval') return approversOf(config, cluster, facts.plan.binding.action);
+  if (facts.kind === 'paused') return approversOf(config, cluster, facts.action ?? 'recover');
+  if (facts.kind === 'failed' && !isRecovery[facts.what]) return config.raci['backup'] ?? [];
   return config.raci['recover'] ?? [];
+}
+
+const isRecovery: Readonly<Record<Extract<Notice['facts'], { kind: 'failed' }>['what'], boolean>> = {
+  backup: false,
+  rotation: false,
+  WAL: false,
+  recovery: true,
+  'media recovery': true,
+};
+
+function approversOf(config: Config, cluster: string | null, action: string): readonly string[] {
+  return (cluster === null ? undefined : config.clusters[cluster]?.approvals[action]?.from) ?? [];
 }

@@ -1,3 +1,5 @@
+import type { Held, LeaseClaim, LeaseRule } from './lease.js';
+
 export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair' | 'media';
 
 /** What a lock's conflict depends on. */
@@ -19,6 +21,30 @@ export function conflicts(one: LockClaim, other: LockClaim): boolean {
   return one.engine === other.engine && (one.repository === other.repository || one.policy === other.policy);
 }
 
+/** What a backup or a rotation of a policy claims. */
+export function policyClaim(
+  kind: LockKind,
+  { name, engine, repository }: { readonly name: string; readonly engine: string; readonly repository: string },
+): LockClaim {
+  return { kind, policy: name, engine, repository };
+}
+
+/** What the recovery of a plan claims: the whole cluster. */
+export function recoveryClaim({ policy, engine }: { readonly policy: string; readonly engine: string }): LockClaim {
+  return { kind: 'recovery', policy, engine, repository: '*' };
+}
+
+/** What a plan for media claims: the place it changes. */
+export function mediaClaim({
+  media,
+  into,
+}: {
+  readonly media: string;
+  readonly into: { readonly repository: string };
+}): LockClaim {
+  return { kind: 'media', policy: media, engine: 'media', repository: into.repository };
+}
+
 /** A claim as the lock workflow takes it; `operationId` makes it idempotent. */
 export interface LockRequest extends LockClaim {
   readonly operationId: string;
@@ -32,3 +58,20 @@ export interface LockHolder extends LockRequest {
 }
 export type LockAnswer =
   { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };
+
+/** A claim with its owner, as the lock of a cluster takes it. */
+export type OwnedClaim = LockClaim & LeaseClaim;
+/** A grant: what an operation shows to its host with each step, so that the host can refuse it where it knows a later one that conflicts. */
+export type LockGrant = Held<OwnedClaim>;
+
+export function sameClaim(one: LockClaim, other: LockClaim): boolean {
+  return (
+    one.kind === other.kind &&
+    one.policy === other.policy &&
+    one.engine === other.engine &&
+    one.repository === other.repository
+  );
+}
+
+/** The lock of a cluster as a lease: any number of holders that do not exclude each other. */
+export const clusterLockRule: LeaseRule<OwnedClaim> = { capacity: Infinity, conflicts, same: sameClaim };

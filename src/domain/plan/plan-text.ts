@@ -1,4 +1,4 @@
-import { shortDigest } from '../approval/approval-policy.js';
+import { approveCommand, shortDigest } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
 import { type Plan, type Replacement, losesOldData } from './plan.js';
@@ -79,7 +79,7 @@ export function planText(plan: Plan): string {
     ...warningsOf(plan).map((warning) => `  warning: ${visible(warning)}`),
     '',
     'Nothing is changed before the approval. To approve:',
-    `  ${approveCommand(plan)}`,
+    `  ${approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from)}`,
     `or, in the Web UI, send the update approve with ${approvalJson(plan)}`,
     'To decline:',
     `  ${rejectCommand(plan)}`,
@@ -151,7 +151,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
         },
       ],
     },
-    { name: 'requested by', values: [{ text: clipBytes(binding.requester, 200) }] },
+    { name: 'requested by', values: [{ text: `${clipBytes(binding.requester, 200)} (asserted)` }] },
     { name: 'may approve', values: approvers(observed.approval) },
     { name: 'approve until', values: [{ text: second(approveBy) }] },
     { name: 'plan', values: [{ text: digest, code: true }] },
@@ -249,10 +249,6 @@ function range(from: string | null, to: string | null): Value[] {
 
 function workflowOf({ binding }: Plan): string {
   return recoverWorkflowId(binding.cluster, binding.operationId);
-}
-
-function approveCommand(plan: Plan): string {
-  return `reprise approve ${workflowOf(plan)} --plan ${shortDigest(plan)} --reason "..."`;
 }
 
 function rejectCommand(plan: Plan): string {

@@ -140,6 +140,16 @@ export interface Approval {
   readonly reason: string;
   readonly signature?: string;
 }
+/** Who sent a decision, as Temporal recorded it beside what the person wrote. */
+export interface Sender {
+  /** What the client calls itself: `PID@HOST` as a rule. Anybody may choose it. */
+  readonly identity: string;
+  /** Whom the Temporal server's authorizer knows the caller as (`TYPE:NAME`); null where it has none. */
+  readonly principal: string | null;
+}
+/** By which message a decision came, as its event in the history names it. */
+export type SentBy = { readonly update: string } | { readonly signal: string };
+
 export interface Rejection {
   readonly by: string;
   readonly reason: string;

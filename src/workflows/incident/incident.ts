@@ -124,7 +124,10 @@ class Incident {
         output: null,
         why: `${workflowId} was started before: it continues`,
       };
-    status.show('suspected', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason ...\``);
+    status.show(
+      'suspected',
+      `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\``,
+    );
     const recovery: { ended: EndedRecovery | null } = { ended: null };
     const ending = child.result().then(
       (output) => void (recovery.ended = { workflowId, operationId, output, why: output.rejectedBecause ?? '' }),

@@ -1,13 +1,13 @@
 import type { PlannedStep } from '../../activities/api.js';
 import type { MediaOutcome, MediaPlan } from '../../domain/media/media.js';
 import {
-  approveCommand,
+  approveMediaCommand,
   mediaChangeCount,
   mediaDetails,
   mediaWaiting,
   mustBeApproved,
 } from '../../domain/media/media-text.js';
-import type { LockClaim } from '../../domain/operation/locks.js';
+import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
 import type { MediaInput, MediaOutput } from '../api.js';
 import {
   heavyActivities,
@@ -47,12 +47,15 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 
 class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   readonly words: PlanWords<MediaPlan> = {
+    what: 'media recovery',
     details: mediaDetails,
     approvalDetails: mediaDetails,
     waiting: mediaWaiting,
-    command: approveCommand,
+    command: approveMediaCommand,
     notice: (plan, waitingFor) =>
-      mustBeApproved(plan) ? { kind: 'paused', event: 'waiting-approval', waitingFor } : null,
+      mustBeApproved(plan)
+        ? { kind: 'paused', event: 'waiting-approval', waitingFor, action: plan.binding.action }
+        : null,
     policy: null,
   };
 
@@ -79,12 +82,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   }
 
   claim({ binding }: MediaPlan): LockClaim {
-    return {
-      kind: 'media',
-      policy: this.input.order.media,
-      engine: 'media',
-      repository: binding.into.repository,
-    };
+    return mediaClaim(binding);
   }
 
   async execute({ digest }: MediaPlan): Promise<MediaOutcome | 'rejected'> {

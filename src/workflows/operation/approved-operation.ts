@@ -44,6 +44,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
 }
 
 export interface PlanWords<P> {
+  /** What failed, in the notice of a failure. */
+  readonly what: 'recovery' | 'media recovery';
   /** The plan, for the Web UI's details (Markdown). */
   details(plan: P): string;
   /** The same with what to send. */
@@ -70,8 +72,6 @@ type Decided = 'approved' | 'rejected' | 'again';
  */
 export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   readonly inbox: ApprovalInbox;
-  /** Seconds people were waited for before the last approval. */
-  waitedSeconds = 0;
 
   constructor(readonly operation: Operation) {
     this.inbox = openInbox(operation);
@@ -104,7 +104,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     } catch (error) {
       if (latest) await steps.failed?.(latest);
       if (!isCancelled(error))
-        await notifications.notify(failureNotice('recovery', steps.words.policy, failureOf(error)));
+        await notifications.notify(failureNotice(steps.words.what, steps.words.policy, failureOf(error)));
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
@@ -129,7 +129,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
     const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
     status.show('running');
-    this.waitedSeconds += (Date.now() - before) / 1000;
+    this.operation.waitedSeconds += (Date.now() - before) / 1000;
     return decision;
   }
 
@@ -192,8 +192,8 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
   private async recordRejection({ digest }: P): Promise<{ by: string; reason: string }> {
     const { host, step } = this.operation;
-    const { by, reason } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason });
+    const { by, reason, sentBy } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
+    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason, sentBy });
     return { by, reason };
   }
 }
@@ -203,10 +203,15 @@ function openInbox(operation: Operation): ApprovalInbox {
   const on = (summary: string) => hostActivities(operation.host, summary);
   const step = (): StepInput => operation.step;
   const inbox = new ApprovalInbox({
-    checkApproval: (plan, approval) =>
-      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval }),
-    checkDecision: (plan, decision) =>
-      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({ ...step(), plan: plan.digest, decision }),
+    checkApproval: (plan, approval, sentBy) =>
+      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval, sentBy }),
+    checkDecision: (plan, decision, sentBy) =>
+      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({
+        ...step(),
+        plan: plan.digest,
+        decision,
+        sentBy,
+      }),
     note: async (text) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
       if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });

@@ -70,6 +70,10 @@ const guarantees: readonly (readonly [
         'F33',
         'The host itself checks plan, approvals and ledger before anything is destroyed: a workflow or an activity that is started by hand is refused.',
       ],
+      [
+        'L16 G9',
+        'Who sent a decision is recorded as Temporal knows it. A policy may require that the server knows the sender as the person named, and one that no approval can meet, or that binds nobody, is named.',
+      ],
       ['D4 D6', 'The Web UI and the command line show what happens, what is waited for and what to type.'],
     ],
   ],
@@ -99,6 +103,10 @@ const guarantees: readonly (readonly [
       [
         'F29',
         'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
+      ],
+      [
+        'F46 L3',
+        'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
       ],
       [
         'F35 F36 F37',

@@ -117,7 +117,7 @@ describe('S2, F34: told beside the work', () => {
     const asked = mail.mails.find(({ headers }) => headers['subject']?.includes('approval needed'));
     expect(asked?.to).toEqual(['dba@example.org']);
     expect(asked?.text.replaceAll('\n', ' ')).toContain(
-      `reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --reason`,
+      `reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --by `,
     );
     await reaches(site, started.workflowId, 'waiting-approval');
     await approved(site, started);

@@ -150,7 +150,7 @@ describe('K3: media on the command line', () => {
       { heard: (stderr) => (seen = stderr) },
     );
     const workflowId = await site.waitFor(
-      async () => /To approve:\n +reprise approve (media\/\S+) --plan [0-9a-f]{12} --reason/.exec(seen)?.[1],
+      async () => /To approve:\n +reprise approve (media\/\S+) --plan [0-9a-f]{12} --by \S+ --reason/.exec(seen)?.[1],
       'the plan is shown',
     );
     expect(seen).toMatch(/ 1 +14 bytes +undeleted.*\n +1 +14 bytes +overwritten/);

@@ -50,7 +50,7 @@ it('D4: the waiting recovery says what it will do, what it costs, who may approv
     ...[
       `"plan": "${plan.digest.slice(0, 12)}",`,
       '"by": "<your name>",',
-      `reprise approve ${work.workflowId} --reason "..."`,
+      `reprise approve ${work.workflowId} --plan ${plan.digest.slice(0, 12)} --by `,
       `reprise reject ${work.workflowId}`,
     ],
     ...[backup?.id ?? '?', `database mairie — kept as ${replaced?.keptAs}`, 'what was written in the last'],

@@ -6,7 +6,7 @@ import { parsed, with_ } from '../config/given.js';
 
 const config = (more = '') =>
   parsed(
-    `${with_('    databases', '    approvals: { recover: { from: [dba, chief] } }\n    databases')}notifiers:
+    `${with_('    databases', '    approvals: { recover: { from: [dba, chief] }, media-recover: { from: [ops] } }\n    databases')}notifiers:
   mail: { type: mail, host: smtp.example.org, from: reprise@example.org }
   chat: { type: webhook, url: "https://chat.example.org/", secret: { env: X } }
 contacts: { qa: { mail: qa@example.org }, chief: { phone: "1" }, dba: { mail: [dba@example.org] }, ops: { mail: ops@example.org } }
@@ -37,6 +37,14 @@ describe('S2: who is told', () => {
       { notifier: 'mail', first: ['dba'], others: ['qa', 'ops'] },
       { notifier: 'chat', first: [], others: [] },
     ]);
+  });
+
+  it('a media recovery that waits: those who may approve media, not those of the database', () => {
+    const waits: NoticeFacts = { kind: 'paused', event: 'waiting-approval', waitingFor: 'x', action: 'media-recover' };
+    expect(deliveriesOf(config(), notice(waits))[0]?.first).toEqual(['ops']);
+    expect(deliveriesOf(config(), notice({ ...failed, what: 'media recovery' }))[0]?.first).toEqual(
+      deliveriesOf(config(), notice({ ...failed, what: 'recovery' }))[0]?.first,
+    );
   });
 
   it('a failed backup: all with an address; where raci names somebody, them first', () => {
