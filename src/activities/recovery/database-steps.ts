@@ -10,7 +10,7 @@ import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
+import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
@@ -72,6 +72,7 @@ async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedSte
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
+      mark: databaseMark(step.operationId),
     });
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { queryNames } from '../../../src/domain/operation/names.js';
@@ -8,8 +8,11 @@ import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import type { DumpManifest } from '../../../src/engines/logical/repository/manifest.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { databaseMark } from '../../../src/domain/plan/recovery-place.js';
+import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
+import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
-import { answer, approved, planned, reaches } from '../../helpers/site-cli.js';
+import { answer, approved, editConfig, planned, reaches } from '../../helpers/site-cli.js';
 import type { Started } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
@@ -131,5 +134,88 @@ describe('G1: what was approved is what is restored', () => {
     const next = await another(started);
     expect(next.binding.backups).toMatchObject([{ id: older?.id }]);
     await rejected(started);
+  }, 300_000);
+});
+
+describe('G2: what has a name of ours is ours only by its mark', () => {
+  it('G2, F55: of two databases whose names share 36 bytes each is restored as it was', async () => {
+    const shared = `${'long'.repeat(10)}_municipal_services`;
+    const pair = [`${shared}_1`, `${shared}_2`];
+    const mark = async (database: string): Promise<string> =>
+      ((await site.query('SELECT what FROM mark', database)).rows[0] as { what: string }).what;
+    const two = await Site.create();
+    const before = site;
+    site = two;
+    try {
+      for (const database of pair) {
+        await site.query(`CREATE DATABASE "${database}"`, 'postgres');
+        await site.query(`CREATE TABLE mark AS SELECT '${database}'::text AS what`, database);
+      }
+      await editConfig(site, (text) => text.replace('databases: [mairie]', `databases: [${pair.join(', ')}]`));
+      await site.startWorker();
+      await site.backUp('dump');
+      for (const database of pair) await site.query("UPDATE mark SET what = 'damaged'", database);
+      const started = await planned(site, '--policy', 'dump');
+      expect(started.plan.binding.replaces).toHaveLength(2);
+      await approved(site, started);
+      await reaches(site, started.workflowId, 'completed');
+      for (const database of pair) expect(await mark(database)).toBe(database);
+      const { rows } = await site.query(
+        "SELECT datname FROM pg_database WHERE datname LIKE 'long%_aside_%' AND NOT datallowconn",
+        'postgres',
+      );
+      expect(rows).toHaveLength(2);
+    } finally {
+      site = before;
+    }
+  }, 300_000);
+
+  it('G2: a database that has the name and not the mark is neither restored into nor swapped in', async () => {
+    const cluster = await startScratchCluster();
+    const { host, port, user } = cluster;
+    const connection = { host, port, user, maintenanceDatabase: 'postgres' };
+    const swap = { live: 'town', fresh: 'town_new_op', oldData: 'town_aside_op', mark: databaseMark('op') };
+    const comment = (database: string, text: string) =>
+      runQuery(cluster, 'postgres', `COMMENT ON DATABASE ${database} IS '${text}'`);
+    const names = async () =>
+      (await runQuery(cluster, 'postgres', "SELECT datname FROM pg_database WHERE datname LIKE 'town%' ORDER BY 1"))
+        .rows;
+    for (const name of ['town', 'town_new_op']) await runQuery(cluster, 'postgres', `CREATE DATABASE ${name}`);
+    for (const text of ['', '[reprise:another]']) {
+      await comment('town_new_op', text);
+      await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'conflict' });
+      expect(await names()).toEqual([{ datname: 'town' }, { datname: 'town_new_op' }]);
+    }
+    await comment('town_new_op', `its own ${databaseMark('op')}`);
+    await swapDatabases(connection, swap);
+    await swapDatabases(connection, swap);
+    expect(await names()).toEqual([{ datname: 'town' }, { datname: 'town_aside_op' }]);
+    // Somebody else's under the live name is not taken for the one that was swapped in.
+    await comment('town', 'mine');
+    await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'not-found' });
+  }, 300_000);
+
+  it('G2: a directory that has the name of our old data before anything was moved is not taken for it', async () => {
+    const place = await Site.create();
+    const before = site;
+    site = place;
+    try {
+      await site.startWorker();
+      await site.backUp('physical', 'full');
+      await site.loseInstance('killed');
+      const started = await planned(site, '--policy', 'physical');
+      const keptAs = started.plan.binding.replaces[0]?.keptAs ?? '';
+      await mkdir(keptAs, { mode: 0o700 });
+      await approved(site, started);
+      await reaches(site, started.workflowId, 'paused');
+      expect(await readdir(keptAs)).toEqual([]);
+      expect(await readdir(site.places.dataDir)).toContain('PG_VERSION');
+      await rmdir(keptAs);
+      await answer(site, 'continue', started.workflowId, '--by', 'dba', '--reason', 'moved away');
+      await reaches(site, started.workflowId, 'completed');
+      expect(await readdir(keptAs)).toContain('PG_VERSION');
+    } finally {
+      site = before;
+    }
   }, 300_000);
 });

@@ -195,6 +195,15 @@ describe('what a recovery plan decides', () => {
       expect(() => decide({ seen: { source: { ...physicalSource, content } } })).toThrow(/nothing says which content/);
   });
 
+  it('G2, F55: a plan that would restore two databases under one name is refused', () => {
+    const content = { ...dumpSource.content, other: { manifest: 'd'.repeat(64) } };
+    const backups = [dump, { ...dump, id: 'other' }];
+    const source = { ...dumpSource, content, outline: { ...dumpSource.outline, backups } };
+    expect(() => decide({ seen: { source, targetServer: { ok: true }, topology: null, disk: null } })).toThrow(
+      /would give the name "mairie" to two databases/,
+    );
+  });
+
   it('F1: beside, what is in the directory is renamed, also where the cluster overwrites its own old data', () => {
     const seen = { source: overwriting.source, topology: null, oldDataDir: null };
     expect(decide({ order: { into: 'beside' }, cluster: overwriting.cluster, seen }).binding).toMatchObject({

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
+import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
@@ -64,7 +65,7 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   const [row] = rows;
   if (row === undefined) return 'absent';
   const isOurs =
-    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(commentMark(database.operationId));
+    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(databaseMark(database.operationId));
   return isOurs ? 'ours' : 'foreign';
 }
 
@@ -93,11 +94,8 @@ function creation({ name, operationId }: NewDatabase, { properties }: DumpManife
 
 /** The dumped database's own comment stays, and says in addition which operation restored it. */
 function commentFor({ operationId }: NewDatabase, comment: string | null): string {
-  return `${comment === null ? '' : `${comment} `}${commentMark(operationId)}`;
-}
-
-function commentMark(operationId: string): string {
-  return `[reprise:${operationId.replaceAll(']', '')}]`;
+  const own = withoutMarks(comment);
+  return `${own === null ? '' : `${own} `}${databaseMark(operationId)}`;
 }
 
 /** A limit nobody sets by hand and no server reaches. */
