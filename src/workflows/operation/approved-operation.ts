@@ -72,8 +72,6 @@ type Decided = 'approved' | 'rejected' | 'again';
  */
 export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   readonly inbox: ApprovalInbox;
-  /** Seconds people were waited for before the last approval. */
-  waitedSeconds = 0;
 
   constructor(readonly operation: Operation) {
     this.inbox = openInbox(operation);
@@ -131,7 +129,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
     const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
     status.show('running');
-    this.waitedSeconds += (Date.now() - before) / 1000;
+    this.operation.waitedSeconds += (Date.now() - before) / 1000;
     return decision;
   }
 
