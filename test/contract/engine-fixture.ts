@@ -141,7 +141,14 @@ export async function makeGround(
     const signal = more.signal ?? new AbortController().signal;
     return {
       ...{ cluster, policy, storage, operationId, pgBin: source.binDir, user, signal },
-      host: { name: 'db1', stateDir, scratchDir: join(stateDir, 'scratch'), heavySlots: 1 },
+      host: {
+        name: 'db1',
+        stateDir,
+        scratchDir: join(stateDir, 'scratch'),
+        heavySlots: 1,
+        recoverySlots: 1,
+        mediaSlots: 1,
+      },
       uploader: { argv: uploaderArgv, repository: config },
       jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined }),
       report: () => undefined,

@@ -114,6 +114,10 @@ const guarantees: readonly (readonly [
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
       ],
       [
+        'L6',
+        'Recoveries have slots of their own on each host, recoveries of media have others, and a recovery goes before a backup.',
+      ],
+      [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
