@@ -103,7 +103,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
  * operation's own, by the host's ledger and not by its name.
  */
 function claimName(work: AuthorizedStep, step: PlannedStep, path: string): Promise<null> {
-  return once(work, step, `name ${path}`, async () => {
+  return onceInOperation(work, step, `name ${path}`, async () => {
     if (await nameExists(path))
       throw new RepriseError(
         'conflict',
