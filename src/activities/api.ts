@@ -1,7 +1,7 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup } from '../domain/backup/backup.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Decision, Plan, RecoveryMethod } from '../domain/plan/plan.js';
+import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { LeaseOwner } from '../domain/operation/lease.js';
 import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
@@ -195,10 +195,13 @@ export interface HostActivities {
   recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string | null; changed: readonly string[] }>;
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
-  recordApproval(input: PlannedStep & { approval: Approval }): Promise<ApprovalAnswer>;
+  /** `sentBy`: the message it came by; the host reads in the history who sent that. */
+  recordApproval(input: PlannedStep & { approval: Approval; sentBy?: SentBy }): Promise<ApprovalAnswer>;
   /** Checks and keeps what a person decided on the recovered data: later steps believe what is kept, not who calls them. */
-  recordDecision(input: PlannedStep & { decision: Decision }): Promise<ApprovalAnswer>;
-  recordRejection(input: StepInput & { plan: string | null; by: string; reason: string }): Promise<void>;
+  recordDecision(input: PlannedStep & { decision: Decision; sentBy?: SentBy }): Promise<ApprovalAnswer>;
+  recordRejection(
+    input: StepInput & { plan: string | null; by: string; reason: string; sentBy?: SentBy },
+  ): Promise<void>;
 
   /** Asks for readable copies of the plan's cold files; asks for nothing twice. */
   requestThaw(input: PlannedStep): Promise<void>;

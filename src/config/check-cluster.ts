@@ -1,3 +1,4 @@
+import { distinctApprovers } from '../domain/approval/approval-policy.js';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
 import type { ConfigPath, Problem } from './problem.js';
@@ -191,8 +192,13 @@ function checkApprovals(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   return Object.entries(cluster.approvals).flatMap(([action, policy]) => {
     const path = [...at, 'approvals', action];
     const problems = repeated(policy.from, [...path, 'from'], 'contact');
-    if (policy.approvers > new Set(policy.from).size) {
-      const message = `${policy.approvers} approvers are required, and from: names ${policy.from.length}`;
+    const people = distinctApprovers(policy);
+    if (policy.approvers > people) {
+      const known = policy.matchPrincipal ? 'the same principal, or different spellings,' : 'different spellings';
+      const message =
+        people < policy.from.length
+          ? `${policy.approvers} approvers are required, and from: names ${people}: ${known} count once`
+          : `${policy.approvers} approvers are required, and from: names ${people}`;
       problems.push({
         path: [...path, 'approvers'],
         message,

@@ -1,3 +1,4 @@
+import { BIND_IT, UNBOUND, unboundActions } from '../domain/approval/approval-policy.js';
 import type { ClusterConfig, Config } from '../domain/config.js';
 import { collectFindings, warning, type Finding } from '../domain/findings.js';
 import { requireProgram } from '../process/exec/find-programs.js';
@@ -72,6 +73,12 @@ function policyFindings(cluster: ClusterConfig): readonly Finding[] {
         `cluster ${cluster.name} has no approval policy for recover: a recovery will be refused`,
         'add e.g. approvals: { recover: { approvers: 1, from: [dba] } }',
       ),
+    );
+  }
+  const unbound = unboundActions(cluster.approvals);
+  if (unbound.length > 0) {
+    findings.push(
+      warning(`${check}/approvals/requester`, `${UNBOUND} (${cluster.name}: ${unbound.join(', ')})`, BIND_IT),
     );
   }
   return findings;

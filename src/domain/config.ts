@@ -39,6 +39,8 @@ export interface HostConfig {
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
+  readonly recoverySlots: number;
+  readonly mediaSlots: number;
   /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
   readonly heartbeatSeconds?: number;
 }
@@ -178,6 +180,10 @@ export interface ApprovalPolicy {
   readonly executeWithinSeconds: number;
   /** `required` is refused until signatures exist: a promise that could not be kept is not accepted. */
   readonly signatures: 'none' | 'required';
+  /** The server has to know the sender as the person named: see `principalOf`. */
+  readonly matchPrincipal?: boolean;
+  /** Then by person of `from`: the principal that the server knows them as; who has none goes by the name. */
+  readonly principals?: Readonly<Record<string, string>>;
 }
 
 export interface RecoveryTargetPlace {

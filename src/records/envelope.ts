@@ -34,6 +34,8 @@ const outcome = z.looseObject({
 
 const envelope = z.looseObject({ id: text, at: instant, operationId: z.string(), by: z.string() });
 
+const sender = z.looseObject({ identity: z.string(), principal: z.string().nullable() });
+
 /** By kind; a new kind does not compile without its line. */
 const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
   backup: z.looseObject({ backup, contentRecords: bytes.optional() }),
@@ -52,8 +54,15 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
     digest: text,
     approval: z.looseObject({ plan: text, by: text, reason: z.string() }),
     assurance: z.enum(['asserted', 'signed']),
+    sender: sender.optional(),
   }),
-  refusal: z.looseObject({ digest: z.string(), by: z.string(), code: z.string(), reason: z.string() }),
+  refusal: z.looseObject({
+    digest: z.string(),
+    by: z.string(),
+    code: z.string(),
+    reason: z.string(),
+    sender: sender.optional(),
+  }),
   'plan-used': z.looseObject({ digest: text }),
   kept: z.looseObject({
     keptId: text,

@@ -144,12 +144,12 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     if (plan !== undefined) plans.set(digest, { ...plan, usedAt: at });
   },
 
-  approval({ approvals }, { digest, approval, assurance, at, operationId }) {
-    approvals.push({ digest, approval, assurance, at, operationId });
+  approval({ approvals }, { digest, approval, assurance, sender, at, operationId }) {
+    approvals.push({ digest, approval, assurance, ...(sender && { sender }), at, operationId });
   },
 
-  refusal({ refusals }, { digest, by, code, reason, at, operationId }) {
-    refusals.push({ digest, by, code, reason, at, operationId });
+  refusal({ refusals }, { digest, by, code, reason, sender, at, operationId }) {
+    refusals.push({ digest, by, code, reason, ...(sender && { sender }), at, operationId });
   },
 
   kept({ kept, cluster }, { keptId: id, what, where, host, sizeBytes, at, operationId }) {

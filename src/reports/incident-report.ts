@@ -1,4 +1,5 @@
 import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { senderInWords } from '../domain/approval/approval-policy.js';
 import { markdownCode, markdownTable, markdownText } from '../domain/text/markdown.js';
 import type { Plan } from '../domain/plan/plan.js';
 import { plannedMediaInWords } from '../domain/plan/planned-media.js';
@@ -100,17 +101,21 @@ function rpoInWords(seconds: number | null): string {
 function decision({ plan, approvals, refusals }: IncidentDocumentInput): string {
   const short = (digest: string) => markdownCode(digest.slice(0, 12));
   const said = [
-    ...approvals.map(({ at, digest, approval, assurance }) => {
-      const how = assurance === 'signed' ? 'signed' : 'asserted, not signed';
+    ...approvals.map(({ at, digest, approval, assurance, sender }) => {
+      const how = [assurance === 'signed' ? 'signed' : 'asserted, not signed', senderInWords(sender)]
+        .filter((part) => part !== '')
+        .map(markdownText)
+        .join('; ');
       return {
         at,
         text: `${markdownText(approval.by)} approved plan ${short(digest)} (${how}). Reason: ${markdownText(approval.reason)}`,
       };
     }),
-    ...refusals.map(({ at, by, digest, reason, code }) => {
+    ...refusals.map(({ at, by, digest, reason, code, sender }) => {
+      const from = sender ? ` (${markdownText(senderInWords(sender))})` : '';
       return {
         at,
-        text: `an approval of plan ${short(digest)} by ${markdownText(by)} was refused (${markdownCode(code)}): ${markdownText(reason)}`,
+        text: `an approval of plan ${short(digest)} by ${markdownText(by)}${from} was refused (${markdownCode(code)}): ${markdownText(reason)}`,
       };
     }),
   ];

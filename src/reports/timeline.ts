@@ -1,4 +1,6 @@
 import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
+import { senderInWords } from '../domain/approval/approval-policy.js';
+import type { Sender } from '../domain/plan/plan.js';
 import { markdownTable, markdownText } from '../domain/text/markdown.js';
 
 export interface TimelineInput {
@@ -15,18 +17,25 @@ interface Entry {
   readonly text: string;
 }
 
+const whoWith = (by: string, sender: Sender | undefined): string => (sender ? `${by} (${senderInWords(sender)})` : by);
+
 /** Everything that was recorded, in the order of time; what has one time stays in the order it was given. */
 export function timelineOf({ journal, approvals, refusals, incident }: TimelineInput): string {
   const entries: Entry[] = [
     ...(incident?.history ?? []).map(({ at, by, state, text }) => ({ at, who: by, step: `incident ${state}`, text })),
     ...journal.map(({ at, by, step, text }) => ({ at, who: by, step, text })),
-    ...approvals.map(({ at, approval }) => ({
+    ...approvals.map(({ at, approval, sender }) => ({
       at,
-      who: approval.by,
+      who: whoWith(approval.by, sender),
       step: 'approval',
       text: `approved: ${approval.reason}`,
     })),
-    ...refusals.map(({ at, by, reason }) => ({ at, who: by, step: 'approval', text: `refused: ${reason}` })),
+    ...refusals.map(({ at, by, reason, sender }) => ({
+      at,
+      who: whoWith(by, sender),
+      step: 'approval',
+      text: `refused: ${reason}`,
+    })),
   ];
   if (entries.length === 0) return 'Nothing was recorded.';
   entries.sort((left, right) => Date.parse(left.at) - Date.parse(right.at));

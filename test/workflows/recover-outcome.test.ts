@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { signalNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, failure, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
+import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -45,6 +46,35 @@ describe('the figures of the incident document (K6)', () => {
     await recovery.signal(signalNames.promote, person);
     const { outcome } = await recovery.result();
     expect(outcome?.waitedForPeopleSeconds).toBeGreaterThanOrEqual(5 * 3600);
+    expect(outcome?.rtoSeconds).toBeLessThan(SLACK);
+  });
+
+  it('waiting under a plan that another one replaced is waiting too', async () => {
+    const recovery = await startRecovery(
+      lab,
+      {
+        planRecovery: async ({ cluster, operationId }) =>
+          planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length }),
+        recheckPlan: async ({ plan }) => ({ digest: plan, changed: [] }),
+        putAside: async () => {
+          if (recovery.seen.of('putAside').length === 1) throw failure('path-refused', 'in use');
+        },
+        restoreFiles: async () => {
+          if (recovery.seen.of('restoreFiles').length === 1) throw failure('backup-corrupt', 'damaged');
+          return undefined as never;
+        },
+      },
+      {},
+      { firstFailedAt: await at(0) },
+    );
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await lab.pass('2 hours');
+    await recovery.signal(signalNames.continue, person);
+    await recovery.seen.called('planRecovery', 2);
+    await recovery.approved();
+    const { outcome } = await recovery.result();
+    expect(outcome?.waitedForPeopleSeconds).toBeGreaterThanOrEqual(2 * 3600);
     expect(outcome?.rtoSeconds).toBeLessThan(SLACK);
   });
 

@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { signalNames } from '../../src/domain/operation/names.js';
-import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
-import { person, startRecovery } from './recoveries.js';
+import { type Activities, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import { type Recovery, person, startRecovery } from './recoveries.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -187,7 +187,10 @@ describe('F29: the cluster is held by another', () => {
   });
 
   it('L4: takes its place in the queue with its intent, says for whom it waits, and goes on when it is told', async () => {
-    const recovery: Recovery = await startRecovery(lab, heldOnce(() => recovery));
+    const recovery: Recovery = await startRecovery(
+      lab,
+      heldOnce(() => recovery),
+    );
     await recovery.approved();
     await recovery.seen.called('acquireLock');
     expect(recovery.seen.of('acquireLock')).toMatchObject([

@@ -1,33 +1,52 @@
-import { checkApproval } from '../../domain/approval/approval-policy.js';
-import { type Approval } from '../../domain/plan/plan.js';
+import { checkApproval, senderInWords } from '../../domain/approval/approval-policy.js';
+import { parseApproval, readRejection } from '../../domain/approval/parse-decisions.js';
+import type { Approval, Rejection, Sender } from '../../domain/plan/plan.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
+import { again, approvalsOf, beginRoundWhereOver, knownPlan, policyFor } from './authorize.js';
+import { requireOwnOperation } from './own-operation.js';
+import { senderOf, starterOf } from './sender.js';
+
+/** Checking an approval takes milliseconds. */
+const LOCK_TIMEOUT_MS = 60_000;
 
 /** Approvals are checked and kept on the host that holds the plan, outside Temporal. */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
-    recordApproval: wrapActivity('recordApproval', async (step) => {
+    recordApproval: wrapActivity('recordApproval', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const { approval } = step;
-      const answer = await answerApproval(clusterContext, step, approval);
+      const sender = await senderOf(step.sentBy, isApproval(approval));
+      // One at a time: of two approvals at the same moment, each would miss the other.
+      const answer = await waitForLock(
+        clusterContext.host.stateDir,
+        `approvals-${sha256Hex(step.plan).slice(0, 16)}`,
+        () => answerApproval(clusterContext, step, approval, sender),
+        { signal: run.signal, timeoutMs: LOCK_TIMEOUT_MS },
+      );
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(
             clusterContext,
             step,
             `approval/${what}`,
-            { kind: 'approval', digest: step.plan, approval, assurance: 'asserted' },
+            { kind: 'approval', digest: step.plan, approval, assurance: 'asserted', ...(sender && { sender }) },
             approval.by,
           )
-        : recordRefusal(clusterContext, step, approval.by, answer));
+        : recordRefusal(clusterContext, step, approval.by, answer, sender));
       return answer;
     }),
     recordRejection: wrapActivity('recordRejection', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
+      const sent = senderInWords(await senderOf(step.sentBy, isRejection(step)));
       await record(
         clusterContext,
         step,
@@ -36,7 +55,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
           kind: 'journal',
           workflowId: step.workflowId,
           step: 'decision',
-          text: `rejected by ${step.by}: ${step.reason}`,
+          text: `rejected by ${step.by}${sent === '' ? '' : ` (${sent})`}: ${step.reason}`,
         },
         step.by,
       );
@@ -44,18 +63,29 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
   };
 }
 
+const isApproval =
+  (approval: Approval) =>
+  (raw: unknown): boolean =>
+    canonicalJson(parseApproval(raw)) === canonicalJson(approval);
+
+const isRejection =
+  ({ by, reason }: Rejection) =>
+  (raw: unknown): boolean =>
+    canonicalJson(readRejection(raw)) === canonicalJson({ by, reason });
+
 /** Who was refused, and why. */
 export async function recordRefusal(
   clusterContext: ClusterContext,
   step: PlannedStep,
   by: string,
   { code = 'approval-refused', reason = '' }: ApprovalAnswer,
+  sender: Sender | null,
 ): Promise<void> {
   await record(
     clusterContext,
     step,
     `refusal/${step.plan}/${by}/${Date.now()}`,
-    { kind: 'refusal', digest: step.plan, by, code, reason },
+    { kind: 'refusal', digest: step.plan, by, code, reason, ...(sender && { sender }) },
     by,
   );
 }
@@ -64,6 +94,7 @@ async function answerApproval(
   clusterContext: ClusterContext,
   step: PlannedStep & StepInput,
   approval: Approval,
+  sender: Sender | null,
 ): Promise<ApprovalAnswer> {
   const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
@@ -75,24 +106,13 @@ async function answerApproval(
       reason: `plan ${plan.digest.slice(0, 12)} is closed`,
       hint: `make a new plan: ${again(plan)}`,
     };
+  await beginRoundWhereOver(clusterContext, plan, state);
   const earlier = await approvalsOf(state, plan);
-  const verdict = checkApproval({
-    plan,
-    approval,
-    earlier,
-    policy: policyFor(clusterContext.cluster, plan),
-    now: new Date(),
-  });
+  const policy = policyFor(clusterContext.cluster, plan);
+  const asked = { plan, approval, policy, sender, starter: policy?.matchPrincipal ? await starterOf() : null };
+  const verdict = checkApproval({ ...asked, earlier, now: new Date() });
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
-  await state.saveApproval(plan.digest, approval, new Date().toISOString());
-  // Counted after it was saved: of two approvals at the same moment, each would miss the other.
-  const counted = checkApproval({
-    plan,
-    approval,
-    earlier: await approvalsOf(state, plan),
-    policy: policyFor(clusterContext.cluster, plan),
-    now: new Date(),
-  });
-  return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
+  await state.saveApproval(plan.digest, approval, new Date().toISOString(), sender);
+  return { accepted: true, missing: verdict.missing };
 }

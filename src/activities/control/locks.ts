@@ -12,6 +12,7 @@ import {
   updateNames,
   workflowTypes,
 } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities, LockedOperations } from '../api.js';
 import { firstClosed, isClosed, openExecution } from './executions.js';
@@ -75,6 +76,7 @@ async function startOf(client: Client, cluster: string): Promise<WithStartWorkfl
     workflowId: lockWorkflowId(cluster),
     taskQueue: CONTROL_QUEUE,
     args: [{ cluster, state: (await endedIdle(client, cluster)) ? noLeases : undefined }],
+    priority: priorityOf(workflowTypes.lock),
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `who holds ${cluster}`,
   });

@@ -8,6 +8,8 @@ import { facts, table } from '../terminal/tables.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { GivenFile, Imported } from '../../config/import/import.js';
+import { BIND_IT, UNBOUND, unboundActions } from '../../domain/approval/approval-policy.js';
+import type { Config, ConfigWarning } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 
 /** `reprise config ...` and `reprise cluster list` */
@@ -22,7 +24,7 @@ export function registerConfig(program: Command, cli: Cli): void {
       const clusters = Object.keys(found.clusters);
       const policies = Object.values(found.clusters).flatMap((cluster) => Object.values(cluster.policies));
       const counts = { hosts: Object.keys(found.hosts).length, clusters: clusters.length, policies: policies.length };
-      const { warnings } = found;
+      const warnings = [...found.warnings, ...unboundPolicies(found)];
       const told = warnings.length > 0 ? { warnings } : {};
       await self.print({ ok: true, file: found.file, digest: found.digest, ...counts, ...told }, (view) =>
         facts([
@@ -91,6 +93,18 @@ export function registerConfig(program: Command, cli: Cli): void {
       );
     },
   });
+}
+
+/** Policies that promise more than they hold; told here and by `doctor`, and not by each worker at its start. */
+function unboundPolicies({ clusters, file }: Config): readonly ConfigWarning[] {
+  return Object.values(clusters).flatMap(({ name, approvals }) =>
+    unboundActions(approvals).map((action) => ({
+      key: `clusters.${name}.approvals.${action}.requester_may_approve`,
+      place: `${file}: clusters.${name}.approvals.${action}`,
+      message: UNBOUND,
+      hint: BIND_IT,
+    })),
+  );
 }
 
 /** Settings of this run that had the last word over the file. */

@@ -25,8 +25,14 @@ export function registerDecisions(program: Command, cli: Cli): void {
   defineReject(program, cli);
   definePromote(program, cli);
   defineRetarget(program, cli);
-  defineSignal(program, cli, 'continue', 'retry a failed step, or make the plan again', 'continue');
-  defineSignal(program, cli, 'pause', 'pause a recovery at its target, to inspect the data before promotion', 'pause');
+  defineSignal(program, cli, 'continue', 'retry a failed step, or make the plan again', 'disk was enlarged');
+  defineSignal(
+    program,
+    cli,
+    'pause',
+    'pause a recovery at its target, to inspect the data before promotion',
+    'look at the data first',
+  );
 }
 
 function defineApprove(program: Command, cli: Cli): void {
@@ -151,18 +157,12 @@ function defineRetarget(program: Command, cli: Cli): void {
   });
 }
 
-function defineSignal(
-  program: Command,
-  cli: Cli,
-  name: 'continue' | 'pause',
-  summary: string,
-  signal: 'continue' | 'pause',
-): void {
+function defineSignal(program: Command, cli: Cli, name: 'continue' | 'pause', summary: string, reason: string): void {
   define<{ reason?: string; by?: string }>(program, cli, {
     usage: `${name} <workflow>`,
     summary,
     argumentHelp: workflow,
-    examples: [`${name} ${example}`, `${name} ${example} --reason "disk was enlarged"`],
+    examples: [`${name} ${example}`, `${name} ${example} --reason "${reason}"`],
     options: [reasonOption(false), byOption()],
     changes: true,
     run: async (self, [given = ''], options) => {
@@ -173,7 +173,7 @@ function defineSignal(
         given,
         options,
         async (session, workflowId, decision) => {
-          await decisions.signal(session, workflowId, signal, decision);
+          await decisions.signal(session, workflowId, name, decision);
           return `${name} sent to ${workflowId}`;
         },
         direct,

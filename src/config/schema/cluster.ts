@@ -157,6 +157,12 @@ const approval = (names: KnownNames) =>
         })
         .default('none')
         .describe('none: the name of an approver is asserted, not verified.'),
+      match_principal: z
+        .boolean()
+        .optional()
+        .describe(
+          'Whether the principal that the Temporal server records for the sender must be that of the person named (`principal` of the contact, else its name). Needs a server with an authorizer.',
+        ),
     })
     .transform((policy): ApprovalPolicy => ({
       approvers: policy.approvers,
@@ -165,6 +171,7 @@ const approval = (names: KnownNames) =>
       approveWithinSeconds: policy.approve_within,
       executeWithinSeconds: policy.execute_within,
       signatures: policy.signatures,
+      ...(policy.match_principal === undefined ? {} : { matchPrincipal: policy.match_principal }),
     }));
 
 const approvals = (names: KnownNames) =>

@@ -7,6 +7,13 @@ import type { KnownNames } from '../known-names.js';
 /** Keys of a contact that are no address of a notifier of this file. */
 const ownKeys = {
   name: z.string().min(1).optional().describe('Name in full, for readers of this file.'),
+  principal: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Whom the authorizer of the Temporal server knows this person as, for match_principal: NAME or TYPE:NAME.',
+    ),
   phone: z.string().min(1).optional().describe('Telephone, for readers of this file.'),
 };
 /** Addresses that may be in a file before it has a notifier for them. */

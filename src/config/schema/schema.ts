@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { duration, path } from '../../domain/fields.js';
-import { atLeastOne, filledIn, later, named, positive } from './fields.js';
+import { atLeastOne, filledIn, later, mapValues, named, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { clustersSchema } from './cluster.js';
@@ -17,6 +17,13 @@ const host = z
       'Directory for restore tests and temporary files; absent: scratch in state_dir.',
     ),
     heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
+    recovery_slots: positive()
+      .max(64)
+      .default(1)
+      .describe(
+        'Recoveries that may run at once on this host. Another one waits, also for one that waits for a person.',
+      ),
+    media_slots: positive().max(64).default(1).describe('Recoveries of media that may run at once on this host.'),
     timeouts: z
       .strictObject({
         heartbeat: duration()
@@ -32,6 +39,8 @@ const host = z
     stateDir: host.state_dir,
     scratchDir: host.scratch_dir,
     heavySlots: host.heavy_slots,
+    recoverySlots: host.recovery_slots,
+    mediaSlots: host.media_slots,
     heartbeatSeconds: host.timeouts?.heartbeat,
   }));
 
@@ -79,7 +88,24 @@ export function configSchema(names: KnownNames) {
         .describe('Objects that belong to a cluster: recovered with `reprise media`.'),
       signers: later('signers', 'signatures'),
     })
-    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => config);
+    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => ({
+      ...config,
+      clusters: mapValues(config.clusters, (cluster) => ({
+        ...cluster,
+        approvals: mapValues(cluster.approvals, (policy) =>
+          policy.matchPrincipal ? { ...policy, principals: principalsOf(policy.from, config.contacts) } : policy,
+        ),
+      })),
+    }));
+}
+
+/** What the contacts say about whom the Temporal server knows these people as. */
+function principalsOf(
+  people: readonly string[],
+  contacts: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): Record<string, string> {
+  const known = people.map((name) => [name, contacts[name]?.['principal']] as const);
+  return Object.fromEntries(known.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 /** reprise.yml as it is written: snake_case, durations as text. */

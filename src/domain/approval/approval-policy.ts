@@ -1,7 +1,7 @@
 import type { ApprovalPolicy } from '../config.js';
 import type { ErrorCode } from '../errors.js';
 import { clipBytes } from '../text/text.js';
-import type { Approval, ApprovablePlan, Decision } from '../plan/plan.js';
+import type { Approval, ApprovablePlan, Decision, Sender } from '../plan/plan.js';
 
 export interface ApprovalQuestion {
   readonly plan: ApprovablePlan;
@@ -11,6 +11,10 @@ export interface ApprovalQuestion {
   /** Policy of the plan's action; undefined where the config has none, and then nothing is accepted. */
   readonly policy: ApprovalPolicy | undefined;
   readonly now: Date;
+  /** Who sent it; absent or null: nobody knows. */
+  readonly sender?: Sender | null | undefined;
+  /** The principal that started the operation; absent or null: the server knows none. */
+  readonly starter?: string | null | undefined;
 }
 
 export type ApprovalVerdict =
@@ -32,7 +36,15 @@ export function approveCommand(workflowId: string, digest: string, from: readonl
  * Checks one approval against the cluster's policy. One person counts once, however often they send it. Without
  * signatures the name is asserted: this says who may approve, not that it was them.
  */
-export function checkApproval({ plan, approval, earlier, policy, now }: ApprovalQuestion): ApprovalVerdict {
+export function checkApproval({
+  plan,
+  approval,
+  earlier,
+  policy,
+  now,
+  sender,
+  starter,
+}: ApprovalQuestion): ApprovalVerdict {
   const { action, cluster, requester } = plan.binding;
   const person = clipBytes(approval.by.trim(), 80);
   if (policy === undefined) {
@@ -67,13 +79,15 @@ export function checkApproval({ plan, approval, earlier, policy, now }: Approval
     );
   }
   if (policy.signatures === 'required') return unsigned(plan);
+  const mismatch = checkPrincipal(policy, approval.by, sender, starter);
+  if (mismatch) return mismatch;
   const counted = earlier
     .filter(
       ({ by, plan: digest }) =>
         names(digest, plan.digest) && listed.has(personKey(by)) && !isExcluded(by, requester, policy),
     )
-    .map(({ by }) => personKey(by));
-  const people = new Set([...counted, personKey(approval.by)]);
+    .map(({ by }) => keyOf(policy, by));
+  const people = new Set([...counted, keyOf(policy, approval.by)]);
   return { accepted: true, missing: Math.max(0, policy.approvers - people.size) };
 }
 
@@ -85,6 +99,7 @@ export function checkDecision(
   plan: ApprovablePlan,
   decision: Decision,
   policy: ApprovalPolicy | undefined,
+  sender?: Sender | null,
 ): ApprovalVerdict {
   const { action, cluster } = plan.binding;
   if (policy === undefined)
@@ -99,8 +114,75 @@ export function checkDecision(
       policy,
     );
   }
-  return policy.signatures === 'required' ? unsigned(plan) : { accepted: true, missing: 0 };
+  if (policy.signatures === 'required') return unsigned(plan);
+  return checkPrincipal(policy, decision.by, sender) ?? { accepted: true, missing: 0 };
 }
+
+/**
+ * Where the policy has `match_principal`: whether the Temporal server knows the sender as the person named, and, where the
+ * requester may not approve, as another one than who started the operation. Null where nothing is wrong.
+ */
+function checkPrincipal(
+  policy: ApprovalPolicy,
+  by: string,
+  sender: Sender | null | undefined,
+  starter?: string | null,
+): ApprovalVerdict | null {
+  if (!policy.matchPrincipal) return null;
+  const person = clipBytes(by.trim(), 80);
+  const principal = sender?.principal ?? null;
+  if (principal === null)
+    return refuse(
+      'approval-refused',
+      `the policy has match_principal, and the Temporal server recorded no principal for what ${person} sent`,
+      'let the server authenticate its callers (docs/how-to.md), and send it over a connection of your own',
+    );
+  if (!isPrincipalOf(policy, by, principal))
+    return refuse(
+      'approval-refused',
+      `the Temporal server knows the sender as ${clipBytes(principal, 80)}, which is not ${person}`,
+      `send it as yourself; who ${person} is stands in contacts: ${person}: { principal: ... }`,
+    );
+  if (!policy.requesterMayApprove && principal === starter)
+    return refuse(
+      'approval-refused',
+      `${clipBytes(principal, 80)} started this operation and may not approve it too`,
+      `ask another one of these people: ${policy.from.join(', ')}`,
+    );
+  return null;
+}
+
+/** With or without the server's word for its kind: `jwt:alice` and `alice`. */
+function isPrincipalOf({ from, principals = {} }: ApprovalPolicy, by: string, principal: string): boolean {
+  const named = from.find((name) => personKey(name) === personKey(by)) ?? by;
+  const bare = principal.slice(principal.indexOf(':') + 1);
+  const expected = Object.hasOwn(principals, named) ? principals[named] : undefined;
+  if (expected !== undefined) return principal === expected || bare === expected;
+  return personKey(bare) === personKey(by);
+}
+
+/** How many different people, as they are counted, may approve at the most. */
+export function distinctApprovers(policy: ApprovalPolicy): number {
+  return new Set(policy.from.map((name) => keyOf(policy, name))).size;
+}
+
+/** A person as they are counted: two names that the server knows as one caller are one. */
+function keyOf({ matchPrincipal, principals = {} }: ApprovalPolicy, name: string): string {
+  const [, principal] = Object.entries(principals).find(([one]) => personKey(one) === personKey(name)) ?? [];
+  return matchPrincipal && principal !== undefined ? `principal ${principal}` : personKey(name);
+}
+
+/** Where `requester_may_approve: false` does not bind: who asks gives a name, and may approve under another one. */
+export function unboundActions(approvals: Readonly<Record<string, ApprovalPolicy>>): readonly string[] {
+  return Object.entries(approvals)
+    .filter(([, policy]) => !policy.requesterMayApprove && !policy.matchPrincipal)
+    .map(([action]) => action);
+}
+
+export const UNBOUND =
+  'requester_may_approve: false binds nobody: the name of the requester is asserted, as that of the approver is';
+export const BIND_IT =
+  'set match_principal: true, if your Temporal server has an authorizer; else trust who may reach it';
 
 /** Whether an action without a policy is refused. A sync puts nothing but the present on top, and is confirmed by who starts it. */
 export function needsApproval(action: string): boolean {
@@ -122,6 +204,13 @@ export function notCovered(own: ApprovalPolicy, guard: ApprovalPolicy, requester
   );
   if (others.length > 0) return `${others.join(', ')} may not approve it`;
   return own.approvers < guard.approvers ? `${guard.approvers} people have to approve it, not ${own.approvers}` : null;
+}
+
+/** Who sent a decision, beside the name that stands in it; '' where Temporal's history could not say it. */
+export function senderInWords(sender: Sender | null | undefined): string {
+  if (!sender) return '';
+  const principal = sender.principal === null ? '' : `, principal ${clipBytes(sender.principal, 200)}`;
+  return `sent by client ${clipBytes(sender.identity, 200) || 'without an identity'}${principal}`;
 }
 
 /** The 12 hex digits people use for a plan. */

@@ -47,6 +47,12 @@ export function parseRejection(raw: unknown): Rejection | { problem: string } {
   return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, reason: parsed.reason };
 }
 
+/** Who sent it, and why, as far as that can be read: a malformed rejection still counts. */
+export function readRejection(raw: unknown): Rejection {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
+}
+
 export function parsePromote(raw: unknown): Decision | { problem: string } {
   const parsed = parseRejection(raw);
   return 'problem' in parsed ? parsed : { kind: 'promote', ...parsed };

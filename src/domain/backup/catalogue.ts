@@ -1,5 +1,5 @@
 import type { Backup } from './backup.js';
-import type { Approval, Plan } from '../plan/plan.js';
+import type { Approval, Plan, Sender } from '../plan/plan.js';
 import type { KeptItem, RecoveryOutcome } from './records.js';
 
 /** What the records of a cluster come to when they are read from the first to the last. */
@@ -56,6 +56,7 @@ export interface RecordedApproval {
   readonly digest: string;
   readonly approval: Approval;
   readonly assurance: 'asserted' | 'signed';
+  readonly sender?: Sender;
   readonly at: string;
   readonly operationId: string;
 }
@@ -65,6 +66,7 @@ export interface Refusal {
   readonly by: string;
   readonly code: string;
   readonly reason: string;
+  readonly sender?: Sender;
   readonly at: string;
   readonly operationId: string;
 }

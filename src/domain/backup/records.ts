@@ -1,5 +1,5 @@
 import type { Backup, Proof, TableCount } from './backup.js';
-import type { Approval, Plan } from '../plan/plan.js';
+import type { Approval, Plan, Sender } from '../plan/plan.js';
 
 /**
  * Records of a cluster: append-only, one sequence, plain JSON in its `catalogue` repository, so that they outlive
@@ -40,6 +40,8 @@ export type RecordBody =
       readonly digest: string;
       readonly approval: Approval;
       readonly assurance: 'asserted' | 'signed';
+      /** Absent where Temporal's history could not say it. */
+      readonly sender?: Sender;
     }
   | {
       readonly kind: 'refusal';
@@ -47,6 +49,7 @@ export type RecordBody =
       readonly by: string;
       readonly code: string;
       readonly reason: string;
+      readonly sender?: Sender;
     }
   | { readonly kind: 'plan-used'; readonly digest: string }
   | {

@@ -151,7 +151,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
         },
       ],
     },
-    { name: 'requested by', values: [{ text: clipBytes(binding.requester, 200) }] },
+    { name: 'requested by', values: [{ text: `${clipBytes(binding.requester, 200)} (asserted)` }] },
     { name: 'may approve', values: approvers(observed.approval) },
     { name: 'approve until', values: [{ text: second(approveBy) }] },
     { name: 'plan', values: [{ text: digest, code: true }] },

@@ -1,3 +1,4 @@
+import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
@@ -19,6 +20,8 @@ export interface PlannedBackup {
   readonly finishedAt: string;
   /** SHA-256 of the file or of the manifest as recorded when it was taken. */
   readonly hash: string | null;
+  /** Of everything that decides what is restored: the engine uses nothing else. Plans of an older version have none. */
+  readonly content?: BoundContent;
   readonly database?: string;
 }
 
@@ -137,6 +140,16 @@ export interface Approval {
   readonly reason: string;
   readonly signature?: string;
 }
+/** Who sent a decision, as Temporal recorded it beside what the person wrote. */
+export interface Sender {
+  /** What the client calls itself: `PID@HOST` as a rule. Anybody may choose it. */
+  readonly identity: string;
+  /** Whom the Temporal server's authorizer knows the caller as (`TYPE:NAME`); null where it has none. */
+  readonly principal: string | null;
+}
+/** By which message a decision came, as its event in the history names it. */
+export type SentBy = { readonly update: string } | { readonly signal: string };
+
 export interface Rejection {
   readonly by: string;
   readonly reason: string;

@@ -1,21 +1,6 @@
 import { type Plan, losesOldData } from './plan.js';
 import { formatTarget } from '../target/target.js';
-
-/** Steps of the runbook, as the journal and the Web UI name them. */
-export const stepNames = {
-  startServer: 'start the server',
-  stopServer: 'stop the old server',
-  salvage: 'salvage WAL that was not archived',
-  moveOldData: 'move the old data',
-  restoreFiles: 'restore files',
-  replay: 'replay WAL',
-  media: 'restore media',
-  runChecks: 'run checks',
-  promote: 'promote',
-  rearm: 'start archiving again',
-  restoreBeside: 'restore beside the live databases',
-  swap: 'swap the databases',
-} as const;
+import { stepNames } from './recovery-step-names.js';
 
 /** Steps from which on applications no longer find what they worked with. */
 const touching: readonly string[] = [

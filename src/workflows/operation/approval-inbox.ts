@@ -2,6 +2,7 @@ import {
   CancellationScope,
   allHandlersFinished,
   condition,
+  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -11,17 +12,24 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../../activities/api.js';
-import { parseApproval, parsePromote, parseRejection, parseRetarget } from '../../domain/approval/parse-decisions.js';
+import {
+  parseApproval,
+  parsePromote,
+  parseRejection,
+  parseRetarget,
+  readRejection,
+} from '../../domain/approval/parse-decisions.js';
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
-import type { Approval, ApprovablePlan, Decision, Rejection } from '../../domain/plan/plan.js';
+import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
 
+type SentRejection = Rejection & { readonly sentBy: SentBy };
 type Accepted = { readonly accepted: true; readonly missing: number };
 
 /** The host checks and records what people send; given by the operation, because only it knows the host. */
 export interface ApprovalRecords {
-  checkApproval(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer>;
-  checkDecision(plan: ApprovablePlan, decision: Decision): Promise<ApprovalAnswer>;
+  checkApproval(plan: ApprovablePlan, approval: Approval, sentBy: SentBy): Promise<ApprovalAnswer>;
+  checkDecision(plan: ApprovablePlan, decision: Decision, sentBy: SentBy): Promise<ApprovalAnswer>;
   note(text: string): Promise<void>;
 }
 
@@ -33,7 +41,7 @@ export class ApprovalInbox {
   private plan: ApprovablePlan | null = null;
   /** Digests of plans whose approvals are complete and not yet acted upon. */
   private readonly approved = new Set<string>();
-  private rejection: Rejection | null = null;
+  private rejection: SentRejection | null = null;
   private readonly early: unknown[] = [];
   private readonly continued: Rejection[] = [];
   /** What people are asked to decide on the recovered data; null while nobody is asked: what comes then has no effect. */
@@ -58,13 +66,17 @@ export class ApprovalInbox {
       description: `approve the plan shown, with a result: ${json}`,
       validator: shapeValidator(parseApproval, json),
     });
-    setHandler(defineSignal<[unknown]>(signalNames.reject), (raw) => this.onReject(raw), {
-      description: `reject, do not recover: ${person}`,
-    });
+    setHandler(
+      defineSignal<[unknown]>(signalNames.reject),
+      (raw) => this.onReject(raw, { signal: signalNames.reject }),
+      {
+        description: `reject, do not recover: ${person}`,
+      },
+    );
     setHandler(
       defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject),
       (raw) => {
-        this.onReject(raw);
+        this.onReject(raw, sentByUpdate());
         return { rejected: true as const };
       },
       {
@@ -75,7 +87,7 @@ export class ApprovalInbox {
     setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), {
       description: 'stop at the target and wait for promote',
     });
-    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(rejectionOf(raw)), {
+    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(readRejection(raw)), {
       description: `repeat the failed step, or make the plan again: ${person}`,
     });
     this.handleDecision('promote', parsePromote, 'promote the recovered server', person);
@@ -97,12 +109,12 @@ export class ApprovalInbox {
     const onSignal = async (raw: unknown): Promise<void> => {
       const decision = parse(raw);
       if ('problem' in decision) await this.note(`a ${name} is not valid: ${decision.problem}`);
-      else await this.considerDecision(decision);
+      else await this.considerDecision(decision, { signal: signalNames[name] });
     };
     const onUpdate = async (raw: unknown): Promise<Accepted> => {
       const decision = parse(raw);
       if ('problem' in decision) throw refusal('approval-refused', decision.problem);
-      return acceptedOrRefusal(await this.considerDecision(decision));
+      return acceptedOrRefusal(await this.considerDecision(decision, sentByUpdate()));
     };
     setHandler(defineSignal<[unknown]>(signalNames[name]), onSignal, { description: `${what}: ${json}` });
     setHandler(defineUpdate<Accepted, [unknown]>(updateNames[name]), onUpdate, {
@@ -200,7 +212,7 @@ export class ApprovalInbox {
     return this.closed;
   }
 
-  get rejectedBecause(): Rejection | null {
+  get rejectedBecause(): SentRejection | null {
     return this.rejection;
   }
 
@@ -211,28 +223,29 @@ export class ApprovalInbox {
       this.early.push(raw);
       return;
     }
-    await this.considerApproval(this.plan, approval);
+    await this.considerApproval(this.plan, approval, { signal: signalNames.confirmRestore });
   }
 
   private async onApproveUpdate(raw: unknown): Promise<Accepted> {
+    const sentBy = sentByUpdate();
     await condition(() => this.plan !== null || this.closed);
     const approval = parseApproval(raw);
     if ('problem' in approval || !this.plan) throw refusal('approval-refused', 'no plan is waiting');
-    return acceptedOrRefusal(await this.considerApproval(this.plan, approval));
+    return acceptedOrRefusal(await this.considerApproval(this.plan, approval, sentBy));
   }
 
-  private async considerApproval(plan: ApprovablePlan, approval: Approval): Promise<ApprovalAnswer> {
+  private async considerApproval(plan: ApprovablePlan, approval: Approval, sentBy: SentBy): Promise<ApprovalAnswer> {
     const { round } = this;
-    const answer = await refusedIfCheckFails(() => this.records.checkApproval(plan, approval));
+    const answer = await refusedIfCheckFails(() => this.records.checkApproval(plan, approval, sentBy));
     if (answer.accepted && answer.missing === 0 && round === this.round) this.approved.add(plan.digest);
     return answer;
   }
 
   /** A decision counts only while one is waited for. Whether this person may decide is checked on the host. */
-  private async considerDecision(decision: Decision): Promise<ApprovalAnswer> {
+  private async considerDecision(decision: Decision, sentBy: SentBy): Promise<ApprovalAnswer> {
     const { pending, plan } = this;
     if (plan === null || !pending?.accepts.includes(decision.kind)) return this.withoutEffect(decision);
-    const answer = await refusedIfCheckFails(() => this.records.checkDecision(plan, decision));
+    const answer = await refusedIfCheckFails(() => this.records.checkDecision(plan, decision, sentBy));
     if (!answer.accepted) return answer;
     if (this.pending !== pending || pending.decision !== null) return this.withoutEffect(decision);
     pending.decision = decision;
@@ -257,8 +270,8 @@ export class ApprovalInbox {
     );
   }
 
-  private onReject(raw: unknown): void {
-    if (!this.isTooLate) this.rejection ??= rejectionOf(raw);
+  private onReject(raw: unknown, sentBy: SentBy): void {
+    if (!this.isTooLate) this.rejection ??= { ...readRejection(raw), sentBy };
   }
 
   private get isTooLate(): boolean {
@@ -297,10 +310,9 @@ function shapeValidator(parse: (raw: unknown) => object, json: string): (raw: un
   };
 }
 
-/** Who sent it, and why, as far as that can be read: a malformed rejection still counts. */
-function rejectionOf(raw: unknown): Rejection {
-  const parsed = parseRejection(raw);
-  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
+/** The update whose handler runs; its event in the history says who sent it. Asked before the handler's first await. */
+function sentByUpdate(): SentBy {
+  return { update: currentUpdateInfo()?.id ?? '' };
 }
 
 /** Waits without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */

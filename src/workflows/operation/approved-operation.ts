@@ -72,8 +72,6 @@ type Decided = 'approved' | 'rejected' | 'again';
  */
 export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   readonly inbox: ApprovalInbox;
-  /** Seconds people were waited for before the last approval. */
-  waitedSeconds = 0;
 
   constructor(readonly operation: Operation) {
     this.inbox = openInbox(operation);
@@ -131,7 +129,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
     const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
     status.show('running');
-    this.waitedSeconds += (Date.now() - before) / 1000;
+    this.operation.waitedSeconds += (Date.now() - before) / 1000;
     return decision;
   }
 
@@ -179,8 +177,8 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
   private async recordRejection({ digest }: P): Promise<{ by: string; reason: string }> {
     const { host, step } = this.operation;
-    const { by, reason } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason });
+    const { by, reason, sentBy } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
+    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason, sentBy });
     return { by, reason };
   }
 }
@@ -190,10 +188,15 @@ function openInbox(operation: Operation): ApprovalInbox {
   const on = (summary: string) => hostActivities(operation.host, summary);
   const step = (): StepInput => operation.step;
   const inbox = new ApprovalInbox({
-    checkApproval: (plan, approval) =>
-      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval }),
-    checkDecision: (plan, decision) =>
-      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({ ...step(), plan: plan.digest, decision }),
+    checkApproval: (plan, approval, sentBy) =>
+      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval, sentBy }),
+    checkDecision: (plan, decision, sentBy) =>
+      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({
+        ...step(),
+        plan: plan.digest,
+        decision,
+        sentBy,
+      }),
     note: async (text) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
       if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });

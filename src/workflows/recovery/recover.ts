@@ -6,7 +6,8 @@ import { signalNames } from '../../domain/operation/names.js';
 import { approveCommand } from '../../domain/approval/approval-policy.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
-import { describeResidualState, stepNames } from '../../domain/plan/residual-state.js';
+import { stepNames } from '../../domain/plan/recovery-step-names.js';
+import { describeResidualState } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
@@ -26,7 +27,7 @@ interface Recovered {
   readonly checks: readonly CheckResult[];
   /** When the recovered server was validated and open for writes, ms since the epoch. */
   readonly validatedAt: number;
-  /** Seconds of waiting for people up to then, since the approval. */
+  /** Seconds that people were waited for up to then. */
   readonly waitedSeconds: number;
 }
 
@@ -240,16 +241,14 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {
-    const saved = await steps.run('safety backup of the databases to be replaced', (host, step, startedAt) =>
+    const saved = await steps.run(stepNames.safetyBackup, (host, step, startedAt) =>
       host.safetyBackup({ ...step, startedAt }),
     );
     await steps.note('safety backup', saved);
   }
 
   private takeFreshBackup(steps: RecoverySteps): Promise<unknown> {
-    return steps.run('take and verify a fresh backup', (host, step, startedAt) =>
-      host.freshBackup({ ...step, startedAt }),
-    );
+    return steps.run(stepNames.freshBackup, (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   }
 
   /** Media of the plan, back to the instant of the database just restored. */
@@ -289,19 +288,18 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   /** What was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
   private async document(steps: RecoverySteps, { reached, checks, ...validated }: Recovered): Promise<RecoveryOutcome> {
     const { status, notifications } = this.operation;
-    const { waitedSeconds } = this.approved;
     const since = Date.parse(this.input.firstFailedAt ?? workflowInfo().startTime.toISOString());
     const outcome = {
       target: { requested: formatTarget(steps.plan.binding.target), reached: reached.reached },
-      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - waitedSeconds - validated.waitedSeconds),
-      waitedForPeopleSeconds: waitedSeconds + steps.waitedSeconds,
+      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - validated.waitedSeconds),
+      waitedForPeopleSeconds: this.operation.waitedSeconds,
       rpoSeconds: rpoOf(reached, since),
       lastCommitAt: reached.lastCommitAt,
       lastLsn: reached.lastLsn,
       phases: status.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
       checks,
     };
-    const documented = await steps.run('write the incident document', (host, step) =>
+    const documented = await steps.run(stepNames.document, (host, step) =>
       host.finishRecovery({ ...step, incident: this.input.incident, outcome }),
     );
     const { rtoSeconds, rpoSeconds } = outcome;

@@ -3,6 +3,7 @@ import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
 import type { Decision, Plan } from '../../domain/plan/plan.js';
+import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ApprovalInbox } from '../operation/approval-inbox.js';
@@ -34,8 +35,6 @@ type Work<T> = (host: HostActivities, step: PlannedStep, startedAt: string) => P
 
 /** How the steps of one approved plan are run: recorded, tried again, decided on by people, taken back by hooks. */
 export class RecoverySteps {
-  /** Seconds people were waited for after the approval: at the target, after failed steps. */
-  waitedSeconds = 0;
   private isOpenForWrites = false;
   /** Every step of the runbook has succeeded. */
   private isComplete = false;
@@ -104,7 +103,7 @@ export class RecoverySteps {
     const decision = await this.askPeople({ kind: 'paused', event: 'waiting-approval', waitingFor }, () =>
       this.inbox.atTarget(summary, accepts),
     );
-    if (decision === 'rejected') throw this.givenUp('run checks');
+    if (decision === 'rejected') throw this.givenUp(stepNames.runChecks);
     status.show('running');
     return decision;
   }
@@ -116,7 +115,7 @@ export class RecoverySteps {
       const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
       return decision;
     } finally {
-      this.waitedSeconds += (Date.now() - before) / 1000;
+      this.operation.waitedSeconds += (Date.now() - before) / 1000;
     }
   }
 
@@ -134,7 +133,7 @@ export class RecoverySteps {
   openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
     this.isOpenForWrites = true;
     this.inbox.markOpenForWrites();
-    return { validatedAt: Date.now(), waitedSeconds: this.waitedSeconds };
+    return { validatedAt: Date.now(), waitedSeconds: this.operation.waitedSeconds };
   }
 
   private givenUp(where: string): Error {

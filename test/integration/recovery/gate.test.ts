@@ -1,10 +1,12 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import {
   heavyQueue,
   lightQueue,
   recoveryQueue,
   signalNames,
+  updateNames,
   workflowTypes,
 } from '../../../src/domain/operation/names.js';
 import type { HostActivities } from '../../../src/activities/api.js';
@@ -12,6 +14,8 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, snapshot, told } from '../../helpers/site-cli.js';
 import type { Started } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
+import { until } from '../../helpers/until.js';
+import type { CatalogueRecord } from '../../../src/domain/backup/records.js';
 
 failOnLeakedProcesses();
 
@@ -47,6 +51,14 @@ async function world(): Promise<unknown> {
     stored: await snapshot(`${site.places.backupsDir}/mairie/dump`),
     server: (await site.query('SELECT pg_postmaster_start_time()::text AS at')).rows,
   };
+}
+
+async function recordsOf({ places }: Site): Promise<readonly CatalogueRecord[]> {
+  const folder = `${places.backupsDir}/mairie/records`;
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.json'));
+  return Promise.all(
+    files.map(async (name) => JSON.parse(await readFile(`${folder}/${name}`, 'utf8')) as CatalogueRecord),
+  );
 }
 
 beforeAll(async () => {
@@ -117,6 +129,32 @@ describe('F31, F32: approvals', () => {
     expect(await approved(site, started, 'dba')).toMatchObject({ accepted: true, missing: 1, assurance: 'asserted' });
     expect(await approved(site, started, 'Dba')).toMatchObject({ missing: 1 });
     expect((await reaches(site, started.workflowId, 'waiting-approval')).state).toBe('waiting-approval');
+  });
+});
+
+describe('L16: who sent a decision', () => {
+  it('is recorded beside the name in it: the identity of the client, by update and by signal; this server has no principals', async () => {
+    const { client } = site.session;
+    const handle = client.workflow.getHandle(started.workflowId);
+    const plan = started.plan.digest;
+    await handle
+      .executeUpdate(updateNames.approve, { args: [{ plan, by: 'eve', reason: 'by update' }] })
+      .catch(() => undefined);
+    await handle.signal(signalNames.confirmRestore, JSON.stringify({ plan, by: 'trudy', reason: 'by signal' }));
+    const identity = `${process.pid}@${hostname()}`;
+    const senders = async (kind: string): Promise<Record<string, unknown>> =>
+      Object.fromEntries(
+        (await recordsOf(site))
+          .filter((entry) => entry.kind === kind)
+          .map((entry) => ['by' in entry ? entry.by : '', 'sender' in entry ? entry.sender : undefined]),
+      );
+    await until(async () => 'trudy' in (await senders('refusal')), 'the refusal of the signal is recorded');
+    expect(await senders('refusal')).toMatchObject({
+      eve: { identity, principal: null },
+      trudy: { identity, principal: null },
+    });
+    // By the command line, a process of its own.
+    expect(await senders('approval')).toMatchObject({ dba: { identity: expect.stringMatching(/^\d+@/) } });
   });
 });
 

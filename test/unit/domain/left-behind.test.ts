@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { stepNames, describeResidualState } from '../../../src/domain/plan/residual-state.js';
+import { stepNames } from '../../../src/domain/plan/recovery-step-names.js';
+import { describeResidualState } from '../../../src/domain/plan/residual-state.js';
 import type { PlannedMedia } from '../../../src/domain/plan/planned-media.js';
 import { samplePlan } from '../records/samples.js';
 

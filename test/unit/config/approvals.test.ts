@@ -1,0 +1,54 @@
+import { describe, expect, it } from '@jest/globals';
+import { unboundActions } from '../../../src/domain/approval/approval-policy.js';
+import { complaint, parsed, valid } from './given.js';
+
+const withPolicy = (policy: string, contacts: string): string =>
+  `${valid}    approvals:\n      recover: ${policy}\ncontacts: ${contacts}\n`;
+
+describe('G9: a policy that no approval can meet is refused', () => {
+  it('two spellings of one person count once', () => {
+    expect(complaint(withPolicy('{ from: [dba, DBA], approvers: 2 }', '{ dba: {}, DBA: {} }')).join('\n')).toMatch(
+      /2 approvers are required, and from: names 1: different spellings count once/,
+    );
+    expect(parsed(withPolicy('{ from: [dba, DBA], approvers: 1 }', '{ dba: {}, DBA: {} }')).digest).toMatch(/./);
+  });
+
+  it('more approvers than people', () => {
+    expect(complaint(withPolicy('{ from: [dba, ops], approvers: 3 }', '{ dba: {}, ops: {} }')).join('\n')).toMatch(
+      /3 approvers are required, and from: names 2/,
+    );
+  });
+
+  it('two contacts that the server knows as one principal, where the principal has to match', () => {
+    const contacts = '{ dba: { principal: "jwt:x" }, ops: { principal: "jwt:x" } }';
+    expect(complaint(withPolicy('{ from: [dba, ops], approvers: 2, match_principal: true }', contacts)).join()).toMatch(
+      /names 1: the same principal/,
+    );
+    expect(parsed(withPolicy('{ from: [dba, ops], approvers: 2 }', contacts)).digest).toMatch(/./);
+  });
+});
+
+describe('G9: requester_may_approve: false binds nobody where the requester is only asserted', () => {
+  const unbound = (policy: string): readonly string[] =>
+    unboundActions(parsed(withPolicy(policy, '{ dba: { principal: "jwt:x" } }')).clusters['mairie']?.approvals ?? {});
+
+  it('without match_principal, whether it is written or the default', () => {
+    expect(unbound('{ from: [dba], requester_may_approve: false }')).toEqual(['recover']);
+    expect(unbound('{ from: [dba] }')).toEqual(['recover']);
+  });
+
+  it('with match_principal, or where the requester may approve, nothing is promised that is not held', () => {
+    expect(unbound('{ from: [dba], match_principal: true }')).toEqual([]);
+    expect(unbound('{ from: [dba], requester_may_approve: true }')).toEqual([]);
+  });
+
+  it('the principal of a contact is that of the person in the policy', () => {
+    const { clusters } = parsed(
+      withPolicy('{ from: [dba], match_principal: true }', '{ dba: { principal: "jwt:x" } }'),
+    );
+    expect(clusters['mairie']?.approvals['recover']).toMatchObject({
+      matchPrincipal: true,
+      principals: { dba: 'jwt:x' },
+    });
+  });
+});
