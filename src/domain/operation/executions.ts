@@ -9,5 +9,10 @@ export function isClosedStatus(status: string): boolean {
   return CLOSED.includes(status);
 }
 
+/** Paused in Temporal (`temporal workflow pause`): it goes on when somebody unpauses it. */
+export function isPausedStatus(status: string): boolean {
+  return status === 'PAUSED';
+}
+
 /** For a list of workflows: what is not closed. `ExecutionStatus = 'Running'` leaves paused ones out. */
 export const OPEN_EXECUTIONS = 'CloseTime IS NULL';
