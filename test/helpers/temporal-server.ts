@@ -26,7 +26,7 @@ export interface TemporalOptions {
   /** The port of a server that is started again. */
   port?: number;
   /** Limits and the like, by the server's own names. */
-  dynamicConfig?: Readonly<Record<string, number>>;
+  dynamicConfig?: Readonly<Record<string, number | boolean>>;
 }
 
 /** Starts an embedded Temporal server; whoever starts it stops it. */
