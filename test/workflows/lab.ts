@@ -262,7 +262,7 @@ export function untilCancelled(): Promise<never> {
 /** The same, which may also end by itself. */
 export async function unlessCancelled<T>(run: Promise<T>): Promise<T> {
   const context = Context.current();
-  const beat = setInterval(() => context.heartbeat(), 100);
+  const beat = setInterval(() => context.heartbeat({}), 100);
   try {
     return await Promise.race([context.cancelled, run]);
   } finally {
