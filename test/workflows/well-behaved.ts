@@ -94,7 +94,7 @@ export const wellBehaved: Activities = {
   swapDatabases: async () => undefined,
   runChecks: async () => [{ name: 'tables', status: 'passed', detail: '12' }],
   freshBackup: async () => ['b2'],
-  finishRecovery: async ({ outcome }) => ({ ...outcome, report: 'incidents/op.md' }),
+  finishRecovery: async () => outcomeOfHost,
   writeReport: async () => 'incidents/op.md',
 
   planMedia: async (request) => mediaPlanOf(request),
@@ -109,6 +109,19 @@ export const wellBehaved: Activities = {
   closeMedia: async () => undefined,
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
+
+/** What the host's ledger gives, whatever the workflow did. */
+export const outcomeOfHost = {
+  target: { requested: 'latest', reached: 'the end of the WAL' },
+  rtoSeconds: 12,
+  waitedForPeopleSeconds: 3,
+  rpoSeconds: 0,
+  lastCommitAt: '2026-11-21T02:00:00Z',
+  lastLsn: '0/5000000',
+  phases: [{ name: 'restore files', seconds: 5 }],
+  checks: [{ name: 'tables', status: 'passed', detail: '12' }],
+  report: 'incidents/op.md',
+} as const;
 
 const nothing = { objects: 0, bytes: 0 };
 const someTask = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' } as const;

@@ -124,12 +124,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
     const notice = words.notice(plan, waitingFor);
     if (notice === null) return 'approved';
-    const before = Date.now();
     status.show('waiting-approval', waitingFor, words.approvalDetails(plan));
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
     const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
     status.show('running');
-    this.operation.waitedSeconds += (Date.now() - before) / 1000;
     return decision;
   }
 
