@@ -16,8 +16,8 @@ export function clusterOf(config: Config, name: string): ClusterConfig {
   return cluster;
 }
 
-/** The configuration of the host that these activities serve. */
-export function hostOf({ config, host }: HostDependencies): HostConfig {
+/** The configuration of a host, of the one that the activities serve, or `not-found` with the hosts there are. */
+export function hostOf({ config, host }: Pick<HostDependencies, 'config' | 'host'>): HostConfig {
   const found = config.hosts[host];
   if (!found)
     throw new RepriseError(

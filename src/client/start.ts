@@ -11,6 +11,7 @@ import {
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
+import { priorityOf } from '../domain/operation/priorities.js';
 import {
   type OperationRunbook,
   adoptionRunbook,
@@ -181,6 +182,7 @@ async function start(session: TemporalSession, { type, workflowId, input, runboo
     workflowIdConflictPolicy: 'FAIL',
     staticSummary: runbook.summary,
     staticDetails: runbook.details,
+    priority: priorityOf(type),
   });
   return { workflowId, operationId, handle };
 }

@@ -39,6 +39,8 @@ export interface HostConfig {
   readonly stateDir: string;
   readonly scratchDir: string;
   readonly heavySlots: number;
+  readonly recoverySlots: number;
+  readonly mediaSlots: number;
   /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
   readonly heartbeatSeconds?: number;
 }

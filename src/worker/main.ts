@@ -1,11 +1,19 @@
 import { hostname } from 'node:os';
 import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
 import { createControlActivities } from '../activities/control/control.js';
+import { hostOf } from '../activities/config-lookup.js';
 import { createHostActivities } from '../activities/index.js';
-import type { Config } from '../domain/config.js';
+import type { Config, HostConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
-import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../domain/operation/names.js';
+import {
+  CONTROL_QUEUE,
+  heavyQueue,
+  lightQueue,
+  mediaQueue,
+  recoveryQueue,
+  watchQueue,
+} from '../domain/operation/names.js';
 import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
@@ -32,19 +40,12 @@ export interface WorkerSettings {
 const STICKY = '4s';
 
 /**
- * A worker: workflows and control activities on `reprise`, and for each host its four queues. Returns when it was
+ * A worker: workflows and control activities on `reprise`, and for each host its queues. Returns when it was
  * told to stop (SIGTERM, SIGINT); jobs under way are left alone, the next worker attaches to them.
  * @throws RepriseError `temporal-unreachable`, `not-found` for a host the config does not have
  */
 export async function runWorker({ config, hosts, control, log, temporal }: WorkerSettings): Promise<void> {
-  for (const host of hosts) {
-    if (!config.hosts[host])
-      throw new RepriseError(
-        'not-found',
-        `there is no host "${host}" in the config`,
-        `hosts: ${Object.keys(config.hosts).join(', ')}`,
-      );
-  }
+  for (const host of hosts) hostOf({ config, host });
   process.umask(0o077);
   Runtime.install({ ...runtimeLogging(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   for (const { place, message, hint } of config.warnings)
@@ -81,14 +82,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
     for (const host of hosts) {
       await prepareStateDirectory(config, host);
       const activities = createHostActivities(hostDependencies(config, host));
-      const heavySlots = config.hosts[host]?.heavySlots ?? 1;
-      const queues = [
-        [lightQueue(host), 20],
-        [heavyQueue(host), heavySlots],
-        [recoveryQueue(host), 1],
-        [watchQueue(host), 200],
-      ] as const;
-      for (const [taskQueue, slots] of queues) {
+      for (const [taskQueue, slots] of queuesOf(hostOf({ config, host }))) {
         workers.push(
           await Worker.create({
             ...shared,
@@ -104,6 +98,22 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   } finally {
     await connection.close();
   }
+}
+
+/** The queues of a host, and how many activities of each run at once. */
+export function queuesOf({
+  name,
+  heavySlots,
+  recoverySlots,
+  mediaSlots,
+}: HostConfig): readonly (readonly [string, number])[] {
+  return [
+    [lightQueue(name), 20],
+    [heavyQueue(name), heavySlots],
+    [recoveryQueue(name), recoverySlots],
+    [mediaQueue(name), mediaSlots],
+    [watchQueue(name), 200],
+  ];
 }
 
 /** Milliseconds between two heartbeats that are sent: four in a time-out, so that one that comes late does no harm. */

@@ -18,6 +18,7 @@ import {
   heavyQueue,
   lightQueue,
   queryNames,
+  mediaQueue,
   recoveryQueue,
   watchQueue,
 } from '../../src/domain/operation/names.js';
@@ -104,7 +105,7 @@ export class Lab {
     const activities = Object.fromEntries(
       (Object.keys(wellBehaved) as Name[]).map((name) => [name, (input: never) => this.dispatch(name, input)]),
     );
-    const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), watchQueue(HOST)];
+    const hostQueues = [lightQueue(HOST), heavyQueue(HOST), recoveryQueue(HOST), mediaQueue(HOST), watchQueue(HOST)];
     // A test that failed may leave an activity hanging: its end is not waited for.
     const shared = { connection, activities, shutdownForceTime: '1s', maxHeartbeatThrottleInterval: '100ms' };
     const workers = await Promise.all([

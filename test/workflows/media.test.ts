@@ -64,6 +64,17 @@ describe('K3: media, in the order of the runbook', () => {
     expect(sync.seen.names).not.toContain('recordApproval');
   });
 
+  it.each([
+    { task: recoverTask, queue: 'reprise-db1-media' },
+    { task: syncTask, queue: 'reprise-db1-heavy' },
+  ])('L6: a $task.kind of media takes no slot from the recovery of a database', async ({ task, queue }) => {
+    const work = await started({}, task);
+    await approve(work);
+    await work.handle.result();
+    for (const name of ['applyMedia', 'finishMedia'])
+      expect(work.seen.calls.find((call) => call.name === name)?.queue).toBe(queue);
+  });
+
   it('F33: rejected, it changes nothing and closes its plan', async () => {
     const { seen, handle } = await started();
     await seen.state('waiting-approval');

@@ -34,7 +34,8 @@ export async function verifyAndRecord(
   { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
-  const backup = (await currentBackups(clusterContext, run)).find(({ id }) => id === backupId);
+  const known = await currentBackups(clusterContext, run);
+  const backup = known.find(({ id }) => id === backupId);
   if (!backup)
     throw new RepriseError(
       'not-found',
@@ -61,7 +62,7 @@ export async function verifyAndRecord(
   });
   try {
     const read = await engineFor(clusterContext, policy).verify(context, backup);
-    const verdict = read.ok && restore ? await testRestore(clusterContext, context, backup) : read;
+    const verdict = read.ok && restore ? await testRestore(clusterContext, context, backup, known) : read;
     if (verdict.ok) {
       const proof = {
         level: restore ? ('restored' as const) : ('verified' as const),

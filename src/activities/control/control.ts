@@ -14,6 +14,7 @@ import {
   updateNames,
   workflowTypes,
 } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities } from '../api.js';
@@ -147,6 +148,7 @@ function claim(client: Client, cluster: string, request: LockRequest): Promise<L
     workflowId: lockWorkflowId(cluster),
     taskQueue: CONTROL_QUEUE,
     args: [{ cluster }],
+    priority: priorityOf(workflowTypes.lock),
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `who holds ${cluster}`,
   });

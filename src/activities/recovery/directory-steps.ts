@@ -42,15 +42,15 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await openAuthorizedStep(deps, step, run);
       const [planned] = work.plan.binding.backups;
       await withQuarantine(work.clusterContext, step, planned?.id, async () => {
-        const backup = approvedBackup(planned, await currentBackups(work.clusterContext, run));
+        const approved = approvedBackup(planned, await currentBackups(work.clusterContext, run));
         const place = {
-          backup,
+          ...approved,
           dataDir: work.dataDir,
           tablespaceDir: tablespaceDir(work.dataDir, step.operationId),
           overOld: losesOldData(work.plan.binding),
         };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
-        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
+        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, approved.backup));
       });
     }),
     replayWal: wrapActivity('replayWal', async (step, run) =>

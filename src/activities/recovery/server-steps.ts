@@ -4,6 +4,7 @@ import { type Replacement, losesOldData } from '../../domain/plan/plan.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
 import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/directories.js';
+import { nameExists } from '../../files/paths.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
@@ -82,6 +83,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
     sizeBytes: null,
     host: work.clusterContext.deps.host,
   });
+  await claimName(work, step, keptAs);
   if (!copied) {
     await moveOldData(what, keptAs);
     return;
@@ -91,9 +93,27 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
   await emptyOldData(jobs, what, keptAs);
 }
 
-async function salvage({ clusterContext, plan, dataDir }: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
+/**
+ * Once, before anything has a name that this operation gives: nobody else's is there. Afterwards what has it is this
+ * operation's own, by the host's ledger and not by its name.
+ */
+function claimName(work: AuthorizedStep, step: PlannedStep, path: string): Promise<null> {
+  return once(work, step, `name ${path}`, async () => {
+    if (await nameExists(path))
+      throw new RepriseError(
+        'conflict',
+        `${path} is there already, and this operation did not make it`,
+        'move it away, then: reprise continue',
+      );
+    return null;
+  });
+}
+
+async function salvage(work: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
+  const { clusterContext, plan, dataDir } = work;
   const where = salvageDir(dataDir, step.operationId);
   const toDir = savedWalDir(plan.binding, dataDir);
+  await claimName(work, step, where);
   if (toDir !== where) {
     await mkdir(where, { recursive: true, mode: 0o700 });
     await giveTo(where, clusterContext.user);

@@ -14,7 +14,7 @@ export function registerWorker(program: Command, cli: Cli): void {
     usage: 'worker',
     summary: 'run a worker until it is stopped',
     description:
-      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy, reprise-NAME-recovery and reprise-NAME-watch. When the worker stops, running jobs continue, and the next worker attaches to them.',
+      'Queues: reprise, and for each host reprise-NAME, reprise-NAME-heavy, reprise-NAME-recovery, reprise-NAME-media and reprise-NAME-watch. When the worker stops, running jobs continue, and the next worker attaches to them.',
     examples: ['worker --host db1', 'worker --host db1 --host staging1 --no-control'],
     options: [
       new Option('--host <name>', 'host in reprise.yml that this worker serves; may be given several times').argParser(

@@ -1,5 +1,6 @@
 import type { Config } from '../../domain/config.js';
 import { archiveWorkflowId, CONTROL_QUEUE, watchWorkflowId, workflowTypes } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ArchiveInput, WatchInput } from '../../workflows/api.js';
 import type { TemporalSession } from '../connect.js';
 import { ownerOf } from './apply-schedules.js';
@@ -100,6 +101,7 @@ async function startWorkflow(
     // Two people who apply at once must not start two.
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: summary,
+    priority: priorityOf(type),
   });
 }
 

@@ -1,5 +1,6 @@
 import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@temporalio/client';
 import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ScheduleConfig } from '../../domain/config.js';
 import type { BackupInput } from '../../workflows/api.js';
 import { backupRunbook } from '../../domain/plan/runbooks.js';
@@ -42,6 +43,7 @@ export function actionOf(wanted: WantedSchedule) {
     args: [input],
     staticSummary: runbook.summary,
     staticDetails: runbook.details,
+    priority: priorityOf(workflowTypes.backup),
   };
 }
 
@@ -62,6 +64,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
       [found.action.workflowType, found.action.workflowId, found.action.taskQueue],
     ],
     ['input', action.args, found.action.args],
+    ['priority', action.priority.priorityKey, found.action.priority?.priorityKey],
   ];
   return pairs.flatMap(([what, here, there]) => {
     const [ours, theirs] = [JSON.stringify(here), JSON.stringify(there)];

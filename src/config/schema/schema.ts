@@ -17,6 +17,13 @@ const host = z
       'Directory for restore tests and temporary files; absent: scratch in state_dir.',
     ),
     heavy_slots: positive().max(64).default(1).describe('Backups and verifications that may run at once.'),
+    recovery_slots: positive()
+      .max(64)
+      .default(1)
+      .describe(
+        'Recoveries that may run at once on this host. Another one waits, also for one that waits for a person.',
+      ),
+    media_slots: positive().max(64).default(1).describe('Recoveries of media that may run at once on this host.'),
     timeouts: z
       .strictObject({
         heartbeat: duration()
@@ -32,6 +39,8 @@ const host = z
     stateDir: host.state_dir,
     scratchDir: host.scratch_dir,
     heavySlots: host.heavy_slots,
+    recoverySlots: host.recovery_slots,
+    mediaSlots: host.media_slots,
     heartbeatSeconds: host.timeouts?.heartbeat,
   }));
 

@@ -4,9 +4,10 @@ export const CONTROL_QUEUE = 'reprise';
 export const lightQueue = (host: string): string => `reprise-${host}`;
 /** Backups and verifications of a host: few slots. */
 export const heavyQueue = (host: string): string => `reprise-${host}-heavy`;
-/** Recoveries of a host: a slot of their own, so that a recovery never waits for a backup. */
+/** Recoveries of a host: slots of their own, so that a recovery never waits for a backup. */
 export const recoveryQueue = (host: string): string => `reprise-${host}-recovery`;
-
+/** Recoveries of media: they take hours, and no recovery of a database waits for one. */
+export const mediaQueue = (host: string): string => `reprise-${host}-media`;
 /** The watches of a host: they sit there for hours and take no slot from light work. */
 export const watchQueue = (host: string): string => `reprise-${host}-watch`;
 

@@ -9,7 +9,8 @@ import {
   startChild,
   ParentClosePolicy,
 } from '@temporalio/workflow';
-import { recoverWorkflowId, signalNames } from '../../domain/operation/names.js';
+import { recoverWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import { parseNote, parseRejection } from '../../domain/approval/parse-decisions.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { Rejection } from '../../domain/plan/plan.js';
@@ -162,6 +163,7 @@ class Incident {
       workflowId,
       // An incident that is terminated or Reset must not stop a recovery half way.
       parentClosePolicy: ParentClosePolicy.ABANDON,
+      priority: priorityOf(workflowTypes.recover),
       staticSummary: `recover ${cluster} after the loss of its instance`,
       staticDetails: recoveryRunbook(cluster, 'in-place').details,
       args: [

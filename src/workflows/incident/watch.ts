@@ -11,7 +11,8 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { WatchFinding } from '../../activities/api.js';
-import { incidentWorkflowId, signalNames } from '../../domain/operation/names.js';
+import { incidentWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
 import { incidentRunbook } from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
@@ -118,6 +119,7 @@ class Watch {
         // Whoever ends the watch ends no recovery that is running.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,
+        priority: priorityOf(workflowTypes.incident),
         staticSummary: `${cluster} does not answer (${finding.layer ?? 'unknown'})`,
         staticDetails: incidentRunbook(cluster, 'instance-loss').details,
         args: [

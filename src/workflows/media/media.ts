@@ -11,8 +11,8 @@ import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
 import type { MediaInput, MediaOutput } from '../api.js';
 import {
   heavyActivities,
+  mediaActivities,
   quickHostActivities,
-  recoveryActivities,
   retryLostWorker,
   scanActivities,
 } from '../operation/activity-proxies.js';
@@ -108,7 +108,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   }
 
   private activities(summary: string) {
-    const queue = this.input.order.task.kind === 'recover' ? recoveryActivities : heavyActivities;
+    const queue = this.input.order.task.kind === 'recover' ? mediaActivities : heavyActivities;
     return queue(this.operation.host, summary);
   }
 

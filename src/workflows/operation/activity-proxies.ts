@@ -6,7 +6,14 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import type { ControlActivities, HostActivities } from '../../activities/api.js';
-import { CONTROL_QUEUE, heavyQueue, lightQueue, recoveryQueue, watchQueue } from '../../domain/operation/names.js';
+import {
+  CONTROL_QUEUE,
+  heavyQueue,
+  lightQueue,
+  mediaQueue,
+  recoveryQueue,
+  watchQueue,
+} from '../../domain/operation/names.js';
 import { HEARTBEAT_SECONDS } from '../../domain/operation/status.js';
 
 /**
@@ -146,20 +153,22 @@ export function scanActivities(host: string, summary: string): HostActivities {
 
 /** Backups, verifications and rotations: they take hours, and their jobs outlive a worker. */
 export function heavyActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
-  return proxyActivities<HostActivities>({
-    taskQueue: heavyQueue(host),
-    summary,
-    startToCloseTimeout: '7d',
-    heartbeatTimeout: heartbeatOf(host),
-    cancellationType,
-    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
-  });
+  return stepActivities(heavyQueue(host), host, summary, maximumAttempts);
 }
 
-/** Steps of a recovery, on a slot of their own. */
+/** Steps of a recovery, on slots of their own. */
 export function recoveryActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+  return stepActivities(recoveryQueue(host), host, summary, maximumAttempts);
+}
+
+/** Steps of a recovery of media, which take hours: no recovery of a database waits for them. */
+export function mediaActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
+  return stepActivities(mediaQueue(host), host, summary, maximumAttempts);
+}
+
+function stepActivities(taskQueue: string, host: string, summary: string, maximumAttempts: number): HostActivities {
   return proxyActivities<HostActivities>({
-    taskQueue: recoveryQueue(host),
+    taskQueue,
     summary,
     startToCloseTimeout: '7d',
     heartbeatTimeout: heartbeatOf(host),

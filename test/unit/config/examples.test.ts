@@ -9,7 +9,12 @@ describe('examples', () => {
   it('B2: minimal.yml is enough: 14 days, ./backups/postgres beside the file, verified', async () => {
     const config = await loadConfig({ file: join(examples, 'minimal.yml') });
     expect(config.hosts).toEqual({
-      local: { name: 'local', stateDir: '/var/lib/reprise', scratchDir: '/var/lib/reprise/scratch', heavySlots: 1 },
+      local: {
+        name: 'local',
+        stateDir: '/var/lib/reprise',
+        scratchDir: '/var/lib/reprise/scratch',
+        ...{ heavySlots: 1, recoverySlots: 1, mediaSlots: 1 },
+      },
     });
     expect(config.repositories).toEqual({
       local: { name: 'local', type: 'directory', host: 'local', options: { path: join(examples, 'backups/postgres') } },

@@ -21,7 +21,11 @@ describe('config show', () => {
       clusters: { mairie: { catalogue: unknown } };
     };
     expect(hosts).toEqual({
-      local: { state_dir: '/var/lib/reprise', heavy_slots: 1, scratch_dir: '/var/lib/reprise/scratch' },
+      local: {
+        state_dir: '/var/lib/reprise',
+        scratch_dir: '/var/lib/reprise/scratch',
+        ...{ heavy_slots: 1, recovery_slots: 1, media_slots: 1 },
+      },
     });
     expect(clusters.mairie.catalogue).toBe('local');
   });

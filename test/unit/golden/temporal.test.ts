@@ -23,6 +23,7 @@ describe('names in Temporal are public API', () => {
         names.lightQueue('HOST'),
         names.heavyQueue('HOST'),
         names.recoveryQueue('HOST'),
+        names.mediaQueue('HOST'),
         names.watchQueue('HOST'),
       ]),
       section('workflow types', valuesOf(names.workflowTypes)),
