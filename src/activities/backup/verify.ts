@@ -2,6 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { claimOperation } from '../approval/own-operation.js';
 import type { HostActivities, StepInput } from '../api.js';
 import {
   type ClusterContext,
@@ -20,9 +21,11 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
   return {
     proveBackup: wrapActivity(
       'proveBackup',
-      withOrder(verificationOrder, async (step, run) =>
-        verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.order, run),
-      ),
+      withOrder(verificationOrder, async (step, run) => {
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        await claimOperation(clusterContext, step);
+        return verifyAndRecord(clusterContext, step, step.order, run);
+      }),
     ),
   };
 }

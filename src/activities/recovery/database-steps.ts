@@ -11,7 +11,7 @@ import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -47,6 +47,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
+      await beginChange(work);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };

@@ -8,10 +8,16 @@ import { nameExists } from '../../files/paths.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
-import { requireRecentUse } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
-import { type AuthorizedStep, isDone, once, onceUnderLock, openAuthorizedStep } from './authorized-step.js';
+import {
+  type AuthorizedStep,
+  beginChange,
+  isDone,
+  onceInOperation,
+  onceUnderLock,
+  openAuthorizedStep,
+} from './authorized-step.js';
 import { oldDirectory, oldWal } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
 import { postgresBinOf, record } from '../cluster-context.js';
@@ -26,14 +32,12 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
-      await onceUnderLock(work, step, 'stop', async () => {
-        await requireRecentUse(work.clusterContext, work.plan);
-        await (await work.service()).stop('fast');
-      });
+      await onceUnderLock(work, step, 'stop', async () => (await work.service()).stop('fast'));
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       const service = await work.service();
+      await beginChange(work);
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       const { replayLsn, inRecovery } = await recoveryProgress(connection);
@@ -57,6 +61,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     putAside: wrapActivity('putAside', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await onceUnderLock(work, step, 'put aside', async () => {
+        await beginChange(work);
         for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
       });
     }),
@@ -89,7 +94,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
     return;
   }
   const { jobs } = await work.context();
-  await once(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
   await emptyOldData(jobs, what, keptAs);
 }
 
@@ -98,7 +103,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
  * operation's own, by the host's ledger and not by its name.
  */
 function claimName(work: AuthorizedStep, step: PlannedStep, path: string): Promise<null> {
-  return once(work, step, `name ${path}`, async () => {
+  return onceInOperation(work, step, `name ${path}`, async () => {
     if (await nameExists(path))
       throw new RepriseError(
         'conflict',

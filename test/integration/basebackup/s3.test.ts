@@ -159,6 +159,8 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
       report: () => undefined,
       cursor: undefined,
       keep: () => undefined,
+      name: 'test',
+      atEnd: () => undefined,
     };
     const { remove } = await planRotation(session, 'nightly', run);
     expect(remove.map(({ id }) => id.slice(-20)).toSorted()).toEqual(old);

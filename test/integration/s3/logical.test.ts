@@ -325,6 +325,8 @@ it('F14: rotation reports what an object lock keeps until its date, and a remova
     report: () => undefined,
     cursor: undefined,
     keep: () => undefined,
+    name: 'test',
+    atEnd: () => undefined,
   };
   const locks = await objectLocks(session, locked.policy, [made], run);
   expect(Date.parse(locks.get(made.id) ?? '') - Date.now()).toBeGreaterThan(2.9 * 86_400_000);
