@@ -5,7 +5,7 @@ import { listRunningOperations } from '../../src/client/running-operations.js';
 import { statusOf } from '../../src/client/status.js';
 import type { TemporalSession } from '../../src/client/connect.js';
 import { type KnownGrant, refusingGrant, rememberGrant } from '../../src/domain/operation/lock-grants.js';
-import { recoveryClaim } from '../../src/domain/operation/locks.js';
+import { type LockGrant, recoveryClaim } from '../../src/domain/operation/locks.js';
 import {
   lockWorkflowId,
   queryNames,
@@ -66,7 +66,13 @@ const pausing = (workflowId: string) => ({ namespace: 'default', workflowId, ide
 describe('F46: the execution behind a lock', () => {
   it('L1: a recovery that is paused in Temporal keeps the lock, and is shown as paused', async () => {
     const stopped = gate();
-    const one = cluster({ stopServer: () => unlessCancelled(stopped.passed) });
+    const one: Case = cluster({
+      stopServer: () => unlessCancelled(stopped.passed),
+      describeLock: async () => {
+        const [shown] = one.of('stopServer').map(({ lock }) => lock as LockGrant);
+        return { active: shown ? [{ ...shown, releasedAt: null, running: false }] : [], lastToken: shown?.token ?? 0 };
+      },
+    });
     const recovery = await recover(one);
     const { workflowId } = recovery;
     await one.called('stopServer');
