@@ -1,8 +1,6 @@
 import { searchAttributes } from '../domain/operation/names.js';
+import { KEYWORD, lackedAttributes } from '../domain/operation/search-attributes.js';
 import type { TemporalSession } from './connect.js';
-
-/** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API. */
-const KEYWORD = 2;
 
 export interface AttributeCheck {
   readonly missing: readonly string[];
@@ -14,8 +12,7 @@ export interface AttributeCheck {
 export async function missingSearchAttributes(session: TemporalSession): Promise<readonly string[]> {
   const { namespace } = session.settings;
   const answer = await session.connection.operatorService.listSearchAttributes({ namespace });
-  const known = answer.customAttributes ?? {};
-  return Object.values(searchAttributes).filter((name) => known[name] === undefined);
+  return lackedAttributes(answer.customAttributes);
 }
 
 /** Registers what is missing, where this client may. Without them no workflow can be started. */

@@ -12,6 +12,7 @@ import {
 import type { ScheduleLine } from '../../client/schedules/operate-schedules.js';
 import { applySchedules, planSchedules } from '../../client/schedules/apply-schedules.js';
 import type { ScheduleChange } from '../../client/schedules/apply-schedules.js';
+import { attributesMissing } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes, registerMissingSearchAttributes } from '../../client/search-attributes.js';
 import type { AttributeCheck } from '../../client/search-attributes.js';
 import { applyWatches, planWatches } from '../../client/schedules/apply-watches.js';
@@ -80,11 +81,7 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   };
   await cli.print({ ...result }, (view) => reconciledText(view, true));
   if (searchAttributes.refused !== undefined) {
-    throw new RepriseError(
-      'privilege-missing',
-      `search attributes ${searchAttributes.missing.join(', ')} could not be registered: ${searchAttributes.refused}`,
-      'have an administrator of Temporal add them as Keyword',
-    );
+    throw attributesMissing(session.settings.namespace, searchAttributes.missing, searchAttributes.refused);
   }
 }
 

@@ -19,6 +19,7 @@ import { hasPoller, workerHint } from '../pollers.js';
 import { listSchedules } from '../schedules/operate-schedules.js';
 import type { ScheduleLine } from '../schedules/operate-schedules.js';
 import { planSchedules } from '../schedules/apply-schedules.js';
+import { registrationHint } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes } from '../search-attributes.js';
 import { planWatches } from '../schedules/apply-watches.js';
 
@@ -156,7 +157,7 @@ async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
       'search-attributes',
       'problem',
       `search attributes are missing: ${missing.join(', ')}; no workflow can be started`,
-      '`reprise schedule apply` registers them, or an administrator of Temporal does (Keyword)',
+      `\`reprise schedule apply\` registers them where Temporal allows it; else ${registrationHint(session.settings.namespace, missing)}`,
     ),
   ];
 }
