@@ -6,7 +6,11 @@ import {
   type InspectionResults,
   type Inspection,
   type InspectionKind,
+  type PagedAnswer,
+  isInParts,
+  isPaged,
   listsEverything,
+  mergeInspectionResults,
 } from '../domain/operation/inspections.js';
 import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
@@ -27,6 +31,29 @@ export async function runInspection<K extends InspectionKind>(
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
 ): Promise<InspectionResults[K]> {
+  const answer: unknown = await ask(session, question, interruption);
+  if (!isInParts(answer)) return answer as InspectionResults[K];
+  const parts = await Promise.all(
+    answer.parts.map((part) => (isPaged(part) ? readPages(session, part, interruption) : part)),
+  );
+  return mergeInspectionResults(parts) as InspectionResults[K];
+}
+
+/** Reads an answer that is too long for one payload, from the host that keeps it. */
+async function readPages(
+  session: TemporalSession,
+  { paged: { host, id, pages } }: PagedAnswer,
+  interruption?: AbortSignal,
+): Promise<unknown> {
+  let text = '';
+  for (let page = 0; page < pages; page++) {
+    const answer = (await ask(session, { kind: 'page', host, id, page }, interruption)) as InspectionResults['page'];
+    text += answer.text;
+  }
+  return JSON.parse(text);
+}
+
+async function ask(session: TemporalSession, question: Inspection, interruption?: AbortSignal): Promise<unknown> {
   const input: InspectInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.inspect, {
     workflowId: `inspect/${question.kind}/${randomUUID()}`,
@@ -37,7 +64,7 @@ export async function runInspection<K extends InspectionKind>(
   });
   const ended = new AbortController();
   try {
-    const answer = handle.result().finally(() => ended.abort()) as Promise<InspectionResults[K]>;
+    const answer = handle.result().finally(() => ended.abort()) as Promise<unknown>;
     // Both are observed below; the loser's rejection must not count as unhandled.
     const alone = noWorker(session, handle.workflowId, ended.signal);
     alone.catch(() => undefined);

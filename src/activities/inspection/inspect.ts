@@ -30,6 +30,7 @@ import { knownCluster } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
+import { inPages, pageOf } from './answer-pages.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
@@ -98,6 +99,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     const order = readOrder(actionOrder, request.order);
     return { plan: await makeActionPlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
+  page: async ({ id, page }, deps) => ({ text: await pageOf(deps, id, page) }),
   host: async ({ host }, deps, run) => ({
     findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)],
     configDigest: deps.config.digest,
@@ -116,9 +118,10 @@ function inspectorFor(kind: string): Inspector<Inspection['kind']> {
 
 export function inspectionActivities(deps: HostDependencies): Pick<HostActivities, 'answer'> {
   return {
-    answer: wrapActivity('answer', async ({ question }, run) =>
-      inspectorFor(question.kind)(question as never, deps, run),
-    ),
+    answer: wrapActivity('answer', async ({ question }, run) => {
+      const answer = await inspectorFor(question.kind)(question as never, deps, run);
+      return question.kind === 'page' ? answer : inPages(deps, answer);
+    }),
   };
 }
 

@@ -66,7 +66,9 @@ export type Inspection =
   /** Dry run of what is approved or confirmed: dropping old data, releasing a hold, settings of a storage. */
   | ({ readonly kind: 'action'; readonly operationId: string } & OperationRequest<ActionOrder>)
   /** What `doctor` finds on a host. */
-  | { readonly kind: 'host'; readonly host: string };
+  | { readonly kind: 'host'; readonly host: string }
+  /** One page of an answer that is too long for one payload. */
+  | { readonly kind: 'page'; readonly host: string; readonly id: string; readonly page: number };
 
 export type InspectionKind = Inspection['kind'];
 
@@ -102,11 +104,30 @@ export interface InspectionResults {
   readonly 'storage-plan': { readonly plan: StoragePlan };
   readonly 'storage-usage': { readonly usage: StorageUsage };
   readonly action: { readonly plan: ActionPlan };
+  readonly page: { readonly text: string };
   readonly host: {
     readonly findings: readonly Finding[];
     /** Of the configuration this host's worker was started with; workers of an older version do not tell. */
     readonly configDigest?: string;
   };
+}
+
+/** An answer that is too long for one payload: its host keeps it for some minutes, to be read page by page. */
+export interface PagedAnswer {
+  readonly paged: { readonly host: string; readonly id: string; readonly pages: number };
+}
+
+/** Answers of several hosts, where one of them is paged: whoever asked reads the pages and merges them. */
+export interface AnswerParts {
+  readonly parts: readonly unknown[];
+}
+
+export function isPaged(answer: unknown): answer is PagedAnswer {
+  return isObject(answer) && isObject(answer['paged']);
+}
+
+export function isInParts(answer: unknown): answer is AnswerParts {
+  return isObject(answer) && Array.isArray(answer['parts']) && answer['parts'].some(isPaged);
 }
 
 export interface IncidentLine {
