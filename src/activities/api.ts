@@ -37,6 +37,8 @@ export interface ClusterFacts {
   readonly policies: Readonly<Record<string, PolicyFacts>>;
   /** Seconds without a heartbeat after which a host's worker counts as lost, where its config says so; by host. */
   readonly heartbeatSeconds?: Readonly<Record<string, number>>;
+  /** The same for watches and WAL receivers on the cluster's own host. */
+  readonly watchHeartbeatSeconds?: number;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
 }
@@ -65,8 +67,6 @@ export interface ControlActivities {
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
   /** Whether a worker of that host polls, seen within the last minute. */
   hostAnswers(input: { host: string }): Promise<boolean>;
-  /** Fails with `host-without-worker`, to be retried by the server, until one polls. */
-  awaitHost(input: { host: string }): Promise<void>;
   /** Who is told of it, and by which notifiers. */
   deliveriesOf(input: { notice: Notice }): Promise<readonly Delivery[]>;
   /** Sends one message; contacts whose addresses were not taken are named. */
@@ -154,13 +154,16 @@ export interface WatchFinding {
 
 /** Activities of a host's queues. */
 export interface HostActivities {
+  /** Does nothing: that it is carried out says that the host's worker runs. */
+  confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;
   journal(input: StepInput & { step: string; text: string }): Promise<void>;
   recordIncident(input: StepInput & { scenario: string; state: string; text: string; by: string }): Promise<void>;
   recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;
   recordFailed(input: StepInput & { policy: string; code: string; reason: string }): Promise<void>;
 
-  watchCluster(input: { cluster: string; down: boolean }): Promise<WatchFinding | null>;
+  /** Returns on a change, and now and then. `unknown`: nothing is known of the cluster, so the first result is a change. */
+  watchCluster(input: { cluster: string; down: boolean; unknown?: true }): Promise<WatchFinding | null>;
   /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
   receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;

@@ -30,8 +30,13 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
   const result = session.connection
     .withAbortSignal(stop.signal, () => handle.result() as Promise<T>)
     .finally(() => stop.abort());
-  const showing = showStatus(session, handle.workflowId, options, stop.signal);
-  const ended = Promise.race([result, stopped(handle.workflowId, options, stop.signal)]);
+  const lateRecord = new AbortController();
+  const onStatus = async (view: StatusView): Promise<void> => {
+    await options.onStatus(view);
+    if (isFinal(view.state) && view.finishedAt === null && view.waitingFor !== null) lateRecord.abort(decided(view));
+  };
+  const showing = showStatus(session, handle.workflowId, { ...options, onStatus }, stop.signal);
+  const ended = Promise.race([result, stopped(handle.workflowId, options, stop.signal), aborted(lateRecord.signal)]);
   try {
     return await ended;
   } finally {
@@ -39,6 +44,23 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
     result.catch(() => undefined);
     await showing;
   }
+}
+
+/** It was decided and only its record waits for a host: a person need not wait for that. */
+function decided({ workflowId, state, waitingFor }: StatusView): RepriseError {
+  return new RepriseError(
+    'approval-refused',
+    `${workflowId} is ${state}; ${waitingFor}`,
+    `see it: reprise status ${workflowId}`,
+  );
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  const never = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  never.catch(() => undefined);
+  return never;
 }
 
 /** Shows an operation until it ends; returns its last view. */

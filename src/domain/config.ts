@@ -43,6 +43,8 @@ export interface HostConfig {
   readonly mediaSlots: number;
   /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
   readonly heartbeatSeconds?: number;
+  /** The same for its watches and WAL receivers; absent: six times `heartbeatSeconds`. */
+  readonly watchHeartbeatSeconds?: number;
 }
 
 export interface RepositoryConfig {

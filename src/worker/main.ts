@@ -14,7 +14,7 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../domain/operation/names.js';
-import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
+import { HEARTBEAT_SECONDS, watchHeartbeatSeconds } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { runtimeLogging } from './logging.js';
@@ -89,7 +89,8 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
             taskQueue,
             activities,
             maxConcurrentActivityTaskExecutions: slots,
-            maxHeartbeatThrottleInterval: heartbeatEvery(config, [host]),
+            maxHeartbeatThrottleInterval:
+              taskQueue === watchQueue(host) ? watchHeartbeatEvery(config, host) : heartbeatEvery(config, [host]),
           }),
         );
       }
@@ -120,6 +121,11 @@ export function queuesOf({
 function heartbeatEvery(config: Config, hosts: readonly string[]): number {
   const timeouts = hosts.map((host) => config.hosts[host]?.heartbeatSeconds ?? HEARTBEAT_SECONDS);
   return (Math.min(...timeouts) * 1000) / 4;
+}
+
+/** The same for what runs all the time: as few as the time-out allows, because each one is an action on Temporal Cloud. */
+function watchHeartbeatEvery(config: Config, host: string): number {
+  return watchHeartbeatSeconds(config.hosts[host]) * 1000 * 0.8;
 }
 
 async function connect({ address, connection }: WorkerSettings['temporal']): Promise<NativeConnection> {

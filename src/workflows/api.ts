@@ -56,7 +56,8 @@ export interface RecoverInput extends OperationRequest<RecoveryOrder> {
 }
 export interface RecoverOutput {
   readonly state: 'completed' | 'rejected';
-  readonly plan: Plan;
+  /** Null where it was rejected before there was one. */
+  readonly plan: Plan | null;
   readonly outcome: RecoveryOutcome | null;
   readonly rejectedBecause?: string;
   /** What a rejected recovery left, and what to type next. */
@@ -68,7 +69,8 @@ export interface ActionInput extends OperationRequest<ActionOrder> {
 }
 export interface ActionOutput {
   readonly state: 'completed' | 'rejected';
-  readonly plan: ActionPlan;
+  /** Null where it was rejected before there was one. */
+  readonly plan: ActionPlan | null;
   /** Null where it was rejected, or where there was nothing to do. */
   readonly outcome: ActionOutcome | null;
   readonly rejectedBecause?: string;
@@ -81,7 +83,8 @@ export interface MediaInput extends OperationRequest<MediaOrder> {
 }
 export interface MediaOutput {
   readonly state: 'completed' | 'rejected';
-  readonly plan: MediaPlan;
+  /** Null where it was rejected before there was one. */
+  readonly plan: MediaPlan | null;
   /** Null where it was rejected, or where there was nothing to do. */
   readonly outcome: MediaOutcome | null;
   readonly rejectedBecause?: string;
@@ -109,6 +112,8 @@ export interface WatchInput {
   /** Carried over continue-as-new. */
   readonly openIncident?: string | null;
   readonly down?: boolean;
+  /** It cannot look: why, since when (UTC ISO-8601), and whether people were told. */
+  readonly cannotLook?: { readonly why: string; readonly since: string; readonly told: boolean };
 }
 
 export interface ArchiveInput {

@@ -10,6 +10,7 @@ import {
 import type { IncidentInput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person } from './recoveries.js';
+import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -91,11 +92,31 @@ describe('S1: suspected', () => {
 
   it('D7: a dead host is said and waited for, and then the incident goes on', async () => {
     const there = gate();
-    const one = await open({ hostAnswers: async () => one.names.includes('awaitHost'), awaitHost: () => there.passed });
+    const one = await open({
+      hostAnswers: async () => one.names.includes('confirmWorker'),
+      confirmWorker: () => there.passed,
+    });
     expect((await one.state('waiting-worker')).waitingFor).toContain(HOST);
     there.open();
     await waits(one);
     expect(await one.status()).toMatchObject({ state: 'suspected' });
+  });
+});
+
+describe('L12: an incident whose host is dead', () => {
+  it('is dismissed at once, and starts no recovery', async () => {
+    const one = await open({
+      describeCluster: async (input) => ({
+        ...(await wellBehaved.describeCluster(input)),
+        host: 'db-without-worker',
+      }),
+      hostAnswers: async () => false,
+    });
+    await one.state('waiting-worker');
+    await one.workflow.signal(signalNames.dismiss, person);
+    await one.state('cancelled');
+    await one.pending('recordIncident');
+    expect(one.names).not.toContain('planRecovery');
   });
 });
 

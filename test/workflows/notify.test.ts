@@ -296,7 +296,7 @@ describe('S2: who is told of what', () => {
 
   it('S1: a suspected incident before its dead host is waited for; then its end', async () => {
     const never = gate();
-    const one = lab.case({ ...telling('incident'), hostAnswers: async () => false, awaitHost: () => never.passed });
+    const one = lab.case({ ...telling('incident'), hostAnswers: async () => false, confirmWorker: () => never.passed });
     await one.start(workflowTypes.incident, incidentWorkflowId('CLUSTER', 'instance-loss', 'op'), {
       scenario: 'instance-loss',
       operationId: 'op',

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { signalNames } from '../../src/domain/operation/names.js';
+import { updateNames } from '../../src/domain/operation/names.js';
 import { HOST, Lab, gate } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
-import { outcomeOfHost } from './well-behaved.js';
+import { outcomeOfHost, wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -17,7 +17,7 @@ describe('G7: the outcome of a recovery', () => {
     const { outcome, plan } = await recovery.result();
     expect(outcome).toEqual(outcomeOfHost);
     const [finished] = recovery.seen.of('finishRecovery');
-    expect(finished).toMatchObject({ plan: plan.digest, firstFailedAt });
+    expect(finished).toMatchObject({ plan: plan?.digest, firstFailedAt });
     for (const told of ['outcome', 'checks', 'target', 'phases']) expect(finished).not.toHaveProperty(told);
   });
 });
@@ -25,7 +25,7 @@ describe('G7: the outcome of a recovery', () => {
 describe('D7: a host without a worker', () => {
   it('is said, and waited for; then it goes on', async () => {
     const there = gate();
-    const recovery = await startRecovery(lab, { hostAnswers: async () => false, awaitHost: () => there.passed });
+    const recovery = await startRecovery(lab, { hostAnswers: async () => false, confirmWorker: () => there.passed });
     const { waitingFor } = await recovery.seen.state('waiting-worker');
     expect(waitingFor).toContain(`reprise worker --host ${HOST}`);
     expect(recovery.seen.names).not.toContain('planRecovery');
@@ -34,14 +34,32 @@ describe('D7: a host without a worker', () => {
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
   });
 
-  it('declined meanwhile: the decision is kept for the plan', async () => {
-    const there = gate();
-    const recovery = await startRecovery(lab, { hostAnswers: async () => false, awaitHost: () => there.passed });
+  const dead = {
+    describeCluster: async (input: { cluster: string }) => ({
+      ...(await wellBehaved.describeCluster(input)),
+      host: 'db-without-worker',
+    }),
+    hostAnswers: async () => false,
+  };
+
+  it('L12: rejected meanwhile, it answers, makes no plan, and the rejection is recorded when the worker runs', async () => {
+    const recovery = await startRecovery(lab, dead);
     await recovery.seen.state('waiting-worker');
-    await recovery.signal(signalNames.reject, person);
-    there.open();
-    expect(await recovery.result()).toMatchObject({ state: 'rejected' });
-    expect(recovery.steps).toEqual([]);
+    const answer = await recovery.seen.workflow.executeUpdate(updateNames.reject, { args: [person] });
+    expect(answer).toEqual({ rejected: true });
+    await recovery.seen.state('rejected');
+    await recovery.seen.pending('recordRejection');
+    await lab.pass('61 seconds');
+    expect((await recovery.seen.status()).waitingFor).toContain('reprise worker --host db-without-worker');
+    expect(recovery.seen.names).not.toContain('planRecovery');
+  });
+
+  it('L12: nor does a cancelled one wait for its host', async () => {
+    const recovery = await startRecovery(lab, dead);
+    await recovery.seen.state('waiting-worker');
+    await recovery.seen.workflow.cancel();
+    await expect(recovery.result()).rejects.toThrow();
+    expect(await recovery.seen.status()).toMatchObject({ state: 'cancelled' });
   });
 });
 

@@ -47,8 +47,8 @@ describe('a plan made again', () => {
     expect(await recovery.seen.workflow.query('plan')).toBeNull();
     planning.open();
     const { plan } = await recovery.result();
-    expect(plan.digest).not.toBe(first);
-    expect(recovery.seen.of('recordApproval')).toMatchObject([{ plan: plan.digest }]);
+    expect(plan?.digest).not.toBe(first);
+    expect(recovery.seen.of('recordApproval')).toMatchObject([{ plan: plan?.digest }]);
   });
 
   it('an approval judged while the same plan is made again is not lost', async () => {

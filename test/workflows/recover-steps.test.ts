@@ -169,7 +169,7 @@ describe('the runbook, in its order', () => {
           cluster,
           operationId: 'op',
           workflowId: `recover/${cluster}/op`,
-          plan: plan.digest,
+          plan: plan?.digest,
           lock: expect.objectContaining({ kind: 'recovery', token: 1 }),
         },
       ]);

@@ -34,8 +34,18 @@ beforeAll(async () => {
     (input) =>
       one().of('watchCluster').length === 1 ? hang(input) : untilCancelled();
   startedAt = Date.now();
-  const polled = await watch({ watchCluster: first(() => timedOut.polled) });
-  const dead = await watch({ watchCluster: first(() => timedOut.dead), hostAnswers: async () => false });
+  const describeCluster: Activities['describeCluster'] = async () => ({
+    host: HOST,
+    configDigest: 'c',
+    policies: {},
+    watchHeartbeatSeconds: 15,
+  });
+  const polled = await watch({ describeCluster, watchCluster: first(() => timedOut.polled) });
+  const dead = await watch({
+    describeCluster,
+    watchCluster: first(() => timedOut.dead),
+    hostAnswers: async () => false,
+  });
   timedOut = { polled, dead };
 });
 
@@ -163,6 +173,47 @@ describe('S1: what is seen opens an incident', () => {
   });
 });
 
+describe('L7: a watch that cannot look', () => {
+  const refused = { code: 'path-refused', message: 'the repository is a directory of another host' } as const;
+
+  it('a control worker with an older configuration is waited for: the watch goes on', async () => {
+    const one: Case = await watch({
+      describeCluster: async () => {
+        if (one.of('describeCluster').length <= 3) throw failure('not-found', 'there is no cluster of that name');
+        return { host: HOST, configDigest: 'c', policies: {} };
+      },
+      watchCluster: async ({ unknown }) => (unknown ? up : untilCancelled()),
+    });
+    await one.state('cannot-look');
+    await one.called('watchCluster');
+    expect(await one.state('running')).toMatchObject({ kind: 'watch' });
+  });
+
+  it('nothing that fails ends it', async () => {
+    const one: Case = await watch({
+      watchCluster: finds(() => one, down),
+      recoveryHolds: async () => {
+        throw failure('internal', 'a defect');
+      },
+    });
+    await one.state('cannot-look');
+    await one.called('watchCluster', 2);
+    expect((await one.workflow.describe()).status.name).toBe('RUNNING');
+  });
+
+  it('a server that is down is found after it could not look, and an incident opened once', async () => {
+    const one: Case = await watch({
+      watchCluster: async ({ unknown }) => {
+        if (one.of('watchCluster').length === 1) throw failure(refused.code, refused.message);
+        return unknown ? down : untilCancelled();
+      },
+    });
+    await one.called('recordIncident', 2);
+    expect(incidents(one)).toHaveLength(1);
+    expect(await one.state('running')).toMatchObject({ waitingFor: null });
+  });
+});
+
 describe('S1: an activity that is not heard of any more', () => {
   it('with a worker that polls: it is started again, and that is all', async () => {
     const { polled } = timedOut;
@@ -185,5 +236,9 @@ describe('S1: an activity that is not heard of any more', () => {
     expect(fellSilent).toBeGreaterThanOrEqual(startedAt + 13_000);
     await dead.called('watchCluster', 2);
     expect(dead.of('watchCluster')[1]).toMatchObject({ down: true });
+    expect(await dead.status()).toMatchObject({
+      state: 'waiting-worker',
+      waitingFor: expect.stringContaining(`reprise worker --host ${HOST}`),
+    });
   });
 });

@@ -22,7 +22,6 @@ export const wellBehaved: Activities = {
   workflowIsOpen: async () => true,
   recoveryHolds: async () => false,
   hostAnswers: async () => true,
-  awaitHost: async () => undefined,
   deliveriesOf: async () => [{ notifier: 'mail', first: ['dba'], others: [] }],
   sendNotice: async ({ delivery }) => ({
     told: [...delivery.first, ...delivery.others],
@@ -31,6 +30,7 @@ export const wellBehaved: Activities = {
     detail: 'taken',
   }),
 
+  confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),
   journal: async () => undefined,
   recordIncident: async () => undefined,

@@ -1,11 +1,12 @@
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { Context } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { Config } from '../../domain/config.js';
-import { type ErrorCode, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
 import { lightQueue } from '../../domain/operation/names.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
+import { watchHeartbeatSeconds } from '../../domain/operation/status.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities } from '../api.js';
 import { clusterOf, repositoryOf } from '../config-lookup.js';
@@ -34,6 +35,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
         heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
+        watchHeartbeatSeconds: watchHeartbeatSeconds(config.hosts[host]),
       };
     }),
     hostsOf: wrapActivity('hostsOf', async ({ question, without }) =>
@@ -45,14 +47,6 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       isWorkflowOpen(Context.current().client, workflowId),
     ),
     hostAnswers: wrapActivity('hostAnswers', async ({ host }) => isHostPolled(Context.current().client, host)),
-    awaitHost: wrapActivity('awaitHost', async ({ host }) => {
-      if (await isHostPolled(Context.current().client, host)) return;
-      throw notYet(
-        'host-without-worker',
-        `the worker of host ${host} is not running`,
-        `start one there: reprise worker --host ${host}`,
-      );
-    }),
   };
 }
 
@@ -89,7 +83,7 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
 
 /** The host that a question names. */
 function hostIn(question: Inspection): string | undefined {
-  if (question.kind === 'host') return question.host;
+  if (question.kind === 'host' || question.kind === 'page') return question.host;
   return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 
@@ -122,9 +116,4 @@ async function isHostPolled({ connection, options }: Client, host: string): Prom
     taskQueueType: taskQueueTypes.activity,
   });
   return livingPollers(pollers, Date.now()).length > 0;
-}
-
-/** Not an error but a wait: the server asks again for as long as it takes, and the history does not grow. */
-function notYet(code: ErrorCode, message: string, hint: string): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: false, details: [{ hint }] });
 }

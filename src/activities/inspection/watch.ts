@@ -17,9 +17,10 @@ const LONGEST_MS = 50 * 60_000;
 
 export function watchingActivities(
   deps: HostDependencies,
-): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
+): Pick<HostActivities, 'confirmWorker' | 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {
-    watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down }, run) => {
+    confirmWorker: wrapActivity('confirmWorker', async () => undefined),
+    watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down, unknown = false }, run) => {
       const { cluster, host } = await openClusterContext(deps, name);
       const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
       const until = Date.now() + LONGEST_MS;
@@ -30,7 +31,8 @@ export function watchingActivities(
         if (seen.ok) {
           await noteAnswers(host.stateDir, name);
           failed = { ...failed, count: 0 };
-          if (down) return { state: 'up', layer: null, reason: 'answers', since: startedAt } satisfies WatchFinding;
+          if (down || unknown)
+            return { state: 'up', layer: null, reason: 'answers', since: startedAt } satisfies WatchFinding;
         } else {
           failed = {
             count: failed.count + 1,
@@ -39,7 +41,7 @@ export function watchingActivities(
             reason: seen.reason,
           };
           await noteFailing(host.stateDir, name, failed.since);
-          if (!down && failed.count >= failures)
+          if ((!down || unknown) && failed.count >= failures)
             return {
               state: 'down',
               layer: failed.layer,

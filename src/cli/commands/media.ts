@@ -161,11 +161,11 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       planToShow(session, workflowId, isMediaPlan, mediaPlanText, LISTING_MS),
     );
     const { state, plan, outcome } = result;
-    await cli.print({ workflowId, state, plan, ...outcome }, () =>
-      outcome === null
-        ? `${mediaPlanText(plan, { waits: false })}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}`
-        : mediaOutcomeText(plan, outcome),
-    );
+    await cli.print({ workflowId, state, plan, ...outcome }, () => {
+      if (plan === null) return state;
+      if (outcome !== null) return mediaOutcomeText(plan, outcome);
+      return `${mediaPlanText(plan, { waits: false })}\n${state === 'rejected' ? 'rejected' : 'nothing to do'}`;
+    });
     if (state === 'rejected')
       throw new RepriseError(
         'approval-refused',

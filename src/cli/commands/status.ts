@@ -27,6 +27,7 @@ const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'waiting-approval',
   'waiting-worker',
   'waiting-sign-off',
+  'cannot-look',
   'paused',
 ]);
 

@@ -31,6 +31,11 @@ const host = z
           .describe(
             'A worker without a heartbeat for this time counts as lost, and another one continues its activities; default: 10s.',
           ),
+        watch_heartbeat: duration()
+          .optional()
+          .describe(
+            'The same for activities that run all the time: the watch, and the receiving of WAL. Default: six times `heartbeat`, which is 60s. On Temporal Cloud each heartbeat is paid for.',
+          ),
       })
       .optional()
       .describe('Time-outs of operations that use this host.'),
@@ -42,6 +47,7 @@ const host = z
     recoverySlots: host.recovery_slots,
     mediaSlots: host.media_slots,
     heartbeatSeconds: host.timeouts?.heartbeat,
+    watchHeartbeatSeconds: host.timeouts?.watch_heartbeat,
   }));
 
 const webUi = z.string({ error: 'expected a URL' }).superRefine((text, context) => {

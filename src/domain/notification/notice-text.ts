@@ -29,6 +29,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'failed':
       if (facts.what === 'WAL')
         return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
+      if (facts.what === 'watch') return `the watch of ${cluster} cannot look (${facts.code})`;
       return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
     case 'paused':
       return facts.event === 'failure'
@@ -125,6 +126,7 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   rotation: 'nothing was removed that retention keeps; see what it would remove',
   recovery: 'nothing was deleted; see which old data is kept',
   'media recovery': 'no version of an object was removed; see what is still different',
+  watch: 'nobody will be told if the cluster fails; the watch looks again by itself when the cause is corrected',
   WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
 };
 
@@ -135,7 +137,7 @@ function commandsAfter(
   const chosen = policy === null ? '' : ` --policy ${policy}`;
   if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
-  if (what === 'WAL') return [`reprise status ${workflowId}`, 'reprise check'];
+  if (what === 'WAL' || what === 'watch') return [`reprise status ${workflowId}`, 'reprise check'];
   if (what === 'media recovery') return [`reprise status ${workflowId}`];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }

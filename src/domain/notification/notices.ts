@@ -11,7 +11,7 @@ export type NotifyEvent = (typeof notifyEvents)[number];
 export type NoticeFacts =
   | {
       readonly kind: 'failed';
-      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL';
+      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL' | 'watch';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;

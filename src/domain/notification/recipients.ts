@@ -56,6 +56,7 @@ const isRecovery: Readonly<Record<Extract<Notice['facts'], { kind: 'failed' }>['
   backup: false,
   rotation: false,
   WAL: false,
+  watch: true,
   recovery: true,
   'media recovery': true,
 };

@@ -8,6 +8,7 @@ export type OperationState =
   | 'waiting-worker'
   | 'waiting-thaw'
   | 'waiting-sign-off'
+  | 'cannot-look'
   | 'paused'
   | 'completed'
   | 'failed'
@@ -52,6 +53,16 @@ export interface PhaseTime {
 
 /** A worker that sends no heartbeat for so long counts as lost, unless its host's config says otherwise. */
 export const HEARTBEAT_SECONDS = 10;
+
+/**
+ * Seconds without a heartbeat after which a watch or a WAL receiver counts as lost. Longer than for other activities:
+ * these run all the time, so their heartbeats are most of what Reprise sends to Temporal.
+ */
+export function watchHeartbeatSeconds(
+  host: { readonly heartbeatSeconds?: number; readonly watchHeartbeatSeconds?: number } | undefined,
+): number {
+  return host?.watchHeartbeatSeconds ?? 6 * (host?.heartbeatSeconds ?? HEARTBEAT_SECONDS);
+}
 
 /** What an activity's heartbeat carries. */
 export interface HeartbeatDetails {

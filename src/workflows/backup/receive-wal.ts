@@ -1,11 +1,21 @@
-import { ActivityFailure, ApplicationFailure, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  TemporalFailure,
+  continueAsNew,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { ArchiveInput } from '../api.js';
 import { controlActivities, receiveActivities } from '../operation/activity-proxies.js';
 import { Notifications, failureNotice } from '../operation/notifications.js';
+import { waitForHost } from '../operation/wait-for-host.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from '../operation/operation-status.js';
 
 /** Pause after a failure that no retry removes, such as a missing privilege: a person may have corrected it. */
-const RETRY_AFTER = '1m';
+const RETRY_AFTER_MS = 60_000;
+/** Pauses double up to this long. */
+const LONGEST_PAUSE_MS = 5 * 60_000;
 
 /**
  * Keeps the WAL of one policy being received, for ever: the activity stays on the host, beside a program that outlives
@@ -19,11 +29,13 @@ export async function receiveWal(input: ArchiveInput): Promise<void> {
 class WalReceiving {
   private told: boolean;
   private trouble: string;
-  private readonly notifications: Notifications;
+  /** Failures in a row. */
+  private failures = 0;
+  readonly notifications: Notifications;
 
   constructor(
     private readonly input: ArchiveInput,
-    private readonly status: OperationStatus,
+    readonly status: OperationStatus,
   ) {
     const { cluster } = input;
     const { workflowId, runId } = workflowInfo();
@@ -38,42 +50,57 @@ class WalReceiving {
     for (;;) {
       if (workflowInfo().continueAsNewSuggested)
         await continueAsNew<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
-      const details = this.told ? this.trouble : `WAL of ${cluster} is received for policy ${policy}`;
-      this.status.show('running', null, details);
+      this.show();
       try {
         await this.receive();
       } catch (error) {
-        if (isCancelled(error) || !(error instanceof ActivityFailure)) throw error;
+        if (isCancelled(error) || !(error instanceof TemporalFailure)) throw error;
         await this.interrupted(error);
       }
     }
+  }
+
+  private show(): void {
+    const { cluster, policy } = this.input;
+    this.status.show('running', null, this.told ? this.trouble : `WAL of ${cluster} is received for policy ${policy}`);
   }
 
   private async receive(): Promise<void> {
     const { cluster, policy } = this.input;
     const facts = await controlActivities.describeCluster({ cluster });
     this.notifications.configure(facts);
+    if (await waitForHost(facts.host, this)) this.show();
     const ended = await receiveActivities(facts.host).receiveWal({
       cluster,
       policy,
       ...(this.told ? { waits: true } : {}),
     });
+    this.failures = 0;
     if (ended?.waits !== true) this.told = false;
   }
 
-  private async interrupted(error: ActivityFailure): Promise<void> {
+  private async interrupted(error: TemporalFailure): Promise<void> {
     const { cluster, policy } = this.input;
     this.trouble = `WAL of ${cluster} is not received: ${sentence(error)}`;
     this.status.show('running', null, this.trouble);
-    const isFinal = error.cause instanceof ApplicationFailure && error.cause.nonRetryable === true;
+    const isFinal =
+      error instanceof ActivityFailure &&
+      error.cause instanceof ApplicationFailure &&
+      error.cause.nonRetryable === true;
     const failure = failureOf(error);
     if (isFinal && !this.told) {
       this.told = true;
+      this.notifications.configureUnknown();
       await this.notifications.notify(failureNotice('WAL', policy, failure, new Date()));
     }
-    // WAL that waits on the host is tried again at once; the receiving program is still running there.
-    await sleep(isFinal && failure.code !== 'wal-not-archived' ? RETRY_AFTER : '1s', {
+    await sleep(this.pauseMs(isFinal && failure.code !== 'wal-not-archived'), {
       summary: 'receiving was interrupted; it starts again',
     });
+  }
+
+  /** WAL that waits on the host is tried again at once, then less often; the receiving program is still running there. */
+  private pauseMs(needsPerson: boolean): number {
+    const firstMs = needsPerson ? RETRY_AFTER_MS : 1_000;
+    return Math.min(firstMs * 2 ** Math.min(this.failures++, 20), LONGEST_PAUSE_MS);
   }
 }

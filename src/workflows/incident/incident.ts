@@ -21,10 +21,12 @@ import { hostActivities, quickHostActivities } from '../operation/activity-proxi
 import { APPROVAL, recover } from '../recovery/recover.js';
 import { Operation } from '../operation/open-operation.js';
 import { runOperation, isCancelled, sentence } from '../operation/operation-status.js';
+import { recordEnd, waitUnless } from '../operation/wait-for-host.js';
 
 type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
 type DecisionKind = 'confirmed' | 'dismissed' | 'closed' | 'again';
 type IncidentDecision = { readonly kind: DecisionKind } & Rejection;
+type IncidentEnd = IncidentDecision & { readonly kind: 'dismissed' | 'closed' };
 type Note = { readonly by: string; readonly text: string };
 
 /** A recovery that the incident started, and how it ended. */
@@ -71,6 +73,8 @@ class Incident {
 
   async run(): Promise<IncidentOutput> {
     await this.suspect();
+    const { early } = this;
+    if (early) return { state: await this.endBy(early.kind, early), recovery: null };
     await this.qualify();
     for (let attempt = 1; ; attempt++) {
       const recovery = await this.recoverOnce(attempt);
@@ -84,6 +88,11 @@ class Incident {
     }
   }
 
+  /** What ends the incident before anything was done. */
+  private get early(): IncidentEnd | undefined {
+    return this.decisions.find((one): one is IncidentEnd => one.kind === 'dismissed' || one.kind === 'closed');
+  }
+
   /** People are told first, because the record may have to wait for its host. */
   private async suspect(): Promise<void> {
     const { input, operation } = this;
@@ -94,8 +103,8 @@ class Incident {
     await operation.lookUp();
     const opened = finding ? `layer ${found}` : 'opened by hand';
     await this.notify('suspected', opened);
-    await operation.waitForHost();
-    await this.record('suspected', opened);
+    await operation.waitForHost((wait) => waitUnless(() => this.early !== undefined, wait));
+    if (this.early === undefined) await this.record('suspected', opened);
   }
 
   /** Which layer fails, and in what state the data directory is. Where that cannot be found out, the plan says it again. */
@@ -217,8 +226,9 @@ class Incident {
   }
 
   private async endBy<K extends 'dismissed' | 'closed'>(kind: K, { by, reason }: Rejection): Promise<K> {
-    await this.announce(kind, reason, by);
     const state = kind === 'closed' ? 'completed' : 'cancelled';
+    await this.notify(kind, reason, by);
+    await recordEnd(this.operation, state, () => this.record(kind, reason, by));
     this.operation.status.show(state, null, `**${kind}** by ${by}: ${reason}`);
     return kind;
   }

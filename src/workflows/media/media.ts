@@ -28,13 +28,12 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
   const { status } = operation;
   return runOperation(status, async () => {
     const ending = await approved.run(new MediaSteps(input, approved));
-    const { plan } = ending;
     if (ending.state === 'rejected') {
-      const { by, reason } = ending;
+      const { plan, by, reason } = ending;
       status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
     }
-    const { outcome } = ending;
+    const { plan, outcome } = ending;
     status.show(
       'completed',
       null,
@@ -67,7 +66,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
 
   async open(): Promise<void> {
     await this.operation.lookUp();
-    await this.operation.waitForHost();
+    await this.approved.waitForHost();
   }
 
   plan(): Promise<MediaPlan> {

@@ -21,7 +21,7 @@ export async function action(input: ActionInput): Promise<ActionOutput> {
     // Old data may be on another host of the cluster's configuration; a host that is none of its own is not asked.
     const host = order.kind === 'kept-drop' ? order.host : undefined;
     if (host !== undefined && hosts.includes(host)) operation.host = host;
-    await operation.waitForHost();
+    await approved.waitForHost();
     const ending = await approved.run(
       new ActionSteps(operation, input, ({ digest }) =>
         status.phase('carry out the plan', () =>
@@ -31,13 +31,12 @@ export async function action(input: ActionInput): Promise<ActionOutput> {
         ),
       ),
     );
-    const { plan } = ending;
     if (ending.state === 'rejected') {
-      const { by, reason } = ending;
+      const { plan, by, reason } = ending;
       status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
     }
-    const { outcome } = ending;
+    const { plan, outcome } = ending;
     status.show('completed', null, `${actionDetails(plan)}\n\n**${outcome === null ? 'Nothing to do' : 'Done'}.**`);
     return { state: 'completed', plan, outcome };
   });

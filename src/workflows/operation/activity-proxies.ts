@@ -14,18 +14,21 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../../domain/operation/names.js';
-import { HEARTBEAT_SECONDS } from '../../domain/operation/status.js';
+import { HEARTBEAT_SECONDS, watchHeartbeatSeconds } from '../../domain/operation/status.js';
 
 /**
  * Heartbeat time-outs of hosts (seconds) as the config of this workflow's cluster sets them. They come from the result
  * of `describeCluster`, so a replay has the same; every workflow execution has its own copy of this module's state.
  */
 let heartbeatSeconds: Readonly<Record<string, number>> = {};
+/** The same for the watch and the WAL receivers of its own host. */
+let watchSeconds: number | undefined;
 /** Control activities run on any worker; the cluster's own host speaks for them. */
 let clusterHost = '';
 
 /** A dead worker is noticed after this long; the next one attaches to the job within 15 s of its first poll. */
 const heartbeatOf = (host: string): number => (heartbeatSeconds[host] ?? HEARTBEAT_SECONDS) * 1000;
+const watchHeartbeatMs = (): number => (watchSeconds ?? watchHeartbeatSeconds(undefined)) * 1000;
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 /** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
@@ -37,10 +40,11 @@ const STEP_PAUSE = '3s';
 const describeCluster = controlActivity('describeCluster', 'look up the cluster in the configuration');
 
 /** Short reads of Temporal and of the config, repeated until they succeed. */
-export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitClosed' | 'sendNotice'> = {
+export const controlActivities: Omit<ControlActivities, 'awaitClosed' | 'sendNotice'> = {
   async describeCluster(input) {
     const facts = await describeCluster(input);
     heartbeatSeconds = facts.heartbeatSeconds ?? {};
+    watchSeconds = facts.watchHeartbeatSeconds;
     clusterHost = facts.host;
     return facts;
   },
@@ -90,15 +94,15 @@ export function noticeActivities(
   });
 }
 
-/** Waits of hours: the activity fails until what is waited for is there, and only the server counts its attempts. */
-export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost'> {
-  return proxyActivities<ControlActivities>({
-    taskQueue: CONTROL_QUEUE,
-    summary,
+/** Waits in the queue of a host until a worker of it runs: one action, however long it takes. */
+export function awaitHostWorker(host: string): Promise<void> {
+  return proxyActivities<HostActivities>({
+    taskQueue: lightQueue(host),
+    summary: `wait for the worker of host ${host}`,
     startToCloseTimeout: '30s',
     cancellationType,
-    retry: { initialInterval: '2s', backoffCoefficient: 1 },
-  });
+    retry: { initialInterval: '1s', maximumInterval: '5m', nonRetryableErrorTypes: ['NotFoundError'] },
+  }).confirmWorker({ host });
 }
 
 /**
@@ -137,7 +141,7 @@ export function hostActivitiesForAWeek(host: string, summary: string): Pick<Host
     scheduleToCloseTimeout: '7d',
     heartbeatTimeout: heartbeatOf(host),
     cancellationType,
-    retry: { initialInterval: '500ms', maximumInterval: '1m' },
+    retry: { initialInterval: '500ms', maximumInterval: '5m' },
   });
 }
 
@@ -209,27 +213,34 @@ export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. */
-export function watchActivities(host: string): HostActivities {
+/**
+ * The watch of a cluster: one attempt, so that its heartbeat time-out is itself a finding. `startWithin`: how long it may
+ * wait for a worker of the host; absent: as long as it takes, which costs nothing.
+ */
+export function watchActivities(host: string, startWithin?: '20s' | '8s'): Pick<HostActivities, 'watchCluster'> {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
     summary: 'watch the cluster',
     startToCloseTimeout: '1h',
-    scheduleToStartTimeout: '20s',
-    heartbeatTimeout: '15s',
+    scheduleToStartTimeout: startWithin,
+    heartbeatTimeout: watchHeartbeatMs(),
     cancellationType,
     retry: { maximumAttempts: 1 },
   });
 }
 
-/** Receiving of WAL: like the watch it never ends, and the next worker continues it at once. */
+/**
+ * Receiving of WAL: like the watch it never ends, and has one attempt, so that the workflow sees when the host is lost; a
+ * dead worker is listed for up to 75 s.
+ */
 export function receiveActivities(host: string): Pick<HostActivities, 'receiveWal'> {
   return proxyActivities<HostActivities>({
     taskQueue: watchQueue(host),
     summary: 'receive WAL',
     startToCloseTimeout: '1h',
-    heartbeatTimeout: heartbeatOf(host),
+    scheduleToStartTimeout: '90s',
+    heartbeatTimeout: watchHeartbeatMs(),
     cancellationType,
-    retry: { initialInterval: '1s', maximumInterval: '10s' },
+    retry: { maximumAttempts: 1 },
   });
 }

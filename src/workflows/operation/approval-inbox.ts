@@ -22,6 +22,7 @@ import {
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
+import { waitUnless } from './wait-for-host.js';
 
 type SentRejection = Rejection & { readonly sentBy: SentBy };
 type Accepted = { readonly accepted: true; readonly missing: number };
@@ -181,14 +182,8 @@ export class ApprovalInbox {
   }
 
   /** Waits for something that is no decision, and stops waiting when somebody rejects. */
-  async unlessRejected(run: () => Promise<void>): Promise<void> {
-    const scope = new CancellationScope();
-    let ended = false;
-    const running = scope.run(run).catch((error: unknown) => {
-      if (this.rejection === null || !isCancellation(error)) throw error;
-    });
-    const stop = condition(() => ended || this.rejection !== null).then(() => scope.cancel());
-    await Promise.all([running.finally(() => (ended = true)), stop]);
+  unlessRejected(run: () => Promise<void>): Promise<void> {
+    return waitUnless(() => this.rejection !== null, run);
   }
 
   /** The recovered server takes writes now. A rejection that arrived during its promotion came too late and has no effect. */

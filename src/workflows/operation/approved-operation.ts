@@ -9,6 +9,7 @@ import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
 import { failureOf, isCancelled, refusal } from './operation-status.js';
+import { recordEnd } from './wait-for-host.js';
 
 /** So often a plan that needs no approval is made again after its source changed; then the operation fails. */
 const MOST_STALE = 5;
@@ -62,7 +63,7 @@ export interface PlanWords<P> {
 
 export type Ending<P, Outcome> =
   | { readonly state: 'completed'; readonly plan: P; readonly outcome: Outcome | null }
-  | { readonly state: 'rejected'; readonly plan: P; readonly by: string; readonly reason: string };
+  | { readonly state: 'rejected'; readonly plan: P | null; readonly by: string; readonly reason: string };
 
 type Decided = 'approved' | 'rejected' | 'again';
 
@@ -78,39 +79,51 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   }
 
   async run(steps: ApprovedSteps<P, Outcome>): Promise<Ending<P, Outcome>> {
-    const { inbox, operation } = this;
-    const { status } = operation;
-    let latest: P | null = null;
+    const { inbox } = this;
+    const latest: { plan: P | null } = { plan: null };
     try {
       await steps.open();
-      for (let stale = 0; ;) {
-        inbox.withdraw();
-        const plan: P = await status.phase('plan', () => steps.plan());
-        latest = plan;
-        status.plan = plan.digest;
-        await steps.keep?.(plan);
-        status.show('running', null, steps.words.details(plan));
-        if (steps.isEmpty?.(plan)) return { state: 'completed', plan, outcome: null };
-
-        const decision = await this.decide(steps, plan);
-        if (decision === 'again') continue;
-        const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
-        if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
-        if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
-
-        if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
-        await this.revoke(plan, ended.stale);
-      }
+      return await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
     } catch (error) {
-      if (latest) await steps.failed?.(latest);
+      if (latest.plan) await steps.failed?.(latest.plan);
       if (!isCancelled(error)) await this.notifyFailure(steps, error);
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
-        if (latest) await steps.release().catch(() => log.warn('the cleanup after the operation failed'));
+        if (latest.plan) await steps.release().catch(() => log.warn('the cleanup after the operation failed'));
         await inbox.close();
       });
     }
+  }
+
+  /** Makes plans until one is carried out or somebody rejects; `made` hears of each. */
+  private async planUntilEnd(steps: ApprovedSteps<P, Outcome>, made: (plan: P) => void): Promise<Ending<P, Outcome>> {
+    const { inbox, operation } = this;
+    const { status } = operation;
+    if (inbox.rejectedBecause) return { state: 'rejected', plan: null, ...(await this.recordRejection(null)) };
+    for (let stale = 0; ;) {
+      inbox.withdraw();
+      const plan: P = await status.phase('plan', () => steps.plan());
+      made(plan);
+      status.plan = plan.digest;
+      await steps.keep?.(plan);
+      status.show('running', null, steps.words.details(plan));
+      if (steps.isEmpty?.(plan)) return { state: 'completed', plan, outcome: null };
+
+      const decision = await this.decide(steps, plan);
+      if (decision === 'again') continue;
+      const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
+      if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
+      if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
+
+      if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
+      await this.revoke(plan, ended.stale);
+    }
+  }
+
+  /** Waits until the host's worker runs, or somebody rejects the operation. */
+  waitForHost(): Promise<void> {
+    return this.operation.waitForHost((wait) => this.inbox.unlessRejected(wait));
   }
 
   private async notifyFailure({ words: { what, policy } }: ApprovedSteps<P, Outcome>, error: unknown): Promise<void> {
@@ -139,6 +152,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     plan: P,
   ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
     if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
+    // Before the lock: nobody holds a cluster while it waits for a host.
+    await this.waitForHost();
+    if (this.inbox.rejectedBecause) return 'rejected';
     const claim = steps.claim(plan);
     if (claim === null) return this.executeUnlessStale(steps, plan);
     return withClusterLock(this.operation, claim, () => this.executeUnlessStale(steps, plan), {
@@ -178,10 +194,18 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     });
   }
 
-  private async recordRejection({ digest }: P): Promise<{ by: string; reason: string }> {
+  private async recordRejection(plan: P | null): Promise<{ by: string; reason: string }> {
     const { host, step } = this.operation;
     const { by, reason, sentBy } = this.inbox.rejectedBecause ?? { by: 'unnamed', reason: 'none given' };
-    await hostActivities(host, 'record the rejection').recordRejection({ ...step, plan: digest, by, reason, sentBy });
+    await recordEnd(this.operation, 'rejected', () =>
+      hostActivities(host, 'record the rejection').recordRejection({
+        ...step,
+        plan: plan?.digest ?? null,
+        by,
+        reason,
+        sentBy,
+      }),
+    );
     return { by, reason };
   }
 }

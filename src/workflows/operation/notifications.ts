@@ -11,7 +11,7 @@ import {
 import type { ClusterFacts } from '../../activities/api.js';
 import { notifyWorkflowId } from '../../domain/operation/names.js';
 import { noticeTitle } from '../../domain/notification/notice-text.js';
-import { eventOf, type NoticeFacts } from '../../domain/notification/notices.js';
+import { eventOf, type NoticeFacts, notifyEvents } from '../../domain/notification/notices.js';
 import { clipBytes } from '../../domain/text/text.js';
 import { notify } from './notify-people.js';
 import type { failureOf } from './operation-status.js';
@@ -29,8 +29,13 @@ export class Notifications {
   ) {}
 
   /** Takes the events that people are notified of from the config. Before this call nobody is notified. */
-  configure(facts: ClusterFacts): void {
+  configure(facts: Pick<ClusterFacts, 'tells'>): void {
     this.events = facts.tells;
+  }
+
+  /** The config could not be read: whether somebody is notified is looked up when a notice is sent. */
+  configureUnknown(): void {
+    this.events ??= notifyEvents;
   }
 
   async notify(facts: NoticeFacts): Promise<void> {

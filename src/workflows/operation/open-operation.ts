@@ -1,13 +1,11 @@
-import { condition, workflowInfo } from '@temporalio/workflow';
+import { workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.js';
 import type { OperationStatusView } from '../../domain/operation/status.js';
 import { OperationLock } from '../lock/with-cluster-lock.js';
-import { controlActivities, waitActivities } from './activity-proxies.js';
+import { controlActivities } from './activity-proxies.js';
 import { Notifications } from './notifications.js';
 import { OperationStatus, refusal, runOperation } from './operation-status.js';
-
-/** After so long without a worker of the host, people are notified. */
-const NOTIFY_AFTER = '1m';
+import { type Waiter, waitForHost } from './wait-for-host.js';
 
 /**
  * One operation on a cluster: its status, whom it notifies, and the identity that each of its steps carries. Made before
@@ -40,21 +38,9 @@ export class Operation {
     return facts;
   }
 
-  /** Waits until a worker of the host polls; says so meanwhile, and notifies people: a time-out would not say what is missing. */
-  async waitForHost(): Promise<void> {
-    const { host, status } = this;
-    if (await controlActivities.hostAnswers({ host })) return;
-    const waitingFor = `the host's worker is not running: start it with \`reprise worker --host ${host}\` on host "${host}"`;
-    status.show('waiting-worker', waitingFor);
-    let isThere = false;
-    const waiting = waitActivities(`wait for the worker of host ${host}`)
-      .awaitHost({ host })
-      .finally(() => (isThere = true));
-    const notifying = condition(() => isThere, NOTIFY_AFTER).then(async (inTime) => {
-      if (!inTime) await this.notifications.notify({ kind: 'paused', event: 'failure', waitingFor });
-    });
-    await Promise.all([waiting, notifying]);
-    status.show('running');
+  /** Waits until a worker of the host runs, or until `waiter` stops waiting. */
+  async waitForHost(waiter?: Waiter): Promise<void> {
+    if (await waitForHost(this.host, this, waiter)) this.status.show('running');
   }
 }
 

@@ -70,7 +70,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   async open(): Promise<void> {
     const { operation, input } = this;
     const facts = await operation.lookUp(input.order.into);
-    await operation.waitForHost();
+    await this.approved.waitForHost();
     this.request = { ...this.request, controlDigest: facts.configDigest };
     if (operation.host === facts.host) return;
     const sourceAnswers = await controlActivities.hostAnswers({ host: facts.host });
@@ -296,14 +296,15 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
 
   private outputOf(ending: Ending<Plan, RecoveryOutcome>): RecoverOutput {
     const { status } = this.operation;
-    const { plan } = ending;
     if (ending.state === 'rejected') {
-      const { by, reason } = ending;
-      const left = describeResidualState(plan, this.progress.begun, this.progress.undos);
+      const { plan, by, reason } = ending;
+      const left = plan
+        ? describeResidualState(plan, this.progress.begun, this.progress.undos)
+        : 'Nothing was changed.';
       status.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
     }
-    const { outcome } = ending;
+    const { plan, outcome } = ending;
     if (outcome)
       status.show('completed', null, `**Recovered** to ${outcome.target.reached}. Report: ${outcome.report}`);
     return { state: 'completed', plan, outcome };

@@ -127,6 +127,18 @@ const guarantees: readonly (readonly [
         'Recoveries have slots of their own on each host, recoveries of media have others, and a recovery goes before a backup.',
       ],
       [
+        'L7',
+        'A watch that cannot look says so, tells people once, and looks again by itself; nothing but stopping it ends a watch.',
+      ],
+      [
+        'L12',
+        'A wait for a host is told after a minute, costs a few actions of Temporal Cloud however long it takes, and ends when somebody rejects; a watch costs at most 2,000 actions a day.',
+      ],
+      [
+        'L13',
+        'Without its search attributes a worker does not start, and says what an administrator types; long answers of a host are read in pages.',
+      ],
+      [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
