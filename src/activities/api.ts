@@ -1,13 +1,17 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup } from '../domain/backup/backup.js';
+import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
-import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
+import type { LeaseOwner } from '../domain/operation/lease.js';
+import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
+import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaOrder,
@@ -21,6 +25,8 @@ import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
+
+export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {
@@ -46,10 +52,14 @@ export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
   /** Which hosts a question concerns; `without`: who can answer in place of that one. */
   hostsOf(input: { question: Inspection; without?: string }): Promise<readonly string[]>;
-  acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
-  releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
-  /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
-  awaitRelease(input: { cluster: string; operationId: string }): Promise<void>;
+  /** `waits`: takes a place in the queue where it cannot be granted. `lost`: the token that a host refused. */
+  acquireLock(input: { cluster: string; request: OwnedClaim; waits?: boolean; lost?: number }): Promise<LockAnswer>;
+  /** What was granted after `token` stays; without one, everything of the owner is released, its place in the queue too. */
+  releaseLock(input: { cluster: string; owner: LeaseOwner & { token?: number } }): Promise<void>;
+  /** Which open operations hold the lock of a cluster or wait for it, as they say themselves; `known` are asked too. */
+  lockedOperations(input: { cluster: string; known: readonly LeaseOwner[] }): Promise<LockedOperations>;
+  /** Returns as soon as one of these executions is closed, and says which. Paused is not closed. */
+  awaitClosed(input: { owners: readonly LeaseOwner[] }): Promise<LeaseOwner>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -61,6 +71,13 @@ export interface ControlActivities {
   deliveriesOf(input: { notice: Notice }): Promise<readonly Delivery[]>;
   /** Sends one message; contacts whose addresses were not taken are named. */
   sendNotice(input: { notice: Notice; delivery: Delivery }): Promise<SentNotice>;
+}
+
+export interface LockedOperations {
+  readonly held: readonly LockGrant[];
+  readonly waiting: readonly LeaseOwner[];
+  /** They are open and do not say: paused, or without a worker. */
+  readonly silent: readonly LeaseOwner[];
 }
 
 export interface SentNotice {
@@ -127,20 +144,6 @@ export interface SalvageResult {
   readonly lastCommitAt: string | null;
 }
 
-export interface ReachedTarget {
-  readonly reached: string;
-  readonly lastLsn: string | null;
-  readonly lastCommitAt: string | null;
-  /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
-  readonly complete: boolean;
-}
-
-export interface CheckResult {
-  readonly name: string;
-  readonly status: 'passed' | 'failed' | 'skipped';
-  readonly detail: string;
-}
-
 export interface WatchFinding {
   readonly state: 'down' | 'up';
   readonly layer: string | null;
@@ -174,7 +177,7 @@ export interface HostActivities {
   /** What `adoptBackups` would do; reads only. */
   surveyAdoption(input: OrderedStep<AdoptionOrder>): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
-  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string }): Promise<AdoptOutput>;
+  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string; plan: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
@@ -215,9 +218,19 @@ export interface HostActivities {
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
-  finishRecovery(
-    input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string },
-  ): Promise<RecoveryOutcome>;
+  /**
+   * Outcome, checks and figures are those of the host's own ledger. `firstFailedAt`: as the incident was told; a line of
+   * the journal, and no figure.
+   */
+  finishRecovery(input: PlannedStep & { incident?: string; firstFailedAt?: string }): Promise<RecoveryOutcome>;
+
+  /** Says what would be done, by an order that is approved or confirmed; keeps the plan. */
+  planAction(input: OrderedStep<ActionOrder> & { requester: string }): Promise<ActionPlan>;
+  recheckAction(input: OrderedStep<ActionOrder> & { requester: string; plan: string }): Promise<{ digest: string }>;
+  /** Carries a plan out, once. */
+  applyAction(input: PlannedStep): Promise<ActionOutcome>;
+  /** Ends the plans of an operation, however it ended. */
+  closeAction(input: StepInput): Promise<void>;
 
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */

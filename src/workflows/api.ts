@@ -1,7 +1,9 @@
 import type { Backup } from '../domain/backup/backup.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Plan } from '../domain/plan/plan.js';
+import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaOrder,
@@ -13,11 +15,11 @@ import type {
 } from '../domain/operation/orders.js';
 import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
-import type { LockHolder } from '../domain/operation/locks.js';
+import type { LeaseState } from '../domain/operation/lease.js';
+import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
-export type { LockAnswer, LockHolder, LockRequest } from '../domain/operation/locks.js';
 export type { AdoptOutput } from '../domain/backup/adoption.js';
 export type { RotateOutput } from '../domain/retention/retention.js';
 
@@ -59,6 +61,17 @@ export interface RecoverOutput {
   readonly rejectedBecause?: string;
   /** What a rejected recovery left, and what to type next. */
   readonly left?: string;
+}
+
+export interface ActionInput extends OperationRequest<ActionOrder> {
+  readonly operationId: string;
+}
+export interface ActionOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: ActionPlan;
+  /** Null where it was rejected, or where there was nothing to do. */
+  readonly outcome: ActionOutcome | null;
+  readonly rejectedBecause?: string;
 }
 
 export interface MediaInput extends OperationRequest<MediaOrder> {
@@ -111,8 +124,8 @@ export interface InspectInput {
 
 export interface LockInput {
   readonly cluster: string;
-  readonly holders?: readonly LockHolder[];
-  readonly lastToken?: number;
+  /** Absent: who held it is not known, and is asked of the operations that are under way. */
+  readonly state?: LeaseState<OwnedClaim>;
 }
 
 export interface NotifyInput {

@@ -71,6 +71,7 @@ const holder = {
   engine: 'logical',
   repository: 'local',
   workflowId: 'backup/c/nightly',
+  runId: 'b-1',
   since: '2026-11-21T01:30:00Z',
   token: 1,
 } as const;
@@ -97,6 +98,16 @@ const cancelledIn = (activity: keyof Activities) => async (one: Case) => {
   await one.workflow.cancel();
 };
 
+const approves = async (one: Case): Promise<void> => {
+  await one.state('waiting-approval');
+  const plan = (await one.status()).plan?.slice(0, 12);
+  await one.workflow.executeUpdate(updateNames.approve, { args: [{ ...person, plan }] });
+};
+const rejects = async (one: Case): Promise<void> => {
+  await one.state('waiting-approval');
+  await one.workflow.executeUpdate(updateNames.reject, { args: [person] });
+};
+
 it('backup, rotation, verification, adoption', async () => {
   const order = { policy: 'nightly', type: 'auto' };
   const backup = (path: string, ...more: [Partial<Activities>?, ((one: Case) => Promise<unknown>)?]) =>
@@ -116,8 +127,23 @@ it('backup, rotation, verification, adoption', async () => {
       ...asked,
       order: { backupId: 'b1', restore },
     });
-  await record('adopt.completed', 'adopt/CLUSTER', { ...asked, order: { from: '/var/backups' } });
-  await record('adopt.locked', 'adopt/CLUSTER', { ...asked, order: {} }, locked);
+  await record('adopt.completed', 'adopt/CLUSTER', { ...asked, order: { from: 'old-dumps' } }, {}, approves);
+  await record('adopt.locked', 'adopt/CLUSTER', { ...asked, order: {} }, locked, approves);
+  await record('adopt.rejected', 'adopt/CLUSTER', { ...asked, order: {} }, {}, rejects);
+});
+
+it('acts that cannot be undone', async () => {
+  const drop = (path: string, ...more: [Partial<Activities>?, ((one: Case) => Promise<unknown>)?]) =>
+    record(
+      `action.${path}`,
+      'kept-drop/CLUSTER/op',
+      { ...asked, order: { kind: 'kept-drop', id: 'op-1/old' } },
+      ...more,
+    );
+  await drop('completed', {}, approves);
+  await drop('rejected', {}, rejects);
+  await drop('failed', { applyAction: fails('tool-rejected') }, approves);
+  await drop('stale', { recheckAction: async () => ({ digest: 'f'.repeat(64) }) }, approves);
 });
 
 /** One recovery; `happens` follows its first approval. */
@@ -180,6 +206,10 @@ it('recoveries that end well', async () => {
     {},
     {
       acquireLock: async () => (++asks === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+    },
+    async (one) => {
+      await one.seen.called('acquireLock');
+      await one.signal(signalNames.leaseGranted, undefined);
     },
   );
   await recovery('waited-for-host', {}, { hostAnswers: async () => false });

@@ -1,7 +1,7 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { PlannedBackup } from '../../domain/plan/plan.js';
-import type { LogicalRestore } from '../../engines/engine.js';
+import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
 import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
@@ -10,8 +10,9 @@ import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
+import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
+import { markOldData, recordOldData } from './old-data.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -47,6 +48,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
+      await beginChange(work);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
@@ -55,24 +57,20 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
 export const SWAPPED = 'swap databases';
 
-async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedStep): Promise<void> {
+async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
+  const { clusterContext, plan } = work;
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const oldName = oldDatabaseName(database, step.operationId);
-    // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-    await record(clusterContext, step, `kept/${database}`, {
-      kind: 'kept',
-      keptId: `${step.operationId}/${database}`,
-      what: `old database ${database}`,
-      where: oldName,
-      sizeBytes: null,
-      host: clusterContext.deps.host,
-    });
+    const old = { keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: oldName };
+    await recordOldData(work, step, `kept/${database}`, old);
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
+      mark: databaseMark(step.operationId),
     });
+    await markOldData(work, old);
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),
@@ -94,26 +92,31 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
-    const backup = approvedBackup(planned, current);
+    const { backup, content } = approvedBackup(planned, current);
     const database = planned.database ?? '';
     const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
     const keptId = keptBeside(step, database);
-    await record(work.clusterContext, step, `kept/${keptId}`, {
-      kind: 'kept',
-      keptId,
-      what: `restored copy of database ${database}, not put in its place`,
-      where: intoDatabase,
-      sizeBytes: null,
-      host: work.clusterContext.deps.host,
-    });
-    await logicalOf(work).restoreGlobals(context, backup, connection);
-    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
+    const what = `restored copy of database ${database}, not put in its place`;
+    const copy = { keptId, what, where: intoDatabase };
+    await recordOldData(work, step, `kept/${keptId}`, copy);
+    await logicalOf(work).restoreGlobals(context, { backup, content, connection });
+    await logicalOf(work)
+      .restoreDatabase(context, { backup, content, intoDatabase, connection })
+      .catch(async (error: unknown) => {
+        // Half restored, too, it is ours to drop.
+        await markOldData(work, copy).catch(() => undefined);
+        throw error;
+      });
+    await markOldData(work, copy);
   }
 }
 
-/** The backup of the plan, as it was approved: same id, same content. */
-export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
+/**
+ * The backup of the plan, and what the plan binds of it, which its engine compares with what it uses.
+ * @throws RepriseError `no-usable-backup`, `backup-corrupt`; `plan-stale` for a plan that binds no content
+ */
+export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): BoundBackup {
   const backup = current.find(({ id }) => id === planned?.id);
   if (!planned || !backup)
     throw new RepriseError(
@@ -121,14 +124,20 @@ export function approvedBackup(planned: PlannedBackup | undefined, current: read
       `backup ${planned?.id ?? ''} of the plan is gone`,
       'make a new plan: reprise recover',
     );
-  if (backup.status === 'quarantined' || (planned.hash && backup.sha256 && planned.hash !== backup.sha256)) {
+  if (backup.status === 'quarantined' || planned.hash !== (backup.sha256 ?? null)) {
     throw new RepriseError(
       'backup-corrupt',
       `backup ${backup.id} is not the one that was approved`,
       'make a new plan: reprise recover',
     );
   }
-  return backup;
+  if (planned.content === undefined)
+    throw new RepriseError(
+      'plan-stale',
+      `the plan does not say which content backup ${backup.id} has to have`,
+      'make a new plan: reprise recover',
+    );
+  return { backup, content: planned.content };
 }
 
 function logicalOf(work: AuthorizedStep): LogicalRestore {

@@ -13,6 +13,7 @@ import {
   recoveryActivities,
   retryLostWorker,
 } from '../operation/activity-proxies.js';
+import { underLock } from '../lock/with-cluster-lock.js';
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
@@ -61,9 +62,9 @@ export class RecoverySteps {
       const startedAt = new Date().toISOString();
       this.progress.begun.push(name);
       try {
-        const step = retry === 0 ? this.step : { ...this.step, retry };
+        const repeated = retry === 0 ? {} : { retry };
         const result = await status.phase(name, () =>
-          retryLostWorker(() => work(recoveryActivities(this.host, name), step, startedAt)),
+          this.underLock((step) => work(recoveryActivities(this.host, name), { ...step, ...repeated }, startedAt)),
         );
         await this.note(name, 'done');
         return result;
@@ -107,15 +108,10 @@ export class RecoverySteps {
     return decision;
   }
 
-  /** Notifies people that a decision is waited for, and waits. Their time is shown apart from the recovery's own. */
+  /** Notifies people that a decision is waited for, and waits. */
   private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
-    const before = Date.now();
-    try {
-      const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
-      return decision;
-    } finally {
-      this.operation.waitedSeconds += (Date.now() - before) / 1000;
-    }
+    const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
+    return decision;
   }
 
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
@@ -128,11 +124,10 @@ export class RecoverySteps {
     }
   }
 
-  /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
-  openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
+  /** The recovered server is validated and open for writes: a rejection no longer takes that back. */
+  openForWrites(): void {
     this.isOpenForWrites = true;
     this.inbox.markOpenForWrites();
-    return { validatedAt: Date.now(), waitedSeconds: this.operation.waitedSeconds };
   }
 
   private givenUp(where: string): Error {
@@ -178,13 +173,18 @@ export class RecoverySteps {
     const name = `${undo} (undo of ${hook})`;
     try {
       await this.operation.status.phase(name, () =>
-        retryLostWorker(() => recoveryActivities(this.host, name).undoHook({ ...this.step, hook })),
+        this.underLock((step) => recoveryActivities(this.host, name).undoHook({ ...step, hook })),
       );
       this.progress.undos.delete(hook);
       await this.note(undo, `done: undo of ${hook}`);
     } catch (error) {
       await this.note(undo, `failed: undo of ${hook}: ${sentence(error)}`);
     }
+  }
+
+  private underLock<T>(work: (step: PlannedStep) => Promise<T>): Promise<T> {
+    const { digest: plan } = this.plan;
+    return retryLostWorker(() => underLock(this.operation, (step) => work({ ...step, plan })));
   }
 
   private get host(): string {

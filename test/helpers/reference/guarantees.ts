@@ -71,6 +71,15 @@ const guarantees: readonly (readonly [
         'The host itself checks plan, approvals and ledger before anything is destroyed: a workflow or an activity that is started by hand is refused.',
       ],
       [
+        'G1',
+        'What is restored are the very bytes that were approved: a plan holds the hashes of everything that decides what is restored, and what has another hash, or none, is refused.',
+      ],
+      [
+        'G5',
+        'Dropping old data, releasing a hold, changing a storage and adopting need an approval, or a confirmation on the host itself. A forged record in a repository names nothing that is dropped.',
+      ],
+      ['G2 F55', 'Names that a recovery derives never collide, and what has one is taken for its own only by a mark.'],
+      [
         'L16 G9',
         'Who sent a decision is recorded as Temporal knows it. A policy may require that the server knows the sender as the person named, and one that no approval can meet, or that binds nobody, is named.',
       ],
@@ -104,6 +113,11 @@ const guarantees: readonly (readonly [
         'F29',
         'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
       ],
+      [
+        'F46 L1 L2',
+        'Only the end of an execution frees its lock: paused work keeps it, and a later run with the same workflow id is another holder.',
+      ],
+      ['L4', 'An approved recovery is next: while it waits for the cluster lock, nothing that it excludes is begun.'],
       [
         'F46 L3',
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',

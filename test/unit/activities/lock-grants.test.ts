@@ -23,7 +23,7 @@ const POLICY: ApprovalPolicy = {
   executeWithinSeconds: 3600,
   signatures: 'none',
 };
-const workflowOf = (operationId: string): string => `workflow/${operationId}`;
+const workflowOf = (operationId: string): string => `recover/mairie/${operationId}`;
 /** What its holder claims is what the host knows itself: what the step says is not believed. */
 const grant = (kind: LockKind, token: number): LockGrant => ({
   kind,
@@ -125,7 +125,12 @@ async function site() {
     rotate: (operationId: string, lock?: LockGrant) =>
       run(activities.rotateBackups, { ...step(operationId, lock), order: { policy: 'nightly' } }),
     adopt: (operationId: string, lock?: LockGrant) =>
-      run(activities.adoptBackups, { ...step(operationId, lock), requester: 'test', order: { policy: 'nightly' } }),
+      run(activities.adoptBackups, {
+        ...step(operationId, lock),
+        requester: 'test',
+        order: { policy: 'nightly' },
+        plan: 'f'.repeat(64),
+      }),
     recovery: async (operationId: string) => {
       const plan = await approved(samplePlan({ operationId, ...engineFacts }, times));
       return {
@@ -158,7 +163,7 @@ describe('the record that a host keeps of the cluster lock', () => {
     await expect(backUp('op-backup', grant('backup', 11))).resolves.toEqual([]);
     await expect(recovering.run(grant('recovery', 10))).rejects.toMatchObject({
       ...LOST,
-      message: expect.stringContaining('workflow/op-backup holds it for backup'),
+      message: expect.stringContaining('recover/mairie/op-backup holds it for backup'),
     });
     await expect(recovering.run(grant('recovery', 12))).rejects.toMatchObject(PASSED);
     await expect(backUp('op-backup', grant('backup', 11))).rejects.toMatchObject(LOST);
@@ -231,7 +236,7 @@ describe('the record that a host keeps of the cluster lock', () => {
           engine: 'pgbackrest',
           repository: '*',
           operationId: 'op-recovery',
-          workflowId: 'workflow/op-recovery',
+          workflowId: 'recover/mairie/op-recovery',
           runId: 'run-12',
           since: SINCE,
           token: 12,
@@ -253,9 +258,9 @@ describe('the record that a host keeps of the cluster lock', () => {
   });
 
   it('L3: of each claim one grant is kept, however many nights pass', async () => {
-    const { adopt, release, stateDir } = await site();
+    const { backUp, release, stateDir } = await site();
     for (let night = 1; night <= 5; night++) {
-      await adopt(`op-${night}`, grant('backup', night));
+      await backUp(`op-${night}`, grant('backup', night));
       // One of them was terminated, and released nothing.
       if (night !== 3) await release(`op-${night}`);
     }
