@@ -1,5 +1,6 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup } from '../domain/backup/backup.js';
+import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
@@ -9,6 +10,7 @@ import type { CheckResult, ReachedTarget } from '../domain/operation/step-events
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaOrder,
@@ -163,7 +165,7 @@ export interface HostActivities {
   /** What `adoptBackups` would do; reads only. */
   surveyAdoption(input: OrderedStep<AdoptionOrder>): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
-  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string }): Promise<AdoptOutput>;
+  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string; plan: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
@@ -209,6 +211,14 @@ export interface HostActivities {
    * the journal, and no figure.
    */
   finishRecovery(input: PlannedStep & { incident?: string; firstFailedAt?: string }): Promise<RecoveryOutcome>;
+
+  /** Says what would be done, by an order that is approved or confirmed; keeps the plan. */
+  planAction(input: OrderedStep<ActionOrder> & { requester: string }): Promise<ActionPlan>;
+  recheckAction(input: OrderedStep<ActionOrder> & { requester: string; plan: string }): Promise<{ digest: string }>;
+  /** Carries a plan out, once. */
+  applyAction(input: PlannedStep): Promise<ActionOutcome>;
+  /** Ends the plans of an operation, however it ended. */
+  closeAction(input: StepInput): Promise<void>;
 
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */

@@ -2,6 +2,7 @@ import type { Activities } from './lab.js';
 import { HOST } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
+import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
 import type { MediaBinding, MediaPlan } from '../../src/domain/media/media.js';
 import { planDigest } from '../../src/records/digest.js';
 import type { Plan, PlanBinding } from '../../src/domain/plan/plan.js';
@@ -97,6 +98,11 @@ export const wellBehaved: Activities = {
   finishRecovery: async () => outcomeOfHost,
   writeReport: async () => 'incidents/op.md',
 
+  planAction: async (request) => actionPlanOf(request),
+  recheckAction: async ({ plan }) => ({ digest: plan }),
+  applyAction: async () => ({ dropped: [] }),
+  closeAction: async () => undefined,
+
   planMedia: async (request) => mediaPlanOf(request),
   recheckMedia: async ({ plan }) => ({ digest: plan }),
   applyMedia: async () => undefined,
@@ -110,6 +116,39 @@ export const wellBehaved: Activities = {
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
 
+/** A plan of an act that cannot be undone; `approvers: 0`: no policy asks for an approval. */
+export function actionPlanOf(
+  {
+    cluster,
+    operationId,
+    requester,
+    order,
+  }: Pick<Parameters<Activities['planAction']>[0], 'order' | 'requester'> & {
+    readonly cluster: string;
+    readonly operationId: string;
+  },
+  { approvers = 0, found = {}, targetHost = HOST, configDigest = 'config' } = {},
+): ActionPlan {
+  const binding: ActionBinding = {
+    action: order.kind,
+    operationId,
+    cluster,
+    targetHost,
+    subject: 'subject',
+    order,
+    found: { policies: ['nightly'], names: { nightly: ['old.dump'] }, unlisted: 0, ...found },
+    configDigest,
+    requester,
+  };
+  const createdAt = new Date().toISOString();
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { facts: [], approval: approvers === 0 ? null : { approvers, from: ['dba'] }, empty: false },
+    createdAt,
+    approveBy: new Date(Date.now() + 3_600_000).toISOString(),
+  };
+}
 /** What the host's ledger gives, whatever the workflow did. */
 export const outcomeOfHost = {
   target: { requested: 'latest', reached: 'the end of the WAL' },

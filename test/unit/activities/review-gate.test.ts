@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -611,7 +611,7 @@ describe('F32, F33: what people decide on recovered data', () => {
 
 describe('old data', () => {
   it('is not dropped while its recovery is under way; afterwards it is', async () => {
-    const { session, step, approved, run, activities, dataDir } = await gateSite();
+    const { session, step, approved, run, activities, dataDir, state } = await gateSite();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
     const where = `${dataDir}.aside-op-1`;
@@ -624,15 +624,18 @@ describe('old data', () => {
       sizeBytes: null,
       host: 'db1',
     });
-    const drop = () =>
-      run(activities.answer, {
-        question: { kind: 'kept-drop', id: 'op-1/old', by: 'dba', dryRun: false },
-        host: 'db1',
-      });
+    const kept = { id: 'op-1/old', cluster: 'mairie', operationId: 'op-1', where, server: null, mark: null };
+    await state.saveKept(kept);
+    const order = { kind: 'kept-drop' as const, id: 'op-1/old' };
+    const request = { cluster: 'mairie', operationId: 'op-2', workflowId: 'kept-drop/mairie/op-2', requester: 'dba' };
+    const drop = () => run(activities.planAction, { ...request, order });
     await expect(drop()).rejects.toMatchObject({ type: 'conflict' });
     await run(activities.unpin, step(plan));
-    await drop();
-    expect((await session.catalogue.state()).kept).toEqual([]);
+    // Its recovery was killed before it noted by what the directory is recognised.
+    await expect(drop()).rejects.toMatchObject({ type: 'path-refused' });
+    await state.markKept('op-1/old', `inode ${(await stat(where)).ino}`);
+    expect(await drop()).toMatchObject({ binding: { found: { where } } });
+    expect((await session.catalogue.state()).kept).toHaveLength(1);
   });
 
   it('after recoveries that were given up, WAL that was never archived is looked for in what the first of them put aside', async () => {
