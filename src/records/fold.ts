@@ -199,9 +199,14 @@ function toBackup({ proofs, quarantined, ...facts }: Known, holds: ReadonlyMap<s
   return {
     ...facts,
     status: quarantined ? 'quarantined' : 'complete',
-    proven: highest(proofs),
+    proven: levelOf(highest(proofs), facts.adopted),
     heldUntil: holds.get(facts.id) ?? null,
   };
+}
+
+/** Read whole and checked, a backup of unknown origin is no more than adopted. */
+function levelOf(proof: Proof | null, adopted: Backup['adopted']): Proof | null {
+  return proof?.level === 'verified' && adopted?.checked === false ? { ...proof, level: 'adopted' } : proof;
 }
 
 /** The latest proof of the highest level there is: `restored` says more than `verified`. */
