@@ -56,11 +56,15 @@ export async function releaseLease(client: Client, resource: LeaseResource, owne
   });
 }
 
-export async function leaseHolders<C>(client: Client, { workflowId }: LeaseResource): Promise<readonly Held<C>[]> {
+/** Null where the server does not know the workflow. */
+export async function leaseHolders<C>(
+  client: Client,
+  { workflowId }: LeaseResource,
+): Promise<readonly Held<C>[] | null> {
   try {
     return await client.workflow.getHandle(workflowId).query<readonly Held<C>[]>(queryNames.holders);
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return [];
+    if (error instanceof WorkflowNotFoundError) return null;
     throw error;
   }
 }

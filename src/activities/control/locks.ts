@@ -64,7 +64,9 @@ async function lockedOperations(
 }
 
 async function recoveryHolds(client: Client, cluster: string): Promise<boolean> {
-  const holders = await leaseHolders<OwnedClaim>(client, lockOf(cluster));
+  // As the lock knows them, also one that was terminated; of one that was deleted, as the operations say.
+  const known = await leaseHolders<OwnedClaim>(client, lockOf(cluster));
+  const holders = known ?? (await lockedOperations(client, cluster, [])).held;
   const recoveries = holders.filter(({ kind }) => kind === 'recovery');
   // One whose workflow was terminated holds nothing any more.
   const closed = await Promise.all(recoveries.map((holder) => isClosed(client, holder)));
