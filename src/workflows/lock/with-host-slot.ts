@@ -1,9 +1,11 @@
 import { CancellationScope, condition, defineQuery, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { StepInput } from '../../activities/api.js';
 import { queryNames } from '../../domain/operation/names.js';
 import { type HostSlot, type SlotKind, type SlotView, slotText } from '../../domain/operation/slots.js';
 import { controlActivities } from '../operation/activity-proxies.js';
-import type { Operation } from '../operation/open-operation.js';
-import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from './with-cluster-lock.js';
+import type { Notifications } from '../operation/notifications.js';
+import type { OperationStatus } from '../operation/operation-status.js';
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, type OperationLock } from './with-cluster-lock.js';
 
 /** People are told of a wait after so long: that backups of several clusters wait for each other at night is no fault. */
 const TOLD_AFTER: Readonly<Record<SlotKind, string>> = { heavy: '1h', recovery: '1m', media: '1h' };
@@ -21,6 +23,15 @@ export class OperationSlot {
   }
 }
 
+interface SlottedOperation {
+  readonly host: string;
+  readonly step: StepInput;
+  readonly status: OperationStatus;
+  readonly notifications: Notifications;
+  readonly lock: OperationLock;
+  readonly slot: OperationSlot;
+}
+
 /** Whether somebody has decided that the operation waits no longer, and what comes of it then. */
 export interface GivenUp<T> {
   readonly isGivenUp: () => boolean;
@@ -32,7 +43,7 @@ export interface GivenUp<T> {
  * waits for a slot.
  */
 export async function withHostSlot<T>(
-  operation: Operation,
+  operation: SlottedOperation,
   kind: SlotKind,
   run: () => Promise<T>,
   givenUp?: GivenUp<T>,
@@ -55,7 +66,7 @@ export async function withHostSlot<T>(
 
 /** Takes a place in the queue, says what is waited for, and tells people when it takes long. False: given up. */
 async function acquireInTurn(
-  operation: Operation,
+  operation: SlottedOperation,
   slot: HostSlot,
   isGivenUp: () => boolean = () => false,
 ): Promise<boolean> {
@@ -83,7 +94,7 @@ async function acquireInTurn(
   }
 }
 
-async function acquire(operation: Operation, slot: HostSlot) {
+async function acquire(operation: SlottedOperation, slot: HostSlot) {
   const { operationId } = operation.step;
   const answer = await controlActivities.acquireSlot({ ...slot, owner: { ...ownerOf(operation), operationId } });
   if (answer.granted) {
@@ -93,6 +104,6 @@ async function acquire(operation: Operation, slot: HostSlot) {
   return answer;
 }
 
-function ownerOf({ step: { workflowId } }: Operation) {
+function ownerOf({ step: { workflowId } }: SlottedOperation) {
   return { workflowId, runId: workflowInfo().firstExecutionRunId };
 }
