@@ -127,8 +127,14 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     holds.delete(backupId);
   },
 
-  pin({ pins }, { operationId, backupIds, walFrom, at }) {
-    pins.set(operationId, { operationId, backupIds, walFrom, at });
+  pin({ pins }, { operationId, backupIds, walFrom, workflowId, at }) {
+    pins.set(operationId, {
+      operationId,
+      backupIds,
+      walFrom,
+      at,
+      ...(workflowId === undefined ? {} : { workflowId }),
+    });
   },
 
   unpin({ pins }, { operationId }) {

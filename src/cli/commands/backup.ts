@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import type { PinLine } from '../../domain/operation/inspections.js';
 import { actionPlanText } from '../../domain/approval/actions.js';
 import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.js';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
@@ -93,7 +94,9 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
-      await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups, self.terminal.outColumns));
+      await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
+        [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
+      );
     },
   });
   define(parent, cli, {
@@ -321,6 +324,17 @@ function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
   const hint = 'each is named above with its reason; the originals are as they were';
   if (done > 0) throw new RepriseError('partly-done', `${done} adopted, ${leftOut} left out`, hint);
   throw new RepriseError('check-failed', `nothing was adopted, ${leftOut} left out`, hint);
+}
+
+/** What running operations keep from rotation. */
+function pinTable(pins: readonly PinLine[]): string {
+  if (pins.length === 0) return '';
+  const rows = pins.map(({ operationId, workflowId, backupIds, walFrom, since }) => [
+    [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', '),
+    workflowId ?? operationId,
+    since,
+  ]);
+  return `kept from rotation by running operations:\n${table(['pinned', 'by', 'since'], rows)}`;
 }
 
 function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
