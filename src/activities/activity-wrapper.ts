@@ -9,6 +9,8 @@ import { redact } from '../domain/text/redact.js';
 
 /** What an activity's body gets from Temporal. */
 export interface ActivityRun {
+  /** Name of the activity. */
+  readonly name: string;
   /** Seconds by which this host's clock is ahead of Temporal's, including the time this attempt waited for a worker. */
   readonly aheadSeconds: number;
   readonly signal: AbortSignal;
@@ -19,7 +21,11 @@ export interface ActivityRun {
   readonly cursor: string | undefined;
   /** Keeps it for the next attempt, as far as a heartbeat still leaves. */
   readonly keep: (cursor: string) => void;
+  /** Called once when this attempt ends, with the result of one that succeeded. What it throws fails the attempt. */
+  readonly atEnd: (ended: (end: AttemptEnd) => Promise<void>) => void;
 }
+
+export type AttemptEnd = { readonly ok: true; readonly result: unknown } | { readonly ok: false };
 
 /** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
@@ -36,8 +42,10 @@ export function wrapActivity<I, O>(
     const context = Context.current();
     const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
     let details: HeartbeatDetails = { cursor };
+    const endings: ((end: AttemptEnd) => Promise<void>)[] = [];
     const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
     const run: ActivityRun = {
+      name,
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
       signal: context.cancellationSignal,
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
@@ -47,19 +55,34 @@ export function wrapActivity<I, O>(
       },
       cursor,
       keep: (next) => void (details = { ...details, cursor: next }),
+      atEnd: (ended) => void endings.push(ended),
     };
     try {
       crashPoint(`activity:${name}:before`);
       const result = await body(input, run);
+      for (const ended of endings.splice(0)) await ended({ ok: true, result });
       crashPoint(`activity:${name}:after`);
       return result;
     } catch (error) {
+      for (const ended of endings) await ended({ ok: false }).catch(() => undefined);
       if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
       throw toFailure(error);
     } finally {
       clearInterval(beat);
     }
   };
+}
+
+/**
+ * Id of the workflow that scheduled this activity, as the Temporal server says and not as the input claims; null for an
+ * activity without a workflow, undefined outside of any.
+ */
+export function callingWorkflow(): string | null | undefined {
+  try {
+    return Context.current().info.workflowExecution?.workflowId ?? null;
+  } catch {
+    return undefined;
+  }
 }
 
 const beatEvery = (timeoutMs: number | undefined): number =>

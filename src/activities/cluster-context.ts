@@ -104,6 +104,7 @@ export async function readContext(
     signal: run.signal,
     report: run.report,
     now: () => new Date(),
+    openToolStore: (described) => clusterContext.deps.openDescribed(described),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ClusterConfig, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
+import type { ClusterConfig, DescribedStorage, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
 import type { Progress } from '../domain/operation/progress.js';
 import type { Jobs, OsUser } from '../process/jobs/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
@@ -19,6 +19,8 @@ export interface EngineContext<S extends ReadableStorage = WritableStorage> {
   readonly report: (progress: Progress) => void;
   /** UTC now, injected so that names are reproducible in a test. */
   readonly now: () => Date;
+  /** Opens an object store of an engine's own tool, to read what the tool has no command for. */
+  readonly openToolStore: (described: DescribedStorage) => ReadableStorage;
 }
 
 /** Without what changes anything. */

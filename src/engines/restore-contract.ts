@@ -1,5 +1,5 @@
 /** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
-import type { Backup, TableCount } from '../domain/backup/backup.js';
+import type { Backup, BoundContent, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig } from '../domain/config.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -9,6 +9,13 @@ import type { RecoveryWal } from './wal-contract.js';
 export interface RestoreEngine {
   /** Whether and how a target can be reached. Changes nothing. */
   outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline>;
+  /**
+   * Hashes, as they are now, of everything that decides what a restore of this backup does, the backups that it rests on
+   * included. Reads only.
+   * @param known backups of the policy with what was recorded of them
+   * @throws RepriseError `backup-corrupt` (with `damagedBackup`) where something is not as it was recorded
+   */
+  bindBackup(context: ReadContext, backup: Backup, known: readonly Backup[]): Promise<BoundContent>;
   /** Physical engines. */
   readonly physical?: PhysicalRestore;
   /** Logical engines. */
@@ -23,11 +30,7 @@ export interface PhysicalRestore extends RecoveryWal {
 export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
-  restoreGlobals(
-    context: EngineContext,
-    backup: Backup,
-    connection: ClusterConfig['connection'],
-  ): Promise<readonly string[]>;
+  restoreGlobals(context: EngineContext, request: RestoreGlobalsRequest): Promise<readonly string[]>;
 }
 
 export interface OutlineRequest {
@@ -39,9 +42,14 @@ export interface OutlineRequest {
   readonly databases: readonly string[];
 }
 
-/** Restores a physical backup's files; the caller starts nothing before this has returned. */
-export interface RestoreFilesRequest {
+/** A backup, and what is bound of it: the engine uses no other bytes. */
+export interface BoundBackup {
   readonly backup: Backup;
+  readonly content: BoundContent;
+}
+
+/** Restores a physical backup's files; the caller starts nothing before this has returned. */
+export interface RestoreFilesRequest extends BoundBackup {
   readonly dataDir: string;
   /** Tablespaces are always remapped below this directory. */
   readonly tablespaceDir: string;
@@ -50,10 +58,13 @@ export interface RestoreFilesRequest {
 }
 
 /** Restores one dump into a new database beside the live one. */
-export interface RestoreDatabaseRequest {
-  readonly backup: Backup;
+export interface RestoreDatabaseRequest extends BoundBackup {
   /** The new database's name; the live one is not touched. */
   readonly intoDatabase: string;
+  readonly connection: ClusterConfig['connection'];
+}
+
+export interface RestoreGlobalsRequest extends BoundBackup {
   readonly connection: ClusterConfig['connection'];
 }
 

@@ -9,6 +9,8 @@ import { ledgerFileName } from '../files/safe-names.js';
 /** An approval that policy accepted, and when. */
 export interface StoredApproval extends Approval {
   readonly at: string;
+  /** When this person first gave it, in this round; absent: as `at`. */
+  readonly firstAt?: string;
   /** Who sent it; null or absent: nobody knows. */
   readonly sender?: Sender | null;
 }
@@ -28,9 +30,18 @@ export interface HostState {
   savePlan(plan: ApprovablePlan): Promise<void>;
   /** Null for a plan this host never made. Throws `plan-stale` for a record that was changed since. */
   readPlan(digest: string): Promise<ApprovablePlan | null>;
-  /** Keeps the last approval of each person: given again, it counts from then. */
+  /**
+   * Keeps the last approval of each person, and when that person first gave it: one of two people who repeats an approval
+   * does not repeat the other's.
+   */
   saveApproval(digest: string, approval: Approval, at?: string, sender?: Sender | null): Promise<void>;
   approvals(digest: string): Promise<readonly StoredApproval[]>;
+  /** Approvals given before `at` no longer count for the plan: it needs all of them again. */
+  startRound(digest: string, at: string): Promise<void>;
+  /** When the approvals that count began; null where all do. */
+  roundOf(digest: string): Promise<string | null>;
+  /** Every plan this host has made, the closed ones too. */
+  plans(): Promise<readonly ApprovablePlan[]>;
   /** Every plan this host has made and that is not closed. */
   openPlans(): Promise<readonly ApprovablePlan[]>;
   /** Takes a plan for an operation, once: true for that operation, again too; false for any other, and once closed. */
@@ -39,12 +50,22 @@ export interface HostState {
   /** Ends a plan: executed, rejected or expired. Nothing can use it any more. */
   closePlan(digest: string): Promise<void>;
   isClosed(digest: string): Promise<boolean>;
-  /** What a step with a side effect returned when it was done; null where it was not. */
-  onceDone<T = unknown>(operationId: string, step: string): Promise<{ readonly result: T } | null>;
-  /** Keeps the first result of a step. */
-  recordDone(operationId: string, step: string, result: unknown): Promise<void>;
+  /** A step of a used plan is at work now; until the next one, its window runs from here. */
+  markActive(digest: string): Promise<void>;
+  lastActive(digest: string): Promise<string | null>;
+  /** The first step that cannot be undone begins: from then on the plan is carried through. */
+  markBegun(digest: string): Promise<void>;
+  hasBegun(digest: string): Promise<boolean>;
+  /**
+   * What a step with a side effect returned when it was done; null where it was not. With a plan: done for that plan, or by
+   * a version that did not keep plans apart.
+   */
+  onceDone<T = unknown>(operationId: string, step: string, plan?: string): Promise<{ readonly result: T } | null>;
+  /** Keeps the first result of a step, of a plan where one is named. */
+  recordDone(operationId: string, step: string, result: unknown, plan?: string): Promise<void>;
 }
 
+const moment = z.looseObject({ at: z.string() });
 /* What is read back: the rest of each file is kept as it is. */
 const planUse = z.looseObject({ operationId: z.string(), at: z.string() });
 const storedApproval = z.looseObject({ plan: z.string(), by: z.string(), reason: z.string(), at: z.string() });
@@ -54,10 +75,18 @@ const digestedPlan = z.looseObject({ digest: z.string(), binding: z.looseObject(
 export function openHostState(stateDir: string): HostState {
   const planFile = (digest: string) => join(stateDir, 'plans', `${checked(digest)}.json`);
   const approvalsOf = (digest: string) => join(stateDir, 'approvals', checked(digest));
-  const ledger = (digest: string, what: 'used' | 'closed') =>
+  const ledger = (digest: string, what: 'used' | 'closed' | 'round' | 'active' | 'begun') =>
     join(stateDir, 'ledger', `${checked(digest)}.${what}.json`);
-  const doneFile = (operationId: string, step: string) =>
-    join(stateDir, 'done', ledgerFileName(operationId), `${ledgerFileName(step)}.json`);
+  const doneFile = (operationId: string, step: string, plan?: string) =>
+    join(
+      stateDir,
+      'done',
+      ledgerFileName(operationId),
+      ...(plan === undefined ? [] : [checked(plan)]),
+      `${ledgerFileName(step)}.json`,
+    );
+  const timeIn = async (digest: string, what: 'round' | 'active') =>
+    (await readState<{ at: string }>(ledger(digest, what), moment))?.at ?? null;
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
   const usedBy = (digest: string) => readState<PlanUse>(ledger(digest, 'used'), planUse);
@@ -65,6 +94,20 @@ export function openHostState(stateDir: string): HostState {
     const found = await readJson(planFile(digest));
     if (found === null) return null;
     if (!isUnchanged(found, digest)) throw changed(digest);
+    return found;
+  };
+
+  const plansThat = async (wanted: (digest: string) => Promise<boolean>): Promise<readonly ApprovablePlan[]> => {
+    const digests = (await jsonFilesIn(join(stateDir, 'plans')))
+      .map((name) => name.slice(0, -'.json'.length))
+      .filter(isDigest);
+    const found: ApprovablePlan[] = [];
+    for (const digest of digests) {
+      if (!(await wanted(digest))) continue;
+      // One that was changed is no plan: nothing can use it, and it hides no other.
+      const plan = await planOf(digest).catch(() => null);
+      if (plan !== null) found.push(plan);
+    }
     return found;
   };
 
@@ -80,9 +123,19 @@ export function openHostState(stateDir: string): HostState {
     readPlan: planOf,
 
     async saveApproval(digest, approval, at = new Date().toISOString(), sender = null) {
-      const stored: StoredApproval = { ...approval, at, ...(sender && { sender }) };
-      await replaceJson(join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`), stored);
+      const file = join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`);
+      const earlier = await readState<StoredApproval>(file, storedApproval);
+      const round = await timeIn(digest, 'round');
+      const first = earlier && (round === null || earlier.at >= round) ? (earlier.firstAt ?? earlier.at) : at;
+      const stored = { ...approval, at, ...(first === at ? {} : { firstAt: first }), ...(sender && { sender }) };
+      await replaceJson(file, stored satisfies StoredApproval);
     },
+
+    async startRound(digest, at) {
+      await replaceJson(ledger(digest, 'round'), { at });
+    },
+
+    roundOf: (digest) => timeIn(digest, 'round'),
 
     async approvals(digest) {
       const directory = approvalsOf(digest);
@@ -93,19 +146,8 @@ export function openHostState(stateDir: string): HostState {
       return found.filter((approval) => approval !== null).sort((left, right) => (left.at < right.at ? -1 : 1));
     },
 
-    async openPlans() {
-      const digests = (await jsonFilesIn(join(stateDir, 'plans')))
-        .map((name) => name.slice(0, -'.json'.length))
-        .filter(isDigest);
-      const open: ApprovablePlan[] = [];
-      for (const digest of digests) {
-        if (await isClosed(digest)) continue;
-        // One that was changed is no plan: nothing can use it, and it hides no other.
-        const plan = await planOf(digest).catch(() => null);
-        if (plan !== null) open.push(plan);
-      }
-      return open;
-    },
+    plans: () => plansThat(() => Promise.resolve(true)),
+    openPlans: () => plansThat(async (digest) => !(await isClosed(digest))),
 
     async markUsed(digest, operationId) {
       if (await isClosed(digest)) return false;
@@ -118,12 +160,26 @@ export function openHostState(stateDir: string): HostState {
       await createJsonOnce(ledger(digest, 'closed'), { at: new Date().toISOString() });
     },
 
-    async onceDone<T>(operationId: string, step: string) {
-      return readState<{ result: T }>(doneFile(operationId, step), z.looseObject({}));
+    async markActive(digest) {
+      await replaceJson(ledger(digest, 'active'), { at: new Date().toISOString() });
     },
 
-    async recordDone(operationId, step, result) {
-      await createJsonOnce(doneFile(operationId, step), { operationId, step, at: new Date().toISOString(), result });
+    lastActive: (digest) => timeIn(digest, 'active'),
+
+    async markBegun(digest) {
+      await createJsonOnce(ledger(digest, 'begun'), { at: new Date().toISOString() });
+    },
+
+    hasBegun: async (digest) => (await readJson(ledger(digest, 'begun'))) !== null,
+
+    async onceDone<T>(operationId: string, step: string, plan?: string) {
+      const found = (file: string) => readState<{ result: T }>(file, z.looseObject({}));
+      return (plan && (await found(doneFile(operationId, step, plan)))) || found(doneFile(operationId, step));
+    },
+
+    async recordDone(operationId, step, result, plan) {
+      const at = new Date().toISOString();
+      await createJsonOnce(doneFile(operationId, step, plan), { operationId, step, at, result });
     },
   };
 }

@@ -49,10 +49,13 @@ function placeOf({ cluster, policy, engine, repository }: Omit<PolicyListing, 'l
 }
 
 function confirmed(known: Backup, found: ListedBackup): Backup {
-  const replaced = known.sha256 !== undefined && found.sha256 !== undefined && known.sha256 !== found.sha256;
+  const replaced = differ(known.sha256, found.sha256) || differ(known.manifestSha256, found.manifestSha256);
   if (found.damaged !== undefined || replaced) return { ...known, status: 'quarantined', proven: null };
   return found.cold === true ? { ...known, status: 'cold' } : known;
 }
+
+const differ = (recorded: string | undefined, found: string | undefined): boolean =>
+  recorded !== undefined && found !== undefined && recorded !== found;
 
 function unknownOrigin(
   { cluster, policy, engine, repository }: PolicyListing,

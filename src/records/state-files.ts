@@ -1,4 +1,4 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import { createFileAtomic, writeFileAtomic } from '../files/atomic-file.js';
@@ -16,6 +16,13 @@ export async function createJsonOnce(path: string, value: unknown): Promise<bool
 
 export async function replaceJson(path: string, value: unknown): Promise<void> {
   await writing(path, () => writeFileAtomic(path, jsonText(value)));
+}
+
+/** Removes a file that says what is so now, not what was done. */
+export async function removeState(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw failure(path, error);
+  });
 }
 
 /** The content of a file; null where there is none. Throws `internal` for one that is damaged. */

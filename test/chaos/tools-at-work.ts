@@ -23,15 +23,31 @@ export async function inTheMiddle(
   return tool;
 }
 
-/** The same, and stops it by SIGSTOP. Throws where it had ended by then. */
-export async function caught(...which: Parameters<typeof inTheMiddle>): Promise<ToolAtWork> {
-  const tool = await inTheMiddle(...which);
-  try {
-    process.kill(tool.pid, 'SIGSTOP');
-  } catch {
-    throw new Error(`the tool of ${which[2]} was too fast to be caught`);
+/**
+ * The same, and stops it by SIGSTOP. It is stopped while it is looked at, so that it cannot end meanwhile, however busy
+ * the machine is. Throws where it had ended before.
+ */
+export async function caught(
+  site: Site,
+  operationId: string,
+  step: RegExp,
+  seen: () => Promise<boolean>,
+): Promise<ToolAtWork> {
+  const tool = await atWork(site, operationId, step);
+  for (;;) {
+    signal(tool, 'SIGSTOP', step);
+    if (await seen()) return tool;
+    signal(tool, 'SIGCONT', step);
+    await sleep(10);
   }
-  return tool;
+}
+
+function signal({ pid }: ToolAtWork, name: 'SIGSTOP' | 'SIGCONT', step: RegExp): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    throw new Error(`the tool of ${step} was too fast to be caught`);
+  }
 }
 
 /** Waits until the first tool of a job runs. */

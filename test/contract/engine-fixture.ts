@@ -1,10 +1,11 @@
+import { runProgram } from '../../src/process/exec/run-program.js';
 import { join } from 'node:path';
 import type { ClusterConfig, PolicyConfig, RepositoryConfig } from '../../src/domain/config.js';
 import type { EngineContext } from '../../src/engines/engine.js';
 import { createJobs } from '../../src/process/jobs/supervisor.js';
 import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { jobUser } from '../../src/process/exec/users.js';
-import { openStorage } from '../../src/storage/registry.js';
+import { openDescribed, openStorage } from '../../src/storage/registry.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';
 import type { ScratchCluster, ServerAddress } from '../helpers/postgres.js';
@@ -152,6 +153,10 @@ export async function makeGround(
       jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined }),
       report: () => undefined,
       now: () => new Date(),
+      openToolStore: ({ type, values, secrets }) =>
+        openDescribed(type, values, {
+          secret: (reference) => resolveSecret(reference, { env: secrets, run: runProgram }),
+        }),
       ...more,
     };
   };

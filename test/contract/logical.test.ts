@@ -13,6 +13,7 @@ import type { S3Server } from '../helpers/s3-servers.js';
 import { contentOf, HOSTILE_DATABASE, makeGround, seedCluster } from './engine-fixture.js';
 import { engineContract } from './engine-suite.js';
 import type { EngineFixture } from './engine-suite.js';
+import { bound } from '../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -75,9 +76,10 @@ async function makeFixture(key: AgeKey | null, server?: S3Server): Promise<Engin
         databases: context.cluster.databases,
       });
       for (const backup of outline.backups) {
-        await logicalEngine.logical?.restoreGlobals(onTarget, backup, connection);
+        const approved = await bound(logicalEngine, onTarget, backup);
+        await logicalEngine.logical?.restoreGlobals(onTarget, { ...approved, connection });
         await logicalEngine.logical?.restoreDatabase(onTarget, {
-          backup,
+          ...approved,
           intoDatabase: restoredName(backup.database),
           connection,
         });

@@ -7,6 +7,7 @@ import type { ServerAddress } from '../helpers/postgres.js';
 import { tempDir } from '../helpers/temp.js';
 import { RecoveryHistory } from '../helpers/recovery-history.js';
 import type { EngineFixture } from './engine-suite.js';
+import { bound } from '../helpers/bound.js';
 
 /** What the recovery part needs of an engine that restores data directories. */
 export interface RecoveryFixture {
@@ -162,8 +163,9 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       const root = await tempDir('thrown-away');
       const [dataDir, tablespaceDir] = [join(root, 'data'), join(root, 'tablespaces')];
       for (const _attempt of [1, 2]) {
-        await fixture.engine.physical?.restoreFiles(await fixture.context('thrown away'), {
-          backup,
+        const context = await fixture.context('thrown away');
+        await fixture.engine.physical?.restoreFiles(context, {
+          ...(await bound(fixture.engine, context, backup)),
           dataDir,
           tablespaceDir,
         });
@@ -173,11 +175,38 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       }
     });
 
+    it('G1: nothing is restored but what is bound: another hash and a missing one are refused, and nothing is written', async () => {
+      const root = await tempDir('bound');
+      const context = await fixture.context('bound');
+      const { content } = await bound(fixture.engine, context, backup);
+      expect(Object.values(content)).not.toEqual([]);
+      for (const [name, hash] of Object.entries(content)) {
+        expect(hash).toMatch(/^[0-9a-f]{64}$/);
+        const { [name]: _left, ...others } = content;
+        for (const [changed, code] of [
+          [{ ...content, [name]: 'f'.repeat(64) }, 'backup-corrupt'],
+          [others, 'plan-stale'],
+        ] as const) {
+          const dataDir = join(root, 'data');
+          const place = { dataDir, tablespaceDir: join(root, 'tablespaces') };
+          await expect(
+            fixture.engine.physical?.restoreFiles(context, { backup, content: changed, ...place }),
+          ).rejects.toMatchObject({ code });
+          await expect(stat(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
+        }
+      }
+      // What was recorded when it was made is not what is there.
+      await expect(fixture.engine.bindBackup(context, { ...backup, sha256: 'f'.repeat(64) }, [])).rejects.toMatchObject(
+        { code: 'backup-corrupt', details: { damagedBackup: backup.id } },
+      );
+    });
+
     it('K2: a directory that holds files of somebody else is never restored into', async () => {
       const context = await history.newContext();
+      const approved = await bound(fixture.engine, context, backup);
       await expect(
         fixture.engine.physical?.restoreFiles(context, {
-          backup,
+          ...approved,
           dataDir: fixture.stateDir,
           tablespaceDir: `${fixture.stateDir}/tablespaces`,
         }),

@@ -9,6 +9,7 @@ import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
 import type { ServerAddress } from './postgres.js';
 import { tempDir } from './temp.js';
+import { bound } from './bound.js';
 
 /** A server recovered from a backup, in a directory of its own. */
 export interface Recovered extends ServerAddress {
@@ -32,7 +33,11 @@ export async function recoverBeside(
   const { physical } = engine;
   const [backup] = outline.backups;
   if (physical === undefined || backup === undefined) throw new Error('there is nothing to restore');
-  await physical.restoreFiles(context, { backup, dataDir, tablespaceDir: join(root, 'tablespaces') });
+  await physical.restoreFiles(context, {
+    ...(await bound(engine, context, backup)),
+    dataDir,
+    tablespaceDir: join(root, 'tablespaces'),
+  });
   const port = await freePort();
   const { user, pgBin } = context;
   await configureRecovery({

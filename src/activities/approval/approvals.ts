@@ -2,22 +2,35 @@ import { checkApproval, senderInWords } from '../../domain/approval/approval-pol
 import { parseApproval, readRejection } from '../../domain/approval/parse-decisions.js';
 import type { Approval, Rejection, Sender } from '../../domain/plan/plan.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { again, approvalsOf, knownPlan, policyFor } from './authorize.js';
+import { again, approvalsOf, beginRoundWhereOver, knownPlan, policyFor } from './authorize.js';
+import { requireOwnOperation } from './own-operation.js';
 import { senderOf, starterOf } from './sender.js';
+
+/** Checking an approval takes milliseconds. */
+const LOCK_TIMEOUT_MS = 60_000;
 
 /** Approvals are checked and kept on the host that holds the plan, outside Temporal. */
 export function approvalActivities(deps: HostDependencies): Pick<HostActivities, 'recordApproval' | 'recordRejection'> {
   return {
-    recordApproval: wrapActivity('recordApproval', async (step) => {
+    recordApproval: wrapActivity('recordApproval', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const { approval } = step;
       const sender = await senderOf(step.sentBy, isApproval(approval));
-      const answer = await answerApproval(clusterContext, step, approval, sender);
+      // One at a time: of two approvals at the same moment, each would miss the other.
+      const answer = await waitForLock(
+        clusterContext.host.stateDir,
+        `approvals-${sha256Hex(step.plan).slice(0, 16)}`,
+        () => answerApproval(clusterContext, step, approval, sender),
+        { signal: run.signal, timeoutMs: LOCK_TIMEOUT_MS },
+      );
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
         ? record(
@@ -32,6 +45,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
     }),
     recordRejection: wrapActivity('recordRejection', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const sent = senderInWords(await senderOf(step.sentBy, isRejection(step)));
       await record(
         clusterContext,
@@ -92,6 +106,7 @@ async function answerApproval(
       reason: `plan ${plan.digest.slice(0, 12)} is closed`,
       hint: `make a new plan: ${again(plan)}`,
     };
+  await beginRoundWhereOver(clusterContext, plan, state);
   const earlier = await approvalsOf(state, plan);
   const policy = policyFor(clusterContext.cluster, plan);
   const asked = { plan, approval, policy, sender, starter: policy?.matchPrincipal ? await starterOf() : null };
@@ -99,7 +114,5 @@ async function answerApproval(
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   await state.saveApproval(plan.digest, approval, new Date().toISOString(), sender);
-  // Counted after it was saved: of two approvals at the same moment, each would miss the other.
-  const counted = checkApproval({ ...asked, earlier: await approvalsOf(state, plan), now: new Date() });
-  return { accepted: true, missing: counted.accepted ? counted.missing : verdict.missing };
+  return { accepted: true, missing: verdict.missing };
 }

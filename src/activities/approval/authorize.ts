@@ -1,14 +1,16 @@
 import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
-import type { ClusterConfig } from '../../domain/config.js';
+import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
 import { type LockClaim, mediaClaim, recoveryClaim } from '../../domain/operation/locks.js';
 import { type ApprovablePlan, type Approval, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record } from '../cluster-context.js';
 import { requireGrant } from '../lock-grant.js';
+import { requireOwnOperation } from './own-operation.js';
 
 /**
  * Ends every plan of an operation that is over, however it ended: what was approved for it cannot be carried out days
@@ -19,6 +21,7 @@ export async function closePlansOf(clusterContext: ClusterContext, operationId: 
   for (const plan of await state.openPlans()) {
     if (plan.binding.operationId === operationId) await state.closePlan(plan.digest);
   }
+  await openOperationLedger(clusterContext.host.stateDir).end(operationId);
 }
 
 /**
@@ -40,8 +43,17 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
  * approvals against the policy of *its* config, the time they were given, and the ledger, in which a plan is used by
  * one operation only and never again once closed. Whoever started the workflow or the activity has no say in it.
  */
-export async function authorize(clusterContext: ClusterContext, step: PlannedStep): Promise<Plan> {
-  return authorizePlan(clusterContext, step, isRecoveryPlan);
+export async function authorize(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  options: AuthorizeOptions = {},
+): Promise<Plan> {
+  return authorizePlan(clusterContext, step, isRecoveryPlan, options);
+}
+
+export interface AuthorizeOptions {
+  /** Takes back what the plan did: it may come however late. */
+  readonly takesBack?: boolean;
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
@@ -49,6 +61,7 @@ export async function authorizePlan<P extends ApprovablePlan>(
   clusterContext: ClusterContext,
   step: PlannedStep,
   isOurs: (plan: ApprovablePlan) => plan is P,
+  { takesBack = false }: AuthorizeOptions = {},
 ): Promise<P> {
   const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
@@ -83,6 +96,32 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
+  await requireSameConfiguration(clusterContext, plan, used !== null);
+  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
+  else if (!takesBack) await requireRecentUse(clusterContext, plan);
+  await requireOwnOperation(clusterContext, step);
+  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
+  await requireGrant(clusterContext, step, claimOf(plan));
+  if (!used) await supersedeOthers(state, plan);
+  if (!(await state.markUsed(plan.digest, step.operationId))) {
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
+      `make a new plan: ${again(plan)}`,
+    );
+  }
+  await state.markActive(plan.digest);
+  // For the report; what lets a step pass is the ledger of this host.
+  if (!used) await record(clusterContext, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
+  return plan;
+}
+
+/** @throws RepriseError `plan-stale`; `config-invalid` for a plan that is being executed */
+async function requireSameConfiguration(
+  clusterContext: ClusterContext,
+  plan: ApprovablePlan,
+  used: boolean,
+): Promise<void> {
   const other = await otherConfiguration(clusterContext, plan);
   if (other && used) {
     // Not `plan-stale`, which ends a recovery: half done, it waits for its configuration.
@@ -98,20 +137,6 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `${other.what} has changed since the plan was made`,
       `${other.mend}, or make a new plan`,
     );
-  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
-  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
-  await requireGrant(clusterContext, step, claimOf(plan));
-  if (!used) await supersedeOthers(state, plan);
-  if (!(await state.markUsed(plan.digest, step.operationId))) {
-    throw new RepriseError(
-      'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
-      `make a new plan: ${again(plan)}`,
-    );
-  }
-  // For the report; what lets a step pass is the ledger of this host.
-  if (!used) await record(clusterContext, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
-  return plan;
 }
 
 /** What the operation of a plan has locked. */
@@ -137,39 +162,94 @@ async function otherConfiguration(
   return { what: `the configuration file of ${binding.engine}`, mend: 'restore the file that was approved' };
 }
 
-/** Those given since the plan was made, which may have been made again just as it was: it is approved anew then. */
+/**
+ * Those that count: given since the plan was made, which may have been made again just as it was, and in the present
+ * round. Approved anew, a plan needs all of them again.
+ */
 export async function approvalsOf(state: HostState, plan: ApprovablePlan): Promise<readonly StoredApproval[]> {
-  return (await state.approvals(plan.digest)).filter(({ at }) => at >= plan.createdAt);
+  const from = later(plan.createdAt, await state.roundOf(plan.digest));
+  return (await state.approvals(plan.digest)).filter(({ at }) => at >= from);
+}
+
+const later = (one: string, other: string | null): string => (other !== null && other > one ? other : one);
+
+/** What the approvals of a plan come to. */
+interface Approved {
+  readonly missing: number;
+  /** When the last one that was needed was first given, ms since the epoch; null while some are missing. */
+  readonly since: number | null;
+}
+
+async function approvedSince(cluster: ClusterConfig, plan: ApprovablePlan, state: HostState): Promise<Approved> {
+  const policy = policyFor(cluster, plan);
+  const start = later(plan.createdAt, await state.roundOf(plan.digest));
+  // Of somebody who repeats an approval, the first one counts: the others have not repeated theirs.
+  const given = (await state.approvals(plan.digest))
+    .filter(({ at }) => at >= start)
+    .map((one) => ({ one, at: one.firstAt !== undefined && one.firstAt >= start ? one.firstAt : one.at }))
+    .toSorted((left, right) => (left.at < right.at ? -1 : 1));
+  const accepted: Approval[] = [];
+  let missing = policy?.approvers ?? 1;
+  for (const { one, at } of given) {
+    const { sender } = one;
+    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at), sender });
+    if (!verdict.accepted) continue;
+    accepted.push(one);
+    missing = verdict.missing;
+    if (missing === 0) return { missing, since: Date.parse(at) };
+  }
+  return { missing, since: null };
 }
 
 async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, state: HostState): Promise<void> {
   const policy = policyFor(cluster, plan);
   if (policy === undefined && !needsApproval(plan.binding.action)) return;
-  const given = await approvalsOf(state, plan);
-  const accepted: Approval[] = [];
-  let missing = policy?.approvers ?? 1;
-  for (const one of given) {
-    const { at, sender } = one;
-    const verdict = checkApproval({ plan, approval: one, earlier: accepted, policy, now: new Date(at), sender });
-    if (!verdict.accepted) continue;
-    accepted.push(one);
-    missing = verdict.missing;
-  }
-  if (!policy || missing > 0 || accepted.length === 0) {
+  const { missing, since } = await approvedSince(cluster, plan, state);
+  if (!policy || since === null) {
     throw new RepriseError(
       'approval-refused',
       `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`,
       'approve it: reprise approve',
     );
   }
-  const last = Math.max(...given.map(({ at }) => Date.parse(at)));
-  if (Date.now() > last + (policy.executeWithinSeconds + thawSeconds(plan)) * 1000) {
+  if (Date.now() > since + windowOf(plan, policy)) {
     throw new RepriseError(
       'plan-expired',
       `plan ${plan.digest.slice(0, 12)} was approved more than ${policy.executeWithinSeconds} s ago`,
       'read the plan again, then approve it again',
     );
   }
+}
+
+const windowOf = (plan: ApprovablePlan, { executeWithinSeconds }: Pick<ApprovalPolicy, 'executeWithinSeconds'>) =>
+  (executeWithinSeconds + thawSeconds(plan)) * 1000;
+
+/**
+ * Before an approval is counted: where the time to execute is over, those given before count no longer. One of two
+ * people cannot keep a plan alive by approving it again and again.
+ */
+export async function beginRoundWhereOver(
+  { cluster }: ClusterContext,
+  plan: ApprovablePlan,
+  state: HostState,
+): Promise<void> {
+  const policy = policyFor(cluster, plan);
+  if (!policy || (await state.hasBegun(plan.digest))) return;
+  const round = await state.roundOf(plan.digest);
+  const begin = async (over: number): Promise<void> => {
+    const isNew = round === null || Date.parse(round) <= over;
+    if (isNew && Date.now() > over) await state.startRound(plan.digest, new Date().toISOString());
+  };
+  const rested = await restedSince(state, plan);
+  if (rested !== null) await begin(rested + policy.executeWithinSeconds * 1000);
+  const { since } = await approvedSince(cluster, plan, state);
+  if (since !== null && rested === null) await begin(since + windowOf(plan, policy));
+}
+
+/** When a step of a used plan was last at work, ms since the epoch; null for a plan that was not used. */
+async function restedSince(state: HostState, { digest }: ApprovablePlan): Promise<number | null> {
+  const used = await state.usedBy(digest);
+  return used && Date.parse((await state.lastActive(digest)) ?? used.at);
 }
 
 /** Hours that the plan itself waits for its files, by the tier that was approved with it: twice what they may take. */
@@ -200,18 +280,29 @@ export async function requireApproved(clusterContext: ClusterContext, step: Plan
       'make a new plan: reprise recover',
     );
   await requireApprovals(clusterContext.cluster, plan, state);
+  await requireOwnOperation(clusterContext, step);
   return plan;
 }
 
 /**
- * For the steps that begin to change things: a plan used long ago, of which no step was begun, needs a new approval. Its
- * workflow may have been terminated, and be resumed by a Reset after everything was repaired by hand.
+ * A used plan of which nothing was changed yet, and whose steps have rested for longer than it may take to begin, needs
+ * its approvals again, all of them: its workflow may have been terminated, and be resumed by a Reset after everything was
+ * repaired by hand. Once the first change has begun, the plan is carried through.
  * @throws RepriseError `plan-expired`
  */
-export async function requireRecentUse({ host, cluster }: ClusterContext, plan: Plan): Promise<void> {
-  const used = await openHostState(host.stateDir).usedBy(plan.digest);
-  const within = policyFor(cluster, plan)?.executeWithinSeconds ?? 0;
-  if (used && Date.now() <= Date.parse(used.at) + within * 1000) return;
+export async function requireRecentUse({ host, cluster }: ClusterContext, plan: ApprovablePlan): Promise<void> {
+  const state = openHostState(host.stateDir);
+  const policy = policyFor(cluster, plan);
+  if ((await state.hasBegun(plan.digest)) || (policy === undefined && !needsApproval(plan.binding.action))) return;
+  const within = policy?.executeWithinSeconds ?? 0;
+  const rested = await restedSince(state, plan);
+  const end = rested === null ? null : rested + within * 1000;
+  if (end !== null && Date.now() <= end) return;
+  const round = await state.roundOf(plan.digest);
+  if (end !== null && policy && round !== null && Date.parse(round) > end) {
+    const { since } = await approvedSince(cluster, plan, state);
+    if (since !== null && Date.now() <= since + windowOf(plan, policy)) return;
+  }
   throw new RepriseError(
     'plan-expired',
     `plan ${plan.digest.slice(0, 12)} began to be executed more than ${within} s ago, and has changed nothing since`,

@@ -5,12 +5,14 @@ import { type Decision, type Plan, type Sender, isRecoveryPlan } from '../../dom
 import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { openHostState } from '../../records/host-state.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep } from '../api.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { recordRefusal } from './approvals.js';
 import { knownPlan, policyFor } from './authorize.js';
+import { requireOwnOperation } from './own-operation.js';
 import { senderOf } from './sender.js';
 
 /** What people decide on recovered data is checked and kept on the host, as approvals are. */
@@ -18,6 +20,7 @@ export function decisionActivities(deps: HostDependencies): Pick<HostActivities,
   return {
     recordDecision: wrapActivity('recordDecision', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const { kind, by, reason } = step.decision;
       const sender = await senderOf(step.sentBy, isDecision(step.decision));
       const answer = await answerDecision(clusterContext, step, step.decision, sender);
@@ -85,7 +88,15 @@ async function answerDecision(
   if (!verdict.accepted)
     return { accepted: false, missing: 0, code: verdict.code, reason: verdict.reason, hint: verdict.hint };
   const name = decision.kind === 'promote' ? promotionOf(plan.digest) : targetOf(plan.digest, decision.target);
-  await state.recordDone(step.operationId, name, { by: decision.by });
+  await state.recordDone(step.operationId, name, { by: decision.by }, plan.digest);
+  await state.markActive(plan.digest);
+  await openOperationLedger(clusterContext.host.stateDir).note(step.operationId, {
+    at: new Date().toISOString(),
+    plan: plan.digest,
+    step: decision.kind,
+    what: 'decided',
+    retry: 0,
+  });
   return { accepted: true, missing: 0 };
 }
 
@@ -94,7 +105,8 @@ async function answerDecision(
  * @throws RepriseError `approval-refused` where the plan has a pause, and no decision to promote is recorded
  */
 export async function requirePromotion({ host }: ClusterContext, { digest, binding }: Plan): Promise<void> {
-  if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest)))) return;
+  if (!binding.pause || (await openHostState(host.stateDir).onceDone(binding.operationId, promotionOf(digest), digest)))
+    return;
   throw new RepriseError(
     'approval-refused',
     `plan ${digest.slice(0, 12)} pauses for an inspection, and no decision to promote is recorded`,
@@ -109,7 +121,7 @@ export async function requireTarget(
   target: RecoveryTarget,
 ): Promise<void> {
   if (formatTarget(target) === formatTarget(binding.target)) return;
-  if (await openHostState(host.stateDir).onceDone(binding.operationId, targetOf(digest, target))) return;
+  if (await openHostState(host.stateDir).onceDone(binding.operationId, targetOf(digest, target), digest)) return;
   throw new RepriseError(
     'approval-refused',
     `no decision is recorded that plan ${digest.slice(0, 12)} continues to ${formatTarget(target)}`,

@@ -18,6 +18,7 @@ import { verifyAndRecord } from './verify.js';
 import type { HostDependencies } from '../dependencies.js';
 import { requireGrant } from '../lock-grant.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { claimOperation } from '../approval/own-operation.js';
 import {
   type ClusterContext,
   clusterLocks,
@@ -43,9 +44,11 @@ export function adoptingActivities(deps: HostDependencies): Pick<HostActivities,
     ),
     adoptBackups: wrapActivity(
       'adoptBackups',
-      withOrder(policyAdoptionOrder, async (step, run) =>
-        adopt(await openClusterContext(deps, step.cluster), step, run),
-      ),
+      withOrder(policyAdoptionOrder, async (step, run) => {
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        await claimOperation(clusterContext, step);
+        return adopt(clusterContext, step, run);
+      }),
     ),
   };
 }

@@ -7,6 +7,7 @@ import type { MadeBackup } from '../../engines/engine.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { claimOperation } from '../approval/own-operation.js';
 import type { BackupStep, HostActivities } from '../api.js';
 import {
   type ClusterContext,
@@ -42,6 +43,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       'runBackup',
       withOrder(backupOrder, async (step, run) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
+        await claimOperation(clusterContext, step);
         await requireGrant(clusterContext, step, policyClaim('backup', policyOf(clusterContext, step.order.policy)));
         return (await makeBackup(clusterContext, step, run)).map((backup) => backup.id);
       }),

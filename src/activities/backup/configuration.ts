@@ -1,7 +1,8 @@
 import { isAbsolute, normalize } from 'node:path';
-import type { Backup, BackupConfiguration } from '../../domain/backup/backup.js';
+import { z } from 'zod';
+import type { Backup, BackupConfiguration, BoundContent } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { configurationDir } from '../../domain/plan/recovery-place.js';
 import type { MadeBackup } from '../../engines/engine.js';
 import { maskSecrets } from '../../postgres/recovery/configuration-mask.js';
@@ -111,6 +112,7 @@ export async function removeConfiguration(
 export async function restoreConfiguration(work: AuthorizedStep, step: PlannedStep, backup: Backup): Promise<void> {
   const { clusterContext, dataDir, plan, inPlace } = work;
   if (!backup.configuration?.key) return;
+  const bound = plan.binding.backups.find(({ id }) => id === backup.id)?.content?.[CONFIGURATION];
   const note = (what: string, text: string) =>
     record(clusterContext, step, `configuration/${what}`, {
       kind: 'journal',
@@ -121,6 +123,7 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
   const captured = await loadConfiguration(clusterContext, policyOf(clusterContext, plan.binding.policy), {
     ...backup.configuration,
     key: backup.configuration.key,
+    bound,
   }).catch(async (error: unknown) => {
     await note(
       'unreadable',
@@ -160,14 +163,48 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
   await note('restored', `the configuration captured with the backup is in ${extractedDir}${done}${masked}`);
 }
 
+/** Name under which the captured configuration is bound, beside what the engine binds. */
+const CONFIGURATION = 'configuration';
+
+/** What a plan binds of the configuration captured with a backup; nothing where there is none, or it cannot be read. */
+export async function bindConfiguration(
+  clusterContext: ClusterContext,
+  policy: PolicyConfig,
+  { configuration }: Pick<Backup, 'configuration'>,
+): Promise<BoundContent> {
+  const key = configuration?.key ?? null;
+  if (key === null) return {};
+  const found = await storageOf(clusterContext, policy)
+    .read(key)
+    .catch((error: unknown) => {
+      if (isRepriseError(error)) return null;
+      throw error;
+    });
+  return found === null ? {} : { [CONFIGURATION]: sha256Hex(found) };
+}
+
+// Paths and modes are written with our rights: nothing is taken that a capture does not write.
+const captured = z.object({
+  dataDirectory: z.string(),
+  main: z.partialRecord(z.enum(['config_file', 'hba_file', 'ident_file']), z.string()),
+  files: z.array(z.object({ path: z.string(), mode: z.int().min(0).max(0o777), text: z.string() })),
+  certificates: z.array(z.string()),
+  notCaptured: z.array(z.object({ path: z.string(), reason: z.string() })),
+});
+
 /**
- * What was captured with a backup, as it was recorded: the same content, and no file that the record does not name.
+ * What was captured with a backup, as it is bound and was recorded: the same content, and no file that the record does not name.
  * @throws RepriseError `not-found`, `key-missing`, `backup-corrupt`, and what the storage throws
  */
 export async function loadConfiguration(
   clusterContext: ClusterContext,
   policy: PolicyConfig,
-  { key, sha256, files }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string },
+  {
+    key,
+    sha256,
+    files,
+    bound,
+  }: Pick<BackupConfiguration, 'sha256' | 'files'> & { readonly key: string; readonly bound: string | undefined },
 ): Promise<Configuration> {
   const stored = await storageOf(clusterContext, policy).read(key);
   const changed = (what: string) =>
@@ -177,14 +214,31 @@ export async function loadConfiguration(
       'compare it with the configuration of another backup, and copy the correct files by hand',
     );
   if (sha256 !== undefined && sha256Hex(stored) !== sha256) throw changed('its SHA-256 is not the recorded one');
-  const found = JSON.parse(
-    key.endsWith('.age')
-      ? await decryptText(policy.encryption, key, stored, clusterContext.user)
-      : stored.toString('utf8'),
-  ) as Configuration;
+  if (sha256Hex(stored) !== bound)
+    throw changed(
+      bound === undefined ? 'no SHA-256 of it was approved' : 'its SHA-256 is not the one that was approved',
+    );
+  const checked = captured.safeParse(
+    jsonOf(
+      key.endsWith('.age')
+        ? await decryptText(policy.encryption, key, stored, clusterContext.user)
+        : stored.toString('utf8'),
+    ),
+  );
+  if (!checked.success) throw changed('it has an unknown form');
+  const found = checked.data;
   const foreign = found.files.find(
     ({ path }) => !files.includes(path) || !isAbsolute(path) || normalize(path) !== path,
   );
   if (foreign !== undefined) throw changed(`it names ${JSON.stringify(foreign.path)}`);
   return found;
+}
+
+/** Undefined, which no schema accepts, where it is none. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }

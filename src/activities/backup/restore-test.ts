@@ -2,7 +2,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
-import type { EngineContext, LogicalRestore, PhysicalRestore, VerifyVerdict } from '../../engines/engine.js';
+import type {
+  BoundBackup,
+  EngineContext,
+  LogicalRestore,
+  PhysicalRestore,
+  VerifyVerdict,
+} from '../../engines/engine.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { countTables } from '../../postgres/content/inventory.js';
@@ -22,6 +28,7 @@ export async function testRestore(
   clusterContext: ClusterContext,
   context: EngineContext,
   backup: Backup,
+  known: readonly Backup[],
 ): Promise<VerifyVerdict> {
   const engine = engineFor(clusterContext, policyOf(clusterContext, backup.policy));
   const root = join(clusterContext.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
@@ -29,8 +36,10 @@ export async function testRestore(
   await makeScratchDirectory(root, context.user);
   let server: ScratchServer | null = null;
   try {
+    // What is restored is what it has now, compared with its record; it is read once more by nobody without that.
+    const content = await engine.bindBackup(context, backup, known);
     if (engine.physical) {
-      server = await restoredServer(engine.physical, context, backup, join(root, 'data'));
+      server = await restoredServer(engine.physical, context, { backup, content }, join(root, 'data'));
       return await compareTables(server, backup);
     }
     if (engine.logical) {
@@ -41,7 +50,7 @@ export async function testRestore(
         user: context.user,
         signal: context.signal,
       });
-      return await restoredDump(engine.logical, context, backup, server);
+      return await restoredDump(engine.logical, context, { backup, content }, server);
     }
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
   } catch (error) {
@@ -61,11 +70,11 @@ export async function testRestore(
 async function restoredServer(
   physical: PhysicalRestore,
   context: EngineContext,
-  backup: Backup,
+  bound: BoundBackup,
   dataDir: string,
 ): Promise<ScratchServer> {
   const { pgBin, user, signal, cluster } = context;
-  await physical.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
+  await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
   await configureRecovery({
     dataDir,
     user,
@@ -109,17 +118,21 @@ async function compareTables(server: ScratchServer, backup: Backup): Promise<Ver
   };
 }
 
+/** In a server of its own, so that no name of a database has to be in it. */
+const RESTORED = 'reprise_restored';
+
 async function restoredDump(
   logical: LogicalRestore,
   context: EngineContext,
-  backup: Backup,
+  bound: BoundBackup,
   server: ScratchServer,
 ): Promise<VerifyVerdict> {
   const { connection } = server;
-  await logical.restoreGlobals(context, backup, connection);
+  const { backup } = bound;
+  await logical.restoreGlobals(context, { ...bound, connection });
   const { contents } = await logical.restoreDatabase(context, {
-    backup,
-    intoDatabase: `${backup.database ?? 'restored'}_proof`.slice(-60),
+    ...bound,
+    intoDatabase: RESTORED,
     connection,
   });
   return {

@@ -14,6 +14,7 @@ import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
 import { forgetUploadOrders } from '../../process/jobs/upload-order.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { claimOperation } from '../approval/own-operation.js';
 import type { HostActivities, OrderedStep, StepInput } from '../api.js';
 import {
   type ClusterContext,
@@ -41,6 +42,7 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
       withOrder(rotationOrder, async (step, run) => {
         const ahead = await clockAhead();
         const clusterContext = await openClusterContext(deps, step.cluster);
+        await claimOperation(clusterContext, step);
         // A backup rotates under its own lock.
         const kind = step.lock?.kind === 'backup' ? 'backup' : 'rotation';
         await requireGrant(clusterContext, step, policyClaim(kind, policyOf(clusterContext, step.order.policy)));

@@ -2,6 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { claimOperation } from '../approval/own-operation.js';
 import type { HostActivities, StepInput } from '../api.js';
 import {
   type ClusterContext,
@@ -20,9 +21,11 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
   return {
     proveBackup: wrapActivity(
       'proveBackup',
-      withOrder(verificationOrder, async (step, run) =>
-        verifyAndRecord(await openClusterContext(deps, step.cluster), step, step.order, run),
-      ),
+      withOrder(verificationOrder, async (step, run) => {
+        const clusterContext = await openClusterContext(deps, step.cluster);
+        await claimOperation(clusterContext, step);
+        return verifyAndRecord(clusterContext, step, step.order, run);
+      }),
     ),
   };
 }
@@ -34,7 +37,8 @@ export async function verifyAndRecord(
   { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
-  const backup = (await currentBackups(clusterContext, run)).find(({ id }) => id === backupId);
+  const known = await currentBackups(clusterContext, run);
+  const backup = known.find(({ id }) => id === backupId);
   if (!backup)
     throw new RepriseError(
       'not-found',
@@ -61,7 +65,7 @@ export async function verifyAndRecord(
   });
   try {
     const read = await engineFor(clusterContext, policy).verify(context, backup);
-    const verdict = read.ok && restore ? await testRestore(clusterContext, context, backup) : read;
+    const verdict = read.ok && restore ? await testRestore(clusterContext, context, backup, known) : read;
     if (verdict.ok) {
       const proof = {
         level: restore ? ('restored' as const) : ('verified' as const),

@@ -9,6 +9,7 @@ import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities, MediaRequest, PlannedStep } from '../api.js';
 import { authorizePlan, closePlansOf } from '../approval/authorize.js';
+import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { applyApproved, objectsIn } from './apply.js';
@@ -28,6 +29,7 @@ export function mediaActivities(
       'planMedia',
       withOrder(mediaOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
+        await claimPlanned(clusterContext, request);
         const plan = await makeMediaPlan(clusterContext, request, run);
         refuseUnconfirmed(plan, request);
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
@@ -66,6 +68,8 @@ export function mediaActivities(
       // What an interrupted attempt left is listed anew, perhaps days later.
       const scansFirst = (await openHostState(clusterContext.host.stateDir).usedBy(step.plan)) !== null;
       const { binding, createdAt } = await authorizePlan(clusterContext, step, isMediaPlan);
+      // The first object changed cannot be taken back by leaving off.
+      await openHostState(clusterContext.host.stateDir).markBegun(step.plan);
       const found = latest?.plan === step.plan ? latest.scan.fresh : null;
       latest = null;
       await applyApproved(
@@ -90,9 +94,11 @@ export function mediaActivities(
       await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
-    closeMedia: wrapActivity('closeMedia', async (step) =>
-      closePlansOf(await openClusterContext(deps, step.cluster), step.operationId),
-    ),
+    closeMedia: wrapActivity('closeMedia', async (step) => {
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
+      await closePlansOf(clusterContext, step.operationId);
+    }),
   };
 }
 

@@ -3,9 +3,10 @@ import type { EngineContext } from '../../engines/engine.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
 import { waitForLock } from '../../process/jobs/file-lock.js';
 import { openHostState } from '../../records/host-state.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep } from '../api.js';
-import { authorize } from '../approval/authorize.js';
+import { type AuthorizeOptions, authorize } from '../approval/authorize.js';
 import {
   type ClusterContext,
   clusterLocks,
@@ -19,6 +20,8 @@ import type { HostDependencies } from '../dependencies.js';
 
 /** A step waits so long for an attempt that is still at it; then it fails, and names that attempt. */
 const LOCK_TIMEOUT_MS = 600_000;
+/** How often a step at work says so. */
+const ACTIVE_EVERY_MS = 20_000;
 
 /** Everything a destructive step needs, opened only after the host has authorized it. */
 export interface AuthorizedStep {
@@ -37,9 +40,11 @@ export async function openAuthorizedStep(
   deps: HostDependencies,
   step: PlannedStep,
   run: ActivityRun,
+  options: AuthorizeOptions = {},
 ): Promise<AuthorizedStep> {
   const clusterContext = await openClusterContext(deps, step.cluster);
-  const plan = await authorize(clusterContext, step);
+  const plan = await authorize(clusterContext, step, options);
+  await followAttempt(clusterContext, step, run);
   const { binding } = plan;
   const inPlace = binding.into === 'in-place';
   const dataDir = binding.dataDir ?? clusterContext.cluster.dataDir ?? '';
@@ -70,7 +75,31 @@ export async function openAuthorizedStep(
 }
 
 /**
- * Does a step once in an operation; later calls return the recorded result. Done again after a Reset, a step meant for the
+ * The ledger of this host learns when an attempt begins, that it is still at work, and how it ends: what the report says
+ * comes from there.
+ */
+async function followAttempt({ host }: ClusterContext, step: PlannedStep, run: ActivityRun): Promise<void> {
+  const { operationId, plan, retry = 0 } = step;
+  const ledger = openOperationLedger(host.stateDir);
+  const note = (what: 'begun' | 'done' | 'failed', result?: unknown): Promise<void> =>
+    ledger.note(operationId, { at: new Date().toISOString(), plan, step: run.name, what, retry, result });
+  await note('begun');
+  const state = openHostState(host.stateDir);
+  const active = setInterval(() => void state.markActive(plan).catch(() => undefined), ACTIVE_EVERY_MS);
+  run.atEnd(async (end) => {
+    clearInterval(active);
+    await state.markActive(plan);
+    await (end.ok ? note('done', end.result) : note('failed'));
+  });
+}
+
+/** The first change that cannot be undone begins: from here on the plan is carried through, however long that takes. */
+export function beginChange({ clusterContext, plan }: AuthorizedStep): Promise<void> {
+  return openHostState(clusterContext.host.stateDir).markBegun(plan.digest);
+}
+
+/**
+ * Does a step once for a plan; later calls return the recorded result. Done again after a Reset, a step meant for the
  * old server would stop the recovered one, or move the recovered data away.
  */
 export async function once<T>(
@@ -80,21 +109,39 @@ export async function once<T>(
   run: () => Promise<T>,
 ): Promise<T> {
   const state = openHostState(work.clusterContext.host.stateDir);
-  const done = await state.onceDone<T>(step.operationId, name);
+  const done = await state.onceDone<T>(step.operationId, name, step.plan);
   if (done) return done.result;
   const result = await run();
-  await state.recordDone(step.operationId, name, result ?? null);
+  await state.recordDone(step.operationId, name, result ?? null, step.plan);
   return result;
 }
 
-/** The same for a step without a job, under a lock: an attempt that was taken for dead must not disturb the next one. */
+/**
+ * The same once in an operation, whichever of its plans it was for: what clears the place is not done again for a second
+ * plan, made because a backup was damaged. It would take what was restored for the old data.
+ */
+export async function onceInOperation<T>(
+  { clusterContext }: AuthorizedStep,
+  { operationId }: PlannedStep,
+  name: string,
+  run: () => Promise<T>,
+): Promise<T> {
+  const state = openHostState(clusterContext.host.stateDir);
+  const done = await state.onceDone<T>(operationId, name);
+  if (done) return done.result;
+  const result = await run();
+  await state.recordDone(operationId, name, result ?? null);
+  return result;
+}
+
+/** {@link onceInOperation} for a step without a job, under a lock: an attempt that was taken for dead must not disturb the next one. */
 export function onceUnderLock<T>(
   work: AuthorizedStep,
   step: PlannedStep,
   name: string,
   run: () => Promise<T>,
 ): Promise<T> {
-  return underOperationLock(work, step, () => once(work, step, name, run));
+  return underOperationLock(work, step, () => onceInOperation(work, step, name, run));
 }
 
 /** Runs while no other attempt of a step of this operation does. */
@@ -109,7 +156,7 @@ export function underOperationLock<T>(
   });
 }
 
-/** Whether {@link once} has done a step of this operation. */
+/** Whether {@link once} has done a step for this plan, or {@link onceInOperation} in this operation. */
 export async function isDone(work: AuthorizedStep, step: PlannedStep, name: string): Promise<boolean> {
-  return (await openHostState(work.clusterContext.host.stateDir).onceDone(step.operationId, name)) !== null;
+  return (await openHostState(work.clusterContext.host.stateDir).onceDone(step.operationId, name, step.plan)) !== null;
 }

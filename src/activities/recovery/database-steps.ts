@@ -1,7 +1,7 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { PlannedBackup } from '../../domain/plan/plan.js';
-import type { LogicalRestore } from '../../engines/engine.js';
+import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
 import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
@@ -10,8 +10,8 @@ import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
+import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -47,6 +47,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
+      await beginChange(work);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
@@ -72,6 +73,7 @@ async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedSte
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
+      mark: databaseMark(step.operationId),
     });
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
@@ -94,7 +96,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
-    const backup = approvedBackup(planned, current);
+    const { backup, content } = approvedBackup(planned, current);
     const database = planned.database ?? '';
     const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
@@ -107,13 +109,16 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
       sizeBytes: null,
       host: work.clusterContext.deps.host,
     });
-    await logicalOf(work).restoreGlobals(context, backup, connection);
-    await logicalOf(work).restoreDatabase(context, { backup, intoDatabase, connection });
+    await logicalOf(work).restoreGlobals(context, { backup, content, connection });
+    await logicalOf(work).restoreDatabase(context, { backup, content, intoDatabase, connection });
   }
 }
 
-/** The backup of the plan, as it was approved: same id, same content. */
-export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): Backup {
+/**
+ * The backup of the plan, and what the plan binds of it, which its engine compares with what it uses.
+ * @throws RepriseError `no-usable-backup`, `backup-corrupt`; `plan-stale` for a plan that binds no content
+ */
+export function approvedBackup(planned: PlannedBackup | undefined, current: readonly Backup[]): BoundBackup {
   const backup = current.find(({ id }) => id === planned?.id);
   if (!planned || !backup)
     throw new RepriseError(
@@ -121,14 +126,20 @@ export function approvedBackup(planned: PlannedBackup | undefined, current: read
       `backup ${planned?.id ?? ''} of the plan is gone`,
       'make a new plan: reprise recover',
     );
-  if (backup.status === 'quarantined' || (planned.hash && backup.sha256 && planned.hash !== backup.sha256)) {
+  if (backup.status === 'quarantined' || planned.hash !== (backup.sha256 ?? null)) {
     throw new RepriseError(
       'backup-corrupt',
       `backup ${backup.id} is not the one that was approved`,
       'make a new plan: reprise recover',
     );
   }
-  return backup;
+  if (planned.content === undefined)
+    throw new RepriseError(
+      'plan-stale',
+      `the plan does not say which content backup ${backup.id} has to have`,
+      'make a new plan: reprise recover',
+    );
+  return { backup, content: planned.content };
 }
 
 function logicalOf(work: AuthorizedStep): LogicalRestore {

@@ -23,7 +23,7 @@ import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/reco
 import { withQuarantine } from './damaged-backup.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { SALVAGED } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
@@ -40,17 +40,18 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
   return {
     restoreFiles: wrapActivity('restoreFiles', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
+      await beginChange(work);
       const [planned] = work.plan.binding.backups;
       await withQuarantine(work.clusterContext, step, planned?.id, async () => {
-        const backup = approvedBackup(planned, await currentBackups(work.clusterContext, run));
+        const approved = approvedBackup(planned, await currentBackups(work.clusterContext, run));
         const place = {
-          backup,
+          ...approved,
           dataDir: work.dataDir,
           tablespaceDir: tablespaceDir(work.dataDir, step.operationId),
           overOld: losesOldData(work.plan.binding),
         };
         await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
-        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, backup));
+        await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, approved.backup));
       });
     }),
     replayWal: wrapActivity('replayWal', async (step, run) =>
@@ -60,7 +61,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
-      await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null);
+      await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null, step.plan);
       const { timeline } = await promoteServer(connection);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.clusterContext.user);
@@ -133,7 +134,7 @@ async function replay(
     const now = await recoveryProgress(connection).catch(() => null);
     if (now && !now.inRecovery) {
       // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
-      if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION))
+      if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION, step.plan))
         return reachedOf(work, target, salvage, now);
       throw new RepriseError(
         'target-not-reached',

@@ -31,7 +31,7 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
       const ledger = ledgerOf(await openClusterContext(deps, step.cluster), step.operationId);
       // A hook that was refused, and so never ran, is not undone.
       if (!(await ledger.isPending(step.hook))) return;
-      const work = await openAuthorizedStep(deps, step, run);
+      const work = await openAuthorizedStep(deps, step, run, { takesBack: true });
       const undo = undoHookOf(work.plan.binding, step.hook);
       if (undo === null) throw notOfThePlan(`undo of ${step.hook}`);
       await underOperationLock(work, step, async () => {

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import type { Backup } from '../../domain/backup/backup.js';
+import type { Backup, BoundContent } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import {
@@ -41,6 +41,7 @@ import {
   readContext,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
+import { bindConfiguration } from '../backup/configuration.js';
 import { damagedBackup } from './damaged-backup.js';
 import { oldDataDirOf } from './old-data.js';
 import { mediaPlanAt } from './recovered-media.js';
@@ -165,15 +166,24 @@ async function outlineOf(
   const { policy } = one;
   const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
-  const outline = await engine.outlineRecovery(await readContext(clusterContext, policy, run, operationId), {
+  const context = await readContext(clusterContext, policy, run, operationId);
+  const outline = await engine.outlineRecovery(context, {
     target: order.target,
     candidates,
     oldDataDir:
       order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(clusterContext, cluster.dataDir) : null,
     databases: order.database ? [order.database] : cluster.databases,
   });
+  const known = backups.filter((backup) => backup.policy === policy.name);
+  const content: Record<string, BoundContent> = {};
+  for (const backup of outline.backups)
+    content[backup.id] = {
+      ...(await engine.bindBackup(context, backup, known)),
+      ...(await bindConfiguration(clusterContext, policy, backup)),
+    };
   return {
     method: engine.capabilities.method,
+    content,
     outline: { ...outline, warnings: [...outline.warnings, ...passedOver(backups, policy.name, outline)] },
     policy: {
       name: policy.name,

@@ -7,7 +7,8 @@ import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { planDigest } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlanRequest } from '../api.js';
-import { closePlansOf } from '../approval/authorize.js';
+import { closePlansOf, knownPlan, recoveryPlan } from '../approval/authorize.js';
+import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
@@ -22,6 +23,7 @@ export function planningActivities(
       'planRecovery',
       withOrder(recoveryOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
+        await claimPlanned(clusterContext, request);
         const plan = await planWithoutDamagedBackups(clusterContext, request, run);
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
         await record(clusterContext, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
@@ -52,9 +54,15 @@ export function planningActivities(
     ),
     pin: wrapActivity('pin', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
-      const plan = await openHostState(clusterContext.host.stateDir).readPlan(step.plan);
+      const { binding } = recoveryPlan(await knownPlan(openHostState(clusterContext.host.stateDir), step.plan));
+      if (binding.operationId !== step.operationId || binding.cluster !== step.cluster)
+        throw new RepriseError(
+          'plan-unknown',
+          `plan ${step.plan.slice(0, 12)} is not a plan of operation ${step.operationId}`,
+        );
+      await requireOwnOperation(clusterContext, step);
       // Also what is listed and not recorded: a repository just taken over, a worker that died before the record.
-      const backupIds = plan && isRecoveryPlan(plan) ? plan.binding.backups.map(({ id }) => id) : [];
+      const backupIds = binding.backups.map(({ id }) => id);
       const first = (await clusterContext.catalogue.state()).backups.find(({ id }) => backupIds.includes(id));
       // Each time a record of its own: one found from before an `unpin` would pin nothing.
       await record(clusterContext, step, `pin/${step.plan}/${Date.now()}`, {
@@ -65,6 +73,7 @@ export function planningActivities(
     }),
     unpin: wrapActivity('unpin', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       await closePlansOf(clusterContext, step.operationId);
       await record(clusterContext, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),

@@ -12,7 +12,7 @@ import { applyApproved, objectsIn } from '../media/apply.js';
 import { countAll, makeMediaPlan } from '../media/plan.js';
 import { mediaOf, openPlace, placesOf, workOf } from '../media/places.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
-import { type AuthorizedStep, openAuthorizedStep, once } from './authorized-step.js';
+import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger: of this very plan, because another one of the same recovery has another instant. */
@@ -46,6 +46,7 @@ export function recoveredMedia(deps: HostDependencies): Pick<HostActivities, 're
       const work = await openAuthorizedStep(deps, step, run);
       const planned = work.plan.binding.media;
       if (!planned) throw new RepriseError('plan-stale', 'media are not part of the plan');
+      await beginChange(work);
       await once(work, step, restored(planned), () => restorePlannedMedia(work, step, planned, run));
     }),
   };
@@ -98,7 +99,7 @@ async function beginOnce(
 ): Promise<{ readonly scansFirst: boolean }> {
   const state = openHostState(clusterContext.host.stateDir);
   const begun = `${restored(planned)}-begun`;
-  if (await state.onceDone(step.operationId, begun)) return { scansFirst: true };
+  if (await state.onceDone(step.operationId, begun, step.plan)) return { scansFirst: true };
   const now = await mediaPlanAt(clusterContext, { ...step, requester: binding.requester, ...planned }, run);
   const same = now.digest === planned.digest;
   if (!same && !step.retry) {
@@ -108,7 +109,7 @@ async function beginOnce(
       'stop the applications that write there and try again: objects written since the plan are not changed, and are counted as left',
     );
   }
-  await state.recordDone(step.operationId, begun, { digest: now.digest });
+  await state.recordDone(step.operationId, begun, { digest: now.digest }, step.plan);
   return { scansFirst: !same };
 }
 
@@ -132,6 +133,7 @@ export async function checkMedia(
   const done = await openHostState(clusterContext.host.stateDir).onceDone<Restored>(
     step.operationId,
     restored(planned),
+    step.plan,
   );
   const left = done?.result.left ?? 0;
   const state = `as of ${planned.instant} (${plannedMediaInWords(planned, sizeInWords)})${left > 0 ? `, but ${left} changes are left: objects were written in the meantime` : ''}`;

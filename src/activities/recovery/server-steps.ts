@@ -4,13 +4,20 @@ import { type Replacement, losesOldData } from '../../domain/plan/plan.js';
 import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
 import { moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { giveTo } from '../../files/directories.js';
+import { nameExists } from '../../files/paths.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
-import { requireRecentUse } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
-import { type AuthorizedStep, isDone, once, onceUnderLock, openAuthorizedStep } from './authorized-step.js';
+import {
+  type AuthorizedStep,
+  beginChange,
+  isDone,
+  onceInOperation,
+  onceUnderLock,
+  openAuthorizedStep,
+} from './authorized-step.js';
 import { oldDirectory, oldWal } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
 import { postgresBinOf, record } from '../cluster-context.js';
@@ -25,14 +32,12 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
-      await onceUnderLock(work, step, 'stop', async () => {
-        await requireRecentUse(work.clusterContext, work.plan);
-        await (await work.service()).stop('fast');
-      });
+      await onceUnderLock(work, step, 'stop', async () => (await work.service()).stop('fast'));
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       const service = await work.service();
+      await beginChange(work);
       if ((await service.status()) !== 'running') await service.start();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       const { replayLsn, inRecovery } = await recoveryProgress(connection);
@@ -56,6 +61,7 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
     putAside: wrapActivity('putAside', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await onceUnderLock(work, step, 'put aside', async () => {
+        await beginChange(work);
         for (const replaced of work.plan.binding.replaces) await makeRoom(work, step, replaced);
       });
     }),
@@ -82,18 +88,37 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
     sizeBytes: null,
     host: work.clusterContext.deps.host,
   });
+  await claimName(work, step, keptAs);
   if (!copied) {
     await moveOldData(what, keptAs);
     return;
   }
   const { jobs } = await work.context();
-  await once(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
   await emptyOldData(jobs, what, keptAs);
 }
 
-async function salvage({ clusterContext, plan, dataDir }: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
+/**
+ * Once, before anything has a name that this operation gives: nobody else's is there. Afterwards what has it is this
+ * operation's own, by the host's ledger and not by its name.
+ */
+function claimName(work: AuthorizedStep, step: PlannedStep, path: string): Promise<null> {
+  return onceInOperation(work, step, `name ${path}`, async () => {
+    if (await nameExists(path))
+      throw new RepriseError(
+        'conflict',
+        `${path} is there already, and this operation did not make it`,
+        'move it away, then: reprise continue',
+      );
+    return null;
+  });
+}
+
+async function salvage(work: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
+  const { clusterContext, plan, dataDir } = work;
   const where = salvageDir(dataDir, step.operationId);
   const toDir = savedWalDir(plan.binding, dataDir);
+  await claimName(work, step, where);
   if (toDir !== where) {
     await mkdir(where, { recursive: true, mode: 0o700 });
     await giveTo(where, clusterContext.user);

@@ -21,6 +21,8 @@ export interface Backup {
   readonly database?: string;
   /** SHA-256 (hex) of the whole file, where a backup is one file; of the engine's manifest otherwise. */
   readonly sha256?: string;
+  /** SHA-256 (hex) of the manifest beside that file, which says what is restored with it; absent for other engines. */
+  readonly manifestSha256?: string;
   /** Labels of the backups without which this one cannot be restored, nearest first. */
   readonly dependsOn?: readonly string[];
   readonly wal?: { readonly start: string; readonly stop: string };
@@ -31,6 +33,12 @@ export interface Backup {
   /** Configuration outside the data directory, captured with a physical backup; absent where there was none. */
   readonly configuration?: BackupConfiguration;
 }
+
+/**
+ * SHA-256 (hex) of everything in a repository that decides what a restore of one backup does, each under a name of the
+ * engine's own. It is part of the plan: what has another hash, or none, is not restored.
+ */
+export type BoundContent = Readonly<Record<string, string>>;
 
 export interface BackupConfiguration {
   /** Where it is in the repository; null where nothing could be captured. Encrypted where it ends in `.age`. */
@@ -83,6 +91,7 @@ export interface ListedBackup {
   readonly sizeBytes: number;
   readonly database?: string;
   readonly sha256?: string;
+  readonly manifestSha256?: string;
   readonly dependsOn?: readonly string[];
   readonly wal?: { readonly start: string; readonly stop: string };
   /** Its files have to be thawed before they can be read. */

@@ -44,7 +44,7 @@ export function restartSource(found: {
       `the data directory is intact (${found.reason}): the plan starts the server and restores nothing; to restore anyway, name a policy (--policy)`,
     ],
   };
-  return { method: 'restart', outline };
+  return { method: 'restart', outline, content: {} };
 }
 
 /**

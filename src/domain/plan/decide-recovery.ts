@@ -1,3 +1,4 @@
+import type { BoundContent } from '../backup/backup.js';
 import { mayApprove } from '../approval/approval-policy.js';
 import type { ClusterConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
@@ -7,7 +8,7 @@ import { undoHooksOf } from './hooks.js';
 import type { PlanTerms, PlanningRequest } from './plan-terms.js';
 import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
-import type { RecoveryObservations } from './recovery-observations.js';
+import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
 import { connectionAt } from './recovery-place.js';
 import { oldDataFate, replacements, roomFor } from './replacements.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
@@ -99,6 +100,7 @@ function bindingOf(
       type,
       finishedAt: finishedAt ?? '',
       hash: sha256 ?? null,
+      content: boundOf(source, id),
       database: database || undefined,
     })),
     target: outline.target,
@@ -121,6 +123,17 @@ function bindingOf(
     engineConfigDigest: seen.engineConfigDigest,
     requester,
   };
+}
+
+/** What no hash is known of is not planned: its steps could not tell it from something else. */
+function boundOf({ content }: RecoverySource, id: string): BoundContent {
+  const bound = content[id];
+  if (bound !== undefined && Object.keys(bound).length > 0) return bound;
+  throw new RepriseError(
+    'no-usable-backup',
+    `nothing says which content backup ${id} has`,
+    'verify it, or choose another one with recover --to backup:ID',
+  );
 }
 
 function mediaOf(

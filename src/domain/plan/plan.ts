@@ -1,3 +1,4 @@
+import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
@@ -19,6 +20,8 @@ export interface PlannedBackup {
   readonly finishedAt: string;
   /** SHA-256 of the file or of the manifest as recorded when it was taken. */
   readonly hash: string | null;
+  /** Of everything that decides what is restored: the engine uses nothing else. Plans of an older version have none. */
+  readonly content?: BoundContent;
   readonly database?: string;
 }
 

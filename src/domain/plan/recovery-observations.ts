@@ -1,4 +1,4 @@
-import type { Backup } from '../backup/backup.js';
+import type { Backup, BoundContent } from '../backup/backup.js';
 import type { MediaPlan } from '../media/media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { RecoveryMethod } from './plan.js';
@@ -25,6 +25,8 @@ export interface RecoveryOutline {
 export interface RecoverySource {
   readonly method: RecoveryMethod;
   readonly outline: RecoveryOutline;
+  /** What is bound of each of its backups, by id. */
+  readonly content: Readonly<Record<string, BoundContent>>;
   /** Absent for a restart. */
   readonly policy?: SourcePolicy;
 }

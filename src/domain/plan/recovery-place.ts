@@ -47,8 +47,22 @@ const lastPart = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
 /** The directory that a path is in. */
 export const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
 
-/** Letters that are safe in a path and in a database name. */
-const short = (operationId: string): string => operationId.replace(/[^A-Za-z0-9]+/g, '-').slice(-32);
+/**
+ * Sixteen digits that stand for all of several texts (FNV-1a of 64 bits). They keep names apart and protect nothing: a
+ * plan with the same name twice is refused, and what is ours is told by its mark.
+ */
+function hashOf(...parts: readonly string[]): string {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(JSON.stringify(parts)))
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash.toString(16).padStart(16, '0');
+}
+
+/** The operation in letters that are safe in a path: as it is, or a beginning of it and a hash of the whole. */
+const short = (operationId: string): string =>
+  /^[A-Za-z0-9-]{1,32}$/.test(operationId)
+    ? operationId
+    : `${operationId.replaceAll(/[^A-Za-z0-9]+/g, '-').slice(0, 15)}-${hashOf(operationId)}`;
 
 /** Old data stays beside the new: a rename on the same file system. */
 export const oldDataDirectory = (dataDir: string, operationId: string): string =>
@@ -68,13 +82,29 @@ export const configurationDir = (dataDir: string, operationId: string): string =
 export const tablespaceDir = (dataDir: string, operationId: string): string =>
   `${dataDir}.tablespaces-${short(operationId)}`;
 
-/** PostgreSQL cuts names at 63 bytes: the operation's end stays whole, the database's name is cut. */
-const suffixed = (database: string, suffix: string): string => {
-  let name = database;
-  while (Buffer.byteLength(name) + suffix.length > 63) name = name.slice(0, -1);
-  return name + suffix;
-};
+/** PostgreSQL cuts names at 63 bytes. */
+const LONGEST_NAME = 63;
+
+/**
+ * A name for what comes from a database: with database and operation in it, or where they are too long with a beginning
+ * of the one and a hash of both, so that two databases never get the same name.
+ */
+function derivedName(database: string, what: 'aside' | 'new', operationId: string): string {
+  const whole = `${database}_${what}_${operationId}`;
+  if (/^[A-Za-z0-9-]{1,20}$/.test(operationId) && Buffer.byteLength(whole) <= LONGEST_NAME) return whole;
+  const suffix = `_${what}_${hashOf(database, operationId)}`;
+  let beginning = '';
+  for (const character of database) {
+    if (Buffer.byteLength(beginning + character) + suffix.length > LONGEST_NAME) break;
+    beginning += character;
+  }
+  return beginning + suffix;
+}
+
 export const oldDatabaseName = (database: string, operationId: string): string =>
-  suffixed(database, `_aside_${short(operationId).slice(-20)}`);
+  derivedName(database, 'aside', operationId);
 export const newDatabaseName = (database: string, operationId: string): string =>
-  suffixed(database, `_new_${short(operationId).slice(-20)}`);
+  derivedName(database, 'new', operationId);
+
+/** Stands in the comment of a database that an operation has restored: by it, and not by its name, it is known again. */
+export const databaseMark = (operationId: string): string => `[reprise:${operationId.replaceAll(']', '')}]`;

@@ -6,6 +6,7 @@ import {
   type RecoveryPlace,
   oldDataDirectory,
   oldDataDirectoryOn,
+  newDatabaseName,
   oldDatabaseName,
   parentOf,
 } from './recovery-place.js';
@@ -38,6 +39,7 @@ export function replacements(
   operationId: string,
 ): readonly Replacement[] {
   if (method === 'databases') {
+    refuseSameNames(outline.backups, operationId);
     return outline.backups.flatMap(({ database }) =>
       database ? [{ what: `database ${database}`, keptAs: oldDatabaseName(database, operationId) }] : [],
     );
@@ -51,6 +53,20 @@ export function replacements(
     'capability-missing',
     `engine ${policy?.engine} cannot restore over old data, which old_data: { mode: overwrite-delta } asks for`,
     'use mode aside, or aside-on with a path',
+  );
+}
+
+/** One restored twice, or kept under the name of another one, would be lost. */
+function refuseSameNames(backups: RecoverySource['outline']['backups'], operationId: string): void {
+  const names = backups.flatMap(({ database }) =>
+    database ? [database, newDatabaseName(database, operationId), oldDatabaseName(database, operationId)] : [],
+  );
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return;
+  throw new RepriseError(
+    'conflict',
+    `the recovery would give the name ${JSON.stringify(twice)} to two databases`,
+    'recover one database at a time: --database NAME',
   );
 }
 

@@ -1,3 +1,4 @@
+import { bindBackup } from './repository/chain.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../shared/backup-record.js';
@@ -37,6 +38,7 @@ export const basebackupEngine: Engine = {
   planRemoval,
   remove,
   outlineRecovery,
+  bindBackup,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
   physical: {

@@ -91,9 +91,3 @@ export async function checkKey(context: ReadContext, file: SealedFile): Promise<
   if (!file.encrypted) return;
   await inTermsOfAge(runOnFile(context, file, ['head', '--bytes=1'], 'beginning'));
 }
-
-/** A small file of a backup, decrypted in memory only. Throws `key-missing`, `backup-corrupt`. */
-export async function readSealed(context: ReadContext, file: SealedFile): Promise<string> {
-  if (!file.encrypted) return (await context.storage.read(file.key)).toString('utf8');
-  return (await inTermsOfAge(runOnFile(context, file, ['cat'], 'all'))).stdout;
-}

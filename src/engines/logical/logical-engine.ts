@@ -3,7 +3,7 @@ import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine
 import { surveyDumps, takeDump } from './backup/adopt.js';
 import { backUpDatabase } from './backup/dump.js';
 import { listBackups } from './repository/list.js';
-import { LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
+import { bindBackup, LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
 import { everyFileOf } from './repository/names.js';
 import { LOGICAL_TARGETS, outlineRecovery } from './restore/outline.js';
 import { preflightBackup } from './backup/preflight.js';
@@ -29,6 +29,7 @@ export const logicalEngine: Engine = {
   planRemoval,
   remove: removeBackups,
   outlineRecovery,
+  bindBackup,
   storedFiles: async (context, label) => everyFileOf(context, label),
   ownFiles: async (context, label) => everyFileOf(context, label),
   adoption: {

@@ -81,7 +81,7 @@ async function ownBackup(context: EngineContext): Promise<StanzaBackup | undefin
   return (await readInfo(context)).backups.findLast(({ operationId }) => operationId === context.operationId);
 }
 
-/** SHA-256 (hex) of a backup's manifest, which names every file with its checksum. */
+/** SHA-256 (hex) of a backup's manifest, which names every file with its checksum, for the record of the backup. */
 export async function manifestHash(context: EngineContext, label: string): Promise<string> {
   const path = `backup/${optionsOf(context).stanza}/${label}/backup.manifest`;
   // As a job for its files: with a million files in the cluster a manifest has hundreds of megabytes.

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
+import { isLsn, isSegmentName } from '../../domain/target/wal.js';
 import { parseToolJson } from '../shared/manifest.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf, runPgbackrest } from './command.js';
@@ -49,7 +50,13 @@ export interface StanzaInfo {
 
 export const USE_KNOWN_VERSION = 'use pgBackRest 2.45 or a later 2.x';
 
-const range = z.object({ start: z.string().nullable(), stop: z.string().nullable() });
+// Labels, archive ids and names become arguments and parts of paths: no others than in the forms pgBackRest gives.
+const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/);
+const segments = z.object({
+  start: z.string().refine(isSegmentName).nullable(),
+  stop: z.string().refine(isSegmentName).nullable(),
+});
+const positions = z.object({ start: z.string().refine(isLsn).nullable(), stop: z.string().refine(isLsn).nullable() });
 const stanzas = z.array(
   z.object({
     name: z.string(),
@@ -59,17 +66,23 @@ const stanzas = z.array(
       lock: z.object({ backup: z.object({ held: z.boolean() }) }).optional(),
     }),
     repo: z.array(z.object({ status: z.object({ code: z.number(), message: z.string() }) })).optional(),
-    db: z.array(z.object({ id: z.number(), 'system-id': z.string(), version: z.string() })),
+    db: z.array(
+      z.object({
+        id: z.int().nonnegative(),
+        'system-id': z.string().regex(/^\d+$/),
+        version: z.string().regex(/^\d+(?:\.\d+)?$/),
+      }),
+    ),
     backup: z.array(
       z.object({
         annotation: z.record(z.string(), z.string()).nullish(),
-        archive: range.nullish(),
-        lsn: range.nullish(),
+        archive: segments.nullish(),
+        lsn: positions.nullish(),
         database: z.object({ id: z.number() }),
         error: z.boolean().nullish(),
         info: z.object({ size: z.number(), repository: z.object({ delta: z.number() }) }),
-        label: z.string(),
-        prior: z.string().nullable(),
+        label,
+        prior: label.nullable(),
         timestamp: z.object({ start: z.number(), stop: z.number() }),
         type: z.enum(['full', 'diff', 'incr']),
       }),
@@ -138,7 +151,7 @@ export function parseInfo(json: string, stanza: string): StanzaInfo {
 const detailed = z.array(
   z.object({
     status: z.object({ message: z.string() }),
-    backup: z.array(z.object({ tablespace: z.array(z.object({ oid: z.number() })).nullish() })),
+    backup: z.array(z.object({ tablespace: z.array(z.object({ oid: z.int().positive() })).nullish() })),
   }),
 );
 

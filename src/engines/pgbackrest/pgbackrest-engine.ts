@@ -1,5 +1,6 @@
 import type { Engine } from '../engine.js';
 import { describeBackup, backup } from './backup.js';
+import { bindBackup } from './bound-manifest.js';
 import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
@@ -29,6 +30,7 @@ export const pgbackrestEngine: Engine = {
   remove,
   configDigest,
   outlineRecovery,
+  bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },

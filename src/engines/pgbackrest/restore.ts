@@ -1,10 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
+import { requireSameFor } from '../shared/bound-content.js';
 import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
+import { requireBoundManifest } from './bound-manifest.js';
 import { runPgbackrestJob } from './job.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 
@@ -16,6 +18,7 @@ const MANIFEST = 'backup.manifest';
  * source's postgresql.auto.conf without recovery targets, and a recovery.signal without a restore_command, with which
  * no server starts by mistake. pg_control comes last. Checksums are verified file by file.
  * Over old data pgBackRest keeps what is as in the backup, and removes every other file, its `pg_wal` too.
+ * Nothing is restored but what is bound.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
@@ -28,6 +31,8 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       `backup ${request.backup.label} is not in the repository`,
       'list the backups: reprise backup list',
     );
+  const requireSame = () => requireBoundManifest(context, request);
+  await requireSame();
   const tablespaces = await readTablespaces(context, stored.label);
   await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
@@ -45,6 +50,8 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     resultIsGone: () => isRestoredDirectoryGone(dataDir),
     totalBytes: stored.databaseBytes,
   });
+  // pgBackRest has read it again, and compared every file with it.
+  await requireSameFor(dataDir, { requireSame });
 }
 
 /** An empty manifest before anything else: from its first file on, an interrupted restore can be continued. */

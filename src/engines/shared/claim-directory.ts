@@ -42,6 +42,11 @@ export async function isRestoredDirectoryGone(dataDir: string): Promise<boolean>
   );
 }
 
+/** Without its control file a directory counts as not restored, and no server starts in it. */
+export async function forgetRestored(dataDir: string): Promise<void> {
+  await rm(join(dataDir, 'global', 'pg_control'), { force: true });
+}
+
 async function makeDirectory(context: EngineContext, directory: string): Promise<void> {
   try {
     await mkdir(directory, { mode: 0o700 });

@@ -1,4 +1,5 @@
 /** Manifests that engines of ours write beside a backup's files, last: they are what makes files a backup. */
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ServerFacts, TableCount } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
@@ -32,6 +33,12 @@ export const segmentSchema = z.string().refine(isSegmentName);
 export const lsnSchema = z.string().refine(isLsn);
 export const instantSchema = z.iso.datetime();
 
+/** A manifest, and the SHA-256 (hex) of the very bytes that it was read from. */
+export interface StoredManifest<T> {
+  readonly manifest: T;
+  readonly sha256: string;
+}
+
 /**
  * The manifest at a key, as it was written: its text makes its hash. Null where there is none.
  * @throws RepriseError `backup-corrupt` where the schema does not accept it
@@ -40,12 +47,12 @@ export async function readManifestAt<T>(
   storage: ReadableStorage,
   key: string,
   schema: z.ZodType<T>,
-): Promise<T | null> {
+): Promise<StoredManifest<T> | null> {
   const body = await readIfThere(storage, key);
   if (body === null) return null;
   const value = parseJson(body.toString('utf8'));
   const checked = schema.safeParse(value);
-  if (checked.success) return value as T;
+  if (checked.success) return { manifest: value as T, sha256: createHash('sha256').update(body).digest('hex') };
   throw new RepriseError(
     'backup-corrupt',
     `the manifest ${key} cannot be read`,
@@ -62,11 +69,12 @@ export async function manifestOfBackup<T extends { readonly cluster: string; rea
   label: string,
   key: string,
   schema: z.ZodType<T>,
-): Promise<T> {
-  const manifest = await readManifestAt(storage, key, schema);
-  if (manifest === null)
+): Promise<StoredManifest<T>> {
+  const stored = await readManifestAt(storage, key, schema);
+  if (stored === null)
     throw new RepriseError('not-found', `there is no backup ${label}`, 'reprise backup list shows the backups');
-  if (manifest.cluster === cluster.name && manifest.label === label) return manifest;
+  const { manifest } = stored;
+  if (manifest.cluster === cluster.name && manifest.label === label) return stored;
   throw new RepriseError(
     'identity-mismatch',
     `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BackupType, ListedBackup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import { formatLsn, isLsn, segmentBefore } from '../../domain/target/wal.js';
+import { formatLsn, isLsn, isSegmentName, segmentBefore } from '../../domain/target/wal.js';
 import { segmentBytesOf } from '../../postgres/wal/contiguous-wal.js';
 import { parseToolJson } from '../shared/manifest.js';
 import { runWalg, USE_KNOWN_VERSION } from './command.js';
@@ -41,14 +41,15 @@ export function markSetting(operationId: string): Record<string, string> {
 }
 
 const number = z.union([z.number(), z.string()]);
+const time = z.string().refine((text) => !Number.isNaN(Date.parse(text)));
 const entries = z.array(
   z
     .object({
       backup_name: z.string().optional(),
       name: z.string().optional(),
-      wal_file_name: z.string().optional(),
-      start_time: z.string(),
-      finish_time: z.string(),
+      wal_file_name: z.string().refine(isSegmentName).optional(),
+      start_time: time,
+      finish_time: time,
       pg_version: z.number(),
       start_lsn: number,
       finish_lsn: number,
@@ -60,6 +61,11 @@ const entries = z.array(
     })
     .transform((entry) => ({ ...entry, label: entry.backup_name ?? entry.name ?? '' })),
 );
+
+/** A name that WAL-G gives: it becomes an argument and a part of paths. */
+function isLabel(text: string): boolean {
+  return /^base_[0-9A-F]{24}(?:_[0-9A-F]{8})?(?:_D_[0-9A-F]{24}(?:_[0-9A-F]{8})?)?$/.test(text);
+}
 
 /** What is in the storage, oldest first. */
 export async function readBackupList(context: ToolContext): Promise<readonly WalgBackup[]> {
@@ -75,7 +81,7 @@ export function parseBackupList(json: string): readonly WalgBackup[] {
   if (json.trim() === '') return [];
   const found = parseToolJson('wal-g backup-list', wholeNumbersAsText(json), entries, USE_KNOWN_VERSION);
   const plain = found
-    .filter(({ label }) => /^base_[0-9A-F]{24}/.test(label))
+    .filter(({ label }) => isLabel(label))
     .map((entry) => {
       const lsn = { start: position(entry.start_lsn), stop: position(entry.finish_lsn) };
       const start = entry.wal_file_name ?? segmentOf(entry.label);

@@ -1,16 +1,18 @@
 import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
+import { requireSameFor } from '../shared/bound-content.js';
 import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
+import { requireBoundFiles } from './bound-files.js';
 import { runWalgJob } from './command.js';
 import type { ToFetch } from './tablespaces.js';
 import { requireSafeToFetch } from './tablespaces.js';
 
 /**
  * Fetches a backup's files, and nothing else: recovery is configured by the caller. WAL-G fetches into an empty directory
- * only, so that one cut off is cleared and begun anew; pg_control comes last.
+ * only, so that one cut off is cleared and begun anew; pg_control comes last. Nothing is fetched but what is bound.
  * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own; `not-found`
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
@@ -23,6 +25,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       `backup ${request.backup.label} is not in the storage`,
       'list the backups: reprise backup list',
     );
+  const seen = await requireBoundFiles(context, stored, request.content);
   await claimDirectory(context, dataDir);
   // One operation may restore several backups, each to verify it.
   await fetchBackup(
@@ -32,6 +35,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     dataDir,
     `restore-${stored.label}`,
   );
+  await requireSameFor(dataDir, seen);
 }
 
 /**

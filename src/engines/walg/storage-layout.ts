@@ -24,15 +24,22 @@ export async function fingerprintOf(context: ReadContext, label: string): Promis
   const prefix = localPrefix(await readEnvFile(optionsOf(context), context.user));
   if (prefix === undefined) return undefined;
   const folder = join(prefix, BACKUP_FOLDER);
+  const paths = await localFiles(prefix, label);
+  const hash = createHash('sha256');
+  for (const [index, path] of paths.entries()) {
+    context.signal.throwIfAborted();
+    context.report({ phase: 'read the files of the backup', done: index, total: paths.length, unit: 'steps' });
+    hash.update(`${path.slice(folder.length)}\0${await sha256OfFile(path)}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** All files of a backup that WAL-G writes once, its sentinel first. */
+export async function localFiles(prefix: string, label: string): Promise<readonly string[]> {
+  const folder = join(prefix, BACKUP_FOLDER);
   const entries = await readdir(join(folder, label), { recursive: true, withFileTypes: true });
   const parts = entries
     .filter((entry) => entry.isFile() && entry.name !== 'metadata.json')
     .map((entry) => join(entry.parentPath, entry.name));
-  const hash = createHash('sha256');
-  for (const [index, path] of [join(folder, sentinelName(label)), ...parts.sort()].entries()) {
-    context.signal.throwIfAborted();
-    context.report({ phase: 'read the files of the backup', done: index, total: parts.length + 1, unit: 'steps' });
-    hash.update(`${path.slice(folder.length)}\0${await sha256OfFile(path)}\n`);
-  }
-  return hash.digest('hex');
+  return [join(folder, sentinelName(label)), ...parts.sort()];
 }

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine.js';
 import { describeBackup, backup } from './backup.js';
 import { readBackupList, listed } from './backup-list.js';
+import { bindBackup } from './bound-files.js';
 import { configDigest } from './env-file.js';
 import { hold, release } from './removal/holds.js';
 import { outlineRecovery } from './outline.js';
@@ -31,6 +32,7 @@ export const walgEngine: Engine = {
   holds: { hold, release },
   configDigest,
   outlineRecovery,
+  bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },
   physical: { restoreFiles, restoreCommand, archiveCommand, rearm },

@@ -10,6 +10,8 @@ export interface DatabaseSwap {
   readonly live: string;
   readonly fresh: string;
   readonly oldData: string;
+  /** Stands in the comment of `fresh`, which is not swapped in without it; absent for the way back, where there is none. */
+  readonly mark?: string;
 }
 
 /** How often sessions that come back between their end and the rename are ended again. */
@@ -21,20 +23,27 @@ const OBJECT_IN_USE = '55006';
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
  * from the start and keeps refusing them: what is in it is evidence, and applications cannot write there unnoticed.
  * A live one that is already gone is no error. The way back is a swap with `fresh` and `oldData` exchanged.
- * @throws RepriseError `not-found` where there is nothing to swap in; `lock-held` where sessions cannot be ended.
+ * @throws RepriseError `not-found` where there is nothing to swap in; `conflict` where it is another one;
+ *   `lock-held` where sessions cannot be ended.
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
-  const { live, fresh, oldData } = swap;
+  const { live, fresh, oldData, mark } = swap;
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     const there = await existing(client, swap);
     if (!there.has(fresh)) {
-      if (there.has(live) && there.has(oldData)) return;
+      if (isMarked(there.get(live), mark) && there.has(oldData)) return;
       throw new RepriseError(
         'not-found',
         `there is no database ${JSON.stringify(fresh)} to replace ${JSON.stringify(live)}`,
         'Restore it first.',
       );
     }
+    if (!isMarked(there.get(fresh), mark))
+      throw new RepriseError(
+        'conflict',
+        `the database ${JSON.stringify(fresh)} is not the one that this operation has restored`,
+        'drop or rename it, then recover again',
+      );
     const closing = [fresh, ...(there.has(live) ? [live] : [])];
     if (there.has(live)) await refusePrepared(client, live);
     await exclusively(client, live, closing, async () => {
@@ -47,12 +56,22 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
   });
 }
 
-async function existing(client: pg.ClientBase, { live, fresh, oldData }: DatabaseSwap): Promise<Set<string>> {
-  const { rows } = await client.query<{ name: string }>(
-    'SELECT datname::text AS name FROM pg_database WHERE datname = ANY ($1)',
+/** Those that are there, each with its comment. */
+async function existing(
+  client: pg.ClientBase,
+  { live, fresh, oldData }: DatabaseSwap,
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await client.query<{ name: string; comment: string }>(
+    `SELECT datname::text AS name, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') AS comment
+       FROM pg_catalog.pg_database WHERE datname = ANY ($1)`,
     [[live, fresh, oldData]],
   );
-  return new Set(rows.map(({ name }) => name));
+  return new Map(rows.map(({ name, comment }) => [name, comment]));
+}
+
+/** Whether it is there, and the one that bears the mark. */
+function isMarked(comment: string | undefined, mark: string | undefined): boolean {
+  return comment !== undefined && (mark === undefined || comment.includes(mark));
 }
 
 /** A rename waits for all sessions of a database and then gives up; poolers come back faster than that. */

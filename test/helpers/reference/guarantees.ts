@@ -71,6 +71,11 @@ const guarantees: readonly (readonly [
         'The host itself checks plan, approvals and ledger before anything is destroyed: a workflow or an activity that is started by hand is refused.',
       ],
       [
+        'G1',
+        'What is restored are the very bytes that were approved: a plan holds the hashes of everything that decides what is restored, and what has another hash, or none, is refused.',
+      ],
+      ['G2 F55', 'Names that a recovery derives never collide, and what has one is taken for its own only by a mark.'],
+      [
         'L16 G9',
         'Who sent a decision is recorded as Temporal knows it. A policy may require that the server knows the sender as the person named, and one that no approval can meet, or that binds nobody, is named.',
       ],

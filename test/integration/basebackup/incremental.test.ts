@@ -15,6 +15,7 @@ import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { programs18 } from '../../helpers/programs-18.js';
 import { tempDir } from '../../helpers/temp.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -100,7 +101,11 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
     const { dataDir } = recovered;
     const spaces = await readdir(tablespaceDir, { recursive: true });
     for (const path of [dataDir, tablespaceDir]) await rm(path, { recursive: true });
-    await engine.physical?.restoreFiles(context, { backup: chain[2] as Backup, dataDir, tablespaceDir });
+    await engine.physical?.restoreFiles(context, {
+      ...(await bound(engine, context, chain[2] as Backup)),
+      dataDir,
+      tablespaceDir,
+    });
     expect(await readdir(dataDir)).toEqual(expect.arrayContaining(['PG_VERSION', 'backup_label', 'tablespace_map']));
     expect((await readdir(tablespaceDir, { recursive: true })).length).toBeGreaterThan(spaces.length / 2);
   });
@@ -116,8 +121,9 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
       detail: expect.stringContaining(chain[0]?.label ?? '') as unknown,
     });
     const dataDir = join(source.ground.stateDir, 'damaged');
-    const restored = engine.physical?.restoreFiles(await source.context('damaged'), {
-      backup: chain[2] as Backup,
+    const context = await source.context('damaged');
+    const restored = engine.physical?.restoreFiles(context, {
+      ...(await bound(engine, context, chain[2] as Backup)),
       dataDir,
       tablespaceDir: `${dataDir}.spaces`,
     });

@@ -13,6 +13,7 @@ import { oneRow, RecoveryHistory } from '../../helpers/recovery-history.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -59,7 +60,11 @@ describe('K2, K8: a real recovery (to each kind of target: the contract suite)',
     // Of its own links, which are no others: its path has what find takes for a pattern.
     const root = join(await tempDir('target'), 'a [b] *');
     await mkdir(root);
-    const where = { backup: history.backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'spaces') };
+    const where = {
+      ...(await bound(engine, await source.context('binds'), history.backup)),
+      dataDir: join(root, 'data'),
+      tablespaceDir: join(root, 'spaces'),
+    };
     const attempt = async (): Promise<void> =>
       engine.physical?.restoreFiles(await source.context('killed after the links'), where);
     await attempt();
@@ -172,8 +177,9 @@ describe('S3: refused before anything is changed', () => {
     flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
     await writeFile(path, flipped);
     const dataDir = join(await tempDir('target'), 'data');
-    const restored = engine.physical?.restoreFiles(await history.newContext(), {
-      backup: history.backup,
+    const context = await history.newContext();
+    const restored = engine.physical?.restoreFiles(context, {
+      ...(await bound(engine, context, history.backup)),
       dataDir,
       tablespaceDir: `${dataDir}.spaces`,
     });

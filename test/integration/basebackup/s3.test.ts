@@ -21,6 +21,7 @@ import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startReceiver } from '../../helpers/receiver.js';
 import { startVersity } from '../../helpers/s3-servers.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -91,8 +92,9 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
     flipped.writeUInt8(flipped.readUInt8(9000) ^ 1, 9000);
     await context.storage.write(key, flipped);
     const dataDir = join(source.ground.stateDir, 'damaged');
+    const approved = await bound(engine, context, backup);
     await expect(
-      engine.physical?.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.spaces` }),
+      engine.physical?.restoreFiles(context, { ...approved, dataDir, tablespaceDir: `${dataDir}.spaces` }),
     ).rejects.toMatchObject({ code: 'backup-corrupt' });
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await engine.verify(await newContext(), backup)).toMatchObject({ ok: false });
@@ -157,6 +159,8 @@ describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () =>
       report: () => undefined,
       cursor: undefined,
       keep: () => undefined,
+      name: 'test',
+      atEnd: () => undefined,
     };
     const { remove } = await planRotation(session, 'nightly', run);
     expect(remove.map(({ id }) => id.slice(-20)).toSorted()).toEqual(old);

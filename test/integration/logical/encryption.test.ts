@@ -23,6 +23,7 @@ import { below } from '../../helpers/site-processes.js';
 import { until } from '../../helpers/until.js';
 import { changeManifest, filesHolding, readManifestFile } from './faults.js';
 import { CANARY, databasesOf, hold, startPatientSource } from './patient-source.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -65,11 +66,13 @@ async function restore(context: EngineContext, backup: Backup, intoDatabase: str
   undo.push(() =>
     runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(intoDatabase)} WITH (FORCE)`),
   );
-  await logicalEngine.logical?.restoreGlobals(context, backup, context.cluster.connection);
+  const approved = await bound(logicalEngine, context, backup);
+  const { connection } = context.cluster;
+  await logicalEngine.logical?.restoreGlobals(context, { ...approved, connection });
   await logicalEngine.logical?.restoreDatabase(context, {
-    backup,
+    ...approved,
     intoDatabase,
-    connection: context.cluster.connection,
+    connection,
   });
 }
 const outline = (context: EngineContext, backup: Backup) =>

@@ -15,6 +15,7 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
 import { changeManifest, programsWith } from './faults.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -60,10 +61,14 @@ const outlined = async (changed: Partial<OutlineRequest> = {}, context?: EngineC
     ...{ target: { kind: 'latest' }, candidates: [backup, older], oldDataDir: null, databases: ['mairie'] },
     ...changed,
   });
-function restore(context: EngineContext, intoDatabase: string, from = backup): Promise<RestoredDatabase> {
+async function restore(context: EngineContext, intoDatabase: string, from = backup): Promise<RestoredDatabase> {
   const { connection } = context.cluster;
   if (logicalEngine.logical === undefined) throw new Error('no logical restore');
-  return logicalEngine.logical.restoreDatabase(context, { backup: from, intoDatabase, connection });
+  return logicalEngine.logical.restoreDatabase(context, {
+    ...(await bound(logicalEngine, context, from)),
+    intoDatabase,
+    connection,
+  });
 }
 async function restored(operationId: string, intoDatabase: string): Promise<RestoredDatabase> {
   undo.push(() =>
@@ -238,7 +243,11 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
   await runQuery(source, 'mairie', 'CREATE ROLE reader; GRANT SELECT ON t TO reader');
   const granted = await backUp('granted');
   await runQuery(target, 'postgres', 'CREATE ROLE rdv');
-  const failed = engine?.restoreDatabase(context, { backup: granted, intoDatabase: 'mairie_new', connection });
+  const failed = engine?.restoreDatabase(context, {
+    ...(await bound(logicalEngine, context, granted)),
+    intoDatabase: 'mairie_new',
+    connection,
+  });
   await expect(failed).rejects.toMatchObject({
     code: 'check-failed',
     message: expect.stringMatching(/reported errors: .*role "reader" does not exist/),
@@ -254,7 +263,8 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
     "ALTER ROLE reader LOGIN PASSWORD 'secret' CONNECTION LIMIT 7; GRANT rdv TO reader; GRANT pg_monitor TO rdv",
   );
   const whole = await backUp('granted, with a password');
-  const said = await engine?.restoreGlobals(await ground.context('globals'), whole, connection);
+  const approved = await bound(logicalEngine, context, whole);
+  const said = await engine?.restoreGlobals(await ground.context('globals'), { ...approved, connection });
   expect(said).toEqual(['role reader created']);
   const { rows } = await runQuery(
     target,
@@ -267,9 +277,9 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
     { rolname: 'rdv', rolcanlogin: false, rolconnlimit: -1, password: null, memberOf: [] },
     { rolname: 'reader', rolcanlogin: true, rolconnlimit: 7, password: true, memberOf: ['rdv'] },
   ]);
-  expect(await engine?.restoreGlobals(await ground.context('globals again'), whole, connection)).toEqual([]);
+  expect(await engine?.restoreGlobals(await ground.context('globals again'), { ...approved, connection })).toEqual([]);
   const restoredNow = await engine?.restoreDatabase(await ground.context('roles there'), {
-    backup: whole,
+    ...approved,
     intoDatabase: 'mairie_new',
     connection,
   });

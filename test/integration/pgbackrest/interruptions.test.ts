@@ -18,6 +18,7 @@ import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import type { ServerAddress } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -28,7 +29,11 @@ let tablespace: string;
 
 const startedAt = new Date().toISOString();
 const files = async (context: EngineContext, dataDir: string): Promise<void> =>
-  engine.physical?.restoreFiles(context, { backup, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
+  engine.physical?.restoreFiles(context, {
+    ...(await bound(engine, context, backup)),
+    dataDir,
+    tablespaceDir: `${dataDir}.tablespaces`,
+  });
 const starts = async (operationId: string, step: string): Promise<number> =>
   (await readJobs(ground.stateDir, operationId))
     .filter(({ key }) => key.includes(`/${step}`))

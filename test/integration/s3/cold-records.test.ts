@@ -33,6 +33,8 @@ const run = {
   report: () => undefined,
   cursor: undefined,
   keep: () => undefined,
+  name: 'test',
+  atEnd: () => undefined,
 };
 const baseBackups = async (session: ClusterContext) =>
   (await currentBackups(session, run)).filter(({ engine }) => engine === 'basebackup');

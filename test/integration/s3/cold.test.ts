@@ -145,6 +145,8 @@ contacts:
       report: () => undefined,
       cursor: undefined,
       keep: () => undefined,
+      name: 'test',
+      atEnd: () => undefined,
     };
 
     expect(await deps.engineOf('logical').list(await readContext(session, policy, run, 'op'))).toMatchObject([

@@ -31,6 +31,7 @@ import type { ScratchCluster } from '../../helpers/postgres.js';
 import { startMinio } from '../../helpers/s3-servers.js';
 import type { S3Server } from '../../helpers/s3-servers.js';
 import { tempDir } from '../../helpers/temp.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -128,11 +129,13 @@ it('S4, F39: an encrypted dump lies in the bucket as such, is proven, planned an
   const planned = await outline(await context('plan'), [backup]);
   expect(planned.warnings).toContainEqual(expect.stringContaining('fetched into'));
   const restoring = await context('restore');
-  await logicalEngine.logical?.restoreGlobals(restoring, backup, restoring.cluster.connection);
+  const approved = await bound(logicalEngine, restoring, backup);
+  const { connection } = restoring.cluster;
+  await logicalEngine.logical?.restoreGlobals(restoring, { ...approved, connection });
   const restored = await logicalEngine.logical?.restoreDatabase(restoring, {
-    backup,
+    ...approved,
     intoDatabase: 'encrypted',
-    connection: restoring.cluster.connection,
+    connection,
   });
   expect(restored?.contents).toEqual([{ database: 'mairie', schema: 'public', table: 't', rows: 20000 }]);
   expect(await scratch()).toEqual([]);
@@ -184,9 +187,10 @@ it('F13: what is gone or overwritten behind our back is told as that, and is nev
     detail: expect.stringContaining('SHA-256'),
   });
   const context = await ground.context('restore replaced');
+  const approved = await bound(logicalEngine, context, replaced);
   await expect(
     logicalEngine.logical?.restoreDatabase(context, {
-      backup: replaced,
+      ...approved,
       intoDatabase: 'replaced',
       connection: context.cluster.connection,
     }),
@@ -321,6 +325,8 @@ it('F14: rotation reports what an object lock keeps until its date, and a remova
     report: () => undefined,
     cursor: undefined,
     keep: () => undefined,
+    name: 'test',
+    atEnd: () => undefined,
   };
   const locks = await objectLocks(session, locked.policy, [made], run);
   expect(Date.parse(locks.get(made.id) ?? '') - Date.now()).toBeGreaterThan(2.9 * 86_400_000);

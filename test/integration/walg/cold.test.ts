@@ -186,6 +186,8 @@ describe('F13: a backup of pgBackRest in S3', () => {
       report: () => undefined,
       cursor: undefined,
       keep: () => undefined,
+      name: 'test',
+      atEnd: () => undefined,
     };
     return observeColdFiles(made, policy as never, [{ label }], run, 'op');
   };

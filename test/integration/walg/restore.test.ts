@@ -14,6 +14,7 @@ import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startWalgCluster } from '../../helpers/walg.js';
 import type { WalgCluster } from '../../helpers/walg.js';
+import { bound } from '../../helpers/bound.js';
 
 failOnLeakedProcesses();
 
@@ -59,13 +60,17 @@ describe('a fetched backup', () => {
   it('D2: one whose tool was killed begins anew in the same directory', async () => {
     const root = await tempDir('restored');
     await chmod(root, 0o755);
-    const request = { backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
+    const request = { dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
     // A part that never comes: WAL-G waits in its middle, with half of the files there.
     const part = join(partsDir(), 'part_001.tar.lz4');
     await rename(part, `${root}/part`);
     await promisify(execFile)('mkfifo', [part]);
     await giveToPostgres(part);
-    const first = ground.context('killed restore').then((context) => engine.physical?.restoreFiles(context, request));
+    const first = ground
+      .context('killed restore')
+      .then(async (context) =>
+        engine.physical?.restoreFiles(context, { ...request, ...(await bound(engine, context, backup)) }),
+      );
     const failed = first?.then(
       () => null,
       (error: { code?: string }) => error.code,
@@ -74,7 +79,8 @@ describe('a fetched backup', () => {
     await rm(part);
     await rename(`${root}/part`, part);
     expect(['tool-failed', 'tool-rejected', null]).toContain(await failed);
-    await engine.physical?.restoreFiles(await ground.context('killed restore'), request);
+    const context = await ground.context('killed restore');
+    await engine.physical?.restoreFiles(context, { ...request, ...(await bound(engine, context, backup)) });
     expect((await stat(join(root, 'data', 'global', 'pg_control'))).size).toBe(8192);
     expect((await stat(join(root, 'data'))).mode & 0o777).toBe(0o700);
   });
@@ -82,7 +88,7 @@ describe('a fetched backup', () => {
   it('F15: one that ends at a damaged file leaves an empty directory, for `continue` and for the next plan', async () => {
     const root = await tempDir('restored');
     await chmod(root, 0o755);
-    const request = { backup, dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
+    const request = { dataDir: join(root, 'data'), tablespaceDir: join(root, 'tablespaces') };
     const restore = async (operationId: string, retry?: number) => {
       const context = await ground.context(operationId);
       const { user, signal } = context;
@@ -95,7 +101,10 @@ describe('a fetched backup', () => {
         report: () => undefined,
         ...(retry === undefined ? {} : { retry }),
       });
-      await engine.physical?.restoreFiles({ ...context, jobs }, request);
+      await engine.physical?.restoreFiles(
+        { ...context, jobs },
+        { ...request, ...(await bound(engine, context, backup)) },
+      );
     };
     let mend = await eachPart(cutOff);
     for (const retry of [undefined, 1]) {

@@ -1,7 +1,9 @@
+import { sha256Hex } from '../../../src/records/digest.js';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import {
+  bindConfiguration,
   loadConfiguration,
   removeConfiguration,
   storeConfiguration,
@@ -24,7 +26,7 @@ const found: Configuration = {
   notCaptured: [],
 };
 
-const named = (stored: BackupConfiguration) => ({ ...stored, key: stored.key ?? '' });
+const named = (stored: BackupConfiguration) => ({ ...stored, key: stored.key ?? '', bound: stored.sha256 });
 
 async function given(encryption?: PolicyConfig['encryption']) {
   const root = await tempDir('repository');
@@ -87,10 +89,42 @@ it('F37: what somebody changed in the repository is not put back, nor a file tha
   await storage.write(stored.key ?? '', harmed);
   await expect(loadConfiguration(session, policy, named(stored))).rejects.toMatchObject({ code: 'backup-corrupt' });
   for (const path of ['/etc/cron.d/evil', '/etc/postgresql/15/main/../../../cron.d/evil', 'evil']) {
-    await storage.write(stored.key ?? '', JSON.stringify({ ...whole, files: [{ path, mode: 0o640, text: 'evil' }] }));
-    const { sha256: _none, ...older } = named(stored);
+    const body = JSON.stringify({ ...whole, files: [{ path, mode: 0o640, text: 'evil' }] });
+    await storage.write(stored.key ?? '', body);
+    const { sha256: _none, ...older } = { ...named(stored), bound: sha256Hex(body) };
     await expect(
       loadConfiguration(session, policy, { ...older, files: path === '/etc/cron.d/evil' ? older.files : [path] }),
     ).rejects.toMatchObject({ code: 'backup-corrupt', message: expect.stringContaining(path) });
+  }
+});
+
+it('G1: what is put back is what was approved, parsed by a schema; without an approved hash nothing is', async () => {
+  const { session, policy, storage } = await given();
+  const stored = await storeConfiguration(session, policy, 'b1', found);
+  const key = stored.key ?? '';
+  const whole = JSON.parse((await storage.read(key)).toString()) as Configuration;
+  const approved = (await bindConfiguration(session, policy, { configuration: stored }))['configuration'];
+  expect(approved).toBe(stored.sha256);
+  await expect(loadConfiguration(session, policy, { ...named(stored), bound: undefined })).rejects.toMatchObject({
+    code: 'backup-corrupt',
+    message: expect.stringContaining('no SHA-256 of it was approved'),
+  });
+  // The record of it, in the same repository, was corrected too.
+  const harmed = (changed: object): string => JSON.stringify({ ...whole, ...changed });
+  for (const changed of [
+    { files: [{ ...whole.files[0], mode: 0o4755 }] },
+    { main: { "x = ''\narchive_command": 'evil' } },
+    { files: [{ ...whole.files[0], text: "archive_command = 'evil'" }] },
+  ]) {
+    const body = harmed(changed);
+    await storage.write(key, body);
+    const record = { ...named(stored), sha256: sha256Hex(body) };
+    await expect(loadConfiguration(session, policy, { ...record, bound: approved })).rejects.toMatchObject({
+      message: expect.stringContaining('not the one that was approved'),
+    });
+    // Approved as it is, its form is looked at.
+    const anyway = loadConfiguration(session, policy, { ...record, bound: sha256Hex(body) });
+    if ('files' in changed && changed.files?.[0]?.mode !== 0o4755) await anyway;
+    else await expect(anyway).rejects.toMatchObject({ message: expect.stringContaining('unknown form') });
   }
 });

@@ -23,7 +23,7 @@ const POLICY: ApprovalPolicy = {
   executeWithinSeconds: 3600,
   signatures: 'none',
 };
-const workflowOf = (operationId: string): string => `workflow/${operationId}`;
+const workflowOf = (operationId: string): string => `recover/mairie/${operationId}`;
 /** What its holder claims is what the host knows itself: what the step says is not believed. */
 const grant = (kind: LockKind, token: number): LockGrant => ({
   kind,
@@ -158,7 +158,7 @@ describe('the record that a host keeps of the cluster lock', () => {
     await expect(backUp('op-backup', grant('backup', 11))).resolves.toEqual([]);
     await expect(recovering.run(grant('recovery', 10))).rejects.toMatchObject({
       ...LOST,
-      message: expect.stringContaining('workflow/op-backup holds it for backup'),
+      message: expect.stringContaining('recover/mairie/op-backup holds it for backup'),
     });
     await expect(recovering.run(grant('recovery', 12))).rejects.toMatchObject(PASSED);
     await expect(backUp('op-backup', grant('backup', 11))).rejects.toMatchObject(LOST);
@@ -231,7 +231,7 @@ describe('the record that a host keeps of the cluster lock', () => {
           engine: 'pgbackrest',
           repository: '*',
           operationId: 'op-recovery',
-          workflowId: 'workflow/op-recovery',
+          workflowId: 'recover/mairie/op-recovery',
           runId: 'run-12',
           since: SINCE,
           token: 12,

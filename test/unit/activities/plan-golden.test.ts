@@ -1,3 +1,4 @@
+import { sha256Hex } from '../../../src/records/digest.js';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
@@ -384,6 +385,7 @@ async function planOf(given: Case): Promise<{ text: string; root: string }> {
       ...(given.machine?.thawing === 'unreadable'
         ? { toolStore: { describe: async () => null, coldFiles: async () => [] } }
         : {}),
+      bindBackup: async (_context: unknown, { label }: { label: string }) => ({ manifest: sha256Hex(label) }),
       outlineRecovery: async (
         _context: unknown,
         { candidates, oldDataDir }: { candidates: RecoveryOutline['backups']; oldDataDir: string | null },
@@ -413,6 +415,7 @@ async function planOf(given: Case): Promise<{ text: string; root: string }> {
       kind: 'logical',
       capabilities: { method: 'databases', targets: ['latest', 'backup'], archivesWal: false },
       list: async () => (given.listed ?? listed)['dumps'] ?? [],
+      bindBackup: async (_context: unknown, { label }: { label: string }) => ({ manifest: sha256Hex(label) }),
       outlineRecovery: async (
         _context: unknown,
         { candidates, target }: { candidates: RecoveryOutline['backups']; target: RecoveryOutline['target'] },

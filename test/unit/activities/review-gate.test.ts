@@ -1,10 +1,11 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
 import { authorize, authorizePlan, requireRecentUse } from '../../../src/activities/approval/authorize.js';
+import { claimOperation } from '../../../src/activities/approval/own-operation.js';
 import type { PlannedStep } from '../../../src/activities/api.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { requirePromotion, requireTarget } from '../../../src/activities/approval/decisions.js';
@@ -16,6 +17,7 @@ import { type MediaPlan, isMediaPlan } from '../../../src/domain/media/media.js'
 import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
+import { openOperationLedger } from '../../../src/records/operation-ledger.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { tempDir } from '../../helpers/temp.js';
 import { mediaPlanOf } from '../../workflows/well-behaved.js';
@@ -63,14 +65,20 @@ async function site(approvers = 1, hooks: (root: string) => object = () => ({}))
   const session = await openClusterContext(here, 'mairie');
   const state = openHostState(join(root, 'state'));
   const activities = createHostActivities(here);
-  const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
-    new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input) as Promise<O>;
+  const run = <I, O>(activity: (input: I) => Promise<O>, input: I, caller?: string | null): Promise<O> => {
+    const workflowExecution =
+      caller === null ? undefined : { workflowId: caller ?? 'recover/mairie/op-1', runId: 'run-1' };
+    const environment = new MockActivityEnvironment(caller === undefined ? {} : { workflowExecution }, {
+      logger: new DefaultLogger('ERROR'),
+    });
+    return environment.run(activity, input) as Promise<O>;
+  };
 
-  const plan = async (operationId: string, binding: Partial<PlanBinding> = {}): Promise<Plan> => {
+  const plan = async (operationId: string, binding: Partial<PlanBinding> = {}, hoursAgo = 0): Promise<Plan> => {
     const approveBy = new Date(Date.now() + 3_600_000).toISOString();
     const made = samplePlan(
       { operationId, configDigest: 'config-1', dataDir, ...binding },
-      { approveBy, createdAt: new Date().toISOString() },
+      { approveBy, createdAt: new Date(Date.now() - hoursAgo * 3_600_000).toISOString() },
     );
     await state.savePlan(made);
     await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
@@ -254,6 +262,203 @@ describe('the gate of the host', () => {
       type: 'approval-refused',
     });
     expect((await session.catalogue.state()).outcomes.size).toBe(0);
+  });
+});
+
+describe('G3: an operation id is used once', () => {
+  const request = (operationId: string) => ({
+    cluster: 'mairie',
+    operationId,
+    workflowId: `recover/mairie/${operationId}`,
+    requester: 'ops',
+    order: { target: { kind: 'latest' as const }, into: 'in-place', pause: false, policy: 'physical' },
+  });
+
+  it('G3: planning with the id of an operation that has an outcome, or has ended, is refused before anything is looked at', async () => {
+    const { run, activities, approved, step, session } = await site();
+    const plan = await approved('op-1');
+    await run(activities.unpin, step(plan));
+    await expect(run(activities.planRecovery, request('op-1'))).rejects.toMatchObject({
+      type: 'conflict',
+      message: expect.stringContaining('op-1 has ended'),
+    });
+    const outcome = { target: { requested: 'latest', reached: 'x' }, phases: [], checks: [] };
+    await record(session, { operationId: 'op-2' }, 'outcome', {
+      kind: 'outcome',
+      workflowId: 'w',
+      outcome: outcome as never,
+    });
+    await expect(run(activities.planRecovery, request('op-2'))).rejects.toMatchObject({ type: 'conflict' });
+  });
+
+  it('G3: a closed plan from before operations were claimed ends its operation too', async () => {
+    const { run, activities, plan, state } = await site();
+    await state.closePlan((await plan('op-1')).digest);
+    await expect(run(activities.planRecovery, request('op-1'))).rejects.toMatchObject({
+      type: 'conflict',
+      message: expect.stringContaining('has a closed plan'),
+    });
+  });
+
+  it.each(['../op', 'a/../b', 'a/b', '', '-rf', 'x'.repeat(200), 'a b'])(
+    'G3: %j is no id of an operation that makes a plan',
+    async (operationId) => {
+      const { run, activities } = await site();
+      await expect(run(activities.planRecovery, request(operationId))).rejects.toMatchObject({ type: 'usage' });
+      const media = {
+        ...request(operationId),
+        order: { media: 'photos', task: { kind: 'sync', into: 'x', delete: false, maxDelete: 0 } },
+      };
+      await expect(run(activities.planMedia, media as never)).rejects.toMatchObject({ type: 'usage' });
+    },
+  );
+
+  it('G3: the id of one workflow is not taken by another, nor by a later execution of the same', async () => {
+    const { session, root } = await site();
+    const claim = (workflowId: string, runId: string) =>
+      new MockActivityEnvironment({ workflowExecution: { workflowId, runId } }).run(() =>
+        claimOperation(session, { operationId: 'backup-1', workflowId }),
+      );
+    await claim('backup/mairie/a', 'run-1');
+    await claim('backup/mairie/a', 'run-1');
+    await expect(claim('backup/mairie/b', 'run-1')).rejects.toMatchObject({ code: 'conflict' });
+    await expect(claim('backup/mairie/a', 'run-2')).rejects.toMatchObject({ code: 'conflict' });
+    expect(await openOperationLedger(join(root, 'state')).open()).toMatchObject([
+      { operationId: 'backup-1', workflowId: 'backup/mairie/a' },
+    ]);
+  });
+
+  it('G3: what a step did for one plan of an operation is not taken for the work of another plan', async () => {
+    const { state, plan } = await site();
+    const [one, other] = [await plan('op-1'), await plan('op-1', { port: 5433 })];
+    await state.recordDone('op-1', 'restore databases', { reached: 'old' }, one.digest);
+    expect(await state.onceDone('op-1', 'restore databases', one.digest)).toMatchObject({ result: { reached: 'old' } });
+    expect(await state.onceDone('op-1', 'restore databases', other.digest)).toBeNull();
+    // Entries of versions that did not keep plans apart count as before.
+    await state.recordDone('op-1', 'stop', null);
+    expect(await state.onceDone('op-1', 'stop', other.digest)).not.toBeNull();
+  });
+});
+
+describe('G4: the time to execute counts until the first change that cannot be undone', () => {
+  const hours = (count: number): string => new Date(Date.now() - count * 3_600_000).toISOString();
+
+  it('G4: a plan of which only preparing steps ran, long ago, opens no step: neither restore beside nor swap', async () => {
+    const { root, session, step, approved, run, activities } = await site();
+    const made = await approved('op-1');
+    await authorize(session, step(made));
+    await authorize(session, step(made));
+    await age(root, made.digest, hours(2));
+    for (const name of ['restoreDatabases', 'swapDatabases', 'putAside', 'restoreFiles', 'stopServer'] as const)
+      await expect(run<PlannedStep, unknown>(activities[name], step(made))).rejects.toMatchObject({
+        type: 'plan-expired',
+      });
+  });
+
+  it('G4: a recovery that goes on without a pause is not stopped, and one that has begun to change is carried through', async () => {
+    const { root, session, step, approved, state } = await site();
+    const made = await approved('op-1');
+    await authorize(session, step(made));
+    // A restore of hours that is still at work says so.
+    await age(root, made.digest, hours(2));
+    await state.markActive(made.digest);
+    await authorize(session, step(made));
+    await state.markBegun(made.digest);
+    await age(root, made.digest, hours(48));
+    await authorize(session, step(made));
+  });
+
+  it('G4: a used plan whose time is over needs as many approvals as the policy says: one of two revives nothing', async () => {
+    const { root, session, step, plan, approve } = await site(2);
+    const made = await plan('op-1');
+    for (const by of ['dba', 'ops']) await approve(made, by);
+    await authorize(session, step(made));
+    await age(root, made.digest, hours(2));
+    expect(await approve(made, 'dba')).toMatchObject({ accepted: true, missing: 1 });
+    await expect(authorize(session, step(made))).rejects.toMatchObject({ code: 'plan-expired' });
+    expect(await approve(made, 'DBA ')).toMatchObject({ accepted: true, missing: 1 });
+    await expect(authorize(session, step(made))).rejects.toMatchObject({ code: 'plan-expired' });
+    expect(await approve(made, 'ops')).toMatchObject({ accepted: true, missing: 0 });
+    await authorize(session, step(made));
+  });
+
+  it('G4: one of two approvers who approves again does not keep an unused plan alive', async () => {
+    const { root, session, step, plan, approve } = await site(2);
+    const made = await plan('op-1', {}, 5);
+    for (const by of ['dba', 'ops']) await approve(made, by);
+    const folder = join(root, 'state', 'approvals', made.digest);
+    for (const file of await readdir(folder)) {
+      const stored = JSON.parse(await readFile(join(folder, file), 'utf8')) as object;
+      await writeFile(join(folder, file), JSON.stringify({ ...stored, at: hours(2) }));
+    }
+    expect(await approve(made, 'ops')).toMatchObject({ accepted: true, missing: 1 });
+    await expect(authorize(session, step(made))).rejects.toMatchObject({ code: 'approval-refused' });
+  });
+
+  /** As if the plan had last been worked on then. */
+  async function age(root: string, digest: string, at: string): Promise<void> {
+    const ledger = join(root, 'state', 'ledger');
+    await writeFile(join(ledger, `${digest}.used.json`), JSON.stringify({ operationId: 'op-1', at }));
+    await writeFile(join(ledger, `${digest}.active.json`), JSON.stringify({ at }));
+  }
+});
+
+describe('G6: only the workflow of an operation acts for it', () => {
+  it("G6: unpin, pin, closeMedia, decisions and steps called by another workflow leave the victim's plan and pin alone", async () => {
+    const { plan, step, run, activities, session, state } = await site();
+    const made = await plan('victim');
+    await openOperationLedger(session.host.stateDir).claim({
+      operationId: 'victim',
+      cluster: 'mairie',
+      workflowId: 'recover/mairie/victim',
+      firstRunId: 'run-1',
+      at: new Date().toISOString(),
+      failingSince: null,
+    });
+    await run(activities.pin, step(made), 'recover/mairie/victim');
+    await run(
+      activities.recordApproval,
+      { ...step(made), approval: { plan: made.digest, by: 'dba', reason: 'seen' } },
+      'recover/mairie/victim',
+    );
+    const pinned = async () => [...(await session.catalogue.state()).pinnedBackups()];
+    const before = await pinned();
+    const own = step(made);
+    const approval = { plan: made.digest, by: 'ops', reason: 'x' };
+    const decision = { kind: 'promote' as const, by: 'dba', reason: 'x' };
+    const as = <I>(activity: (input: I) => Promise<unknown>, input: I) => run(activity, input, 'recover/mairie/other');
+    const calls = {
+      unpin: () => as(activities.unpin, own),
+      closeMedia: () => as(activities.closeMedia, own),
+      pin: () => as(activities.pin, own),
+      putAside: () => as(activities.putAside, own),
+      swapDatabases: () => as(activities.swapDatabases, own),
+      requestThaw: () => as(activities.requestThaw, own),
+      recordRejection: () => as(activities.recordRejection, { ...own, by: 'dba', reason: 'x' }),
+      recordApproval: () => as(activities.recordApproval, { ...own, approval }),
+      recordDecision: () => as(activities.recordDecision, { ...own, decision }),
+    };
+    for (const [name, call] of Object.entries(calls))
+      expect([name, await call().then(String, ({ type }: { type: string }) => type)]).toEqual([
+        name,
+        'approval-refused',
+      ]);
+    expect(await pinned()).toEqual(before);
+    expect(await state.isClosed(made.digest)).toBe(false);
+    expect(await state.usedBy(made.digest)).toBeNull();
+    await run(activities.unpin, own, 'recover/mairie/victim');
+    expect(await pinned()).toEqual([]);
+    expect(await state.isClosed(made.digest)).toBe(true);
+  });
+
+  it("G6: a pin names a plan of its own operation: another's, or none, pins nothing and replaces no pin", async () => {
+    const { plan, step, run, activities, session } = await site();
+    const [mine, other] = [await plan('op-1'), await plan('op-2')];
+    await run(activities.pin, step(mine));
+    const before = [...(await session.catalogue.state()).pinnedBackups()];
+    for (const wrong of [other.digest, '0'.repeat(64), '../../x'])
+      await expect(run(activities.pin, { ...step(mine), plan: wrong })).rejects.toMatchObject({ type: 'plan-unknown' });
+    expect([...(await session.catalogue.state()).pinnedBackups()]).toEqual(before);
   });
 });
 

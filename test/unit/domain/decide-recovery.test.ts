@@ -67,6 +67,7 @@ const nothing: Topology = {
 };
 const physicalSource: RecoverySource = {
   method: 'data-directory',
+  content: { [physical.id]: { manifest: 'a'.repeat(64) } },
   policy: { name: 'physical', engine: 'pgbackrest', overwrites: false },
   outline: {
     ...{ backups: [physical], target: { kind: 'latest' }, timeline: 3, systemIdentifier: '74' },
@@ -76,6 +77,7 @@ const physicalSource: RecoverySource = {
 };
 const dumpSource: RecoverySource = {
   method: 'databases',
+  content: { [dump.id]: { manifest: 'b'.repeat(64) } },
   policy: { name: 'dumps', engine: 'logical', overwrites: false },
   outline: { ...physicalSource.outline, backups: [dump], timeline: null, walEnd: null, warnings: [] },
 };
@@ -168,7 +170,11 @@ describe('what a recovery plan decides', () => {
 
   it('dumps: databases are replaced one by one, hooks run in place only, and the oldest dump says what is lost', () => {
     const archives = { ...dump, id: 'a', database: 'archives', startedAt: '2026-11-20T01:00:00Z' };
-    const source = { ...dumpSource, outline: { ...dumpSource.outline, backups: [dump, archives] } };
+    const source = {
+      ...dumpSource,
+      content: { ...dumpSource.content, a: { manifest: 'c'.repeat(64) } },
+      outline: { ...dumpSource.outline, backups: [dump, archives] },
+    };
     const cluster = { hooks: { 'stop-applications': { name: 'stop-applications' } } };
     const given = { cluster, seen: { source, targetServer: { ok: true }, topology: null, disk: null } } as const;
     const { binding, observed } = decide(given);
@@ -180,6 +186,22 @@ describe('what a recovery plan decides', () => {
     });
     expect(observed).toMatchObject({ freeBytes: null, stateAt: '2026-11-20T01:00:00Z', predictedRpoSeconds: 90910 });
     expect(decide({ ...given, order: { into: 'beside' } }).binding.hooks).toEqual([]);
+  });
+
+  it('G1: the plan binds what its backups consist of; one of which that is not known is refused', () => {
+    const [bound] = decide({}).binding.backups;
+    expect(bound?.content).toEqual({ manifest: 'a'.repeat(64) });
+    for (const content of [{}, { [physical.id]: {} }])
+      expect(() => decide({ seen: { source: { ...physicalSource, content } } })).toThrow(/nothing says which content/);
+  });
+
+  it('G2, F55: a plan that would restore two databases under one name is refused', () => {
+    const content = { ...dumpSource.content, other: { manifest: 'd'.repeat(64) } };
+    const backups = [dump, { ...dump, id: 'other' }];
+    const source = { ...dumpSource, content, outline: { ...dumpSource.outline, backups } };
+    expect(() => decide({ seen: { source, targetServer: { ok: true }, topology: null, disk: null } })).toThrow(
+      /would give the name "mairie" to two databases/,
+    );
   });
 
   it('F1: beside, what is in the directory is renamed, also where the cluster overwrites its own old data', () => {

@@ -19,6 +19,7 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status'>> = {
   ...backupFacts('mairie_full_20261120_013000'),
   database: 'mairie',
   sha256: digest,
+  manifestSha256: digest,
   dependsOn: ['earlier'],
   wal: { start: '000000010000000000000001', stop: '000000010000000000000002' },
   server: { versionNum: 150018, systemIdentifier: '1', encoding: 'UTF8', dataChecksums: true },

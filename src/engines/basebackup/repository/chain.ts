@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { RepriseError } from '../../../domain/errors.js';
 import { giveTo } from '../../../files/directories.js';
-import type { EngineContext, ReadContext } from '../../engine.js';
+import type { Backup, BoundContent } from '../../../domain/backup/backup.js';
+import type { BoundBackup, EngineContext, ReadContext } from '../../engine.js';
+import { requireBound, requireRecorded } from '../../shared/bound-content.js';
 import { damageOf } from '../../shared/hash.js';
-import { fileKey, manifestOf } from './manifest.js';
+import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
 import { ownDirectory } from '../restore/unpack.js';
@@ -27,6 +29,39 @@ export async function parentManifest(context: EngineContext, parent: BaseManifes
   await pipeline(await context.storage.open(fileKey(context, parent.label, file)), streamToFile(path));
   await giveTo(path, context.user);
   return path;
+}
+
+/** Under what the manifest of a backup is bound: PostgreSQL's own, and every file with its hash, are in it. */
+const boundName = ({ label }: BaseManifest): string => `manifest of ${label}`;
+
+/**
+ * What is approved of a backup, and of those it rests on.
+ * @throws RepriseError `backup-corrupt` where a manifest is not the recorded one, `not-found`, `identity-mismatch`
+ */
+export async function bindBackup(
+  context: ReadContext,
+  backup: Backup,
+  known: readonly Backup[],
+): Promise<BoundContent> {
+  const chain = await chainOf(context, await manifestOf(context, backup.label));
+  for (const link of chain) {
+    const recorded = link.label === backup.label ? backup : known.find(({ label }) => label === link.label);
+    requireRecorded(backup, recorded?.sha256, hashOf(link));
+  }
+  return Object.fromEntries(chain.map((link) => [boundName(link), hashOf(link)]));
+}
+
+/**
+ * A backup and all it rests on, the full one first, where they are those that are bound.
+ * @throws RepriseError as {@link requireBound}
+ */
+export async function boundChain(
+  context: ReadContext,
+  { backup, content }: BoundBackup,
+): Promise<readonly BaseManifest[]> {
+  const chain = await chainOf(context, await manifestOf(context, backup.label));
+  for (const link of chain) requireBound(content, boundName(link), { label: backup.label, found: hashOf(link) });
+  return chain;
 }
 
 /** A backup and all it rests on, the full one first. */

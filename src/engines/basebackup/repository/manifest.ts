@@ -81,16 +81,16 @@ const manifestSchema = z.object({
 }) satisfies z.ZodType<BaseManifest>;
 
 /** The manifest at a key; null where there is none. Throws `backup-corrupt` where it is none. */
-export function readManifest(storage: ReadableStorage, key: string): Promise<BaseManifest | null> {
-  return readManifestAt(storage, key, manifestSchema);
+export async function readManifest(storage: ReadableStorage, key: string): Promise<BaseManifest | null> {
+  return (await readManifestAt(storage, key, manifestSchema))?.manifest ?? null;
 }
 
 /** The manifest of a backup that somebody names. Throws as {@link manifestOfBackup}. */
-export function manifestOf(
+export async function manifestOf(
   context: PolicyFolder & { readonly storage: ReadableStorage },
   label: string,
 ): Promise<BaseManifest> {
-  return manifestOfBackup(context, label, manifestKey(context, label), manifestSchema);
+  return (await manifestOfBackup(context, label, manifestKey(context, label), manifestSchema)).manifest;
 }
 
 /** The backup as the contract returns it. */

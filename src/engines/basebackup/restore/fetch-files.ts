@@ -10,6 +10,7 @@ import { freeBytes } from '../../../postgres/server/disk.js';
 import { giveTo } from '../../../files/directories.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { EngineContext } from '../../engine.js';
+import { seeFiles } from '../../shared/bound-content.js';
 import { damageOf } from '../../shared/hash.js';
 import { fileKey } from '../repository/manifest.js';
 import type { BackupFile, BaseManifest } from '../repository/manifest.js';
@@ -20,6 +21,8 @@ import { streamToFile } from '../../../files/atomic-file.js';
 /** The archives of a backup as files of this host, each with its recorded size and SHA-256. */
 export interface FetchedFiles {
   pathOf(name: string): string;
+  /** @throws RepriseError `conflict` where one that was used in its place was changed since it was compared */
+  requireSame(): Promise<void>;
   /** Takes away what was fetched only for this. */
   remove(): Promise<void>;
 }
@@ -36,14 +39,13 @@ export async function fetchFiles(
 ): Promise<FetchedFiles> {
   const { label, files } = manifest;
   if (context.storage.capabilities.localPath) {
+    const pathOf = (name: string): string => context.storage.localPath(fileKey(context, label, { name }));
+    const { requireSame } = await seeFiles(files.map(({ name }) => pathOf(name)));
     for (const file of files) {
       const damage = await damageOf(context, fileKey(context, label, file), file);
       if (damage !== null) throw corrupt(damage);
     }
-    return {
-      pathOf: (name) => context.storage.localPath(fileKey(context, label, { name })),
-      remove: () => Promise.resolve(),
-    };
+    return { pathOf, requireSame, remove: () => Promise.resolve() };
   }
   await makeHostScratch(context.host, context.user);
   const directory = join(spoolOf(context), label);
@@ -52,7 +54,11 @@ export async function fetchFiles(
   for (const file of files) if (!(await isWhole(join(directory, file.name), file))) missing.push(file);
   await requireSpace(context, missing);
   for (const file of missing) await fetchFile(context, manifest, file, directory, corrupt);
-  return { pathOf: (name) => join(directory, name), remove: () => removeTree(spoolOf(context)) };
+  return {
+    pathOf: (name) => join(directory, name),
+    requireSame: () => Promise.resolve(),
+    remove: () => removeTree(spoolOf(context)),
+  };
 }
 
 async function fetchFile(

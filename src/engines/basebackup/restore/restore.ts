@@ -4,14 +4,14 @@ import type { Backup } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo } from '../../../files/directories.js';
+import { requireSameFor } from '../../shared/bound-content.js';
 import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
 import { fetchFiles } from './fetch-files.js';
-import { manifestOf } from '../repository/manifest.js';
 import type { BaseManifest } from '../repository/manifest.js';
-import { chainOf } from '../repository/chain.js';
+import { boundChain } from '../repository/chain.js';
 import { removeTree, unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 
@@ -24,9 +24,9 @@ import type { Unpacking } from './unpack.js';
  */
 export async function restoreFiles(context: EngineContext, request: RestoreFilesRequest): Promise<void> {
   const dataDir = resolve(request.dataDir);
-  const manifest = await manifestOf(context, request.backup.label);
+  const manifests = await boundChain(context, request);
   const chain: Link[] = [];
-  for (const link of await chainOf(context, manifest)) {
+  for (const link of manifests) {
     const damagedBackup = idOf(request.backup, link);
     const corrupt = (damage: string): RepriseError =>
       new RepriseError('backup-corrupt', damage, 'choose another backup with recover --to backup:ID', {
@@ -34,7 +34,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       });
     chain.push({ manifest: link, files: await fetchFiles(context, link, corrupt) });
   }
-  const tablespaces = tablespacesOf(manifest, resolve(request.tablespaceDir));
+  const tablespaces = tablespacesOf(manifests.at(-1), resolve(request.tablespaceDir));
   await claimDirectory(context, dataDir);
   if (tablespaces.length > 0) await claimDirectory(context, resolve(request.tablespaceDir));
   await makeOwn(
@@ -44,6 +44,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const [full] = chain;
   if (full !== undefined && chain.length === 1) await unpackFull(context, full, dataDir, tablespaces);
   else await combine(context, chain, dataDir, tablespaces);
+  for (const { files } of chain) await requireSameFor(dataDir, files);
   await linkTablespaces(context, dataDir, tablespaces);
   await writeFileAtomic(join(dataDir, 'recovery.signal'), '', context.user);
   // Last: an attempt cut off before finds them, and fetches nothing twice.
@@ -87,8 +88,8 @@ interface Tablespace {
 }
 
 /** By number: a tablespace's name may hold a slash or anything else. */
-function tablespacesOf({ files }: BaseManifest, below: string): Tablespace[] {
-  return files.flatMap(({ name }) => {
+function tablespacesOf(manifest: BaseManifest | undefined, below: string): Tablespace[] {
+  return (manifest?.files ?? []).flatMap(({ name }) => {
     const oid = /^(\d+)\.tar\.gz$/.exec(name)?.[1];
     return oid === undefined ? [] : [{ oid, path: join(below, oid) }];
   });

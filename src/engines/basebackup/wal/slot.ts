@@ -1,21 +1,45 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import { RepriseError } from '../../../domain/errors.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { physicalSlots } from '../../../postgres/server/replication-slots.js';
 import type { SlotState } from '../../../postgres/server/replication-slots.js';
 import type { ReadContext } from '../../engine.js';
-import { optionsOf } from '../options.js';
+import { optionsOf, receivesWal } from '../options.js';
 
 const LONGEST_NAME = 63;
 
 /** The slot of a policy, unique in its cluster. */
 export function slotName(context: Pick<ReadContext, 'cluster' | 'policy'>): string {
   const { cluster, policy } = context;
-  return (
-    optionsOf(context).slot ??
-    `reprise_${cluster.name}_${policy.name}`
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9_]/g, '_')
-      .slice(0, LONGEST_NAME)
+  const chosen = optionsOf(context).slot;
+  if (chosen !== undefined) return chosen;
+  const whole = `reprise_${cluster.name}_${policy.name}`;
+  const plain = whole.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
+  if (plain.length <= LONGEST_NAME) return plain;
+  const hash = createHash('sha256').update(whole).digest('hex').slice(0, 16);
+  return `${plain.slice(0, LONGEST_NAME - 1 - hash.length)}_${hash}`;
+}
+
+/**
+ * Two policies that fetch from one slot would take each other's WAL.
+ * @throws RepriseError `config-invalid`
+ */
+function requireOwnSlot(context: Pick<ReadContext, 'cluster' | 'policy'>): void {
+  const { cluster, policy } = context;
+  const slot = slotName(context);
+  const other = Object.values(cluster.policies).find(
+    (one) =>
+      one.name !== policy.name &&
+      one.engine === policy.engine &&
+      receivesWal(one.options) &&
+      slotName({ cluster, policy: one }) === slot,
+  );
+  if (other === undefined) return;
+  throw new RepriseError(
+    'config-invalid',
+    `policies ${policy.name} and ${other.name} would share the replication slot ${slot}`,
+    'give one of them a slot of its own: options.slot',
   );
 }
 
@@ -30,6 +54,7 @@ export async function slotState(client: pg.ClientBase, name: string): Promise<Sl
  * @returns whether it was made now: what was fetched before does not lead on to it
  */
 export async function ensureSlot(context: Pick<ReadContext, 'cluster' | 'policy'>): Promise<boolean> {
+  requireOwnSlot(context);
   const { connection } = context.cluster;
   const name = slotName(context);
   return withClient(connection, connection.maintenanceDatabase, async (client) => {

@@ -1,7 +1,7 @@
 import { isRepriseError } from '../../../domain/errors.js';
 import type { StoredObject } from '../../../storage/storage.js';
 import type { ListedBackup, ReadContext } from '../../engine.js';
-import { readManifest } from './manifest.js';
+import { readStoredManifest } from './manifest.js';
 import { policyPrefix } from '../../shared/policy-folder.js';
 import { databaseOf, encodeName, incomingPrefix } from './names.js';
 
@@ -72,8 +72,9 @@ async function listed(
     database,
   } as const;
   try {
-    const manifest = await readManifest(context.storage, key);
-    if (manifest !== null) {
+    const stored = await readStoredManifest(context.storage, key);
+    if (stored !== null) {
+      const { manifest, sha256 } = stored;
       const damaged = damageAtAGlance(manifest.dump.sizeBytes, dumpSize);
       return {
         label,
@@ -83,6 +84,7 @@ async function listed(
         sizeBytes: manifest.dump.sizeBytes,
         database: manifest.database,
         sha256: manifest.dump.sha256,
+        manifestSha256: sha256,
         damaged: damaged ?? undefined,
       };
     }

@@ -8,6 +8,7 @@ import { freeBytes } from '../../../postgres/server/disk.js';
 import { makeScratchDirectory } from '../../../postgres/server/scratch-directory.js';
 import { waitForLock } from '../../../process/jobs/file-lock.js';
 import type { ReadContext } from '../../engine.js';
+import { seeFiles } from '../../shared/bound-content.js';
 import { damageOf } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
 import { operationMark } from '../../shared/policy-folder.js';
@@ -18,6 +19,8 @@ import { openForAppending } from '../../../files/atomic-file.js';
 /** A file of the repository on this host. */
 export interface LocalFile {
   readonly path: string;
+  /** @throws RepriseError `conflict` where the repository's own file was changed since it was compared */
+  requireSame(): Promise<void>;
   /** Takes a copy away; leaves the repository's own file. */
   discard(): Promise<void>;
 }
@@ -37,9 +40,10 @@ const LOCK_TIMEOUT_MS = 600_000;
 export async function wholeFile(context: ReadContext, key: string, recorded: Fingerprint): Promise<LocalFile> {
   const { storage } = context;
   if (storage.capabilities.localPath) {
+    const { requireSame } = await seeFiles([storage.localPath(key)]);
     const damaged = await damageOf(context, key, recorded);
     if (damaged !== null) throw corrupt(damaged);
-    return { path: storage.localPath(key), discard: async () => undefined };
+    return { path: storage.localPath(key), requireSame, discard: async () => undefined };
   }
   const there = await storage.stat(key);
   if (there === null) throw corrupt(`${key} is missing`);
@@ -55,7 +59,8 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
     // The last of an operation's copies takes their directory along, the last operation that of all.
     for (const empty of [directory, dirname(directory)]) await rmdir(empty).catch(() => undefined);
   };
-  return { path, discard };
+  // A copy is written by nobody but this host.
+  return { path, requireSame: async () => undefined, discard };
 }
 
 /** @throws RepriseError `disk-full` where the copies have no room */

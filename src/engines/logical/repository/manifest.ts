@@ -1,11 +1,14 @@
-import type { Encryption, ServerFacts, TableCount } from '../../../domain/backup/backup.js';
+import { createHash } from 'node:crypto';
+import type { Backup, BoundContent, Encryption, ServerFacts, TableCount } from '../../../domain/backup/backup.js';
 import { z } from 'zod';
 import { backupId } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
 import type { DatabaseProperties } from '../../../postgres/content/database-properties.js';
 import type { ReadableStorage, WritableStorage } from '../../../storage/storage.js';
 import type { MadeBackup } from '../../engine.js';
+import { requireBound, requireRecorded } from '../../shared/bound-content.js';
 import type { Fingerprint } from '../../shared/hash.js';
+import type { StoredManifest } from '../../shared/manifest.js';
 import {
   fingerprintSchema,
   instantSchema,
@@ -127,16 +130,50 @@ const manifestSchema = dumpFactsSchema.extend({
 }) satisfies z.ZodType<DumpManifest>;
 
 /** The manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
-export function readManifest(storage: ReadableStorage, key: string): Promise<DumpManifest | null> {
+export async function readManifest(storage: ReadableStorage, key: string): Promise<DumpManifest | null> {
+  return (await readStoredManifest(storage, key))?.manifest ?? null;
+}
+
+/** The same with the SHA-256 of what was read. */
+export function readStoredManifest(
+  storage: ReadableStorage,
+  key: string,
+): Promise<StoredManifest<DumpManifest> | null> {
   return readManifestAt(storage, key, manifestSchema);
 }
 
+type Folder = PolicyFolder & { readonly storage: ReadableStorage };
+
 /** The manifest of a backup that somebody names. Throws as {@link manifestOfBackup}. */
-export function manifestOf(
-  context: PolicyFolder & { readonly storage: ReadableStorage },
-  label: string,
-): Promise<DumpManifest> {
+export async function manifestOf(context: Folder, label: string): Promise<DumpManifest> {
+  return (await storedManifestOf(context, label)).manifest;
+}
+
+function storedManifestOf(context: Folder, label: string): Promise<StoredManifest<DumpManifest>> {
   return manifestOfBackup(context, label, manifestKeyOf(context, label), manifestSchema);
+}
+
+/** Name under which the manifest is bound: it holds the hashes of dump and roles, and all properties of the database. */
+const MANIFEST = 'manifest';
+
+/**
+ * What is approved of a backup. Throws `backup-corrupt` where its manifest is not the recorded one, and as
+ * {@link manifestOfBackup}.
+ */
+export async function bindBackup(context: Folder, backup: Backup): Promise<BoundContent> {
+  const { sha256 } = await storedManifestOf(context, backup.label);
+  requireRecorded(backup, backup.manifestSha256, sha256);
+  return { [MANIFEST]: sha256 };
+}
+
+/**
+ * The manifest of a backup, where it is the one that is bound: hashed and parsed are the same bytes.
+ * @throws RepriseError as {@link requireBound} and {@link manifestOfBackup}
+ */
+export async function boundManifest(context: Folder, label: string, content: BoundContent): Promise<DumpManifest> {
+  const { manifest, sha256 } = await storedManifestOf(context, label);
+  requireBound(content, MANIFEST, { label, found: sha256 });
+  return manifest;
 }
 
 /**
@@ -145,7 +182,7 @@ export function manifestOf(
  * @throws RepriseError `conflict` where another operation has the name
  */
 export async function commitManifest(storage: WritableStorage, key: string, manifest: DumpManifest): Promise<void> {
-  const body = `${JSON.stringify(manifest, null, 1)}\n`;
+  const body = manifestText(manifest);
   if (storage.capabilities.localPath) return storage.write(key, body);
   if (await storage.createIfAbsent(key, body)) return;
   if ((await readManifest(storage, key))?.operationId === manifest.operationId) return;
@@ -154,6 +191,11 @@ export async function commitManifest(storage: WritableStorage, key: string, mani
     `the backup ${manifest.label} exists already and belongs to another operation`,
     'run the backup again: its name is the second it starts in',
   );
+}
+
+/** The manifest as it is written; the same text comes out of what was read. */
+function manifestText(manifest: DumpManifest): string {
+  return `${JSON.stringify(manifest, null, 1)}\n`;
 }
 
 /** The backup as the contract returns it. */
@@ -171,6 +213,7 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     label: manifest.label,
     database: manifest.database,
     sha256: manifest.dump.sha256,
+    manifestSha256: createHash('sha256').update(manifestText(manifest)).digest('hex'),
     server: manifest.server,
     contents: manifest.countedIn === 'nowhere' ? undefined : manifest.contents,
     encryption: manifest.encryption,

@@ -9,17 +9,37 @@ export type GlobalStatement =
   | { readonly kind: 'setting' | 'other'; readonly sql: string };
 
 const name = String.raw`("(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_$]*)`;
+/** As libpq writes them: backslashes are doubled, and only in literals that begin with E, whatever the server's settings. */
+const literal = String.raw`(?:'(?:[^'\\]|'')*'|E'(?:[^'\\]|''|\\\\)*')`;
+const attribute = String.raw`(?:(?:NO)?(?:SUPERUSER|INHERIT|CREATEROLE|CREATEDB|LOGIN|REPLICATION|BYPASSRLS)|CONNECTION LIMIT -?\d+|PASSWORD ${literal}|VALID UNTIL ${literal})`;
+const membership = String.raw`(?:ADMIN|INHERIT|SET) (?:OPTION|TRUE|FALSE)`;
+/**
+ * Whole statements in the forms of pg_dumpall's source, from the first letter to the last: nothing else is ever run, so
+ * that no statement hides in another one.
+ */
 const patterns = {
   createRole: new RegExp(`^CREATE ROLE ${name}$`, 's'),
-  alterRole: new RegExp(`^ALTER ROLE ${name} `, 's'),
-  commentRole: new RegExp(`^COMMENT ON ROLE ${name} `, 's'),
-  grantRole: new RegExp(`^GRANT ${name} TO ${name}(.*?)(?: GRANTED BY ${name})?$`, 's'),
-  createTablespace: new RegExp(`^CREATE TABLESPACE ${name} OWNER ${name} LOCATION '((?:[^']|'')*)'$`, 's'),
+  alterRole: new RegExp(
+    `^ALTER ROLE ${name} (?:WITH(?: ${attribute})+|(?:IN DATABASE ${name} )?SET ${name} TO ${literal}(?:, ${literal})*)$`,
+    's',
+  ),
+  commentRole: new RegExp(`^COMMENT ON ROLE ${name} IS ${literal}$`, 's'),
+  grantRole: new RegExp(
+    `^GRANT ${name} TO ${name}((?: WITH ${membership}(?:, ${membership})*)?)(?: GRANTED BY ${name})?$`,
+    's',
+  ),
+  createTablespace: new RegExp(`^CREATE TABLESPACE ${name} OWNER ${name} LOCATION '((?:[^'\\\\]|'')*)'$`, 's'),
   alterTablespace: new RegExp(
-    `^(?:ALTER TABLESPACE|COMMENT ON TABLESPACE|(?:GRANT|REVOKE) [A-Z, ]+ ON TABLESPACE) ${name} `,
+    String.raw`^ALTER TABLESPACE ${name} SET \([a-z_]+ ?= ?[\d.]+(?:, [a-z_]+ ?= ?[\d.]+)*\)$`,
+  ),
+  commentTablespace: new RegExp(`^COMMENT ON TABLESPACE ${name} IS ${literal}$`, 's'),
+  grantTablespace: new RegExp(
+    `^(?:GRANT|REVOKE)(?: GRANT OPTION FOR)? (?:ALL|CREATE) ON TABLESPACE ${name} (?:TO|FROM) (?:GROUP )?${name}(?: WITH GRANT OPTION)?$`,
     's',
   ),
 };
+/** What begins like a statement that is run has to be one: left out, a role would come without what it had. */
+const BEGINS = /^(?:CREATE ROLE|ALTER ROLE|COMMENT ON ROLE|CREATE TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE)\b/;
 
 /** Statements of a globals file in their order. Its text is never given to a server as a whole. */
 export function parseGlobals(text: string): readonly GlobalStatement[] {
@@ -75,7 +95,12 @@ const readers: readonly [RegExp, (sql: string, parts: RegExpExecArray) => Global
       sql,
     }),
   ],
-  [patterns.alterTablespace, (sql, [, name]) => ({ kind: 'alter-tablespace', tablespace: unquote(name), sql })],
+  ...[patterns.alterTablespace, patterns.commentTablespace, patterns.grantTablespace].map(
+    (pattern): [RegExp, (sql: string, parts: RegExpExecArray) => GlobalStatement] => [
+      pattern,
+      (sql, [, name]) => ({ kind: 'alter-tablespace', tablespace: unquote(name), sql }),
+    ],
+  ),
 ];
 
 function classify(sql: string): GlobalStatement {
@@ -83,6 +108,7 @@ function classify(sql: string): GlobalStatement {
     const parts = pattern.exec(sql);
     if (parts !== null) return read(sql, parts);
   }
+  if (BEGINS.test(sql)) throw damaged('it has a statement that pg_dumpall does not write');
   return { kind: /^SET /.test(sql) ? 'setting' : 'other', sql };
 }
 

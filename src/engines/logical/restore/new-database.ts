@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
+import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
@@ -18,10 +19,11 @@ type Standing = 'absent' | 'ours' | 'foreign';
  * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
  * operation made before. A database of that name that is not this operation's is never touched.
  *
+ * @returns which of the two
  * @throws RepriseError `conflict` where the name is taken, `privilege-missing`
  */
-export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<void> {
-  await inMaintenance(database, async (client) => {
+export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<'made' | 'found'> {
+  return inMaintenance(database, async (client) => {
     const standing = await standingOf(client, database);
     if (standing === 'foreign') {
       throw new RepriseError(
@@ -35,6 +37,7 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
     await client.query(
       `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
     );
+    return standing === 'absent' ? 'made' : 'found';
   });
 }
 
@@ -62,7 +65,7 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   const [row] = rows;
   if (row === undefined) return 'absent';
   const isOurs =
-    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(commentMark(database.operationId));
+    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(databaseMark(database.operationId));
   return isOurs ? 'ours' : 'foreign';
 }
 
@@ -91,11 +94,8 @@ function creation({ name, operationId }: NewDatabase, { properties }: DumpManife
 
 /** The dumped database's own comment stays, and says in addition which operation restored it. */
 function commentFor({ operationId }: NewDatabase, comment: string | null): string {
-  return `${comment === null ? '' : `${comment} `}${commentMark(operationId)}`;
-}
-
-function commentMark(operationId: string): string {
-  return `[reprise:${operationId.replaceAll(']', '')}]`;
+  const own = withoutMarks(comment);
+  return `${own === null ? '' : `${own} `}${databaseMark(operationId)}`;
 }
 
 /** A limit nobody sets by hand and no server reaches. */

@@ -1,15 +1,15 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import type { Backup } from '../../../domain/backup/backup.js';
-import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
-import type { EngineContext } from '../../engine.js';
+import { decryptText } from '../../../process/age/age-text.js';
+import type { EngineContext, RestoreGlobalsRequest } from '../../engine.js';
 import { withoutValues } from '../../../process/exec/tool-rules.js';
 import { parseGlobals } from './globals-script.js';
 import type { GlobalStatement } from './globals-script.js';
-import { damageOf } from '../../shared/hash.js';
-import { readSealed } from '../encryption.js';
-import { manifestFiles, manifestOf } from '../repository/manifest.js';
+import { readIfThere } from '../../shared/manifest.js';
+import { boundManifest, manifestFiles } from '../repository/manifest.js';
+import type { DumpManifest } from '../repository/manifest.js';
 
 /**
  * Makes the roles and tablespaces that the server lacks. What is there already is never altered: neither its password
@@ -23,21 +23,32 @@ import { manifestFiles, manifestOf } from '../repository/manifest.js';
  */
 export async function restoreGlobals(
   context: EngineContext,
-  backup: Backup,
-  connection: ConnectionConfig,
+  { backup, content, connection }: RestoreGlobalsRequest,
 ): Promise<readonly string[]> {
-  const manifest = await manifestOf(context, backup.label);
-  const { globals: key } = manifestFiles(context, manifest);
-  const damaged = await damageOf(context, key, manifest.globals);
-  if (damaged !== null)
-    throw new RepriseError('backup-corrupt', damaged, 'choose another backup with recover --to backup:ID');
-  const statements = parseGlobals(await readSealed(context, { key, encrypted: manifest.encryption !== undefined }));
+  const manifest = await boundManifest(context, backup.label, content);
+  const statements = parseGlobals(await readGlobals(context, manifest));
   return withClient(connection, connection.maintenanceDatabase, async (client) => {
     const roles = await createRoles(client, statements, manifest.globals.passwords);
     const isOwnServer =
       connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;
     return [...roles, ...(await createTablespaces(client, statements, isOwnServer))];
   });
+}
+
+/** The file of roles, read once: what is compared with its hash is what is used. */
+async function readGlobals(context: EngineContext, manifest: DumpManifest): Promise<string> {
+  const { globals: key } = manifestFiles(context, manifest);
+  const stored = await readIfThere(context.storage, key);
+  const damage =
+    stored === null
+      ? `${key} is missing`
+      : createHash('sha256').update(stored).digest('hex') === manifest.globals.sha256
+        ? null
+        : `the SHA-256 of ${key} differs from the recorded one`;
+  if (stored === null || damage !== null)
+    throw new RepriseError('backup-corrupt', damage ?? key, 'choose another backup with recover --to backup:ID');
+  if (manifest.encryption === undefined) return stored.toString('utf8');
+  return decryptText(context.policy.encryption, key, stored, context.user);
 }
 
 async function createRoles(

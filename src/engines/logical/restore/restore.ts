@@ -16,7 +16,7 @@ import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { wholeFile } from '../repository/local-copy.js';
 import { toolHasEnded, runToolJob } from '../../shared/run-tool-job.js';
 import { checkKey, readingArgv } from '../encryption.js';
-import { manifestFiles, manifestOf } from '../repository/manifest.js';
+import { boundManifest, manifestFiles } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { encodeName } from '../repository/names.js';
 import { createOnce, dropOurs } from './new-database.js';
@@ -41,7 +41,7 @@ interface Restoring {
 
 /**
  * Restores a dump into a new database beside the live one, compares every table's rows with what was recorded, and
- * gives the new database the properties of the dumped one, which pg_restore leaves out. A restore that is not whole
+ * gives the new database the properties of the dumped one, which pg_restore leaves out. Nothing is used but what is bound. A restore that is not whole
  * leaves no database behind.
  *
  * @throws RepriseError `backup-corrupt`, `key-missing`, `conflict` where the name is taken, `check-failed` where something is
@@ -51,8 +51,8 @@ export async function restoreDatabase(
   context: EngineContext,
   request: RestoreDatabaseRequest,
 ): Promise<RestoredDatabase> {
-  const { backup, connection, intoDatabase } = request;
-  const manifest = await manifestOf(context, backup.label);
+  const { backup, content, connection, intoDatabase } = request;
+  const manifest = await boundManifest(context, backup.label, content);
   const { dump: key } = manifestFiles(context, manifest);
   const file = await wholeFile(context, key, manifest.dump);
   const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
@@ -66,8 +66,9 @@ export async function restoreDatabase(
     systemIdentifier,
   };
   try {
-    await createOnce(restoring.database, manifest);
-    const accepted = await runPgRestore(restoring);
+    const isNew = (await createOnce(restoring.database, manifest)) === 'made';
+    const accepted = await runPgRestore(restoring, isNew);
+    await file.requireSame();
     await analyze(restoring);
     const inventory = await compareWithManifest(restoring);
     const left = await withClient(connection, connection.maintenanceDatabase, (client) =>
@@ -80,7 +81,7 @@ export async function restoreDatabase(
     };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.
-    if (toolHasEnded(error) || (isRepriseError(error) && error.code === 'check-failed')) {
+    if (toolHasEnded(error) || (isRepriseError(error) && ['check-failed', 'conflict'].includes(error.code))) {
       await dropOurs(restoring.database);
       await file.discard();
     }
@@ -88,13 +89,11 @@ export async function restoreDatabase(
   }
 }
 
-async function runPgRestore({
-  context,
-  manifest,
-  dump,
-  database,
-  systemIdentifier,
-}: Restoring): Promise<readonly string[]> {
+/** @param isNew the database was made by this attempt: what an earlier one restored was dropped again */
+async function runPgRestore(
+  { context, manifest, dump, database, systemIdentifier }: Restoring,
+  isNew: boolean,
+): Promise<readonly string[]> {
   const { restoreJobs } = context.policy.options as LogicalOptions;
   const result = await runToolJob(context.jobs, LOGICAL_TOOLS, {
     step: `restore:${encodeName(database.name)}@${systemIdentifier}`,
@@ -110,6 +109,7 @@ async function runPgRestore({
     ]),
     env: libpqEnv(database.connection, database.name),
     onGone: 'restart',
+    resultIsGone: async () => isNew,
     cleanUp: async () => {
       await dropOurs(database);
       await createOnce(database, manifest);

@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ledgerFileName } from '../files/safe-names.js';
+import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson } from './state-files.js';
+
+/** Which workflow an operation belongs to, as the Temporal server told this host when its first step came. */
+export interface OperationClaim {
+  readonly operationId: string;
+  readonly cluster: string;
+  /** Null for a step that no workflow scheduled. */
+  readonly workflowId: string | null;
+  /** The execution that its run descends from. */
+  readonly firstRunId: string | null;
+  readonly at: string;
+  /** Since when this host itself had seen the cluster fail; null where it did not. */
+  readonly failingSince: string | null;
+}
+
+/** One thing that happened to a step of an approved plan, seen by this host. */
+export interface StepEvent {
+  readonly at: string;
+  readonly plan: string;
+  /** Name of the activity; of a decision, its kind. */
+  readonly step: string;
+  readonly what: 'begun' | 'done' | 'failed' | 'decided';
+  /** How often a person had the step tried again. */
+  readonly retry: number;
+  /** What the step returned, where figures are made from it. */
+  readonly result?: unknown;
+}
+
+/** What this host knows of operations by itself: whose they are, whether they have ended, what their steps did and when. */
+export interface OperationLedger {
+  /** Takes an operation for a workflow, once; returns whose it is now. */
+  claim(claim: OperationClaim): Promise<OperationClaim>;
+  claimOf(operationId: string): Promise<OperationClaim | null>;
+  /** Claims of operations that have not ended. */
+  open(): Promise<readonly OperationClaim[]>;
+  /** Ends an operation, however it ended: nothing is planned for it any more. */
+  end(operationId: string): Promise<void>;
+  hasEnded(operationId: string): Promise<boolean>;
+  note(operationId: string, event: StepEvent): Promise<void>;
+  /** In the order of time. */
+  events(operationId: string): Promise<readonly StepEvent[]>;
+}
+
+const claimFile = z.looseObject({
+  operationId: z.string(),
+  cluster: z.string(),
+  workflowId: z.string().nullable(),
+  firstRunId: z.string().nullable(),
+  at: z.string(),
+  failingSince: z.string().nullable(),
+});
+const eventFile = z.looseObject({
+  at: z.string(),
+  plan: z.string(),
+  step: z.string(),
+  what: z.enum(['begun', 'done', 'failed', 'decided']),
+  retry: z.number(),
+});
+
+export function openOperationLedger(stateDir: string): OperationLedger {
+  const operations = join(stateDir, 'operations');
+  const ofClaim = (operationId: string) => join(operations, `${ledgerFileName(operationId)}.json`);
+  const ofEnd = (operationId: string) => join(operations, 'ended', `${ledgerFileName(operationId)}.json`);
+  const ofEvents = (operationId: string) => join(stateDir, 'steps', ledgerFileName(operationId));
+  const claimOf = (operationId: string) => readAs<OperationClaim>(ofClaim(operationId), claimFile);
+  const hasEnded = async (operationId: string) => (await readJson(ofEnd(operationId))) !== null;
+
+  return {
+    claimOf,
+    hasEnded,
+
+    async claim(claim) {
+      const mine = await createJsonOnce(ofClaim(claim.operationId), claim);
+      return mine ? claim : ((await claimOf(claim.operationId)) ?? claim);
+    },
+
+    async open() {
+      const found = await Promise.all(
+        (await jsonFilesIn(operations)).map((name) => readAs<OperationClaim>(join(operations, name), claimFile)),
+      );
+      const open: OperationClaim[] = [];
+      for (const claim of found) if (claim !== null && !(await hasEnded(claim.operationId))) open.push(claim);
+      return open;
+    },
+
+    async end(operationId) {
+      await createJsonOnce(ofEnd(operationId), { operationId, at: new Date().toISOString() });
+    },
+
+    async note(operationId, event) {
+      // Two attempts in the same millisecond are two events.
+      for (let count = 0; ; count++) {
+        const name = `${Date.parse(event.at)}-${String(count).padStart(4, '0')}.json`;
+        if (await createJsonOnce(join(ofEvents(operationId), name), event)) return;
+      }
+    },
+
+    async events(operationId) {
+      const directory = ofEvents(operationId);
+      const names = await jsonFilesIn(directory);
+      const found = await Promise.all(names.map((name) => readAs<StepEvent>(join(directory, name), eventFile)));
+      return found.filter((event) => event !== null);
+    },
+  };
+}
+
+/** @throws RepriseError `internal` for a damaged file */
+async function readAs<T>(path: string, schema: z.ZodObject): Promise<T | null> {
+  const value = await readJson(path);
+  if (value === null) return null;
+  if (!schema.safeParse(value).success) throw damagedStateFile(path);
+  return value as T;
+}
