@@ -5,7 +5,13 @@ import { RepriseError } from '../../domain/errors.js';
 import type { OperationState } from '../../domain/operation/status.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { TemporalSession } from '../../client/connect.js';
-import { configDrift, driftInWords } from '../../client/config-drift.js';
+import {
+  driftInWords,
+  mixedVersions,
+  mixedVersionsInWords,
+  withOtherConfig,
+  workerConfigs,
+} from '../../client/config-drift.js';
 import type { WorkerConfig } from '../../client/config-drift.js';
 import { watchOperation } from '../../client/follow-operation.js';
 import { statusOf } from '../../client/status.js';
@@ -66,11 +72,17 @@ export function registerStatus(program: Command, cli: Cli): void {
 async function reportDrift(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
   const config = await cli.config().catch(() => null);
   if (config === null) return [];
-  const drift = await configDrift(session, config);
+  const workers = await workerConfigs(session, config);
+  const drift = withOtherConfig(workers, config);
   for (const worker of drift) {
     const { message, fix } = driftInWords(worker, config);
     if (cli.format === 'table')
       cli.say(`warning: ${message}: operations that change data are refused there\nHINT: ${fix}`);
+  }
+  const versions = mixedVersions(workers);
+  if (versions !== null && cli.format === 'table') {
+    const { message, fix } = mixedVersionsInWords(versions);
+    cli.say(`warning: ${message}\nHINT: ${fix}`);
   }
   return drift;
 }
