@@ -114,6 +114,14 @@ const guarantees: readonly (readonly [
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
       ],
       [
+        'L14 F53',
+        'An upgrade stops nothing: workflows stay with the build that began them while a worker of it runs; then the current build continues them. Mixed versions and configurations are shown.',
+      ],
+      [
+        'L15 F52',
+        'A message that cannot be decoded, or has the wrong shape, fails no workflow task: it is recorded, and the workflow goes on.',
+      ],
+      [
         'L6',
         'Recoveries have slots of their own on each host, recoveries of media have others, and a recovery goes before a backup.',
       ],
