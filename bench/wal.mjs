@@ -82,6 +82,13 @@ class Replays {
       connection: scratch.connection,
       dataDir: scratch.dataDir,
       service: { kind: 'pg_ctl' },
+      catalogue: 's3',
+      objectives: {},
+      policies: { base: this.policy },
+      recovery: { oldData: { mode: 'aside' }, targets: {}, steps: ['restore'] },
+      hooks: {},
+      checks: {},
+      approvals: {},
     };
   }
 
@@ -185,9 +192,12 @@ class Replays {
   async ours(name, end) {
     const dataDir = join(this.scratch.root, name);
     const context = this.context(name);
+    // A plan binds it, which belongs to its approval and not to the restore.
+    const content = await basebackupEngine.bindBackup(context, this.backup, [this.backup]);
     const restore = await seconds(() =>
       basebackupEngine.physical.restoreFiles(context, {
         backup: this.backup,
+        content,
         dataDir,
         tablespaceDir: `${dataDir}.tablespaces`,
       }),

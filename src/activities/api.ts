@@ -1,13 +1,16 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup } from '../domain/backup/backup.js';
+import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
+import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaOrder,
@@ -21,6 +24,8 @@ import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
+
+export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
 
 /** What workflows need to know of a cluster to choose queues and steps; from the control worker's config. */
 export interface ClusterFacts {
@@ -127,20 +132,6 @@ export interface SalvageResult {
   readonly lastCommitAt: string | null;
 }
 
-export interface ReachedTarget {
-  readonly reached: string;
-  readonly lastLsn: string | null;
-  readonly lastCommitAt: string | null;
-  /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
-  readonly complete: boolean;
-}
-
-export interface CheckResult {
-  readonly name: string;
-  readonly status: 'passed' | 'failed' | 'skipped';
-  readonly detail: string;
-}
-
 export interface WatchFinding {
   readonly state: 'down' | 'up';
   readonly layer: string | null;
@@ -174,7 +165,7 @@ export interface HostActivities {
   /** What `adoptBackups` would do; reads only. */
   surveyAdoption(input: OrderedStep<AdoptionOrder>): Promise<AdoptionPreview>;
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
-  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string }): Promise<AdoptOutput>;
+  adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string; plan: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
@@ -215,9 +206,19 @@ export interface HostActivities {
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;
-  finishRecovery(
-    input: PlannedStep & { outcome: Omit<RecoveryOutcome, 'report'>; incident?: string },
-  ): Promise<RecoveryOutcome>;
+  /**
+   * Outcome, checks and figures are those of the host's own ledger. `firstFailedAt`: as the incident was told; a line of
+   * the journal, and no figure.
+   */
+  finishRecovery(input: PlannedStep & { incident?: string; firstFailedAt?: string }): Promise<RecoveryOutcome>;
+
+  /** Says what would be done, by an order that is approved or confirmed; keeps the plan. */
+  planAction(input: OrderedStep<ActionOrder> & { requester: string }): Promise<ActionPlan>;
+  recheckAction(input: OrderedStep<ActionOrder> & { requester: string; plan: string }): Promise<{ digest: string }>;
+  /** Carries a plan out, once. */
+  applyAction(input: PlannedStep): Promise<ActionOutcome>;
+  /** Ends the plans of an operation, however it ended. */
+  closeAction(input: StepInput): Promise<void>;
 
   planMedia(input: MediaRequest): Promise<MediaPlan>;
   /** Digest of the plan as it would be now, or as it is where it was begun. */

@@ -1,4 +1,5 @@
 import type { HostActivities } from './api.js';
+import { actionActivities } from './action/action.js';
 import { approvalActivities } from './approval/approvals.js';
 import { decisionActivities } from './approval/decisions.js';
 import { adoptingActivities } from './backup/adopt.js';
@@ -23,6 +24,7 @@ import { thawingActivities } from './recovery/thaw.js';
 /** All activities of one host; each of its queues offers them, and workflows choose the queue. */
 export function createHostActivities(deps: HostDependencies): HostActivities {
   return {
+    ...actionActivities(deps),
     ...adoptingActivities(deps),
     ...inspectionActivities(deps),
     ...approvalActivities(deps),

@@ -1,6 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { randomBytes } from 'node:crypto';
 import {
+  actionWorkflowId,
   adoptWorkflowId,
   backupWorkflowId,
   CONTROL_QUEUE,
@@ -14,6 +15,7 @@ import {
 import { priorityOf } from '../domain/operation/priorities.js';
 import {
   type OperationRunbook,
+  actionRunbook,
   adoptionRunbook,
   backupRunbook,
   incidentRunbook,
@@ -24,6 +26,7 @@ import {
   verificationRunbook,
 } from '../domain/plan/runbooks.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaVerificationOrder,
@@ -99,6 +102,22 @@ export function startAdoption(
     workflowId: adoptWorkflowId(cluster),
     input: withOperationId(request),
     runbook: adoptionRunbook(cluster, order.from),
+  });
+}
+
+/** Starts the planning; nothing is changed before the plan it makes is approved, or confirmed on the host. */
+export function startAction(
+  session: TemporalSession,
+  request: OperationRequest<ActionOrder> & { subject: string },
+): Promise<StartedOperation> {
+  const { subject, ...rest } = request;
+  const { cluster, order } = rest;
+  const input = withOperationId(rest);
+  return start(session, {
+    type: workflowTypes.action,
+    workflowId: actionWorkflowId(order.kind, cluster, input.operationId),
+    input,
+    runbook: actionRunbook(order.kind, subject),
   });
 }
 

@@ -43,6 +43,9 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'recover',
   'media',
   'verify-media',
+  'kept-drop',
+  'release',
+  'storage-apply',
   'incident',
   'watch',
   'archive',
@@ -196,7 +199,9 @@ function operationOf(description: WorkflowExecutionDescription, answered: Operat
   const memo = description.memo?.['operationId'];
   if (typeof memo === 'string') return memo;
   const { workflowId } = description;
-  const own = /^(?:(?:recover|media)\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(workflowId)?.[1];
+  const own = /^(?:(?:recover|media|kept-drop|release|storage-apply)\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(
+    workflowId,
+  )?.[1];
   // What a workflow started by a schedule calls itself.
   return own ?? `${workflowId}@${description.startTime.toISOString()}`;
 }

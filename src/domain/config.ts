@@ -180,6 +180,8 @@ export interface ApprovalPolicy {
   readonly executeWithinSeconds: number;
   /** `required` is refused until signatures exist: a promise that could not be kept is not accepted. */
   readonly signatures: 'none' | 'required';
+  /** No policy of the file: a confirmation on the host counts in its place. */
+  readonly byConfirmation?: true;
   /** The server has to know the sender as the person named: see `principalOf`. */
   readonly matchPrincipal?: boolean;
   /** Then by person of `from`: the principal that the server knows them as; who has none goes by the name. */
@@ -221,6 +223,6 @@ export interface ClusterConfig {
   };
   readonly hooks: Readonly<Record<string, HookConfig>>;
   readonly checks: Readonly<Record<string, CheckConfig>>;
-  /** By action: `recover`, `table-repair`... An action without an entry is refused. */
+  /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */
   readonly approvals: Readonly<Record<string, ApprovalPolicy>>;
 }

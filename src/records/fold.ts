@@ -164,14 +164,14 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     keyProofs.set(recipient, { at, by });
   },
 
-  incident({ incidents }, { incidentId: id, scenario, state, text, at, by, operationId }) {
+  incident({ incidents }, { incidentId: id, scenario, state, text, at, by, toldBy, operationId }) {
     const before = incidents.get(id);
-    const history = [...(before?.history ?? []), { at, state, text, by }];
+    const history = [...(before?.history ?? []), { at, state, text, by, ...(toldBy === undefined ? {} : { toldBy }) }];
     incidents.set(id, { id, scenario, state, operationId, openedAt: before?.openedAt ?? at, updatedAt: at, history });
   },
 
-  journal({ journal }, { operationId, at, by, step, text, workflowId }) {
-    const line = { at, by, step, text, workflowId };
+  journal({ journal }, { operationId, at, by, step, text, workflowId, toldBy }) {
+    const line = { at, by, step, text, workflowId, ...(toldBy === undefined ? {} : { toldBy }) };
     const lines = journal.get(operationId);
     if (lines) lines.push(line);
     else journal.set(operationId, [line]);

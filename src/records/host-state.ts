@@ -1,7 +1,9 @@
-import { join } from 'node:path';
+import { lstat, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
 import type { Approval, ApprovablePlan, Sender } from '../domain/plan/plan.js';
+import { type Confirmation, confirmationPath } from '../files/confirmations.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
 import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, replaceJson } from './state-files.js';
 import { ledgerFileName } from '../files/safe-names.js';
@@ -13,12 +15,27 @@ export interface StoredApproval extends Approval {
   readonly firstAt?: string;
   /** Who sent it; null or absent: nobody knows. */
   readonly sender?: Sender | null;
+  /** Confirmed at a terminal of this host. */
+  readonly confirmed?: true;
 }
 
 /** Which operation a plan was used for, and when. */
 export interface PlanUse {
   readonly operationId: string;
   readonly at: string;
+}
+
+/** Old data as this host knows it, whatever the records in a repository say. */
+export interface KeptOnHost {
+  readonly id: string;
+  readonly cluster: string;
+  readonly operationId: string;
+  /** Absolute path of a directory, else name of a database. */
+  readonly where: string;
+  /** Where the server of a database was recovered to; null for a directory. */
+  readonly server: { readonly port: number; readonly targetHost: string } | null;
+  /** Inode of the directory, or OID of the database; null until it was there. */
+  readonly mark: string | null;
 }
 
 /**
@@ -50,6 +67,13 @@ export interface HostState {
   /** Ends a plan: executed, rejected or expired. Nothing can use it any more. */
   closePlan(digest: string): Promise<void>;
   isClosed(digest: string): Promise<boolean>;
+  /** Old data that this host has kept, written before it is; what is kept already stays as it was written. */
+  saveKept(kept: KeptOnHost): Promise<void>;
+  /** Keeps by what that data is recognised, once it is there. */
+  markKept(id: string, mark: string): Promise<void>;
+  kept(id: string): Promise<KeptOnHost | null>;
+  /** Who has confirmed a plan on this very host; null where nobody has, or a file there was not written by one who may. */
+  confirmation(digest: string): Promise<Confirmation | null>;
   /** A step of a used plan is at work now; until the next one, its window runs from here. */
   markActive(digest: string): Promise<void>;
   lastActive(digest: string): Promise<string | null>;
@@ -69,6 +93,15 @@ const moment = z.looseObject({ at: z.string() });
 /* What is read back: the rest of each file is kept as it is. */
 const planUse = z.looseObject({ operationId: z.string(), at: z.string() });
 const storedApproval = z.looseObject({ plan: z.string(), by: z.string(), reason: z.string(), at: z.string() });
+const keptOnHost = z.looseObject({
+  id: z.string(),
+  cluster: z.string(),
+  operationId: z.string(),
+  where: z.string(),
+  server: z.looseObject({ port: z.number(), targetHost: z.string() }).nullable(),
+  mark: z.string().nullable(),
+});
+const confirmationFile = z.looseObject({ digest: z.string(), by: z.string(), at: z.string() });
 const digestedPlan = z.looseObject({ digest: z.string(), binding: z.looseObject({}) });
 
 /** @throws RepriseError `plan-unknown` from every method given a digest that is none. */
@@ -87,6 +120,12 @@ export function openHostState(stateDir: string): HostState {
     );
   const timeIn = async (digest: string, what: 'round' | 'active') =>
     (await readState<{ at: string }>(ledger(digest, what), moment))?.at ?? null;
+
+  const keptFile = (id: string) => join(stateDir, 'kept', `${sha256Hex(id)}.json`);
+  const keptOf = async (id: string) => {
+    const found = await readState<KeptOnHost>(keptFile(id), keptOnHost);
+    return found?.id === id ? found : null;
+  };
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
   const usedBy = (digest: string) => readState<PlanUse>(ledger(digest, 'used'), planUse);
@@ -160,6 +199,24 @@ export function openHostState(stateDir: string): HostState {
       await createJsonOnce(ledger(digest, 'closed'), { at: new Date().toISOString() });
     },
 
+    async saveKept(kept) {
+      await createJsonOnce(keptFile(kept.id), kept);
+    },
+
+    async markKept(id, mark) {
+      const found = await keptOf(id);
+      if (found !== null && found.mark === null) await replaceJson(keptFile(id), { ...found, mark });
+    },
+
+    kept: keptOf,
+
+    async confirmation(digest) {
+      const file = confirmationPath(stateDir, checked(digest));
+      if (!(await isWrittenHere(stateDir, file))) return null;
+      const found = await readState<Confirmation>(file, confirmationFile);
+      return found?.digest === digest ? found : null;
+    },
+
     async markActive(digest) {
       await replaceJson(ledger(digest, 'active'), { at: new Date().toISOString() });
     },
@@ -199,6 +256,17 @@ function isUnchanged(found: unknown, digest: string): found is ApprovablePlan {
   if (!digestedPlan.safeParse(found).success) return false;
   const plan = found as ApprovablePlan;
   return plan.digest === digest && planDigest(plan.binding) === digest;
+}
+
+/** By root or by whom the state directory belongs to: nobody else may write where it is. */
+async function isWrittenHere(stateDir: string, file: string): Promise<boolean> {
+  const owners = [0, (await stat(stateDir)).uid];
+  for (const path of [dirname(file), file]) {
+    const found = await lstat(path).catch(() => null);
+    if (found === null || found.isSymbolicLink()) return false;
+    if (!owners.includes(found.uid) || (found.mode & 0o022) !== 0) return false;
+  }
+  return true;
 }
 
 /** A digest becomes a path: nothing else may. */

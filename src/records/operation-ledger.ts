@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { StepEvent } from '../domain/operation/step-events.js';
 import { ledgerFileName } from '../files/safe-names.js';
 import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson } from './state-files.js';
 
@@ -14,19 +15,6 @@ export interface OperationClaim {
   readonly at: string;
   /** Since when this host itself had seen the cluster fail; null where it did not. */
   readonly failingSince: string | null;
-}
-
-/** One thing that happened to a step of an approved plan, seen by this host. */
-export interface StepEvent {
-  readonly at: string;
-  readonly plan: string;
-  /** Name of the activity; of a decision, its kind. */
-  readonly step: string;
-  readonly what: 'begun' | 'done' | 'failed' | 'decided';
-  /** How often a person had the step tried again. */
-  readonly retry: number;
-  /** What the step returned, where figures are made from it. */
-  readonly result?: unknown;
 }
 
 /** What this host knows of operations by itself: whose they are, whether they have ended, what their steps did and when. */

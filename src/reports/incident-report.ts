@@ -6,7 +6,7 @@ import { plannedMediaInWords } from '../domain/plan/planned-media.js';
 import type { KeptItem, RecoveryOutcome } from '../domain/backup/records.js';
 import { formatTarget } from '../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
-import { timelineOf } from './timeline.js';
+import { timelineOf, whoSaid } from './timeline.js';
 
 /** What an incident document is written from: records alone, so that it can be written again from the catalogue. */
 export interface IncidentDocumentInput {
@@ -53,7 +53,13 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
   ];
   const [first] = incident?.history ?? [];
   if (incident && first) {
-    rows.push(['opened', incident.openedAt], ['cause, and the layer that failed', markdownText(first.text)]);
+    rows.push(
+      ['opened', incident.openedAt],
+      [
+        'cause, and the layer that failed',
+        markdownText(`${first.text}${first.toldBy === undefined ? '' : ` (${whoSaid(first.by, first.toldBy)})`}`),
+      ],
+    );
     rows.push(['state', `${markdownText(incident.state)}, since ${incident.updatedAt}`]);
   }
   if (plan) {

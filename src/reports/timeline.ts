@@ -22,8 +22,13 @@ const whoWith = (by: string, sender: Sender | undefined): string => (sender ? `$
 /** Everything that was recorded, in the order of time; what has one time stays in the order it was given. */
 export function timelineOf({ journal, approvals, refusals, incident }: TimelineInput): string {
   const entries: Entry[] = [
-    ...(incident?.history ?? []).map(({ at, by, state, text }) => ({ at, who: by, step: `incident ${state}`, text })),
-    ...journal.map(({ at, by, step, text }) => ({ at, who: by, step, text })),
+    ...(incident?.history ?? []).map(({ at, by, state, text, toldBy }) => ({
+      at,
+      who: whoSaid(by, toldBy),
+      step: `incident ${state}`,
+      text,
+    })),
+    ...journal.map(({ at, by, step, text, toldBy }) => ({ at, who: whoSaid(by, toldBy), step, text })),
     ...approvals.map(({ at, approval, sender }) => ({
       at,
       who: whoWith(approval.by, sender),
@@ -46,4 +51,10 @@ export function timelineOf({ journal, approvals, refusals, incident }: TimelineI
     markdownText(who),
   ]);
   return markdownTable(['when', 'step', 'what', 'who'], rows);
+}
+
+/** What a client said is told apart from what the host saw. */
+export function whoSaid(by: string, toldBy: string | undefined): string {
+  if (toldBy === undefined) return by;
+  return by === toldBy ? `as told by ${toldBy}` : `${by}, as told by ${toldBy}`;
 }

@@ -1,7 +1,9 @@
 import type { Backup } from '../domain/backup/backup.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Plan } from '../domain/plan/plan.js';
+import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
+  ActionOrder,
   AdoptionOrder,
   BackupOrder,
   MediaOrder,
@@ -59,6 +61,17 @@ export interface RecoverOutput {
   readonly rejectedBecause?: string;
   /** What a rejected recovery left, and what to type next. */
   readonly left?: string;
+}
+
+export interface ActionInput extends OperationRequest<ActionOrder> {
+  readonly operationId: string;
+}
+export interface ActionOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: ActionPlan;
+  /** Null where it was rejected, or where there was nothing to do. */
+  readonly outcome: ActionOutcome | null;
+  readonly rejectedBecause?: string;
 }
 
 export interface MediaInput extends OperationRequest<MediaOrder> {

@@ -1,4 +1,5 @@
 // Workflow types are the names exported here: histories hold them.
+export { action } from './operation/action.js';
 export { adopt } from './backup/adopt.js';
 export { receiveWal as archive } from './backup/receive-wal.js';
 export { inspect } from './inspect.js';

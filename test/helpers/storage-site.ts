@@ -2,6 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
+import type { ActivityRun } from '../../src/activities/activity-wrapper.js';
+import { applyStorage } from '../../src/activities/inspection/storage.js';
 import { createHostActivities } from '../../src/activities/index.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { InspectionResults, Inspection, InspectionKind } from '../../src/domain/operation/inspections.js';
@@ -18,6 +20,8 @@ export interface StorageSite {
   readonly configFile: string;
   /** As the worker's activity answers it, within this process. */
   answer<K extends InspectionKind>(question: Extract<Inspection, { kind: K }>): Promise<InspectionResults[K]>;
+  /** What the step of an approved plan does, within this process. */
+  apply(repository: string, plan: string): ReturnType<typeof applyStorage>;
   /** The command line against a worker process of its own, started with the first command. */
   cli(...argv: readonly string[]): Promise<CliResult>;
 }
@@ -59,6 +63,11 @@ ${cluster}`;
         question,
         host: 'db1',
       }) as never;
+    },
+    async apply(repository, plan) {
+      const deps = hostDependencies(await loadConfig({ file: configFile, env: {} }), 'db1');
+      const run = { signal: new AbortController().signal, report: () => undefined } as unknown as ActivityRun;
+      return applyStorage(deps, repository, { plan, by: 'dba' }, run);
     },
     async cli(...argv) {
       worker ??= startWorker(root, configFile);

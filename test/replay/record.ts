@@ -97,6 +97,16 @@ const cancelledIn = (activity: keyof Activities) => async (one: Case) => {
   await one.workflow.cancel();
 };
 
+const approves = async (one: Case): Promise<void> => {
+  await one.state('waiting-approval');
+  const plan = (await one.status()).plan?.slice(0, 12);
+  await one.workflow.executeUpdate(updateNames.approve, { args: [{ ...person, plan }] });
+};
+const rejects = async (one: Case): Promise<void> => {
+  await one.state('waiting-approval');
+  await one.workflow.executeUpdate(updateNames.reject, { args: [person] });
+};
+
 it('backup, rotation, verification, adoption', async () => {
   const order = { policy: 'nightly', type: 'auto' };
   const backup = (path: string, ...more: [Partial<Activities>?, ((one: Case) => Promise<unknown>)?]) =>
@@ -116,8 +126,23 @@ it('backup, rotation, verification, adoption', async () => {
       ...asked,
       order: { backupId: 'b1', restore },
     });
-  await record('adopt.completed', 'adopt/CLUSTER', { ...asked, order: { from: '/var/backups' } });
-  await record('adopt.locked', 'adopt/CLUSTER', { ...asked, order: {} }, locked);
+  await record('adopt.completed', 'adopt/CLUSTER', { ...asked, order: { from: 'old-dumps' } }, {}, approves);
+  await record('adopt.locked', 'adopt/CLUSTER', { ...asked, order: {} }, locked, approves);
+  await record('adopt.rejected', 'adopt/CLUSTER', { ...asked, order: {} }, {}, rejects);
+});
+
+it('acts that cannot be undone', async () => {
+  const drop = (path: string, ...more: [Partial<Activities>?, ((one: Case) => Promise<unknown>)?]) =>
+    record(
+      `action.${path}`,
+      'kept-drop/CLUSTER/op',
+      { ...asked, order: { kind: 'kept-drop', id: 'op-1/old' } },
+      ...more,
+    );
+  await drop('completed', {}, approves);
+  await drop('rejected', {}, rejects);
+  await drop('failed', { applyAction: fails('tool-rejected') }, approves);
+  await drop('stale', { recheckAction: async () => ({ digest: 'f'.repeat(64) }) }, approves);
 });
 
 /** One recovery; `happens` follows its first approval. */

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { signalNames } from '../../src/domain/operation/names.js';
 import { Lab, failure, failureOfWorkflow, untilCancelled } from './lab.js';
 import { person, startRecovery } from './recoveries.js';
-import { planOf } from './well-behaved.js';
+import { outcomeOfHost, planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -146,9 +146,9 @@ describe('a step that fails for good', () => {
 
   it('S5: a document that cannot be written does not undo the recovery: it waits, and is written again', async () => {
     const recovery = await startRecovery(lab, {
-      finishRecovery: async ({ outcome }) => {
+      finishRecovery: async () => {
         if (recovery.seen.of('finishRecovery').length === 1) throw failure('storage-full', 'no space left');
-        return { ...outcome, report: 'incidents/op.md' };
+        return outcomeOfHost;
       },
     });
     await recovery.approved();

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { clockAhead } from '../../src/activities/backup/rotate.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
-import { CONTROL_QUEUE, workflowTypes } from '../../src/domain/operation/names.js';
-import { HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import type { WorkflowHandle } from '@temporalio/client';
+import { CONTROL_QUEUE, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import { type Case, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
@@ -153,15 +154,42 @@ describe('verifyBackup', () => {
 describe('adopt', () => {
   const input = { requester: 'ops', operationId: 'op', order: { from: '/var/backups' } };
 
-  it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {
+  /** As the command line does it at a terminal of the host, where no policy asks for an approval. */
+  async function confirmed(one: Case): Promise<WorkflowHandle> {
+    const handle = await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input);
+    await one.state('waiting-approval');
+    const approval = { plan: (await one.status()).plan?.slice(0, 12), by: 'dba', reason: 'confirmed' };
+    await handle.executeUpdate(updateNames.approve, { args: [approval] });
+    return handle;
+  }
+
+  it('G5: rejected, nothing is adopted; who rejected it is told', async () => {
     const one = lab.case();
     const handle = await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input);
+    await one.state('waiting-approval');
+    await handle.executeUpdate(updateNames.reject, { args: [{ by: 'dba', reason: 'foreign' }] });
+    expect(await handle.result()).toMatchObject({ adopted: [], rejectedBecause: 'dba: foreign' });
+    expect(one.names).toEqual(['surveyAdoption', 'planAction', 'recordRejection', 'closeAction']);
+  });
+
+  it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {
+    const one = lab.case();
+    const handle = await confirmed(one);
     expect(await handle.result()).toEqual({
       adopted: [{ id: 'b-nightly', from: 'old.dump', proven: true, detail: 'read whole' }],
       refused: [],
       known: 0,
     });
-    expect(one.names).toEqual(['surveyAdoption', 'acquireLock', 'adoptBackups', 'releaseLock']);
+    expect(one.names).toEqual([
+      'surveyAdoption',
+      'planAction',
+      'recordApproval',
+      'recheckAction',
+      'acquireLock',
+      'adoptBackups',
+      'releaseLock',
+      'closeAction',
+    ]);
     expect(one.of('acquireLock')).toMatchObject([
       { request: { kind: 'backup', policy: 'nightly', engine: 'logical', repository: 'local' } },
     ]);
@@ -197,7 +225,7 @@ describe('adopt', () => {
       token: 1,
     };
     const one = lab.case({ acquireLock: async () => ({ granted: false, holder }) });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({
+    expect(await failureOfWorkflow(await confirmed(one))).toMatchObject({
       type: 'lock-held',
     });
     expect(one.names).not.toContain('adoptBackups');
@@ -209,10 +237,10 @@ describe('adopt', () => {
         throw failure('disk-full', 'no room');
       },
     });
-    expect(await failureOfWorkflow(await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input))).toMatchObject({
+    expect(await failureOfWorkflow(await confirmed(one))).toMatchObject({
       type: 'disk-full',
     });
-    expect(one.names.at(-1)).toBe('releaseLock');
+    expect(one.names.slice(-2)).toEqual(['releaseLock', 'closeAction']);
   });
 });
 

@@ -2,6 +2,7 @@ import type { Activities } from './lab.js';
 import { HOST } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
+import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
 import type { MediaBinding, MediaPlan } from '../../src/domain/media/media.js';
 import { planDigest } from '../../src/records/digest.js';
 import type { Plan, PlanBinding } from '../../src/domain/plan/plan.js';
@@ -94,8 +95,13 @@ export const wellBehaved: Activities = {
   swapDatabases: async () => undefined,
   runChecks: async () => [{ name: 'tables', status: 'passed', detail: '12' }],
   freshBackup: async () => ['b2'],
-  finishRecovery: async ({ outcome }) => ({ ...outcome, report: 'incidents/op.md' }),
+  finishRecovery: async () => outcomeOfHost,
   writeReport: async () => 'incidents/op.md',
+
+  planAction: async (request) => actionPlanOf(request),
+  recheckAction: async ({ plan }) => ({ digest: plan }),
+  applyAction: async () => ({ dropped: [] }),
+  closeAction: async () => undefined,
 
   planMedia: async (request) => mediaPlanOf(request),
   recheckMedia: async ({ plan }) => ({ digest: plan }),
@@ -109,6 +115,52 @@ export const wellBehaved: Activities = {
   closeMedia: async () => undefined,
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
+
+/** A plan of an act that cannot be undone; `approvers: 0`: no policy asks for an approval. */
+export function actionPlanOf(
+  {
+    cluster,
+    operationId,
+    requester,
+    order,
+  }: Pick<Parameters<Activities['planAction']>[0], 'order' | 'requester'> & {
+    readonly cluster: string;
+    readonly operationId: string;
+  },
+  { approvers = 0, found = {}, targetHost = HOST, configDigest = 'config' } = {},
+): ActionPlan {
+  const binding: ActionBinding = {
+    action: order.kind,
+    operationId,
+    cluster,
+    targetHost,
+    subject: 'subject',
+    order,
+    found: { policies: ['nightly'], names: { nightly: ['old.dump'] }, unlisted: 0, ...found },
+    configDigest,
+    requester,
+  };
+  const createdAt = new Date().toISOString();
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { facts: [], approval: approvers === 0 ? null : { approvers, from: ['dba'] }, empty: false },
+    createdAt,
+    approveBy: new Date(Date.now() + 3_600_000).toISOString(),
+  };
+}
+/** What the host's ledger gives, whatever the workflow did. */
+export const outcomeOfHost = {
+  target: { requested: 'latest', reached: 'the end of the WAL' },
+  rtoSeconds: 12,
+  waitedForPeopleSeconds: 3,
+  rpoSeconds: 0,
+  lastCommitAt: '2026-11-21T02:00:00Z',
+  lastLsn: '0/5000000',
+  phases: [{ name: 'restore files', seconds: 5 }],
+  checks: [{ name: 'tables', status: 'passed', detail: '12' }],
+  report: 'incidents/op.md',
+} as const;
 
 const nothing = { objects: 0, bytes: 0 };
 const someTask = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' } as const;

@@ -1,6 +1,6 @@
 import { checkApproval, senderInWords } from '../../domain/approval/approval-policy.js';
 import { parseApproval, readRejection } from '../../domain/approval/parse-decisions.js';
-import type { Approval, Rejection, Sender } from '../../domain/plan/plan.js';
+import type { Approval, ApprovablePlan, Rejection, Sender } from '../../domain/plan/plan.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { waitForLock } from '../../process/jobs/file-lock.js';
 import { sha256Hex } from '../../records/digest.js';
@@ -73,6 +73,19 @@ const isRejection =
   (raw: unknown): boolean =>
     canonicalJson(readRejection(raw)) === canonicalJson({ by, reason });
 
+/** Where the cluster has no policy for the action: whether the same person has confirmed the plan on this host. */
+async function withConfirmation(
+  { cluster, host }: ClusterContext,
+  plan: ApprovablePlan,
+  { plan: digest, by, reason, signature }: Approval,
+): Promise<Approval & { confirmed?: true }> {
+  const approval = { plan: digest, by, reason, ...(signature === undefined ? {} : { signature }) };
+  if (!policyFor(cluster, plan)?.byConfirmation) return approval;
+  const confirmation = await openHostState(host.stateDir).confirmation(plan.digest);
+  const counts = confirmation?.by === by && confirmation.at >= plan.createdAt && confirmation.at <= plan.approveBy;
+  return counts ? { ...approval, confirmed: true } : approval;
+}
+
 /** Who was refused, and why. */
 export async function recordRefusal(
   clusterContext: ClusterContext,
@@ -93,11 +106,12 @@ export async function recordRefusal(
 async function answerApproval(
   clusterContext: ClusterContext,
   step: PlannedStep & StepInput,
-  approval: Approval,
+  given: Approval,
   sender: Sender | null,
 ): Promise<ApprovalAnswer> {
   const state = openHostState(clusterContext.host.stateDir);
   const plan = await knownPlan(state, step.plan);
+  const approval = await withConfirmation(clusterContext, plan, given);
   if (await state.isClosed(plan.digest))
     return {
       accepted: false,

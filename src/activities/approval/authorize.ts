@@ -1,4 +1,5 @@
 import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
+import { actionCommand, byConfirmation, isActionPlan, isConfirmedAction } from '../../domain/approval/actions.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
@@ -33,6 +34,7 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
   for (const other of await state.openPlans()) {
     if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action)
       continue;
+    if (isActionPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
@@ -101,7 +103,8 @@ export async function authorizePlan<P extends ApprovablePlan>(
   else if (!takesBack) await requireRecentUse(clusterContext, plan);
   await requireOwnOperation(clusterContext, step);
   // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
-  await requireGrant(clusterContext, step, claimOf(plan));
+  const claim = claimOf(plan);
+  if (claim !== null) await requireGrant(clusterContext, step, claim);
   if (!used) await supersedeOthers(state, plan);
   if (!(await state.markUsed(plan.digest, step.operationId))) {
     throw new RepriseError(
@@ -139,8 +142,9 @@ async function requireSameConfiguration(
     );
 }
 
-/** What the operation of a plan has locked. */
-function claimOf(plan: ApprovablePlan): LockClaim {
+/** What the operation of a plan has locked; null for one that excludes nobody, or takes a lock for each of its steps. */
+function claimOf(plan: ApprovablePlan): LockClaim | null {
+  if (isActionPlan(plan)) return null;
   return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
 
@@ -312,6 +316,7 @@ export async function requireRecentUse({ host, cluster }: ClusterContext, plan: 
 
 /** The command that makes such a plan. */
 export function again(plan: ApprovablePlan): string {
+  if (isActionPlan(plan)) return actionCommand(plan.binding);
   if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
   return 'reprise recover';
 }
@@ -339,6 +344,9 @@ export async function knownPlan(state: HostState, digest: string): Promise<Appro
 }
 
 /** Who may decide on a plan, by the config of this host. */
-export function policyFor(cluster: ClusterConfig, plan: ApprovablePlan) {
-  return cluster.approvals[plan.binding.action];
+export function policyFor(
+  cluster: ClusterConfig,
+  { binding: { action } }: Pick<ApprovablePlan, 'binding'>,
+): ApprovalPolicy | undefined {
+  return cluster.approvals[action] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
 }

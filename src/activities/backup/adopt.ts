@@ -7,13 +7,16 @@ import type {
   RefusedFile,
 } from '../../domain/backup/adoption.js';
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
+import { isActionPlan } from '../../domain/approval/actions.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/orders.js';
 import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
-import type { HostActivities, OrderedStep, StepInput } from '../api.js';
+import { openHostState } from '../../records/host-state.js';
+import type { HostActivities, OrderedStep, PlannedStep, StepInput } from '../api.js';
+import { authorizePlan } from '../approval/authorize.js';
 import { verifyAndRecord } from './verify.js';
 import type { HostDependencies } from '../dependencies.js';
 import { requireGrant } from '../lock-grant.js';
@@ -89,6 +92,7 @@ async function adopt(
   const { from } = step.order;
   const policy = policyOf(clusterContext, step.order.policy);
   await requireGrant(clusterContext, step, policyClaim('backup', policy));
+  const isApproved = await approvedNames(clusterContext, step);
   const adoption = adoptionOf(clusterContext, policy);
   const context = await engineContext(
     clusterContext,
@@ -111,12 +115,12 @@ async function adopt(
   if (from === undefined) {
     const found = await unrecorded(clusterContext, policy, run);
     known = found.known;
-    for (const { name } of found.lines)
+    for (const { name } of found.lines.filter(isApproved))
       await one(name, async () => recordBackup(clusterContext, step, await adoption.describe(context, name)));
   } else {
     const survey = await adoption.survey?.(context, from);
     refused.push(...(survey?.refused ?? []));
-    for (const candidate of survey?.candidates ?? []) {
+    for (const candidate of survey?.candidates.filter(isApproved) ?? []) {
       await one(candidate.name, async () => {
         const made = (await adoption.take?.(context, from, candidate)) ?? null;
         if (made === null) known += 1;
@@ -128,6 +132,30 @@ async function adopt(
     }
   }
   return joinAdoptions([{ adopted: await proveAdopted(clusterContext, step, context, sources, run), refused, known }]);
+}
+
+/**
+ * What the plan of the operation names for a policy: nothing that came since is adopted. Of more than a plan can list, all
+ * that are there are adopted.
+ * @throws RepriseError those of {@link authorizePlan}; `plan-unknown` for another policy or folder than the plan's
+ */
+async function approvedNames(
+  clusterContext: ClusterContext,
+  step: PlannedStep & OrderedStep<PolicyAdoptionOrder>,
+): Promise<(found: { readonly name: string }) => boolean> {
+  const { digest, binding } = await authorizePlan(clusterContext, step, isActionPlan);
+  const { order, found } = binding;
+  const { policy, from } = step.order;
+  const names = (found['names'] as Readonly<Record<string, readonly string[]>> | undefined)?.[policy];
+  if (order.kind !== 'adopt' || order.from !== from || names === undefined)
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${step.plan.slice(0, 12)} does not adopt this for policy ${policy}`,
+      'start it again: reprise backup adopt',
+    );
+  // Hours may pass between the first backup and the last one.
+  await openHostState(clusterContext.host.stateDir).markBegun(digest);
+  return ({ name }) => found['unlisted'] !== 0 || names.includes(name);
 }
 
 function recordBackup(

@@ -20,6 +20,7 @@ import {
   record,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { teller } from '../told.js';
 import { requireGrant } from '../lock-grant.js';
 import { withConfiguration } from './configuration.js';
 
@@ -53,19 +54,35 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       return backups.filter((backup) => backupIds.includes(backup.id)).map(withoutContents);
     }),
     recordSkipped: wrapActivity('recordSkipped', async (step) => {
-      await record(await openClusterContext(deps, step.cluster), step, 'skipped', {
-        kind: 'backup-skipped',
-        policy: step.policy,
-        reason: step.reason,
-      });
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await claimOperation(clusterContext, step);
+      await record(
+        clusterContext,
+        step,
+        'skipped',
+        {
+          kind: 'backup-skipped',
+          policy: step.policy,
+          reason: step.reason,
+        },
+        teller(),
+      );
     }),
     recordFailed: wrapActivity('recordFailed', async (step) => {
-      await record(await openClusterContext(deps, step.cluster), step, 'failed', {
-        kind: 'backup-failed',
-        policy: step.policy,
-        code: step.code,
-        reason: step.reason,
-      });
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await claimOperation(clusterContext, step);
+      await record(
+        clusterContext,
+        step,
+        'failed',
+        {
+          kind: 'backup-failed',
+          policy: step.policy,
+          code: step.code,
+          reason: step.reason,
+        },
+        teller(),
+      );
     }),
   };
 }

@@ -19,6 +19,7 @@ import { sha256Hex } from '../../records/digest.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, record, storageOf } from '../cluster-context.js';
 import type { AuthorizedStep } from '../recovery/authorized-step.js';
+import { markOldData, recordOldData } from '../recovery/old-data.js';
 
 const keyOf = ({ cluster, name }: PolicyConfig, label: string, encrypted: boolean): string =>
   `${cluster}/${name}/configuration/${label}.json${encrypted ? '.age' : ''}`;
@@ -137,11 +138,10 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
     keptId: `${step.operationId}/configuration`,
     what: `configuration captured with ${backup.id}`,
     where: extractedDir,
-    sizeBytes: null,
-    host: clusterContext.deps.host,
   };
-  await record(clusterContext, step, 'kept/configuration', { kind: 'kept', ...kept });
+  await recordOldData(work, step, 'kept/configuration', kept);
   await extractFiles(captured.files, extractedDir, clusterContext.user);
+  await markOldData(work, kept);
   if (plan.binding.targetHost !== plan.binding.sourceHost)
     await copyAccessRules(dataDir, captured, clusterContext.user);
   const gone = plan.binding.putsBack ?? [];

@@ -95,9 +95,9 @@ type HasWorker = (host: string) => Promise<boolean>;
 
 /** The hosts that own what is asked for; for a cluster whose host is dead, one that it can be recovered onto. */
 async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorker): Promise<readonly string[]> {
-  if (question.kind === 'host') return [question.host];
+  const named = hostIn(question);
+  if (named !== undefined) return [named];
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
-  if (question.kind === 'kept-drop' && question.host !== undefined) return [question.host];
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
@@ -111,6 +111,12 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && running.length > 0) return running;
   return [running[0] ?? cluster.host];
+}
+
+/** The host that a question names. */
+function hostIn(question: Inspection): string | undefined {
+  if (question.kind === 'host') return question.host;
+  return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 
 /** The host that owns a repository; of one that every host reaches, that of a cluster that uses it, because it has the key. */

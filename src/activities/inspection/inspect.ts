@@ -2,11 +2,19 @@ import { clusterOfBackup, withoutContents } from '../../domain/backup/backup.js'
 import { RepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
 import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
-import { adoptionOrder, mediaOrder, readOrder, recoveryOrder, rotationOrder } from '../../domain/operation/orders.js';
+import {
+  actionOrder,
+  adoptionOrder,
+  mediaOrder,
+  readOrder,
+  recoveryOrder,
+  rotationOrder,
+} from '../../domain/operation/orders.js';
 import { durationInWords } from '../../domain/text/text.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
+import { makeActionPlan } from '../action/plan.js';
 import { surveyAdoption } from '../backup/adopt.js';
 import { planRotation } from '../backup/rotate.js';
 import {
@@ -23,9 +31,9 @@ import type { HostDependencies } from '../dependencies.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
-import { dropKept, keptItems } from './kept-data.js';
+import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
-import { applyStorage, planStorage, storageUsage } from './storage.js';
+import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
 
@@ -55,23 +63,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     );
     return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
   },
-  release: async ({ id, by }, deps, run) => {
-    const { clusterContext, backup } = await findBackup(deps, id, run);
-    const operationId = `release/${id}/${new Date().toISOString()}`;
-    await record(clusterContext, { operationId }, 'release', { kind: 'release', backupId: id }, by);
-    const policy = policyOf(clusterContext, backup.policy);
-    const held = (await currentBackups(clusterContext, run, [policy]))
-      .filter(({ id: other, heldUntil }) => other !== id && heldUntil !== null)
-      .map(({ label }) => label);
-    await engineFor(clusterContext, policy).holds?.release(
-      await engineContext(clusterContext, policy, run, operationId, []),
-      backup.label,
-      held,
-    );
-    return { backup: withoutContents((await findBackup(deps, id, run)).backup) };
-  },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
-  'kept-drop': (question, deps) => dropKept(deps, question),
   incidents: async ({ cluster }, deps) => ({ incidents: await listIncidents(deps, cluster) }),
   incident: ({ id }, deps) => showIncident(deps, id),
   report: async ({ id, cluster }, deps) => ({ markdown: await incidentReport(deps, id, cluster) }),
@@ -101,7 +93,11 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'key-answer': (question, deps) => proveKey(deps, question),
   'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
   'storage-usage': async ({ repository }, deps, run) => ({ usage: await storageUsage(deps, repository, run) }),
-  'storage-apply': ({ repository, plan, by }, deps, run) => applyStorage(deps, repository, { plan, by }, run),
+  action: async ({ kind: _kind, ...request }, deps, run) => {
+    const clusterContext = await openClusterContext(deps, request.cluster);
+    const order = readOrder(actionOrder, request.order);
+    return { plan: await makeActionPlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
   host: async ({ host }, deps, run) => ({
     findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)],
     configDigest: deps.config.digest,

@@ -1,9 +1,11 @@
 import type { KeptItem } from '../../domain/backup/records.js';
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
-import { dropOldData } from '../../postgres/old-data/drop-old-data.js';
-import { openHostState } from '../../records/host-state.js';
-import { type ClusterContext, openClusterContext, openClusterContexts, record } from '../cluster-context.js';
+import { isRecoveryPlan } from '../../domain/plan/plan.js';
+import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { dropOldData, isOldDataThere } from '../../postgres/old-data/drop-old-data.js';
+import { type KeptOnHost, openHostState } from '../../records/host-state.js';
+import { type ClusterContext, openClusterContexts, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 
 /** Old data of the clusters of this host, or of the one named. */
@@ -14,49 +16,67 @@ export async function keptItems(deps: HostDependencies, cluster?: string): Promi
   return states.flatMap(({ kept }) => kept);
 }
 
-/**
- * Drops old data that a recovery has kept.
- * @throws RepriseError `not-found`; `conflict` where its recovery has not ended
- */
-export async function dropKept(
-  deps: HostDependencies,
-  { id, by, dryRun }: Extract<Inspection, { kind: 'kept-drop' }>,
-): Promise<InspectionResults['kept-drop']> {
-  const item = (await keptOn(deps)).find((kept) => kept.id === id);
-  if (!item)
-    throw new RepriseError('not-found', `no old data is kept under "${id}" on host ${deps.host}`, 'reprise kept list');
-  if (!dryRun) {
-    const clusterContext = await openClusterContext(deps, item.cluster);
-    await refuseWhileInUse(clusterContext, item);
-    await dropOldData(item, clusterContext.cluster.connection);
-    await record(
-      clusterContext,
-      { operationId: item.operationId },
-      `dropped/${item.id}`,
-      { kind: 'kept-dropped', keptId: item.id },
-      by,
-    );
-  }
-  return { dropped: [item] };
+/** Old data to be dropped: its line in the records, and what the ledger of this host knows of it. */
+export interface DroppableItem {
+  readonly item: KeptItem;
+  readonly kept: KeptOnHost;
 }
 
-/** What is on this host, of every cluster that is here or is recovered onto it. */
-async function keptOn(deps: HostDependencies): Promise<readonly KeptItem[]> {
-  const here = Object.values(deps.config.clusters).filter(({ host, recovery }) =>
-    [host, ...Object.values(recovery.targets).map((target) => target.host)].includes(deps.host),
+/**
+ * What is kept under an id, as the ledger of this host has it. A record in the repository names it for people; whoever can
+ * write there cannot name what is dropped.
+ * @throws RepriseError `not-found`; `path-refused` where this host has not kept it; `conflict` while a recovery needs it
+ */
+export async function droppableItem(clusterContext: ClusterContext, id: string): Promise<DroppableItem> {
+  const { catalogue, cluster, deps, host } = clusterContext;
+  const item = (await catalogue.state()).kept.find((kept) => kept.id === id && kept.host === deps.host);
+  if (!item)
+    throw new RepriseError('not-found', `no old data is kept under "${id}" on host ${deps.host}`, 'reprise kept list');
+  const kept = await openHostState(host.stateDir).kept(id);
+  if (kept?.cluster !== cluster.name || kept.where !== item.where)
+    throw new RepriseError(
+      'path-refused',
+      `host ${deps.host} has no note of its own that it kept ${JSON.stringify(item.where)} under ${id}: only a record in the repository says so`,
+      'see what it is; remove it by hand if you are sure',
+    );
+  await refuseWhileInUse(clusterContext, kept);
+  await isOldDataThere(kept, serverOf(clusterContext, kept));
+  return { item, kept };
+}
+
+/** The server that has it, where it is a database. */
+const serverOf = ({ cluster }: ClusterContext, { server }: KeptOnHost): ConnectionConfig =>
+  server === null ? cluster.connection : connectionAt(cluster, server);
+
+/** Deletes it for good, and records that. */
+export async function dropKept(
+  clusterContext: ClusterContext,
+  { kept, item }: DroppableItem,
+  by: string,
+): Promise<void> {
+  await dropOldData(kept, serverOf(clusterContext, kept));
+  await record(
+    clusterContext,
+    { operationId: kept.operationId },
+    `dropped/${kept.id}`,
+    { kind: 'kept-dropped', keptId: item.id },
+    by,
   );
-  const items = await Promise.all(here.map(({ name }) => keptItems(deps, name)));
-  return items.flat().filter(({ host }) => host === deps.host);
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse({ host }: ClusterContext, { id, operationId }: KeptItem): Promise<void> {
+async function refuseWhileInUse(
+  { host, cluster }: ClusterContext,
+  { id, operationId, where }: KeptOnHost,
+): Promise<void> {
   const state = openHostState(host.stateDir);
   for (const plan of await state.openPlans()) {
-    if (plan.binding.operationId !== operationId || !(await state.usedBy(plan.digest))) continue;
+    if (plan.binding.cluster !== cluster.name || !(await state.usedBy(plan.digest))) continue;
+    const salvages = isRecoveryPlan(plan) && plan.binding.salvageFrom?.startsWith(where);
+    if (!salvages && (plan.binding.operationId !== operationId || !isRecoveryPlan(plan))) continue;
     throw new RepriseError(
       'conflict',
-      `${id} belongs to a recovery that has not ended (operation ${operationId})`,
+      `${id} belongs to a recovery that has not ended (operation ${plan.binding.operationId})`,
       'wait until it ends, or end it: reprise reject; a later recovery of the cluster ends it too',
     );
   }

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { RepriseError } from '../../domain/errors.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, WatchFinding } from '../api.js';
@@ -6,6 +8,8 @@ import type { Diagnosis } from '../../domain/operation/inspections.js';
 import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import { openClusterContext, postgresBinOf, record } from '../cluster-context.js';
+import { recordTold, teller } from '../told.js';
+import { noteAnswers, noteFailing } from './failing.js';
 
 const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
 /** Before the activity's time-out: the watch goes on in a new one, and its history stays small. */
@@ -16,7 +20,7 @@ export function watchingActivities(
 ): Pick<HostActivities, 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {
     watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down }, run) => {
-      const { cluster } = await openClusterContext(deps, name);
+      const { cluster, host } = await openClusterContext(deps, name);
       const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
       const until = Date.now() + LONGEST_MS;
       let failed = { count: 0, since: '', layer: '', reason: '' };
@@ -24,6 +28,7 @@ export function watchingActivities(
         const startedAt = new Date().toISOString();
         const seen = await probe(cluster.connection);
         if (seen.ok) {
+          await noteAnswers(host.stateDir, name);
           failed = { ...failed, count: 0 };
           if (down) return { state: 'up', layer: null, reason: 'answers', since: startedAt } satisfies WatchFinding;
         } else {
@@ -33,6 +38,7 @@ export function watchingActivities(
             layer: seen.layer,
             reason: seen.reason,
           };
+          await noteFailing(host.stateDir, name, failed.since);
           if (!down && failed.count >= failures)
             return {
               state: 'down',
@@ -47,26 +53,31 @@ export function watchingActivities(
     }),
     diagnose: wrapActivity('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
     journal: wrapActivity('journal', async (step) => {
-      const { step: name, text } = step;
-      // The same line of the same step is one fact, however often the activity ran.
-      await record(await openClusterContext(deps, step.cluster), step, `journal/${name}/${text}`, {
-        kind: 'journal',
-        workflowId: step.workflowId,
-        step: name,
-        text,
-      });
+      await recordTold(await openClusterContext(deps, step.cluster), step, step);
     }),
     recordIncident: wrapActivity('recordIncident', async (step) => {
-      const { scenario, state, text, by, workflowId } = step;
+      const { scenario, text, by } = step;
+      const state = incidentState(step.state);
+      // The incident is that of the workflow that called, whatever it says it is.
+      const toldBy = teller();
       await record(
         await openClusterContext(deps, step.cluster),
         step,
-        `incident/${state}/${text}`,
-        { kind: 'incident', incidentId: workflowId, scenario, state, text },
+        `incident/${toldBy}/${state}/${text}`,
+        { kind: 'incident', incidentId: toldBy, scenario, state, text, toldBy },
         by,
       );
     }),
   };
+}
+
+const incidentStates = z.enum(['suspected', 'confirmed', 'undecided', 'closed', 'dismissed']);
+
+/** @throws RepriseError `usage` for what is no state of an incident */
+function incidentState(told: string): z.infer<typeof incidentStates> {
+  const read = incidentStates.safeParse(told);
+  if (read.success) return read.data;
+  throw new RepriseError('usage', `${JSON.stringify(told.slice(0, 40))} is no state of an incident`);
 }
 
 /** Which layer is down, and what is left on disk. Changes nothing. */

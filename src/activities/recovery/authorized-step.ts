@@ -80,9 +80,10 @@ export async function openAuthorizedStep(
  */
 async function followAttempt({ host }: ClusterContext, step: PlannedStep, run: ActivityRun): Promise<void> {
   const { operationId, plan, retry = 0 } = step;
+  const name = 'hook' in step && typeof step.hook === 'string' ? step.hook : run.name;
   const ledger = openOperationLedger(host.stateDir);
   const note = (what: 'begun' | 'done' | 'failed', result?: unknown): Promise<void> =>
-    ledger.note(operationId, { at: new Date().toISOString(), plan, step: run.name, what, retry, result });
+    ledger.note(operationId, { at: new Date().toISOString(), plan, step: name, what, retry, result });
   await note('begun');
   const state = openHostState(host.stateDir);
   const active = setInterval(() => void state.markActive(plan).catch(() => undefined), ACTIVE_EVERY_MS);

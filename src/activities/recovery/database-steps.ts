@@ -12,6 +12,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
+import { markOldData, recordOldData } from './old-data.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -56,25 +57,20 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
 export const SWAPPED = 'swap databases';
 
-async function swapIn({ clusterContext, plan }: AuthorizedStep, step: PlannedStep): Promise<void> {
+async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
+  const { clusterContext, plan } = work;
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const oldName = oldDatabaseName(database, step.operationId);
-    // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-    await record(clusterContext, step, `kept/${database}`, {
-      kind: 'kept',
-      keptId: `${step.operationId}/${database}`,
-      what: `old database ${database}`,
-      where: oldName,
-      sizeBytes: null,
-      host: clusterContext.deps.host,
-    });
+    const old = { keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: oldName };
+    await recordOldData(work, step, `kept/${database}`, old);
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
       mark: databaseMark(step.operationId),
     });
+    await markOldData(work, old);
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),
@@ -101,16 +97,18 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
     const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
     const keptId = keptBeside(step, database);
-    await record(work.clusterContext, step, `kept/${keptId}`, {
-      kind: 'kept',
-      keptId,
-      what: `restored copy of database ${database}, not put in its place`,
-      where: intoDatabase,
-      sizeBytes: null,
-      host: work.clusterContext.deps.host,
-    });
+    const what = `restored copy of database ${database}, not put in its place`;
+    const copy = { keptId, what, where: intoDatabase };
+    await recordOldData(work, step, `kept/${keptId}`, copy);
     await logicalOf(work).restoreGlobals(context, { backup, content, connection });
-    await logicalOf(work).restoreDatabase(context, { backup, content, intoDatabase, connection });
+    await logicalOf(work)
+      .restoreDatabase(context, { backup, content, intoDatabase, connection })
+      .catch(async (error: unknown) => {
+        // Half restored, too, it is ours to drop.
+        await markOldData(work, copy).catch(() => undefined);
+        throw error;
+      });
+    await markOldData(work, copy);
   }
 }
 

@@ -1,11 +1,16 @@
 import type { CheckConfig } from '../../domain/config.js';
 import type { TableCount } from '../../domain/backup/backup.js';
-import { isRepriseError } from '../../domain/errors.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import type { RecordedIncident } from '../../domain/backup/catalogue.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
+import type { Plan } from '../../domain/plan/plan.js';
+import { type RecoveryFacts, recoveryFigures } from '../../domain/plan/recovery-figures.js';
+import { openHostState } from '../../records/host-state.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
 import { incidentDocument } from '../../reports/incident-report.js';
 import type { CheckResult, HostActivities, StepInput } from '../api.js';
-import { authorize, closePlansOf } from '../approval/authorize.js';
+import { approvalsOf, authorize, closePlansOf } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { SWAPPED } from './database-steps.js';
@@ -13,6 +18,7 @@ import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.
 import { checkMedia } from './recovered-media.js';
 import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import { recordTold } from '../told.js';
 
 /** Checks what was recovered, and records the outcome. */
 export function finishingActivities(
@@ -37,9 +43,18 @@ export function finishingActivities(
         await closePlansOf(clusterContext, step.operationId);
         return earlier.outcome;
       }
-      await authorize(clusterContext, step);
-      const report = await writeDocument(clusterContext, step, step.outcome);
-      const outcome: RecoveryOutcome = { ...step.outcome, report };
+      const plan = await authorize(clusterContext, step);
+      const found = recoveryFigures(await factsOf(clusterContext, plan));
+      if (found === null)
+        throw new RepriseError(
+          'conflict',
+          `the ledger of this host does not say that plan ${plan.digest.slice(0, 12)} was carried out`,
+          `see what was done: reprise status ${step.workflowId}`,
+        );
+      if (step.firstFailedAt !== undefined)
+        await recordTold(clusterContext, step, { step: 'first failed check', text: step.firstFailedAt });
+      const report = await writeDocument(clusterContext, step, found);
+      const outcome: RecoveryOutcome = { ...found, report };
       await record(clusterContext, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
       await closePlansOf(clusterContext, step.operationId);
       return outcome;
@@ -49,6 +64,28 @@ export function finishingActivities(
       const known = (await clusterContext.catalogue.state()).outcomes.get(step.operationId);
       return writeDocument(clusterContext, step, known?.outcome ?? null);
     }),
+  };
+}
+
+/** What this host knows by itself of the operation of a plan. */
+async function factsOf({ host }: ClusterContext, plan: Plan): Promise<RecoveryFacts> {
+  const { operationId } = plan.binding;
+  const state = openHostState(host.stateDir);
+  const ledger = openOperationLedger(host.stateDir);
+  const own = (await state.plans()).filter(({ binding }) => binding.operationId === operationId);
+  const plans = await Promise.all(
+    own.map(async (one) => ({
+      createdAt: one.createdAt,
+      approvedAt: (await approvalsOf(state, one)).at(-1)?.at ?? null,
+    })),
+  );
+  const claim = await ledger.claimOf(operationId);
+  return {
+    plan,
+    plans,
+    requestedAt: claim?.at ?? plan.createdAt,
+    failingSince: claim?.failingSince ?? null,
+    events: await ledger.events(operationId),
   };
 }
 
@@ -70,11 +107,16 @@ async function writeDocument(
     journal: facts.journalOf(operationId),
     approvals: facts.approvals.filter((entry) => entry.operationId === operationId),
     refusals: facts.refusals.filter((entry) => entry.operationId === operationId),
-    incident: [...facts.incidents.values()].find(({ id }) => id === incident) ?? null,
+    incident: [...facts.incidents.values()].find((one) => one.id === incident && isOf(one, operationId)) ?? null,
     kept: facts.kept.filter((entry) => entry.operationId === operationId),
     language: 'en',
   });
   return clusterContext.catalogue.writeIncidentDocument(operationId, document);
+}
+
+/** An incident's first recovery has its operation id, each further one that id and a number. */
+function isOf(incident: RecordedIncident, operationId: string): boolean {
+  return operationId === incident.operationId || operationId.startsWith(`${incident.operationId}-`);
 }
 
 /** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */

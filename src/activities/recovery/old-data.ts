@@ -1,13 +1,57 @@
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
+import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { holdsUnfinishedRecovery } from '../../postgres/server/data-directory.js';
 import { openHostState } from '../../records/host-state.js';
-import type { ClusterContext } from '../cluster-context.js';
+import type { StepInput } from '../api.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+import type { AuthorizedStep } from './authorized-step.js';
 import { pathExists } from '../../files/paths.js';
 
 /** Name under which the host keeps that an operation is about to open its server for writes. */
 export const PROMOTION = 'promotion';
 /** And that it is open: only then does it hold more than what it was recovered from. */
 export const PROMOTED = 'promoted';
+
+/** Old data that a step is about to keep. */
+export interface OldData {
+  readonly keptId: string;
+  readonly what: string;
+  readonly where: string;
+}
+
+/**
+ * Writes down what is about to be kept: in the ledger of this host, which alone decides what may be dropped, and in the
+ * records. A crash after it leaves a line too many, never old data nobody knows of.
+ */
+export async function recordOldData(
+  { clusterContext, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
+  step: Pick<StepInput, 'operationId'>,
+  name: string,
+  { keptId, what, where }: OldData,
+): Promise<void> {
+  const { cluster, deps, host } = clusterContext;
+  const { port, targetHost } = plan.binding;
+  await openHostState(host.stateDir).saveKept({
+    id: keptId,
+    cluster: cluster.name,
+    operationId: step.operationId,
+    where,
+    server: isAbsolute(where) ? null : { port, targetHost },
+    mark: null,
+  });
+  const body = { kind: 'kept' as const, keptId, what, where, sizeBytes: null, host: deps.host };
+  await record(clusterContext, step, name, body);
+}
+
+/** Keeps by what it is recognised, now that it is there. */
+export async function markOldData(
+  { clusterContext: { cluster, host }, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
+  { keptId, where }: Pick<OldData, 'keptId' | 'where'>,
+): Promise<void> {
+  const mark = await markOfOldData(where, connectionAt(cluster, plan.binding));
+  if (mark !== null) await openHostState(host.stateDir).markKept(keptId, mark);
+}
 
 /** How a data directory put aside is named in the records. */
 export const oldDirectory = (dataDir: string): string => `old data directory ${dataDir}`;

@@ -18,9 +18,9 @@ import {
   onceUnderLock,
   openAuthorizedStep,
 } from './authorized-step.js';
-import { oldDirectory, oldWal } from './old-data.js';
+import { markOldData, oldDirectory, oldWal, recordOldData } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
-import { postgresBinOf, record } from '../cluster-context.js';
+import { postgresBinOf } from '../cluster-context.js';
 
 /** Name of the step in the host's ledger, under which its result is kept for the replay. */
 export const SALVAGED = 'salvage';
@@ -79,22 +79,17 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
       );
     return readyToOverwrite(what);
   }
-  // The record comes first: a crash in between leaves a record too many, never old data nobody knows of.
-  await record(work.clusterContext, step, 'kept/old', {
-    kind: 'kept',
-    keptId: `${step.operationId}/old`,
-    what: oldDirectory(what),
-    where: keptAs,
-    sizeBytes: null,
-    host: work.clusterContext.deps.host,
-  });
+  const old = { keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs };
+  await recordOldData(work, step, 'kept/old', old);
   await claimName(work, step, keptAs);
   if (!copied) {
     await moveOldData(what, keptAs);
+    await markOldData(work, old);
     return;
   }
   const { jobs } = await work.context();
   await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await markOldData(work, old);
   await emptyOldData(jobs, what, keptAs);
 }
 
@@ -143,14 +138,10 @@ async function salvage(work: AuthorizedStep, step: PlannedStep): Promise<Salvage
     );
   }
   if (found.segments.length > 0) {
-    const kept = {
-      keptId: `${step.operationId}/salvage`,
-      what: loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal',
-      where,
-      sizeBytes: null,
-      host: clusterContext.deps.host,
-    };
-    await record(clusterContext, step, 'kept/salvage', { kind: 'kept', ...kept });
+    const what = loses ? oldWal(dataDir) : 'WAL saved from the old pg_wal';
+    const kept = { keptId: `${step.operationId}/salvage`, what, where };
+    await recordOldData(work, step, 'kept/salvage', kept);
+    await markOldData(work, kept);
   }
   return { segments: found.segments.length, endLsn: found.endLsn, lastCommitAt: found.lastCommitAt };
 }

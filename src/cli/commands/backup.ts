@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { actionPlanText } from '../../domain/approval/actions.js';
 import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.js';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { Backup, BackupType } from '../../domain/backup/backup.js';
@@ -13,6 +14,7 @@ import { startBackup, startVerification, startAdoption } from '../../client/star
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, parseTime, policyOption, reasonOption } from '../common-options.js';
+import { carryOutAction, confirmPlan, followConfirmed, previewAction, refuseRejected } from '../confirmed-action.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
@@ -183,14 +185,32 @@ function defineHolds(parent: Command, cli: Cli): void {
       'backup release mairie:logical:mairie_full_20261121_021500',
       'backup release mairie:pgbackrest:20261121-021500F --dry-run',
     ],
+    description:
+      'Where the cluster has an approval policy for release, it waits for the approval of its plan. Else it asks for the id, and runs only at a terminal of the host.',
     options: [byOption()],
     changes: true,
-    run: async (self, [given = ''], options) => {
-      const change = { id: await knownBackupId(self, given), by: self.person(options.by) };
-      await recordOrDryRun(self, options, change, () =>
-        self.withTemporal((session) => runInspection<'release'>(session, { kind: 'release', ...change })),
-      );
-    },
+    asks: true,
+    long: true,
+    run: async (self, [given = ''], options) => release(self, await knownBackupId(self, given), options),
+  });
+}
+
+async function release(cli: Cli, id: string, options: CommonOptions & { readonly by?: string }): Promise<void> {
+  const order = { kind: 'release' as const, id };
+  const cluster = clusterOfBackup(id);
+  const asked = { action: order.kind, cluster, subject: id, what: `ending the hold of ${id}` };
+  if (options.dryRun) {
+    const plan = await cli.withTemporal((session) => previewAction(cli, session, cluster, order, options.by));
+    return cli.print({ dryRun: true, change: { id, by: plan.binding.requester }, plan }, (view) =>
+      actionPlanText(view.plan),
+    );
+  }
+  await cli.withTemporal(async (session) => {
+    await previewAction(cli, session, cluster, order, options.by);
+    const done = await carryOutAction(cli, session, order, asked, { ...options, confirmed: false });
+    const backup = done?.outcome?.backup;
+    if (done && backup)
+      await cli.print({ workflowId: done.workflowId, backup, plan: done.plan }, (view) => backupFacts(view.backup));
   });
 }
 
@@ -233,7 +253,7 @@ function skippedHint(code: 'policy-disabled' | 'lock-held'): string {
 }
 
 function defineAdopt(parent: Command, cli: Cli): void {
-  define<{ from?: string; policy?: string }>(parent, cli, {
+  define<{ from?: string; policy?: string; by?: string }>(parent, cli, {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',
     description: [
@@ -249,14 +269,22 @@ function defineAdopt(parent: Command, cli: Cli): void {
     options: [
       new Option('--from <dir>', "folder of dumps, on the cluster's host"),
       policyOption('the only one that fits; without --from: all'),
+      byOption(),
     ],
     changes: true,
+    asks: true,
     long: true,
     run: async (self, [cluster = ''], options) => {
       await self.cluster(cluster);
       if (options.policy !== undefined) await self.policy(cluster, options.policy);
       const { policy, from } = options;
       const order = { policy, from: from === undefined ? undefined : resolve(from) };
+      const asked = {
+        action: 'adopt' as const,
+        cluster,
+        subject: cluster,
+        what: `adopting backups that were made before Reprise for ${cluster}`,
+      };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
           const preview = await runInspection<'adoption'>(session, { kind: 'adoption', cluster, order });
@@ -265,9 +293,14 @@ function defineAdopt(parent: Command, cli: Cli): void {
           for (const line of retentionNotes(preview, policies)) self.say(line);
           return;
         }
-        const operation = await startAdoption(session, { cluster, requester: self.person(undefined), order });
-        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
-        const result = await waitFor<AdoptOutput>(self, session, operation, options);
+        const operation = await startAdoption(session, { cluster, requester: self.person(options.by), order });
+        const more = { ...options, confirmed: false };
+        if (options.detach) {
+          await confirmPlan(self, session, operation, asked, more);
+          return self.print(detached(self, session, operation.workflowId), detachedText);
+        }
+        const result = await followConfirmed<AdoptOutput>(self, session, operation, asked, more);
+        refuseRejected(result.rejectedBecause);
         await self.print({ workflowId: operation.workflowId, ...result }, adoptionResultText);
         failUnlessAllAdopted(result);
       });

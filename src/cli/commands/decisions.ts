@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { actionPlanText, isActionPlan } from '../../domain/approval/actions.js';
 import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
@@ -95,6 +96,7 @@ async function planToApprove(
 
 function textOf(plan: ApprovablePlan): string {
   if (isRecoveryPlan(plan)) return planText(plan);
+  if (isActionPlan(plan)) return actionPlanText(plan);
   return isMediaPlan(plan) ? mediaPlanText(plan) : `plan ${plan.digest}`;
 }
 

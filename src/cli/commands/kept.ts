@@ -1,12 +1,15 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { actionPlanText } from '../../domain/approval/actions.js';
 import type { KeptItem } from '../../domain/backup/records.js';
+import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
-import { define, group } from '../define-command.js';
+import { askUnlessApproved, carryOutAction, previewAction } from '../confirmed-action.js';
+import { type CommonOptions, define, group } from '../define-command.js';
 import { instant, table } from '../terminal/tables.js';
 
 /** `reprise kept ...` */
@@ -26,6 +29,8 @@ export function registerKept(program: Command, cli: Cli): void {
   define<{ by?: string; cluster?: string }>(kept, cli, {
     usage: 'drop <id>',
     summary: 'delete old data permanently',
+    description:
+      'Where the cluster has an approval policy for kept-drop, it waits for the approval of its plan. Else it asks for the id, and runs only at a terminal of the host.',
     argumentHelp: { id: 'as `kept list` shows it' },
     examples: ['kept drop mairie-20261121-083600-a1b2c3 --dry-run', 'kept drop mairie-20261121-083600-a1b2c3 --yes'],
     options: [
@@ -34,21 +39,57 @@ export function registerKept(program: Command, cli: Cli): void {
     ],
     changes: true,
     asks: true,
-    run: async (self, [id = ''], options) => {
-      const dryRun = options.dryRun === true;
-      if (!dryRun) await typeTheName(self, `dropping ${id} deletes it permanently`, id, options.yes);
-      const by = self.person(options.by);
-      const { dropped } = await self.withTemporal(async (session) => {
-        const { kept: items } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
-        const host = items.find((item) => item.id === id)?.host;
-        return runInspection<'kept-drop'>(session, { kind: 'kept-drop', id, by, dryRun, host });
-      });
-      await self.print(
-        { dryRun: options.dryRun, dropped },
-        (view) => `${dryRun ? 'would drop' : 'dropped'}:\n${keptTable(view.dropped)}`,
-      );
-    },
+    long: true,
+    run: (self, [id = ''], options) => drop(self, id, options),
   });
+}
+
+async function drop(
+  cli: Cli,
+  id: string,
+  options: CommonOptions & { readonly by?: string; readonly cluster?: string },
+): Promise<void> {
+  const dryRun = options.dryRun === true;
+  if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster)))
+    await typeTheName(cli, `dropping ${id} deletes it permanently`, id, options.yes);
+  await cli.withTemporal(async (session) => {
+    const { kept } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
+    const item = kept.find((one) => one.id === id);
+    if (!item)
+      throw new RepriseError(
+        'not-found',
+        `no old data is kept under "${id}"`,
+        options.cluster === undefined ? 'reprise kept list; if its host is down: --cluster NAME' : 'reprise kept list',
+      );
+    const order = { kind: 'kept-drop' as const, id, host: item.host };
+    const plan = await previewAction(cli, session, item.cluster, order, options.by);
+    if (dryRun)
+      return cli.print(
+        { dryRun: true, dropped: [item], plan },
+        (view) => `would drop:\n${keptTable(view.dropped)}\n\n${actionPlanText(view.plan)}`,
+      );
+    const asked = {
+      action: order.kind,
+      cluster: item.cluster,
+      subject: id,
+      what: `dropping ${id} deletes it permanently`,
+    };
+    const confirmed = (await cli.cluster(item.cluster)).approvals['kept-drop'] === undefined;
+    // Of another cluster than those with a policy: it has not been asked yet.
+    if (confirmed && (await isApprovedSomewhere(cli, options.cluster))) await askUnlessApproved(cli, asked, options);
+    const done = await carryOutAction(cli, session, order, asked, { ...options, confirmed });
+    if (done === null) return;
+    await cli.print(
+      { workflowId: done.workflowId, dropped: done.outcome?.dropped ?? [], plan: done.plan },
+      (view) => `dropped:\n${keptTable(view.dropped)}`,
+    );
+  });
+}
+
+/** Whether a policy may ask for an approval: the cluster of an id is known to its host only. */
+async function isApprovedSomewhere(cli: Cli, named: string | undefined): Promise<boolean> {
+  const clusters = named === undefined ? Object.values((await cli.config()).clusters) : [await cli.cluster(named)];
+  return clusters.some(({ approvals }) => approvals['kept-drop'] !== undefined);
 }
 
 function keptTable(items: readonly KeptItem[]): string {

@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
+import { clusterForStorage } from '../../domain/approval/actions.js';
 import { RepriseError } from '../../domain/errors.js';
 import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { StoragePlan } from '../../domain/storage/storage-plan.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { type Cli, unknownName } from '../cli-context.js';
-import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
-import { define, group } from '../define-command.js';
+import { type AskedAction, askUnlessApproved, carryOutAction } from '../confirmed-action.js';
+import { type CommonOptions, define, group } from '../define-command.js';
 import { appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
 import type { AppliedPlan } from '../terminal/storage-text.js';
 
@@ -53,29 +54,40 @@ export function registerStorage(program: Command, cli: Cli): void {
     usage: 'apply [repository]',
     summary: 'change the settings of a repository to those in reprise.yml',
     description:
-      'Shows the plan and asks before it changes anything. A lifecycle rule that contradicts the retention is refused.',
+      'Shows the plan and asks before it changes anything; where a cluster that uses the repository has an approval policy for storage-apply, it waits for the approval instead. A lifecycle rule that contradicts the retention is refused.',
     argumentHelp,
     examples: ['storage apply offsite --dry-run', 'storage apply offsite --yes --json'],
     options: [byOption()],
     changes: true,
     asks: true,
+    long: true,
     run: async (self, [named], options) => {
       const plans = await plansOf(self, named);
       if (options.dryRun === true)
         return self.print({ dryRun: true, repositories: plans }, (view) => storagePlansText(self, view.repositories));
       refuse(plans);
       const changing = plans.filter((plan) => storageChanges(plan).length > 0);
-      for (const plan of changing) {
-        if (options.yes !== true && self.showsProgress) self.say(storagePlansText(self, [plan]));
-        await typeTheName(
-          self,
-          `changing the settings of ${plan.repository} (${plan.place})`,
-          plan.repository,
-          options.yes,
+      const config = await self.config();
+      const asked = changing.map(({ repository, place }) => ({
+        action: 'storage-apply' as const,
+        cluster: clusterForStorage(config, repository),
+        subject: repository,
+        what: `changing the settings of ${repository} (${place})`,
+      }));
+      if (options.detach === true && asked.length > 1)
+        throw new RepriseError(
+          'usage',
+          `the settings of ${asked.length} repositories would change: --detach follows one operation`,
+          `name one: ${asked.map(({ subject }) => subject).join(' | ')}`,
         );
+      const confirmed = new Map<string, boolean>();
+      for (const one of asked) {
+        const plan = changing.filter(({ repository }) => repository === one.subject);
+        if (options.yes !== true && self.showsProgress) self.say(storagePlansText(self, plan));
+        confirmed.set(one.subject, await askUnlessApproved(self, one, options));
       }
-      const by = self.person(options.by);
-      const done = await self.withTemporal((session) => applyAll(session, plans, changing, by));
+      const done = await self.withTemporal((session) => applyAll(self, session, plans, asked, options, confirmed));
+      if (done === null) return;
       await self.print({ repositories: done }, (view) => appliedText(self, view.repositories));
       const left = done.flatMap(({ repository, applied }) =>
         applied.filter((setting) => !setting.done).map(({ name }) => `${repository}: ${name}`),
@@ -90,25 +102,27 @@ export function registerStorage(program: Command, cli: Cli): void {
   });
 }
 
+/** Null with `--detach`: nothing is waited for. */
 async function applyAll(
+  cli: Cli,
   session: TemporalSession,
   plans: readonly StoragePlan[],
-  changing: readonly StoragePlan[],
-  by: string,
-): Promise<readonly AppliedPlan[]> {
+  asked: readonly AskedAction[],
+  options: CommonOptions & { readonly by?: string },
+  confirmed: ReadonlyMap<string, boolean>,
+): Promise<readonly AppliedPlan[] | null> {
   const done: AppliedPlan[] = [];
   for (const plan of plans) {
-    if (!changing.includes(plan)) {
-      done.push({ ...plan, applied: [] });
-      continue;
-    }
-    const answer = await runInspection<'storage-apply'>(session, {
-      kind: 'storage-apply',
-      repository: plan.repository,
-      plan: plan.digest,
-      by,
-    });
-    done.push({ ...answer.plan, applied: answer.applied });
+    const { repository } = plan;
+    const one = asked.find(({ subject }) => subject === repository);
+    const output =
+      one &&
+      (await carryOutAction(cli, session, { kind: 'storage-apply', repository }, one, {
+        ...options,
+        confirmed: confirmed.get(repository) === true,
+      }));
+    if (output === null) return null;
+    done.push({ ...(output?.outcome?.plan ?? plan), applied: output?.outcome?.applied ?? [] });
   }
   return done;
 }

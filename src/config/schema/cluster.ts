@@ -180,6 +180,10 @@ const approvals = (names: KnownNames) =>
       recover: approval(names).optional(),
       'media-recover': approval(names).optional(),
       'media-sync': approval(names).optional(),
+      'kept-drop': approval(names).optional(),
+      release: approval(names).optional(),
+      'storage-apply': approval(names).optional(),
+      adopt: approval(names).optional(),
       'table-repair': later('table-repair', 'table repairs'),
     })
     .transform((policies) => present<ApprovalPolicy>(policies));
@@ -243,7 +247,9 @@ const cluster = (names: KnownNames) =>
       checks: named('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
       approvals: approvals(names)
         .prefault({})
-        .describe('Who may approve, by action; an action without an entry is refused.'),
+        .describe(
+          'Who may approve, by action. Without an entry, recover and media-recover are refused; media-sync, kept-drop, release, storage-apply and adopt are confirmed at a terminal of the host.',
+        ),
       drill: later('drill', 'restore drills'),
     })
     .transform(({ data_dir: dataDir, backups, drill: _drill, ...rest }) => ({ ...rest, dataDir, backups }));

@@ -5,7 +5,8 @@ import type { Approval, ApprovablePlan, Decision, Sender } from '../plan/plan.js
 
 export interface ApprovalQuestion {
   readonly plan: ApprovablePlan;
-  readonly approval: Approval;
+  /** `confirmed`: the host has found that it was confirmed at a terminal of its own. */
+  readonly approval: Approval & { readonly confirmed?: boolean };
   /** Approvals of this very plan that were accepted before. */
   readonly earlier: readonly Approval[];
   /** Policy of the plan's action; undefined where the config has none, and then nothing is accepted. */
@@ -68,6 +69,7 @@ export function checkApproval({
       'send continue (reprise continue): the plan is made again, and then it can be approved',
     );
   }
+  if (policy.byConfirmation) return confirmed(plan, approval);
   const listed = new Set(policy.from.map(personKey));
   if (!listed.has(personKey(approval.by)))
     return unlisted(`${person} may not approve ${action} for ${cluster}`, policy);
@@ -230,6 +232,17 @@ function personKey(name: string): string {
 
 function isExcluded(by: string, requester: string, policy: ApprovalPolicy): boolean {
   return !policy.requesterMayApprove && personKey(by) === personKey(requester);
+}
+
+/** Without a policy: only what somebody has confirmed on the host itself, as one who may write the state of its worker. */
+function confirmed({ binding }: ApprovablePlan, approval: ApprovalQuestion['approval']): ApprovalVerdict {
+  if (approval.confirmed === true) return { accepted: true, missing: 0 };
+  const { action, cluster, targetHost } = binding;
+  return refuse(
+    'confirmation-needed',
+    `no policy says who may approve ${action} for ${cluster}, and nobody has confirmed it on host ${targetHost}`,
+    `run the command on ${targetHost}, as the user of its worker; or, to have it approved, ${linesToAdd(action, cluster)}`,
+  );
 }
 
 function unlisted(reason: string, policy: ApprovalPolicy): ApprovalVerdict {

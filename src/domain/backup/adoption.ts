@@ -34,6 +34,8 @@ export interface AdoptOutput {
   readonly known: number;
   /** Entries beyond those named above; absent: none. */
   readonly unlisted?: number;
+  /** By whom, and why; absent: the plan was not rejected. */
+  readonly rejectedBecause?: string;
 }
 
 export interface AdoptedBackup {

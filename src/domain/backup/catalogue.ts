@@ -84,6 +84,7 @@ export interface RecordedIncident {
     readonly state: string;
     readonly text: string;
     readonly by: string;
+    readonly toldBy?: string;
   }[];
 }
 
@@ -93,6 +94,8 @@ export interface JournalLine {
   readonly text: string;
   readonly by: string;
   readonly workflowId: string;
+  /** Whose words they are, where they are not the host's own. */
+  readonly toldBy?: string;
 }
 
 export interface RecordedOutcome {

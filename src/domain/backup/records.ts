@@ -69,9 +69,18 @@ export type RecordBody =
       readonly scenario: string;
       readonly state: string;
       readonly text: string;
+      /** As in a line of the journal. */
+      readonly toldBy?: string;
     }
   /** One line of the journal: what was done, found or decided, in words a reader of the incident document understands. */
-  | { readonly kind: 'journal'; readonly workflowId: string; readonly step: string; readonly text: string }
+  | {
+      readonly kind: 'journal';
+      readonly workflowId: string;
+      readonly step: string;
+      readonly text: string;
+      /** Who said so, where the text is a client's: then it is told, and proves nothing. Absent: the host's own words. */
+      readonly toldBy?: string;
+    }
   | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome };
 
 export type CatalogueRecord = RecordEnvelope & RecordBody;

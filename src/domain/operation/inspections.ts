@@ -1,12 +1,20 @@
+import type { ActionPlan } from '../approval/actions.js';
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
 import type { Finding } from '../findings.js';
 import type { MediaPlan } from '../media/media.js';
 import type { Plan } from '../plan/plan.js';
-import type { AdoptionOrder, MediaOrder, OperationRequest, RecoveryOrder, RotationOrder } from './orders.js';
+import type {
+  ActionOrder,
+  AdoptionOrder,
+  MediaOrder,
+  OperationRequest,
+  RecoveryOrder,
+  RotationOrder,
+} from './orders.js';
 import type { JobView } from './progress.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
-import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
+import type { StoragePlan } from '../storage/storage-plan.js';
 import type { StorageUsage } from '../storage/storage-usage.js';
 
 /**
@@ -24,16 +32,7 @@ export type Inspection =
       readonly reason: string;
       readonly by: string;
     }
-  | { readonly kind: 'release'; readonly id: string; readonly by: string }
   | { readonly kind: 'kept'; readonly cluster?: string }
-  /** `host`: where it is, as the list says. */
-  | {
-      readonly kind: 'kept-drop';
-      readonly id: string;
-      readonly host?: string;
-      readonly by: string;
-      readonly dryRun: boolean;
-    }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
@@ -64,8 +63,8 @@ export type Inspection =
   | { readonly kind: 'storage-plan'; readonly repository: string }
   /** What a storage holds and costs. */
   | { readonly kind: 'storage-usage'; readonly repository: string }
-  /** Makes them so, where they would still change as the plan of that digest says. */
-  | { readonly kind: 'storage-apply'; readonly repository: string; readonly plan: string; readonly by: string }
+  /** Dry run of what is approved or confirmed: dropping old data, releasing a hold, settings of a storage. */
+  | ({ readonly kind: 'action'; readonly operationId: string } & OperationRequest<ActionOrder>)
   /** What `doctor` finds on a host. */
   | { readonly kind: 'host'; readonly host: string };
 
@@ -73,7 +72,7 @@ export type InspectionKind = Inspection['kind'];
 
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
-  return kind === 'media-plan' || kind === 'plan' || kind === 'storage-usage';
+  return kind === 'media-plan' || kind === 'plan' || kind === 'action' || kind === 'storage-usage';
 }
 
 /** Answer by kind of question. */
@@ -81,9 +80,7 @@ export interface InspectionResults {
   readonly backups: { readonly backups: readonly Backup[] };
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };
-  readonly release: { readonly backup: Backup };
   readonly kept: { readonly kept: readonly KeptItem[] };
-  readonly 'kept-drop': { readonly dropped: readonly KeptItem[] };
   readonly incidents: { readonly incidents: readonly IncidentLine[] };
   readonly incident: IncidentView;
   readonly report: { readonly markdown: string };
@@ -104,7 +101,7 @@ export interface InspectionResults {
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
   readonly 'storage-plan': { readonly plan: StoragePlan };
   readonly 'storage-usage': { readonly usage: StorageUsage };
-  readonly 'storage-apply': { readonly applied: readonly AppliedSetting[]; readonly plan: StoragePlan };
+  readonly action: { readonly plan: ActionPlan };
   readonly host: {
     readonly findings: readonly Finding[];
     /** Of the configuration this host's worker was started with; workers of an older version do not tell. */

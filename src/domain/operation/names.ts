@@ -18,6 +18,8 @@ export const workflowTypes = {
   adopt: 'adopt',
   recover: 'recover',
   media: 'media',
+  /** Something that cannot be undone, approved or confirmed: dropping old data, releasing a hold, settings of a storage. */
+  action: 'action',
   verifyMedia: 'verifyMedia',
   incident: 'incident',
   watch: 'watch',
@@ -63,6 +65,9 @@ export const rotateWorkflowId = (cluster: string, policy: string): string => `ro
 export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
 export const recoverWorkflowId = (cluster: string, operationId: string): string => `recover/${cluster}/${operationId}`;
 export const mediaWorkflowId = (cluster: string, operationId: string): string => `media/${cluster}/${operationId}`;
+/** An adoption has one id a cluster, so that two of them never run at once. */
+export const actionWorkflowId = (action: string, cluster: string, operationId: string): string =>
+  action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;

@@ -30,6 +30,15 @@ export type AdoptionOrder = z.infer<typeof adoptionOrder>;
 export const policyAdoptionOrder = z.strictObject({ policy: name, from: path.optional() }).readonly();
 export type PolicyAdoptionOrder = z.infer<typeof policyAdoptionOrder>;
 
+/** What cannot be undone, and is approved or confirmed; `host`: where old data is. */
+export const actionOrder = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('kept-drop'), id: name, host: name.optional() }).readonly(),
+  z.strictObject({ kind: z.literal('release'), id: name }).readonly(),
+  z.strictObject({ kind: z.literal('storage-apply'), repository: name }).readonly(),
+  z.strictObject({ kind: z.literal('adopt'), policy: name.optional(), from: name.optional() }).readonly(),
+]);
+export type ActionOrder = z.infer<typeof actionOrder>;
+
 export const recoveryOrder = z
   .strictObject({
     policy: name.optional(),

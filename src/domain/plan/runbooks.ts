@@ -52,6 +52,18 @@ export function adoptionRunbook(cluster: string, from: string | undefined): Oper
   };
 }
 
+export function actionRunbook(action: string, subject: string): OperationRunbook {
+  return {
+    summary: `${action} of ${subject}`,
+    details: steps([
+      'Make a plan: what exactly would be changed. Nothing is changed.',
+      'Wait for the approval of this very plan or, where the cluster has no policy for it, for its confirmation on the host.',
+      'Make the plan again: it must still be the same.',
+      'Carry it out, and record who decided it.',
+    ]),
+  };
+}
+
 export function recoveryRunbook(cluster: string, into: string): OperationRunbook {
   return {
     summary: `Recovery of ${cluster} ${into === 'in-place' ? 'in place' : `into ${into}`}`,

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
@@ -11,19 +11,55 @@ const DIRECTORY = /\.(aside|salvage|tablespaces|configuration)-[A-Za-z0-9-]+$/;
 const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**
- * Removes old data that a recovery has kept: a directory, or a database. What is gone already is no error.
- * @throws RepriseError `path-refused` for a name no recovery gives, `conflict` while a server is running in the directory.
+ * By what old data is recognised: the inode of a directory, which a rename keeps, the OID of a database. Null where
+ * nothing of that name is there; for a directory also where it is a link or no directory.
  */
-export async function dropOldData({ where }: { readonly where: string }, connection: ConnectionConfig): Promise<void> {
+export async function markOfOldData(where: string, connection: ConnectionConfig): Promise<string | null> {
+  if (isAbsolute(where)) {
+    const found = await lstat(where, { bigint: true }).catch(() => null);
+    return found?.isDirectory() ? `inode ${found.ino}` : null;
+  }
+  return withClient(connection, connection.maintenanceDatabase, (client) => oidOf(client, where));
+}
+
+async function oidOf(client: pg.Client, database: string): Promise<string | null> {
+  const { rows } = await client.query<{ oid: string }>('SELECT oid::text FROM pg_database WHERE datname = $1', [
+    database,
+  ]);
+  return rows[0] === undefined ? null : `oid ${rows[0].oid}`;
+}
+
+/** A directory, by its absolute path, or a database, and by what it is recognised. */
+interface OldDataAt {
+  readonly where: string;
+  readonly mark: string | null;
+}
+
+/**
+ * Whether the old data is still there; false where nothing of that name is.
+ * @throws RepriseError `path-refused` for a name no recovery gives, or for something that is not what was kept under it
+ */
+export async function isOldDataThere({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<boolean> {
+  if (!(isAbsolute(where) ? DIRECTORY : DATABASE).test(where)) throw refused(where);
+  const found = await markOfOldData(where, connection);
+  const isGone = found === null && (!isAbsolute(where) || (await lstat(where).catch(() => null)) === null);
+  if (!isGone && (found === null || found !== mark)) throw another(where);
+  return !isGone;
+}
+
+/**
+ * Removes old data that a recovery has kept. What is gone already is no error.
+ * @throws RepriseError those of {@link isOldDataThere}; `conflict` while a server is running in the directory
+ */
+export async function dropOldData({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<void> {
+  if (!(await isOldDataThere({ where, mark }, connection))) return;
   if (isAbsolute(where)) return removeDirectory(where);
-  if (!DATABASE.test(where)) throw refused(where);
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`);
   });
 }
 
 async function removeDirectory(path: string): Promise<void> {
-  if (!DIRECTORY.test(path)) throw refused(path);
   const living = await processesIn(path);
   if (living.length > 0)
     throw new RepriseError(
@@ -39,5 +75,13 @@ function refused(where: string): RepriseError {
     'path-refused',
     `${JSON.stringify(where)} is not a name that a recovery gives to old data`,
     'Remove it by hand if you are sure.',
+  );
+}
+
+function another(where: string): RepriseError {
+  return new RepriseError(
+    'path-refused',
+    `${JSON.stringify(where)} is not what a recovery has kept under this name: it was made or replaced since`,
+    'See what it is; remove it by hand if you are sure.',
   );
 }

@@ -1,50 +1,77 @@
-import type { PolicyFacts } from '../../activities/api.js';
+import type { ClusterFacts } from '../../activities/api.js';
+import type { ActionPlan } from '../../domain/approval/actions.js';
 import { joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, withClusterLock } from '../lock/with-cluster-lock.js';
+import { ActionSteps } from '../operation/action-steps.js';
 import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
-import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
+import { ApprovedOperation } from '../operation/approved-operation.js';
+import { Operation, policyFacts } from '../operation/open-operation.js';
+import { runOperation } from '../operation/operation-status.js';
 
-/** Adopts backups made before Reprise: lists them, then records and verifies them, one policy at a time under the cluster lock. */
+/**
+ * Adopts backups made before Reprise: lists them, waits for the approval or the confirmation, then records and verifies
+ * them, one policy at a time under the cluster lock.
+ */
 export function adopt(input: AdoptInput): Promise<AdoptOutput> {
-  return openOperation('adopt', input, async (operation, facts) => {
-    const { status, host, step } = operation;
-    const { cluster, order } = input;
+  const operation = new Operation('adopt', input);
+  const approved = new ApprovedOperation<ActionPlan, AdoptOutput>(operation);
+  const { status, step } = operation;
+  const { requester, order } = input;
+  return runOperation(status, async () => {
+    const facts = await operation.lookUp();
+    await operation.waitForHost();
     const preview = await status.phase('list the backups to adopt', () =>
-      quickHostActivities(host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
+      quickHostActivities(operation.host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
     );
-    const outputs: AdoptOutput[] = [];
-    for (const policy of preview.policies)
-      outputs.push(await adoptForPolicy(operation, input, policy, policyFacts(facts, cluster, policy)));
-    const { refused, known, unlisted } = preview;
-    const output = joinAdoptions(outputs.length > 0 ? outputs : [{ adopted: [], refused, known, unlisted }]);
-    status.show(
-      'completed',
-      null,
-      `**Adopted:** ${output.adopted.length}, **left out:** ${output.refused.length}, **known before:** ${output.known}`,
+    const { refused, known, unlisted, policies } = preview;
+    const nothing: AdoptOutput = { adopted: [], refused, known, unlisted };
+    if (policies.length === 0) return shown(operation, nothing);
+    const steps = new ActionSteps(operation, { requester, order: { kind: 'adopt', ...order } }, (plan) =>
+      adoptAll(operation, input, facts, plan),
     );
-    return output;
+    const ending = await approved.run(steps);
+    if (ending.state === 'completed') return shown(operation, ending.outcome ?? nothing);
+    const rejectedBecause = `${ending.by}: ${ending.reason}`;
+    status.show('rejected', null, `**Rejected** by ${rejectedBecause}.`);
+    return { ...nothing, rejectedBecause };
   });
 }
 
-/** Locked as for a backup: nothing rotates meanwhile, and no recovery reads what is half there. */
-function adoptForPolicy(
+function shown({ status }: Operation, output: AdoptOutput): AdoptOutput {
+  status.show(
+    'completed',
+    null,
+    `**Adopted:** ${output.adopted.length}, **left out:** ${output.refused.length}, **known before:** ${output.known}`,
+  );
+  return output;
+}
+
+/** Each policy is locked as for a backup: nothing rotates meanwhile, and no recovery reads what is half there. */
+async function adoptAll(
   { status, host, step }: Operation,
   { cluster, requester, order }: AdoptInput,
-  policy: string,
-  { engine, repository }: PolicyFacts,
+  facts: ClusterFacts,
+  { digest, binding }: ActionPlan,
 ): Promise<AdoptOutput> {
-  const adopted = (): Promise<AdoptOutput> =>
-    retryLostWorker(() =>
-      heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
-        ...step,
-        requester,
-        order: { ...order, policy },
-      }),
+  const outputs: AdoptOutput[] = [];
+  for (const policy of binding.found['policies'] as readonly string[]) {
+    const { engine, repository } = policyFacts(facts, cluster, policy);
+    const adopted = (): Promise<AdoptOutput> =>
+      retryLostWorker(() =>
+        heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
+          ...step,
+          requester,
+          order: { ...order, policy },
+          plan: digest,
+        }),
+      );
+    const output = await status.phase(`adopt for policy ${policy}`, () =>
+      withClusterLock(step, { kind: 'backup', policy, engine, repository }, adopted, async (holder) =>
+        refuseWhileLocked(cluster, holder),
+      ),
     );
-  return status.phase(`adopt for policy ${policy}`, () =>
-    withClusterLock(step, { kind: 'backup', policy, engine, repository }, adopted, async (holder) =>
-      refuseWhileLocked(cluster, holder),
-    ),
-  );
+    outputs.push(output);
+  }
+  return joinAdoptions(outputs);
 }

@@ -35,8 +35,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
   /** Follows a failure or a cancellation: says what state is left. */
   failed?(plan: P): Promise<void>;
 
-  /** What the lock's conflicts depend on. */
-  claim(plan: P): LockClaim;
+  /** What the lock's conflicts depend on; null: it takes none, or its steps take their own. */
+  claim(plan: P): LockClaim | null;
   /** Codes of failures after which another plan is made, beside `plan-expired`. */
   readonly replanAfter?: readonly string[];
   /** What people read. */
@@ -44,8 +44,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
 }
 
 export interface PlanWords<P> {
-  /** What failed, in the notice of a failure. */
-  readonly what: 'recovery' | 'media recovery';
+  /** What failed, in the notice of a failure; null: whoever started it waits for it, and nobody else is told. */
+  readonly what: 'recovery' | 'media recovery' | null;
   /** The plan, for the Web UI's details (Markdown). */
   details(plan: P): string;
   /** The same with what to send. */
@@ -54,8 +54,8 @@ export interface PlanWords<P> {
   waiting(plan: P): string;
   /** What to type. */
   command(plan: P): string;
-  /** How people are told that the approval is waited for; null: the plan needs none. */
-  notice(plan: P, waitingFor: string): NoticeFacts | null;
+  /** How people are told that the approval is waited for; `nobody`: it is waited for untold; null: the plan needs none. */
+  notice(plan: P, waitingFor: string): NoticeFacts | 'nobody' | null;
   /** The policy named in the notice of a failure. */
   readonly policy: string | null;
 }
@@ -79,7 +79,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
   async run(steps: ApprovedSteps<P, Outcome>): Promise<Ending<P, Outcome>> {
     const { inbox, operation } = this;
-    const { status, notifications } = operation;
+    const { status } = operation;
     let latest: P | null = null;
     try {
       await steps.open();
@@ -103,8 +103,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       }
     } catch (error) {
       if (latest) await steps.failed?.(latest);
-      if (!isCancelled(error))
-        await notifications.notify(failureNotice(steps.words.what, steps.words.policy, failureOf(error)));
+      if (!isCancelled(error)) await this.notifyFailure(steps, error);
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
@@ -112,6 +111,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
         await inbox.close();
       });
     }
+  }
+
+  private async notifyFailure({ words: { what, policy } }: ApprovedSteps<P, Outcome>, error: unknown): Promise<void> {
+    if (what !== null) await this.operation.notifications.notify(failureNotice(what, policy, failureOf(error)));
   }
 
   private isAsked({ words }: ApprovedSteps<P, Outcome>, plan: P): boolean {
@@ -124,12 +127,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
     const notice = words.notice(plan, waitingFor);
     if (notice === null) return 'approved';
-    const before = Date.now();
     status.show('waiting-approval', waitingFor, words.approvalDetails(plan));
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
-    const [decision] = await Promise.all([waiting, notifications.notify(notice)]);
+    const [decision] = await Promise.all([waiting, notice === 'nobody' ? undefined : notifications.notify(notice)]);
     status.show('running');
-    this.operation.waitedSeconds += (Date.now() - before) / 1000;
     return decision;
   }
 
@@ -138,9 +139,11 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     plan: P,
   ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
     if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
+    const claim = steps.claim(plan);
+    if (claim === null) return this.executeUnlessStale(steps, plan);
     return withClusterLock(
       this.operation.step,
-      steps.claim(plan),
+      claim,
       () => this.executeUnlessStale(steps, plan),
       (holder) => this.waitForLock(holder),
     );

@@ -19,8 +19,6 @@ export class Operation {
   readonly step: StepInput;
   /** The host that does the work; '' until it was looked up. */
   host = '';
-  /** Seconds that people were waited for so far: for approvals, at the target, after failed steps; under all plans. */
-  waitedSeconds = 0;
 
   constructor(
     kind: OperationStatusView['kind'],

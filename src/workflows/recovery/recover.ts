@@ -1,4 +1,4 @@
-import { getExternalWorkflowHandle, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, log, sleep } from '@temporalio/workflow';
 import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/api.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import { type LockClaim, recoveryClaim } from '../../domain/operation/locks.js';
@@ -10,7 +10,7 @@ import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { thawPollSeconds } from '../../domain/plan/thaw.js';
-import { type RecoveryTarget, formatTarget } from '../../domain/target/target.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
 import { controlActivities, hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
@@ -21,15 +21,6 @@ import { DAMAGED, type RecoveryProgress, RecoverySteps, recordResidualState } fr
 
 /** Who confirms an incident when a plan is approved: from then on the recovery changes things. */
 export const APPROVAL = 'approval';
-
-interface Recovered {
-  readonly reached: ReachedTarget;
-  readonly checks: readonly CheckResult[];
-  /** When the recovered server was validated and open for writes, ms since the epoch. */
-  readonly validatedAt: number;
-  /** Seconds that people were waited for up to then. */
-  readonly waitedSeconds: number;
-}
 
 /** Plan, wait for people, plan again, recover, validate, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
@@ -142,16 +133,16 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   async execute(plan: Plan): Promise<RecoveryOutcome> {
     const steps = new RecoverySteps(this.operation, this.approved.inbox, plan, this.progress);
     try {
-      const recovered = await this.recoverByMethod(steps);
+      await this.recoverByMethod(steps);
       await steps.hook('start-applications');
       await steps.complete();
-      return await this.document(steps, recovered);
+      return await this.document(steps);
     } finally {
       await steps.undoHooks();
     }
   }
 
-  private recoverByMethod(steps: RecoverySteps): Promise<Recovered> {
+  private recoverByMethod(steps: RecoverySteps): Promise<void> {
     switch (steps.plan.binding.method) {
       case 'restart':
         return this.restartServer(steps);
@@ -163,8 +154,8 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   /** The data directory is whole: the server is started, and nothing is replaced. */
-  private async restartServer(steps: RecoverySteps): Promise<Recovered> {
-    const reached = await steps.run(stepNames.startServer, (host, step) => host.startServer(step));
+  private async restartServer(steps: RecoverySteps): Promise<void> {
+    await steps.run(stepNames.startServer, (host, step) => host.startServer(step));
     const checks = await this.runChecks(steps);
     const wrong = failed(checks);
     if (wrong.length > 0) {
@@ -174,11 +165,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
         `restore instead: reprise recover ${this.input.cluster}`,
       );
     }
-    return { reached, checks, ...steps.openForWrites() };
+    steps.openForWrites();
   }
 
   /** A physical backup into a data directory. */
-  private async recoverDataDirectory(steps: RecoverySteps): Promise<Recovered> {
+  private async recoverDataDirectory(steps: RecoverySteps): Promise<void> {
     const inPlace = steps.plan.binding.into === 'in-place';
 
     await steps.hook('stop-applications');
@@ -186,16 +177,15 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     if (inPlace) await steps.run(stepNames.salvage, (host, step) => host.salvageWal(step));
     await steps.run(stepNames.moveOldData, (host, step) => host.putAside(step));
     await steps.run(stepNames.restoreFiles, (host, step) => host.restoreFiles(step));
-    const { reached, checks } = await this.replayToTarget(steps);
+    await this.replayToTarget(steps);
     await this.promote(steps);
-    const validated = steps.openForWrites();
+    steps.openForWrites();
     if (inPlace) await steps.run(stepNames.rearm, (host, step) => host.rearmArchiving(step));
     if (inPlace) await this.takeFreshBackup(steps);
-    return { reached, checks, ...validated };
   }
 
   /** Replays up to the target, read-only; then, with a pause or a failed check, people inspect the data and may retarget. */
-  private async replayToTarget(steps: RecoverySteps): Promise<Pick<Recovered, 'reached' | 'checks'>> {
+  private async replayToTarget(steps: RecoverySteps): Promise<void> {
     const { media } = steps.plan.binding;
     let { target }: { target: RecoveryTarget } = steps.plan.binding;
     // Media go to one instant: with them, another target is another plan.
@@ -213,7 +203,6 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
       reached = await replay();
       checks = await this.runChecks(steps);
     }
-    return { reached, checks };
   }
 
   private async promote(steps: RecoverySteps): Promise<void> {
@@ -227,17 +216,16 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   /** Dumps restored beside the live databases, checked, then swapped by rename. */
-  private async recoverDatabases(steps: RecoverySteps): Promise<Recovered> {
+  private async recoverDatabases(steps: RecoverySteps): Promise<void> {
     await steps.hook('stop-applications');
     if (steps.plan.binding.steps.includes('safety-backup')) await this.takeSafetyBackup(steps);
-    const reached = await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
+    await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
     await this.restoreMedia(steps);
     const checks = await this.runChecks(steps);
     if (this.needsDecision(steps, checks)) await this.askBeforeSwap(steps, checks);
     await steps.run(stepNames.swap, (host, step) => host.swapDatabases(step));
-    const validated = steps.openForWrites();
+    steps.openForWrites();
     await this.takeFreshBackup(steps);
-    return { reached, checks, ...validated };
   }
 
   private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {
@@ -285,30 +273,19 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     );
   }
 
-  /** What was reached, how long it took (RTO) and what was lost (RPO), in the incident document. */
-  private async document(steps: RecoverySteps, { reached, checks, ...validated }: Recovered): Promise<RecoveryOutcome> {
-    const { status, notifications } = this.operation;
-    const since = Date.parse(this.input.firstFailedAt ?? workflowInfo().startTime.toISOString());
-    const outcome = {
-      target: { requested: formatTarget(steps.plan.binding.target), reached: reached.reached },
-      rtoSeconds: Math.max(0, (validated.validatedAt - since) / 1000 - validated.waitedSeconds),
-      waitedForPeopleSeconds: this.operation.waitedSeconds,
-      rpoSeconds: rpoOf(reached, since),
-      lastCommitAt: reached.lastCommitAt,
-      lastLsn: reached.lastLsn,
-      phases: status.times().map(({ name, seconds }) => ({ name, seconds: seconds ?? 0 })),
-      checks,
-    };
+  /** What was reached, how long it took (RTO) and what was lost (RPO), as the host's ledger has it, in the incident document. */
+  private async document(steps: RecoverySteps): Promise<RecoveryOutcome> {
+    const { incident, firstFailedAt } = this.input;
     const documented = await steps.run(stepNames.document, (host, step) =>
-      host.finishRecovery({ ...step, incident: this.input.incident, outcome }),
+      host.finishRecovery({ ...step, incident, firstFailedAt }),
     );
-    const { rtoSeconds, rpoSeconds } = outcome;
-    await notifications.notify({
+    const { target, rtoSeconds, rpoSeconds, report } = documented;
+    await this.operation.notifications.notify({
       kind: 'recovered',
-      reached: reached.reached,
+      reached: target.reached,
       rtoSeconds,
       rpoSeconds,
-      report: documented.report,
+      report,
     });
     return documented;
   }
@@ -339,12 +316,6 @@ async function confirmIncident(incident: string, plan: Plan): Promise<void> {
   await getExternalWorkflowHandle(incident)
     .signal(signalNames.confirm, { by: APPROVAL, reason })
     .catch(() => log.info('the incident is closed already'));
-}
-
-/** Seconds whose commits may be lost: 0 where the last valid WAL record was replayed, null where it is not known. */
-function rpoOf({ complete, lastCommitAt }: ReachedTarget, since: number): number | null {
-  if (complete) return 0;
-  return lastCommitAt === null ? null : Math.max(0, (since - Date.parse(lastCommitAt)) / 1000);
 }
 
 function failed(checks: readonly CheckResult[]): readonly CheckResult[] {

@@ -107,15 +107,10 @@ export class RecoverySteps {
     return decision;
   }
 
-  /** Notifies people that a decision is waited for, and waits. Their time is shown apart from the recovery's own. */
+  /** Notifies people that a decision is waited for, and waits. */
   private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
-    const before = Date.now();
-    try {
-      const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
-      return decision;
-    } finally {
-      this.operation.waitedSeconds += (Date.now() - before) / 1000;
-    }
+    const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
+    return decision;
   }
 
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
@@ -128,11 +123,10 @@ export class RecoverySteps {
     }
   }
 
-  /** The recovered server is validated and open for writes: what people are waited for later no longer counts (RTO). */
-  openForWrites(): { readonly validatedAt: number; readonly waitedSeconds: number } {
+  /** The recovered server is validated and open for writes: a rejection no longer takes that back. */
+  openForWrites(): void {
     this.isOpenForWrites = true;
     this.inbox.markOpenForWrites();
-    return { validatedAt: Date.now(), waitedSeconds: this.operation.waitedSeconds };
   }
 
   private givenUp(where: string): Error {

@@ -74,6 +74,10 @@ const guarantees: readonly (readonly [
         'G1',
         'What is restored are the very bytes that were approved: a plan holds the hashes of everything that decides what is restored, and what has another hash, or none, is refused.',
       ],
+      [
+        'G5',
+        'Dropping old data, releasing a hold, changing a storage and adopting need an approval, or a confirmation on the host itself. A forged record in a repository names nothing that is dropped.',
+      ],
       ['G2 F55', 'Names that a recovery derives never collide, and what has one is taken for its own only by a mark.'],
       [
         'L16 G9',

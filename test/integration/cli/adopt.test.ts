@@ -14,7 +14,7 @@ failOnLeakedProcesses();
 let site: Site;
 let old: string;
 const adopt = (...argv: string[]) =>
-  told<AdoptOutput & { workflowId: string }>(site, 'backup', 'adopt', 'mairie', ...argv);
+  told<AdoptOutput & { workflowId: string }>(site, 'backup', 'adopt', 'mairie', '--yes', ...argv);
 const listed = async () => (await answer<{ backups: Backup[] }>(site, 'backup', 'list')).backups;
 const pgDump = (file: string, database: string, ...options: string[]) => {
   const { socketDir, port } = site.places;

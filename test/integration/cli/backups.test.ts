@@ -161,7 +161,7 @@ describe('backup run, list, show, verify', () => {
     const second = await run('dump');
     expect(second.rotation).toMatchObject({ remove: [], removed: [] });
     expect(second.rotation.keep.find(({ id }) => id === dump.id)?.reason).toContain('held until');
-    expect(await answer(site, 'backup', 'release', dump.id)).toMatchObject({ backup: { heldUntil: null } });
+    expect(await answer(site, 'backup', 'release', dump.id, '--yes')).toMatchObject({ backup: { heldUntil: null } });
 
     // It is the newest that was restored, and the other one was only verified: it stays for that.
     const kept = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'dump', '--dry-run');

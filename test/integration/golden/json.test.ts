@@ -100,7 +100,7 @@ describe('documents under --json keep their fields', () => {
     await Promise.all([shaped('backup list', 'backup', 'list'), shaped('backup show ID (dump)', 'backup', 'show', id)]);
     await shaped('backup verify ID --dry-run', 'backup', 'verify', id, '--dry-run');
     await shaped('backup verify ID', 'backup', 'verify', id);
-    await shaped('backup release ID', 'backup', 'release', id);
+    await shaped('backup release ID', 'backup', 'release', id, '--yes');
     await shaped('rotate CLUSTER --dry-run', 'rotate', 'mairie', '--policy', 'dump', '--dry-run');
     await shaped('rotate CLUSTER', 'rotate', 'mairie', '--policy', 'dump');
     await compared('json-backups.golden.txt');

@@ -8,7 +8,7 @@ import { moveOldData } from '../../../src/postgres/old-data/move-old-data.js';
 import { readControlData } from '../../../src/postgres/server/control-data.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import { freeBytes } from '../../../src/postgres/server/disk.js';
-import { dropOldData } from '../../../src/postgres/old-data/drop-old-data.js';
+import { dropOldData, markOfOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { processesIn, readPostmaster } from '../../../src/postgres/server/postmaster.js';
 import { serviceOf } from '../../../src/postgres/server/service.js';
 import type { Service } from '../../../src/postgres/server/service.js';
@@ -205,10 +205,13 @@ describe('putting old data aside', () => {
     await writeFile(join(data, 'new'), '');
     expect(await moveOldData(data, aside)).toEqual(done);
     expect(existsSync(join(data, 'new'))).toBe(true);
-    await dropOldData({ where: aside }, connection);
-    await dropOldData({ where: aside }, connection);
+    const mark = await markOfOldData(aside, connection);
+    const another = { where: aside, mark: await markOfOldData(data, connection) };
+    await expect(dropOldData(another, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await dropOldData({ where: aside, mark }, connection);
+    await dropOldData({ where: aside, mark }, connection);
     expect(existsSync(aside)).toBe(false);
-    await expect(dropOldData({ where: data }, connection)).rejects.toMatchObject({ code: 'path-refused' });
+    await expect(dropOldData({ where: data, mark }, connection)).rejects.toMatchObject({ code: 'path-refused' });
   });
 
   it('of a link the target is renamed and the link stays', async () => {

@@ -1,8 +1,8 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { queryNames } from '../../../src/domain/operation/names.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import type { KeptItem } from '../../../src/domain/backup/records.js';
+import type { CatalogueRecord, KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -75,7 +75,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(await databases()).toEqual(['mairie']);
   }, 300_000);
 
-  it('B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
+  it('G5, B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
     const before = await site.backups();
     const started = await planned(site, '--to', `backup:${before[0]?.id}`);
     // What comes back is that backup, however new others are.
@@ -98,6 +98,23 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(after.at(-1)).toMatchObject({ status: 'complete', proven: { level: 'verified' } });
 
     const [{ id }] = kept as [KeptItem];
+    // Whoever can write into the repository names a living database, under a name that a recovery could give.
+    const live = 'mairie_aside_2026';
+    await site.query(`CREATE DATABASE ${live}`, 'postgres');
+    const records = `${site.places.backupsDir}/mairie/records`;
+    const files = (await readdir(records)).filter((name) => name.endsWith('.json')).toSorted();
+    const last = await Promise.all(
+      files.map(async (name) => JSON.parse(await readFile(`${records}/${name}`, 'utf8')) as CatalogueRecord),
+    );
+    const theirs = last.find((one) => one.kind === 'kept' && one.keptId === id);
+    const forged = { ...theirs, seq: last.length + 1, id: 'forged', keptId: 'forged', where: live };
+    const name = String(forged.seq).padStart(files[0]?.replace(/\D/g, '').length ?? 0, '0');
+    await writeFile(`${records}/${name}.json`, JSON.stringify(forged));
+    expect((await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept).toMatchObject([{ id }, { id: 'forged' }]);
+    for (const more of [['--dry-run'], ['--yes']])
+      expect(await refusal(site, 'kept', 'drop', 'forged', ...more)).toMatchObject({ exit: 9, code: 'path-refused' });
+    expect(await databases()).toContain(live);
+    await site.query(`DROP DATABASE ${live}`, 'postgres');
     expect(await refusal(site, 'kept', 'drop', id)).toMatchObject({ exit: 9, code: 'confirmation-needed' });
     expect(await answer(site, 'kept', 'drop', id, '--dry-run')).toMatchObject({ dryRun: true });
     expect(await databases()).toContain(old);
@@ -153,7 +170,9 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(markdown).toContain(again.digest.slice(0, 12));
     // That is the safety backup of the recovery before, taken when rows were gone.
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([{ n: 100 }]);
-    for (const { id } of (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept)
+    for (const { id } of (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept.filter(
+      (one) => one.id !== 'forged',
+    ))
       await answer(site, 'kept', 'drop', id, '--yes');
   }, 300_000);
 });

@@ -36,8 +36,7 @@ function site(server: S3Server, bucket: string, more: string, cluster = policy('
 
 const planOf = async (where: StorageSite) =>
   (await where.answer<'storage-plan'>({ kind: 'storage-plan', repository: 'offsite' })).plan;
-const applyTo = (where: StorageSite, plan: StoragePlan) =>
-  where.answer<'storage-apply'>({ kind: 'storage-apply', repository: 'offsite', plan: plan.digest, by: 'dba' });
+const applyTo = (where: StorageSite, plan: StoragePlan) => where.apply('offsite', plan.digest);
 
 describe('on a server with lifecycles (moto)', () => {
   let moto: S3Server;

@@ -125,7 +125,12 @@ async function site() {
     rotate: (operationId: string, lock?: LockGrant) =>
       run(activities.rotateBackups, { ...step(operationId, lock), order: { policy: 'nightly' } }),
     adopt: (operationId: string, lock?: LockGrant) =>
-      run(activities.adoptBackups, { ...step(operationId, lock), requester: 'test', order: { policy: 'nightly' } }),
+      run(activities.adoptBackups, {
+        ...step(operationId, lock),
+        requester: 'test',
+        order: { policy: 'nightly' },
+        plan: 'f'.repeat(64),
+      }),
     recovery: async (operationId: string) => {
       const plan = await approved(samplePlan({ operationId, ...engineFacts }, times));
       return {
@@ -253,9 +258,9 @@ describe('the record that a host keeps of the cluster lock', () => {
   });
 
   it('L3: of each claim one grant is kept, however many nights pass', async () => {
-    const { adopt, release, stateDir } = await site();
+    const { backUp, release, stateDir } = await site();
     for (let night = 1; night <= 5; night++) {
-      await adopt(`op-${night}`, grant('backup', night));
+      await backUp(`op-${night}`, grant('backup', night));
       // One of them was terminated, and released nothing.
       if (night !== 3) await release(`op-${night}`);
     }

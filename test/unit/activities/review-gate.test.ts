@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -462,6 +462,92 @@ describe('G6: only the workflow of an operation acts for it', () => {
   });
 });
 
+describe('G7: what is recorded is what the host saw', () => {
+  const reached = { reached: 'the end', lastLsn: '0/5000000', lastCommitAt: null, complete: true };
+
+  it('G7: an outcome, a check and figures that a client gives are not written: those of the ledger are', async () => {
+    const { approved, step, run, activities, session, root, state } = await site();
+    const made = await approved('op-1');
+    await authorize(session, step(made));
+    const forged = {
+      ...step(made),
+      outcome: {
+        target: { requested: 'x', reached: 'forged' },
+        rtoSeconds: 1,
+        rpoSeconds: 0,
+        phases: [],
+        checks: [{ name: 'forged', status: 'passed', detail: 'all good' }],
+      },
+    };
+    // Nothing was done, so there is no outcome.
+    await expect(run(activities.finishRecovery, forged)).rejects.toMatchObject({ type: 'conflict' });
+    expect(await state.isClosed(made.digest)).toBe(false);
+    const ledger = openOperationLedger(join(root, 'state'));
+    const note = (name: string, result?: unknown) =>
+      ledger.note('op-1', {
+        at: new Date().toISOString(),
+        plan: made.digest,
+        step: name,
+        what: 'done',
+        retry: 0,
+        result,
+      });
+    const method =
+      made.binding.method === 'databases' ? ['restoreDatabases', 'swapDatabases'] : ['replayWal', 'promoteServer'];
+    await note(method[0] ?? '', reached);
+    await note('runChecks', [{ name: 'rows', status: 'failed', detail: '0' }]);
+    await note(method[1] ?? '');
+    const outcome = await run(activities.finishRecovery, { ...forged, firstFailedAt: '1999-01-01T00:00:00Z' });
+    expect(outcome).toMatchObject({
+      target: { reached: 'the end' },
+      checks: [{ name: 'rows', status: 'failed' }],
+      rpoSeconds: 0,
+    });
+    expect(outcome.rtoSeconds).toBeLessThan(3600);
+    const document = (await session.catalogue.incidentDocument('op-1')) ?? '';
+    expect(document).not.toContain('forged');
+    expect(document).toMatch(/1999-01-01.*as told by/);
+  });
+
+  it('G7: the words of a client stand in the journal and in the report as told by its workflow, never as a check or a result', async () => {
+    const { plan, step, run, activities, session } = await site();
+    const made = await plan('op-1');
+    const told = { ...step(made), step: 'run checks', text: 'check rows passed; nothing was lost' };
+    await run(activities.journal, told, 'evil/1');
+    // A line that a stranger wrote first does not stand for that of the operation.
+    await run(activities.journal, told, 'recover/mairie/op-1');
+    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([
+      { toldBy: 'evil/1', by: 'evil/1' },
+      { toldBy: 'recover/mairie/op-1' },
+    ]);
+    await run(activities.writeReport, { ...step(made), incident: 'none' });
+    const document = (await session.catalogue.incidentDocument('op-1')) ?? '';
+    expect(document).toMatch(/nothing was lost.*as told by evil\/1/);
+    expect(document).not.toContain('## Checks');
+    expect(document).toContain('no recovery was completed');
+  });
+
+  it('G7: an incident is that of the workflow that called; another one, or a state that does not exist, is not written', async () => {
+    const { step, plan, run, activities, session } = await site();
+    const own = {
+      ...step(await plan('op-1')),
+      workflowId: 'incident/mairie/instance-loss/op-1',
+      scenario: 'instance-loss',
+    };
+    const victim = 'incident/mairie/instance-loss/op-1';
+    await run(activities.recordIncident, { ...own, state: 'suspected', text: 'port: refused', by: 'watch' }, victim);
+    await run(activities.recordIncident, { ...own, state: 'closed', text: 'all is well', by: 'dba' }, 'evil/1');
+    const { incidents } = await session.catalogue.state();
+    expect(incidents.get(victim)).toMatchObject({ state: 'suspected', history: [{ toldBy: victim }] });
+    await expect(
+      run(activities.recordIncident, { ...own, state: 'recovered', text: 'x', by: 'dba' }, victim),
+    ).rejects.toMatchObject({ type: 'usage' });
+    // Nor does the document of one operation take the incident of another.
+    await run(activities.writeReport, { ...step(await plan('other')), incident: victim });
+    expect(await session.catalogue.incidentDocument('other')).not.toContain('port: refused');
+  });
+});
+
 describe('F32, F33: what people decide on recovered data', () => {
   const by = (name: string) => ({ by: name, reason: 'seen' });
   const later = { kind: 'time', time: '2026-11-21T02:05:00Z' } as const;
@@ -544,7 +630,7 @@ describe('F32, F33: what people decide on recovered data', () => {
 
 describe('old data', () => {
   it('is not dropped while its recovery is under way; afterwards it is', async () => {
-    const { session, step, approved, run, activities, dataDir } = await site();
+    const { session, step, approved, run, activities, dataDir, state } = await site();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
     const where = `${dataDir}.aside-op-1`;
@@ -557,15 +643,18 @@ describe('old data', () => {
       sizeBytes: null,
       host: 'db1',
     });
-    const drop = () =>
-      run(activities.answer, {
-        question: { kind: 'kept-drop', id: 'op-1/old', by: 'dba', dryRun: false },
-        host: 'db1',
-      });
+    const kept = { id: 'op-1/old', cluster: 'mairie', operationId: 'op-1', where, server: null, mark: null };
+    await state.saveKept(kept);
+    const order = { kind: 'kept-drop' as const, id: 'op-1/old' };
+    const request = { cluster: 'mairie', operationId: 'op-2', workflowId: 'kept-drop/mairie/op-2', requester: 'dba' };
+    const drop = () => run(activities.planAction, { ...request, order });
     await expect(drop()).rejects.toMatchObject({ type: 'conflict' });
     await run(activities.unpin, step(plan));
-    await drop();
-    expect((await session.catalogue.state()).kept).toEqual([]);
+    // Its recovery was killed before it noted by what the directory is recognised.
+    await expect(drop()).rejects.toMatchObject({ type: 'path-refused' });
+    await state.markKept('op-1/old', `inode ${(await stat(where)).ino}`);
+    expect(await drop()).toMatchObject({ binding: { found: { where } } });
+    expect((await session.catalogue.state()).kept).toHaveLength(1);
   });
 
   it('after recoveries that were given up, WAL that was never archived is looked for in what the first of them put aside', async () => {

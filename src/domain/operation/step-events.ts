@@ -1,0 +1,27 @@
+/** One thing that happened to a step of an approved plan, seen by the host that did it. */
+export interface StepEvent {
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly plan: string;
+  /** Name of the activity; of a hook, its own name; of a decision, its kind. */
+  readonly step: string;
+  readonly what: 'begun' | 'done' | 'failed' | 'decided';
+  /** How often a person had the step tried again. */
+  readonly retry: number;
+  /** What the step returned. */
+  readonly result?: unknown;
+}
+
+export interface ReachedTarget {
+  readonly reached: string;
+  readonly lastLsn: string | null;
+  readonly lastCommitAt: string | null;
+  /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
+  readonly complete: boolean;
+}
+
+export interface CheckResult {
+  readonly name: string;
+  readonly status: 'passed' | 'failed' | 'skipped';
+  readonly detail: string;
+}
