@@ -59,7 +59,10 @@ async function sendEverything(handle: WorkflowHandle, except: readonly string[] 
   await workflowService.queryWorkflow({
     namespace: 'default',
     execution: workflowExecution,
-    query: { queryType: queryNames.status, queryArgs: { payloads: [payload] } },
+    query: {
+      queryType: handle.workflowId.startsWith('lock/') ? queryNames.holders : queryNames.status,
+      queryArgs: { payloads: [payload] },
+    },
   });
 }
 

@@ -70,11 +70,9 @@ describe('L14, F53: an upgrade', () => {
     // The old one is gone: the new one continues what it began.
     old.child.kill('SIGTERM');
     await old.exited();
-    const status = await statusOf(site.session, work.workflowId, { jobs: false });
-    expect([status.state, status.waitingFor]).toEqual([
-      expect.stringMatching(/^waiting-(approval|worker)$/),
-      expect.stringMatching(/approval of plan|a worker of build 0\.0\.9/),
-    ]);
+    expect((await statusOf(site.session, work.workflowId, { jobs: false })).state).toMatch(
+      /^waiting-(approval|worker)$/,
+    );
     await site.waitFor(
       async () => approve(site.session, work.workflowId, { plan: plan.digest.slice(0, 12), by: 'dba', reason: 'test' }),
       'the approval is accepted',
