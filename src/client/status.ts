@@ -1,4 +1,5 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
+import { isPausedStatus } from '../domain/operation/executions.js';
 import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
 import { buildsWithWorker, livingPollers } from '../domain/operation/pollers.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
@@ -74,7 +75,7 @@ export async function statusOf(
     kind: said.kind,
     cluster: said.cluster,
     state: missing === null ? stateOf(description, answered, closed) : 'waiting-worker',
-    waitingFor: missing ?? (closed === undefined ? said.waitingFor : null),
+    waitingFor: missing ?? pausedInTemporal(description) ?? (closed === undefined ? said.waitingFor : null),
     plan: said.plan,
     phase: said.phase,
     phases: said.phases,
@@ -149,6 +150,12 @@ async function missingControlWorker(
   return `a worker of build ${build}, which began it: a worker of the current build continues it within two minutes`;
 }
 
+/** What is paused in Temporal answers no query: only the server knows why nothing happens. */
+function pausedInTemporal({ status, workflowId }: WorkflowExecutionDescription): string | null {
+  if (!isPausedStatus(status.name)) return null;
+  return `the workflow to be unpaused, it was paused in Temporal: \`temporal workflow unpause --workflow-id ${workflowId}\``;
+}
+
 /** Closed on the server outweighs what the workflow said last, except that a rejection ends as completed. */
 function stateOf(
   description: WorkflowExecutionDescription,
@@ -156,6 +163,7 @@ function stateOf(
   closed: OperationState | undefined,
 ): OperationState {
   const said = answered?.state ?? attributeState(description);
+  if (isPausedStatus(description.status.name)) return 'paused';
   if (closed === undefined) return said ?? 'running';
   return closed === 'completed' && said !== undefined && isFinal(said) ? said : closed;
 }

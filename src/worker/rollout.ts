@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NativeConnection, Runtime } from '@temporalio/worker';
 import { DEPLOYMENT, takesOver } from '../domain/operation/builds.js';
+import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { CONTROL_QUEUE } from '../domain/operation/names.js';
 import { buildsWithWorker, type DescribedPoller, taskQueueTypes } from '../domain/operation/pollers.js';
 
@@ -107,7 +108,7 @@ async function takeOver({ connection, namespace, buildId }: Rollout, other: stri
   const { workflowService } = connection;
   const { executions } = await workflowService.listWorkflowExecutions({
     namespace,
-    query: `TemporalWorkerDeploymentVersion = '${DEPLOYMENT}:${other}' AND CloseTime IS NULL`,
+    query: `TemporalWorkerDeploymentVersion = '${DEPLOYMENT}:${other}' AND ${OPEN_EXECUTIONS}`,
     pageSize: PAGE,
   });
   for (const { execution } of executions ?? []) {

@@ -55,6 +55,15 @@ export class Keeper {
     this.deaths++;
   }
 
+  /** Stops the worker as an operator does, and starts another one after a while. */
+  async rest(meanwhile: () => Promise<void>): Promise<void> {
+    this.stopping = true;
+    await this.worker.stop();
+    await this.watching;
+    await meanwhile();
+    await this.resume();
+  }
+
   async resume(): Promise<void> {
     this.stopping = false;
     await this.start();

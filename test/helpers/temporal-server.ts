@@ -11,6 +11,9 @@ import { makeTempDir } from './make-temp-dir.js';
 
 const searchAttributes = ['RepriseState', 'RepriseCluster', 'RepriseKind'];
 
+/** Workflow Pause, which servers from 1.30 on have and do not offer without it. */
+const PAUSE = { 'frontend.WorkflowPauseEnabled': true };
+
 export interface TemporalServer {
   address: string;
   /** Only where the Web UI was asked for. */
@@ -26,7 +29,7 @@ export interface TemporalOptions {
   /** The port of a server that is started again. */
   port?: number;
   /** Limits and the like, by the server's own names. */
-  dynamicConfig?: Readonly<Record<string, number>>;
+  dynamicConfig?: Readonly<Record<string, number | boolean>>;
 }
 
 /** Starts an embedded Temporal server; whoever starts it stops it. */
@@ -58,7 +61,7 @@ async function startOnce(options: TemporalOptions): Promise<TemporalServer> {
       ...['--port', String(port), '--http-port', String(http), '--metrics-port', String(metrics)],
       ...(options.webUi === true ? ['--ui-port', String(ui)] : ['--headless']),
       ...(options.dbFile === undefined ? [] : ['--db-filename', options.dbFile]),
-      ...Object.entries(options.dynamicConfig ?? {}).flatMap(([name, value]) => [
+      ...Object.entries({ ...PAUSE, ...options.dynamicConfig }).flatMap(([name, value]) => [
         '--dynamic-config-value',
         `${name}=${value}`,
       ]),

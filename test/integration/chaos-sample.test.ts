@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { journeysOf, kills } from '../chaos/cases.js';
 import type { Journey, Kill } from '../chaos/cases.js';
+import { disturb, disturbedCases, nameOfDisturbed } from '../chaos/disturbances.js';
 import { travel } from '../chaos/journey.js';
 import type { Measured } from '../chaos/journey.js';
 import { inPool } from '../chaos/pool.js';
@@ -35,6 +36,15 @@ const journeys = (['physical', 'dump'] as const).flatMap((policy) => journeysOf(
 const RESET = 'F8: a physical recovery is reset in its middle and after its end';
 const nameOf = ({ policy, kills: some }: Journey): string =>
   `${policy}: ${some.map(({ stage, at }) => `${stage} ${at}`).join(', ')}`;
+/** Four of what is done to an operation while it runs; each is a case of `npm run chaos` too. */
+const disturbed = disturbedCases.filter(({ policy, stage, disturbance, number }) =>
+  [
+    'dump backup paused and unpaused 1',
+    'dump backup cancelled 1',
+    'dump recover its lock workflow terminated 1',
+    'dump recover its host worker stopped 1',
+  ].includes([policy, stage, disturbance, number].join(' ')),
+);
 let outcomes: ReadonlyMap<string, Promise<Measured>>;
 
 beforeAll(() => {
@@ -42,6 +52,7 @@ beforeAll(() => {
     new Map([
       ...journeys.map((journey) => [nameOf(journey), () => travel(journey)] as const),
       [RESET, resetRecovery('physical')],
+      ...disturbed.map((which, place) => [nameOfDisturbed(which), disturb(which, seeded(seed + place + 1))] as const),
     ]),
     2,
   );
@@ -56,6 +67,8 @@ describe(`D2, F1: a worker killed loses nothing and runs nothing twice (seed ${s
     },
     400_000,
   );
+
+  it.each(disturbed.map(nameOfDisturbed))('%s', async (name) => void (await outcomes.get(name)), 400_000);
 
   it(RESET, async () => void (await outcomes.get(RESET)), 400_000);
 });

@@ -114,6 +114,11 @@ const guarantees: readonly (readonly [
         'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
       ],
       [
+        'F46 L1 L2',
+        'Only the end of an execution frees its lock: paused work keeps it, and a later run with the same workflow id is another holder.',
+      ],
+      ['L4', 'An approved recovery is next: while it waits for the cluster lock, nothing that it excludes is begun.'],
+      [
         'F46 L3',
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
       ],
