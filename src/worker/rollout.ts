@@ -10,6 +10,8 @@ import { buildsWithWorker, type DescribedPoller, taskQueueTypes } from '../domai
 const SWEEP_MS = 30_000;
 /** The server knows a build some time after its first poll. */
 const REGISTERED_MS = 500;
+/** After so many failures in a row it is told. */
+const TRIES = 20;
 const PAGE = 200;
 /** Codes of gRPC: not implemented, permission denied. */
 const WITHOUT_DEPLOYMENTS = [12, 7];
@@ -39,21 +41,20 @@ export async function hasDeployments(connection: NativeConnection, namespace: st
  * runs any more: after an upgrade of a single machine nothing waits for a worker that is gone. Ends with `stop`.
  */
 export async function rollOut(rollout: Rollout, stop: AbortSignal): Promise<void> {
-  let said = '';
+  let failures = 0;
   while (!stop.aborted) {
-    const outcome = await rollOutOnce(rollout).catch((error: unknown) =>
-      error instanceof Error ? error.message : String(error),
+    const why = await rollOutOnce(rollout).then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
     );
-    const isKnown = outcome === null;
-    // Until the server knows the build there is nothing to say; later once, until it is over.
-    if (!isKnown && said !== '' && outcome !== said) Runtime.instance().logger.warn(`worker deployment: ${outcome}`);
-    said = outcome ?? 'ok';
-    await sleep(isKnown ? SWEEP_MS : REGISTERED_MS, undefined, { signal: stop }).catch(() => undefined);
+    failures = why === null ? 0 : failures + 1;
+    if (failures === TRIES) Runtime.instance().logger.warn(`build ${rollout.buildId} could not be rolled out: ${why}`);
+    const pause = failures > 0 && failures < TRIES ? REGISTERED_MS : SWEEP_MS;
+    await sleep(pause, undefined, { signal: stop }).catch(() => undefined);
   }
 }
 
-/** Null where all is as it should be; else why not. */
-async function rollOutOnce(rollout: Rollout): Promise<string | null> {
+async function rollOutOnce(rollout: Rollout): Promise<void> {
   const { connection, namespace, buildId, identity } = rollout;
   const { workflowService } = connection;
   const deployment = await workflowService.describeWorkerDeployment({ namespace, deploymentName: DEPLOYMENT });
@@ -71,12 +72,11 @@ async function rollOutOnce(rollout: Rollout): Promise<string | null> {
     Runtime.instance().logger.info(`build ${buildId} runs new workflows from now on`);
     current = buildId;
   }
-  if (current !== buildId) return null;
+  if (current !== buildId) return;
   for (const { deploymentVersion } of versionSummaries ?? []) {
     const other = deploymentVersion?.buildId;
     if (typeof other === 'string' && other !== buildId && !living.includes(other)) await takeOver(rollout, other);
   }
-  return null;
 }
 
 /** Builds that a worker of the queue runs. One that was stopped is listed for a minute; on this machine we can look. */
