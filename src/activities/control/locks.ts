@@ -166,11 +166,12 @@ async function recoveryHolds(client: Client, cluster: string): Promise<boolean> 
   return closed.includes(false);
 }
 
+/** As the lock knows them, also one that was terminated; of one that was deleted, as the operations say. */
 async function holdersOf(client: Client, cluster: string): Promise<readonly LockGrant[]> {
   try {
     return await client.workflow.getHandle(lockWorkflowId(cluster)).query<readonly LockGrant[]>(queryNames.holders);
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return [];
+    if (error instanceof WorkflowNotFoundError) return (await lockedOperations(client, cluster, [])).held;
     throw error;
   }
 }

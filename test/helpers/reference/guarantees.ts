@@ -78,6 +78,10 @@ const guarantees: readonly (readonly [
         'G5',
         'Dropping old data, releasing a hold, changing a storage and adopting need an approval, or a confirmation on the host itself. A forged record in a repository names nothing that is dropped.',
       ],
+      [
+        'G8',
+        'An adopted dump is never taken for one of our own: it comes from a folder of the configuration, counts for no promise, and is used only by its name or after a restore test.',
+      ],
       ['G2 F55', 'Names that a recovery derives never collide, and what has one is taken for its own only by a mark.'],
       [
         'L16 G9',
