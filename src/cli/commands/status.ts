@@ -45,12 +45,12 @@ export function registerStatus(program: Command, cli: Cli): void {
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
-        const drift = await reportDrift(self, session);
+        const workers = await reportDrift(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await listRunningOperations(session), drift }, ({ works }) =>
+          return self.print({ works: await listRunningOperations(session), ...workers }, ({ works }) =>
             operationsText(self, works),
           );
-        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
+        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
@@ -68,23 +68,37 @@ export function registerStatus(program: Command, cli: Cli): void {
   });
 }
 
-/** Workers with another configuration than ours, said to people too; without a configuration here there is none to compare. */
-async function reportDrift(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
+/** What `status` says of workers in JSON; `versions` only where they differ. */
+interface WorkerDrift {
+  readonly drift: readonly Omit<WorkerConfig, 'version'>[];
+  readonly versions?: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * Workers with another configuration than ours, and workers of different versions, said to people too; without a
+ * configuration here there is none to compare.
+ */
+async function reportDrift(cli: Cli, session: TemporalSession): Promise<WorkerDrift> {
   const config = await cli.config().catch(() => null);
-  if (config === null) return [];
+  if (config === null) return { drift: [] };
+  const warn = (message: string, fix: string): void => {
+    if (cli.format === 'table') cli.say(`warning: ${message}\nHINT: ${fix}`);
+  };
   const workers = await workerConfigs(session, config);
   const drift = withOtherConfig(workers, config);
   for (const worker of drift) {
     const { message, fix } = driftInWords(worker, config);
-    if (cli.format === 'table')
-      cli.say(`warning: ${message}: operations that change data are refused there\nHINT: ${fix}`);
+    warn(`${message}: operations that change data are refused there`, fix);
   }
   const versions = mixedVersions(workers);
-  if (versions !== null && cli.format === 'table') {
+  if (versions !== null) {
     const { message, fix } = mixedVersionsInWords(versions);
-    cli.say(`warning: ${message}\nHINT: ${fix}`);
+    warn(message, fix);
   }
-  return drift;
+  return {
+    drift: drift.map(({ host, worker, config: theirs }) => ({ host, worker, config: theirs })),
+    ...(versions === null ? {} : { versions: Object.fromEntries(versions) }),
+  };
 }
 
 async function watchOne(
