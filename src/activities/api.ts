@@ -4,7 +4,8 @@ import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
-import type { LockAnswer, LockGrant, LockRequest } from '../domain/operation/locks.js';
+import type { LeaseOwner } from '../domain/operation/lease.js';
+import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
@@ -51,10 +52,14 @@ export interface ControlActivities {
   describeCluster(input: { cluster: string }): Promise<ClusterFacts>;
   /** Which hosts a question concerns; `without`: who can answer in place of that one. */
   hostsOf(input: { question: Inspection; without?: string }): Promise<readonly string[]>;
-  acquireLock(input: { cluster: string; request: LockRequest }): Promise<LockAnswer>;
-  releaseLock(input: { cluster: string; operationId: string }): Promise<void>;
-  /** Fails with `lock-held`, to be retried by the server, until that holder has given the cluster back or ended. */
-  awaitRelease(input: { cluster: string; operationId: string }): Promise<void>;
+  /** `waits`: takes a place in the queue where it cannot be granted. `lost`: the token that a host refused. */
+  acquireLock(input: { cluster: string; request: OwnedClaim; waits?: boolean; lost?: number }): Promise<LockAnswer>;
+  /** What was granted after `token` stays; without one, everything of the owner is released, its place in the queue too. */
+  releaseLock(input: { cluster: string; owner: LeaseOwner & { token?: number } }): Promise<void>;
+  /** Which open operations hold the lock of a cluster or wait for it, as they say themselves; `known` are asked too. */
+  lockedOperations(input: { cluster: string; known: readonly LeaseOwner[] }): Promise<LockedOperations>;
+  /** Returns as soon as one of these executions is closed, and says which. Paused is not closed. */
+  awaitClosed(input: { owners: readonly LeaseOwner[] }): Promise<LeaseOwner>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -66,6 +71,13 @@ export interface ControlActivities {
   deliveriesOf(input: { notice: Notice }): Promise<readonly Delivery[]>;
   /** Sends one message; contacts whose addresses were not taken are named. */
   sendNotice(input: { notice: Notice; delivery: Delivery }): Promise<SentNotice>;
+}
+
+export interface LockedOperations {
+  readonly held: readonly LockGrant[];
+  readonly waiting: readonly LeaseOwner[];
+  /** They are open and do not say: paused, or without a worker. */
+  readonly silent: readonly LeaseOwner[];
 }
 
 export interface SentNotice {

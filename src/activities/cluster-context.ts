@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import type { Backup } from '../domain/backup/backup.js';
 import type { RecordBody } from '../domain/backup/records.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
-import { RepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError } from '../domain/errors.js';
 import type { Engine, EngineContext, ReadContext } from '../engines/engine.js';
 import { readableBy } from '../postgres/connection/passfile.js';
 import type { JobLock, OsUser } from '../process/jobs/jobs.js';
 import { createJobs } from '../process/jobs/supervisor.js';
 import { type Catalogue, openCatalogue } from '../records/catalogue.js';
 import { sha256Hex } from '../records/digest.js';
+import { openHostState } from '../records/host-state.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
@@ -206,4 +207,23 @@ export async function record(
     by,
     ...body,
   });
+}
+
+/**
+ * The same for a decision on a plan. The records of a cluster may be in the very bucket that a plan of `storage apply` would
+ * make: then the ledger of this host alone has it.
+ */
+export async function recordDecided(
+  clusterContext: ClusterContext,
+  step: Pick<StepInput, 'operationId'> & { readonly plan: string | null },
+  what: string,
+  body: RecordBody,
+  by?: string,
+): Promise<void> {
+  try {
+    await record(clusterContext, step, what, body, by);
+  } catch (error) {
+    const plan = step.plan === null ? null : await openHostState(clusterContext.host.stateDir).readPlan(step.plan);
+    if (plan?.binding.action !== 'storage-apply' || !isRepriseError(error)) throw error;
+  }
 }

@@ -30,12 +30,19 @@ export function grantActivities(deps: HostDependencies): Pick<HostActivities, 'r
     releaseGrant: wrapActivity('releaseGrant', async ({ cluster, operationId }) => {
       // Not what the input says: whoever calls it by hand releases nothing for another.
       const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
-      await changeGrants(hostOf(deps).stateDir, cluster, (known) =>
-        forgetGrants(known, { operationId, workflowId }, new Date().toISOString()),
-      );
+      await forgetGrantsOf(hostOf(deps).stateDir, cluster, { operationId, workflowId });
     }),
     describeLock: wrapActivity('describeLock', async ({ cluster }) => describeLock(hostOf(deps).stateDir, cluster)),
   };
+}
+
+/** What an operation held whose workflow has ended. */
+export function forgetGrantsOf(
+  stateDir: string,
+  cluster: string,
+  holder: { readonly operationId: string; readonly workflowId: string },
+): Promise<void> {
+  return changeGrants(stateDir, cluster, (known) => forgetGrants(known, holder, new Date().toISOString()));
 }
 
 /**

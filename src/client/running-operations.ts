@@ -1,4 +1,5 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
+import { OPEN_EXECUTIONS, isPausedStatus } from '../domain/operation/executions.js';
 import { searchAttributes, workflowTypes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
 import { webUiLink } from './connect.js';
@@ -34,20 +35,22 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 /**
- * Running operations, from the server's list: it needs no worker, and lags by about a second. First what waits for a
+ * Operations that have not ended, paused ones too, from the server's list: it needs no worker, and lags by about a second. First what waits for a
  * person, then the newest; messages on their way, of which there may be many while a mail server is down, come last.
  */
 export async function listRunningOperations(session: TemporalSession): Promise<readonly RunningOperation[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
   const lines: RunningOperation[] = [];
   for await (const execution of session.client.workflow.list({
-    query: `WorkflowType IN (${types}) AND ExecutionStatus = 'Running'`,
+    query: `WorkflowType IN (${types}) AND ${OPEN_EXECUTIONS}`,
   })) {
     lines.push({
       workflowId: execution.workflowId,
       kind: kinds[execution.type] ?? execution.type,
       cluster: attribute(execution, searchAttributes.cluster),
-      state: attribute(execution, searchAttributes.state) ?? 'running',
+      state: isPausedStatus(execution.status.name)
+        ? 'paused'
+        : (attribute(execution, searchAttributes.state) ?? 'running'),
       startedAt: execution.startTime.toISOString(),
       webUi: webUiLink(session.settings, execution.workflowId),
     });

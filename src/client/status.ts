@@ -1,4 +1,5 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
+import { isPausedStatus } from '../domain/operation/executions.js';
 import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
@@ -73,7 +74,7 @@ export async function statusOf(
     kind: said.kind,
     cluster: said.cluster,
     state: missing === null ? stateOf(description, answered, closed) : 'waiting-worker',
-    waitingFor: missing ?? (closed === undefined ? said.waitingFor : null),
+    waitingFor: missing ?? pausedInTemporal(description) ?? (closed === undefined ? said.waitingFor : null),
     plan: said.plan,
     phase: said.phase,
     phases: said.phases,
@@ -140,6 +141,12 @@ async function missingControlWorker(session: TemporalSession): Promise<string | 
   return `a worker on the queue ${CONTROL_QUEUE}: ${workerHint(CONTROL_QUEUE)}`;
 }
 
+/** What is paused in Temporal answers no query: only the server knows why nothing happens. */
+function pausedInTemporal({ status, workflowId }: WorkflowExecutionDescription): string | null {
+  if (!isPausedStatus(status.name)) return null;
+  return `the workflow to be unpaused, it was paused in Temporal: \`temporal workflow unpause --workflow-id ${workflowId}\``;
+}
+
 /** Closed on the server outweighs what the workflow said last, except that a rejection ends as completed. */
 function stateOf(
   description: WorkflowExecutionDescription,
@@ -147,6 +154,7 @@ function stateOf(
   closed: OperationState | undefined,
 ): OperationState {
   const said = answered?.state ?? attributeState(description);
+  if (isPausedStatus(description.status.name)) return 'paused';
   if (closed === undefined) return said ?? 'running';
   return closed === 'completed' && said !== undefined && isFinal(said) ? said : closed;
 }

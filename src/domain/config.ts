@@ -221,6 +221,8 @@ export interface ClusterConfig {
     readonly targets: Readonly<Record<string, RecoveryTargetPlace>>;
     readonly steps: readonly RecoveryStepName[];
   };
+  /** By name: folders from which dumps of before Reprise are adopted; absent: none. */
+  readonly importFolders?: Readonly<Record<string, string>>;
   readonly hooks: Readonly<Record<string, HookConfig>>;
   readonly checks: Readonly<Record<string, CheckConfig>>;
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */

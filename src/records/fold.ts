@@ -127,8 +127,14 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     holds.delete(backupId);
   },
 
-  pin({ pins }, { operationId, backupIds, walFrom, at }) {
-    pins.set(operationId, { operationId, backupIds, walFrom, at });
+  pin({ pins }, { operationId, backupIds, walFrom, workflowId, at }) {
+    pins.set(operationId, {
+      operationId,
+      backupIds,
+      walFrom,
+      at,
+      ...(workflowId === undefined ? {} : { workflowId }),
+    });
   },
 
   unpin({ pins }, { operationId }) {
@@ -193,9 +199,14 @@ function toBackup({ proofs, quarantined, ...facts }: Known, holds: ReadonlyMap<s
   return {
     ...facts,
     status: quarantined ? 'quarantined' : 'complete',
-    proven: highest(proofs),
+    proven: levelOf(highest(proofs), facts.adopted),
     heldUntil: holds.get(facts.id) ?? null,
   };
+}
+
+/** Read whole and checked, a backup of unknown origin is no more than adopted. */
+function levelOf(proof: Proof | null, adopted: Backup['adopted']): Proof | null {
+  return proof?.level === 'verified' && adopted?.checked === false ? { ...proof, level: 'adopted' } : proof;
 }
 
 /** The latest proof of the highest level there is: `restored` says more than `verified`. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { StepEvent } from '../domain/operation/step-events.js';
 import { ledgerFileName } from '../files/safe-names.js';
-import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson } from './state-files.js';
+import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, removeState } from './state-files.js';
 
 /** Which workflow an operation belongs to, as the Temporal server told this host when its first step came. */
 export interface OperationClaim {
@@ -22,8 +22,8 @@ export interface OperationLedger {
   /** Takes an operation for a workflow, once; returns whose it is now. */
   claim(claim: OperationClaim): Promise<OperationClaim>;
   claimOf(operationId: string): Promise<OperationClaim | null>;
-  /** Claims of operations that have not ended. */
-  open(): Promise<readonly OperationClaim[]>;
+  /** Claims of a cluster's operations that have not ended. */
+  open(cluster: string): Promise<readonly OperationClaim[]>;
   /** Ends an operation, however it ended: nothing is planned for it any more. */
   end(operationId: string): Promise<void>;
   hasEnded(operationId: string): Promise<boolean>;
@@ -53,29 +53,37 @@ export function openOperationLedger(stateDir: string): OperationLedger {
   const ofClaim = (operationId: string) => join(operations, `${ledgerFileName(operationId)}.json`);
   const ofEnd = (operationId: string) => join(operations, 'ended', `${ledgerFileName(operationId)}.json`);
   const ofEvents = (operationId: string) => join(stateDir, 'steps', ledgerFileName(operationId));
-  const claimOf = (operationId: string) => readAs<OperationClaim>(ofClaim(operationId), claimFile);
   const hasEnded = async (operationId: string) => (await readJson(ofEnd(operationId))) !== null;
+  const claimOf = async (operationId: string): Promise<OperationClaim | null> => {
+    const open = await readAs<OperationClaim>(ofClaim(operationId), claimFile);
+    if (open !== null) return open;
+    const ended = claimFile.safeParse(await readJson(ofEnd(operationId)));
+    return ended.success ? ended.data : null;
+  };
 
   return {
     claimOf,
     hasEnded,
 
     async claim(claim) {
+      const known = await claimOf(claim.operationId);
+      if (known !== null) return known;
       const mine = await createJsonOnce(ofClaim(claim.operationId), claim);
       return mine ? claim : ((await claimOf(claim.operationId)) ?? claim);
     },
 
-    async open() {
+    async open(cluster) {
       const found = await Promise.all(
         (await jsonFilesIn(operations)).map((name) => readAs<OperationClaim>(join(operations, name), claimFile)),
       );
-      const open: OperationClaim[] = [];
-      for (const claim of found) if (claim !== null && !(await hasEnded(claim.operationId))) open.push(claim);
-      return open;
+      return found.filter((claim) => claim !== null && claim.cluster === cluster) as readonly OperationClaim[];
     },
 
+    // Ended ones lie apart: a sweep reads those that are open, however many years there have been.
     async end(operationId) {
-      await createJsonOnce(ofEnd(operationId), { operationId, at: new Date().toISOString() });
+      const claim = await readAs<OperationClaim>(ofClaim(operationId), claimFile);
+      await createJsonOnce(ofEnd(operationId), { operationId, ...claim, endedAt: new Date().toISOString() });
+      await removeState(ofClaim(operationId));
     },
 
     async note(operationId, event) {

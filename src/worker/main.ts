@@ -1,8 +1,10 @@
 import { hostname } from 'node:os';
 import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
+import { Client } from '@temporalio/client';
 import { createControlActivities } from '../activities/control/control.js';
 import { hostOf } from '../activities/config-lookup.js';
 import { createHostActivities } from '../activities/index.js';
+import { closedByTemporal, sweepHost } from '../activities/sweep.js';
 import type { Config, HostConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
@@ -94,6 +96,8 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
         );
       }
     }
+    for (const host of hosts)
+      void sweepAtStart(config, host, new Client({ connection, namespace: temporal.namespace }));
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
     await connection.close();
@@ -114,6 +118,17 @@ export function queuesOf({
     [mediaQueue(name), mediaSlots],
     [watchQueue(name), 200],
   ];
+}
+
+/** What operations left that ended while no worker was there. Rotation and `doctor` do the same. */
+async function sweepAtStart(config: Config, host: string, client: Client): Promise<void> {
+  const { logger } = Runtime.instance();
+  try {
+    const released = await sweepHost(hostDependencies(config, host), closedByTemporal(client));
+    for (const operationId of released) logger.info(`released what the ended operation ${operationId} still held`);
+  } catch (error) {
+    logger.warn(`what ended operations left on host ${host} was not released: ${String(error)}`);
+  }
 }
 
 /** Milliseconds between two heartbeats that are sent: four in a time-out, so that one that comes late does no harm. */

@@ -15,11 +15,11 @@ import type {
 } from '../domain/operation/orders.js';
 import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
-import type { LockHolder } from '../domain/operation/locks.js';
+import type { LeaseState } from '../domain/operation/lease.js';
+import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
-export type { LockAnswer, LockHolder, LockRequest } from '../domain/operation/locks.js';
 export type { AdoptOutput } from '../domain/backup/adoption.js';
 export type { RotateOutput } from '../domain/retention/retention.js';
 
@@ -124,8 +124,8 @@ export interface InspectInput {
 
 export interface LockInput {
   readonly cluster: string;
-  readonly holders?: readonly LockHolder[];
-  readonly lastToken?: number;
+  /** Absent: who held it is not known, and is asked of the operations that are under way. */
+  readonly state?: LeaseState<OwnedClaim>;
 }
 
 export interface NotifyInput {

@@ -71,6 +71,7 @@ const holder = {
   engine: 'logical',
   repository: 'local',
   workflowId: 'backup/c/nightly',
+  runId: 'b-1',
   since: '2026-11-21T01:30:00Z',
   token: 1,
 } as const;
@@ -205,6 +206,10 @@ it('recoveries that end well', async () => {
     {},
     {
       acquireLock: async () => (++asks === 1 ? { granted: false, holder } : { granted: true, token: 2 }),
+    },
+    async (one) => {
+      await one.seen.called('acquireLock');
+      await one.signal(signalNames.leaseGranted, undefined);
     },
   );
   await recovery('waited-for-host', {}, { hostAnswers: async () => false });

@@ -17,6 +17,7 @@ const holder: LockHolder = {
   engine: 'pgbackrest',
   repository: '*',
   workflowId: 'recover/c/r',
+  runId: 'first',
   since: '2026-11-21T01:30:00Z',
   token: 1,
 };

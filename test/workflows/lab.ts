@@ -155,9 +155,10 @@ export class Case {
     return this.handle;
   }
 
-  /** Names of the activities asked for, in order, without the ones every workflow starts with. */
+  /** Names of the activities asked for, in order, without the ones every workflow starts with, or ends with. */
   get names(): readonly Name[] {
-    return this.calls.map(({ name }) => name).filter((name) => name !== 'describeCluster' && name !== 'hostAnswers');
+    const everywhere: readonly Name[] = ['describeCluster', 'hostAnswers', 'releaseGrant'];
+    return this.calls.map(({ name }) => name).filter((name) => !everywhere.includes(name));
   }
 
   of(name: Name): readonly Call['input'][] {
@@ -261,7 +262,7 @@ export function untilCancelled(): Promise<never> {
 /** The same, which may also end by itself. */
 export async function unlessCancelled<T>(run: Promise<T>): Promise<T> {
   const context = Context.current();
-  const beat = setInterval(() => context.heartbeat(), 100);
+  const beat = setInterval(() => context.heartbeat({}), 100);
   try {
     return await Promise.race([context.cancelled, run]);
   } finally {

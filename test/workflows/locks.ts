@@ -1,7 +1,8 @@
 import { WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LockAnswer, LockHolder, LockRequest } from '../../src/domain/operation/locks.js';
+import { type LeaseOwner, type LeaseRequest, noLeases } from '../../src/domain/operation/lease.js';
+import type { LockAnswer, LockGrant, OwnedClaim } from '../../src/domain/operation/locks.js';
 import {
   CONTROL_QUEUE,
   lockWorkflowId,
@@ -24,24 +25,32 @@ export class Locks {
     onCleanup(() => this.handle.terminate('the test is over').catch(() => undefined));
   }
 
-  acquire(request: Pick<LockRequest, 'operationId' | 'kind'> & Partial<LockRequest>): Promise<LockAnswer> {
+  acquire(
+    request: Pick<OwnedClaim, 'operationId' | 'kind'> & Partial<OwnedClaim>,
+    how: { waits?: boolean; lost?: number } = {},
+  ): Promise<LockAnswer> {
     const startWorkflowOperation = new WithStartWorkflowOperation(workflowTypes.lock, {
       workflowId: lockWorkflowId(this.cluster),
       taskQueue: CONTROL_QUEUE,
-      args: [{ cluster: this.cluster }],
+      args: [{ cluster: this.cluster, state: noLeases }],
       workflowIdConflictPolicy: 'USE_EXISTING',
     });
-    const whole: LockRequest = {
+    const claim: OwnedClaim = {
       policy: 'nightly',
       engine: 'logical',
       repository: 'local',
-      workflowId: `work/${request.operationId}`,
+      ...this.owner(request.operationId),
       ...request,
     };
-    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
-      args: [whole],
-      startWorkflowOperation,
-    });
+    return this.lab.client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LeaseRequest<OwnedClaim>]>(
+      updateNames.acquire,
+      { args: [{ claim, ...how }], startWorkflowOperation },
+    );
+  }
+
+  /** Workflows of the names that stand for operations here. */
+  private owner(operationId: string): LeaseOwner {
+    return { workflowId: `work/${operationId}`, runId: `first run of ${operationId}` };
   }
 
   /** The token of a claim that must be granted. */
@@ -52,11 +61,11 @@ export class Locks {
   }
 
   async release(operationId: string): Promise<void> {
-    await this.handle.executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
+    await this.handle.executeUpdate<void, [LeaseOwner]>(updateNames.release, { args: [this.owner(operationId)] });
   }
 
-  holders(): Promise<readonly LockHolder[]> {
-    return this.handle.query<readonly LockHolder[]>(queryNames.holders);
+  holders(): Promise<readonly LockGrant[]> {
+    return this.handle.query<readonly LockGrant[]>(queryNames.holders);
   }
 
   async ended(): Promise<void> {

@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { signalNames } from '../../src/domain/operation/names.js';
-import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
-import { person, startRecovery } from './recoveries.js';
+import { type Activities, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import { type Recovery, person, startRecovery } from './recoveries.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -18,6 +18,7 @@ const holder: LockHolder = {
   engine: 'logical',
   repository: 'local',
   workflowId: 'backup/c/nightly',
+  runId: 'first',
   since: '2026-11-21T01:30:00Z',
   token: 1,
 };
@@ -164,65 +165,111 @@ describe('the runbook, in its order', () => {
     const { cluster } = recovery.seen;
     for (const name of ['stopServer', 'putAside', 'restoreFiles', 'promoteServer'] as const) {
       expect(recovery.seen.of(name)).toEqual([
-        { cluster, operationId: 'op', workflowId: `recover/${cluster}/op`, plan: plan.digest },
+        {
+          cluster,
+          operationId: 'op',
+          workflowId: `recover/${cluster}/op`,
+          plan: plan.digest,
+          lock: expect.objectContaining({ kind: 'recovery', token: 1 }),
+        },
       ]);
       expect(recovery.seen.calls.find((call) => call.name === name)?.queue).toBe(`reprise-${HOST}-recovery`);
     }
   });
 });
 
+/** Until its status says what it waits for. */
+function waitsForSomething({ seen }: Recovery): Promise<string> {
+  return seen.until(
+    async () => (await seen.status()).waitingFor,
+    async () => seen.names.join(' '),
+  );
+}
+
 describe('F29: the cluster is held by another', () => {
-  it('waits for its end, says for whom, and goes on', async () => {
-    const ended = gate();
-    const recovery = await startRecovery(lab, {
-      acquireLock: async () =>
-        recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 },
-      awaitRelease: () => ended.passed,
-    });
+  const heldOnce = (of: () => Recovery): Partial<Activities> => ({
+    acquireLock: async () =>
+      of().seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 },
+  });
+
+  it('L4: takes its place in the queue with its intent, says for whom it waits, and goes on when it is told', async () => {
+    const recovery: Recovery = await startRecovery(
+      lab,
+      heldOnce(() => recovery),
+    );
     await recovery.approved();
-    await recovery.seen.called('awaitRelease');
-    expect(recovery.seen.of('awaitRelease')).toEqual([{ cluster: recovery.seen.cluster, operationId: 'b' }]);
+    await recovery.seen.called('acquireLock');
+    expect(recovery.seen.of('acquireLock')).toMatchObject([
+      { waits: true, request: { kind: 'recovery', intent: true, runId: expect.stringMatching(/^[0-9a-f-]{36}$/) } },
+    ]);
+    await waitsForSomething(recovery);
     expect(await recovery.seen.status()).toMatchObject({
       state: 'running',
       waitingFor: expect.stringContaining('backup/c/nightly'),
     });
     expect(recovery.seen.names).not.toContain('recheckPlan');
-    ended.open();
+    await recovery.signal(signalNames.leaseGranted, undefined);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
     expect(await recovery.seen.status()).toMatchObject({ waitingFor: null });
   });
 
-  it('F40: a wait of days leaves no trace in the history', async () => {
-    const recovery = await startRecovery(lab, {
-      acquireLock: async () =>
-        recovery.seen.of('acquireLock').length === 1 ? { granted: false, holder } : { granted: true, token: 2 },
-      awaitRelease: async () => {
-        if (recovery.seen.of('awaitRelease').length <= 30) throw failure('lock-held', 'still held', true);
-      },
-    });
+  it('F40: a wait of a day leaves little in the history, and a lock that tells nobody is asked again', async () => {
+    const recovery = await startRecovery(lab, { acquireLock: async () => ({ granted: false, holder }) });
     await recovery.approved();
-    await recovery.seen.called('awaitRelease');
+    await recovery.seen.called('acquireLock');
     const before = (await recovery.seen.workflow.fetchHistory()).events?.length ?? 0;
-    await lab.pass('50 seconds');
-    await recovery.seen.called('awaitRelease', 20);
+    await lab.pass('24 hours');
+    await recovery.seen.called('acquireLock', 5);
     const after = (await recovery.seen.workflow.fetchHistory()).events?.length ?? 0;
-    expect(after - before).toBeLessThan(20);
+    expect(after - before).toBeLessThan(500);
     await recovery.signal(signalNames.reject, person);
     await recovery.result();
   });
 
-  it('a rejection meanwhile is still a rejection: nothing was changed', async () => {
-    const recovery = await startRecovery(lab, {
-      acquireLock: async () => ({ granted: false, holder }),
-      awaitRelease: async () => {
-        throw failure('lock-held', 'still held', true);
-      },
-    });
+  it('L4: a rejection meanwhile is still a rejection: nothing was changed, and its place is given up', async () => {
+    const recovery = await startRecovery(lab, { acquireLock: async () => ({ granted: false, holder }) });
     await recovery.approved();
-    await recovery.seen.called('awaitRelease');
+    await recovery.seen.called('acquireLock');
     await recovery.signal(signalNames.reject, person);
     expect(await recovery.result()).toMatchObject({ state: 'rejected', rejectedBecause: 'dba: seen' });
     expect(recovery.steps).toEqual([]);
     expect(recovery.seen.names.slice(-3)).toEqual(['releaseLock', 'recordRejection', 'unpin']);
+    const { workflowId, runId } = await recovery.seen.workflow.describe();
+    expect(recovery.seen.of('releaseLock')).toEqual([{ cluster: recovery.seen.cluster, owner: { workflowId, runId } }]);
+  });
+});
+
+describe('L3: the host knows a later grant of the cluster lock', () => {
+  it('the step is refused, the lock acquired again, and the step repeated with the new token', async () => {
+    const tokens: unknown[] = [];
+    const recovery: Recovery = await startRecovery(lab, {
+      acquireLock: async () => ({ granted: true, token: recovery.seen.of('acquireLock').length }),
+      putAside: async ({ lock }) => {
+        tokens.push(lock?.token);
+        if (tokens.length === 1) throw failure('lock-lost', 'another holds it since');
+      },
+    });
+    await recovery.approved();
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(tokens).toEqual([1, 2]);
+    expect(recovery.seen.of('acquireLock')).toMatchObject([{ waits: true }, { waits: true, lost: 1 }]);
+    expect(recovery.seen.of('restoreFiles')).toMatchObject([{ lock: { token: 2, kind: 'recovery' } }]);
+    expect(recovery.seen.of('releaseLock')).toMatchObject([{ owner: { token: 2 } }]);
+    expect(recovery.seen.of('releaseGrant')).toHaveLength(1);
+  });
+
+  it('who waits to have it again says so, and can be rejected', async () => {
+    const recovery: Recovery = await startRecovery(lab, {
+      acquireLock: async ({ lost }) => (lost === undefined ? { granted: true, token: 1 } : { granted: false, holder }),
+      putAside: async () => {
+        throw failure('lock-lost', 'another holds it since');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.called('acquireLock', 2);
+    await waitsForSomething(recovery);
+    await recovery.signal(signalNames.reject, person);
+    await expect(recovery.result()).rejects.toThrow();
+    expect(recovery.seen.names).not.toContain('restoreFiles');
   });
 });

@@ -35,6 +35,7 @@ describe('rotate', () => {
       engine: 'pgbackrest',
       repository: '*',
       workflowId: 'recover/c/r',
+      runId: 'first',
       since: '2026-11-21T01:30:00Z',
       token: 1,
     };
@@ -221,6 +222,7 @@ describe('adopt', () => {
       engine: 'pgbackrest',
       repository: '*',
       workflowId: 'recover/c/r',
+      runId: 'first',
       since: '2026-11-21T01:30:00Z',
       token: 1,
     };

@@ -1,13 +1,13 @@
 import { type ActionOutcome, type ActionPlan, isActionPlan } from '../../domain/approval/actions.js';
 import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { withoutContents } from '../../domain/backup/backup.js';
-import { RepriseError } from '../../domain/errors.js';
-import { actionOrder } from '../../domain/operation/orders.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import { type ActionOrder, actionOrder } from '../../domain/operation/orders.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
 import { authorizePlan, closePlansOf } from '../approval/authorize.js';
-import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
+import { claimOperation, claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import {
   type ClusterContext,
   currentBackups,
@@ -16,6 +16,7 @@ import {
   openClusterContext,
   policyOf,
   record,
+  recordDecided,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { droppableItem, dropKept } from '../inspection/kept-data.js';
@@ -34,13 +35,17 @@ export function actionActivities(
       'planAction',
       withOrder(actionOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
-        await claimPlanned(clusterContext, request);
+        await claimPlanned(clusterContext, request).catch(async (error: unknown) => {
+          if (!mayLackRecords(request.order, error)) throw error;
+          await claimOperation(clusterContext, request);
+        });
         const plan = await makeActionPlan(clusterContext, request, run);
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
         const { action, subject } = plan.binding;
         const text = `plan ${shortDigest(plan)} of ${action} for ${subject}`;
         const body = { kind: 'journal' as const, workflowId: request.workflowId, step: 'plan', text };
-        await record(clusterContext, request, `plan/${plan.digest}`, body, request.requester);
+        const step = { operationId: request.operationId, plan: plan.digest };
+        await recordDecided(clusterContext, step, `plan/${plan.digest}`, body, request.requester);
         return plan;
       }),
     ),
@@ -71,6 +76,11 @@ export function actionActivities(
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
+}
+
+/** The records may be in the bucket that the plan would make. */
+function mayLackRecords(order: ActionOrder, error: unknown): boolean {
+  return order.kind === 'storage-apply' && isRepriseError(error) && !['conflict', 'usage'].includes(error.code);
 }
 
 /** Who has decided it, for the records: the last who approved it. */

@@ -7,7 +7,7 @@ import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ApprovalAnswer, HostActivities, PlannedStep, StepInput } from '../api.js';
-import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import { type ClusterContext, openClusterContext, recordDecided } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { again, approvalsOf, beginRoundWhereOver, knownPlan, policyFor } from './authorize.js';
 import { requireOwnOperation } from './own-operation.js';
@@ -33,7 +33,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       );
       const what = `${step.plan}/${approval.by}/${Date.now()}`;
       await (answer.accepted
-        ? record(
+        ? recordDecided(
             clusterContext,
             step,
             `approval/${what}`,
@@ -47,7 +47,7 @@ export function approvalActivities(deps: HostDependencies): Pick<HostActivities,
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
       const sent = senderInWords(await senderOf(step.sentBy, isRejection(step)));
-      await record(
+      await recordDecided(
         clusterContext,
         step,
         `rejected/${step.plan ?? 'none'}`,
@@ -94,7 +94,7 @@ export async function recordRefusal(
   { code = 'approval-refused', reason = '' }: ApprovalAnswer,
   sender: Sender | null,
 ): Promise<void> {
-  await record(
+  await recordDecided(
     clusterContext,
     step,
     `refusal/${step.plan}/${by}/${Date.now()}`,

@@ -9,7 +9,7 @@ import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
-import { type ClusterContext, engineFor, policyOf, record } from '../cluster-context.js';
+import { type ClusterContext, engineFor, policyOf, recordDecided } from '../cluster-context.js';
 import { requireGrant } from '../lock-grant.js';
 import { requireOwnOperation } from './own-operation.js';
 
@@ -115,7 +115,10 @@ export async function authorizePlan<P extends ApprovablePlan>(
   }
   await state.markActive(plan.digest);
   // For the report; what lets a step pass is the ledger of this host.
-  if (!used) await record(clusterContext, step, `plan-used/${plan.digest}`, { kind: 'plan-used', digest: plan.digest });
+  if (!used) {
+    const body = { kind: 'plan-used' as const, digest: plan.digest };
+    await recordDecided(clusterContext, step, `plan-used/${plan.digest}`, body);
+  }
   return plan;
 }
 

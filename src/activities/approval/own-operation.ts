@@ -1,6 +1,5 @@
 import { Context } from '@temporalio/activity';
 import { RepriseError } from '../../domain/errors.js';
-import { mediaWorkflowId, recoverWorkflowId } from '../../domain/operation/names.js';
 import { isPlainName } from '../../files/safe-names.js';
 import { openHostState } from '../../records/host-state.js';
 import { type OperationClaim, openOperationLedger } from '../../records/operation-ledger.js';
@@ -70,14 +69,15 @@ export async function requireOwnOperation({ host, cluster }: ClusterContext, ste
   if (caller === undefined) return;
   const { operationId } = step;
   const owner = await openOperationLedger(host.stateDir).claimOf(operationId);
-  const own = [recoverWorkflowId(cluster.name, operationId), mediaWorkflowId(cluster.name, operationId)];
+  // As all ids of workflows that make plans end.
+  const own = `/${cluster.name}/${operationId}`;
   const isOwn = owner
     ? owner.cluster === cluster.name && owner.workflowId === caller
-    : own.includes(step.workflowId) || (caller !== null && own.includes(caller));
+    : step.workflowId.endsWith(own) || caller?.endsWith(own) === true;
   if (isOwn) return;
   throw new RepriseError(
     'approval-refused',
-    `${caller ?? 'a step without a workflow'} may not act for operation ${operationId}, which belongs to ${owner?.workflowId ?? own.join(' or ')}`,
+    `${caller ?? 'a step without a workflow'} may not act for operation ${operationId}, which belongs to ${owner?.workflowId ?? `a workflow whose id ends in ${own}`}`,
     'steps are called by the workflow of their operation; to end an operation: reprise reject, or the Temporal Web UI',
   );
 }

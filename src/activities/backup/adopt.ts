@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path';
 import type {
   AdoptedBackup,
   AdoptionLine,
@@ -17,6 +16,7 @@ import type { Adoption, EngineContext } from '../../engines/engine.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, OrderedStep, PlannedStep, StepInput } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
+import { importFolder } from './import-folder.js';
 import { verifyAndRecord } from './verify.js';
 import type { HostDependencies } from '../dependencies.js';
 import { requireGrant } from '../lock-grant.js';
@@ -65,6 +65,7 @@ export async function surveyAdoption(
   const adopt: AdoptionLine[] = [];
   const refused: RefusedFile[] = [];
   let known = 0;
+  const folder = from === undefined ? '' : await importFolder(clusterContext, from);
   for (const one of policiesFor(clusterContext, policy, from)) {
     if (from === undefined) {
       const found = await unrecorded(clusterContext, one, run);
@@ -74,7 +75,7 @@ export async function surveyAdoption(
     }
     const survey = await adoptionOf(clusterContext, one).survey?.(
       await readContext(clusterContext, one, run, 'survey'),
-      from,
+      folder,
     );
     for (const { name, database, startedAt, sizeBytes } of survey?.candidates ?? [])
       adopt.push({ name, policy: one.name, database, startedAt, sizeBytes });
@@ -118,11 +119,12 @@ async function adopt(
     for (const { name } of found.lines.filter(isApproved))
       await one(name, async () => recordBackup(clusterContext, step, await adoption.describe(context, name)));
   } else {
-    const survey = await adoption.survey?.(context, from);
+    const folder = await importFolder(clusterContext, from);
+    const survey = await adoption.survey?.(context, folder);
     refused.push(...(survey?.refused ?? []));
     for (const candidate of survey?.candidates.filter(isApproved) ?? []) {
       await one(candidate.name, async () => {
-        const made = (await adoption.take?.(context, from, candidate)) ?? null;
+        const made = (await adoption.take?.(context, folder, candidate)) ?? null;
         if (made === null) known += 1;
         else {
           await recordBackup(clusterContext, step, made);
@@ -163,7 +165,12 @@ function recordBackup(
   step: StepInput & { requester: string },
   backup: Awaited<ReturnType<Adoption['describe']>>,
 ): Promise<void> {
-  return record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  // What is a file could be anybody's; what an engine lists by itself is of the cluster's own system identifier.
+  const adopted = {
+    checked: engineFor(clusterContext, policyOf(clusterContext, backup.policy)).adoption?.take === undefined,
+  };
+  const body = { kind: 'backup' as const, backup: { ...backup, adopted } };
+  return record(clusterContext, step, `backup/${backup.id}`, body, step.requester);
 }
 
 /** Verifies all that this operation recorded and that has no verdict yet. */
@@ -222,12 +229,6 @@ function policiesFor(
   named: string | undefined,
   from: string | undefined,
 ): readonly PolicyConfig[] {
-  if (from !== undefined && !isAbsolute(from))
-    throw new RepriseError(
-      'usage',
-      `${JSON.stringify(from)} is no absolute path`,
-      `name the folder by its path on host ${clusterContext.cluster.host}`,
-    );
   const takesFiles = (policy: PolicyConfig): boolean => adoptionOf(clusterContext, policy).take !== undefined;
   if (named !== undefined) {
     const policy = policyOf(clusterContext, named);

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
+import type { HostConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type {
   BoundBackup,
@@ -20,6 +21,11 @@ import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
 
+/** Where the copy of a verification lies. */
+export function scratchOf({ scratchDir }: Pick<HostConfig, 'scratchDir'>, operationId: string): string {
+  return join(scratchDir, `prove-${sha256Hex(operationId).slice(0, 12)}`);
+}
+
 /**
  * The strongest verification: the backup is restored into an isolated scratch server that is removed afterwards, and what is
  * in it is counted. An attempt continues with the copy that an earlier one left.
@@ -31,7 +37,7 @@ export async function testRestore(
   known: readonly Backup[],
 ): Promise<VerifyVerdict> {
   const engine = engineFor(clusterContext, policyOf(clusterContext, backup.policy));
-  const root = join(clusterContext.host.scratchDir, `prove-${sha256Hex(context.operationId).slice(0, 12)}`);
+  const root = scratchOf(clusterContext.host, context.operationId);
   await makeHostScratch(clusterContext.host, context.user);
   await makeScratchDirectory(root, context.user);
   let server: ScratchServer | null = null;

@@ -29,6 +29,7 @@ import {
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { requireGrant } from '../lock-grant.js';
+import { closedAsToldBy, sweepCluster } from '../sweep.js';
 import { removeConfiguration } from './configuration.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;
@@ -46,6 +47,8 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
         // A backup rotates under its own lock.
         const kind = step.lock?.kind === 'backup' ? 'backup' : 'rotation';
         await requireGrant(clusterContext, step, policyClaim(kind, policyOf(clusterContext, step.order.policy)));
+        // A pin that nobody holds any more would keep its backup, and all WAL from there, until the disk is full.
+        await sweepCluster(clusterContext, closedAsToldBy(Context.current()));
         const rotation = await rotate(clusterContext, step, run, ahead);
         await pruneOldJobs(clusterContext, step.order.policy);
         return rotation;

@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
-import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { claimOperation } from '../approval/own-operation.js';
 import type { HostActivities, StepInput } from '../api.js';
 import {
@@ -62,6 +62,7 @@ export async function verifyAndRecord(
     kind: 'pin',
     backupIds: [backupId],
     walFrom: backup.wal?.start ?? null,
+    workflowId: callingWorkflow() ?? step.workflowId,
   });
   try {
     const read = await engineFor(clusterContext, policy).verify(context, backup);

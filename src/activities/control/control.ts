@@ -1,25 +1,17 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
-import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
+import type { Client } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { Config } from '../../domain/config.js';
 import { type ErrorCode, RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
-import type { LockAnswer, LockHolder, LockRequest } from '../../domain/operation/locks.js';
-import {
-  CONTROL_QUEUE,
-  lightQueue,
-  lockWorkflowId,
-  queryNames,
-  updateNames,
-  workflowTypes,
-} from '../../domain/operation/names.js';
-import { priorityOf } from '../../domain/operation/priorities.js';
+import { lightQueue } from '../../domain/operation/names.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities } from '../api.js';
 import { clusterOf, repositoryOf } from '../config-lookup.js';
 import type { ControlDependencies } from '../dependencies.js';
+import { isWorkflowOpen } from './executions.js';
+import { lockActivities } from './locks.js';
 import { notifyingActivities, toldEvents } from './notify.js';
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
@@ -27,6 +19,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
   const { config } = deps;
   return {
     ...notifyingActivities(deps),
+    ...lockActivities(),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
       const { host, policies, recovery } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
@@ -48,28 +41,9 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         host === without ? Promise.resolve(false) : isHostPolled(Context.current().client, host),
       ),
     ),
-    acquireLock: wrapActivity('acquireLock', async ({ cluster, request }) =>
-      acquire(Context.current().client, cluster, request),
-    ),
-    releaseLock: wrapActivity('releaseLock', async ({ cluster, operationId }) =>
-      release(Context.current().client, cluster, operationId),
-    ),
-    recoveryHolds: wrapActivity('recoveryHolds', async ({ cluster }) =>
-      recoveryHolds(Context.current().client, cluster),
-    ),
     workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
-      isOpen(Context.current().client, workflowId),
+      isWorkflowOpen(Context.current().client, workflowId),
     ),
-    awaitRelease: wrapActivity('awaitRelease', async ({ cluster, operationId }) => {
-      const { client } = Context.current();
-      const holder = (await holdersOf(client, cluster)).find((candidate) => candidate.operationId === operationId);
-      if (!holder || !(await isOpen(client, holder.workflowId))) return;
-      throw notYet(
-        'lock-held',
-        `${holder.workflowId} holds ${cluster} since ${holder.since}`,
-        `see its progress: reprise watch ${holder.workflowId}`,
-      );
-    }),
     hostAnswers: wrapActivity('hostAnswers', async ({ host }) => isHostPolled(Context.current().client, host)),
     awaitHost: wrapActivity('awaitHost', async ({ host }) => {
       if (await isHostPolled(Context.current().client, host)) return;
@@ -140,56 +114,6 @@ function clusterNamed(config: Config, question: Inspection): string | undefined 
   return named && config.clusters[named] ? named : undefined;
 }
 
-async function acquire(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
-  for (;;) {
-    const answer = await claim(client, cluster, request);
-    if (answer.granted || (await isOpen(client, answer.holder.workflowId))) return answer;
-    // Its workflow was terminated without giving the cluster back.
-    await release(client, cluster, answer.holder.operationId);
-  }
-}
-
-function claim(client: Client, cluster: string, request: LockRequest): Promise<LockAnswer> {
-  const start = new WithStartWorkflowOperation(workflowTypes.lock, {
-    workflowId: lockWorkflowId(cluster),
-    taskQueue: CONTROL_QUEUE,
-    args: [{ cluster }],
-    priority: priorityOf(workflowTypes.lock),
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    staticSummary: `who holds ${cluster}`,
-  });
-  return client.workflow.executeUpdateWithStart<Workflow, LockAnswer, [LockRequest]>(updateNames.acquire, {
-    args: [request],
-    startWorkflowOperation: start,
-  });
-}
-
-async function release(client: Client, cluster: string, operationId: string): Promise<void> {
-  try {
-    await client.workflow
-      .getHandle(lockWorkflowId(cluster))
-      .executeUpdate<void, [{ operationId: string }]>(updateNames.release, { args: [{ operationId }] });
-  } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error;
-  }
-}
-
-async function holdersOf(client: Client, cluster: string): Promise<readonly LockHolder[]> {
-  try {
-    return await client.workflow.getHandle(lockWorkflowId(cluster)).query<readonly LockHolder[]>(queryNames.holders);
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return [];
-    throw error;
-  }
-}
-
-async function recoveryHolds(client: Client, cluster: string): Promise<boolean> {
-  const recoveries = (await holdersOf(client, cluster)).filter(({ kind }) => kind === 'recovery');
-  // One whose workflow was terminated holds nothing any more.
-  const open = await Promise.all(recoveries.map(({ workflowId }) => isOpen(client, workflowId)));
-  return open.includes(true);
-}
-
 /** Whether the worker of a host is running. */
 async function isHostPolled({ connection, options }: Client, host: string): Promise<boolean> {
   const { pollers } = await connection.workflowService.describeTaskQueue({
@@ -203,14 +127,4 @@ async function isHostPolled({ connection, options }: Client, host: string): Prom
 /** Not an error but a wait: the server asks again for as long as it takes, and the history does not grow. */
 function notYet(code: ErrorCode, message: string, hint: string): ApplicationFailure {
   return ApplicationFailure.create({ type: code, message, nonRetryable: false, details: [{ hint }] });
-}
-
-async function isOpen(client: Client, workflowId: string): Promise<boolean> {
-  try {
-    const { status } = await client.workflow.getHandle(workflowId).describe();
-    return status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
 }

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
@@ -30,6 +31,7 @@ import { knownCluster } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
+import { closedAsToldBy, pinFindings, pinLines } from '../sweep.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
@@ -46,10 +48,10 @@ type Inspector<K extends Inspection['kind']> = (
 /** Reads and small writes of the command line, on the host that owns the data. */
 const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   backups: async ({ cluster }, deps, run) => {
-    const found = await Promise.all(
-      (await openClusterContexts(deps, cluster)).map((clusterContext) => currentBackups(clusterContext, run)),
-    );
-    return { backups: found.flat().map(withoutContents) };
+    const contexts = await openClusterContexts(deps, cluster);
+    const found = await Promise.all(contexts.map((clusterContext) => currentBackups(clusterContext, run)));
+    const pins = await Promise.all(contexts.map(pinLines));
+    return { backups: found.flat().map(withoutContents), pins: pins.flat() };
   },
   backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
   hold: async ({ id, until, reason, by }, deps, run) => {
@@ -99,7 +101,11 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makeActionPlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   host: async ({ host }, deps, run) => ({
-    findings: [...(await deps.inspectHost(deps.config, host)), ...clockFindings(host, run)],
+    findings: [
+      ...(await deps.inspectHost(deps.config, host)),
+      ...clockFindings(host, run),
+      ...(await pinFindings(deps, closedAsToldBy(Context.current()))),
+    ],
     configDigest: deps.config.digest,
   }),
 };

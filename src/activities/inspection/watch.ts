@@ -8,7 +8,7 @@ import type { Diagnosis } from '../../domain/operation/inspections.js';
 import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import { openClusterContext, postgresBinOf, record } from '../cluster-context.js';
-import { recordTold, teller } from '../told.js';
+import { recordTold, teller, toldName } from '../told.js';
 import { noteAnswers, noteFailing } from './failing.js';
 
 const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
@@ -60,10 +60,11 @@ export function watchingActivities(
       const state = incidentState(step.state);
       // The incident is that of the workflow that called, whatever it says it is.
       const toldBy = teller();
+      const clusterContext = await openClusterContext(deps, step.cluster);
       await record(
-        await openClusterContext(deps, step.cluster),
+        clusterContext,
         step,
-        `incident/${toldBy}/${state}/${text}`,
+        await toldName(clusterContext, step.operationId, toldBy, `incident/${state}/${text}`),
         { kind: 'incident', incidentId: toldBy, scenario, state, text, toldBy },
         by,
       );

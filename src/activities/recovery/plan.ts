@@ -11,7 +11,7 @@ import { closePlansOf, knownPlan, recoveryPlan } from '../approval/authorize.js'
 import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
-import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { observeRecovery } from './observe-recovery.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
@@ -69,6 +69,7 @@ export function planningActivities(
         kind: 'pin',
         backupIds,
         walFrom: first?.wal?.start ?? null,
+        workflowId: callingWorkflow() ?? step.workflowId,
       });
     }),
     unpin: wrapActivity('unpin', async (step) => {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import type { PinLine } from '../../domain/operation/inspections.js';
 import { actionPlanText } from '../../domain/approval/actions.js';
 import type { AdoptionPreview, AdoptOutput } from '../../domain/backup/adoption.js';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
@@ -93,7 +94,9 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
-      await self.print({ backups: answer.backups }, ({ backups }) => backupTable(backups, self.terminal.outColumns));
+      await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
+        [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
+      );
     },
   });
   define(parent, cli, {
@@ -257,17 +260,15 @@ function defineAdopt(parent: Command, cli: Cli): void {
     usage: 'adopt <cluster>',
     summary: 'take over backups made before Reprise: an existing pgBackRest stanza, a folder of dumps',
     description: [
-      'Without --from: backups that the engines list and the catalogue does not contain. With --from: dumps of pg_dump -Fc in that folder of the',
-      "cluster's host, whatever their names, are copied into the policy's folder; originals are never moved or deleted.",
-      'Each is read whole before it counts. Backups that are not adopted are listed (exit 3). Adopt only dumps from a source that you trust.',
+      'Without --from: backups that the engines list and the catalogue does not contain. With --from: dumps of pg_dump -Fc in that import folder of the',
+      "cluster, whatever their names, are copied into the policy's folder; originals are never moved or deleted.",
+      'Each is read whole. A dump is adopted, not verified: it counts for no promise, and a recovery uses it only by its name or after',
+      '`backup verify ID --restore`. Backups that are not adopted are listed (exit 3).',
     ].join(' '),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
-    examples: [
-      'backup adopt mairie --dry-run',
-      'backup adopt mairie --from /var/backups/postgres --policy nightly-dump',
-    ],
+    examples: ['backup adopt mairie --dry-run', 'backup adopt mairie --from old-dumps --policy nightly-dump'],
     options: [
-      new Option('--from <dir>', "folder of dumps, on the cluster's host"),
+      new Option('--from <name>', 'import folder of the cluster (import_folders in reprise.yml)'),
       policyOption('the only one that fits; without --from: all'),
       byOption(),
     ],
@@ -278,7 +279,7 @@ function defineAdopt(parent: Command, cli: Cli): void {
       await self.cluster(cluster);
       if (options.policy !== undefined) await self.policy(cluster, options.policy);
       const { policy, from } = options;
-      const order = { policy, from: from === undefined ? undefined : resolve(from) };
+      const order = { policy, from: from === undefined ? undefined : await importFolderNamed(self, cluster, from) };
       const asked = {
         action: 'adopt' as const,
         cluster,
@@ -308,6 +309,13 @@ function defineAdopt(parent: Command, cli: Cli): void {
   });
 }
 
+/** A folder is named by its entry under `import_folders`; its path is understood too. The host refuses any other. */
+async function importFolderNamed(cli: Cli, cluster: string, from: string): Promise<string> {
+  const folders = (await cli.cluster(cluster)).importFolders ?? {};
+  if (Object.hasOwn(folders, from)) return from;
+  return Object.entries(folders).find(([, path]) => path === resolve(from))?.[0] ?? from;
+}
+
 /** @throws `partly-done` where some were adopted and some not, `check-failed` where none was */
 function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
   const leftOut = refused.length + adopted.filter(({ proven }) => !proven).length;
@@ -316,6 +324,17 @@ function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
   const hint = 'each is named above with its reason; the originals are as they were';
   if (done > 0) throw new RepriseError('partly-done', `${done} adopted, ${leftOut} left out`, hint);
   throw new RepriseError('check-failed', `nothing was adopted, ${leftOut} left out`, hint);
+}
+
+/** What running operations keep from rotation. */
+function pinTable(pins: readonly PinLine[]): string {
+  if (pins.length === 0) return '';
+  const rows = pins.map(({ operationId, workflowId, backupIds, walFrom, since }) => [
+    [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', '),
+    workflowId ?? operationId,
+    since,
+  ]);
+  return `kept from rotation by running operations:\n${table(['pinned', 'by', 'since'], rows)}`;
 }
 
 function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {

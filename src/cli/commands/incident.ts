@@ -13,6 +13,7 @@ import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { facts, instant, table } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
+import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
 import { workflowTypes } from '../../domain/operation/names.js';
 
 const SCENARIOS = ['instance-loss'] as const;
@@ -223,7 +224,7 @@ function incidentText({ incident, records, outcome }: IncidentView): string {
  */
 async function findIncident(session: TemporalSession, given: string): Promise<string> {
   if (given.startsWith('incident/')) return given;
-  const query = `WorkflowType = '${workflowTypes.incident}' AND ExecutionStatus = 'Running'`;
+  const query = `WorkflowType = '${workflowTypes.incident}' AND ${OPEN_EXECUTIONS}`;
   const found: string[] = [];
   for await (const { workflowId } of session.client.workflow.list({ query })) {
     if (workflowId.endsWith(`/${given}`)) found.push(workflowId);

@@ -11,7 +11,7 @@ export function backupTable(backups: readonly Backup[], columns?: number): strin
     one.type,
     instant(one.finishedAt),
     sizeInWords(one.sizeBytes),
-    one.proven?.level ?? '-',
+    levelText(one),
     held(one),
     one.status,
   ]);
@@ -33,6 +33,7 @@ export function backupFacts(backup: Backup): string {
     ['finished', instant(backup.finishedAt)],
     ['size', sizeInWords(backup.sizeBytes)],
     ['proven', backup.proven === null ? 'no' : `${backup.proven.level} at ${instant(backup.proven.at)}`],
+    ['adopted', adoptedText(backup)],
     ['held until', held(backup)],
     ['needs', backup.dependsOn?.join(', ')],
     ['WAL', backup.wal === undefined ? null : `${backup.wal.start} to ${backup.wal.stop}`],
@@ -42,6 +43,17 @@ export function backupFacts(backup: Backup): string {
     ['not captured', backup.configuration?.notCaptured.map(({ path, reason }) => `${path}: ${reason}`).join('; ')],
     ['encrypted', backup.encryption && `${backup.encryption.tool}, for ${backup.encryption.recipients.join(', ')}`],
   ]);
+}
+
+/** An adopted backup is named so, whatever was checked since. */
+function levelText({ proven, adopted }: Backup): string {
+  const level = proven?.level ?? '-';
+  return adopted === undefined || level === 'adopted' ? level : `${level}, adopted`;
+}
+
+function adoptedText({ adopted }: Backup): string | null {
+  if (adopted === undefined) return null;
+  return adopted.checked ? 'yes, of this cluster by its system identifier' : 'yes, of unknown origin';
 }
 
 function held({ heldUntil }: Backup): string {

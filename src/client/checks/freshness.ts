@@ -1,4 +1,4 @@
-import type { Backup } from '../../domain/backup/backup.js';
+import { type Backup, isCounted } from '../../domain/backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
 import { previousRuns } from '../../config/schedule.js';
@@ -87,8 +87,8 @@ function policyFreshness(
   };
 }
 
-function meets({ proof }: PolicyConfig, { proven }: Backup): boolean {
-  return proof === 'restore' ? proven?.level === 'restored' : proven !== null;
+function meets({ proof }: PolicyConfig, backup: Backup): boolean {
+  return proof === 'restore' ? backup.proven?.level === 'restored' : isCounted(backup);
 }
 
 interface Limits {

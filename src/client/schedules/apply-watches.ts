@@ -1,4 +1,5 @@
 import type { Config } from '../../domain/config.js';
+import { OPEN_EXECUTIONS, isClosedStatus } from '../../domain/operation/executions.js';
 import { archiveWorkflowId, CONTROL_QUEUE, watchWorkflowId, workflowTypes } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ArchiveInput, WatchInput } from '../../workflows/api.js';
@@ -111,7 +112,7 @@ async function runningWorkflows(
   wanted: readonly string[],
 ): Promise<Map<string, string | undefined>> {
   const ids = new Set(wanted);
-  const query = `WorkflowType IN ('${workflowTypes.watch}', '${workflowTypes.archive}') AND ExecutionStatus = 'Running'`;
+  const query = `WorkflowType IN ('${workflowTypes.watch}', '${workflowTypes.archive}') AND ${OPEN_EXECUTIONS}`;
   for await (const { workflowId } of session.client.workflow.list({ query })) ids.add(workflowId);
   const running = new Map<string, string | undefined>();
   for (const id of ids) {
@@ -122,7 +123,7 @@ async function runningWorkflows(
         if (error instanceof Error && error.name === 'WorkflowNotFoundError') return undefined;
         throw error;
       });
-    if (description?.status.name !== 'RUNNING') continue;
+    if (!description || isClosedStatus(description.status.name)) continue;
     const owner = description.memo?.['owner'];
     running.set(id, typeof owner === 'string' ? owner : undefined);
   }

@@ -250,9 +250,17 @@ const cluster = (names: KnownNames) =>
         .describe(
           'Who may approve, by action. Without an entry, recover and media-recover are refused; media-sync, kept-drop, release, storage-apply and adopt are confirmed at a terminal of the host.',
         ),
+      import_folders: dictionary('import folder', path())
+        .optional()
+        .describe('Folders on the host of the cluster from which `backup adopt --from NAME` takes dumps, by name.'),
       drill: later('drill', 'restore drills'),
     })
-    .transform(({ data_dir: dataDir, backups, drill: _drill, ...rest }) => ({ ...rest, dataDir, backups }));
+    .transform(({ data_dir: dataDir, backups, import_folders: importFolders, drill: _drill, ...rest }) => ({
+      ...rest,
+      dataDir,
+      backups,
+      ...(importFolders === undefined ? {} : { importFolders }),
+    }));
 
 /** Schema of `clusters`. */
 export const clustersSchema = (names: KnownNames) =>

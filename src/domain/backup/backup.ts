@@ -15,6 +15,11 @@ export interface Backup {
   /** UTC ISO-8601, or `infinity` for a hold without an end. */
   readonly heldUntil: string | null;
   readonly status: BackupStatus;
+  /**
+   * Made before Reprise, or by another program, and taken over; absent: our own. `checked`: its origin was compared with the
+   * cluster, by the system identifier; of a dump nobody can tell where it came from.
+   */
+  readonly adopted?: { readonly checked: boolean };
   /** The engine's own name for it: a file's base name, a pgBackRest label. */
   readonly label: string;
   /** The one database it holds, for engines that back up a database at a time. */
@@ -64,7 +69,8 @@ export const backupTypes = ['full', 'diff', 'incr'] as const;
 export type BackupType = (typeof backupTypes)[number];
 export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold';
 export interface Proof {
-  readonly level: 'verified' | 'restored';
+  /** `adopted`: read whole and checked, but of unknown origin and not restore-tested here: it counts for no promise. */
+  readonly level: 'adopted' | 'verified' | 'restored';
   readonly at: string;
 }
 export interface ServerFacts {
@@ -108,6 +114,16 @@ export function backupId(cluster: string, engine: string, label: string): string
 /** Cluster that a backup id belongs to. A cluster's name holds no colon (the config's schema sees to it). */
 export function clusterOfBackup(id: string): string {
   return id.slice(0, id.indexOf(':'));
+}
+
+/** Whether a backup counts as verified or restore-tested; an adopted one of unknown origin does not. */
+export function isCounted({ proven }: Pick<Backup, 'proven'>): boolean {
+  return proven !== null && proven.level !== 'adopted';
+}
+
+/** Whether it may be used without being named: not where it was adopted from unknown origin and not restore-tested here. */
+export function isTrusted({ adopted, proven }: Pick<Backup, 'adopted' | 'proven'>): boolean {
+  return adopted?.checked !== false || proven?.level === 'restored';
 }
 
 /** Row counts of every table stay in the records: a history has no use for them. */

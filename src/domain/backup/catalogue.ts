@@ -42,6 +42,8 @@ export interface Pin {
   /** First WAL segment that must stay. */
   readonly walFrom: string | null;
   readonly at: string;
+  /** Absent in records of earlier versions. */
+  readonly workflowId?: string;
 }
 
 export interface RecordedPlan {

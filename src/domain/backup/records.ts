@@ -32,7 +32,13 @@ export type RecordBody =
   | { readonly kind: 'removed'; readonly backupId: string; readonly reason: string }
   | { readonly kind: 'hold'; readonly backupId: string; readonly until: string; readonly reason: string }
   | { readonly kind: 'release'; readonly backupId: string }
-  | { readonly kind: 'pin'; readonly backupIds: readonly string[]; readonly walFrom: string | null }
+  | {
+      readonly kind: 'pin';
+      readonly backupIds: readonly string[];
+      readonly walFrom: string | null;
+      /** Whose pin it is: once this workflow has ended, nobody needs it. */
+      readonly workflowId?: string;
+    }
   | { readonly kind: 'unpin' }
   | { readonly kind: 'plan'; readonly plan: Plan }
   | {

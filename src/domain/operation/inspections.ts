@@ -75,9 +75,20 @@ export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return kind === 'media-plan' || kind === 'plan' || kind === 'action' || kind === 'storage-usage';
 }
 
+/** What an operation keeps from rotation, since when (UTC ISO-8601). */
+export interface PinLine {
+  readonly cluster: string;
+  readonly operationId: string;
+  readonly workflowId: string | null;
+  readonly backupIds: readonly string[];
+  readonly walFrom: string | null;
+  readonly since: string;
+}
+
 /** Answer by kind of question. */
 export interface InspectionResults {
-  readonly backups: { readonly backups: readonly Backup[] };
+  /** `pins`: what running operations keep from rotation; absent from hosts of earlier versions. */
+  readonly backups: { readonly backups: readonly Backup[]; readonly pins?: readonly PinLine[] };
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };
   readonly kept: { readonly kept: readonly KeptItem[] };

@@ -54,7 +54,7 @@ export interface LeaseRequest<C> {
 
 /** `holder` is what is in the way: it holds or, without a token, it waits and comes first. */
 export type LeaseAnswer<C> =
-  | { readonly granted: true; readonly token: number; readonly since: string }
+  | { readonly granted: true; readonly token: number }
   | { readonly granted: false; readonly holder: Waiting<C> & { readonly token?: number } };
 
 /** A change, and who was granted by it from the queue: they wait to be told. */
@@ -181,8 +181,8 @@ function isOwn<C extends LeaseClaim>(rule: LeaseRule<C>, one: C, claim: C): bool
   return sameOwner(one, claim) && rule.same(one, claim);
 }
 
-function grantOf<C>({ token, since }: Held<C>): LeaseAnswer<C> {
-  return { granted: true, token, since };
+function grantOf<C>({ token }: Held<C>): LeaseAnswer<C> {
+  return { granted: true, token };
 }
 
 /** In each group, who came first. */

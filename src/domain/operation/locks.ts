@@ -1,4 +1,4 @@
-import type { Held, LeaseClaim, LeaseRule } from './lease.js';
+import type { Held, LeaseAnswer, LeaseClaim, LeaseRule, Waiting } from './lease.js';
 
 export type LockKind = 'backup' | 'rotation' | 'recovery' | 'drill' | 'table-repair' | 'media';
 
@@ -45,20 +45,6 @@ export function mediaClaim({
   return { kind: 'media', policy: media, engine: 'media', repository: into.repository };
 }
 
-/** A claim as the lock workflow takes it; `operationId` makes it idempotent. */
-export interface LockRequest extends LockClaim {
-  readonly operationId: string;
-  readonly workflowId: string;
-}
-export interface LockHolder extends LockRequest {
-  /** UTC ISO-8601. */
-  readonly since: string;
-  /** Grows with every grant: a later holder has a greater token. */
-  readonly token: number;
-}
-export type LockAnswer =
-  { readonly granted: true; readonly token: number } | { readonly granted: false; readonly holder: LockHolder };
-
 /** A claim with its owner, as the lock of a cluster takes it. */
 export type OwnedClaim = LockClaim & LeaseClaim;
 /** A grant: what an operation shows to its host with each step, so that the host can refuse it where it knows a later one that conflicts. */
@@ -71,6 +57,20 @@ export function sameClaim(one: LockClaim, other: LockClaim): boolean {
     one.engine === other.engine &&
     one.repository === other.repository
   );
+}
+/** What is in the way of a claim: it holds or, without a token, it waits and comes first. */
+export type LockHolder = Waiting<OwnedClaim> & { readonly token?: number };
+export type LockAnswer = LeaseAnswer<OwnedClaim>;
+
+/** What an operation has of the lock of its cluster; answer of the query `lock`. */
+export interface LockView {
+  readonly grant: LockGrant | null;
+  readonly waits: boolean;
+}
+
+/** For people: who is in the way. */
+export function holderText(cluster: string, { kind, policy, since, token }: LockHolder): string {
+  return `${kind} of policy ${policy} ${token === undefined ? 'waits for' : 'holds'} ${cluster} since ${since}`;
 }
 
 /** The lock of a cluster as a lease: any number of holders that do not exclude each other. */

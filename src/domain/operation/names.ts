@@ -44,6 +44,7 @@ export const signalNames = {
   note: 'note',
   close: 'close',
   clusterAnswers: 'cluster-answers',
+  leaseGranted: 'lease-granted',
 } as const;
 
 export const updateNames = {
@@ -55,7 +56,13 @@ export const updateNames = {
   release: 'release',
 } as const;
 
-export const queryNames = { status: 'status', plan: 'plan', result: 'result', holders: 'holders' } as const;
+export const queryNames = {
+  status: 'status',
+  plan: 'plan',
+  result: 'result',
+  holders: 'holders',
+  lock: 'lock',
+} as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
 export const searchAttributes = { state: 'RepriseState', cluster: 'RepriseCluster', kind: 'RepriseKind' } as const;

@@ -10,7 +10,6 @@ import { readTarget } from '../target/target.js';
  */
 
 const name = z.string().min(1).max(1024);
-const path = z.string().min(1).max(4096);
 const count = z.number().int().min(0);
 
 export const backupOrder = z.strictObject({ policy: name, type: z.enum(['auto', ...backupTypes]) }).readonly();
@@ -23,11 +22,11 @@ export type RotationOrder = z.infer<typeof rotationOrder>;
 export const verificationOrder = z.strictObject({ backupId: name, restore: z.boolean() }).readonly();
 export type VerificationOrder = z.infer<typeof verificationOrder>;
 
-/** `from`: folder of dumps on the cluster's host; absent: what the engines list and no record names. */
-export const adoptionOrder = z.strictObject({ policy: name.optional(), from: path.optional() }).readonly();
+/** `from`: an import folder of the cluster, by its name in the configuration; absent: what the engines list and no record names. */
+export const adoptionOrder = z.strictObject({ policy: name.optional(), from: name.optional() }).readonly();
 export type AdoptionOrder = z.infer<typeof adoptionOrder>;
 /** The part of an adoption that is done under one lock. */
-export const policyAdoptionOrder = z.strictObject({ policy: name, from: path.optional() }).readonly();
+export const policyAdoptionOrder = z.strictObject({ policy: name, from: name.optional() }).readonly();
 export type PolicyAdoptionOrder = z.infer<typeof policyAdoptionOrder>;
 
 /** What cannot be undone, and is approved or confirmed; `host`: where old data is. */

@@ -1,4 +1,4 @@
-import type { Backup } from '../backup/backup.js';
+import { type Backup, isTrusted } from '../backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
 import { formatTarget } from '../target/target.js';
@@ -98,7 +98,16 @@ export function candidateBackups(
       `list the backups: reprise backup list ${policy.cluster}`,
     );
   }
-  return usable.toReversed();
+  const trusted = target.kind === 'backup' ? usable : usable.filter(isTrusted);
+  const [adopted] = usable;
+  if (trusted.length === 0 && adopted) {
+    throw new RepriseError(
+      'no-usable-backup',
+      `policy ${policy.name} of ${policy.cluster} has only adopted backups, of which nobody knows where they came from`,
+      `restore-test one: reprise backup verify ${adopted.id} --restore; or name it: --to backup:${adopted.id}`,
+    );
+  }
+  return trusted.toReversed();
 }
 
 /** The refusal where no policy can reach the target at all. */
@@ -118,10 +127,34 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
       backup.status === 'quarantined' &&
       outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
   );
-  return newer.map(
-    ({ id }) =>
-      `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
-  );
+  return [
+    ...newer.map(
+      ({ id }) =>
+        `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
+    ),
+    ...adoptedAmong(backups, policy, outline),
+  ];
+}
+
+/** Adopted backups: those that are used, and newer ones that are not. */
+function adoptedAmong(backups: readonly Backup[], policy: string, outline: RecoveryOutline): readonly string[] {
+  const used = new Set(outline.backups.map(({ id }) => id));
+  return backups
+    .filter((backup) => backup.policy === policy && backup.adopted !== undefined)
+    .flatMap((backup) => {
+      const { id, adopted, proven } = backup;
+      const tested = proven?.level === 'restored' ? 'restore-tested here' : 'not restore-tested here';
+      if (used.has(id))
+        return [
+          `backup ${id} was adopted (${adopted?.checked === true ? 'of this cluster, by its system identifier' : `of unknown origin, ${tested}`})`,
+        ];
+      const hasNewer = outline.backups.some(
+        ({ database, startedAt }) => database === backup.database && startedAt >= backup.startedAt,
+      );
+      return !hasNewer && !isTrusted(backup)
+        ? [`backup ${id} is newer but adopted and not restore-tested here: to use it, name it (--to backup:${id})`]
+        : [];
+    });
 }
 
 /** The instant whose data comes back; null where only the recovery itself will know it (lsn, xid, name). */

@@ -1,4 +1,4 @@
-import type { Backup } from '../backup/backup.js';
+import { type Backup, isCounted } from '../backup/backup.js';
 import type { RetentionConfig } from '../config.js';
 import { keepByRules, noRuleKeeps } from './retention-rules.js';
 import { durationInWords } from '../text/text.js';
@@ -129,7 +129,7 @@ function keepChains(group: readonly Backup[], reasons: ReadonlyMap<string, unkno
 
 /** A proof counts while the backup, and all it needs, is there and sound. */
 function isProven(backup: Backup, soundLabels: ReadonlySet<string>): boolean {
-  return backup.proven !== null && isGood(backup) && (backup.dependsOn ?? []).every((label) => soundLabels.has(label));
+  return isCounted(backup) && isGood(backup) && (backup.dependsOn ?? []).every((label) => soundLabels.has(label));
 }
 
 function isGood({ status }: Backup): boolean {

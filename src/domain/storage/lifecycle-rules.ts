@@ -1,4 +1,4 @@
-import type { Backup } from '../backup/backup.js';
+import { type Backup, isCounted } from '../backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../config.js';
 import { fastestThaw } from './storage-classes.js';
 import type { AgeRule, StorageNote, StorageRefusal } from './storage-plan.js';
@@ -60,7 +60,7 @@ export function promisesOfBackups(
   const databases = new Set(sound.map(({ database }) => database));
   const proven = [...databases].flatMap((database) =>
     sound
-      .filter((backup) => backup.database === database && backup.proven !== null)
+      .filter((backup) => backup.database === database && isCounted(backup))
       .sort((left, right) => endOf(right) - endOf(left))
       .slice(0, policy.retention.minProven)
       .map((backup) => ({

@@ -2,7 +2,7 @@ import type { ClusterFacts } from '../../activities/api.js';
 import type { ActionPlan } from '../../domain/approval/actions.js';
 import { joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
-import { refuseWhileLocked, withClusterLock } from '../lock/with-cluster-lock.js';
+import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
 import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
@@ -49,27 +49,30 @@ function shown({ status }: Operation, output: AdoptOutput): AdoptOutput {
 
 /** Each policy is locked as for a backup: nothing rotates meanwhile, and no recovery reads what is half there. */
 async function adoptAll(
-  { status, host, step }: Operation,
+  operation: Operation,
   { cluster, requester, order }: AdoptInput,
   facts: ClusterFacts,
   { digest, binding }: ActionPlan,
 ): Promise<AdoptOutput> {
+  const { status, host } = operation;
   const outputs: AdoptOutput[] = [];
   for (const policy of binding.found['policies'] as readonly string[]) {
     const { engine, repository } = policyFacts(facts, cluster, policy);
     const adopted = (): Promise<AdoptOutput> =>
       retryLostWorker(() =>
-        heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
-          ...step,
-          requester,
-          order: { ...order, policy },
-          plan: digest,
-        }),
+        underLock(operation, (step) =>
+          heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
+            ...step,
+            requester,
+            order: { ...order, policy },
+            plan: digest,
+          }),
+        ),
       );
     const output = await status.phase(`adopt for policy ${policy}`, () =>
-      withClusterLock(step, { kind: 'backup', policy, engine, repository }, adopted, async (holder) =>
-        refuseWhileLocked(cluster, holder),
-      ),
+      withClusterLock(operation, { kind: 'backup', policy, engine, repository }, adopted, {
+        giveWay: async (holder) => refuseWhileLocked(cluster, holder),
+      }),
     );
     outputs.push(output);
   }

@@ -1,8 +1,9 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import type { PolicyFacts } from '../../activities/api.js';
+import { holderText } from '../../domain/operation/locks.js';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
-import { withClusterLock } from '../lock/with-cluster-lock.js';
+import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import {
   heavyActivities,
   hostActivities,
@@ -38,17 +39,14 @@ export function backup(input: BackupInput): Promise<BackupOutput> {
       return skip(operation, policy, 'policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
     const { engine, repository } = policyOf;
     return withClusterLock(
-      operation.step,
+      operation,
       { kind: 'backup', policy, engine, repository },
       () =>
         backUpAndRotate(operation, input, policyOf).catch((error: unknown) => recordFailure(operation, policy, error)),
-      ({ kind, policy: other, since, workflowId }) =>
-        skip(
-          operation,
-          policy,
-          'lock-held',
-          `${kind} of policy ${other} holds ${cluster} since ${since} (${workflowId})`,
-        ),
+      {
+        giveWay: (holder) =>
+          skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
+      },
     );
   });
 }
@@ -67,24 +65,30 @@ async function backUpAndRotate(operation: Operation, input: BackupInput, facts: 
 }
 
 async function backUp(
-  { status, host, step }: Operation,
+  operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
 ): Promise<readonly string[]> {
-  const backupStep = { ...step, requester, order, startedAt: workflowInfo().startTime.toISOString() };
+  const { status, host, step } = operation;
+  const ordered = { requester, order, startedAt: workflowInfo().startTime.toISOString() };
   await status.phase('check before the backup', () =>
-    heavyActivities(host, 'check before the backup', 5).preflightBackup(backupStep),
+    heavyActivities(host, 'check before the backup', 5).preflightBackup({ ...step, ...ordered }),
   );
   return status.phase('back up', () =>
-    retryLostWorker(() => heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup(backupStep)),
+    retryLostWorker(() =>
+      underLock(operation, (locked) =>
+        heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
+      ),
+    ),
   );
 }
 
-async function verify({ status, host, step }: Operation, backupId: string, restore: boolean): Promise<void> {
+async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
+  const { status, host } = operation;
   const name = `verify ${backupId}`;
   const order = { backupId, restore };
   const verdict = await status.phase(name, () =>
-    retryLostWorker(() => heavyActivities(host, name).proveBackup({ ...step, order })),
+    retryLostWorker(() => underLock(operation, (step) => heavyActivities(host, name).proveBackup({ ...step, order }))),
   );
   if (!verdict.ok)
     throw refusal(

@@ -1,5 +1,5 @@
 import type { RotateInput, RotateOutput } from '../api.js';
-import { refuseWhileLocked, withClusterLock } from '../lock/with-cluster-lock.js';
+import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
@@ -11,12 +11,9 @@ export function rotate(input: RotateInput): Promise<RotateOutput> {
     const { cluster, order } = input;
     const { engine, repository } = policyFacts(facts, cluster, order.policy);
     const claim = { kind: 'rotation' as const, policy: order.policy, engine, repository };
-    return withClusterLock(
-      operation.step,
-      claim,
-      () => rotateLocked(operation, order),
-      async (holder) => refuseWhileLocked(cluster, holder),
-    );
+    return withClusterLock(operation, claim, () => rotateLocked(operation, order), {
+      giveWay: async (holder) => refuseWhileLocked(cluster, holder),
+    });
   });
 }
 
@@ -37,10 +34,13 @@ async function rotateLocked(operation: Operation, order: RotateInput['order']): 
 }
 
 /** The rotation of one policy, as one phase. */
-export function removeExpired({ status, host, step }: Operation, order: RotateInput['order']): Promise<RotateOutput> {
+export function removeExpired(operation: Operation, order: RotateInput['order']): Promise<RotateOutput> {
+  const { status, host } = operation;
   return status.phase('rotate', () =>
     retryLostWorker(() =>
-      heavyActivities(host, 'remove the backups that retention no longer keeps').rotateBackups({ ...step, order }),
+      underLock(operation, (step) =>
+        heavyActivities(host, 'remove the backups that retention no longer keeps').rotateBackups({ ...step, order }),
+      ),
     ),
   );
 }

@@ -1,56 +1,59 @@
-import {
-  allHandlersFinished,
-  condition,
-  continueAsNew,
-  defineQuery,
-  defineUpdate,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
-import { conflicts } from '../../domain/operation/locks.js';
-import { queryNames, updateNames } from '../../domain/operation/names.js';
-import type { LockAnswer, LockHolder, LockInput, LockRequest } from '../api.js';
-
-const acquire = defineUpdate<LockAnswer, [LockRequest]>(updateNames.acquire);
-const release = defineUpdate<void, [{ operationId: string }]>(updateNames.release);
-const holders = defineQuery<readonly LockHolder[]>(queryNames.holders);
+import { continueAsNew } from '@temporalio/workflow';
+import type { LockKnowledge } from '../../domain/operation/lock-grants.js';
+import { type LeaseOwner, sameOwner } from '../../domain/operation/lease.js';
+import { type LockGrant, type OwnedClaim, clusterLockRule } from '../../domain/operation/locks.js';
+import type { LockInput } from '../api.js';
+import { controlActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { LeaseServer, type UnderWay } from './lease-server.js';
 
 /**
- * Who holds the lock of a cluster, for what, since when. One workflow per cluster; it ends when nobody holds it for some
- * minutes, and the next request starts it again. Tokens grow over restarts and over a lost Temporal server, because they start from the clock.
+ * Who holds the lock of a cluster, for what, since when, and who waits for it. One workflow per cluster; it ends when nobody holds
+ * it for some minutes, and the next request starts it again. Tokens grow over restarts and over a lost Temporal server, because
+ * they start from the clock.
  */
-export async function clusterLock(input: LockInput): Promise<void> {
-  let held: readonly LockHolder[] = input.holders ?? [];
-  let lastToken = input.lastToken ?? 0;
+export async function clusterLock({ cluster, state }: LockInput): Promise<void> {
+  const server = new LeaseServer<OwnedClaim>(clusterLockRule, state, () => operationsUnderWay(cluster));
+  const ended = await server.serve();
+  if (ended !== 'idle') await continueAsNew<typeof clusterLock>({ cluster, state: ended.continueWith });
+}
 
-  setHandler(holders, () => held);
-  setHandler(
-    acquire,
-    (request) => {
-      const own = held.find((holder) => holder.operationId === request.operationId && holder.kind === request.kind);
-      if (own) return { granted: true, token: own.token };
-      const other = held.find((holder) => holder.operationId !== request.operationId && conflicts(holder, request));
-      if (other) return { granted: false, holder: other };
-      lastToken = Math.max(lastToken + 1, Date.now());
-      held = [...held, { ...request, since: new Date().toISOString(), token: lastToken }];
-      return { granted: true, token: lastToken };
-    },
-    { description: 'acquire the cluster lock; sent by workflows, not by people' },
-  );
-  setHandler(
-    release,
-    ({ operationId }) => {
-      held = held.filter((holder) => holder.operationId !== operationId);
-    },
-    { description: 'release the cluster lock; sent by workflows, not by people' },
-  );
+/**
+ * Who holds the cluster is asked of the operations themselves. For one that does not answer, because it is paused, its host knows
+ * which grant it has shown; with the host dead too, it counts as holding everything until it answers or is closed.
+ */
+async function operationsUnderWay(cluster: string): Promise<UnderWay<OwnedClaim>> {
+  const recorded = await askHosts(cluster);
+  const grants = recorded.flatMap(({ active }) => active);
+  const known = grants.map(({ workflowId, runId }) => ({ workflowId, runId }));
+  const { held, waiting, silent } = await controlActivities.lockedOperations({ cluster, known });
+  const assumed = silent.flatMap((owner): readonly LockGrant[] => {
+    const shown = grants.filter((grant) => sameOwner(grant, owner) && grant.releasedAt === null);
+    if (shown.length > 0) return shown;
+    return recorded.length > 0 ? [] : [everything(owner)];
+  });
+  return {
+    held: [...held, ...assumed],
+    waiting,
+    lastToken: Math.max(0, ...recorded.map(({ lastToken }) => lastToken)),
+  };
+}
 
-  for (;;) {
-    const before = held;
-    const moved = await condition(() => held !== before || workflowInfo().continueAsNewSuggested, '10m');
-    await condition(allHandlersFinished);
-    if (workflowInfo().continueAsNewSuggested)
-      await continueAsNew<typeof clusterLock>({ cluster: input.cluster, holders: held, lastToken });
-    if (!moved && held.length === 0) return;
-  }
+/** What the hosts of a cluster have recorded, of those that answer. */
+async function askHosts(cluster: string): Promise<readonly LockKnowledge[]> {
+  const { host, targetHosts } = await controlActivities.describeCluster({ cluster });
+  const hosts = [...new Set([host, ...Object.values(targetHosts ?? {})])];
+  const asked = hosts.map(async (one) => {
+    if (!(await controlActivities.hostAnswers({ host: one }))) return [];
+    const answer = quickHostActivities(one, 'look up which operation is under way').describeLock({ cluster });
+    return answer.then(
+      (known) => [known],
+      () => [],
+    );
+  });
+  return (await Promise.all(asked)).flat();
+}
+
+function everything(owner: LeaseOwner): LockGrant {
+  const since = new Date().toISOString();
+  return { ...owner, operationId: '', kind: 'recovery', policy: '*', engine: '*', repository: '*', since, token: 0 };
 }

@@ -18,6 +18,7 @@ import {
 } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
+import { underLock } from '../lock/with-cluster-lock.js';
 import { failureOf, isCancelled, runOperation, sentence } from '../operation/operation-status.js';
 
 /** Media of a cluster: plan, wait for people where policy asks for it, plan again, change objects, compare everything again. */
@@ -86,10 +87,9 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   }
 
   async execute({ digest }: MediaPlan): Promise<MediaOutcome | 'rejected'> {
-    const step = { ...this.operation.step, plan: digest };
-    if ((await this.changeObjects(step)) === 'rejected') return 'rejected';
+    if ((await this.changeObjects(digest)) === 'rejected') return 'rejected';
     return this.operation.status.phase('compare everything again', () =>
-      retryLostWorker(() => this.activities('compare everything again').finishMedia(step)),
+      this.underLock(digest, (step) => this.activities('compare everything again').finishMedia(step)),
     );
   }
 
@@ -112,12 +112,16 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
     return queue(this.operation.host, summary);
   }
 
+  private underLock<T>(plan: string, work: (step: PlannedStep) => Promise<T>): Promise<T> {
+    return retryLostWorker(() => underLock(this.operation, (step) => work({ ...step, plan })));
+  }
+
   /** What was changed stays as it is: every step of it can be taken again, and none loses a version. */
-  private async changeObjects(step: PlannedStep): Promise<'changed' | 'rejected'> {
+  private async changeObjects(plan: string): Promise<'changed' | 'rejected'> {
     for (;;) {
       try {
         await this.operation.status.phase('change objects', () =>
-          retryLostWorker(() => this.activities('change objects as planned').applyMedia(step)),
+          this.underLock(plan, (step) => this.activities('change objects as planned').applyMedia(step)),
         );
         return 'changed';
       } catch (error) {

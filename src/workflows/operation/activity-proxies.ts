@@ -37,7 +37,7 @@ const STEP_PAUSE = '3s';
 const describeCluster = controlActivity('describeCluster', 'look up the cluster in the configuration');
 
 /** Short reads of Temporal and of the config, repeated until they succeed. */
-export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRelease' | 'sendNotice'> = {
+export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitClosed' | 'sendNotice'> = {
   async describeCluster(input) {
     const facts = await describeCluster(input);
     heartbeatSeconds = facts.heartbeatSeconds ?? {};
@@ -48,6 +48,7 @@ export const controlActivities: Omit<ControlActivities, 'awaitHost' | 'awaitRele
   hostAnswers: controlActivity('hostAnswers', "check that the host's worker is running"),
   acquireLock: controlActivity('acquireLock', 'acquire the cluster lock'),
   releaseLock: controlActivity('releaseLock', 'release the cluster lock'),
+  lockedOperations: controlActivity('lockedOperations', 'look up which operations hold the cluster lock'),
   workflowIsOpen: controlActivity('workflowIsOpen', 'check whether the workflow is still running'),
   recoveryHolds: controlActivity('recoveryHolds', 'check whether a recovery is running'),
   deliveriesOf: controlActivity('deliveriesOf', 'look up whom to notify'),
@@ -90,13 +91,28 @@ export function noticeActivities(
 }
 
 /** Waits of hours: the activity fails until what is waited for is there, and only the server counts its attempts. */
-export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost' | 'awaitRelease'> {
+export function waitActivities(summary: string): Pick<ControlActivities, 'awaitHost'> {
   return proxyActivities<ControlActivities>({
     taskQueue: CONTROL_QUEUE,
     summary,
     startToCloseTimeout: '30s',
     cancellationType,
     retry: { initialInterval: '2s', backoffCoefficient: 1 },
+  });
+}
+
+/**
+ * Waits for the end of other workflows by long polls, which cost no action; the heartbeats, of which one in 48 s is sent, say that
+ * the worker is there. Who no longer needs the answer does not wait for the end of the activity.
+ */
+export function followActivities(summary: string): Pick<ControlActivities, 'awaitClosed'> {
+  return proxyActivities<ControlActivities>({
+    taskQueue: CONTROL_QUEUE,
+    summary,
+    startToCloseTimeout: '30d',
+    heartbeatTimeout: '1m',
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: { initialInterval: '1s', maximumInterval: '1m' },
   });
 }
 

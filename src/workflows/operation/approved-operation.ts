@@ -1,10 +1,10 @@
 import { CancellationScope, condition, log } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
-import type { LockClaim, LockHolder } from '../../domain/operation/locks.js';
+import type { LockClaim } from '../../domain/operation/locks.js';
 import type { ApprovablePlan } from '../../domain/plan/plan.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
-import { hostActivities, waitActivities } from './activity-proxies.js';
+import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
@@ -141,12 +141,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
     const claim = steps.claim(plan);
     if (claim === null) return this.executeUnlessStale(steps, plan);
-    return withClusterLock(
-      this.operation.step,
-      claim,
-      () => this.executeUnlessStale(steps, plan),
-      (holder) => this.waitForLock(holder),
-    );
+    return withClusterLock(this.operation, claim, () => this.executeUnlessStale(steps, plan), {
+      isGivenUp: () => this.inbox.rejectedBecause !== null,
+      orElse: 'rejected',
+    });
   }
 
   private async executeUnlessStale(
@@ -167,19 +165,6 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       if (code === 'plan-expired' || steps.replanAfter?.includes(code)) return { stale: message };
       throw error;
     }
-  }
-
-  /** Waits until a holder releases the cluster, or somebody rejects what waits for it. */
-  private async waitForLock(holder: LockHolder): Promise<'again' | 'rejected'> {
-    const { status, step } = this.operation;
-    status.show('running', `${holder.kind} of policy ${holder.policy} to end (${holder.workflowId})`);
-    await this.inbox.unlessRejected(() =>
-      waitActivities(`wait for the cluster lock, held by ${holder.workflowId}`).awaitRelease({
-        cluster: step.cluster,
-        operationId: holder.operationId,
-      }),
-    );
-    return this.inbox.rejectedBecause ? 'rejected' : 'again';
   }
 
   /** The approved plan is stale: the next plan needs new approvals, even if it is the same. */

@@ -13,6 +13,7 @@ import {
   recoveryActivities,
   retryLostWorker,
 } from '../operation/activity-proxies.js';
+import { underLock } from '../lock/with-cluster-lock.js';
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 
@@ -61,9 +62,9 @@ export class RecoverySteps {
       const startedAt = new Date().toISOString();
       this.progress.begun.push(name);
       try {
-        const step = retry === 0 ? this.step : { ...this.step, retry };
+        const repeated = retry === 0 ? {} : { retry };
         const result = await status.phase(name, () =>
-          retryLostWorker(() => work(recoveryActivities(this.host, name), step, startedAt)),
+          this.underLock((step) => work(recoveryActivities(this.host, name), { ...step, ...repeated }, startedAt)),
         );
         await this.note(name, 'done');
         return result;
@@ -172,13 +173,18 @@ export class RecoverySteps {
     const name = `${undo} (undo of ${hook})`;
     try {
       await this.operation.status.phase(name, () =>
-        retryLostWorker(() => recoveryActivities(this.host, name).undoHook({ ...this.step, hook })),
+        this.underLock((step) => recoveryActivities(this.host, name).undoHook({ ...step, hook })),
       );
       this.progress.undos.delete(hook);
       await this.note(undo, `done: undo of ${hook}`);
     } catch (error) {
       await this.note(undo, `failed: undo of ${hook}: ${sentence(error)}`);
     }
+  }
+
+  private underLock<T>(work: (step: PlannedStep) => Promise<T>): Promise<T> {
+    const { digest: plan } = this.plan;
+    return retryLostWorker(() => underLock(this.operation, (step) => work({ ...step, plan })));
   }
 
   private get host(): string {

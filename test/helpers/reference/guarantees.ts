@@ -78,6 +78,10 @@ const guarantees: readonly (readonly [
         'G5',
         'Dropping old data, releasing a hold, changing a storage and adopting need an approval, or a confirmation on the host itself. A forged record in a repository names nothing that is dropped.',
       ],
+      [
+        'G8',
+        'An adopted dump is never taken for one of our own: it comes from a folder of the configuration, counts for no promise, and is used only by its name or after a restore test.',
+      ],
       ['G2 F55', 'Names that a recovery derives never collide, and what has one is taken for its own only by a mark.'],
       [
         'L16 G9',
@@ -113,6 +117,11 @@ const guarantees: readonly (readonly [
         'F29',
         'Each cluster has one lock: two backups of a policy do not run at once, nor does rotation during a recovery.',
       ],
+      [
+        'F46 L1 L2',
+        'Only the end of an execution frees its lock: paused work keeps it, and a later run with the same workflow id is another holder.',
+      ],
+      ['L4', 'An approved recovery is next: while it waits for the cluster lock, nothing that it excludes is begun.'],
       [
         'F46 L3',
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',

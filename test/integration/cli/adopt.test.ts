@@ -1,8 +1,21 @@
-import { chmod, cp, mkdir, readdir, readFile, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/backup/adoption.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
@@ -41,6 +54,17 @@ beforeAll(async () => {
   await mkdir(old);
   await giveToPostgres(old);
   await chmod(old, 0o755);
+  await mkdir(join(site.root, 'open'));
+  await chmod(join(site.root, 'open'), 0o777);
+  await mkdir(join(site.root, 'foreign'));
+  await chown(join(site.root, 'foreign'), 65_534, 65_534);
+  const folder = (name: string) => JSON.stringify(join(site.root, name));
+  await editConfig(site, (text) =>
+    text.replace(
+      '    approvals:\n',
+      `    import_folders: { old: ${JSON.stringify(old)}, ${['more', 'open', 'foreign', 'nowhere'].map((name) => `${name}: ${folder(name)}`).join(', ')} }\n    approvals:\n`,
+    ),
+  );
   await site.startWorker();
 }, 300_000);
 
@@ -120,7 +144,9 @@ describe('B6: backup adopt --from a folder of dumps', () => {
         status: 'complete',
         database: 'mairie',
         sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
-        proven: { level: 'verified' },
+        // Read whole, and nobody knows where it came from.
+        adopted: { checked: false },
+        proven: { level: 'adopted' },
       });
     }
     const { backup } = await answer<{ backup: Backup }>(site, 'backup', 'show', document.adopted[0]?.id ?? '');
@@ -147,20 +173,52 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     expect(await answer(site, 'backup', 'verify', first?.id ?? '')).toMatchObject({ ok: true });
   }, 300_000);
 
-  it('an adopted dump is restored like one of our own', async () => {
+  it('G8: it comes from a folder that the configuration names, and that nobody else may write', async () => {
+    const refused = (from: string) => refusal(site, 'backup', 'adopt', 'mairie', '--from', from, '--yes');
+    for (const from of ['/tmp', site.root, 'toString', '../old'])
+      expect(await refused(from)).toMatchObject({ exit: 9, code: 'path-refused' });
+    expect(await refused('open')).toMatchObject({
+      exit: 9,
+      message: expect.stringContaining('may be written by others'),
+    });
+    expect(await refused('foreign')).toMatchObject({
+      exit: 9,
+      message: expect.stringContaining('belongs to user 65534'),
+    });
+  }, 120_000);
+
+  it('G8: an adopted dump is not chosen for latest, unless it is named or was restore-tested here', async () => {
+    const [one] = await listed();
+    expect(await refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run')).toMatchObject({
+      exit: 9,
+      code: 'no-usable-backup',
+      hint: expect.stringContaining('--restore'),
+    });
+    const named = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--to', `backup:${one?.id}`, '--dry-run');
+    expect(named.plan.observed.warnings.join()).toContain('was adopted (of unknown origin, not restore-tested here)');
+  }, 120_000);
+
+  it('G8: restore-tested here, it is used like one of our own, and still named as adopted', async () => {
     const newest = (await listed()).toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1)).at(-1);
     expect(await answer(site, 'backup', 'verify', newest?.id ?? '', '--restore')).toMatchObject({
       ok: true,
-      backup: { proven: { level: 'restored' } },
+      backup: { proven: { level: 'restored' }, adopted: { checked: false } },
     });
+    const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
+    expect(plan.binding.backups).toMatchObject([{ id: newest?.id }]);
+    expect(plan.observed.warnings.join()).toContain('restore-tested here');
   }, 300_000);
 
   it('a folder that is not there, a policy that takes no files, a cluster that is not there', async () => {
-    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', join(site.root, 'nowhere'))).toMatchObject({
+    expect(
+      await refusal(site, 'backup', 'adopt', 'mairie', '--from', join(site.root, 'nowhere'), '--yes'),
+    ).toMatchObject({
       exit: 6,
       code: 'not-found',
     });
-    expect(await refusal(site, 'backup', 'adopt', 'mairie', '--from', old, '--policy', 'physical')).toMatchObject({
+    expect(
+      await refusal(site, 'backup', 'adopt', 'mairie', '--from', old, '--policy', 'physical', '--yes'),
+    ).toMatchObject({
       exit: 9,
       code: 'capability-missing',
     });
@@ -188,6 +246,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
       'mairie',
       '--from',
       more,
+      '--yes',
       '--detach',
     );
     await first.exited();
@@ -226,7 +285,13 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
     ]);
     const physical = (await listed()).filter(({ engine }) => engine === 'pgbackrest');
     expect(physical).toMatchObject([
-      { policy: 'physical', type: 'full', proven: { level: 'verified' }, status: 'complete' },
+      {
+        policy: 'physical',
+        type: 'full',
+        proven: { level: 'verified' },
+        adopted: { checked: true },
+        status: 'complete',
+      },
       { policy: 'physical', type: 'incr', proven: { level: 'verified' }, dependsOn: [physical[0]?.label] },
     ]);
     expect(await answer<AdoptOutput>(site, 'backup', 'adopt', 'mairie')).toMatchObject({ adopted: [], refused: [] });

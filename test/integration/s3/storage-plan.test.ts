@@ -111,7 +111,7 @@ describe('on a server with lifecycles (moto)', () => {
       expect(lines).toContain('"logs" (not ours, kept): after 10 days removed');
 
     await set(31);
-    await expect(applyTo(where, plan)).rejects.toMatchObject({ type: 'plan-stale' });
+    await expect(applyTo(where, plan)).rejects.toMatchObject({ code: 'plan-stale' });
     expect((await rulesOf('drifted'))?.[1]?.Transitions).toEqual([{ Days: 31, StorageClass: 'STANDARD_IA' }]);
     await applyTo(where, await planOf(where));
     expect((await rulesOf('drifted'))?.map(({ ID, Expiration }) => [ID, Expiration])).toEqual([
@@ -131,7 +131,7 @@ describe('on a server with lifecycles (moto)', () => {
       }),
     ]);
     await expect(applyTo(where, plan)).rejects.toMatchObject({
-      type: 'lifecycle-refused',
+      code: 'lifecycle-refused',
       message: expect.stringMatching(/reprise\/postgres.*retention\.monthly 24/),
     });
     await expect(rulesOf('out-of-reach')).rejects.toMatchObject({ name: 'NoSuchLifecycleConfiguration' });

@@ -2,107 +2,25 @@ import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
 import { authorize, authorizePlan, requireRecentUse } from '../../../src/activities/approval/authorize.js';
 import { claimOperation } from '../../../src/activities/approval/own-operation.js';
 import type { PlannedStep } from '../../../src/activities/api.js';
-import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { requirePromotion, requireTarget } from '../../../src/activities/approval/decisions.js';
-import { createHostActivities } from '../../../src/activities/index.js';
 import { PROMOTED, oldDataDirOf, oldDirectory } from '../../../src/activities/recovery/old-data.js';
 import { openClusterContext, record } from '../../../src/activities/cluster-context.js';
-import type { ApprovalPolicy, ClusterConfig } from '../../../src/domain/config.js';
+import { closedByTemporal, pinFindings, pinLines, sweepCluster } from '../../../src/activities/sweep.js';
 import { type MediaPlan, isMediaPlan } from '../../../src/domain/media/media.js';
-import type { Plan, PlanBinding } from '../../../src/domain/plan/plan.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openOperationLedger } from '../../../src/records/operation-ledger.js';
-import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
-import { tempDir } from '../../helpers/temp.js';
 import { mediaPlanOf } from '../../workflows/well-behaved.js';
-import { backupFacts, samplePlan } from '../records/samples.js';
-
-/** One host with a state directory and a catalogue of its own; no server is asked for anything. */
-async function site(approvers = 1, hooks: (root: string) => object = () => ({})) {
-  const root = await tempDir('gate');
-  const dataDir = join(root, 'main');
-  const policy: ApprovalPolicy = {
-    approvers,
-    from: ['dba', 'ops'],
-    requesterMayApprove: true,
-    approveWithinSeconds: 3600,
-    executeWithinSeconds: 3600,
-    signatures: 'none',
-  };
-  const cluster = {
-    name: 'mairie',
-    host: 'db1',
-    dataDir,
-    catalogue: 'local',
-    connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' },
-    policies: { physical: { name: 'physical', engine: 'pgbackrest' } },
-    recovery: { targets: {} },
-    hooks: hooks(root),
-    checks: {},
-    approvals: { recover: policy },
-  };
-  const storage = openDirectory({ path: join(root, 'repository') });
-  const deps = (digest = 'config-1', engineConfig = 'engine-1') =>
-    ({
-      config: {
-        digest,
-        hosts: { db1: { name: 'db1', stateDir: join(root, 'state') } },
-        repositories: { local: { name: 'local', type: 'directory', options: {} } },
-        clusters: { mairie: cluster as unknown as ClusterConfig },
-      },
-      host: 'db1',
-      openStorage: () => storage,
-      jobUser: async () => null,
-      engineOf: () => ({ configDigest: async () => engineConfig }),
-    }) as unknown as HostDependencies;
-  const here = deps();
-  const session = await openClusterContext(here, 'mairie');
-  const state = openHostState(join(root, 'state'));
-  const activities = createHostActivities(here);
-  const run = <I, O>(activity: (input: I) => Promise<O>, input: I, caller?: string | null): Promise<O> => {
-    const workflowExecution =
-      caller === null ? undefined : { workflowId: caller ?? 'recover/mairie/op-1', runId: 'run-1' };
-    const environment = new MockActivityEnvironment(caller === undefined ? {} : { workflowExecution }, {
-      logger: new DefaultLogger('ERROR'),
-    });
-    return environment.run(activity, input) as Promise<O>;
-  };
-
-  const plan = async (operationId: string, binding: Partial<PlanBinding> = {}, hoursAgo = 0): Promise<Plan> => {
-    const approveBy = new Date(Date.now() + 3_600_000).toISOString();
-    const made = samplePlan(
-      { operationId, configDigest: 'config-1', dataDir, ...binding },
-      { approveBy, createdAt: new Date(Date.now() - hoursAgo * 3_600_000).toISOString() },
-    );
-    await state.savePlan(made);
-    await record(session, { operationId }, `plan/${made.digest}`, { kind: 'plan', plan: made });
-    return made;
-  };
-  const step = ({ digest, binding }: Plan) => ({
-    cluster: 'mairie',
-    operationId: binding.operationId,
-    workflowId: `recover/mairie/${binding.operationId}`,
-    plan: digest,
-  });
-  const approve = (of: Plan, by: string) =>
-    run(activities.recordApproval, { ...step(of), approval: { plan: of.digest.slice(0, 12), by, reason: 'seen' } });
-  const approved = async (operationId: string): Promise<Plan> => {
-    const made = await plan(operationId);
-    await approve(made, 'dba');
-    return made;
-  };
-  return { root, dataDir, deps, session, state, activities, run, plan, step, approve, approved };
-}
+import { backupFacts } from '../records/samples.js';
+import { gateSite } from './gate-site.js';
 
 describe('the gate of the host', () => {
   it('F33: an approval holds for its action: no plan of media opens a step of a recovery, nor the other way round', async () => {
-    const { approved, step, activities, run, state } = await site();
+    const { approved, step, activities, run, state } = await gateSite();
     const recovery = await approved('op-recovery');
     await expect(run(activities.applyMedia, step(recovery))).rejects.toMatchObject({ type: 'plan-unknown' });
     expect(await state.usedBy(recovery.digest)).toBeNull();
@@ -116,7 +34,7 @@ describe('the gate of the host', () => {
   });
 
   it('F33: a plan whose recovery has ended, however it ended, lets no step started by hand pass', async () => {
-    const { session, step, approved, run, activities, approve } = await site();
+    const { session, step, approved, run, activities, approve } = await gateSite();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
     await run(activities.unpin, step(plan));
@@ -125,7 +43,7 @@ describe('the gate of the host', () => {
   });
 
   it('F8, F33: a recovery that is used ends an older one that was terminated: resumed, it would move away what was recovered since', async () => {
-    const { session, step, approved } = await site();
+    const { session, step, approved } = await gateSite();
     const [older, newer] = [await approved('op-1'), await approved('op-2')];
     await authorize(session, step(older));
     await authorize(session, step(newer));
@@ -134,7 +52,7 @@ describe('the gate of the host', () => {
   });
 
   it('F33: syncs of different media, or to different places, do not end each other; one of the same does', async () => {
-    const { session, step, state } = await site();
+    const { session, step, state } = await gateSite();
     const sync = async (operationId: string, media: string, into: string): Promise<MediaPlan> => {
       const of = mediaPlanOf(
         {
@@ -172,7 +90,7 @@ describe('the gate of the host', () => {
   });
 
   it('a recovery half done waits for the configuration that was approved: another one is refused, and does not end it', async () => {
-    const { session, step, approved, deps } = await site();
+    const { session, step, approved, deps } = await gateSite();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
     const other = await openClusterContext(deps('config-2'), 'mairie');
@@ -181,7 +99,7 @@ describe('the gate of the host', () => {
   });
 
   it("F32: the engine's own configuration file is part of what was approved: changed, the plan is stale; changed half way, the recovery waits for it", async () => {
-    const { plan, approve, step, deps, session } = await site();
+    const { plan, approve, step, deps, session } = await gateSite();
     const made = await plan('op-1', { engineConfigDigest: 'engine-1' });
     await approve(made, 'dba');
     const other = await openClusterContext(deps('config-1', 'engine-2'), 'mairie');
@@ -198,7 +116,7 @@ describe('the gate of the host', () => {
   });
 
   it('S5: the records say which plan was used: the report is about that one, not about the last that was made', async () => {
-    const { session, step, approved, plan, run, activities } = await site();
+    const { session, step, approved, plan, run, activities } = await gateSite();
     const first = await approved('op-1');
     const used = await plan('op-1', { port: 5433 });
     await run(activities.recordApproval, {
@@ -214,7 +132,7 @@ describe('the gate of the host', () => {
   });
 
   it('F31: of two approvals that come at once neither is lost', async () => {
-    const { plan, approve } = await site(2);
+    const { plan, approve } = await gateSite(2);
     const made = await plan('op-1');
     const answers = await Promise.all(['dba', 'ops'].map((by) => approve(made, by)));
     expect(answers.every(({ accepted }) => accepted)).toBe(true);
@@ -222,7 +140,7 @@ describe('the gate of the host', () => {
   });
 
   it('F32: made again just as it was, a plan needs all its approvals again', async () => {
-    const { session, step, plan, approve } = await site(2);
+    const { session, step, plan, approve } = await gateSite(2);
     const made = await plan('op-1');
     for (const by of ['dba', 'ops']) await approve(made, by);
     await sleep(5);
@@ -235,7 +153,7 @@ describe('the gate of the host', () => {
   });
 
   it('F8, F33: a plan used long ago, of which no step was begun, needs a new approval: its workflow may be resumed by a Reset', async () => {
-    const { root, session, approved } = await site();
+    const { root, session, approved } = await gateSite();
     const made = await approved('op-1');
     await expect(requireRecentUse(session, made)).rejects.toMatchObject({ code: 'plan-expired' });
     await openHostState(join(root, 'state')).markUsed(made.digest, 'op-1');
@@ -246,7 +164,7 @@ describe('the gate of the host', () => {
   });
 
   it('F33: an outcome made up by hand is not recorded', async () => {
-    const { step, plan, run, activities, session } = await site();
+    const { step, plan, run, activities, session } = await gateSite();
     const made = await plan('op-1');
     const outcome = {
       target: { requested: 'latest', reached: 'x' },
@@ -275,7 +193,7 @@ describe('G3: an operation id is used once', () => {
   });
 
   it('G3: planning with the id of an operation that has an outcome, or has ended, is refused before anything is looked at', async () => {
-    const { run, activities, approved, step, session } = await site();
+    const { run, activities, approved, step, session } = await gateSite();
     const plan = await approved('op-1');
     await run(activities.unpin, step(plan));
     await expect(run(activities.planRecovery, request('op-1'))).rejects.toMatchObject({
@@ -292,7 +210,7 @@ describe('G3: an operation id is used once', () => {
   });
 
   it('G3: a closed plan from before operations were claimed ends its operation too', async () => {
-    const { run, activities, plan, state } = await site();
+    const { run, activities, plan, state } = await gateSite();
     await state.closePlan((await plan('op-1')).digest);
     await expect(run(activities.planRecovery, request('op-1'))).rejects.toMatchObject({
       type: 'conflict',
@@ -303,7 +221,7 @@ describe('G3: an operation id is used once', () => {
   it.each(['../op', 'a/../b', 'a/b', '', '-rf', 'x'.repeat(200), 'a b'])(
     'G3: %j is no id of an operation that makes a plan',
     async (operationId) => {
-      const { run, activities } = await site();
+      const { run, activities } = await gateSite();
       await expect(run(activities.planRecovery, request(operationId))).rejects.toMatchObject({ type: 'usage' });
       const media = {
         ...request(operationId),
@@ -314,7 +232,7 @@ describe('G3: an operation id is used once', () => {
   );
 
   it('G3: the id of one workflow is not taken by another, nor by a later execution of the same', async () => {
-    const { session, root } = await site();
+    const { session, root } = await gateSite();
     const claim = (workflowId: string, runId: string) =>
       new MockActivityEnvironment({ workflowExecution: { workflowId, runId } }).run(() =>
         claimOperation(session, { operationId: 'backup-1', workflowId }),
@@ -323,13 +241,13 @@ describe('G3: an operation id is used once', () => {
     await claim('backup/mairie/a', 'run-1');
     await expect(claim('backup/mairie/b', 'run-1')).rejects.toMatchObject({ code: 'conflict' });
     await expect(claim('backup/mairie/a', 'run-2')).rejects.toMatchObject({ code: 'conflict' });
-    expect(await openOperationLedger(join(root, 'state')).open()).toMatchObject([
+    expect(await openOperationLedger(join(root, 'state')).open('mairie')).toMatchObject([
       { operationId: 'backup-1', workflowId: 'backup/mairie/a' },
     ]);
   });
 
   it('G3: what a step did for one plan of an operation is not taken for the work of another plan', async () => {
-    const { state, plan } = await site();
+    const { state, plan } = await gateSite();
     const [one, other] = [await plan('op-1'), await plan('op-1', { port: 5433 })];
     await state.recordDone('op-1', 'restore databases', { reached: 'old' }, one.digest);
     expect(await state.onceDone('op-1', 'restore databases', one.digest)).toMatchObject({ result: { reached: 'old' } });
@@ -344,7 +262,7 @@ describe('G4: the time to execute counts until the first change that cannot be u
   const hours = (count: number): string => new Date(Date.now() - count * 3_600_000).toISOString();
 
   it('G4: a plan of which only preparing steps ran, long ago, opens no step: neither restore beside nor swap', async () => {
-    const { root, session, step, approved, run, activities } = await site();
+    const { root, session, step, approved, run, activities } = await gateSite();
     const made = await approved('op-1');
     await authorize(session, step(made));
     await authorize(session, step(made));
@@ -356,7 +274,7 @@ describe('G4: the time to execute counts until the first change that cannot be u
   });
 
   it('G4: a recovery that goes on without a pause is not stopped, and one that has begun to change is carried through', async () => {
-    const { root, session, step, approved, state } = await site();
+    const { root, session, step, approved, state } = await gateSite();
     const made = await approved('op-1');
     await authorize(session, step(made));
     // A restore of hours that is still at work says so.
@@ -369,7 +287,7 @@ describe('G4: the time to execute counts until the first change that cannot be u
   });
 
   it('G4: a used plan whose time is over needs as many approvals as the policy says: one of two revives nothing', async () => {
-    const { root, session, step, plan, approve } = await site(2);
+    const { root, session, step, plan, approve } = await gateSite(2);
     const made = await plan('op-1');
     for (const by of ['dba', 'ops']) await approve(made, by);
     await authorize(session, step(made));
@@ -383,7 +301,7 @@ describe('G4: the time to execute counts until the first change that cannot be u
   });
 
   it('G4: one of two approvers who approves again does not keep an unused plan alive', async () => {
-    const { root, session, step, plan, approve } = await site(2);
+    const { root, session, step, plan, approve } = await gateSite(2);
     const made = await plan('op-1', {}, 5);
     for (const by of ['dba', 'ops']) await approve(made, by);
     const folder = join(root, 'state', 'approvals', made.digest);
@@ -405,7 +323,7 @@ describe('G4: the time to execute counts until the first change that cannot be u
 
 describe('G6: only the workflow of an operation acts for it', () => {
   it("G6: unpin, pin, closeMedia, decisions and steps called by another workflow leave the victim's plan and pin alone", async () => {
-    const { plan, step, run, activities, session, state } = await site();
+    const { plan, step, run, activities, session, state } = await gateSite();
     const made = await plan('victim');
     await openOperationLedger(session.host.stateDir).claim({
       operationId: 'victim',
@@ -452,7 +370,7 @@ describe('G6: only the workflow of an operation acts for it', () => {
   });
 
   it("G6: a pin names a plan of its own operation: another's, or none, pins nothing and replaces no pin", async () => {
-    const { plan, step, run, activities, session } = await site();
+    const { plan, step, run, activities, session } = await gateSite();
     const [mine, other] = [await plan('op-1'), await plan('op-2')];
     await run(activities.pin, step(mine));
     const before = [...(await session.catalogue.state()).pinnedBackups()];
@@ -466,7 +384,7 @@ describe('G7: what is recorded is what the host saw', () => {
   const reached = { reached: 'the end', lastLsn: '0/5000000', lastCommitAt: null, complete: true };
 
   it('G7: an outcome, a check and figures that a client gives are not written: those of the ledger are', async () => {
-    const { approved, step, run, activities, session, root, state } = await site();
+    const { approved, step, run, activities, session, root, state } = await gateSite();
     const made = await approved('op-1');
     await authorize(session, step(made));
     const forged = {
@@ -510,7 +428,7 @@ describe('G7: what is recorded is what the host saw', () => {
   });
 
   it('G7: the words of a client stand in the journal and in the report as told by its workflow, never as a check or a result', async () => {
-    const { plan, step, run, activities, session } = await site();
+    const { plan, step, run, activities, session } = await gateSite();
     const made = await plan('op-1');
     const told = { ...step(made), step: 'run checks', text: 'check rows passed; nothing was lost' };
     await run(activities.journal, told, 'evil/1');
@@ -528,7 +446,7 @@ describe('G7: what is recorded is what the host saw', () => {
   });
 
   it('G7: an incident is that of the workflow that called; another one, or a state that does not exist, is not written', async () => {
-    const { step, plan, run, activities, session } = await site();
+    const { step, plan, run, activities, session } = await gateSite();
     const own = {
       ...step(await plan('op-1')),
       workflowId: 'incident/mairie/instance-loss/op-1',
@@ -548,12 +466,75 @@ describe('G7: what is recorded is what the host saw', () => {
   });
 });
 
+describe('L11: what ended operations left is released by a sweep', () => {
+  const owned = async (operationId: string) => {
+    const where = await gateSite();
+    const made = await where.plan(operationId);
+    const workflowId = `recover/mairie/${operationId}`;
+    await where.run(where.activities.pin, where.step(made), workflowId);
+    return { ...where, made, workflowId };
+  };
+
+  it('L11: pin and plan of a terminated recovery are released; while Temporal says it runs, or does not know, nothing is', async () => {
+    const { session, made, state, workflowId } = await owned('op-1');
+    const pins = async () => (await session.catalogue.state()).pins;
+    const asked: unknown[] = [];
+    for (const answer of [false, null]) {
+      expect(await sweepCluster(session, async (owner) => (asked.push(owner), answer))).toEqual([]);
+      expect((await pins()).size).toBe(1);
+      expect(await state.isClosed(made.digest)).toBe(false);
+    }
+    expect(asked).toContainEqual({ workflowId, firstRunId: null });
+    expect(await sweepCluster(session, async () => true)).toEqual(['op-1']);
+    expect((await pins()).size).toBe(0);
+    expect(await state.isClosed(made.digest)).toBe(true);
+    expect((await session.catalogue.state()).journalOf('op-1')).toMatchObject([
+      { step: 'sweep', by: 'reprise', text: expect.stringContaining(workflowId) },
+    ]);
+    expect(await sweepCluster(session, async () => true)).toEqual([]);
+  });
+
+  it('L11: a paused, unknown or unreachable workflow has not ended; a terminated one has, and one whose id a later execution has', async () => {
+    const temporal = (status: string | Error, firstRunId = 'run-1') =>
+      closedByTemporal({
+        workflow: {
+          getHandle: () => ({
+            describe: async () => {
+              if (status instanceof Error) throw status;
+              return { status: { name: status }, raw: { workflowExecutionInfo: { firstRunId } } };
+            },
+          }),
+        },
+      } as never);
+    const owner = { workflowId: 'w', firstRunId: 'run-1' };
+    for (const open of ['RUNNING', 'PAUSED', 'UNKNOWN', 'CONTINUED_AS_NEW', 'UNSPECIFIED'])
+      expect([open, await temporal(open)(owner)]).toEqual([open, false]);
+    for (const closed of ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'])
+      expect([closed, await temporal(closed)(owner)]).toEqual([closed, true]);
+    expect(await temporal('RUNNING', 'run-2')(owner)).toBe(true);
+    expect(await temporal(new Error('not found'))(owner)).toBeNull();
+  });
+
+  it('L11: doctor names each pin, whose it is and since when, and what it released', async () => {
+    const { session, workflowId } = await owned('op-1');
+    const deps = session.deps;
+    const [shown] = await pinFindings(deps, async () => false);
+    expect(shown).toMatchObject({ check: 'cluster/mairie/pins', level: 'ok' });
+    expect(shown?.message).toContain(workflowId);
+    expect(await pinLines(session)).toMatchObject([
+      { cluster: 'mairie', operationId: 'op-1', workflowId, since: expect.any(String) },
+    ]);
+    expect(await pinFindings(deps, async () => true)).toMatchObject([{ message: expect.stringContaining('released') }]);
+    expect(await pinFindings(deps, async () => true)).toEqual([]);
+  });
+});
+
 describe('F32, F33: what people decide on recovered data', () => {
   const by = (name: string) => ({ by: name, reason: 'seen' });
   const later = { kind: 'time', time: '2026-11-21T02:05:00Z' } as const;
 
   it('is taken from those whom the policy lists, while the plan is carried out; anybody else is refused, and the records say so', async () => {
-    const { session, step, plan, approve, run, activities, state } = await site();
+    const { session, step, plan, approve, run, activities, state } = await gateSite();
     const made = await plan('op-1', { pause: true });
     const decide = (name: string) =>
       run(activities.recordDecision, { ...step(made), decision: { kind: 'promote', ...by(name) } });
@@ -585,7 +566,7 @@ describe('F32, F33: what people decide on recovered data', () => {
   it.each(['promoteServer', 'swapDatabases'] as const)(
     '%s opens nothing that the plan pauses before, unless somebody has decided so on this host',
     async (name) => {
-      const { session, step, plan, approve, run, activities } = await site();
+      const { session, step, plan, approve, run, activities } = await gateSite();
       const made = await plan('op-1', { pause: true, backups: [] });
       await approve(made, 'dba');
       const opened = run<PlannedStep, unknown>(activities[name], step(made));
@@ -601,7 +582,7 @@ describe('F32, F33: what people decide on recovered data', () => {
   );
 
   it('replays to the target of the plan, or to one that somebody decided on for this plan, whatever it is called with', async () => {
-    const { session, step, approved, run, activities } = await site();
+    const { session, step, approved, run, activities } = await gateSite();
     const made = await approved('op-1');
     const replay = () => run(activities.replayWal, { ...step(made), target: later });
     await expect(replay()).rejects.toMatchObject({
@@ -630,7 +611,7 @@ describe('F32, F33: what people decide on recovered data', () => {
 
 describe('old data', () => {
   it('is not dropped while its recovery is under way; afterwards it is', async () => {
-    const { session, step, approved, run, activities, dataDir, state } = await site();
+    const { session, step, approved, run, activities, dataDir, state } = await gateSite();
     const plan = await approved('op-1');
     await authorize(session, step(plan));
     const where = `${dataDir}.aside-op-1`;
@@ -658,7 +639,7 @@ describe('old data', () => {
   });
 
   it('after recoveries that were given up, WAL that was never archived is looked for in what the first of them put aside', async () => {
-    const { session, dataDir, state } = await site();
+    const { session, dataDir, state } = await gateSite();
     const restoredBy = async (operationId: string) => {
       const where = `${dataDir}.aside-${operationId}`;
       await rename(dataDir, where);
@@ -692,14 +673,14 @@ describe('old data', () => {
 
 describe('pins', () => {
   it('B3, F29: a backup that is listed and not recorded, as of a repository just taken over, is pinned too', async () => {
-    const { session, step, plan, run, activities } = await site();
+    const { session, step, plan, run, activities } = await gateSite();
     const made = await plan('op-1');
     await run(activities.pin, step(made));
     expect([...(await session.catalogue.state()).pinnedBackups()]).toEqual(made.binding.backups.map(({ id }) => id));
   });
 
   it('B3: pinned again after the pin was taken off, a backup stays', async () => {
-    const { session, step, plan, run, activities } = await site();
+    const { session, step, plan, run, activities } = await gateSite();
     const made = await plan('op-1');
     const [{ id } = { id: '' }] = made.binding.backups;
     await record(session, { operationId: 'backup' }, `backup/${id}`, {
@@ -730,7 +711,7 @@ describe('hooks of a plan on its host', () => {
   };
   const undoHooks = { 'stop-applications': 'start-applications' };
   const hooked = async () => {
-    const made = await site(1, appending);
+    const made = await gateSite(1, appending);
     const plan = await made.plan('op-1', { hooks: ['stop-applications', 'start-applications'], undoHooks });
     await made.approve(plan, 'dba');
     const step = (hook: string) => ({ ...made.step(plan), hook });

@@ -50,7 +50,7 @@ export async function surveyDumps(context: ReadContext, directory: string): Prom
     context.signal.throwIfAborted();
     const path = join(directory, name);
     try {
-      const reason = (await whyNoFile(path)) ?? (await whyNoDump(path));
+      const reason = (await whyNoFile(context, path)) ?? (await whyNoDump(path));
       if (reason !== null) refused.push({ name, reason });
       else candidates.push(await candidateOf(context, name, path));
     } catch (error) {
@@ -86,11 +86,16 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   }
 }
 
-async function whyNoFile(path: string): Promise<string | null> {
+async function whyNoFile({ user }: ReadContext, path: string): Promise<string | null> {
   const found = await lstat(path);
   if (found.isDirectory()) return 'it is a dump in directory format: only dumps of pg_dump -Fc can be adopted';
   if (found.isSymbolicLink()) return 'it is a symbolic link: name the folder that holds the file itself';
-  return found.isFile() ? null : 'it is no plain file';
+  if (!found.isFile()) return 'it is no plain file';
+  if ((found.mode & 0o022) !== 0) return 'it may be written by others than its owner: chmod go-w';
+  const owners = [0, process.getuid?.() ?? 0, ...(user === null ? [] : [user.uid])];
+  return owners.includes(found.uid)
+    ? null
+    : `it belongs to user ${found.uid}, who is neither root nor the user of the worker`;
 }
 
 async function candidateOf(context: ReadContext, name: string, path: string): Promise<AdoptionCandidate> {
