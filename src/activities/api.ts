@@ -4,7 +4,8 @@ import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
-import type { LeaseOwner } from '../domain/operation/lease.js';
+import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
+import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
 import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
@@ -57,7 +58,13 @@ export interface ControlActivities {
   /** What was granted after `token` stays; without one, everything of the owner is released, its place in the queue too. */
   releaseLock(input: { cluster: string; owner: LeaseOwner & { token?: number } }): Promise<void>;
   /** Which open operations hold the lock of a cluster or wait for it, as they say themselves; `known` are asked too. */
-  lockedOperations(input: { cluster: string; known: readonly LeaseOwner[] }): Promise<LockedOperations>;
+  lockedOperations(input: { cluster: string; known: readonly LeaseOwner[] }): Promise<LeasedOperations<LockGrant>>;
+  /** Takes a slot of a host, or a place in the queue for one. */
+  acquireSlot(input: HostSlot & { owner: LeaseClaim }): Promise<SlotAnswer>;
+  /** What was granted after `token` stays; without one, everything of the owner is released, its place in the queue too. */
+  releaseSlot(input: HostSlot & { owner: LeaseOwner & { token?: number | undefined } }): Promise<void>;
+  /** Which open operations have slots of a host or wait for them, as they say themselves. */
+  slotHolders(input: HostSlot): Promise<LeasedOperations<Held<SlotClaim>>>;
   /** Returns as soon as one of these executions is closed, and says which. Paused is not closed. */
   awaitClosed(input: { owners: readonly LeaseOwner[] }): Promise<LeaseOwner>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
@@ -73,8 +80,9 @@ export interface ControlActivities {
   sendNotice(input: { notice: Notice; delivery: Delivery }): Promise<SentNotice>;
 }
 
-export interface LockedOperations {
-  readonly held: readonly LockGrant[];
+/** Operations that hold a lease or wait for it, as they say themselves. */
+export interface LeasedOperations<G> {
+  readonly held: readonly G[];
   readonly waiting: readonly LeaseOwner[];
   /** They are open and do not say: paused, or without a worker. */
   readonly silent: readonly LeaseOwner[];

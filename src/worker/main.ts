@@ -104,6 +104,12 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   }
 }
 
+/**
+ * An operation takes its slot before its steps reach the worker, and none of them may wait here: for an attempt, for instance, that
+ * was given up for dead and hangs.
+ */
+const SPARE = 16;
+
 /** The queues of a host, and how many activities of each run at once. */
 export function queuesOf({
   name,
@@ -113,9 +119,9 @@ export function queuesOf({
 }: HostConfig): readonly (readonly [string, number])[] {
   return [
     [lightQueue(name), 20],
-    [heavyQueue(name), heavySlots],
-    [recoveryQueue(name), recoverySlots],
-    [mediaQueue(name), mediaSlots],
+    [heavyQueue(name), heavySlots + SPARE],
+    [recoveryQueue(name), recoverySlots + SPARE],
+    [mediaQueue(name), mediaSlots + SPARE],
     [watchQueue(name), 200],
   ];
 }

@@ -17,6 +17,7 @@ import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
+import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
@@ -126,6 +127,11 @@ export interface LockInput {
   readonly cluster: string;
   /** Absent: who held it is not known, and is asked of the operations that are under way. */
   readonly state?: LeaseState<OwnedClaim>;
+}
+
+export interface SlotsInput extends HostSlot {
+  /** Absent: who has them is not known, and is asked of the operations that are under way. */
+  readonly state?: LeaseState<SlotClaim>;
 }
 
 export interface NotifyInput {

@@ -6,6 +6,7 @@ export { inspect } from './inspect.js';
 export { backup } from './backup/backup.js';
 export { incident } from './incident/incident.js';
 export { clusterLock } from './lock/cluster-lock.js';
+export { hostSlots } from './lock/host-slots.js';
 export { media } from './media/media.js';
 export { notify } from './operation/notify-people.js';
 export { recover } from './recovery/recover.js';

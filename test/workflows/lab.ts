@@ -93,9 +93,12 @@ export class Lab {
     return lab;
   }
 
-  /** A cluster of its own, whose activities do what is given and otherwise behave well. */
-  case(activities: Partial<Activities> = {}): Case {
-    const made = new Case(this, `c${this.cases.size + 1}`, activities);
+  /**
+   * A cluster of its own, whose activities do what is given and otherwise behave well; named after a host, the same for the
+   * workflows of the host.
+   */
+  case(activities: Partial<Activities> = {}, name = `c${this.cases.size + 1}`): Case {
+    const made = new Case(this, name, activities);
     this.cases.set(made.cluster, made);
     return made;
   }
@@ -157,7 +160,13 @@ export class Case {
 
   /** Names of the activities asked for, in order, without the ones every workflow starts with, or ends with. */
   get names(): readonly Name[] {
-    const everywhere: readonly Name[] = ['describeCluster', 'hostAnswers', 'releaseGrant'];
+    const everywhere: readonly Name[] = [
+      'describeCluster',
+      'hostAnswers',
+      'acquireSlot',
+      'releaseSlot',
+      'releaseGrant',
+    ];
     return this.calls.map(({ name }) => name).filter((name) => !everywhere.includes(name));
   }
 

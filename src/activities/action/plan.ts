@@ -1,5 +1,5 @@
 import { type ActionBinding, type ActionPlan, clusterForStorage } from '../../domain/approval/actions.js';
-import { mayApprove } from '../../domain/approval/approval-policy.js';
+import { mayApprove, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
 import type { AdoptionLine } from '../../domain/backup/adoption.js';
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -129,11 +129,12 @@ export async function makeActionPlan(
   const createdAt = new Date();
   const within = policyFor(cluster, { binding })?.approveWithinSeconds ?? 0;
   const policy = cluster.approvals[order.kind];
+  const nobody = policy ? whyNobodyApproves(policy, requester) : null;
   return {
     digest: planDigest(binding),
     binding,
     observed: {
-      facts,
+      facts: nobody === null ? facts : [['warning', nobody], ...facts],
       approval: policy ? { approvers: policy.approvers, from: mayApprove(policy, requester) } : null,
       empty,
     },

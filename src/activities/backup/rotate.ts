@@ -44,9 +44,7 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
         const ahead = await clockAhead();
         const clusterContext = await openClusterContext(deps, step.cluster);
         await claimOperation(clusterContext, step);
-        // A backup rotates under its own lock.
-        const kind = step.lock?.kind === 'backup' ? 'backup' : 'rotation';
-        await requireGrant(clusterContext, step, policyClaim(kind, policyOf(clusterContext, step.order.policy)));
+        await requireOwnGrant(clusterContext, step);
         // A pin that nobody holds any more would keep its backup, and all WAL from there, until the disk is full.
         await sweepCluster(clusterContext, closedAsToldBy(Context.current()));
         const rotation = await rotate(clusterContext, step, run, ahead);
@@ -77,7 +75,13 @@ export async function planRotation(
   return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
 }
 
-/** Removes what retention does not keep; pins and holds are checked again right before each removal. */
+/** A backup rotates under its own lock. */
+async function requireOwnGrant(clusterContext: ClusterContext, step: OrderedStep<RotationOrder>): Promise<void> {
+  const kind = step.lock?.kind === 'backup' ? 'backup' : 'rotation';
+  await requireGrant(clusterContext, step, policyClaim(kind, policyOf(clusterContext, step.order.policy)));
+}
+
+/** Removes what retention does not keep; pins, holds and the cluster lock are checked again right before each removal. */
 async function rotate(
   clusterContext: ClusterContext,
   step: OrderedStep<RotationOrder>,
@@ -126,6 +130,7 @@ async function rotate(
       'exclusive',
       async () => {
         // Checked again right before: since the plan a recovery may have pinned one, or a person may hold it.
+        await requireOwnGrant(clusterContext, step);
         const { labels } = await needed();
         const unpinned = batch
           .filter(({ label }) => !labels.has(label))

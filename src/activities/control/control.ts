@@ -13,6 +13,7 @@ import type { ControlDependencies } from '../dependencies.js';
 import { isWorkflowOpen } from './executions.js';
 import { lockActivities } from './locks.js';
 import { notifyingActivities, toldEvents } from './notify.js';
+import { slotActivities } from './slots.js';
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
 export function createControlActivities(deps: ControlDependencies): ControlActivities {
@@ -20,6 +21,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
   return {
     ...notifyingActivities(deps),
     ...lockActivities(),
+    ...slotActivities(config),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
       const { host, policies, recovery } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);

@@ -1,4 +1,4 @@
-import { linesToAdd, mayApprove, needsApproval } from '../../domain/approval/approval-policy.js';
+import { linesToAdd, mayApprove, needsApproval, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import {
   type MediaBinding,
@@ -54,7 +54,13 @@ export async function makeMediaPlan(
   const work = workOf(clusterContext, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
   const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, scan);
-  const warnings = [...stated, ...coldWarnings(cold), ...leftOutWarnings(leftOut)];
+  const nobody = policy ? whyNobodyApproves(policy, request.requester) : null;
+  const warnings = [
+    ...(nobody === null ? [] : [nobody]),
+    ...stated,
+    ...coldWarnings(cold),
+    ...leftOutWarnings(leftOut),
+  ];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError(
       'confirmation-needed',

@@ -168,6 +168,13 @@ export function distinctApprovers(policy: ApprovalPolicy): number {
   return new Set(policy.from.map((name) => keyOf(policy, name))).size;
 }
 
+/** Why nobody can approve what this person asked for; null where enough others may. */
+export function whyNobodyApproves(policy: ApprovalPolicy, requester: string): string | null {
+  const left = distinctApprovers({ ...policy, from: mayApprove(policy, requester) });
+  if (left >= policy.approvers) return null;
+  return `this plan cannot be approved: ${clipBytes(requester, 80)} asked for it and may not approve it, and of the ${policy.approvers} people who have to, ${left} are left; let somebody else ask for it`;
+}
+
 /** A person as they are counted: two names that the server knows as one caller are one. */
 function keyOf({ matchPrincipal, principals = {} }: ApprovalPolicy, name: string): string {
   const [, principal] = Object.entries(principals).find(([one]) => personKey(one) === personKey(name)) ?? [];

@@ -89,7 +89,7 @@ export function mediaReport(
   const { binding } = plan;
   return [
     `# ${markdownText(mediaTitle(plan))}`,
-    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)}, executed by ${at}.`,
+    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)} (asserted), executed by ${at}.`,
     approvals.length === 0
       ? 'No approval is required.'
       : approvals

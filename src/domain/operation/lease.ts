@@ -3,8 +3,7 @@
  * requests, releases and closed executions, and keeps the state that comes back.
  *
  * How many may hold at once, and who excludes whom, says a {@link LeaseRule}. The lock of a cluster has no capacity and excludes
- * by `conflicts` of `locks.ts`. Slots of a host are the other case: `{ capacity: slots, conflicts: () => false, same: () => true }`
- * with {@link LeaseClaim} as it is.
+ * by `conflicts` of `locks.ts`. Slots of a host are the other case: those of `slots.ts`.
  *
  * A lease belongs to an execution, not to an id: {@link LeaseOwner}. Only its own release, or the end of that execution, takes a
  * lease away: whoever calls {@link leave} for another owner has seen that it is closed.
@@ -29,8 +28,8 @@ export type Waiting<C> = C & { readonly since: string };
 export type Held<C> = Waiting<C> & { readonly token: number };
 
 export interface LeaseRule<C> {
-  /** How many may hold at once; Infinity where only conflicts count. */
-  readonly capacity: number;
+  /** How many may hold at once, by what the claim knows of it; Infinity where only conflicts count. */
+  capacity(claim: C): number;
   /** Whether two owners exclude each other; symmetric. */
   conflicts(one: C, other: C): boolean;
   /** Whether an owner claims what it already has: then it keeps its token. */
@@ -162,7 +161,11 @@ function obstacle<C extends LeaseClaim>(
   const excludes = (other: Waiting<C>): boolean => isExcluded(rule, other, claim);
   const place = queue.indexOf(claim);
   const earlier = place < 0 ? queue : queue.slice(0, place);
-  return holders.find(excludes) ?? (holders.length >= rule.capacity ? holders[0] : undefined) ?? earlier.find(excludes);
+  return (
+    holders.find(excludes) ??
+    (holders.length >= rule.capacity(claim) ? holders[0] : undefined) ??
+    earlier.find(excludes)
+  );
 }
 
 function withoutLost<C extends LeaseClaim>(state: LeaseState<C>, owner: LeaseOwner, lost: number): LeaseState<C> {

@@ -74,4 +74,4 @@ export function holderText(cluster: string, { kind, policy, since, token }: Lock
 }
 
 /** The lock of a cluster as a lease: any number of holders that do not exclude each other. */
-export const clusterLockRule: LeaseRule<OwnedClaim> = { capacity: Infinity, conflicts, same: sameClaim };
+export const clusterLockRule: LeaseRule<OwnedClaim> = { capacity: () => Infinity, conflicts, same: sameClaim };

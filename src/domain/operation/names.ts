@@ -26,6 +26,8 @@ export const workflowTypes = {
   /** Receives the WAL of one policy, for ever. */
   archive: 'archive',
   lock: 'clusterLock',
+  /** Gives out the slots of one kind of a host. */
+  slots: 'hostSlots',
   /** One short activity on the host that owns the data, for reads and small writes of the command line. */
   inspect: 'inspect',
   /** Tells people of one thing, beside the work it is about. */
@@ -62,6 +64,7 @@ export const queryNames = {
   result: 'result',
   holders: 'holders',
   lock: 'lock',
+  slot: 'slot',
 } as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
@@ -81,6 +84,7 @@ export const incidentWorkflowId = (cluster: string, scenario: string, operationI
 export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
 export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
 export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
+export const slotsWorkflowId = (host: string, kind: string): string => `slots/${host}/${kind}`;
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
 /** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
 export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>

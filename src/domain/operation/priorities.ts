@@ -8,6 +8,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.recover]: 1,
   [workflowTypes.incident]: 1,
   [workflowTypes.lock]: 1,
+  [workflowTypes.slots]: 1,
   [workflowTypes.media]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,

@@ -1,3 +1,4 @@
+import { whyNobodyApproves } from '../approval/approval-policy.js';
 import { shortConfig } from '../operation/worker-identity.js';
 import type { PlanTerms, PlanningRequest } from './plan-terms.js';
 import type { PlanBinding } from './plan.js';
@@ -12,7 +13,9 @@ export function planWarnings(
 ): readonly string[] {
   const { cluster, host } = terms;
   const unseen = coldFiles?.notSeen ?? null;
+  const nobody = whyNobodyApproves(terms.approval, request.requester);
   return [
+    ...(nobody === null ? [] : [nobody]),
     ...source.outline.warnings,
     ...(unseen === null
       ? []

@@ -4,6 +4,7 @@ import { joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
 import { Operation, policyFacts } from '../operation/open-operation.js';
@@ -70,9 +71,11 @@ async function adoptAll(
         ),
       );
     const output = await status.phase(`adopt for policy ${policy}`, () =>
-      withClusterLock(operation, { kind: 'backup', policy, engine, repository }, adopted, {
-        giveWay: async (holder) => refuseWhileLocked(cluster, holder),
-      }),
+      withHostSlot(operation, 'heavy', () =>
+        withClusterLock(operation, { kind: 'backup', policy, engine, repository }, adopted, {
+          giveWay: async (holder) => refuseWhileLocked(cluster, holder),
+        }),
+      ),
     );
     outputs.push(output);
   }

@@ -4,6 +4,7 @@ import type { PolicyFacts } from '../../activities/api.js';
 import { holderText } from '../../domain/operation/locks.js';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import {
   heavyActivities,
   hostActivities,
@@ -38,16 +39,20 @@ export function backup(input: BackupInput): Promise<BackupOutput> {
     if (!policyOf.enabled)
       return skip(operation, policy, 'policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
     const { engine, repository } = policyOf;
-    return withClusterLock(
-      operation,
-      { kind: 'backup', policy, engine, repository },
-      () =>
-        backUpAndRotate(operation, input, policyOf).catch((error: unknown) => recordFailure(operation, policy, error)),
-      {
-        giveWay: (holder) =>
-          skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
-      },
-    );
+    const locked = () =>
+      withClusterLock(
+        operation,
+        { kind: 'backup', policy, engine, repository },
+        () =>
+          backUpAndRotate(operation, input, policyOf).catch((error: unknown) =>
+            recordFailure(operation, policy, error),
+          ),
+        {
+          giveWay: (holder) =>
+            skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
+        },
+      );
+    return withHostSlot(operation, 'heavy', locked);
   });
 }
 

@@ -1,5 +1,6 @@
 import type { RotateInput, RotateOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
@@ -11,9 +12,11 @@ export function rotate(input: RotateInput): Promise<RotateOutput> {
     const { cluster, order } = input;
     const { engine, repository } = policyFacts(facts, cluster, order.policy);
     const claim = { kind: 'rotation' as const, policy: order.policy, engine, repository };
-    return withClusterLock(operation, claim, () => rotateLocked(operation, order), {
-      giveWay: async (holder) => refuseWhileLocked(cluster, holder),
-    });
+    return withHostSlot(operation, 'heavy', () =>
+      withClusterLock(operation, claim, () => rotateLocked(operation, order), {
+        giveWay: async (holder) => refuseWhileLocked(cluster, holder),
+      }),
+    );
   });
 }
 

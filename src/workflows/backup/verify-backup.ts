@@ -1,16 +1,20 @@
 import type { VerifyInput, VerifyOutput } from '../api.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, hostActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { openOperation } from '../operation/open-operation.js';
 import { refusal } from '../operation/operation-status.js';
 
 /** Verifies one backup: read whole, or restored into a scratch server and compared. One that fails is quarantined. */
 export function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
-  return openOperation('verify', input, async ({ status, host, step }) => {
+  return openOperation('verify', input, async (operation) => {
+    const { status, host, step } = operation;
     const { cluster, order } = input;
     const { backupId, restore } = order;
     const summary = `verify ${backupId}${restore ? ' by a restore' : ''}`;
     const verdict = await status.phase(restore ? 'restore into a scratch server' : 'read the whole backup', () =>
-      retryLostWorker(() => heavyActivities(host, summary).proveBackup({ ...step, order })),
+      withHostSlot(operation, 'heavy', () =>
+        retryLostWorker(() => heavyActivities(host, summary).proveBackup({ ...step, order })),
+      ),
     );
     const [backup] = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
     if (!backup) throw refusal('not-found', `${backupId} no longer exists`, `reprise backup list ${cluster}`);

@@ -20,8 +20,8 @@ import { controlActivities, quickHostActivities } from '../operation/activity-pr
 import { type OperationStatus, failureOf, refusal } from '../operation/operation-status.js';
 
 /** The lock is told by a signal. Only where that could not be sent is it asked again, less and less often. */
-const FIRST_PAUSE_MS = 60_000;
-const LONGEST_PAUSE_MS = 3_600_000;
+export const FIRST_PAUSE_MS = 60_000;
+export const LONGEST_PAUSE_MS = 3_600_000;
 
 /** What one operation has of the lock of its cluster. Made before the workflow's first await, so that no early signal is lost. */
 export class OperationLock {

@@ -47,6 +47,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
 }
 
 class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
+  readonly slot: 'media' | 'heavy';
   readonly words: PlanWords<MediaPlan> = {
     what: 'media recovery',
     details: mediaDetails,
@@ -63,7 +64,9 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   constructor(
     private readonly input: MediaInput,
     private readonly approved: ApprovedOperation<MediaPlan, MediaOutcome>,
-  ) {}
+  ) {
+    this.slot = input.order.task.kind === 'recover' ? 'media' : 'heavy';
+  }
 
   async open(): Promise<void> {
     await this.operation.lookUp();
@@ -108,7 +111,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   }
 
   private activities(summary: string) {
-    const queue = this.input.order.task.kind === 'recover' ? mediaActivities : heavyActivities;
+    const queue = this.slot === 'media' ? mediaActivities : heavyActivities;
     return queue(this.operation.host, summary);
   }
 

@@ -1,13 +1,17 @@
 import type { VerifyMediaInput, VerifyMediaOutput } from '../api.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
 import { openOperation } from '../operation/open-operation.js';
 
 /** Reads the media of a cluster and says what is wrong with them; changes nothing. */
 export function verifyMedia(input: VerifyMediaInput): Promise<VerifyMediaOutput> {
-  return openOperation('verify-media', input, async ({ status, host, step }) => {
+  return openOperation('verify-media', input, async (operation) => {
+    const { status, host, step } = operation;
     const { order } = input;
     const verdict = await status.phase('read the media', () =>
-      retryLostWorker(() => heavyActivities(host, `verify the media ${order.media}`).verifyMedia({ ...step, order })),
+      withHostSlot(operation, 'heavy', () =>
+        retryLostWorker(() => heavyActivities(host, `verify the media ${order.media}`).verifyMedia({ ...step, order })),
+      ),
     );
     status.show(
       'completed',

@@ -7,6 +7,7 @@ import { refusal } from './operation-status.js';
 
 /** What all actions that cannot be undone have in common; each carries its plan out in its own way. */
 export class ActionSteps<Outcome> implements ApprovedSteps<ActionPlan, Outcome> {
+  readonly slot = null;
   readonly words: PlanWords<ActionPlan> = {
     what: null,
     details: actionDetails,

@@ -2,8 +2,10 @@ import { CancellationScope, condition, log } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
+import type { SlotKind } from '../../domain/operation/slots.js';
 import type { ApprovablePlan } from '../../domain/plan/plan.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
 import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
@@ -35,7 +37,9 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
   /** Follows a failure or a cancellation: says what state is left. */
   failed?(plan: P): Promise<void>;
 
-  /** What the lock's conflicts depend on; null: it takes none, or its steps take their own. */
+  /** The slot of the host that it takes before it locks the cluster; null: it takes none, or its steps take their own. */
+  readonly slot: SlotKind | null;
+  /** What the lock's conflicts depend on; null as above. */
   claim(plan: P): LockClaim | null;
   /** Codes of failures after which another plan is made, beside `plan-expired`. */
   readonly replanAfter?: readonly string[];
@@ -139,12 +143,12 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     plan: P,
   ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
     if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
+    const { operation } = this;
+    const rejected = { isGivenUp: () => this.inbox.rejectedBecause !== null, orElse: 'rejected' as const };
+    const run = () => this.executeUnlessStale(steps, plan);
     const claim = steps.claim(plan);
-    if (claim === null) return this.executeUnlessStale(steps, plan);
-    return withClusterLock(this.operation, claim, () => this.executeUnlessStale(steps, plan), {
-      isGivenUp: () => this.inbox.rejectedBecause !== null,
-      orElse: 'rejected',
-    });
+    const locked = () => (claim === null ? run() : withClusterLock(operation, claim, run, rejected));
+    return steps.slot === null ? locked() : withHostSlot(operation, steps.slot, locked, rejected);
   }
 
   private async executeUnlessStale(

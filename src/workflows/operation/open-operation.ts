@@ -2,6 +2,7 @@ import { condition, workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.js';
 import type { OperationStatusView } from '../../domain/operation/status.js';
 import { OperationLock } from '../lock/with-cluster-lock.js';
+import { OperationSlot } from '../lock/with-host-slot.js';
 import { controlActivities, waitActivities } from './activity-proxies.js';
 import { Notifications } from './notifications.js';
 import { OperationStatus, refusal, runOperation } from './operation-status.js';
@@ -18,6 +19,7 @@ export class Operation {
   readonly notifications: Notifications;
   readonly step: StepInput;
   readonly lock = new OperationLock();
+  readonly slot = new OperationSlot();
   /** The host that does the work; '' until it was looked up. */
   host = '';
 

@@ -40,6 +40,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   private readonly progress: RecoveryProgress = { begun: [], undos: new Map() };
   private request: PlanRequest;
 
+  readonly slot = 'recovery';
   readonly replanAfter = [DAMAGED];
   readonly words: PlanWords<Plan>;
 

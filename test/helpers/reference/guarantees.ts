@@ -127,6 +127,10 @@ const guarantees: readonly (readonly [
         'A holder that lost the cluster lock (lock workflow terminated, operation reset) does not go on: the host knows the later grant and refuses the step.',
       ],
       [
+        'L5',
+        'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster.',
+      ],
+      [
         'L6',
         'Recoveries have slots of their own on each host, recoveries of media have others, and a recovery goes before a backup.',
       ],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { unboundActions } from '../../../src/domain/approval/approval-policy.js';
+import { unboundActions, whyNobodyApproves } from '../../../src/domain/approval/approval-policy.js';
 import { complaint, parsed, valid } from './given.js';
 
 const withPolicy = (policy: string, contacts: string): string =>
@@ -50,5 +50,18 @@ describe('G9: requester_may_approve: false binds nobody where the requester is o
       matchPrincipal: true,
       principals: { dba: 'jwt:x' },
     });
+  });
+});
+
+describe('G9: where the requester is one of too few approvers, the plan says that nobody can approve it', () => {
+  const policy = parsed(withPolicy('{ from: [dba, ops], approvers: 2 }', '{ dba: {}, ops: {} }')).clusters['mairie']
+    ?.approvals['recover'];
+
+  it('and nothing where enough others are left, or the requester may approve', () => {
+    if (!policy) throw new Error('no policy');
+    expect(whyNobodyApproves(policy, ' DBA ')).toContain('of the 2 people who have to, 1 are left');
+    expect(whyNobodyApproves(policy, 'watch')).toBeNull();
+    expect(whyNobodyApproves({ ...policy, requesterMayApprove: true }, 'dba')).toBeNull();
+    expect(whyNobodyApproves({ ...policy, approvers: 1 }, 'dba')).toBeNull();
   });
 });

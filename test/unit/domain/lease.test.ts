@@ -134,7 +134,7 @@ describe('the lock of a cluster as a lease', () => {
 });
 
 describe('slots of a host as leases', () => {
-  const slots: LeaseRule<LeaseClaim> = { capacity: 2, conflicts: () => false, same: () => true };
+  const slots: LeaseRule<LeaseClaim> = { capacity: () => 2, conflicts: () => false, same: () => true };
   const owner = (name: string, more: Partial<LeaseClaim> = {}): LeaseClaim => ({
     workflowId: name,
     runId: name,

@@ -42,6 +42,7 @@ describe('names in Temporal are public API', () => {
         names.archiveWorkflowId('CLUSTER', 'POLICY'),
         names.watchWorkflowId('CLUSTER'),
         names.lockWorkflowId('CLUSTER'),
+        names.slotsWorkflowId('HOST', 'heavy'),
         names.notifyWorkflowId('CLUSTER', 'OPERATION', 'KEY'),
         names.notifyWorkflowId(null, 'OPERATION', 'KEY'),
       ]),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { HostConfig } from '../../../src/domain/config.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { startBackup, startIncident, startMedia, startRecovery, startVerification } from '../../../src/client/start.js';
 import { actionOf, differences } from '../../../src/client/schedules/schedule-differences.js';
@@ -7,20 +8,23 @@ import { queuesOf } from '../../../src/worker/main.js';
 import { complaint, parsed, valid } from '../config/given.js';
 
 describe('slots of a host and who goes first in its queues', () => {
-  const queuesWith = (slots: string): Record<string, number> => {
+  const hostWith = (slots: string): HostConfig => {
     const host = parsed(
       `${valid.replace('data_dir', 'host: db1\n    data_dir')}hosts:\n  db1: { state_dir: /s${slots} }\n`,
     ).hosts['db1'];
-    return host ? Object.fromEntries(queuesOf(host)) : {};
+    if (!host) throw new Error('no host');
+    return host;
   };
 
   it('L6: recoveries and recoveries of media have slots of their own, each as many as the configuration says', () => {
-    expect(queuesWith('')).toMatchObject({ 'reprise-db1-recovery': 1, 'reprise-db1-media': 1, 'reprise-db1-heavy': 1 });
-    expect(queuesWith(', recovery_slots: 3, media_slots: 2')).toMatchObject({
-      'reprise-db1-recovery': 3,
-      'reprise-db1-media': 2,
-      'reprise-db1-heavy': 1,
-    });
+    expect(hostWith('')).toMatchObject({ heavySlots: 1, recoverySlots: 1, mediaSlots: 1 });
+    const slots = ', recovery_slots: 30, media_slots: 20';
+    expect(hostWith(slots)).toMatchObject({ heavySlots: 1, recoverySlots: 30, mediaSlots: 20 });
+    const queues = Object.fromEntries(queuesOf(hostWith(slots)));
+    // L5: more run at once than there are slots, so that no step waits here for an attempt that hangs.
+    expect(queues['reprise-db1-recovery']).toBeGreaterThan(30);
+    expect(queues['reprise-db1-media']).toBeGreaterThan(20);
+    expect(queues['reprise-db1-heavy']).toBeGreaterThan(1);
     expect(complaint(`${valid}hosts:\n  db1: { recovery_slots: 0 }\n`).join()).toContain('recovery_slots');
   });
 

@@ -1,0 +1,109 @@
+import { CancellationScope, condition, defineQuery, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { StepInput } from '../../activities/api.js';
+import { queryNames } from '../../domain/operation/names.js';
+import { type HostSlot, type SlotKind, type SlotView, slotText } from '../../domain/operation/slots.js';
+import { controlActivities } from '../operation/activity-proxies.js';
+import type { Notifications } from '../operation/notifications.js';
+import type { OperationStatus } from '../operation/operation-status.js';
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, type OperationLock } from './with-cluster-lock.js';
+
+/** People are told of a wait after so long: that backups of several clusters wait for each other at night is no fault. */
+const TOLD_AFTER: Readonly<Record<SlotKind, string>> = { heavy: '1h', recovery: '1m', media: '1h' };
+
+/** What one operation has of the slots of its host. Made before the workflow's first await, so that no early query is lost. */
+export class OperationSlot {
+  /** The one that it has or waits for. */
+  slot: HostSlot | null = null;
+  grant: SlotView['grant'] = null;
+
+  constructor() {
+    setHandler(defineQuery<SlotView>(queryNames.slot), () => ({ slot: this.slot, grant: this.grant }), {
+      description: 'what it has of the slots of its host',
+    });
+  }
+}
+
+interface SlottedOperation {
+  readonly host: string;
+  readonly step: StepInput;
+  readonly status: OperationStatus;
+  readonly notifications: Notifications;
+  readonly lock: OperationLock;
+  readonly slot: OperationSlot;
+}
+
+/** Whether somebody has decided that the operation waits no longer, and what comes of it then. */
+export interface GivenUp<T> {
+  readonly isGivenUp: () => boolean;
+  readonly orElse: T;
+}
+
+/**
+ * Runs with a slot of the host, for which it waits in turn. It is taken before the cluster lock: nobody holds a cluster while it
+ * waits for a slot.
+ */
+export async function withHostSlot<T>(
+  operation: SlottedOperation,
+  kind: SlotKind,
+  run: () => Promise<T>,
+  givenUp?: GivenUp<T>,
+): Promise<T> {
+  const slot = { host: operation.host, kind };
+  operation.slot.slot = slot;
+  // Registered before the claim: a slot that was granted but whose answer was lost is released too.
+  try {
+    if (!(await acquireInTurn(operation, slot, givenUp?.isGivenUp)) && givenUp) return givenUp.orElse;
+    return await run();
+  } finally {
+    const token = operation.slot.grant?.token;
+    operation.slot.grant = null;
+    operation.slot.slot = null;
+    await CancellationScope.nonCancellable(() =>
+      controlActivities.releaseSlot({ ...slot, owner: { ...ownerOf(operation), token } }),
+    );
+  }
+}
+
+/** Takes a place in the queue, says what is waited for, and tells people when it takes long. False: given up. */
+async function acquireInTurn(
+  operation: SlottedOperation,
+  slot: HostSlot,
+  isGivenUp: () => boolean = () => false,
+): Promise<boolean> {
+  const { status, lock, notifications } = operation;
+  let told: Promise<void> | null = null;
+  let waitingFor = '';
+  let isOver = false;
+  try {
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      const { told: before } = lock;
+      const answer = await acquire(operation, slot);
+      if (answer.granted) return true;
+      waitingFor = slotText(slot, answer.holder);
+      status.show('running', waitingFor);
+      told ??= condition(() => isOver, TOLD_AFTER[slot.kind]).then(async (inTime) => {
+        if (!inTime) await notifications.notify({ kind: 'paused', event: 'failure', waitingFor });
+      });
+      await condition(() => lock.told > before || isGivenUp(), pause);
+      if (isGivenUp()) return false;
+    }
+  } finally {
+    isOver = true;
+    await told;
+    if (told) status.show('running');
+  }
+}
+
+async function acquire(operation: SlottedOperation, slot: HostSlot) {
+  const { operationId } = operation.step;
+  const answer = await controlActivities.acquireSlot({ ...slot, owner: { ...ownerOf(operation), operationId } });
+  if (answer.granted) {
+    const since = new Date().toISOString();
+    operation.slot.grant = { ...slot, ...ownerOf(operation), operationId, token: answer.token, since };
+  }
+  return answer;
+}
+
+function ownerOf({ step: { workflowId } }: SlottedOperation) {
+  return { workflowId, runId: workflowInfo().firstExecutionRunId };
+}
