@@ -1,13 +1,7 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  TemporalFailure,
-  continueAsNew,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, TemporalFailure, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ArchiveInput } from '../api.js';
 import { controlActivities, receiveActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild, isNewRunDue } from '../operation/continue-as-new.js';
 import { Notifications, failureNotice } from '../operation/notifications.js';
 import { waitForHost } from '../operation/wait-for-host.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from '../operation/operation-status.js';
@@ -48,8 +42,8 @@ class WalReceiving {
   async run(): Promise<void> {
     const { cluster, policy } = this.input;
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested)
-        await continueAsNew<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
+      if (isNewRunDue())
+        await continueOnCurrentBuild<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
       this.show();
       try {
         await this.receive();

@@ -5,7 +5,6 @@ import {
   ParentClosePolicy,
   TemporalFailure,
   TimeoutFailure,
-  continueAsNew,
   getExternalWorkflowHandle,
   sleep,
   startChild,
@@ -18,6 +17,7 @@ import { incidentRunbook } from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
 import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild, isNewRunDue } from '../operation/continue-as-new.js';
 import { Notifications, failureNotice } from '../operation/notifications.js';
 import { OperationStatus, failureOf, isCancelled, runOperation, sentence } from '../operation/operation-status.js';
 import { hostWorkerMissing } from '../operation/wait-for-host.js';
@@ -83,7 +83,7 @@ class Watch {
 
   async run(): Promise<void> {
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested) await this.continueAsNew();
+      if (isNewRunDue()) await this.continueAsNew();
       this.show();
       try {
         await this.actOn(await this.nextFinding());
@@ -97,7 +97,7 @@ class Watch {
   private async continueAsNew(): Promise<void> {
     const { cluster, openIncident, isDown: down, trouble } = this;
     const cannotLook = trouble ? { cannotLook: { why: trouble.why, since: trouble.since, told: trouble.told } } : {};
-    await continueAsNew<typeof watch>({ cluster, openIncident, down, ...cannotLook });
+    await continueOnCurrentBuild<typeof watch>({ cluster, openIncident, down, ...cannotLook });
   }
 
   private show(): void {
