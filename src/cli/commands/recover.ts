@@ -131,7 +131,8 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
-  if (outcome === null) return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
+  if (outcome === null)
+    return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
   return [
     facts([
