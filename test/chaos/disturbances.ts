@@ -148,7 +148,7 @@ async function requireCompleted(site: Site, { workflowId }: StartedOperation, en
       while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
       return String(cause);
     });
-  expect({ end, result }).toMatchObject({ end: 'COMPLETED' });
+  if (end !== 'COMPLETED') throw new Error(`${workflowId} is ${end}: ${String(result)}`);
   const { skipped } = result as { skipped?: unknown };
   expect(skipped ?? null).toBeNull();
 }
