@@ -8,6 +8,7 @@ const silent = { log() {}, trace() {}, debug() {}, info() {}, warn: console.erro
 
 const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('../dist/workflows/index.js', import.meta.url)),
+  workflowInterceptorModules: [fileURLToPath(new URL('../dist/workflows/interceptors.js', import.meta.url))],
   logger: silent,
 });
 writeFileSync('dist/workflow-bundle.js', withoutPlaces(code));

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Context } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { type Finding, ok, warning } from '../domain/findings.js';
+import { isClosedStatus } from '../domain/operation/executions.js';
 import { recoverWorkflowId } from '../domain/operation/names.js';
 import type { PinLine } from '../domain/operation/inspections.js';
 import { serviceOf } from '../postgres/server/service.js';
@@ -25,8 +26,6 @@ export interface Owner {
 /** Whether the workflow has ended; null where Temporal does not know, and then everything is kept. */
 export type HasClosed = (owner: Owner) => Promise<boolean | null>;
 
-const CLOSED: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'];
-
 /** Asks Temporal. One that is paused, not found, or out of reach has not ended. */
 export function closedByTemporal(client: Client): HasClosed {
   return async ({ workflowId, firstRunId }) => {
@@ -35,7 +34,7 @@ export function closedByTemporal(client: Client): HasClosed {
       const latest = raw.workflowExecutionInfo?.firstRunId;
       // The id was given to a later execution: the one that is asked for has ended before.
       if (firstRunId !== null && latest && latest !== firstRunId) return true;
-      return CLOSED.includes(status.name);
+      return isClosedStatus(status.name);
     } catch {
       return null;
     }

@@ -4,7 +4,7 @@ import { type WorkerIdentity, parseIdentity, shortConfig } from '../domain/opera
 import type { TemporalSession } from './connect.js';
 import { pollersOf } from './pollers.js';
 
-/** A worker and the configuration it was started with. */
+/** A worker, and the version and configuration it was started with. */
 export interface WorkerConfig {
   /** Host of the config whose queue it polls; null for the queue of the workflows themselves. */
   readonly host: string | null;
@@ -12,6 +12,8 @@ export interface WorkerConfig {
   readonly worker: string;
   /** First 12 digits of its configuration's digest. */
   readonly config: string;
+  /** Of its package; null where it does not say. */
+  readonly version: string | null;
 }
 
 /** What living workers say they were started with, as the pollers of their queues are called: no worker has to answer. */
@@ -22,22 +24,45 @@ export async function workerConfigs(session: TemporalSession, config: Config): P
   ];
   const found = await Promise.all(
     queues.map(async ({ host, queue, kind }) =>
-      living(await pollersOf(session, queue, kind)).map(({ worker, config: theirs }) => ({
+      living(await pollersOf(session, queue, kind)).map(({ worker, config: theirs, version }) => ({
         host,
         worker,
         config: theirs,
+        version,
       })),
     ),
   );
   return found.flat();
 }
 
-/** Workers with another configuration than this one: a destructive step is refused on a host where that is so. */
-export async function configDrift(session: TemporalSession, config: Config): Promise<readonly WorkerConfig[]> {
-  return (await workerConfigs(session, config)).filter((worker) => worker.config !== shortConfig(config.digest));
+/** Those with another configuration than this one: a destructive step is refused on a host where that is so. */
+export function withOtherConfig(workers: readonly WorkerConfig[], { digest }: Config): readonly WorkerConfig[] {
+  return workers.filter(({ config }) => config !== shortConfig(digest));
 }
 
-/** `what`: the sentence for people, and what to do. */
+/** The workers of each version, where living workers have more than one: an upgrade that has not reached all of them. */
+export function mixedVersions(workers: readonly WorkerConfig[]): ReadonlyMap<string, readonly string[]> | null {
+  const byVersion = new Map<string, readonly string[]>();
+  for (const { worker, version } of workers) {
+    const key = version ?? 'an older version';
+    byVersion.set(key, [...new Set([...(byVersion.get(key) ?? []), worker])]);
+  }
+  return byVersion.size > 1 ? byVersion : null;
+}
+
+/** The sentence for people, and what to do. */
+export function mixedVersionsInWords(versions: ReadonlyMap<string, readonly string[]>): {
+  readonly message: string;
+  readonly fix: string;
+} {
+  const each = [...versions].map(([version, workers]) => `${version} (${workers.join(', ')})`);
+  return {
+    message: `workers run with different versions of Reprise: ${each.join('; ')}`,
+    fix: 'install the same version on each host, then restart its worker',
+  };
+}
+
+/** The sentence for people, and what to do. */
 export function driftInWords(
   { host, worker, config: theirs }: WorkerConfig,
   { file, digest }: Config,

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RepriseError, isRepriseError } from '../domain/errors.js';
+import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
+import { toRepriseError } from './errors.js';
 import { hasPoller, workerHint } from './pollers.js';
 
 /** An update is answered by a worker; one that restarts has this long. */
 const ANSWER_MS = 60_000;
-const PLAN_POLL_MS = 250;
+const POLL_MS = 250;
 
 /**
  * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
@@ -31,6 +32,10 @@ export async function recoveryOf(session: TemporalSession, workflowId: string): 
 /** The plan now waiting for its decision; null while none is made. */
 export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
   await needWorker(session);
+  return queryPlan(session, workflowId);
+}
+
+function queryPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
   const handle = session.client.workflow.getHandle(workflowId);
   return session.connection.withDeadline(Date.now() + ANSWER_MS, () =>
     handle.query<ApprovablePlan | null>(queryNames.plan),
@@ -89,31 +94,37 @@ export async function note(
 
 /**
  * Waits until the plan waits for its decision, or the workflow has ended: the update that follows says which. An update
- * that reaches a worker, started after another was killed, in one workflow task with the activity that ends the planning
- * is replayed before it, and the workflow stops with a nondeterminism error (sdk-rust issue 943 is of that kind).
+ * sent before would hang until the plan is made, and say nothing.
  */
 async function untilPlanWaits(session: TemporalSession, workflowId: string): Promise<void> {
+  await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
   const deadline = Date.now() + ANSWER_MS;
   while (Date.now() < deadline) {
     const { status } = await handle.describe();
     if (status.name !== 'RUNNING') return;
-    const plan = await waitingPlan(session, workflowId).catch((error: unknown) => {
-      if (isRepriseError(error)) throw error;
-      return undefined;
-    });
+    const plan = await queryPlan(session, workflowId).catch(() => undefined);
     // What has no such plan refuses the update in its own words.
     if (plan !== null) return;
-    await sleep(PLAN_POLL_MS);
+    await sleep(POLL_MS);
   }
 }
 
+/** Sends an update. A workflow that was going on just then refuses it as `busy`: it is sent again. */
 async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
   await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
-  return session.connection.withDeadline(Date.now() + ANSWER_MS, () =>
-    handle.executeUpdate<T, [unknown]>(name, { args: [decision] }),
-  );
+  const deadline = Date.now() + ANSWER_MS;
+  for (;;) {
+    try {
+      return await session.connection.withDeadline(deadline, () =>
+        handle.executeUpdate<T, [unknown]>(name, { args: [decision] }),
+      );
+    } catch (error) {
+      if (toRepriseError(error).code !== 'busy' || Date.now() + POLL_MS > deadline) throw error;
+      await sleep(POLL_MS);
+    }
+  }
 }
 
 /** @throws `host-without-worker` when no worker runs workflows; `otherwise` says what that means. */

@@ -1,6 +1,20 @@
 import { livingPollers, taskQueueTypes } from '../domain/operation/pollers.js';
-import type { Poller } from '../domain/operation/pollers.js';
+import type { DescribedPoller, Poller } from '../domain/operation/pollers.js';
 import type { TemporalSession } from './connect.js';
+
+/** The workers that polled this queue in the last minutes, as the server describes them. */
+export async function describePollers(
+  session: TemporalSession,
+  queue: string,
+  kind: keyof typeof taskQueueTypes,
+): Promise<readonly DescribedPoller[]> {
+  const { pollers } = await session.connection.workflowService.describeTaskQueue({
+    namespace: session.settings.namespace,
+    taskQueue: { name: queue },
+    taskQueueType: taskQueueTypes[kind],
+  });
+  return pollers ?? [];
+}
 
 /** The workers that poll this queue now. */
 export async function pollersOf(
@@ -8,12 +22,7 @@ export async function pollersOf(
   queue: string,
   kind: keyof typeof taskQueueTypes,
 ): Promise<readonly Poller[]> {
-  const { pollers } = await session.connection.workflowService.describeTaskQueue({
-    namespace: session.settings.namespace,
-    taskQueue: { name: queue },
-    taskQueueType: taskQueueTypes[kind],
-  });
-  return livingPollers(pollers, Date.now());
+  return livingPollers(await describePollers(session, queue, kind), Date.now());
 }
 
 /** Whether a worker polls this queue: the server is asked, because waiting would not tell. */

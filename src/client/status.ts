@@ -1,12 +1,13 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { isPausedStatus } from '../domain/operation/executions.js';
 import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
+import { buildsWithWorker, livingPollers } from '../domain/operation/pollers.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
 import { runInspection } from './inspect.js';
 import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
-import { hasPoller, workerHint } from './pollers.js';
+import { describePollers, hasPoller, workerHint } from './pollers.js';
 
 /** One operation as `status` shows it; the JSON other people's scripts rely on. */
 export interface StatusView {
@@ -68,7 +69,7 @@ export async function statusOf(
   const said = answered ?? withoutAnswer(workflowId);
   const heartbeats = heartbeatsOf(session, description);
   const recorded = options.jobs ? await recordedJobs(session, said.cluster, operationOf(description, answered)) : [];
-  const missing = closed === undefined && answered === null ? await missingControlWorker(session) : null;
+  const missing = closed === undefined && answered === null ? await missingControlWorker(session, description) : null;
   return {
     workflowId,
     kind: said.kind,
@@ -136,9 +137,17 @@ function isQueryFailure(error: unknown): boolean {
   return error instanceof Error && ['QueryNotRegisteredError', 'QueryRejectedError'].includes(error.name);
 }
 
-async function missingControlWorker(session: TemporalSession): Promise<string | null> {
-  if (await hasPoller(session, CONTROL_QUEUE, 'workflow')) return null;
-  return `a worker on the queue ${CONTROL_QUEUE}: ${workerHint(CONTROL_QUEUE)}`;
+async function missingControlWorker(
+  session: TemporalSession,
+  { raw }: WorkflowExecutionDescription,
+): Promise<string | null> {
+  const pollers = await describePollers(session, CONTROL_QUEUE, 'workflow');
+  if (livingPollers(pollers, Date.now()).length === 0)
+    return `a worker on the queue ${CONTROL_QUEUE}: ${workerHint(CONTROL_QUEUE)}`;
+  const { versioningOverride, deploymentVersion } = raw.workflowExecutionInfo?.versioningInfo ?? {};
+  const build = versioningOverride?.pinned?.version?.buildId ?? deploymentVersion?.buildId;
+  if (typeof build !== 'string' || build === '' || buildsWithWorker(pollers, Date.now()).includes(build)) return null;
+  return `a worker of build ${build}, which began it: a worker of the current build continues it within two minutes`;
 }
 
 /** What is paused in Temporal answers no query: only the server knows why nothing happens. */

@@ -20,6 +20,7 @@ export const errorTable = {
   'not-found': { exit: 6, retryable: false },
   'lock-held': { exit: 7, retryable: false },
   conflict: { exit: 7, retryable: false },
+  busy: { exit: 7, retryable: true },
   'check-failed': { exit: 8, retryable: false },
   'backup-corrupt': { exit: 8, retryable: false },
   'policy-missing': { exit: 9, retryable: false },

@@ -1,5 +1,11 @@
 import { hostname } from 'node:os';
-import { NativeConnection, type NativeConnectionOptions, Runtime, Worker } from '@temporalio/worker';
+import {
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+  Worker,
+  type WorkerDeploymentOptions,
+} from '@temporalio/worker';
 import { Client } from '@temporalio/client';
 import { createControlActivities } from '../activities/control/control.js';
 import { hostOf } from '../activities/config-lookup.js';
@@ -16,13 +22,15 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../domain/operation/names.js';
+import { DEPLOYMENT } from '../domain/operation/builds.js';
 import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { runtimeLogging } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { prepareStateDirectory } from './state-directory.js';
-import { workflowSource } from './workflow-source.js';
+import { hasDeployments, rollOut } from './rollout.js';
+import { packageVersion, workflowSource } from './workflow-source.js';
 
 export interface WorkerSettings {
   readonly config: Config;
@@ -52,10 +60,12 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   Runtime.install({ ...runtimeLogging(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   for (const { place, message, hint } of config.warnings)
     Runtime.instance().logger.warn(`${place}: ${message} (${hint})`);
-  const connection = await connect(temporal);
+  const [connection, version] = await Promise.all([connect(temporal), packageVersion()]);
+  const stopped = new AbortController();
   try {
     const identity = formatIdentity({
       worker: `${process.pid}@${hostname()}`,
+      version,
       config: shortConfig(config.digest),
       since: new Date().toISOString(),
     });
@@ -67,12 +77,17 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
       shutdownForceTime: '15s',
     };
     const workers: Worker[] = [];
+    let buildId: string | null = null;
     if (control) {
       await registerSearchAttributes(connection, temporal.namespace);
+      const source = await workflowSource(version);
+      if (await hasDeployments(connection, temporal.namespace)) buildId = source.buildId;
       workers.push(
         await Worker.create({
           ...shared,
-          ...(await workflowSource()),
+          ...source.options,
+          // Only workflows are versioned: host queues serve the workflows of every build.
+          ...(buildId === null ? {} : { workerDeploymentOptions: pinnedTo(buildId) }),
           taskQueue: CONTROL_QUEUE,
           activities: createControlActivities(controlDependencies(config, temporal.webUi)),
           maxHeartbeatThrottleInterval: heartbeatEvery(config, Object.keys(config.hosts)),
@@ -96,12 +111,28 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
         );
       }
     }
+    const rollingOut =
+      buildId === null
+        ? undefined
+        : rollOut({ connection, namespace: temporal.namespace, buildId, identity }, stopped.signal);
     for (const host of hosts)
       void sweepAtStart(config, host, new Client({ connection, namespace: temporal.namespace }));
     await Promise.all(workers.map((worker) => worker.run()));
+    stopped.abort();
+    await rollingOut;
   } finally {
+    stopped.abort();
     await connection.close();
   }
+}
+
+/** A workflow stays with the build that began it, while a worker of that build is there. */
+function pinnedTo(buildId: string): WorkerDeploymentOptions {
+  return {
+    version: { deploymentName: DEPLOYMENT, buildId },
+    useWorkerVersioning: true,
+    defaultVersioningBehavior: 'PINNED',
+  };
 }
 
 /**

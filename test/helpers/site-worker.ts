@@ -21,13 +21,20 @@ export class SiteWorker {
   ) {}
 
   static start(
-    site: { configFile: string; logFile: string; session: TemporalSession; host?: string },
+    site: {
+      configFile: string;
+      logFile: string;
+      session: TemporalSession;
+      host?: string;
+      /** `main.js` of another build. */
+      program?: string;
+    },
     env: Readonly<Record<string, string>>,
   ): SiteWorker {
     const { address, namespace } = site.session.settings;
     const output = openSync(site.logFile, 'a', 0o600);
     const argv = [
-      main,
+      site.program ?? main,
       '--config',
       site.configFile,
       '--address',

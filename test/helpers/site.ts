@@ -45,6 +45,14 @@ export interface SiteOptions extends Partial<SiteConfig> {
   readonly namespace?: string;
 }
 
+interface StartedWorker {
+  readonly polls?: boolean;
+  readonly host?: string;
+  readonly configFile?: string;
+  /** `main.js` of another build. */
+  readonly program?: string;
+}
+
 /**
  * One organisation in small, removed at the end of the test file: a PostgreSQL cluster that archives to pgBackRest, a
  * repository, a reprise.yml with the policies `dump` and `physical`, and a Temporal namespace. Workers are processes.
@@ -165,9 +173,12 @@ export class Site {
   /** A worker process; `polls: false` returns without waiting for it to ask for work. `host`, `configFile`: of another host. */
   async startWorker(
     env: Readonly<Record<string, string>> = {},
-    { polls = true, host = 'db1', configFile = this.places.configFile } = {},
+    { polls = true, host = 'db1', configFile = this.places.configFile, ...program }: StartedWorker = {},
   ): Promise<SiteWorker> {
-    const worker = SiteWorker.start({ configFile, logFile: this.workerLog, session: this.session, host }, env);
+    const worker = SiteWorker.start(
+      { configFile, logFile: this.workerLog, session: this.session, host, ...program },
+      env,
+    );
     this.workers.push(worker);
     this.reaper.process(worker.pid);
     if (polls) await worker.polls();

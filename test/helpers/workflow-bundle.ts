@@ -15,7 +15,11 @@ export async function workflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   const path = join(cache, `${await digest()}.js`);
   const made = await readFile(path, 'utf8').catch(() => undefined);
   if (made !== undefined) return { code: made, sourceMap: '' };
-  const bundle = await bundleWorkflowCode({ workflowsPath, logger: quiet });
+  const bundle = await bundleWorkflowCode({
+    workflowsPath,
+    workflowInterceptorModules: [join(source, 'workflows/interceptors.ts')],
+    logger: quiet,
+  });
   await mkdir(cache, { recursive: true });
   const others = (await readdir(cache)).filter((name) => name.endsWith('.js'));
   await Promise.all(others.map((name) => rm(join(cache, name), { force: true })));

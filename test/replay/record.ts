@@ -14,6 +14,7 @@ import {
   watchWorkflowId,
   workflowTypes,
 } from '../../src/domain/operation/names.js';
+import type { ErrorCode } from '../../src/domain/errors.js';
 import type { PlanBinding } from '../../src/domain/plan/plan.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
@@ -49,7 +50,7 @@ async function save(name: string, handle: WorkflowHandle): Promise<void> {
 }
 
 const ended = (handle: WorkflowHandle): Promise<unknown> => handle.result().catch(() => undefined);
-const fails = (code: 'tool-rejected' | 'plan-expired' | 'backup-corrupt' | 'disk-full', times = Infinity) => {
+const fails = (code: ErrorCode, times = Infinity) => {
   let left = times;
   return async (): Promise<never> => {
     if (--left >= 0) throw failure(code, 'it failed');
@@ -273,6 +274,29 @@ it('recoveries on sad paths', async () => {
   });
 });
 
+it('recoveries that lose their lock, or are sent what cannot be read', async () => {
+  await recovery('lock-lost', {}, { putAside: fails('lock-lost', 1) });
+  await recovery(
+    'unreadable',
+    {},
+    {},
+    async (one) => {
+      await one.plan();
+      await lab.client.workflowService.signalWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: one.seen.workflow.workflowId },
+        signalName: signalNames.confirmRestore,
+        input: {
+          payloads: [{ metadata: { encoding: Buffer.from('binary/encrypted') }, data: Buffer.from('secret') }],
+        },
+      });
+      await one.seen.called('journal');
+      await one.approved();
+    },
+    false,
+  );
+});
+
 it('media', async () => {
   const recover = { kind: 'recover', to: '2026-11-21T02:15:00.000Z', later: 'keep' };
   const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>) =>
@@ -413,4 +437,32 @@ it('locks, inspections, notifications', async () => {
       throw failure('notifier-rejected', 'no such address');
     },
   });
+});
+
+/** The first run of a workflow on a server that asks for a new one after few events. */
+it('runs that continue as new', async () => {
+  const server = await startTemporalServer({ dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': 60 } });
+  onCleanup(() => server.stop());
+  const few = await Lab.on(server.address);
+  const continued = async (name: string, id: string, input: object, activities: Partial<Activities>): Promise<void> => {
+    const [type = ''] = name.split('.');
+    const one = few.case({ ...tells, ...activities });
+    const { workflowId, firstExecutionRunId } = (await one.start(type, id, input)) as WorkflowHandle & {
+      firstExecutionRunId: string;
+    };
+    const first = few.client.workflow.getHandle(workflowId, firstExecutionRunId);
+    await one.until(
+      async () => ((await first.describe()).status.name === 'CONTINUED_AS_NEW' ? true : null),
+      async () => one.names.join(' '),
+    );
+    await save(name, first);
+  };
+  const soon = (): Promise<null> => new Promise((done) => setTimeout(done, 20, null));
+  await continued('watch.continued', watchWorkflowId('CLUSTER'), {}, { watchCluster: soon });
+  await continued(
+    'archive.continued',
+    archiveWorkflowId('CLUSTER', 'base'),
+    { policy: 'base' },
+    { receiveWal: async () => soon().then(() => undefined) },
+  );
 });

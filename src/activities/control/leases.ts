@@ -1,5 +1,6 @@
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
+import { RepriseError } from '../../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
 import {
   type Held,
@@ -36,9 +37,11 @@ export async function acquireLease<C extends LeaseClaim>(
 ): Promise<LeaseAnswer<C>> {
   for (;;) {
     const startWorkflowOperation = await startOf(client, resource);
-    const answer = await client.workflow.executeUpdateWithStart<Workflow, LeaseAnswer<C>, [LeaseRequest<C>]>(
-      updateNames.acquire,
-      { args: [asked], startWorkflowOperation },
+    const answer = await repeatable(
+      client.workflow.executeUpdateWithStart<Workflow, LeaseAnswer<C>, [LeaseRequest<C>]>(updateNames.acquire, {
+        args: [asked],
+        startWorkflowOperation,
+      }),
     );
     if (answer.granted || !(await isClosed(client, answer.holder))) return answer;
     // Its workflow ended without releasing it.
@@ -50,10 +53,23 @@ export async function acquireLease<C extends LeaseClaim>(
 /** With a grant and without the workflow that serves it, that is started again: it asks who is under way, and tells those who wait. */
 export async function releaseLease(client: Client, resource: LeaseResource, owner: Leaving): Promise<void> {
   if ((await tryRelease(client, resource, owner)) || owner.token === undefined) return;
-  await client.workflow.executeUpdateWithStart<Workflow, void, [Leaving]>(updateNames.release, {
-    args: [owner],
-    startWorkflowOperation: await startOf(client, resource),
-  });
+  await repeatable(
+    client.workflow.executeUpdateWithStart<Workflow, void, [Leaving]>(updateNames.release, {
+      args: [owner],
+      startWorkflowOperation: await startOf(client, resource),
+    }),
+  );
+}
+
+/** A workflow refuses as `busy` an update that it could not replay: Temporal then repeats the activity that sent it. */
+async function repeatable<T>(sent: Promise<T>): Promise<T> {
+  try {
+    return await sent;
+  } catch (error) {
+    const { cause } = error as { cause?: { type?: string; message?: string } };
+    if (cause?.type === 'busy') throw new RepriseError('busy', cause.message ?? 'busy', 'it is sent again');
+    throw error;
+  }
 }
 
 /** Null where the server does not know the workflow. */
@@ -72,7 +88,8 @@ export async function leaseHolders<C>(
 /** False where the workflow does not run. */
 async function tryRelease(client: Client, { workflowId }: LeaseResource, owner: Leaving): Promise<boolean> {
   try {
-    await client.workflow.getHandle(workflowId).executeUpdate<void, [Leaving]>(updateNames.release, { args: [owner] });
+    const handle = client.workflow.getHandle(workflowId);
+    await repeatable(handle.executeUpdate<void, [Leaving]>(updateNames.release, { args: [owner] }));
     return true;
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;

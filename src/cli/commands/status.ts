@@ -5,7 +5,13 @@ import { RepriseError } from '../../domain/errors.js';
 import type { OperationState } from '../../domain/operation/status.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { TemporalSession } from '../../client/connect.js';
-import { configDrift, driftInWords } from '../../client/config-drift.js';
+import {
+  driftInWords,
+  mixedVersions,
+  mixedVersionsInWords,
+  withOtherConfig,
+  workerConfigs,
+} from '../../client/config-drift.js';
 import type { WorkerConfig } from '../../client/config-drift.js';
 import { watchOperation } from '../../client/follow-operation.js';
 import { statusOf } from '../../client/status.js';
@@ -39,12 +45,12 @@ export function registerStatus(program: Command, cli: Cli): void {
     examples: ['status', 'status recover/mairie/20261121-083600-a1b2c3 --json'],
     run: (self, [workflowId]) =>
       self.withTemporal(async (session) => {
-        const drift = await reportDrift(self, session);
+        const workers = await reportDrift(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await listRunningOperations(session), drift }, ({ works }) =>
+          return self.print({ works: await listRunningOperations(session), ...workers }, ({ works }) =>
             operationsText(self, works),
           );
-        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), drift }, statusText);
+        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
@@ -62,17 +68,37 @@ export function registerStatus(program: Command, cli: Cli): void {
   });
 }
 
-/** Workers with another configuration than ours, said to people too; without a configuration here there is none to compare. */
-async function reportDrift(cli: Cli, session: TemporalSession): Promise<readonly WorkerConfig[]> {
+/** What `status` says of workers in JSON; `versions` only where they differ. */
+interface WorkerDrift {
+  readonly drift: readonly Omit<WorkerConfig, 'version'>[];
+  readonly versions?: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * Workers with another configuration than ours, and workers of different versions, said to people too; without a
+ * configuration here there is none to compare.
+ */
+async function reportDrift(cli: Cli, session: TemporalSession): Promise<WorkerDrift> {
   const config = await cli.config().catch(() => null);
-  if (config === null) return [];
-  const drift = await configDrift(session, config);
+  if (config === null) return { drift: [] };
+  const warn = (message: string, fix: string): void => {
+    if (cli.format === 'table') cli.say(`warning: ${message}\nHINT: ${fix}`);
+  };
+  const workers = await workerConfigs(session, config);
+  const drift = withOtherConfig(workers, config);
   for (const worker of drift) {
     const { message, fix } = driftInWords(worker, config);
-    if (cli.format === 'table')
-      cli.say(`warning: ${message}: operations that change data are refused there\nHINT: ${fix}`);
+    warn(`${message}: operations that change data are refused there`, fix);
   }
-  return drift;
+  const versions = mixedVersions(workers);
+  if (versions !== null) {
+    const { message, fix } = mixedVersionsInWords(versions);
+    warn(message, fix);
+  }
+  return {
+    drift: drift.map(({ host, worker, config: theirs }) => ({ host, worker, config: theirs })),
+    ...(versions === null ? {} : { versions: Object.fromEntries(versions) }),
+  };
 }
 
 async function watchOne(

@@ -13,7 +13,8 @@ import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSession, TemporalSettings } from '../connect.js';
-import { configDrift, driftInWords, workerConfigs } from '../config-drift.js';
+import { driftInWords, mixedVersions, mixedVersionsInWords, withOtherConfig, workerConfigs } from '../config-drift.js';
+import type { WorkerConfig } from '../config-drift.js';
 import { toRepriseError } from '../errors.js';
 import { hasPoller, workerHint } from '../pollers.js';
 import { listSchedules } from '../schedules/operate-schedules.js';
@@ -122,10 +123,10 @@ async function hostFindings(
   return { findings, answered };
 }
 
-/** One finding for each host: that all its workers have this configuration, or which have another one. */
+/** Whether all workers run with one version, and one finding for each host: that all its workers have this configuration, or which have another one. */
 async function driftFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
   const workers = await workerConfigs(session, config);
-  const drift = await configDrift(session, config);
+  const drift = withOtherConfig(workers, config);
   const differing = drift.map((worker) => {
     const { message, fix } = driftInWords(worker, config);
     return finding(configCheck(worker.host), 'warning', message, fix);
@@ -134,6 +135,7 @@ async function driftFindings(session: TemporalSession, config: Config): Promise<
     (host) => !drift.some((worker) => worker.host === host),
   );
   return [
+    ...versionFindings(workers),
     ...differing,
     ...same.map((host) =>
       finding(
@@ -143,6 +145,13 @@ async function driftFindings(session: TemporalSession, config: Config): Promise<
       ),
     ),
   ];
+}
+
+function versionFindings(workers: readonly WorkerConfig[]): Finding[] {
+  const versions = mixedVersions(workers);
+  if (versions === null) return [];
+  const { message, fix } = mixedVersionsInWords(versions);
+  return [finding('workers/versions', 'warning', message, fix)];
 }
 
 const configCheck = (host: string | null): string =>

@@ -7,6 +7,7 @@ const POLL_MS = 75_000;
 /** A poller as the server describes it. */
 export interface DescribedPoller {
   readonly identity?: string | null;
+  readonly deploymentOptions?: { readonly buildId?: string | null } | null;
   readonly lastAccessTime?: { readonly seconds?: unknown; readonly nanos?: number | null } | null;
 }
 
@@ -27,4 +28,12 @@ export function livingPollers(
       seenMs: Number(lastAccessTime?.seconds ?? 0) * 1000 + Math.floor((lastAccessTime?.nanos ?? 0) / 1e6),
     }))
     .filter(({ seenMs }) => seenMs >= nowMs - POLL_MS);
+}
+
+/** Builds of the workflows that one of the server's pollers runs now. */
+export function buildsWithWorker(described: readonly DescribedPoller[], nowMs: number): readonly string[] {
+  return described.flatMap((poller) => {
+    const { buildId } = poller.deploymentOptions ?? {};
+    return typeof buildId === 'string' && livingPollers([poller], nowMs).length > 0 ? [buildId] : [];
+  });
 }

@@ -1,6 +1,7 @@
-import { ActivityFailure, ApplicationFailure, continueAsNew, sleep, workflowInfo } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ArchiveInput } from '../api.js';
 import { controlActivities, receiveActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild, isNewRunDue } from '../operation/continue-as-new.js';
 import { Notifications, failureNotice } from '../operation/notifications.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, sentence } from '../operation/operation-status.js';
 
@@ -36,8 +37,8 @@ class WalReceiving {
   async run(): Promise<void> {
     const { cluster, policy } = this.input;
     for (;;) {
-      if (workflowInfo().continueAsNewSuggested)
-        await continueAsNew<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
+      if (isNewRunDue())
+        await continueOnCurrentBuild<typeof receiveWal>({ cluster, policy, ...(this.told ? { told: true } : {}) });
       const details = this.told ? this.trouble : `WAL of ${cluster} is received for policy ${policy}`;
       this.status.show('running', null, details);
       try {

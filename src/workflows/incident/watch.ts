@@ -4,11 +4,9 @@ import {
   ChildWorkflowCancellationType,
   ParentClosePolicy,
   TimeoutFailure,
-  continueAsNew,
   getExternalWorkflowHandle,
   sleep,
   startChild,
-  workflowInfo,
 } from '@temporalio/workflow';
 import type { WatchFinding } from '../../activities/api.js';
 import { incidentWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
@@ -17,6 +15,7 @@ import { incidentRunbook } from '../../domain/plan/runbooks.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
 import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild, isNewRunDue } from '../operation/continue-as-new.js';
 import { OperationStatus, runOperation, isCancelled } from '../operation/operation-status.js';
 
 /**
@@ -48,8 +47,7 @@ class Watch {
     const { cluster, status } = this;
     for (;;) {
       const { openIncident, isDown } = this;
-      if (workflowInfo().continueAsNewSuggested)
-        await continueAsNew<typeof watch>({ cluster, openIncident, down: isDown });
+      if (isNewRunDue()) await continueOnCurrentBuild<typeof watch>({ cluster, openIncident, down: isDown });
       const down = `${cluster} does not answer${openIncident ? `; incident ${openIncident}` : ''}`;
       status.show('running', null, isDown ? down : `${cluster} answers`);
       const finding = await this.nextFinding();

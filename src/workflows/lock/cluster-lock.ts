@@ -1,9 +1,9 @@
-import { continueAsNew } from '@temporalio/workflow';
 import type { LockKnowledge } from '../../domain/operation/lock-grants.js';
 import { type LeaseOwner, sameOwner } from '../../domain/operation/lease.js';
 import { type LockGrant, type OwnedClaim, clusterLockRule } from '../../domain/operation/locks.js';
 import type { LockInput } from '../api.js';
 import { controlActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild } from '../operation/continue-as-new.js';
 import { LeaseServer, type UnderWay } from './lease-server.js';
 
 /**
@@ -14,7 +14,7 @@ import { LeaseServer, type UnderWay } from './lease-server.js';
 export async function clusterLock({ cluster, state }: LockInput): Promise<void> {
   const server = new LeaseServer<OwnedClaim>(clusterLockRule, state, () => operationsUnderWay(cluster));
   const ended = await server.serve();
-  if (ended !== 'idle') await continueAsNew<typeof clusterLock>({ cluster, state: ended.continueWith });
+  if (ended !== 'idle') await continueOnCurrentBuild<typeof clusterLock>({ cluster, state: ended.continueWith });
 }
 
 /**

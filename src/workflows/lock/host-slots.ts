@@ -1,7 +1,7 @@
-import { continueAsNew } from '@temporalio/workflow';
 import { type SlotClaim, slotRule } from '../../domain/operation/slots.js';
 import type { SlotsInput } from '../api.js';
 import { controlActivities } from '../operation/activity-proxies.js';
+import { continueOnCurrentBuild } from '../operation/continue-as-new.js';
 import { LeaseServer } from './lease-server.js';
 
 /**
@@ -14,5 +14,5 @@ export async function hostSlots({ host, kind, state }: SlotsInput): Promise<void
     return { held, waiting, lastToken: 0 };
   });
   const ended = await server.serve();
-  if (ended !== 'idle') await continueAsNew<typeof hostSlots>({ host, kind, state: ended.continueWith });
+  if (ended !== 'idle') await continueOnCurrentBuild<typeof hostSlots>({ host, kind, state: ended.continueWith });
 }

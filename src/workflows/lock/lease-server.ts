@@ -7,7 +7,6 @@ import {
   getExternalWorkflowHandle,
   log,
   setHandler,
-  workflowInfo,
 } from '@temporalio/workflow';
 import {
   type Held,
@@ -25,7 +24,8 @@ import {
 } from '../../domain/operation/lease.js';
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import { followActivities } from '../operation/activity-proxies.js';
-import { isCancelled } from '../operation/operation-status.js';
+import { isNewRunDue } from '../operation/continue-as-new.js';
+import { isCancelled, refusal } from '../operation/operation-status.js';
 
 /** The workflow ends when nobody has held or asked for so long; the next request starts it again. */
 const IDLE = '10m';
@@ -66,7 +66,10 @@ export class LeaseServer<C extends LeaseClaim> {
         this.keep(change);
         return answer;
       },
-      { description: 'acquire it; sent by workflows, not by people' },
+      {
+        description: 'acquire it; sent by workflows, not by people',
+        validator: (asked) => assertOwner((asked as Partial<LeaseRequest<C>> | null)?.claim),
+      },
     );
     setHandler(
       defineUpdate<void, [LeaseOwner & { token?: number }]>(updateNames.release),
@@ -74,7 +77,7 @@ export class LeaseServer<C extends LeaseClaim> {
         await condition(() => this.isKnown);
         this.keep(leave(this.rule, this.state, owner, Date.now(), owner.token));
       },
-      { description: 'release it; sent by workflows, not by people' },
+      { description: 'release it; sent by workflows, not by people', validator: assertOwner },
     );
   }
 
@@ -90,9 +93,9 @@ export class LeaseServer<C extends LeaseClaim> {
       await this.tell();
       this.follow();
       const before = this.state;
-      const moved = await condition(() => this.state !== before || workflowInfo().continueAsNewSuggested, IDLE);
+      const moved = await condition(() => this.state !== before || isNewRunDue(), IDLE);
       await condition(allHandlersFinished);
-      if (workflowInfo().continueAsNewSuggested) {
+      if (isNewRunDue()) {
         await this.tell();
         this.followed?.scope.cancel();
         return { continueWith: this.state };
@@ -145,4 +148,10 @@ export class LeaseServer<C extends LeaseClaim> {
       if (!isCancelled(error)) log.warn('those that hold it could not be followed', { error });
     });
   }
+}
+
+/** A malformed request is refused before it is taken: it would hold the resource for nobody. */
+function assertOwner(owner: Partial<LeaseOwner> | null | undefined): void {
+  if (typeof owner?.workflowId !== 'string' || typeof owner.runId !== 'string')
+    throw refusal('usage', 'whose lock it is must be named by workflowId and runId');
 }

@@ -1,11 +1,12 @@
-import { condition, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, log, workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.js';
 import type { OperationStatusView } from '../../domain/operation/status.js';
 import { OperationLock } from '../lock/with-cluster-lock.js';
 import { OperationSlot } from '../lock/with-host-slot.js';
-import { controlActivities, waitActivities } from './activity-proxies.js';
+import { controlActivities, hostActivities, waitActivities } from './activity-proxies.js';
 import { Notifications } from './notifications.js';
 import { OperationStatus, refusal, runOperation } from './operation-status.js';
+import { recordUnreadableMessages } from './unreadable-messages.js';
 
 /** After so long without a worker of the host, people are notified. */
 const NOTIFY_AFTER = '1m';
@@ -32,6 +33,19 @@ export class Operation {
     this.step = { cluster, operationId: operationId ?? `${workflowId}@${startTime.toISOString()}`, workflowId };
     this.status = new OperationStatus(kind, cluster);
     this.notifications = new Notifications(this.step);
+    recordUnreadableMessages((text) => void this.recordMessage(text));
+  }
+
+  /** A line of the journal about a message that had no effect; one that cannot be written must not end the workflow. */
+  private async recordMessage(text: string): Promise<void> {
+    try {
+      if (!(await condition(() => this.host !== '', NOTIFY_AFTER))) throw refusal('not-found', 'the host is not known');
+      await CancellationScope.nonCancellable(() =>
+        hostActivities(this.host, 'record what was sent').journal({ ...this.step, step: 'message', text }),
+      );
+    } catch {
+      log.warn(text);
+    }
   }
 
   /** Looks up the cluster. `into`: where a recovery goes, which may be another host. */

@@ -65,6 +65,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'The cluster lock of this operation was given to another one, or was released, before the step ran.',
     'Nothing: the operation takes the lock again and repeats the step. `reprise status` shows who holds it.',
   ],
+  busy: [
+    'The workflow was going on when the decision arrived, and did not take it.',
+    'Send it again; the command line does so by itself.',
+  ],
   conflict: [
     'Something is already there, or was changed by somebody else meanwhile.',
     'Look at what the message names; nothing was overwritten.',

@@ -131,6 +131,14 @@ const guarantees: readonly (readonly [
         'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster.',
       ],
       [
+        'L14 F53',
+        'An upgrade stops nothing: workflows stay with the build that began them while a worker of it runs; then the current build continues them. Mixed versions and configurations are shown.',
+      ],
+      [
+        'L15 F52',
+        'A message that cannot be decoded, or has the wrong shape, fails no workflow task: it is recorded, and the workflow goes on.',
+      ],
+      [
         'L6',
         'Recoveries have slots of their own on each host, recoveries of media have others, and a recovery goes before a backup.',
       ],

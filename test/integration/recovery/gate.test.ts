@@ -10,6 +10,7 @@ import {
   workflowTypes,
 } from '../../../src/domain/operation/names.js';
 import type { HostActivities } from '../../../src/activities/api.js';
+import { runInspection } from '../../../src/client/inspect.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, refusal, snapshot, told } from '../../helpers/site-cli.js';
 import type { Started } from '../../helpers/site-cli.js';
@@ -208,6 +209,39 @@ describe('F33: jumping over the gate', () => {
     expect(await world()).toEqual(before);
   }, 300_000);
 
+  it("G6, G7: called by hand, nothing unpins, closes or pins in a victim's name, decides for it, or gives it an outcome", async () => {
+    const pins = async () => (await answer<{ pins: readonly { operationId: string }[] }>(site, 'backup', 'list')).pins;
+    const step = { plan: started.plan.digest, operationId: operationOf(started) };
+    const before = await pins();
+    expect(before).toMatchObject([
+      { operationId: step.operationId, workflowId: started.workflowId, since: expect.any(String) },
+    ]);
+    const calls = ['unpin', 'closeMedia', 'pin', 'recordApproval', 'recordDecision', 'recordRejection'] as const;
+    for (const name of calls) expect([name, await standalone(name, step)]).toEqual([name, 'approval-refused']);
+    expect(await standalone('journal', { ...step, text: 'check rows passed, nothing was lost' })).toBe('ran');
+    expect(await pins()).toEqual(before);
+    expect((await reaches(site, started.workflowId, 'waiting-approval')).plan).toBe(started.plan.digest);
+  });
+
+  it('L11: a recovery that was terminated while it waited keeps no backup: doctor says so, and its plan is closed', async () => {
+    const other = await planned(site, '--policy', 'dump', '--by', 'chief');
+    const pins = async () =>
+      (await answer<{ pins: readonly { operationId: string }[] }>(site, 'backup', 'list')).pins.map(
+        ({ operationId }) => operationId,
+      );
+    expect(await pins()).toContain(operationOf(other));
+    await site.session.client.workflow.getHandle(other.workflowId).terminate('test');
+    const { findings } = await runInspection<'host'>(site.session, { kind: 'host', host: 'db1' });
+    expect(findings.filter(({ check }) => check === 'cluster/mairie/pins').map(({ message }) => message)).toEqual([
+      expect.stringContaining(operationOf(other)),
+      expect.stringContaining(started.workflowId),
+    ]);
+    expect(await pins()).toEqual([operationOf(started)]);
+    expect(await standalone('swapDatabases', { plan: other.plan.digest, operationId: operationOf(other) })).toBe(
+      'approval-used',
+    );
+  });
+
   it('a plan whose record on the host was changed is not run', async () => {
     const file = `${site.places.stateDir}/plans/${started.plan.digest}.json`;
     const changed = { ...started.plan, binding: { ...started.plan.binding, requester: 'nobody' } };
@@ -266,6 +300,8 @@ describe('F32: what was approved is what runs', () => {
   it('F32: the journal holds who was refused and why, and that approvals are asserted', async () => {
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', operationOf(started));
     for (const word of ['mallory', 'asked for', 'asserted', 'dba', 'ops']) expect(markdown).toContain(word);
+    expect(markdown).toMatch(/nothing was lost.*as told by a client without a workflow/);
+    expect(markdown).not.toMatch(/\| rows passed/);
   });
 
   it('without a policy nothing is destroyed: exit 9 with the lines to add', async () => {
@@ -286,8 +322,8 @@ let calls = 0;
 
 /** Calls one activity of the host without any workflow; returns the code it was refused with, or `ran`. */
 async function standalone(
-  name: (typeof DESTRUCTIVE)[number],
-  step: { plan: string; operationId: string },
+  name: keyof HostActivities,
+  step: { plan: string; operationId: string; text?: string },
 ): Promise<string> {
   const outcome = {
     target: { requested: 'latest', reached: 'forged' },
@@ -302,6 +338,11 @@ async function standalone(
   const input = {
     cluster: 'mairie',
     workflowId: started.workflowId,
+    approval: { plan: step.plan, by: 'dba', reason: 'forged' },
+    decision: { kind: 'promote', by: 'dba', reason: 'forged' },
+    by: 'dba',
+    reason: 'forged',
+    step: 'run checks',
     ...step,
     hook: 'stop-applications',
     method: 'databases',

@@ -507,7 +507,7 @@ describe('L11: what ended operations left is released by a sweep', () => {
         },
       } as never);
     const owner = { workflowId: 'w', firstRunId: 'run-1' };
-    for (const open of ['RUNNING', 'PAUSED', 'UNKNOWN', 'CONTINUED_AS_NEW', 'UNSPECIFIED'])
+    for (const open of ['RUNNING', 'PAUSED', 'UNKNOWN', 'UNSPECIFIED'])
       expect([open, await temporal(open)(owner)]).toEqual([open, false]);
     for (const closed of ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'])
       expect([closed, await temporal(closed)(owner)]).toEqual([closed, true]);

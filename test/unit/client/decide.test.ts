@@ -1,0 +1,55 @@
+import { describe, expect, it } from '@jest/globals';
+import { approve, reject } from '../../../src/client/decide.js';
+import type { TemporalSession } from '../../../src/client/connect.js';
+
+const person = { by: 'dba', reason: 'seen' };
+const failed = (type: string, message: string): Error =>
+  Object.assign(new Error('the update failed'), {
+    name: 'WorkflowUpdateFailedError',
+    cause: Object.assign(new Error(message), { name: 'ApplicationFailure', type }),
+  });
+
+/** A server whose workflow answers updates in turn; counts what it is asked. */
+function sessionThat(answers: readonly (unknown | Error)[]): {
+  session: TemporalSession;
+  asked: { updates: number; pollers: number };
+} {
+  const asked = { updates: 0, pollers: 0 };
+  const handle = {
+    describe: async () => ({ status: { name: 'RUNNING' } }),
+    query: async () => (asked.updates === 0 ? { digest: 'd' } : null),
+    executeUpdate: async () => {
+      const answer = answers[asked.updates++];
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+  };
+  const session = {
+    settings: { namespace: 'default' },
+    client: { workflow: { getHandle: () => handle } },
+    connection: {
+      withDeadline: (_deadline: number, run: () => unknown) => run(),
+      workflowService: {
+        describeTaskQueue: async () => {
+          asked.pollers++;
+          return { pollers: [{ identity: 'w', lastAccessTime: { seconds: Math.floor(Date.now() / 1000), nanos: 0 } }] };
+        },
+      },
+    },
+  };
+  return { session: session as unknown as TemporalSession, asked };
+}
+
+describe('L14: a decision that met a workflow going on', () => {
+  it('is sent again', async () => {
+    const { session, asked } = sessionThat([failed('busy', 'going on'), { accepted: true, missing: 0 }]);
+    expect(await approve(session, 'recover/c/op', { plan: 'd', ...person })).toEqual({ accepted: true, missing: 0 });
+    expect(asked.updates).toBe(2);
+  });
+
+  it('is not sent again where it was refused', async () => {
+    const { session, asked } = sessionThat([failed('approval-refused', 'no'), { rejected: true }]);
+    await expect(reject(session, 'recover/c/op', person)).rejects.toThrow();
+    expect(asked.updates).toBe(1);
+  });
+});
