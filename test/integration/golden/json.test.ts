@@ -214,6 +214,7 @@ function named(text: string): string {
     .replaceAll(site.root, 'ROOT')
     .replaceAll(/\d{8}-\d{6}-[0-9a-f]{6}/g, 'OPERATION')
     .replaceAll(/\d{6}-\d{6}-[0-9a-f]{6}/g, 'OPERATION')
+    .replaceAll(/_(new|aside)_[0-9a-f]{16}\b/g, '_$1_OPERATION')
     .replaceAll(/\d{8}-\d{6}F/g, 'LABEL')
     .replaceAll(/\d{8}_\d{6}/g, 'TIME')
     .replaceAll(/\b[0-9a-f]{64}\b/g, 'DIGEST')
