@@ -163,8 +163,11 @@ export interface WatchFinding {
 /** Activities of a host's queues. */
 export interface HostActivities {
   answer(input: { question: Inspection; host: string }): Promise<unknown>;
-  journal(input: StepInput & { step: string; text: string }): Promise<void>;
-  recordIncident(input: StepInput & { scenario: string; state: string; text: string; by: string }): Promise<void>;
+  /** `sentBy`: the signal that a person's note came by. */
+  journal(input: StepInput & { step: string; text: string; sentBy?: SentBy }): Promise<void>;
+  recordIncident(
+    input: StepInput & { scenario: string; state: string; text: string; by: string; sentBy?: SentBy },
+  ): Promise<void>;
   recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;
   recordFailed(input: StepInput & { policy: string; code: string; reason: string }): Promise<void>;
 

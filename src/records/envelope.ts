@@ -73,7 +73,13 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
   }),
   'kept-dropped': z.looseObject({ keptId: text }),
   'key-proof': z.looseObject({ recipient: text }),
-  incident: z.looseObject({ incidentId: text, scenario: text, state: text, text: z.string() }),
+  incident: z.looseObject({
+    incidentId: text,
+    scenario: text,
+    state: text,
+    text: z.string(),
+    sender: sender.optional(),
+  }),
   journal: z.looseObject({ workflowId: z.string(), step: z.string(), text: z.string() }),
   outcome: z.looseObject({ workflowId: z.string(), outcome }),
 };

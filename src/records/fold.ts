@@ -170,9 +170,10 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     keyProofs.set(recipient, { at, by });
   },
 
-  incident({ incidents }, { incidentId: id, scenario, state, text, at, by, toldBy, operationId }) {
+  incident({ incidents }, { incidentId: id, scenario, state, text, at, by, toldBy, sender, operationId }) {
     const before = incidents.get(id);
-    const history = [...(before?.history ?? []), { at, state, text, by, ...(toldBy === undefined ? {} : { toldBy }) }];
+    const line = { at, state, text, by, ...(toldBy === undefined ? {} : { toldBy }), ...(sender && { sender }) };
+    const history = [...(before?.history ?? []), line];
     incidents.set(id, { id, scenario, state, operationId, openedAt: before?.openedAt ?? at, updatedAt: at, history });
   },
 

@@ -1,4 +1,4 @@
-import { lstat, stat } from 'node:fs/promises';
+import { lstat, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
@@ -197,6 +197,7 @@ export function openHostState(stateDir: string): HostState {
 
     async closePlan(digest) {
       await createJsonOnce(ledger(digest, 'closed'), { at: new Date().toISOString() });
+      await rm(confirmationPath(stateDir, digest), { force: true });
     },
 
     async saveKept(kept) {

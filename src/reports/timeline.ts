@@ -22,9 +22,9 @@ const whoWith = (by: string, sender: Sender | undefined): string => (sender ? `$
 /** Everything that was recorded, in the order of time; what has one time stays in the order it was given. */
 export function timelineOf({ journal, approvals, refusals, incident }: TimelineInput): string {
   const entries: Entry[] = [
-    ...(incident?.history ?? []).map(({ at, by, state, text, toldBy }) => ({
+    ...(incident?.history ?? []).map(({ at, by, state, text, toldBy, sender }) => ({
       at,
-      who: whoSaid(by, toldBy),
+      who: whoWith(whoSaid(by, toldBy), sender),
       step: `incident ${state}`,
       text,
     })),

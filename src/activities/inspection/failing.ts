@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { safeFileName } from '../../files/safe-names.js';
-import { createJsonOnce, readJson, removeState } from '../../records/state-files.js';
+import { readJson, replaceJson } from '../../records/state-files.js';
 
-const failing = z.looseObject({ since: z.string() });
+const failing = z.looseObject({ since: z.string().nullable() });
 const fileOf = (stateDir: string, cluster: string): string =>
   join(stateDir, 'failing', `${safeFileName(cluster)}.json`);
 
@@ -15,9 +15,9 @@ export async function failingSince(stateDir: string, cluster: string): Promise<s
 
 /** Kept until the cluster answers: the RTO counts from what this host saw, not from what a client says. */
 export async function noteFailing(stateDir: string, cluster: string, since: string): Promise<void> {
-  await createJsonOnce(fileOf(stateDir, cluster), { since });
+  if ((await failingSince(stateDir, cluster)) === null) await replaceJson(fileOf(stateDir, cluster), { since });
 }
 
 export async function noteAnswers(stateDir: string, cluster: string): Promise<void> {
-  await removeState(fileOf(stateDir, cluster));
+  if ((await failingSince(stateDir, cluster)) !== null) await replaceJson(fileOf(stateDir, cluster), { since: null });
 }

@@ -1,3 +1,7 @@
+import { senderInWords } from '../../domain/approval/approval-policy.js';
+import { parseNote, readRejection } from '../../domain/approval/parse-decisions.js';
+import type { Rejection } from '../../domain/plan/plan.js';
+import { senderOf } from '../approval/sender.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
@@ -53,7 +57,10 @@ export function watchingActivities(
     }),
     diagnose: wrapActivity('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
     journal: wrapActivity('journal', async (step) => {
-      await recordTold(await openClusterContext(deps, step.cluster), step, step);
+      // A note: whoever sent it stands beside the name in it.
+      const sent = senderInWords(await senderOf(step.sentBy, (raw) => noteText(raw) === step.text));
+      const text = sent === '' ? step.text : `${step.text} (${sent})`;
+      await recordTold(await openClusterContext(deps, step.cluster), step, { step: step.step, text });
     }),
     recordIncident: wrapActivity('recordIncident', async (step) => {
       const { scenario, text, by } = step;
@@ -61,15 +68,24 @@ export function watchingActivities(
       // The incident is that of the workflow that called, whatever it says it is.
       const toldBy = teller();
       const clusterContext = await openClusterContext(deps, step.cluster);
+      const sender = await senderOf(step.sentBy, (raw) => isSaidBy(readRejection(raw), { by, reason: text }));
       await record(
         clusterContext,
         step,
         await toldName(clusterContext, step.operationId, toldBy, `incident/${state}/${text}`),
-        { kind: 'incident', incidentId: toldBy, scenario, state, text, toldBy },
+        { kind: 'incident', incidentId: toldBy, scenario, state, text, toldBy, ...(sender && { sender }) },
         by,
       );
     }),
   };
+}
+
+const isSaidBy = (one: Rejection, other: Rejection): boolean => one.by === other.by && one.reason === other.reason;
+
+/** A note as the incident writes it into the journal. */
+function noteText(raw: unknown): string | null {
+  const parsed = parseNote(raw);
+  return 'problem' in parsed ? null : `${parsed.by}: ${parsed.text}`;
 }
 
 const incidentStates = z.enum(['suspected', 'confirmed', 'undecided', 'closed', 'dismissed']);

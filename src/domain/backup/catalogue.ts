@@ -87,6 +87,7 @@ export interface RecordedIncident {
     readonly text: string;
     readonly by: string;
     readonly toldBy?: string;
+    readonly sender?: Sender;
   }[];
 }
 

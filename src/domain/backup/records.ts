@@ -77,6 +77,7 @@ export type RecordBody =
       readonly text: string;
       /** As in a line of the journal. */
       readonly toldBy?: string;
+      readonly sender?: Sender;
     }
   /** One line of the journal: what was done, found or decided, in words a reader of the incident document understands. */
   | {

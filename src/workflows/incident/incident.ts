@@ -11,9 +11,9 @@ import {
 } from '@temporalio/workflow';
 import { recoverWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
-import { parseNote, parseRejection } from '../../domain/approval/parse-decisions.js';
+import { parseNote, readRejection } from '../../domain/approval/parse-decisions.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
-import type { Rejection } from '../../domain/plan/plan.js';
+import type { Rejection, SentBy } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
@@ -24,8 +24,9 @@ import { runOperation, isCancelled, sentence } from '../operation/operation-stat
 
 type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
 type DecisionKind = 'confirmed' | 'dismissed' | 'closed' | 'again';
-type IncidentDecision = { readonly kind: DecisionKind } & Rejection;
-type Note = { readonly by: string; readonly text: string };
+/** `sentBy`: the signal that it came by; absent: no person sent it. */
+type IncidentDecision = { readonly kind: DecisionKind; readonly sentBy: SentBy } & Rejection;
+type Note = { readonly by: string; readonly text: string; readonly sentBy?: SentBy };
 
 /** A recovery that the incident started, and how it ended. */
 interface EndedRecovery {
@@ -53,9 +54,13 @@ class Incident {
     this.handleDecision(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here');
     this.handleDecision(signalNames.close, 'closed', 'close an incident whose recovery was rejected or failed');
     this.handleDecision(signalNames.continue, 'again', 'make a new plan after a failed one');
-    setHandler(defineSignal<[unknown]>(signalNames.note), (raw) => void this.notes.push(noteOf(raw)), {
-      description: 'a line for the journal: {"by":"...","text":"..."}',
-    });
+    setHandler(
+      defineSignal<[unknown]>(signalNames.note),
+      (raw) => void this.notes.push({ ...noteOf(raw), sentBy: { signal: signalNames.note } }),
+      {
+        description: 'a line for the journal: {"by":"...","text":"..."}',
+      },
+    );
     setHandler(
       defineSignal(signalNames.clusterAnswers),
       () => void this.notes.push({ by: 'watch', text: `${input.cluster} answers again` }),
@@ -64,9 +69,13 @@ class Incident {
   }
 
   private handleDecision(name: string, kind: DecisionKind, what: string): void {
-    setHandler(defineSignal<[unknown]>(name), (raw) => void this.decisions.push({ kind, ...person(raw) }), {
-      description: `${what}: {"by":"...","reason":"..."}`,
-    });
+    setHandler(
+      defineSignal<[unknown]>(name),
+      (raw) => void this.decisions.push({ kind, sentBy: { signal: name }, ...readRejection(raw) }),
+      {
+        description: `${what}: {"by":"...","reason":"..."}`,
+      },
+    );
   }
 
   async run(): Promise<IncidentOutput> {
@@ -141,7 +150,7 @@ class Incident {
       const decision = this.decisions.shift();
       if (decision?.kind === 'confirmed') {
         approved ||= decision.by === APPROVAL;
-        await this.announce('confirmed', decision.reason, decision.by);
+        await this.announce('confirmed', decision.reason, decision);
         status.show('running', `the decision on ${workflowId}`);
       } else if (decision?.kind === 'dismissed' || decision?.kind === 'closed') {
         if (approved) this.notes.push(tooLate(decision, workflowId));
@@ -216,16 +225,17 @@ class Incident {
     }
   }
 
-  private async endBy<K extends 'dismissed' | 'closed'>(kind: K, { by, reason }: Rejection): Promise<K> {
-    await this.announce(kind, reason, by);
+  private async endBy<K extends 'dismissed' | 'closed'>(kind: K, decision: IncidentDecision): Promise<K> {
+    const { by, reason } = decision;
+    await this.announce(kind, reason, decision);
     const state = kind === 'closed' ? 'completed' : 'cancelled';
     this.operation.status.show(state, null, `**${kind}** by ${by}: ${reason}`);
     return kind;
   }
 
-  private async announce(state: IncidentState, text: string, by?: string): Promise<void> {
-    await this.notify(state, text, by);
-    await this.record(state, text, by);
+  private async announce(state: IncidentState, text: string, decision?: IncidentDecision): Promise<void> {
+    await this.notify(state, text, decision?.by);
+    await this.record(state, text, decision);
   }
 
   private notify(state: IncidentState, text: string, by = this.input.requester): Promise<void> {
@@ -233,16 +243,19 @@ class Incident {
     return this.operation.notifications.notify({ kind: 'incident', scenario, state, text, by, since: firstFailedAt });
   }
 
-  private record(state: IncidentState, text: string, by = this.input.requester): Promise<void> {
+  private record(state: IncidentState, text: string, decision?: IncidentDecision): Promise<void> {
+    const { by, sentBy } = decision ?? { by: this.input.requester };
     const { host, step } = this.operation;
     const { scenario } = this.input;
-    return hostActivities(host, `record: ${state}`).recordIncident({ ...step, scenario, state, text, by });
+    return hostActivities(host, `record: ${state}`).recordIncident({ ...step, scenario, state, text, by, sentBy });
   }
 
   private async recordNotes(): Promise<void> {
     const { host, step } = this.operation;
-    for (const { by, text } of this.notes.splice(0))
-      await hostActivities(host, 'a line for the journal').journal({ ...step, step: 'note', text: `${by}: ${text}` });
+    for (const { by, text, sentBy } of this.notes.splice(0)) {
+      const line = { ...step, step: 'note', text: `${by}: ${text}`, sentBy };
+      await hostActivities(host, 'a line for the journal').journal(line);
+    }
   }
 }
 
@@ -266,9 +279,4 @@ function unknownBecause(error: unknown): string {
 function noteOf(raw: unknown): Note {
   const parsed = parseNote(raw);
   return 'problem' in parsed ? { by: 'unnamed', text: `a note is not valid: ${parsed.problem}` } : parsed;
-}
-
-function person(raw: unknown): Rejection {
-  const parsed = parseRejection(raw);
-  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
 }

@@ -101,7 +101,12 @@ describe('D6, S1, S2: an incident, by the command line alone', () => {
       },
     ]);
     const { records } = await answer<IncidentView>(site, 'incident', 'show', workflowId);
-    expect(JSON.stringify(records)).toContain('told the town hall');
+    // L16: who sent it is read from the history, and stands beside the name in it.
+    expect(JSON.stringify(records)).toMatch(/told the town hall \(sent by client \d+@/);
+    expect(records.find((one) => one.kind === 'incident' && one.state === 'dismissed')).toMatchObject({
+      by: 'ops',
+      sender: { identity: expect.stringMatching(/^\d+@/), principal: null },
+    });
     expect(await refusal(site, 'incident', 'show', 'never')).toMatchObject({ exit: 6, code: 'not-found' });
   }, 300_000);
 
