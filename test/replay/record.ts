@@ -5,11 +5,13 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { WatchFinding } from '../../src/activities/api.js';
 import {
+  CONTROL_QUEUE,
   archiveWorkflowId,
   incidentWorkflowId,
   notifyWorkflowId,
   recoverWorkflowId,
   signalNames,
+  slotsWorkflowId,
   updateNames,
   watchWorkflowId,
   workflowTypes,
@@ -18,7 +20,7 @@ import type { ErrorCode } from '../../src/domain/errors.js';
 import type { PlanBinding } from '../../src/domain/plan/plan.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
-import { type Activities, type Case, Lab, failure, untilCancelled } from '../workflows/lab.js';
+import { type Activities, type Case, HOST, Lab, failure, untilCancelled } from '../workflows/lab.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
 import { planOf } from '../workflows/well-behaved.js';
@@ -78,6 +80,28 @@ const holder = {
 } as const;
 const locked: Partial<Activities> = { acquireLock: async () => ({ granted: false, holder }) };
 const asked = { operationId: 'op', requester: 'ops' };
+
+/** One waits for the only slot, which is then released. */
+async function slotsGivenOut(): Promise<void> {
+  const slot = { host: HOST, kind: 'heavy' } as const;
+  lab.case({}, HOST);
+  const slots = await lab.client.workflow.start(workflowTypes.slots, {
+    workflowId: slotsWorkflowId(slot.host, slot.kind),
+    taskQueue: CONTROL_QUEUE,
+    args: [slot],
+  });
+  onCleanup(() => slots.terminate('recorded').catch(() => undefined));
+  const claim = (name: string) => ({
+    ...slot,
+    workflowId: `backup/${name}/nightly`,
+    runId: 'first',
+    operationId: name,
+  });
+  for (const name of ['a', 'b'])
+    await slots.executeUpdate(updateNames.acquire, { args: [{ claim: { ...claim(name), capacity: 1 }, waits: true }] });
+  await slots.executeUpdate(updateNames.release, { args: [claim('a')] });
+  await save('hostSlots.given-out', slots);
+}
 
 /** Starts a workflow, lets something happen to it, waits for its end and keeps its history. */
 async function record(
@@ -412,6 +436,7 @@ it('locks, inspections, notifications', async () => {
   await locks.release('r');
   await locks.acquire({ operationId: 'b', kind: 'backup' });
   await save('clusterLock.held', locks.handle);
+  await slotsGivenOut();
   await record('inspect.completed', 'inspect/CLUSTER', { question: { kind: 'backups' } });
   await record(
     'inspect.refused',

@@ -1,5 +1,5 @@
 import type { Activities } from './lab.js';
-import { HOST } from './lab.js';
+import { HOST, untilCancelled } from './lab.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -21,7 +21,7 @@ export const wellBehaved: Activities = {
   acquireLock: async () => ({ granted: true, token: 1 }),
   releaseLock: async () => undefined,
   lockedOperations: async () => ({ held: [], waiting: [], silent: [] }),
-  awaitClosed: () => new Promise(() => undefined),
+  awaitClosed: () => untilCancelled(),
   workflowIsOpen: async () => true,
   recoveryHolds: async () => false,
   hostAnswers: async () => true,
