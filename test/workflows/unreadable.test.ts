@@ -60,7 +60,7 @@ async function sendEverything(handle: WorkflowHandle, except: readonly string[] 
     namespace: 'default',
     execution: workflowExecution,
     query: {
-      queryType: handle.workflowId.startsWith('lock/') ? queryNames.holders : queryNames.status,
+      queryType: /^(lock|slots)\//.test(handle.workflowId) ? queryNames.holders : queryNames.status,
       queryArgs: { payloads: [payload] },
     },
   });
@@ -134,6 +134,7 @@ describe('L15, F52: messages that cannot be read', () => {
     ['archive', 'archive/CLUSTER/base', { policy: 'base' }],
     ['backup', 'backup/CLUSTER/nightly', { order: { policy: 'nightly', type: 'auto' } }],
     ['clusterLock', 'lock/CLUSTER', {}],
+    ['hostSlots', 'slots/CLUSTER/heavy', { host: 'db1', kind: 'heavy' }],
   ] as const)('and malformed ones of every name fail no workflow task of %s', async (type, id, input) => {
     const one = lab.case(busy);
     const handle = await one.start(type, id, { ...asked, ...input });

@@ -296,7 +296,8 @@ describe('what this work has left behind keeps its names and fields', () => {
         .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
     };
     const stored = (await files(site.places.backupsDir)).map((name) => name.replace(/\d{8}\.json$/, 'NUMBER.json'));
-    const state = (await readdir(site.places.stateDir)).map(String);
+    // `failing` is there only where a watch happened to look while the server was down.
+    const state = (await readdir(site.places.stateDir)).map(String).filter((name) => name !== 'failing');
     const made = [section('repository', distinct(stored)), section('state directory', distinct(state))].join('\n');
     expect(made).toBe(await golden(new URL('left-files.golden.txt', import.meta.url), made));
   });
