@@ -61,7 +61,7 @@ describe('D7: up and down', () => {
       expect([name, (await stat(join(first.stateDir, name))).mode & 0o077]).toEqual([name, 0]);
     }
     // Found without a word of where it is.
-    expect(JSON.parse((await run('backup', 'list')).stdout)).toEqual({ schemaVersion: 1, backups: [] });
+    expect(JSON.parse((await run('backup', 'list')).stdout)).toEqual({ schemaVersion: 1, backups: [], pins: [] });
     expect((await run('schedule', 'apply')).code).toBe(0);
     expect((await run('schedule', 'pause', 'mairie/nightly', '--reason', 'test')).code).toBe(0);
 
