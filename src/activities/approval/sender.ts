@@ -63,16 +63,20 @@ interface Message {
 }
 
 function messageOf(event: HistoryEvent, sentBy: SentBy): Message | null {
-  if ('signal' in sentBy) {
-    const signal = event.workflowExecutionSignaledEventAttributes;
-    if (signal?.signalName !== sentBy.signal) return null;
-    return { identity: signal.identity ?? '', payloads: signal.input?.payloads ?? [] };
-  }
+  return 'signal' in sentBy ? signalOf(event, sentBy.signal) : updateOf(event, sentBy.update);
+}
+
+function signalOf({ workflowExecutionSignaledEventAttributes: signal }: HistoryEvent, name: string): Message | null {
+  if (signal?.signalName !== name) return null;
+  return { identity: signal.identity ?? '', payloads: signal.input?.payloads ?? [] };
+}
+
+function updateOf(event: HistoryEvent, id: string): Message | null {
   // After a Reset, the request itself is in the event that admits it again.
   const request =
     event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest ??
     event.workflowExecutionUpdateAdmittedEventAttributes?.request;
-  if (!request || request.meta?.updateId !== sentBy.update) return null;
+  if (!request || request.meta?.updateId !== id) return null;
   return { identity: request.meta.identity ?? '', payloads: request.input?.args?.payloads ?? [] };
 }
 

@@ -8,7 +8,7 @@ import type { ApprovableBinding, ApprovablePlan } from '../plan/plan.js';
 import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import { notCovered, shortDigest } from './approval-policy.js';
+import { approveCommand, notCovered, shortDigest } from './approval-policy.js';
 
 /**
  * What cannot be undone, beside recoveries and media: approved where the cluster has a policy for it, else confirmed at a
@@ -116,13 +116,10 @@ const titleOf = ({ binding: { action, subject } }: ActionPlan): string => titles
 const workflowOf = ({ binding: { action, cluster, operationId } }: ActionPlan): string =>
   actionWorkflowId(action, cluster, operationId);
 
-export function actionApproveCommand(plan: ActionPlan): string {
-  return `reprise approve ${workflowOf(plan)} --plan ${shortDigest(plan)} --reason "..."`;
-}
-
 /** What a person has to do so that it goes on. */
 export function actionWaitsFor(plan: ActionPlan): string {
-  if (plan.observed.approval !== null) return actionApproveCommand(plan);
+  if (plan.observed.approval !== null)
+    return approveCommand(workflowOf(plan), plan.digest, plan.observed.approval.from);
   return `confirm it at a terminal of host ${plan.binding.targetHost}: ${actionCommand(plan.binding)}`;
 }
 
