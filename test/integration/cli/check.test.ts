@@ -88,7 +88,7 @@ describe('with a worker', () => {
     expect(of(document, 'host/db1/config')).toMatchObject({ level: 'ok' });
     expect(of(document, 'worker/reprise-db1')).toMatchObject({
       level: 'ok',
-      message: expect.stringContaining('reprise-db1, -heavy, -recovery, -watch'),
+      message: expect.stringContaining('reprise-db1, -heavy, -recovery, -media, -watch'),
     });
     expect(of(document, 'schedule/reprise/mairie/dump')).toMatchObject({
       level: 'warning',

@@ -66,12 +66,13 @@ describe('npm pack', () => {
       'dist/main.js',
       'dist/workflow-bundle.js',
       'docs/install.md',
+      'docs/upgrade.md',
       'examples/minimal.yml',
       'deploy/systemd/reprise-worker.service',
     ];
     expect(needed.filter((path) => !packed.includes(path))).toEqual([]);
     const allowed =
-      /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|bin\/reprise|docs\/install\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
+      /^(package\.json|README(\.fr)?\.md|LICENSE|CHANGELOG\.md|bin\/reprise|docs\/(install|upgrade)\.md|dist\/.*\.js|examples\/.*\.yml|deploy\/systemd\/.*\.service)$/;
     expect(packed.filter((path) => !allowed.test(path))).toEqual([]);
   });
 
