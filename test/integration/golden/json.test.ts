@@ -135,7 +135,7 @@ describe('documents under --json keep their fields', () => {
       shaped('status WORKFLOW (waiting)', 'status', given.workflowId),
     ]);
     await shaped('reject WORKFLOW', 'reject', given.workflowId, '--reason', 'test');
-    await reaches(site, given.workflowId, 'rejected');
+    await site.session.client.workflow.getHandle(given.workflowId).result();
     await shaped('status WORKFLOW (rejected)', 'status', given.workflowId);
 
     // Waited for to its end, in a process of its own.
@@ -220,6 +220,7 @@ function named(text: string): string {
     .replaceAll(/\b[0-9a-f]{64}\b/g, 'DIGEST')
     .replaceAll(/\b[0-9a-f]{12}\b/g, 'SHORT-DIGEST')
     .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z?/g, 'INSTANT')
+    .replaceAll(/sent by client \S+@[^)\s]+/g, 'sent by client IDENTITY')
     .replaceAll(/(\/incident\/[a-z]+\/).*/g, '$1TEXT')
     .replaceAll(/@\d{15,}/g, '@SYSTEM')
     .replaceAll(/\b\d{13}\b/g, 'MILLISECONDS');
