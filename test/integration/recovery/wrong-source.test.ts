@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -18,10 +18,25 @@ let site: Site;
 
 beforeAll(async () => {
   site = await Site.create();
-  await site.startWorker();
+  const worker = await site.startWorker();
   await site.backUp('dump');
   await site.backUp('physical');
+  await worker.stop();
+  await forgetManifestHash();
+  // Records never change: a worker reads each of them once.
+  await site.startWorker();
 }, 300_000);
+
+/** As a version recorded dumps that did not know the hash of a manifest: with it, a changed manifest is damage (G1). */
+async function forgetManifestHash(): Promise<void> {
+  const records = join(site.places.backupsDir, 'mairie', 'records');
+  for (const name of await readdir(records)) {
+    const record = JSON.parse(await readFile(join(records, name), 'utf8')) as { backup?: { manifestSha256?: string } };
+    if (record.backup?.manifestSha256 === undefined) continue;
+    delete record.backup.manifestSha256;
+    await writeFile(join(records, name), JSON.stringify(record));
+  }
+}
 
 /** Everything a recovery could change, server included where it runs. */
 const world = () => snapshot(site.places.backupsDir, join(site.root, 'pgb', 'repo'), site.places.dataDir);
