@@ -17,9 +17,12 @@ import type { OperationStatusView } from '../../src/domain/operation/status.js';
 import type { BackupOutput } from '../../src/workflows/api.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { temporalSession } from '../helpers/temporal-session.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Activities, type Case, Lab, failure, gate, unlessCancelled } from './lab.js';
 import { planOf } from './well-behaved.js';
+
+failOnLeakedProcesses();
 
 let lab: Lab;
 let session: TemporalSession;

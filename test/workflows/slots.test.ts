@@ -11,10 +11,13 @@ import type { ControlDependencies } from '../../src/activities/dependencies.js';
 import type { Held } from '../../src/domain/operation/lease.js';
 import { queryNames, signalNames, slotsWorkflowId, updateNames } from '../../src/domain/operation/names.js';
 import type { SlotClaim, SlotKind } from '../../src/domain/operation/slots.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import type { Activities, Case, Name } from './lab.js';
 import { HOST, Lab, unlessCancelled, untilCancelled } from './lab.js';
+
+failOnLeakedProcesses();
 
 let lab: Lab;
 /** What the host offers, as `hosts.db1` of the configuration says; a test changes it. */
@@ -32,6 +35,7 @@ const leases: Partial<Activities> = {
 
 beforeAll(async () => {
   const server = await startTemporalServer();
+  onCleanup(() => server.stop());
   lab = await Lab.on(server.address);
   // The workflows of the host's slots are no cluster's.
   lab.case(leases, HOST);

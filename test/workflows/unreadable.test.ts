@@ -5,12 +5,15 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { queryNames, signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import { findTemporalBinary } from '../../src/process/exec/find-programs.js';
 import { onCleanup } from '../helpers/cleanup.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Case, Lab, failure, gate, untilCancelled } from './lab.js';
 import { type Recovery, person, startRecovery } from './recoveries.js';
 
 const run = promisify(execFile);
 const asked = { operationId: 'op', requester: 'ops' };
+
+failOnLeakedProcesses();
 
 let lab: Lab;
 let address: string;
