@@ -32,6 +32,7 @@ RUN ln -s /opt/reprise/bin/reprise /usr/local/bin/reprise \
 
 ENV NODE_ENV=production \
     MALLOC_ARENA_MAX=2 \
+    NODE_OPTIONS=--max-semi-space-size=8 \
     PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PGDATA=/var/lib/postgresql/15/main \
     PGHOST=/run/postgresql \

@@ -23,6 +23,12 @@ export interface WorkerProcessOptions {
   readonly namespace: string;
 }
 
+/**
+ * Many threads, few of them busy: an arena of memory for each (mallopt(3)) would cost more than it saves, and so would the
+ * larger young generation that Node 24 gives to each heap. The unit and the image set the same.
+ */
+const littleMemory = { MALLOC_ARENA_MAX: '2', NODE_OPTIONS: '--max-semi-space-size=8' };
+
 export const workerLog = (directory: string): string => join(directory, 'worker.log');
 
 /**
@@ -48,8 +54,7 @@ export async function startWorkerProcess({
   const env = Object.fromEntries(
     Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
-  // Many threads, few of them busy: an arena of memory for each would cost more than it saves (mallopt(3)).
-  const identity = await startBackground(argv, { logFile, env: { MALLOC_ARENA_MAX: '2', ...env }, cwd: directory });
+  const identity = await startBackground(argv, { logFile, env: { ...littleMemory, ...env }, cwd: directory });
   try {
     await untilPolling(identity, hosts, { address, namespace, logFile });
   } catch (error) {

@@ -98,7 +98,11 @@ describe('reprise-worker.service', () => {
 
   it('F39: no secret stands in it: variables come from a file', async () => {
     const { Service = {} } = await readUnit('reprise-worker.service');
-    expect(Service['Environment']).toEqual(['REPRISE_CONFIG=/etc/reprise/reprise.yml', 'MALLOC_ARENA_MAX=2']);
+    expect(Service['Environment']).toEqual([
+      'REPRISE_CONFIG=/etc/reprise/reprise.yml',
+      'MALLOC_ARENA_MAX=2',
+      'NODE_OPTIONS=--max-semi-space-size=8',
+    ]);
     expect(Service['EnvironmentFile']).toEqual(['-/etc/reprise/worker.env']);
   });
 });
