@@ -13,7 +13,7 @@ const REGISTERED_MS = 500;
 /** After so many failures in a row it is told. */
 const TRIES = 20;
 const PAGE = 200;
-/** Codes of gRPC: not implemented, permission denied. */
+/** Codes of gRPC: UNIMPLEMENTED and PERMISSION_DENIED. */
 const WITHOUT_DEPLOYMENTS = [12, 7];
 
 /** Where a build of the workflows runs. */

@@ -8,6 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
+import type { LeaseOwner } from '../../domain/operation/lease.js';
 import {
   type LockClaim,
   type LockGrant,
@@ -158,6 +159,7 @@ async function acquire(
   return answer;
 }
 
-function ownerOf({ step: { workflowId } }: LockedOperation) {
+/** The execution that holds what the operation acquires; it stays the same over a Reset and continue-as-new. */
+export function ownerOf({ step: { workflowId } }: { readonly step: StepInput }): LeaseOwner {
   return { workflowId, runId: workflowInfo().firstExecutionRunId };
 }

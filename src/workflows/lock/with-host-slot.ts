@@ -1,11 +1,11 @@
-import { CancellationScope, condition, defineQuery, setHandler, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, defineQuery, setHandler } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import { queryNames } from '../../domain/operation/names.js';
 import { type HostSlot, type SlotKind, type SlotView, slotText } from '../../domain/operation/slots.js';
 import { controlActivities } from '../operation/activity-proxies.js';
 import type { Notifications } from '../operation/notifications.js';
 import type { OperationStatus } from '../operation/operation-status.js';
-import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, type OperationLock } from './with-cluster-lock.js';
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, type OperationLock, ownerOf } from './with-cluster-lock.js';
 
 /** People are told of a wait after so long: that backups of several clusters wait for each other at night is no fault. */
 const TOLD_AFTER: Readonly<Record<SlotKind, string>> = { heavy: '1h', recovery: '1m', media: '1h' };
@@ -102,8 +102,4 @@ async function acquire(operation: SlottedOperation, slot: HostSlot) {
     operation.slot.grant = { ...slot, ...ownerOf(operation), operationId, token: answer.token, since };
   }
   return answer;
-}
-
-function ownerOf({ step: { workflowId } }: SlottedOperation) {
-  return { workflowId, runId: workflowInfo().firstExecutionRunId };
 }

@@ -30,12 +30,10 @@ export async function waitForHost(
   if (await controlActivities.hostAnswers({ host })) return false;
   const waitingFor = hostWorkerMissing(host);
   status.show('waiting-worker', waitingFor);
-  let isOver = false;
-  const waiting = waiter(() => untilTaken(host)).finally(() => (isOver = true));
-  const notifying = condition(() => isOver, NOTIFY_AFTER).then(async (inTime) => {
-    if (!inTime) await notifications.notify({ kind: 'paused', event: 'failure', waitingFor });
-  });
-  await Promise.all([waiting, notifying]);
+  await sayIfLong(
+    waiter(() => untilTaken(host)),
+    () => notifications.notify({ kind: 'paused', event: 'failure', waitingFor }),
+  );
   return true;
 }
 
@@ -60,12 +58,17 @@ export async function recordEnd(
   record: () => Promise<void>,
 ): Promise<void> {
   status.show(state);
+  await sayIfLong(record(), () =>
+    status.show(state, `the record of it on its host, which is made later: ${hostWorkerMissing(host)}`),
+  );
+}
+
+/** Waits for the end of `work`, and says once that it takes long. */
+async function sayIfLong(work: Promise<void>, say: () => Promise<void> | void): Promise<void> {
   let isOver = false;
-  const recording = record().finally(() => (isOver = true));
-  const saying = condition(() => isOver, NOTIFY_AFTER).then((inTime) => {
-    if (!inTime) status.show(state, `the record of it on its host, which is made later: ${hostWorkerMissing(host)}`);
-  });
-  await Promise.all([recording, saying]);
+  const working = work.finally(() => (isOver = true));
+  const saying = condition(() => isOver, NOTIFY_AFTER).then((inTime) => (inTime ? undefined : say()));
+  await Promise.all([working, saying]);
 }
 
 async function untilTaken(host: string): Promise<void> {
