@@ -206,11 +206,21 @@ export type OldDataConfig =
   | { readonly mode: 'aside-on'; readonly path: string }
   | { readonly mode: 'overwrite-delta' };
 
+/**
+ * As whom a dump is restored. `unprivileged`: by a login without rights, so that code of the dump's owners gets none.
+ * `superuser`: by the role of the connection itself.
+ */
+export type RestoreAs = 'unprivileged' | 'superuser';
+
 export interface ClusterConfig {
   readonly name: string;
   readonly host: string;
   readonly connection: ConnectionConfig;
   readonly dataDir?: string;
+  /** Absent: `unprivileged`. */
+  readonly restoreAs?: RestoreAs;
+  /** Role of SQL checks and of `objects_query`: no superuser. Absent: see `queryConnection`. */
+  readonly checksRole?: string;
   readonly service?: ServiceConfig;
   readonly databases: readonly string[];
   /** Name of the repository that holds the records of this cluster. */

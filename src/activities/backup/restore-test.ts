@@ -140,6 +140,7 @@ async function restoredDump(
     ...bound,
     intoDatabase: RESTORED,
     connection,
+    restoreAs: context.cluster.restoreAs,
   });
   return {
     ok: true,

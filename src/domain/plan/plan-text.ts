@@ -126,6 +126,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
           ? []
           : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
     },
+    { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
     { name: 'also restores', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },

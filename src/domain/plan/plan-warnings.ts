@@ -7,7 +7,7 @@ import type { RecoveryObservations } from './recovery-observations.js';
 /** What whoever approves has to know. */
 export function planWarnings(
   terms: PlanTerms,
-  { method, salvageFrom }: Pick<PlanBinding, 'method' | 'salvageFrom'>,
+  { method, salvageFrom, restoreAs }: Pick<PlanBinding, 'method' | 'salvageFrom' | 'restoreAs'>,
   request: PlanningRequest,
   { source, coldFiles, media, replacesRunningServer }: RecoveryObservations,
 ): readonly string[] {
@@ -16,6 +16,11 @@ export function planWarnings(
   const nobody = whyNobodyApproves(terms.approval, request.requester);
   return [
     ...(nobody === null ? [] : [nobody]),
+    ...(restoreAs === 'superuser'
+      ? [
+          `restore_as: superuser: code that is in the dump, of whoever owned something in the database, runs with the rights of role ${cluster.connection.user}`,
+        ]
+      : []),
     ...source.outline.warnings,
     ...(unseen === null
       ? []

@@ -1,4 +1,5 @@
 import type { BoundContent } from '../backup/backup.js';
+import type { RestoreAs } from '../config.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
@@ -70,6 +71,8 @@ export interface PlanBinding {
   readonly policy: string;
   readonly engine: string;
   readonly method: RecoveryMethod;
+  /** Of dumps: as whom they are restored. Plans of an older version have none, and mean `unprivileged`. */
+  readonly restoreAs?: RestoreAs;
   readonly systemIdentifier: string | null;
   readonly backups: readonly PlannedBackup[];
   readonly target: RecoveryTarget;

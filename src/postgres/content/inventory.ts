@@ -1,11 +1,12 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
+import { countRows, SMALLEST_COLUMN } from './copy-rows.js';
 
-/** Tables of one statement: few enough that its plan stays small, many enough that 100,000 tables take minutes. */
+/** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_SCHEMA = '3F000';
@@ -13,10 +14,12 @@ const UNDEFINED_SCHEMA = '3F000';
 interface TableName {
   readonly schema: string;
   readonly table: string;
+  /** The column that is read to count rows: the smallest one; null where it has none that is stored. */
+  readonly column: string | null;
 }
 
 /**
- * Exact rows of every ordinary table of the connected database, all as of one snapshot: that of the transaction the
+ * Exact rows of every ordinary table of the connected database, none of whose code runs for that (`countRows`), all as of one snapshot: that of the transaction the
  * client is in, or one of its own. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
  * other sessions' temporary tables are not. A table dropped meanwhile is left out.
  * @param database name that the counts bear.
@@ -50,7 +53,8 @@ export async function countDatabases(
 
 async function listTables(client: pg.Client): Promise<TableName[]> {
   const { rows } = await client.query<TableName>(`
-    SELECT n.nspname::text AS schema, c.relname::text AS "table"
+    SELECT n.nspname::text AS schema, c.relname::text AS "table",
+           ${SMALLEST_COLUMN} AS "column"
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -59,17 +63,14 @@ async function listTables(client: pg.Client): Promise<TableName[]> {
   return rows;
 }
 
-async function countBatch(client: pg.Client, names: readonly TableName[]): Promise<(TableName & { rows: number })[]> {
-  const statement = names
-    .map(
-      ({ schema, table }, index) =>
-        `SELECT ${index} AS i, count(*) AS n FROM ONLY ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`,
-    )
-    .join(' UNION ALL ');
+async function countBatch(client: pg.Client, names: readonly TableName[]): Promise<Omit<TableCount, 'database'>[]> {
   try {
-    const { rows } = await released(client, () => client.query<{ i: number; n: string }>(statement));
-    const counted = new Map(rows.map(({ i, n }) => [i, Number(n)]));
-    return names.map((name, index) => ({ ...name, rows: counted.get(index) ?? 0 }));
+    return await released(client, async () => {
+      const counts = [];
+      for (const { schema, table, column } of names)
+        counts.push({ schema, table, rows: await countRows(client, schema, table, column) });
+      return counts;
+    });
   } catch (error) {
     const dropped = [UNDEFINED_TABLE, UNDEFINED_SCHEMA].includes(sqlState(error) ?? '');
     if (!dropped) throw error;

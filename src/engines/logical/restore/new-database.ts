@@ -16,13 +16,17 @@ export interface NewDatabase {
 type Standing = 'absent' | 'ours' | 'foreign';
 
 /**
- * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
+ * Creates the database from template0 with the encoding and locale of the dumped one, or finds the one this
  * operation made before. A database of that name that is not this operation's is never touched.
  *
  * @returns which of the two
  * @throws RepriseError `conflict` where the name is taken, `privilege-missing`
  */
-export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<'made' | 'found'> {
+export async function createOnce(
+  database: NewDatabase,
+  manifest: DumpManifest,
+  owner: string,
+): Promise<'made' | 'found'> {
   return inMaintenance(database, async (client) => {
     const standing = await standingOf(client, database);
     if (standing === 'foreign') {
@@ -33,12 +37,28 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
       );
     }
     if (standing === 'absent')
-      await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
-    await client.query(
-      `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
-    );
+      await client.query(
+        creation(database, manifest, owner, await hasTablespace(client, manifest.properties.tablespace)),
+      );
+    await mark(client, database, manifest);
     return standing === 'absent' ? 'made' : 'found';
   });
+}
+
+/** Whether this operation has made the database before. */
+export async function isOurs(database: NewDatabase): Promise<boolean> {
+  return inMaintenance(database, async (client) => (await standingOf(client, database)) === 'ours');
+}
+
+/** Marks a database again that this operation made: its owner may have changed that. */
+export async function markAgain(database: NewDatabase, manifest: DumpManifest): Promise<void> {
+  await inMaintenance(database, (client) => mark(client, database, manifest));
+}
+
+async function mark(client: pg.Client, database: NewDatabase, manifest: DumpManifest): Promise<void> {
+  await client.query(
+    `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
+  );
 }
 
 /** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
@@ -74,11 +94,16 @@ async function hasTablespace(client: pg.Client, name: string): Promise<boolean> 
   return rows.length > 0;
 }
 
-function creation({ name, operationId }: NewDatabase, { properties }: DumpManifest, inItsTablespace: boolean): string {
+function creation(
+  { name, operationId }: NewDatabase,
+  { properties }: DumpManifest,
+  owner: string,
+  inItsTablespace: boolean,
+): string {
   const { localeProvider, icuLocale } = properties;
   return [
     `CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE template0`,
-    `OWNER ${pg.escapeIdentifier(properties.owner)}`,
+    `OWNER ${pg.escapeIdentifier(owner)}`,
     `ENCODING ${pg.escapeLiteral(properties.encoding)}`,
     `LC_COLLATE ${pg.escapeLiteral(properties.collate)} LC_CTYPE ${pg.escapeLiteral(properties.ctype)}`,
     ...(localeProvider === 'libc'
