@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
-import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError, isRetryable } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media/media.js';
 import { listMedia, openIn, type MediaPlace } from './place.js';
 import type { ObjectFacts } from '../storage/storage.js';
@@ -100,7 +100,7 @@ async function problemOf(
   } catch (error) {
     if (signal?.aborted) throw error;
     if (isRepriseError(error)) {
-      if (errorTable[error.code].retryable) throw error;
+      if (isRetryable(error)) throw error;
       return `cannot be read: ${error.message}`;
     }
     // The stream itself broke off: the next attempt reads again.

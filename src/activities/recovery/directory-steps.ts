@@ -66,7 +66,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.clusterContext.user);
       await (await work.service()).reload();
-      return { timeline, repaired: await repairAllCollations(connection) };
+      return { timeline, repaired: await repairAllCollations(connection, run.report) };
     }),
     rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
@@ -160,6 +160,8 @@ async function replay(
     report: ({ replayLsn }: ReplayProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
+  // The wait for the target knows how a replay advances.
+  run.hasOwnStallRule?.();
   const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, isPrefetched) =>
     withSettingsOfSource(async (extra) => {
       await recoverToTarget({ ...request, extra: { ...request.extra, ...extra } }, service, connection);

@@ -31,7 +31,11 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
         return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
       if (facts.what === 'watch') return `the watch of ${cluster} cannot look (${facts.code})`;
       return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
+    case 'skipped':
+      return `backup ${facts.policy} of ${cluster}${facts.due === null ? '' : ` of ${facts.due.slice(0, 16)}Z`} was skipped`;
     case 'paused':
+      if (facts.step !== undefined)
+        return `step "${facts.step}" on ${cluster} fails: it is repeated or waits for a person`;
       return facts.event === 'failure'
         ? `a step of the recovery of ${cluster} failed: it waits for a person`
         : `the recovery of ${cluster} waits for an inspection of the recovered data`;
@@ -69,6 +73,12 @@ function body(notice: Notice): string {
         ['Reason', facts.reason],
         ['Next', facts.hint ?? nextAfter[facts.what]],
         ['Type', commandsAfter(notice, facts).join('\n')],
+      ]);
+    case 'skipped':
+      return lines([
+        ['Due', facts.due],
+        ['Reason', facts.reason],
+        ['Type', `reprise status ${workflowId}`],
       ]);
     case 'paused':
       return lines([

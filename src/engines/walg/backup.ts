@@ -44,7 +44,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
         dataChecksums: server.dataChecksums,
       },
       // As they are close to its end: a physical backup has no snapshot of its own to count in.
-      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
+      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context),
     },
   ];
 }

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import type { Progress } from '../../domain/operation/progress.js';
 import { withClient } from '../connection/with-client.js';
 
 /** A collation whose rules changed with a library since its indexes were built: they may miss rows. */
@@ -38,7 +39,10 @@ export async function collationReport(client: pg.ClientBase): Promise<CollationR
  * Repairs every database of a server that was restored onto this host.
  * @returns the indexes built anew, each with its database.
  */
-export async function repairAllCollations(connection: ConnectionConfig): Promise<readonly string[]> {
+export async function repairAllCollations(
+  connection: ConnectionConfig,
+  report: (progress: Progress) => void = () => undefined,
+): Promise<readonly string[]> {
   const databases = await withClient(connection, connection.maintenanceDatabase, async (client) => {
     const { rows } = await client.query<{ name: string }>(
       'SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
@@ -48,10 +52,12 @@ export async function repairAllCollations(connection: ConnectionConfig): Promise
   const repaired: string[] = [];
   for (const database of databases) {
     await withClient(connection, database, async (client) => {
-      const report = await collationReport(client);
-      if (report.mismatches.length === 0) return;
-      await repairCollations(client, database, report);
-      repaired.push(...report.indexes.map((index) => `${database}: ${index}`));
+      const found = await collationReport(client);
+      if (found.mismatches.length === 0) return;
+      await repairCollations(client, database, found, (done) =>
+        report({ phase: `rebuilding indexes of ${database}`, done, total: found.indexes.length, unit: 'steps' }),
+      );
+      repaired.push(...found.indexes.map((index) => `${database}: ${index}`));
     });
   }
   return repaired;
@@ -61,10 +67,14 @@ export async function repairAllCollations(connection: ConnectionConfig): Promise
 export async function repairCollations(
   client: pg.ClientBase,
   database: string,
-  report: CollationReport,
+  { indexes, mismatches }: CollationReport,
+  rebuilt: (count: number) => void = () => undefined,
 ): Promise<void> {
-  for (const index of report.indexes) await client.query(`REINDEX INDEX ${index}`);
-  for (const { collation } of report.mismatches) {
+  for (const [before, index] of indexes.entries()) {
+    await client.query(`REINDEX INDEX ${index}`);
+    rebuilt(before + 1);
+  }
+  for (const { collation } of mismatches) {
     const own = collation === ownName(database);
     await client.query(
       own

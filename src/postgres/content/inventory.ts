@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
+import type { Progress } from '../../domain/operation/progress.js';
 import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
@@ -22,13 +23,18 @@ interface TableName {
  * @param database name that the counts bear.
  * @throws where row security would hide rows: a count must not be too low unnoticed.
  */
-export async function countTables(client: pg.Client, database: string): Promise<TableCount[]> {
+export async function countTables(
+  client: pg.Client,
+  database: string,
+  report?: (progress: Progress) => void,
+): Promise<TableCount[]> {
   return inSnapshot(client, async () => {
     const counts: TableCount[] = [];
     const names = await listTables(client);
     for (let start = 0; start < names.length; start += BATCH) {
       const counted = await countBatch(client, names.slice(start, start + BATCH));
       counts.push(...counted.map((one) => ({ database, ...one })));
+      report?.({ phase: `counting the rows of ${database}`, done: counts.length, total: names.length, unit: 'tables' });
     }
     return counts;
   });
@@ -38,12 +44,12 @@ export async function countTables(client: pg.Client, database: string): Promise<
 export async function countDatabases(
   connection: ConnectionConfig,
   databases: readonly string[],
-  signal: AbortSignal,
+  { signal, report }: { readonly signal: AbortSignal; readonly report: (progress: Progress) => void },
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
   for (const database of databases) {
     signal.throwIfAborted();
-    counts.push(...(await withClient(connection, database, (client) => countTables(client, database))));
+    counts.push(...(await withClient(connection, database, (client) => countTables(client, database, report))));
   }
   return counts;
 }

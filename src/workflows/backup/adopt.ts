@@ -5,10 +5,11 @@ import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
 import { Operation, policyFacts } from '../operation/open-operation.js';
 import { runOperation } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 
 /**
  * Adopts backups made before Reprise: lists them, waits for the approval or the confirmation, then records and verifies
@@ -22,8 +23,9 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   return runOperation(status, async () => {
     const facts = await operation.lookUp();
     await operation.waitForHost();
-    const preview = await status.phase('list the backups to adopt', () =>
-      quickHostActivities(operation.host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
+    const list = 'list the backups to adopt';
+    const preview = await status.phase(list, () =>
+      runStep(operation, list, () => readActivities(operation.host, list).surveyAdoption({ ...step, order })),
     );
     const { refused, known, unlisted, policies } = preview;
     const nothing: AdoptOutput = { adopted: [], refused, known, unlisted };
@@ -60,7 +62,7 @@ async function adoptAll(
   for (const policy of binding.found['policies'] as readonly string[]) {
     const { engine, repository } = policyFacts(facts, cluster, policy);
     const adopted = (): Promise<AdoptOutput> =>
-      retryLostWorker(() =>
+      runStep(operation, `adopt for policy ${policy}`, () =>
         underLock(operation, (step) =>
           heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
             ...step,
