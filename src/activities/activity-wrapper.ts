@@ -4,6 +4,7 @@ import { RepriseError, fromSystemError, isRepriseError, isRetryable } from '../d
 import { readOrder } from '../domain/operation/orders.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
+import { watchWork } from '../files/work-signs.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
 import { redact } from '../domain/text/redact.js';
 import { durationInWords } from '../domain/text/text.js';
@@ -22,8 +23,6 @@ export interface ActivityRun {
   readonly cursor: string | undefined;
   /** Keeps it for the next attempt, as far as a heartbeat still leaves. */
   readonly keep: (cursor: string) => void;
-  /** What follows has a rule of its own for when it has stalled: that of the host's config counts no more. */
-  readonly hasOwnStallRule?: () => void;
   /** Called once when this attempt ends, with the result of one that succeeded. What it throws fails the attempt. */
   readonly atEnd: (ended: (end: AttemptEnd) => Promise<void>) => void;
 }
@@ -38,6 +37,9 @@ export type AttemptEnd = { readonly ok: true; readonly result: unknown } | { rea
 
 /** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
+
+/** What only shows that it goes on when it is asked is asked at least so often. */
+const LONGEST_BETWEEN_SIGNS_MS = 60_000;
 
 /** An activity as a worker runs it; `limits` are given where it is bound to its host. */
 export type WrappedActivity<I, O> = (input: I, limits?: ActivityLimits) => Promise<O>;
@@ -81,12 +83,12 @@ export function wrapActivity<I, O>(
         stall.moved();
         details = { ...details, cursor: next };
       },
-      hasOwnStallRule: () => stall.stop(),
       atEnd: (ended) => void endings.push(ended),
     };
     try {
       crashPoint(`activity:${name}:before`);
-      const result = await Promise.race([body(input, run), stall.stalled]);
+      const watched = watchWork({ moved: () => stall.moved(), everyMs: stall.askEveryMs }, () => body(input, run));
+      const result = await Promise.race([watched, stall.stalled]);
       for (const ended of endings.splice(0)) await ended({ ok: true, result });
       crashPoint(`activity:${name}:after`);
       return result;
@@ -110,7 +112,7 @@ class StallWatch {
 
   constructor(
     private readonly name: string,
-    private seconds: number | undefined,
+    private readonly seconds: number | undefined,
   ) {
     this.stalled = new Promise<never>((_, reject) =>
       this.signal.addEventListener('abort', () => reject(this.reason as RepriseError)),
@@ -126,8 +128,9 @@ class StallWatch {
     return this.abort.signal.reason as RepriseError | undefined;
   }
 
-  stop(): void {
-    this.seconds = undefined;
+  /** Several times before it would count as stalled. */
+  get askEveryMs(): number {
+    return Math.min(LONGEST_BETWEEN_SIGNS_MS, (this.seconds ?? Infinity) * 100);
   }
 
   moved(): void {

@@ -115,21 +115,26 @@ export function fromSystemError(error: unknown): RepriseError | undefined {
     case 'EPERM':
     case 'EROFS':
       return new RepriseError('privilege-missing', `a file may not be used: ${error.message}`, GIVE_ACCESS);
-    case 'EIO':
-    case 'ESTALE':
-    case 'ETIMEDOUT':
-    case 'ENOTCONN':
-    case 'EHOSTDOWN':
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-    case 'ECONNREFUSED':
-    case 'ECONNRESET':
-    case 'EAI_AGAIN':
-      return new RepriseError('storage-unreachable', `it cannot be reached: ${error.message}`, SEE_MOUNT);
     default:
-      return undefined;
+      return UNREACHABLE.has(String(error.code))
+        ? new RepriseError('storage-unreachable', `it cannot be reached: ${error.message}`, SEE_MOUNT)
+        : undefined;
   }
 }
+
+/** What a dead network file system, or a network, answers with. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  'EIO',
+  'ESTALE',
+  'ETIMEDOUT',
+  'ENOTCONN',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+]);
 
 const MAKE_ROOM = 'Free space on the file system of that path, then run the step again.';
 const GIVE_ACCESS = 'Check the owner and the mode of that path, and which user runs the worker.';

@@ -171,21 +171,17 @@ describe('L9: a reason that passes', () => {
   it.each(['preflightBackup', 'proveBackup', 'rotateBackups', 'readBackups'] as const)(
     'L9: the same in %s',
     async (name) => {
+      let back = false;
       const one = await backup({
         ...facts(),
         [name]: async (input: never) => {
-          if (one.of(name).length <= 6) throw gone();
+          if (!back) throw gone();
           return (wellBehaved[name] as (input: never) => unknown)(input);
         },
       });
       await failUntilPaused(one);
-      await one.until(
-        async () => {
-          await one.workflow.signal(signalNames.continue, person);
-          return one.of(name).length > 6 || null;
-        },
-        async () => one.names.join(' '),
-      );
+      back = true;
+      await one.workflow.signal(signalNames.continue, person);
       expect(await one.workflow.result()).toMatchObject({ backups: [{ id: 'b1' }] });
       expect(await toldOf(one)).toEqual(['1-paused']);
     },

@@ -37,8 +37,6 @@ export async function verifyAndRecord(
   { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
-  // A restore test consists of jobs and of a replay, which notice by themselves that they do not advance.
-  if (restore) run.hasOwnStallRule?.();
   const known = await currentBackups(clusterContext, run);
   const backup = known.find(({ id }) => id === backupId);
   if (!backup)

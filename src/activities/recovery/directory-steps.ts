@@ -160,8 +160,6 @@ async function replay(
     report: ({ replayLsn }: ReplayProgress) =>
       run.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' }),
   };
-  // The wait for the target knows how a replay advances.
-  run.hasOwnStallRule?.();
   const progress = await withWalPrefetch(physicalOf(work), context, dataDir, (signal, isPrefetched) =>
     withSettingsOfSource(async (extra) => {
       await recoverToTarget({ ...request, extra: { ...request.extra, ...extra } }, service, connection);

@@ -10,6 +10,7 @@ import type { FileOwner } from '../../files/directories.js';
 import { checkedPath } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
+import { workMoved } from '../../files/work-signs.js';
 import { linkIfAbsent } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
 
@@ -91,6 +92,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       try {
         await unlink(path);
         await syncDirectory(dirname(path));
+        workMoved();
       } catch (error) {
         // Nothing there, or not even its folder: removed already.
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);

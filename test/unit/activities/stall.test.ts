@@ -4,6 +4,8 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { type ActivityRun, wrapActivity } from '../../../src/activities/activity-wrapper.js';
 import { createHostActivities } from '../../../src/activities/index.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { workMoved } from '../../../src/files/work-signs.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import type { JobView } from '../../../src/domain/operation/progress.js';
 
 const job: JobView = { key: 'op/dump', tool: 'pg_dump', pid: 1, attempts: 1, starts: 1, state: 'running' };
@@ -54,6 +56,11 @@ it('L10: what it hangs in is told to stop, and what it says later reaches nobody
 it.each<[string, (attempt: ActivityRun) => Promise<string>]>([
   ['reports what is done', (attempt) => working((done) => attempt.report({ phase: 'read', done, unit: 'files' }))],
   ['keeps where it is', (attempt) => working((done) => attempt.keep(`photos/${done}`))],
+  ['gives signs of it, as what copies files does', () => working(() => workMoved())],
+  [
+    'runs a program, which has a time-out of its own',
+    async () => (await runProgram(['sh', '-c', 'sleep 1; echo done'])).stdout,
+  ],
   [
     'watches a job, which has a stall rule of its own',
     (attempt) => working(() => attempt.report({ phase: 'dump', done: 0, unit: 'bytes' }, job)),
