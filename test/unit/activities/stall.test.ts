@@ -10,17 +10,17 @@ import type { JobView } from '../../../src/domain/operation/progress.js';
 
 const job: JobView = { key: 'op/dump', tool: 'pg_dump', pid: 1, attempts: 1, starts: 1, state: 'running' };
 
-/** Runs a body under a stall time of 300 ms; what it fails with, or its result. */
+/** Runs a body under a stall time of 800 ms; what it fails with, or its result. */
 async function run(body: (run: ActivityRun) => Promise<unknown>, input: object = {}): Promise<unknown> {
   const activity = wrapActivity('promoteServer', (_: object, attempt) => body(attempt));
   const env = new MockActivityEnvironment({ heartbeatTimeoutMs: 10_000 });
-  return env.run(() => activity(input, { stallSeconds: 0.3 })).catch((error: unknown) => error);
+  return env.run(() => activity(input, { stallSeconds: 0.8 })).catch((error: unknown) => error);
 }
 
 const hung = (): Promise<never> => new Promise(() => undefined);
-/** Works for a second, and says so by what is called each time. */
+/** Works for one and a half seconds, and says so by what is called each time. */
 async function working(tell: (done: number) => void): Promise<string> {
-  for (let done = 0; done < 20; done++) {
+  for (let done = 0; done < 30; done++) {
     await sleep(50);
     tell(done);
   }
@@ -31,7 +31,7 @@ it('L10: a step that hangs without a job ends as stalled after the time of the c
   expect(await run(hung)).toMatchObject({
     type: 'step-stalled',
     nonRetryable: true,
-    message: 'the step made no progress for 0.3 s (promoteServer)',
+    message: 'the step made no progress for 0.8 s (promoteServer)',
     details: [{ hint: expect.stringContaining('timeouts.stall') }],
   });
 });
@@ -46,7 +46,7 @@ it('L10: what it hangs in is told to stop, and what it says later reaches nobody
   let stopped = false;
   const late = async (attempt: ActivityRun): Promise<void> => {
     attempt.signal.addEventListener('abort', () => (stopped = true));
-    await sleep(600);
+    await sleep(1200);
     attempt.report({ phase: 'late', done: 1, unit: 'steps' });
   };
   expect(await run(late)).toMatchObject({ type: 'step-stalled' });
@@ -59,7 +59,7 @@ it.each<[string, (attempt: ActivityRun) => Promise<string>]>([
   ['gives signs of it, as what copies files does', () => working(() => workMoved())],
   [
     'runs a program, which has a time-out of its own',
-    async () => (await runProgram(['sh', '-c', 'sleep 1; echo done'])).stdout,
+    async () => (await runProgram(['sh', '-c', 'sleep 1.5; echo done'])).stdout,
   ],
   [
     'watches a job, which has a stall rule of its own',
