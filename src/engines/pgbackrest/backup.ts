@@ -22,7 +22,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const made = (await ownBackup(context)) ?? (await makeBackup(context, request, server));
   // pgBackRest can write a manifest that it cannot read again, and then ends with 0.
   await readTablespaces(context, made.label);
-  const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context);
+  const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context.signal);
   return [
     {
       ...ownership(context, made.label),

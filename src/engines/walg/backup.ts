@@ -3,6 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { listSegments } from '../../postgres/wal/messages.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './wal/archive.js';
@@ -44,7 +45,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
         dataChecksums: server.dataChecksums,
       },
       // As they are close to its end: a physical backup has no snapshot of its own to count in.
-      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context),
+      contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
     },
   ];
 }
@@ -109,7 +110,7 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
     if (Date.now() >= deadline) {
       throw new RepriseError(
         'wal-not-archived',
-        `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`,
+        `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${listSegments(missing)}`,
         "read the server's log for what archive_command says; until it works, pg_wal grows",
       );
     }

@@ -79,7 +79,7 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const made = await backUp(operation, input, facts.engine);
+  const { made, notes } = await backUp(operation, input, facts.engine);
   if (facts.proof !== 'none') for (const backupId of made) await verify(operation, backupId, facts.proof === 'restore');
   const late = startedLate();
   const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy });
@@ -88,28 +88,29 @@ async function backUpAndRotate(operation: Operation, input: BackupInput, facts: 
   const backups = await runStep(operation, read, () =>
     readActivities(host, read).readBackups({ ...step, backupIds: made }),
   );
-  status.show('completed', null, summaryOf(made, rotation));
-  return { backups, rotation };
+  status.show('completed', null, summaryOf(made, rotation) + notesText(notes));
+  return { backups, rotation, ...(notes.length > 0 ? { notes } : {}) };
 }
 
 async function backUp(
   operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
-): Promise<readonly string[]> {
+): Promise<{ readonly made: readonly string[]; readonly notes: readonly string[] }> {
   const { status, host, step } = operation;
   const check = 'check before the backup';
   const ordered = { requester, order, startedAt: workflowInfo().startTime.toISOString() };
-  await status.phase(check, () =>
+  const notes = await status.phase(check, () =>
     runStep(operation, check, () => heavyActivities(host, check).preflightBackup({ ...step, ...ordered })),
   );
-  return status.phase('back up', () =>
+  const made = await status.phase('back up', () =>
     runStep(operation, 'back up', () =>
       underLock(operation, (locked) =>
         heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
       ),
     ),
   );
+  return { made, notes };
 }
 
 async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
@@ -169,6 +170,10 @@ function dueAt(): Date | undefined {
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
   return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotationText(rotation)}`;
+}
+
+function notesText(notes: readonly string[]): string {
+  return notes.length === 0 ? '' : `\n\n**To know:**\n\n${notes.map((note) => `- ${note}`).join('\n')}`;
 }
 
 function rotationText(rotation: RotateOutput): string {

@@ -92,7 +92,7 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
     lsn: { start: facts.startLsn, stop: facts.stopLsn },
     server: { versionNum, systemIdentifier, dataChecksums },
     dependsOn: parent === null ? [] : [parent.label, ...parent.dependsOn],
-    contents: await countDatabases(connection, databases, context),
+    contents: await countDatabases(connection, databases, context.signal),
   };
   await context.storage.write(manifestKey(context, named.label), manifestText(manifest));
   return manifest;
