@@ -98,7 +98,7 @@ function failed(detail: string): CheckOutcome {
 
 const name = String.raw`(?:"((?:[^"]|"")+)"|([A-Za-z_][\w$]*))`;
 const pattern = new RegExp(
-  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(?:ONLY\s+)?${name}(?:\s*\.\s*${name})?\s*;?\s*$`,
+  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(?:ONLY\s+)?${name}(?:\s*\.\s*${name})?(?:\s*;)?\s*$`,
   'i',
 );
 

@@ -68,11 +68,15 @@ export async function repairAllCollations(connection: ConnectionConfig): Promise
   return { repaired, skipped };
 }
 
-/** Prepared transactions of the connected database that hold a lock on the table of one of these indexes. */
+/**
+ * Prepared transactions of the connected database that hold a lock on the table of one of these indexes. Their locks have no
+ * process; one transaction's are found by the lock on its own id.
+ */
 async function heldByPrepared(client: pg.ClientBase, indexes: readonly string[]): Promise<readonly string[]> {
   const { rows } = await client.query<{ gid: string }>(
     `SELECT DISTINCT x.gid FROM pg_prepared_xacts x
-       JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = '-1/' || x.transaction::text
+       JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = x.transaction
+       JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = own.virtualtransaction
        JOIN pg_index i ON l.relation IN (i.indrelid, i.indexrelid)
       WHERE x.database = current_database() AND l.locktype = 'relation'
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -58,7 +58,7 @@ export async function dropOurs(database: NewDatabase): Promise<void> {
 
 /** The comment without the marks of recoveries it went through. */
 export function withoutMarks(comment: string | null): string | null {
-  const rest = comment?.replaceAll(/ ?\[reprise:[^\]]*\]/g, '') ?? '';
+  const rest = comment?.replaceAll(/ ?\[reprise:[^\][]*\]/g, '') ?? '';
   return rest === '' ? null : rest;
 }
 
