@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pMapIterable } from 'p-map';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
+import {
+  type LostTrait,
+  type MediaChange,
+  type MediaCount,
+  changesSomething,
+  mediaChanges,
+} from '../domain/media/media.js';
 import { RepriseError, isRepriseError, isRetryable } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
@@ -26,6 +32,8 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal;
   /** Called after each object that was changed, in the order of keys. */
   readonly report?: (done: number, key: string) => void;
+  /** Told of each part of its description that an object was copied without. */
+  readonly leftOut?: (trait: LostTrait) => void;
 }
 
 /**
@@ -35,7 +43,7 @@ export interface ApplyOptions {
  */
 export async function applyAll(
   work: MediaRun,
-  { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions,
+  { concurrency, singleCopyBytes, after, found, bounds, signal, report, leftOut }: ApplyOptions,
 ): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<
     MediaChange,
@@ -43,7 +51,7 @@ export async function applyAll(
   >;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
-  const how = { singleCopyBytes, signal };
+  const how = { singleCopyBytes, signal, leftOut };
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {

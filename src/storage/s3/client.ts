@@ -8,6 +8,7 @@ import type { SecretReference } from '../../domain/config.js';
 import { readCertificates } from '../../files/certificates.js';
 import { workMoved } from '../../files/work-signs.js';
 import { isCredentialProblem, s3Failure } from './failures.js';
+import { rightOf } from './right-names.js';
 import type { S3Options } from './options.js';
 
 /** Gives the secret behind a reference; kept nowhere. */
@@ -77,7 +78,7 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
         })) as never;
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
-        throw s3Failure(error, options, doing);
+        throw s3Failure(error, options, doing, rightOf(command));
       }
     },
   };

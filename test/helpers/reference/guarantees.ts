@@ -178,6 +178,10 @@ const guarantees: readonly (readonly [
         'W10',
         'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
       ],
+      [
+        'W15 W16',
+        'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
