@@ -65,7 +65,6 @@ export const BASEBACKUP_TOOLS: ToolTable = {
     {
       pattern: /password authentication failed|no password supplied/i,
       code: 'database-unreachable',
-      final: true,
       message: 'the server did not accept the login',
       hint: 'check connection.user and the passfile: for replication its line needs the database "replication" or "*"',
     },

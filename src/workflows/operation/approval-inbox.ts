@@ -22,7 +22,6 @@ import {
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
-import type { AfterWait, StepPeople } from './step-people.js';
 import { waitUnless } from './wait-for-host.js';
 
 type SentRejection = Rejection & { readonly sentBy: SentBy };
@@ -39,7 +38,7 @@ export interface ApprovalRecords {
  * Where people's decisions arrive. Handlers are set before the workflow's first await, so that an early signal is
  * kept; a malformed one is noted and the workflow goes on waiting.
  */
-export class ApprovalInbox implements StepPeople {
+export class ApprovalInbox {
   private plan: ApprovablePlan | null = null;
   /** Digests of plans whose approvals are complete and not yet acted upon. */
   private readonly approved = new Set<string>();
@@ -150,15 +149,13 @@ export class ApprovalInbox implements StepPeople {
     return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
-  /**
-   * Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. `forMs`: then
-   * it is tried again in any case.
-   */
-  async afterFailure(summary: string, accepts: readonly Decision['kind'][] = [], forMs?: number): Promise<AfterWait> {
+  /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
+  async afterFailure(
+    summary: string,
+    accepts: readonly Decision['kind'][] = [],
+  ): Promise<'again' | 'rejected' | Decision> {
     this.continued.length = 0;
-    const decided = await this.awaitDecision(summary, accepts, () => this.continued.length > 0, forMs);
-    if (decided === null && this.continued.length === 0) return 'elapsed';
-    return decided ?? 'again';
+    return (await this.awaitDecision(summary, accepts, () => this.continued.length > 0)) ?? 'again';
   }
 
   /** Waits at the target: promote, go further where the backup can, or give up. */
@@ -173,12 +170,11 @@ export class ApprovalInbox implements StepPeople {
     summary: string,
     accepts: readonly Decision['kind'][],
     or: () => boolean = () => false,
-    forMs?: number,
   ): Promise<Decision | 'rejected' | null> {
     const pending: ApprovalInbox['pending'] = { accepts, decision: null };
     this.pending = pending;
     try {
-      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or(), forMs);
+      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or());
     } finally {
       this.pending = null;
     }
@@ -314,21 +310,18 @@ function sentByUpdate(): SentBy {
   return { update: currentUpdateInfo()?.id ?? '' };
 }
 
-/** Waits, for `forMs` or without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
-async function conditionWithSummary(summary: string, until: () => boolean, forMs?: number): Promise<void> {
+/** Waits without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
+async function conditionWithSummary(summary: string, until: () => boolean): Promise<void> {
   if (until()) return;
   const timer = new CancellationScope();
-  let isOver = false;
   const label = timer.run(async () => {
-    do await sleep(forMs ?? '30d', { summary: summary.slice(0, 190) });
-    while (forMs === undefined);
-    isOver = true;
+    for (;;) await sleep('30d', { summary: summary.slice(0, 190) });
   });
   const ended = label.catch((error: unknown) => {
     if (!isCancellation(error)) throw error;
   });
   try {
-    await condition(() => isOver || until());
+    await condition(until);
   } finally {
     timer.cancel();
     await ended;
