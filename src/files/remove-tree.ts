@@ -8,6 +8,7 @@ import { lstat, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/pr
 import { basename, dirname } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import { isErrno } from './paths.js';
+import { workMoved } from './work-signs.js';
 
 /** What a directory is known by, whatever its name. */
 export interface DirectoryIdentity {
@@ -46,8 +47,10 @@ export async function emptyDirectory(path: string): Promise<void> {
 
 async function removeEntries(directory: FileHandle, path: string): Promise<void> {
   const entries = await readdir(`/proc/self/fd/${directory.fd}`, { encoding: 'buffer' });
-  for (let start = 0; start < entries.length; start += AT_ONCE)
+  for (let start = 0; start < entries.length; start += AT_ONCE) {
     await Promise.all(entries.slice(start, start + AT_ONCE).map((name) => removeEntry(directory, name, path)));
+    workMoved();
+  }
 }
 
 async function removeEntry(

@@ -11,6 +11,7 @@ import type { FileOwner } from '../../files/directories.js';
 import { checkedPath, inside, openBelow, realRoot } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
+import { workMoved } from '../../files/work-signs.js';
 import { linkIfAbsent } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
@@ -102,6 +103,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
         try {
           await unlink(inside(opened, components.at(-1)));
           await syncDirectory(inside(opened));
+          workMoved();
         } finally {
           await opened.close();
         }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { incompletePrefix, prefixComponents } from '../keys.js';
 import type { Irregular, StorageEntry, StoredObject } from '../storage.js';
 import { storageFailure } from './failures.js';
+import { workMoved } from '../../files/work-signs.js';
 import { errnoOf, isErrno } from '../../files/paths.js';
 import { checkedPath, inside, isOnlyHere, openBelow, openInside } from './paths.js';
 
@@ -39,6 +40,7 @@ async function* walk(
     for (let start = 0; start < entries.length; start += batch) {
       const some = entries.slice(start, start + batch);
       const found = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
+      workMoved();
       for (const [index, entry] of some.entries()) {
         const object = found[index];
         if (object) yield object;

@@ -15,6 +15,7 @@ import { operationMark } from '../../shared/policy-folder.js';
 import { fileSize } from '../../../files/paths.js';
 import { removeTree } from '../../../files/remove-tree.js';
 import { makeOwnDirectory } from '../../../files/trusted-paths.js';
+import { workMoved } from '../../../files/work-signs.js';
 import { openForAppending } from '../../../files/atomic-file.js';
 
 /** A file of the repository on this host. */
@@ -164,6 +165,7 @@ async function hashOf(path: string, bytes: number, signal: AbortSignal): Promise
   for await (const chunk of createReadStream(path, { end: bytes - 1 }) as AsyncIterable<Buffer>) {
     signal.throwIfAborted();
     hash.update(chunk);
+    workMoved();
   }
   return hash;
 }
