@@ -70,9 +70,28 @@ async function mark(client: pg.Client, database: NewDatabase, manifest: DumpMani
 /** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
 export async function dropOurs(database: NewDatabase): Promise<void> {
   await inMaintenance(database, async (client) => {
-    if (!['ours', 'invalid'].includes(await standingOf(client, database))) return;
+    const standing = await standingOf(client, database);
+    if (!['ours', 'invalid'].includes(standing)) return;
+    if (standing === 'ours') await dropSubscriptions(client, database);
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
+  });
+}
+
+/** They keep a database from being dropped. Their slots are the publisher's, and belong to the live database. */
+async function dropSubscriptions(maintenance: pg.Client, { connection, name }: NewDatabase): Promise<void> {
+  const { rows } = await maintenance.query<{ name: string }>(
+    `SELECT subname::text AS name FROM pg_catalog.pg_subscription
+      WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = $1)`,
+    [name],
+  );
+  if (rows.length === 0) return;
+  await withClient(connection, name, async (client) => {
+    for (const subscription of rows.map((row) => pg.escapeIdentifier(row.name))) {
+      await client.query(`ALTER SUBSCRIPTION ${subscription} DISABLE`);
+      await client.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);
+      await client.query(`DROP SUBSCRIPTION ${subscription}`);
+    }
   });
 }
 
