@@ -65,6 +65,7 @@ export const errorTable = {
   'object-cold': { exit: 9, retryable: false },
   'lifecycle-refused': { exit: 9, retryable: false },
   'lock-lost': { exit: 7, retryable: false },
+  'repository-mismatch': { exit: 9, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -22,6 +22,7 @@ import {
 import type { HostDependencies } from '../dependencies.js';
 import { teller } from '../told.js';
 import { requireGrant } from '../lock-grant.js';
+import { requireToolRepository, unrecordedRepositories } from '../used-repository.js';
 import { withConfiguration } from './configuration.js';
 
 type BackupActivities = Pick<
@@ -93,9 +94,9 @@ async function backupContext(
   run: ActivityRun,
   locks = clusterLocks.backup(clusterContext.cluster.name, step.order.policy),
 ) {
-  return engineContext(clusterContext, policyOf(clusterContext, step.order.policy), run, step.operationId, locks, {
-    retry: step.retry,
-  });
+  const policy = policyOf(clusterContext, step.order.policy);
+  await requireToolRepository(clusterContext, policy, run, true);
+  return engineContext(clusterContext, policy, run, step.operationId, locks, { retry: step.retry });
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
@@ -113,6 +114,8 @@ export async function makeBackup(
   for (const backup of backups) made.push(await withConfiguration(clusterContext, step.order.policy, backup));
   for (const backup of made)
     await record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
+    await record(clusterContext, step, `repository/${body.repository}`, body);
   return made;
 }
 

@@ -77,7 +77,7 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
 }
 
 /** Directory of the repository on this host; null where another host or an object store has it. */
-function localRepository(config: ConfigFile): string | null {
+export function localRepository(config: ConfigFile): string | null {
   const isHere = (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
   return isHere ? (config.get('repo1-path') ?? DEFAULT_REPOSITORY) : null;
 }

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { RepriseError } from '../../../domain/errors.js';
+import { IDENTITY_FILE } from '../../../domain/storage/repository-identity.js';
 import { quotedForCommand } from '../../../postgres/wal/archiving.js';
 import type { ReadContext } from '../../engine.js';
 import { walPrefix } from '../repository/names.js';
@@ -10,10 +12,12 @@ type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 /**
  * One file of WAL into a directory, in plain shell, so that nothing has to be loaded for each segment. It appears whole
  * under its name (link(2) never replaces one) and is on disk when the command ends with 0. What is there already has to
- * be the same, byte for byte. A directory that is missing, such as an unmounted one, is never made.
+ * be the same, byte for byte. A directory that is missing, such as an unmounted one, is never made; and of a repository that
+ * has its marker ($4), nothing goes to its place when the marker is not there.
  */
 const PUSH = [
   'umask 077',
+  '[ -z "$4" ] || [ -e "$4" ] || { echo "$4 is missing: this is not the repository" >&2; exit 1; }',
   't="$1/$3.gz"',
   'n="$1/.reprise-tmp-$3.$$"',
   'if [ -e "$t" ]; then gzip -dc "$t" | cmp -s - "$2" && sync "$t" "$1"; exit; fi',
@@ -44,7 +48,9 @@ const WAIT = [
 /** `archive_command` of the cluster; null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
   if (receivesWal(context.policy.options)) return null;
-  return inShell(PUSH, 'wal-push', walDirectory(context));
+  const push = inShell(PUSH, 'wal-push', walDirectory(context));
+  const marker = context.storage.localPath(IDENTITY_FILE);
+  return existsSync(marker) ? `${push} ${quotedForCommand(marker)}` : push;
 }
 
 /**
