@@ -287,7 +287,10 @@ function attend(
         last = error;
       }
     }
-    throw new Error(`${work.workflowId} does not end\n`, { cause: last });
+    const { status, raw } = await handle.describe();
+    const view = await handle.query<OperationStatusView>(queryNames.status).catch(String);
+    const seen = JSON.stringify([status.name, view, raw.pendingActivities, raw.pendingWorkflowTask]);
+    throw new Error(`${work.workflowId} does not end: ${seen}, ${String(last)}`);
   })();
   ended.then(tell, tell);
   return { approved, ended };

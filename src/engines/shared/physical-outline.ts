@@ -71,6 +71,7 @@ export async function outlinePhysical(
       ...left,
       ...reachWarnings(target, reach),
       ...historyWarnings(unknown),
+      ...unloggedWarnings(chosen),
     ]);
   });
 }
@@ -165,6 +166,19 @@ function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: Recov
   if (target.kind === 'backup') return { kind: 'end-of-backup' };
   const isLast = target.kind === 'time' && lastCommitAt !== null && compareInstants(target.time, lastCommitAt) === 0;
   return isLast && lastCommitLsn !== null ? { kind: 'lsn', lsn: lastCommitLsn } : target;
+}
+
+/** So many tables are named; the rest is counted. */
+const NAMED_TABLES = 3;
+
+function unloggedWarnings({ backup: { contents = [] } }: PhysicalCandidate): string[] {
+  const unlogged = contents.filter((count) => count.unlogged === true && count.rows > 0);
+  if (unlogged.length === 0) return [];
+  const named = unlogged.slice(0, NAMED_TABLES).map(({ database, schema, table }) => `${database}: ${schema}.${table}`);
+  const more = unlogged.length - named.length;
+  return [
+    `unlogged tables come back empty, as PostgreSQL writes no WAL for them: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+  ];
 }
 
 function reachWarnings(target: RecoveryTarget, reach: RecoverableRange): string[] {

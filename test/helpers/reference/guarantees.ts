@@ -158,6 +158,22 @@ const guarantees: readonly (readonly [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
+      [
+        'W1 F47',
+        'What is in the place of a repository without its identity, such as the mount point of a disk that is not mounted, is neither read nor written, and told.',
+      ],
+      [
+        'W5 F49',
+        'Where WAL of a timeline is archived and its history file is not, no older timeline is taken for the latest.',
+      ],
+      [
+        'W9 F51',
+        'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
+      ],
+      [
+        'W10',
+        'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
