@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { nextSegment } from '../../../src/domain/target/wal.js';
@@ -84,6 +84,33 @@ describe('S3: refused before anything is changed', () => {
     const outlined = await history.outline({ kind: 'latest' }, { candidates: [gone, backup] });
     expect(outlined.backups).toEqual([backup]);
     expect(outlined.warnings.join()).toContain(gone.label);
+  });
+});
+
+describe('a stanza in the include directory', () => {
+  it('W11: is found with config_path or config_include_path, and not with config alone, as with pgBackRest itself', async () => {
+    const etc = await tempDir('etc');
+    const [main, include] = [join(etc, 'pgbackrest.conf'), join(etc, 'conf.d')];
+    const [global = '', stanza = ''] = (await readFile(source.config, 'utf8')).split(/(?=^\[mairie\]$)/m);
+    await mkdir(include);
+    await writeFile(main, global);
+    await writeFile(join(include, 'mairie.conf'), stanza);
+    for (const path of [etc, include, main, join(include, 'mairie.conf')]) await giveToPostgres(path);
+    const context = await history.newContext();
+    const { config: _config, ...rest } = source.options;
+    const there = (options: object) => ({
+      ...context,
+      policy: { ...context.policy, options: { ...rest, ...options } },
+    });
+    for (const options of [{ configPath: etc }, { config: main, configIncludePath: include }]) {
+      await engine.preflightBackup(there(options));
+      expect((await engine.list(there(options))).map(({ label }) => label)).toContain(history.backup.label);
+      expect(await engine.keptAt?.(there(options))).toMatchObject({ values: { path: source.repository } });
+    }
+    await expect(engine.preflightBackup(there({ config: main }))).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('pg1-path') as unknown,
+    });
   });
 });
 
