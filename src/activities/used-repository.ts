@@ -89,9 +89,9 @@ export async function unrecordedRepositories(
   const tool = await toolIdentity(clusterContext, policy, run).catch(() => null);
   const toolId = (await tool?.identity.knownId()) ?? null;
   return [
-    ...(own === null ? [] : [{ repository: own.name, id: own.id, where: own.where }]),
-    ...(tool === null || toolId === null ? [] : [{ repository: tool.name, id: toolId, where: tool.where }]),
+    ...(own === null ? [] : [{ repository: own.name, identity: own.id, where: own.where }]),
+    ...(tool === null || toolId === null ? [] : [{ repository: tool.name, identity: toolId, where: tool.where }]),
   ]
-    .filter(({ repository, id }) => repositories.get(repository) !== id)
+    .filter(({ repository, identity }) => repositories.get(repository) !== identity)
     .map((found) => ({ kind: 'repository' as const, ...found }));
 }

@@ -165,8 +165,8 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     keyProofs.set(recipient, { at, by });
   },
 
-  repository({ repositories }, { repository, id }) {
-    repositories.set(repository, id);
+  repository({ repositories }, { repository, identity }) {
+    repositories.set(repository, identity);
   },
 
   incident({ incidents }, { incidentId: id, scenario, state, text, at, by, toldBy, sender, operationId }) {

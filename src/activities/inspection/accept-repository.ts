@@ -101,7 +101,7 @@ async function enter(
         context,
         { operationId },
         `repository/${name}`,
-        { kind: 'repository', repository: name, id, where },
+        { kind: 'repository', repository: name, identity: id, where },
         by,
       );
     const text = `repository ${name} at ${where} was accepted as ${id} instead of ${knownId ?? 'none'}: ${reason}`;

@@ -65,8 +65,8 @@ const kinds: Readonly<Record<RecordBody['kind'], readonly [Readonly<Record<strin
   'kept-dropped': [{ keptId: 'k' }, { keptId: [''] }],
   'key-proof': [{ recipient: 'r' }, { recipient: [''] }],
   repository: [
-    { repository: 'local', id: 'i', where: '' },
-    { repository: [''], id: ['', 1], where: [1] },
+    { repository: 'local', identity: 'i', where: '' },
+    { repository: [''], identity: ['', 1], where: [1] },
   ],
   incident: [
     { incidentId: 'i', scenario: 's', state: 'open', text: '' },
