@@ -166,6 +166,7 @@ const guarantees: readonly (readonly [
         'W5 F49',
         'Where WAL of a timeline is archived and its history file is not, no older timeline is taken for the latest.',
       ],
+      ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
       [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
