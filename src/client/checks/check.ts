@@ -92,7 +92,8 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
       ? [...hosts, ...recoveryHosts].includes(name)
       : hosts.includes(name) && ['clock', ''].includes(what),
   cluster: (rest, scope) =>
-    namesCluster(rest, scope) && ['connection', 'archiving', 'catalogue'].includes(rest[1] ?? ''),
+    namesCluster(rest, scope) &&
+    ['connection', 'archiving', 'catalogue', 'databases', 'prepared'].includes(rest[1] ?? ''),
   // `schedule/reprise/CLUSTER/POLICY`
   schedule: ([, ...rest], scope) => namesCluster(rest, scope),
   space: namesCluster,

@@ -8,6 +8,7 @@ import { errnoOf } from '../../files/paths.js';
 import { makeDirectories, makeRoot, ownerFor } from './ownership.js';
 import type { FileOwner } from '../../files/directories.js';
 import { checkedPath } from './paths.js';
+import { giveTraits } from './traits.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
 import { linkIfAbsent } from '../../files/atomic-file.js';
@@ -22,7 +23,7 @@ export interface OpenDirectoryOptions {
 
 /**
  * A repository in a directory of this host. Every write is atomic and on disk when it returns; files are 0600 and
- * directories 0700 whatever the umask.
+ * directories 0700 whatever the umask, but for media ({@link WriteStreamOptions.file}).
  *
  * @throws RepriseError `storage-unreachable` where the root is missing and cannot be made.
  */
@@ -32,12 +33,17 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
   const swept = new Set<string>();
 
   /** Runs a change with the directory of its key made and swept of what killed writers left. */
-  const change = async <T>(key: string, doing: string, work: (place: Place) => Promise<T>): Promise<T> => {
+  const change = async <T>(
+    key: string,
+    doing: string,
+    work: (place: Place) => Promise<T>,
+    forOthers = false,
+  ): Promise<T> => {
     const components = keyComponents(key);
     try {
       const path = checkedPath(root, components);
       const owner = await ownerFor(root, options.owner);
-      const directory = await makeDirectories(root, components.slice(0, -1), owner);
+      const directory = await makeDirectories(root, components.slice(0, -1), owner, forOthers);
       if (!swept.has(directory)) {
         await removeAbandoned(directory);
         swept.add(directory);
@@ -75,16 +81,22 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       }),
 
     writeStream: (key, body, how) =>
-      change(key, 'writing', async ({ path, directory, owner }) => {
-        const { incomplete, ...written } = await streamIncomplete(directory, body, owner, how);
-        try {
-          await renameSynced(incomplete, path, directory);
-        } catch (error) {
-          await rm(incomplete, { force: true });
-          throw error;
-        }
-        return written;
-      }),
+      change(
+        key,
+        'writing',
+        async ({ path, directory, owner }) => {
+          const { incomplete, ...written } = await streamIncomplete(directory, body, owner, how);
+          try {
+            if (how?.file !== undefined) await giveTraits(incomplete, path, how.file);
+            await renameSynced(incomplete, path, directory);
+          } catch (error) {
+            await rm(incomplete, { force: true });
+            throw error;
+          }
+          return written;
+        },
+        how?.file !== undefined,
+      ),
 
     async remove(key) {
       const path = checkedPath(root, keyComponents(key));

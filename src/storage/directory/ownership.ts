@@ -1,5 +1,5 @@
 import { existsSync, lchownSync, mkdirSync } from 'node:fs';
-import { lchown, lstat, mkdir, stat } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { leavesRoot, storageFailure } from './failures.js';
 import type { FileOwner } from '../../files/directories.js';
@@ -29,14 +29,19 @@ export function makeRoot(root: string, owner: FileOwner | undefined): void {
   }
 }
 
-/** Makes the directories of a folder below the root, 0700 whatever the umask, and gives them to the owner. */
+/**
+ * Makes the directories of a folder below the root, 0700 whatever the umask, and gives them to the owner.
+ * @param forOthers what is made is open to whom its parent is open
+ */
 export async function makeDirectories(
   root: string,
   components: readonly string[],
   owner: FileOwner | null,
+  forOthers = false,
 ): Promise<string> {
   let path = realRoot(root);
   for (const component of components) {
+    const mode = forOthers ? ((await lstat(path)).mode & 0o755) | 0o700 : 0o700;
     path = join(path, component);
     const made = await mkdir(path, { mode: 0o700 }).then(
       () => true,
@@ -47,6 +52,7 @@ export async function makeDirectories(
     );
     const found = await lstat(path);
     if (!found.isDirectory()) throw leavesRoot(root, components.join('/'), `${component} is not a directory`);
+    if (made && mode !== 0o700) await chmod(path, mode);
     // Also one that a killed attempt made and did not get to give away.
     if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid)
       await lchown(path, owner.uid, owner.gid);

@@ -1,3 +1,5 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
@@ -233,6 +235,24 @@ describe('invalid databases and prepared transactions', () => {
         locked: [{ schema: 'public', table: 'held' }],
       });
     });
+    // In recovery it is the startup process that holds the locks of transactions, and unlogged tables cannot be read.
+    const signal = join(cluster.dataDir, 'standby.signal');
+    await cluster.stop();
+    await writeFile(signal, '');
+    await cluster.start();
+    try {
+      await inDatabase('kinds', async (client) => {
+        expect(await countTables(client, 'kinds')).toEqual([
+          { database: 'kinds', schema: 'public', table: 'cache', rows: 0, unlogged: true },
+          { database: 'kinds', schema: 'public', table: 'plain', rows: 0 },
+        ]);
+        expect(await countApart(client)).toMatchObject({ locked: [{ schema: 'public', table: 'held' }] });
+      });
+    } finally {
+      await cluster.stop();
+      await rm(signal);
+      await cluster.start();
+    }
     await run("ROLLBACK PREPARED 'holder'", 'kinds');
     await run('DROP DATABASE kinds');
   });
