@@ -10,6 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
 import { refuseUnsafeDirectory, syncDirectory, type FileOwner } from './directories.js';
 import { isErrno } from './paths.js';
+import { workMoved } from './work-signs.js';
 
 /**
  * Replaces `path`; a symbolic link there is replaced, not followed. The directory must exist.
@@ -56,7 +57,10 @@ export async function copyFileAtomic(from: string, to: string, owner: FileOwner 
     await throughTemporary(
       to,
       async (file) => {
-        for await (const chunk of source.createReadStream({ autoClose: false })) await file.writeFile(chunk as Buffer);
+        for await (const chunk of source.createReadStream({ autoClose: false })) {
+          await file.writeFile(chunk as Buffer);
+          workMoved();
+        }
       },
       owner,
       (temporary) => rename(temporary, to),

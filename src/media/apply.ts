@@ -7,7 +7,7 @@ import {
   changesSomething,
   mediaChanges,
 } from '../domain/media/media.js';
-import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError, isRetryable } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
 import { type MediaRun, actionsOf, carryOut } from './carry-out.js';
@@ -58,7 +58,7 @@ export async function applyAll(
       await retryingLost(() => carryOut(work, action, how), signal);
       return action;
     } catch (error) {
-      if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
+      if (signal?.aborted || !isRepriseError(error) || isRetryable(error)) throw error;
       refused.first ??= error;
       if (++refused.count <= SHOWN) refused.keys.push(action.key);
       return null;

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { giveTo } from '../../files/directories.js';
@@ -134,5 +134,5 @@ async function requireRoom(scratchDir: string, { label, databaseBytes }: WalgBac
 }
 
 function isTriedAgain(error: unknown): boolean {
-  return isRepriseError(error) && errorTable[error.code].retryable;
+  return isRepriseError(error) && isRetryable(error);
 }

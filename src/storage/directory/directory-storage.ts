@@ -11,6 +11,7 @@ import { checkedPath } from './paths.js';
 import { giveTraits } from './traits.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
+import { workMoved } from '../../files/work-signs.js';
 import { linkIfAbsent } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
 
@@ -103,6 +104,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       try {
         await unlink(path);
         await syncDirectory(dirname(path));
+        workMoved();
       } catch (error) {
         // Nothing there, or not even its folder: removed already.
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { incompletePrefix, prefixComponents } from '../keys.js';
 import type { Irregular, StorageEntry, StoredObject } from '../storage.js';
 import { storageFailure } from './failures.js';
+import { workMoved } from '../../files/work-signs.js';
 import { errnoOf } from '../../files/paths.js';
 import { checkedPath, isOnlyHere } from './paths.js';
 
@@ -29,6 +30,7 @@ async function* walk(root: string, directory: string, components: readonly strin
   for (let start = 0; start < entries.length; start += batch) {
     const some = entries.slice(start, start + batch);
     const found = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
+    workMoved();
     for (const [index, entry] of some.entries()) {
       const object = found[index];
       if (object) yield object;

@@ -131,6 +131,18 @@ const guarantees: readonly (readonly [
         'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster.',
       ],
       [
+        'L8',
+        "No step is given up because its host's worker was away, and what fails after the approval waits for people.",
+      ],
+      [
+        'L9',
+        'A step that fails for a reason that passes is repeated for hours, people are told early, and no scheduled run is left out untold.',
+      ],
+      [
+        'L10',
+        'A step that hangs, or that loses its worker again and again, pauses and is told instead of going on for ever.',
+      ],
+      [
         'L14 F53',
         'An upgrade stops nothing: workflows stay with the build that began them while a worker of it runs; then the current build continues them. Mixed versions and configurations are shown.',
       ],

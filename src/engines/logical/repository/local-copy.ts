@@ -14,6 +14,7 @@ import type { Fingerprint } from '../../shared/hash.js';
 import { operationMark } from '../../shared/policy-folder.js';
 import { fileSize } from '../../../files/paths.js';
 import { giveTo } from '../../../files/directories.js';
+import { workMoved } from '../../../files/work-signs.js';
 import { openForAppending } from '../../../files/atomic-file.js';
 
 /** A file of the repository on this host. */
@@ -164,6 +165,7 @@ async function hashOf(path: string, bytes: number, signal: AbortSignal): Promise
   for await (const chunk of createReadStream(path, { end: bytes - 1 }) as AsyncIterable<Buffer>) {
     signal.throwIfAborted();
     hash.update(chunk);
+    workMoved();
   }
   return hash;
 }
