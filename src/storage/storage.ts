@@ -124,8 +124,6 @@ export interface ReadableStorage {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** The same with what `list` passes over; absent where there are objects only. */
   entries?(prefix: string): AsyncIterable<StorageEntry>;
-  /** What a file has besides its content; null where there is none. Absent where there are no files. */
-  fileTraits?(key: string): Promise<FileTraits | null>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root. */
   localPath(key: string): string;
   /** Those of the objects that cannot be read now; absent where every object can. */
@@ -151,6 +149,8 @@ export interface WritableStorage extends ReadableStorage {
   readonly objects?: WritableObjects;
   /** Absent where there is nothing to set. */
   readonly admin?: StorageAdmin;
+  /** What a file has besides its content; null where there is none. Absent where there are no files. */
+  fileTraits?(key: string): Promise<FileTraits | null>;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */

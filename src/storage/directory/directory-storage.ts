@@ -8,7 +8,7 @@ import { errnoOf } from '../../files/paths.js';
 import { makeDirectories, makeRoot, ownerFor } from './ownership.js';
 import type { FileOwner } from '../../files/directories.js';
 import { checkedPath } from './paths.js';
-import { giveTraits } from './traits.js';
+import { giveTraits, traitsAt } from './traits.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
 import { workMoved } from '../../files/work-signs.js';
@@ -57,6 +57,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
 
   return {
     ...openDirectoryForReading(options),
+    fileTraits: (key) => traitsAt(checkedPath(root, keyComponents(key))),
 
     createIfAbsent: (key, body) =>
       change(key, 'creating', async ({ path, directory, owner }) => {

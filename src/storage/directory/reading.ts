@@ -9,7 +9,6 @@ import { leavesRoot, storageFailure } from './failures.js';
 import { errnoOf } from '../../files/paths.js';
 import { listEntries, listObjects } from './listing.js';
 import { checkedPath, isOnlyHere, realRoot } from './paths.js';
-import { traitsAt } from './traits.js';
 
 /** A directory as a storage that can only be read: what a dry run gets. */
 export function openDirectoryForReading({ path: root }: { readonly path: string }): ReadableStorage {
@@ -21,7 +20,6 @@ export function openDirectoryForReading({ path: root }: { readonly path: string 
     stat: (key) => statObject(root, key),
     list: (prefix) => listObjects(root, prefix),
     entries: (prefix) => listEntries(root, prefix),
-    fileTraits: (key) => traitsAt(checkedPath(root, keyComponents(key))),
     localPath: (key) => checkedPath(root, keyComponents(key)),
     freeBytes: () => freeBytes(root),
   };
