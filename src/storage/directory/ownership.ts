@@ -1,10 +1,10 @@
 import { existsSync, lchownSync, mkdirSync } from 'node:fs';
-import { chmod, lchown, lstat, mkdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { leavesRoot, storageFailure } from './failures.js';
 import type { FileOwner } from '../../files/directories.js';
-import { errnoOf } from '../../files/paths.js';
-import { realRoot } from './paths.js';
+import { errnoOf, isErrno } from '../../files/paths.js';
+import { inside, openBelow, openInside, realRoot } from './paths.js';
 
 /**
  * Who files made by root are given to: the one named, else the owner of the repository's root, so that a worker
@@ -30,32 +30,32 @@ export function makeRoot(root: string, owner: FileOwner | undefined): void {
 }
 
 /**
- * Makes the directories of a folder below the root, 0700 whatever the umask, and gives them to the owner.
+ * Makes the directories of a folder below the root, 0700 whatever the umask, gives them to the owner, and opens the last.
  * @param forOthers what is made is open to whom its parent is open
  */
-export async function makeDirectories(
+export async function openMade(
   root: string,
   components: readonly string[],
   owner: FileOwner | null,
   forOthers = false,
-): Promise<string> {
-  let path = realRoot(root);
-  for (const component of components) {
-    const mode = forOthers ? ((await lstat(path)).mode & 0o755) | 0o700 : 0o700;
-    path = join(path, component);
-    const made = await mkdir(path, { mode: 0o700 }).then(
+): Promise<FileHandle> {
+  return openBelow(root, components, async (parent, component) => {
+    const made = await mkdir(inside(parent, component), { mode: 0o700 }).then(
       () => true,
       (error: unknown) => {
         if (errnoOf(error) === 'EEXIST') return false;
         throw error;
       },
     );
-    const found = await lstat(path);
-    if (!found.isDirectory()) throw leavesRoot(root, components.join('/'), `${component} is not a directory`);
-    if (made && mode !== 0o700) await chmod(path, mode);
+    const directory = await openInside(parent, component).catch((error: unknown) => {
+      throw isErrno(error, 'ELOOP', 'ENOTDIR')
+        ? leavesRoot(root, components.join('/'), `${component} is not a directory`)
+        : error;
+    });
+    const { uid } = await directory.stat();
+    if (made && forOthers) await directory.chmod(((await parent.stat()).mode & 0o755) | 0o700);
     // Also one that a killed attempt made and did not get to give away.
-    if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid)
-      await lchown(path, owner.uid, owner.gid);
-  }
-  return path;
+    if (owner !== null && (made || uid === 0) && uid !== owner.uid) await directory.chown(owner.uid, owner.gid);
+    return directory;
+  });
 }

@@ -1,4 +1,5 @@
-import { chmod, lchown, lstat, utimes } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileTraits } from '../storage.js';
 
@@ -22,12 +23,17 @@ export async function traitsAt(path: string): Promise<FileTraits | null> {
  */
 export async function giveTraits(incomplete: string, path: string, of: FileTraits | null): Promise<void> {
   const { mode, owner } = of ?? (await traitsAt(path)) ?? (await newIn(dirname(path)));
-  if (owner && process.geteuid?.() === 0) await lchown(incomplete, owner.uid, owner.gid);
-  await chmod(incomplete, mode);
-  if (of !== null) await utimes(incomplete, new Date(), new Date(of.modifiedAt));
+  const file = await open(incomplete, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    if (owner && process.geteuid?.() === 0) await file.chown(owner.uid, owner.gid);
+    await file.chmod(mode);
+    if (of !== null) await file.utimes(new Date(), new Date(of.modifiedAt));
+  } finally {
+    await file.close();
+  }
 }
 
 async function newIn(directory: string): Promise<Pick<FileTraits, 'mode'> & { readonly owner: null }> {
-  const { mode } = await lstat(directory);
+  const { mode } = await stat(directory);
   return { mode: (mode & READING) | 0o600, owner: null };
 }
