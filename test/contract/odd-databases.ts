@@ -16,9 +16,9 @@ interface OddSource {
 
 /**
  * Backs a cluster up that has an invalid database and unlogged, temporary and foreign tables; restores it, counts it as a
- * restore test does, and promotes it. Leaves the cluster as it was.
+ * restore test does, and promotes it. Leaves the cluster as it was, and returns the label of the backup.
  */
-export async function expectOddDatabasesHarmless({ engine, server, context }: OddSource): Promise<void> {
+export async function expectOddDatabasesHarmless({ engine, server, context }: OddSource): Promise<string> {
   const configured = (await context('odd')).cluster.databases;
   const [database = 'postgres'] = configured;
   const odd = async (operationId: string): Promise<EngineContext> => {
@@ -59,6 +59,7 @@ export async function expectOddDatabasesHarmless({ engine, server, context }: Od
       await recovered.promote();
       const { skipped } = await repairAllCollations(connection);
       expect(skipped).toEqual([expect.stringContaining('"cut off" is invalid')]);
+      return made.label;
     } finally {
       await recovered.remove();
     }

@@ -77,7 +77,8 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
   });
 
   it('W9, W10: an invalid database and unlogged, temporary and foreign tables are harmless on 18 too', async () => {
-    await expectOddDatabasesHarmless({ engine, server: source.cluster, context: source.context });
+    const label = await expectOddDatabasesHarmless({ engine, server: source.cluster, context: source.context });
+    await engine.remove(await newContext(), [label]);
   });
 
   it('S4: the last one is restored with those it rests on, its tablespace where it was told to lie', async () => {

@@ -235,9 +235,15 @@ describe('invalid databases and prepared transactions', () => {
         locked: [{ schema: 'public', table: 'held' }],
       });
     });
-    // In recovery it is the startup process that holds the locks of transactions, and unlogged tables cannot be read.
+    await run("ROLLBACK PREPARED 'holder'", 'kinds');
+    // In recovery it is the startup process that holds the locks of transactions whose end it has not seen.
+    const locking = new pg.Client({ host: cluster.host, port: cluster.port, user: 'postgres', database: 'kinds' });
+    locking.on('error', () => undefined);
+    await locking.connect();
+    await locking.query('BEGIN; LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE');
+    await run('CHECKPOINT');
     const signal = join(cluster.dataDir, 'standby.signal');
-    await cluster.stop();
+    await cluster.stop('immediate');
     await writeFile(signal, '');
     await cluster.start();
     try {
@@ -253,7 +259,6 @@ describe('invalid databases and prepared transactions', () => {
       await rm(signal);
       await cluster.start();
     }
-    await run("ROLLBACK PREPARED 'holder'", 'kinds');
     await run('DROP DATABASE kinds');
   });
 });
