@@ -1,5 +1,12 @@
 import type { CheckKind } from '../checks/check.js';
-import type { Config, DescribedStorage, PolicyConfig, RepositoryConfig, SecretReference } from '../domain/config.js';
+import type {
+  Config,
+  DescribedStorage,
+  PolicyConfig,
+  RepositoryConfig,
+  ScheduleConfig,
+  SecretReference,
+} from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';
@@ -58,4 +65,6 @@ export interface ControlDependencies {
   notifierOf(kind: string): NotifierKind;
   /** The secret behind a reference, read when it is needed. */
   secret(reference: SecretReference): Promise<string>;
+  /** When a schedule is due next after an instant; undefined where it never is. */
+  nextRun(schedule: ScheduleConfig, after: Date): Date | undefined;
 }

@@ -1,6 +1,7 @@
-import { type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
+import { type LostTrait, type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { MediaAction } from '../../media/action.js';
+import type { LostCounts } from '../../media/lost.js';
 import { applyAll } from '../../media/apply.js';
 import { type MediaBounds, within } from '../../media/bounds.js';
 import type { MediaPlace } from '../../media/place.js';
@@ -23,13 +24,14 @@ export interface Approved {
 
 /**
  * Changes what was approved and no more, and goes on where an earlier attempt stopped.
+ * @returns copies that this attempt made without a part of what describes them
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
 export async function applyApproved(
   clusterContext: ClusterContext,
   { name, work, bounds, scansFirst, found = null }: Approved,
   run: ActivityRun,
-): Promise<void> {
+): Promise<LostCounts> {
   const { concurrency, singleCopyBytes } = mediaOf(clusterContext, name);
   if (work.kind === 'sync') await markSource(work.from);
   const total = objectsIn(bounds.most);
@@ -37,8 +39,10 @@ export async function applyApproved(
     await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
       run.report({ phase: 'list', done, unit: 'files' }),
     );
+  const lost: Partial<Record<LostTrait, number>> = {};
   await applyAll(work, {
     bounds,
+    leftOut: (trait) => void (lost[trait] = (lost[trait] ?? 0) + 1),
     concurrency,
     singleCopyBytes,
     after: run.cursor,
@@ -49,6 +53,7 @@ export async function applyApproved(
       if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
     },
   });
+  return lost;
 }
 
 /** Objects to be changed, of all kinds. */

@@ -111,6 +111,8 @@ describe('a stanza in the include directory', () => {
       code: 'config-invalid',
       message: expect.stringContaining('pg1-path') as unknown,
     });
+    // The check has archived what was not.
+    await history.commit('unarchived');
   });
 });
 
