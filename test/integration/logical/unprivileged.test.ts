@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { Engine } from '../../../src/engines/engine.js';
+import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { testRestore } from '../../../src/activities/backup/restore-test.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
@@ -10,6 +13,7 @@ import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
+import { startBaseCluster } from '../../helpers/basebackup.js';
 import { bound } from '../../helpers/bound.js';
 import { seedHostile } from '../../helpers/hostile-database.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -19,9 +23,9 @@ import type { ScratchCluster } from '../../helpers/postgres.js';
 failOnLeakedProcesses();
 
 let second = 0;
-async function backUp(ground: Ground, operationId: string): Promise<Backup> {
+async function backUp(ground: Ground, operationId: string, engine: Engine = logicalEngine): Promise<Backup> {
   const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
-  return onlyBackup(await logicalEngine.backup(await ground.context(operationId), { type: 'full', startedAt }));
+  return onlyBackup(await engine.backup(await ground.context(operationId), { type: 'full', startedAt }));
 }
 
 async function restore(
@@ -40,9 +44,9 @@ async function restore(
 }
 
 /** As `proof: restore` does it, every night and without an approval. */
-async function prove(ground: Ground, backup: Backup): Promise<unknown> {
+async function prove(ground: Ground, backup: Backup, engine: Engine = logicalEngine): Promise<unknown> {
   const context = await ground.context('proof');
-  const clusterContext = { ...context, deps: { engineOf: () => logicalEngine } } as unknown as ClusterContext;
+  const clusterContext = { ...context, deps: { engineOf: () => engine } } as unknown as ClusterContext;
   return testRestore(clusterContext, context, backup, [backup]);
 }
 
@@ -101,3 +105,54 @@ it.each([15, 18])(
     expect(await rolesOf(source)).toEqual(roles);
   },
 );
+
+it.each([15, 18])(
+  'U1: counting a physical backup, and what was restored from it, runs nothing that a hostile database holds (PostgreSQL %s)',
+  async (version) => {
+    const base = await startBaseCluster({ version }, ['app']);
+    await runQuery(base.cluster, 'postgres', 'DROP DATABASE app');
+    const hostile = await seedHostile(base.cluster);
+    const backup = await backUp(base.ground, 'backup', basebackupEngine);
+    expect(backup.contents).toContainEqual({ database: 'app', schema: 'evil', table: 't', rows: 2 });
+    expect(await hostile.escaped()).toEqual([]);
+    expect(await prove(base.ground, backup, basebackupEngine)).toMatchObject({ ok: true });
+    expect(await hostile.escaped()).toEqual([]);
+  },
+);
+
+it('U1: a dump of PostgreSQL 15 is restored by a login without rights into PostgreSQL 18, which writes some of it in another way', async () => {
+  const [source, target] = [await startScratchCluster({ version: 15 }), await startScratchCluster({ version: 18 })];
+  const hostile = await seedHostile(source);
+  const ground = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['app'] });
+  const backup = await backUp(ground, 'backup');
+  const connection = { ...ground.cluster.connection, port: target.port };
+  const context = await ground.context('newer', { pgBin: target.binDir, cluster: { ...ground.cluster, connection } });
+  const approved = await bound(logicalEngine, context, backup);
+  await logicalEngine.logical?.restoreGlobals(context, { ...approved, connection });
+  await logicalEngine.logical?.restoreDatabase(context, { ...approved, intoDatabase: 'app', connection });
+  expect(await hostile.escaped()).toEqual([]);
+  // PostgreSQL 17 has a right of its own for maintenance.
+  const owners = `SELECT relnamespace::regnamespace::text AS schema, relname, pg_get_userbyid(relowner) AS owner,
+                         replace(relacl::text, 'Dxtm', 'Dxt') AS acl
+                    FROM pg_class WHERE relnamespace IN ('app'::regnamespace, 'evil'::regnamespace) ORDER BY 1, 2`;
+  expect((await runQuery(target, 'app', owners)).rows).toEqual((await runQuery(source, 'app', owners)).rows);
+});
+
+it('U1: a plan is refused where pg_hba.conf lets no such login in, and says which line is missing', async () => {
+  const source = await startScratchCluster({ version: 15 });
+  await runQuery(source, 'postgres', 'CREATE DATABASE app');
+  const ground = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['app'] });
+  const candidates = [await backUp(ground, 'backup')];
+  const plan = async (more: object = {}): Promise<unknown> =>
+    logicalEngine.outlineRecovery(await ground.context('plan', more), {
+      ...{ target: { kind: 'latest' }, candidates, oldDataDir: null, databases: ['app'] },
+    });
+  await plan();
+  await writeFile(join(source.dataDir, 'pg_hba.conf'), 'host all postgres 127.0.0.1/32 trust\n');
+  await runQuery(source, 'postgres', 'SELECT pg_reload_conf()');
+  await expect(plan()).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: expect.stringContaining('host all all 127.0.0.1/32 scram-sha-256'),
+  });
+  await plan({ cluster: { ...ground.cluster, restoreAs: 'superuser' } });
+});
