@@ -169,6 +169,7 @@ async function outlineOf(
   const context = await readContext(clusterContext, policy, run, operationId);
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
+    timeline: order.timeline,
     candidates,
     oldDataDir:
       order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(clusterContext, cluster.dataDir) : null,

@@ -11,6 +11,7 @@ import { mediaRefusal, plannedMedia } from './recovered-media.js';
 import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
 import { connectionAt } from './recovery-place.js';
 import { oldDataFate, replacements, roomFor } from './replacements.js';
+import { formatTarget } from '../target/target.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
 import { topologyRefusal } from './topology.js';
 
@@ -82,6 +83,8 @@ function bindingOf(
   const { source, oldDataDir, missingConfiguration } = seen;
   const { method, outline, policy } = source;
   const { oldData } = cluster.recovery;
+  // A backup named by its id is recovered to its own end.
+  const target = order.target.kind === 'backup' || method !== 'data-directory' ? outline.target : order.target;
   const media = mediaOf(cluster, request, seen);
   const fate = oldDataFate(place, oldData, { method, dataDirExists: seen.dataDirExists });
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
@@ -103,7 +106,8 @@ function bindingOf(
       content: boundOf(source, id),
       database: database || undefined,
     })),
-    target: outline.target,
+    target,
+    stopsAt: formatTarget(outline.target) === formatTarget(target) ? undefined : outline.target,
     timeline: outline.timeline,
     pause: order.pause,
     sourceHost: cluster.host,
@@ -165,6 +169,8 @@ function predictions(
     salvageableSegments,
     predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
     stateAt: stateAt ?? undefined,
+    lastCommitAt: source.outline.lastCommitAt ?? undefined,
+    history: source.outline.history,
     predictedRpoSeconds: source.method === 'restart' ? 0 : stateAt === null ? null : secondsBetween(stateAt, at),
   };
 }

@@ -6,6 +6,7 @@ import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
 import { thawInWords } from './thaw.js';
+import { historyInWords } from './timeline-history.js';
 
 /** Temporal takes 20 kB of details; the workflow may put a line before ours. */
 const maxDetailsBytes = 18_000;
@@ -105,9 +106,15 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     },
     { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
     {
+      name: 'replay stops at',
+      values: binding.stopsAt === undefined ? [] : [{ text: formatTarget(binding.stopsAt), code: true }],
+    },
+    { name: 'timeline', values: optional(observed.history === undefined ? null : historyInWords(observed.history)) },
+    {
       name: 'data as of',
       values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
     },
+    { name: 'last commit', values: optional(observed.lastCommitAt ?? null) },
     // Beside what is there, nothing is lost.
     {
       name: 'may lose',

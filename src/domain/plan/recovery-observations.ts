@@ -2,6 +2,7 @@ import type { Backup, BoundContent } from '../backup/backup.js';
 import type { MediaPlan } from '../media/media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { RecoveryMethod } from './plan.js';
+import type { TimelineHistory } from './timeline-history.js';
 import type { ObservedColdFiles } from './thaw.js';
 import type { Topology } from './topology.js';
 
@@ -9,8 +10,15 @@ import type { Topology } from './topology.js';
 export interface RecoveryOutline {
   /** One for `data-directory`; one a database for `databases`. */
   readonly backups: readonly Backup[];
+  /** What PostgreSQL is told: the target that was asked for, or the position in the WAL that it comes to. */
   readonly target: RecoveryTarget;
   readonly timeline: number | null;
+  /** The instant whose data comes back; null or absent where it is not known. */
+  readonly stateAt?: string | null;
+  /** The last commit that comes back; null or absent where it is not known, or before the backup's end. */
+  readonly lastCommitAt?: string | null;
+  /** Of clusters with timelines. */
+  readonly history?: TimelineHistory;
   readonly systemIdentifier: string | null;
   readonly sizeBytes: number;
   readonly neededBytes: number;

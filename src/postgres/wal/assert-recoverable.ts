@@ -29,6 +29,7 @@ export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, ran
       return;
     // The backup's own WAL was checked above; xid and name were found in the WAL.
     case 'xid':
+    case 'before-xid':
     case 'name':
     case 'end-of-backup':
     case 'backup':
@@ -49,7 +50,8 @@ function gapWithinBackup({ stored }: Candidate, range: RecoverableRange): Repris
   );
 }
 
-function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError {
+/** The refusal of a target beyond the WAL, or beyond a gap in it. */
+export function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError {
   if (range.missing.length > 0) return gapBefore(range, `${formatTarget(target)} cannot be reached`);
   return new RepriseError(
     'target-after-wal',
