@@ -223,8 +223,13 @@ export interface HostActivities {
   restoreFiles(input: PlannedStep): Promise<void>;
   /** To the plan's target, or to one that `recordDecision` has kept. */
   replayWal(input: PlannedStep & { target: RecoveryTarget }): Promise<ReachedTarget>;
-  /** `repaired`: indexes built anew because a collation's rules differ on this host. */
-  promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
+  /**
+   * `repaired`: indexes built anew because a collation's rules differ on this host; `skipped`: databases that could not be
+   * looked at or repaired, each in words (absent: of an older worker).
+   */
+  promoteServer(
+    input: PlannedStep,
+  ): Promise<{ timeline: number; repaired: readonly string[]; skipped?: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;
   /** Media of the plan, to the instant of the database; repeated, it goes on where it was. */
   restoreMedia(input: PlannedStep): Promise<void>;

@@ -8,7 +8,7 @@ import { dataDirFindings, passfileFindings } from './files.js';
 import { encryptionFindings } from './encryption.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
-import { inspectServer, serverFindings, versionOnDisk } from './server.js';
+import { databaseFindings, inspectServer, serverFindings, versionOnDisk } from './server.js';
 import { toolFindings } from './tools.js';
 
 /** One cluster as this host sees it: server, tools, archive, copies, approvals. */
@@ -26,7 +26,12 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   ]);
   return [
     ...('versionNum' in server
-      ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server), ...slotFindings(cluster, server)]
+      ? [
+          ...serverFindings(cluster, server),
+          ...databaseFindings(cluster, server),
+          ...archiveFindings(cluster, server),
+          ...slotFindings(cluster, server),
+        ]
       : [server]),
     ...parts.flat(),
     ...objectiveFindings(cluster),

@@ -20,7 +20,7 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
     return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup creates it`)];
   }
   const storage = openStorage(repository, { secret: resolveSecret });
-  const findings: Finding[] = [];
+  const findings: Finding[] = [...plainFindings(repository)];
   if (found !== null && (found.mode & 0o077) !== 0) {
     findings.push(
       warning(
@@ -56,6 +56,19 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
       ),
     );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
+}
+
+/** Backups, and the keys that ask for them, on a network that others may read. */
+export function plainFindings(repository: RepositoryConfig): readonly Finding[] {
+  const address = storageKinds[repository.type]?.plainAddress?.(repository.options) ?? null;
+  if (address === null) return [];
+  return [
+    warning(
+      `repository/${repository.name}`,
+      `repository ${repository.name}: ${address} is reached without TLS: whoever is on the way can read the backups and change them`,
+      'use an https:// endpoint; ca_file names the authority of a certificate of your own',
+    ),
+  ];
 }
 
 /** Directory of a repository on a path of one host; null for any other kind. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { RepositoryConfig, SecretReference } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { registered } from '../domain/fields.js';
+import { isPlainUrl } from '../domain/plain-address.js';
 import type { FileOwner } from '../files/directories.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
@@ -27,6 +28,8 @@ export interface StorageKind<O extends Readonly<Record<string, unknown>> = Reado
   /** The `/`-separated root of its objects: two repositories never share one, and none is inside another. */
   readonly place: (options: O) => string;
   readonly open: (options: O, how: OpenStorageOptions) => WritableStorage;
+  /** The address of another machine to which data goes without TLS; absent or null: there is none. */
+  readonly plainAddress?: (options: O) => string | null;
 }
 
 /** Every kind of storage: one line each; config schema and docs follow from it. */
@@ -44,6 +47,7 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     onHost: false,
     place: s3Root,
     open: (options, { secret }) => openS3(options, secret),
+    plainAddress: ({ endpoint }) => (endpoint !== undefined && isPlainUrl(endpoint) ? endpoint : null),
   }),
 };
 

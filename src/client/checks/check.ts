@@ -102,5 +102,5 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
 
 function concerns(check: string, scope: Scope): boolean {
   const [kind = '', ...rest] = check.split('/');
-  return concern[kind]?.(rest, scope) === true;
+  return Object.hasOwn(concern, kind) && concern[kind]?.(rest, scope) === true;
 }

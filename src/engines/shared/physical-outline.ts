@@ -64,7 +64,7 @@ export async function outlinePhysical(
     return {
       ...outlineOf(chosen, candidates, range, target, stop),
       history: historyOf(range, sources),
-      warnings: [...warnings, ...left, ...rangeWarnings(range, chosen, sources)],
+      warnings: [...warnings, ...left, ...rangeWarnings(range, chosen, sources), ...unloggedWarnings(chosen)],
     };
   });
 }
@@ -185,6 +185,19 @@ function stateAt(
     default:
       return at ?? commit?.time ?? null;
   }
+}
+
+/** So many tables are named; the rest is counted. */
+const NAMED_TABLES = 3;
+
+function unloggedWarnings({ backup: { contents = [] } }: PhysicalCandidate): string[] {
+  const unlogged = contents.filter((count) => count.unlogged === true && count.rows > 0);
+  if (unlogged.length === 0) return [];
+  const named = unlogged.slice(0, NAMED_TABLES).map(({ database, schema, table }) => `${database}: ${schema}.${table}`);
+  const more = unlogged.length - named.length;
+  return [
+    `unlogged tables come back empty, as PostgreSQL writes no WAL for them: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+  ];
 }
 
 /** Which history is followed, where the cluster has more than one. */

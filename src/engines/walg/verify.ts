@@ -8,6 +8,7 @@ import { giveTo } from '../../files/directories.js';
 import { isErrno } from '../../files/paths.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { listSegments } from '../../postgres/wal/messages.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { failedVerification } from '../shared/backup-record.js';
 import { toolHasEnded } from '../shared/run-tool-job.js';
@@ -37,7 +38,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const archive = await readArchive(context);
   const missing = missingFor(stored, archive.segments);
   if (missing.length > 0)
-    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${listSegments(missing)}`);
   const stray = await strayLink(context, backups, stored, archive);
   if (stray !== null)
     return failedVerification(

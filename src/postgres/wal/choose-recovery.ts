@@ -100,41 +100,56 @@ async function onNewest<C extends Candidate>(
   candidates: readonly C[],
   newest: number,
 ): Promise<RecoveryChoice<C>> {
-  const followed = candidates.map((candidate) => ({ candidate, id: search.followed(candidate).id }));
-  const live = followed.filter(({ id }) => id === newest).map(({ candidate }) => candidate);
-  const left = followed.filter(({ id }) => id !== newest);
-  const [first] = left;
-  const toTheEnd = target.kind === 'latest' || target.kind === 'end-of-backup';
-  if (live.length === 0 && first !== undefined && toTheEnd) throw givenUp(first.candidate, first.id, newest);
-  const passedOver = left.map(
-    ({ candidate, id }) =>
-      `backup ${candidate.stored.label} is not used: it is on timeline ${id}, and the newest is ${newest}`,
-  );
+  const { live, left, passedOver } = byTimeline(target, candidates, newest, search.sources.timelines);
   let refused: unknown = null;
   if (live.length > 0) {
     try {
       const found = await search.reachUnambiguously(target, live, candidates);
       return { ...found, warnings: [...passedOver, ...found.warnings] };
     } catch (error) {
-      if (first === undefined || !isRepriseError(error) || error.code !== 'target-before-backup') throw error;
+      if (left.length === 0 || !isRepriseError(error) || error.code !== 'target-before-backup') throw error;
       refused = error;
     }
   }
-  const choice = await search
-    .reach(
-      target,
-      left.map(({ candidate }) => candidate),
-    )
-    .catch((error: unknown) => {
-      // Where no backup leads to it, the first error is the helpful one.
-      throw refused ?? error;
-    });
+  const choice = await search.reach(target, left).catch((error: unknown) => {
+    // Where no backup leads to it, the first error is the helpful one.
+    throw refused ?? error;
+  });
   return {
     ...choice,
     warnings: [
       ...choice.warnings,
       `backup ${choice.chosen.stored.label} is on a timeline that an earlier recovery has ended: changes on the newest timeline, ${newest}, are not recovered`,
     ],
+  };
+}
+
+/**
+ * Backups that lead to the newest timeline, the others, and why these are not used.
+ * @throws RepriseError `wal-gap` where the end of the WAL is wanted, and none leads there
+ */
+export function byTimeline<C extends Candidate>(
+  target: RecoveryTarget,
+  candidates: readonly C[],
+  newest: number,
+  timelines: readonly Timeline[],
+): { readonly live: readonly C[]; readonly left: readonly C[]; readonly passedOver: readonly string[] } {
+  const followed = candidates.map((candidate) => ({
+    candidate,
+    id: followTimeline(positionOf(candidate.stored), timelines).timeline.id,
+  }));
+  const live = followed.filter(({ id }) => id === newest).map(({ candidate }) => candidate);
+  const left = followed.filter(({ id }) => id !== newest);
+  const [first] = left;
+  const toTheEnd = target.kind === 'latest' || target.kind === 'end-of-backup';
+  if (live.length === 0 && first !== undefined && toTheEnd) throw givenUp(first.candidate, first.id, newest);
+  return {
+    live,
+    left: left.map(({ candidate }) => candidate),
+    passedOver: left.map(
+      ({ candidate, id }) =>
+        `backup ${candidate.stored.label} is not used: it is on timeline ${id}, and the newest is ${newest}`,
+    ),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { ClusterFacts } from '../../activities/api.js';
 import type { ActionPlan } from '../../domain/approval/actions.js';
-import { joinAdoptions } from '../../domain/backup/adoption.js';
+import { type AdoptionPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
@@ -17,17 +17,15 @@ import { runOperation } from '../operation/operation-status.js';
 export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   const operation = new Operation('adopt', input);
   const approved = new ApprovedOperation<ActionPlan, AdoptOutput>(operation);
-  const { status, step } = operation;
+  const { status } = operation;
   const { requester, order } = input;
   return runOperation(status, async () => {
     const facts = await operation.lookUp();
-    await operation.waitForHost();
-    const preview = await status.phase('list the backups to adopt', () =>
-      quickHostActivities(operation.host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
-    );
+    await approved.waitForHost();
+    const preview = approved.inbox.rejectedBecause ? nothingSeen : await survey(operation, order);
     const { refused, known, unlisted, policies } = preview;
     const nothing: AdoptOutput = { adopted: [], refused, known, unlisted };
-    if (policies.length === 0) return shown(operation, nothing);
+    if (policies.length === 0 && !approved.inbox.rejectedBecause) return shown(operation, nothing);
     const steps = new ActionSteps(operation, { requester, order: { kind: 'adopt', ...order } }, (plan) =>
       adoptAll(operation, input, facts, plan),
     );
@@ -37,6 +35,15 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
     status.show('rejected', null, `**Rejected** by ${rejectedBecause}.`);
     return { ...nothing, rejectedBecause };
   });
+}
+
+/** What a rejection leaves that came while the host was waited for. */
+const nothingSeen: AdoptionPreview = { policies: [], adopt: [], refused: [], known: 0 };
+
+function survey({ status, host, step }: Operation, order: AdoptInput['order']): Promise<AdoptionPreview> {
+  return status.phase('list the backups to adopt', () =>
+    quickHostActivities(host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
+  );
 }
 
 function shown({ status }: Operation, output: AdoptOutput): AdoptOutput {

@@ -59,33 +59,34 @@ export function backup(input: BackupInput): Promise<BackupOutput> {
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const made = await backUp(operation, input, facts.engine);
+  const { made, notes } = await backUp(operation, input, facts.engine);
   if (facts.proof !== 'none') for (const backupId of made) await verify(operation, backupId, facts.proof === 'restore');
   const late = startedLate();
   const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy });
   if (!late) await notifyRefused(operation, policy, rotation);
   const backups = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
-  status.show('completed', null, summaryOf(made, rotation));
-  return { backups, rotation };
+  status.show('completed', null, summaryOf(made, rotation) + notesText(notes));
+  return { backups, rotation, ...(notes.length > 0 ? { notes } : {}) };
 }
 
 async function backUp(
   operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
-): Promise<readonly string[]> {
+): Promise<{ readonly made: readonly string[]; readonly notes: readonly string[] }> {
   const { status, host, step } = operation;
   const ordered = { requester, order, startedAt: workflowInfo().startTime.toISOString() };
-  await status.phase('check before the backup', () =>
+  const notes = await status.phase('check before the backup', () =>
     heavyActivities(host, 'check before the backup', 5).preflightBackup({ ...step, ...ordered }),
   );
-  return status.phase('back up', () =>
+  const made = await status.phase('back up', () =>
     retryLostWorker(() =>
       underLock(operation, (locked) =>
         heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
       ),
     ),
   );
+  return { made, notes };
 }
 
 async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
@@ -136,6 +137,10 @@ function startedLate(): boolean {
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
   return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotationText(rotation)}`;
+}
+
+function notesText(notes: readonly string[]): string {
+  return notes.length === 0 ? '' : `\n\n**To know:**\n\n${notes.map((note) => `- ${note}`).join('\n')}`;
 }
 
 function rotationText(rotation: RotateOutput): string {

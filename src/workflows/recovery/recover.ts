@@ -207,12 +207,16 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   private async promote(steps: RecoverySteps): Promise<void> {
-    const { timeline, repaired } = await steps.run(stepNames.promote, (host, step) => host.promoteServer(step));
+    const { timeline, repaired, skipped } = await steps.run(stepNames.promote, (host, step) =>
+      host.promoteServer(step),
+    );
     if (repaired.length > 0)
       await steps.note(
         stepNames.promote,
         `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`,
       );
+    if (skipped && skipped.length > 0)
+      await steps.note(stepNames.promote, `skipped: ${skipped.slice(0, 20).join('; ')}`);
     await steps.note(stepNames.promote, `promoted: accepts writes on timeline ${timeline}`);
   }
 

@@ -158,6 +158,14 @@ const guarantees: readonly (readonly [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
+      [
+        'W9 F51',
+        'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
+      ],
+      [
+        'W10',
+        'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],

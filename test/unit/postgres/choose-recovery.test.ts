@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RecoveryTarget } from '../../../src/domain/target/target.js';
 import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
-import { nearer } from '../../../src/postgres/wal/choose-base-backup.js';
-import { chooseOnNewest } from '../../../src/postgres/wal/newest-timeline.js';
-import type { WalSources } from '../../../src/postgres/wal/recoverable-range.js';
+import { historyInWords } from '../../../src/domain/plan/timeline-history.js';
+import { parseTimelineChoice } from '../../../src/domain/target/timeline-choice.js';
+import { byTimeline } from '../../../src/postgres/wal/choose-recovery.js';
+import { followedSegments } from '../../../src/postgres/wal/scan/followed-segments.js';
+import { allTimelines, branchesOf, type Timeline } from '../../../src/postgres/wal/timelines.js';
 
 const segment = (number: number, timeline = 1): string =>
   `0000000${timeline}00000000000000${number.toString(16).padStart(2, '0').toUpperCase()}`;
@@ -28,55 +30,111 @@ const timelines = [
   { id: 1, history: [] },
   { id: 2, history: [{ timeline: 1, switchLsn: '0/4000100' }] },
 ];
-const choose = async (target: RecoveryTarget, candidates: readonly Candidate[], known = timelines) =>
-  chooseOnNewest({} as never, target, candidates as Candidate[], { timelines: known } as unknown as WalSources);
+const split = (target: RecoveryTarget, candidates: readonly Candidate[], known = timelines, newest = 2) =>
+  byTimeline(target, candidates, newest, known);
 
 describe('F24: after a recovery to an earlier instant', () => {
-  it('latest begins with the backup that leads to the newest timeline, and says which newer one does not', async () => {
-    await expect(choose({ kind: 'latest' }, [abandoned, before])).resolves.toEqual({
-      chosen: before,
-      warnings: [expect.stringMatching(/abandoned is not used: .* timeline 1, and the newest is 2/)],
+  it('latest begins with the backup that leads to the newest timeline, and says which newer one does not', () => {
+    expect(split({ kind: 'latest' }, [abandoned, before])).toEqual({
+      live: [before],
+      left: [abandoned],
+      passedOver: [expect.stringMatching(/abandoned is not used: .* timeline 1, and the newest is 2/)],
     });
-    await expect(choose({ kind: 'latest' }, [fresh, abandoned, before])).resolves.toMatchObject({ chosen: fresh });
+    expect(split({ kind: 'latest' }, [fresh, abandoned, before]).live).toEqual([fresh, before]);
   });
 
-  it('latest is refused where only a backup of the given up past is there', async () => {
-    await expect(choose({ kind: 'latest' }, [abandoned])).rejects.toMatchObject({
-      code: 'wal-gap',
-      message: expect.stringContaining('newest timeline, 2') as unknown,
-      hint: expect.stringContaining('--to backup:abandoned') as unknown,
-    });
+  it('latest is refused where only a backup of the given up past is there; an instant is not', () => {
+    expect(() => split({ kind: 'latest' }, [abandoned])).toThrow(
+      expect.objectContaining({
+        code: 'wal-gap',
+        message: expect.stringContaining('newest timeline, 2') as unknown,
+        hint: expect.stringContaining('--to backup:abandoned') as unknown,
+      }),
+    );
+    expect(split({ kind: 'time', time: '2026-11-21T12:30:00Z' }, [abandoned])).toMatchObject({ left: [abandoned] });
   });
 
-  it('who names the backup, or an instant that is only there, gets it; the latter with a warning', async () => {
-    await expect(choose({ kind: 'backup', id: 'abandoned' }, [abandoned, before])).resolves.toEqual({
-      chosen: abandoned,
-      warnings: [],
-    });
-    await expect(choose({ kind: 'time', time: '2026-11-21T12:30:00Z' }, [fresh, abandoned])).resolves.toEqual({
-      chosen: abandoned,
-      warnings: [expect.stringContaining('the newest timeline, 2')],
-    });
-    await expect(choose({ kind: 'time', time: '2026-11-21T12:30:00Z' }, [abandoned, before])).resolves.toMatchObject({
-      chosen: before,
-    });
-  });
-
-  it('with one timeline the newest backup is chosen, and nothing is said', async () => {
-    await expect(choose({ kind: 'latest' }, [abandoned, before], [])).resolves.toEqual({
-      chosen: abandoned,
-      warnings: [],
+  it('with one timeline every backup leads there, and nothing is said', () => {
+    expect(split({ kind: 'latest' }, [abandoned, before], [], 1)).toEqual({
+      live: [abandoned, before],
+      left: [],
+      passedOver: [],
     });
   });
 });
 
-describe('F23: the search for a transaction or a name', () => {
-  const segmentBytes = 16 * 1024 * 1024;
+describe('timelines', () => {
+  /** 1, left for 2, left for 4; 3 left 1 elsewhere. */
+  const [first, second, third, fourth] = [
+    { id: 1, history: [] },
+    { id: 2, history: [{ timeline: 1, switchLsn: '0/4000100' }] },
+    { id: 3, history: [{ timeline: 1, switchLsn: '0/3000100' }] },
+    {
+      id: 4,
+      history: [
+        { timeline: 1, switchLsn: '0/4000100' },
+        { timeline: 2, switchLsn: '0/6000000' },
+      ],
+    },
+  ] as const;
 
-  it('ends at the newer backup, or before it at a gap', () => {
-    expect(nearer(segment(6), { endSegment: segment(9), segmentBytes })).toBe(segment(6));
-    expect(nearer(segment(6), { endSegment: segment(3), segmentBytes })).toBe(segment(3));
-    expect(nearer(null, { endSegment: segment(9), segmentBytes })).toBe(segment(9));
-    expect(nearer(segment(6), { endSegment: null, segmentBytes })).toBeNull();
+  it('W4: ancestors that no history file names are known, and beside the followed one all others are branches', () => {
+    expect(allTimelines([fourth, third], [5])).toEqual([first, second, third, fourth, { id: 5, history: [] }]);
+    expect(
+      branchesOf(fourth, [first, second, third, fourth]).map(({ timeline: { id }, at, parting, successor }) => [
+        id,
+        at,
+        parting,
+        successor?.id,
+      ]),
+    ).toEqual([
+      [1, '0/4000100', '0/4000100', 2],
+      [2, '0/6000000', '0/6000000', 4],
+      [3, '0/3000100', '0/3000100', 4],
+    ]);
+  });
+
+  it('W6: a segment is read from the newest timeline that has it, and what a recovery left is not read on', () => {
+    const present = new Map(
+      [segment(2), segment(3), segment(4), segment(5), segment(4, 2), segment(5, 2), segment(6, 4)].map(
+        (name) => [name, 'archive'] as const,
+      ),
+    );
+    const read = (timeline: Timeline): string[] =>
+      followedSegments(present, timeline, 16 * 1024 * 1024, { from: 2n, to: null }).map(({ name }) => name);
+    expect(read(first)).toEqual([segment(2), segment(3), segment(4), segment(5)]);
+    expect(read(fourth)).toEqual([segment(2), segment(3), segment(4, 2), segment(5, 2), segment(6, 4)]);
+    present.delete(segment(4, 2));
+    // Up to the switch it is the same WAL, and no further.
+    expect(followedSegments(present, second, 16 * 1024 * 1024, { from: 4n, to: null })).toEqual([
+      { name: segment(4), number: 4n, from: 'archive', until: 0x4000100n },
+    ]);
+  });
+
+  it('W4: what is typed after --timeline is read, and nothing else', () => {
+    expect(['latest', 'backup', '2', '4294967295'].map(parseTimelineChoice)).toEqual([
+      'latest',
+      'backup',
+      2,
+      4294967295,
+    ]);
+    for (const wrong of ['', '0', '-1', '2.5', '0x2', 'newest', '4294967296'])
+      expect(() => parseTimelineChoice(wrong)).toThrow(expect.objectContaining({ code: 'target-invalid' }));
+  });
+
+  it('W4: a plan says in words which history is followed', () => {
+    expect(historyInWords({ newest: 1, path: [{ timeline: 1, until: null }] })).toBeNull();
+    expect(historyInWords({ newest: 2, path: [{ timeline: 1, until: null }] })).toBe(
+      '1, which a recovery has left; the newest is 2',
+    );
+    expect(
+      historyInWords({
+        newest: 2,
+        path: [
+          { timeline: 1, until: '0/4000100' },
+          { timeline: 2, until: null },
+        ],
+      }),
+    ).toBe('2, the newest; it leaves timeline 1 at 0/4000100');
   });
 });

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { isRepriseError } from '../../../domain/errors.js';
-import { missingSegments } from '../../../domain/target/wal.js';
+import { neededSegments } from '../../../domain/target/wal.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../../engine.js';
 import { failedVerification } from '../../shared/backup-record.js';
@@ -57,8 +57,7 @@ async function readWal(context: EngineContext, { wal, segmentBytes }: BaseManife
   await mkdir(directory, { recursive: true, mode: 0o700 });
   try {
     // One that is missing is told by its name.
-    const needed = missingSegments([], wal.start, wal.stop, { segmentBytes });
-    for (const segment of needed) {
+    for (const segment of neededSegments(wal.start, wal.stop, { segmentBytes })) {
       context.signal.throwIfAborted();
       await archive.fetch(segment, directory);
       await removeTree(join(directory, segment));

@@ -3,6 +3,7 @@ import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
+import { INVALID_LIMIT } from '../../../postgres/server/databases.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
 
@@ -13,7 +14,7 @@ export interface NewDatabase {
   readonly operationId: string;
 }
 
-type Standing = 'absent' | 'ours' | 'foreign';
+type Standing = 'absent' | 'ours' | 'invalid' | 'foreign';
 
 /**
  * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
@@ -24,7 +25,12 @@ type Standing = 'absent' | 'ours' | 'foreign';
  */
 export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<'made' | 'found'> {
   return inMaintenance(database, async (client) => {
-    const standing = await standingOf(client, database);
+    let standing = await standingOf(client, database);
+    if (standing === 'invalid') {
+      // Ours, and the DROP DATABASE of an earlier attempt was cut off: nothing else can be done with it.
+      await client.query(`DROP DATABASE ${pg.escapeIdentifier(database.name)}`);
+      standing = 'absent';
+    }
     if (standing === 'foreign') {
       throw new RepriseError(
         'conflict',
@@ -44,7 +50,7 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
 /** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
 export async function dropOurs(database: NewDatabase): Promise<void> {
   await inMaintenance(database, async (client) => {
-    if ((await standingOf(client, database)) !== 'ours') return;
+    if (!['ours', 'invalid'].includes(await standingOf(client, database))) return;
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
   });
@@ -52,7 +58,7 @@ export async function dropOurs(database: NewDatabase): Promise<void> {
 
 /** The comment without the marks of recoveries it went through. */
 export function withoutMarks(comment: string | null): string | null {
-  const rest = comment?.replaceAll(/ ?\[reprise:[^\]]*\]/g, '') ?? '';
+  const rest = comment?.replaceAll(/ ?\[reprise:[^\][]*\]/g, '') ?? '';
   return rest === '' ? null : rest;
 }
 
@@ -66,7 +72,8 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   if (row === undefined) return 'absent';
   const isOurs =
     row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(databaseMark(database.operationId));
-  return isOurs ? 'ours' : 'foreign';
+  if (!isOurs) return 'foreign';
+  return row.limit === INVALID_LIMIT ? 'invalid' : 'ours';
 }
 
 async function hasTablespace(client: pg.Client, name: string): Promise<boolean> {

@@ -66,7 +66,8 @@ const timelineInfos = z.array(
     end_segment: z.string(),
     segments_count: z.number(),
     missing_segments: z.array(z.string()).nullish(),
-    segment_range_size: z.number(),
+    // WAL of 64 TB. What is listed is not ours: a file far away would make names without end.
+    segment_range_size: z.int().min(0).max(4_194_304),
   }),
 );
 

@@ -16,8 +16,7 @@ const OVERLAP_BYTES = 16 * 1024 * 1024;
 /** Segments fetched at a time: each may be a process. */
 const AT_ONCE = 4;
 const READ_TIMEOUT_MS = 900_000;
-/** pg_waldump has `--relation` from here on. */
-const FILTERS_RELATIONS = 15;
+const TAKES_SEVERAL = 15;
 /** Exit code 1 is a result where it says that the WAL ends there. */
 const END_OF_WAL = /error in WAL record at|could not find a valid record/;
 
@@ -166,14 +165,10 @@ async function dated(event: WalEvent, { directory, segmentBytes }: Place): Promi
   return time === null ? event : { ...event, time };
 }
 
-/** One run for each: pg_waldump takes several resource managers at once from version 15 on. */
+/** By version: pg_waldump takes several resource managers at once, and a relation, from 15 on. */
 function filtersOf({ major, control }: Place): readonly (readonly string[])[] {
-  return [
-    ['--rmgr', 'Transaction'],
-    ['--rmgr', 'Database'],
-    ['--rmgr', 'Tablespace'],
-    ['--rmgr', 'Standby'],
-    ...(major >= FILTERS_RELATIONS ? [['--rmgr', 'Heap', '--relation', PG_DATABASE]] : []),
-    ...(control ? [['--rmgr', 'XLOG']] : []),
-  ];
+  const managers = ['Transaction', 'Database', 'Tablespace', 'Standby', ...(control ? ['XLOG'] : [])];
+  const filters = managers.map((manager) => ['--rmgr', manager]);
+  if (major < TAKES_SEVERAL) return filters;
+  return [filters.flat(), ['--rmgr', 'Heap', '--relation', PG_DATABASE]];
 }
