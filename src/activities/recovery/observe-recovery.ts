@@ -25,6 +25,7 @@ import { connectionAt } from '../../domain/plan/recovery-place.js';
 import { oldDataFate } from '../../domain/plan/replacements.js';
 import { pathExists } from '../../files/paths.js';
 import { probe } from '../../postgres/connection/probe.js';
+import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
 import { freeBytes, isWritableDirectory, onSameFileSystem, usedBytes } from '../../postgres/server/disk.js';
@@ -97,14 +98,33 @@ async function observePlace(
       ...untouched,
       targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
     };
-  if (!place.inPlace) return { ...untouched, processes: place.dataDir ? await processesIn(place.dataDir) : [] };
+  const leftovers = await leftoverTargets(configurationFiles(clusterContext, outline.backups));
+  if (!place.inPlace)
+    return {
+      ...untouched,
+      processes: place.dataDir ? await processesIn(place.dataDir) : [],
+      leftoverTargets: leftovers,
+    };
   return {
     ...untouched,
+    leftoverTargets: leftovers,
     topology: await readClusterTopology(cluster.connection, cluster.dataDir),
     replacesRunningServer: (await probe(cluster.connection)).ok,
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
   };
+}
+
+/** Where the cluster on this host has its configuration, inside its data directory and outside. */
+function configurationFiles({ cluster, deps }: ClusterContext, backups: readonly Backup[]): readonly string[] {
+  const { dataDir, host, service } = cluster;
+  if (host !== deps.host) return [];
+  const debian =
+    service?.kind === 'pg_ctlcluster' ? [`/etc/postgresql/${service.version}/${service.name}/postgresql.conf`] : [];
+  const inside =
+    dataDir === undefined ? [] : ['postgresql.conf', 'postgresql.auto.conf'].map((name) => join(dataDir, name));
+  const outside = backups.flatMap(({ configuration }) => configuration?.files ?? []);
+  return [...debian, ...inside, ...outside.filter((path) => path.endsWith('.conf'))];
 }
 
 /** Where the data directory is whole and only the server is down, a start is enough. */

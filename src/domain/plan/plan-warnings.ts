@@ -9,7 +9,7 @@ export function planWarnings(
   terms: PlanTerms,
   { method, salvageFrom }: Pick<PlanBinding, 'method' | 'salvageFrom'>,
   request: PlanningRequest,
-  { source, coldFiles, media, replacesRunningServer }: RecoveryObservations,
+  { source, coldFiles, media, replacesRunningServer, leftoverTargets = [] }: RecoveryObservations,
 ): readonly string[] {
   const { cluster, host } = terms;
   const unseen = coldFiles?.notSeen ?? null;
@@ -17,6 +17,10 @@ export function planWarnings(
   return [
     ...(nobody === null ? [] : [nobody]),
     ...source.outline.warnings,
+    ...leftoverTargets.map(
+      ({ file, name, value }) =>
+        `${file} sets ${name} = '${value}', left from an earlier recovery: this recovery overrides it; remove the line, for it would stop a standby`,
+    ),
     ...(unseen === null
       ? []
       : [`it could not be checked whether files of the backup are in a storage class that must be thawed: ${unseen}`]),

@@ -67,6 +67,13 @@ export interface ObservedDisk {
   };
 }
 
+/** A setting in a configuration file by which an earlier recovery was told where to stop. */
+export interface LeftoverTarget {
+  readonly file: string;
+  readonly name: string;
+  readonly value: string;
+}
+
 /** What is in the place that is recovered into. */
 export interface PlaceObservations {
   /** Of a cluster whose data directory is replaced in place; null where neither server nor files can be read. */
@@ -81,6 +88,8 @@ export interface PlaceObservations {
   readonly oldDataDir: string | null;
   /** Configuration files of the backup, outside the data directory, that are not there any more. */
   readonly missingConfiguration: readonly string[];
+  /** Targets of earlier recoveries in configuration files of the cluster; absent where none are looked for. */
+  readonly leftoverTargets?: readonly LeftoverTarget[];
 }
 
 /** Everything that was read to make one plan: the plan follows from it, from the order and from the config. */

@@ -159,6 +159,18 @@ const guarantees: readonly (readonly [
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
       [
+        'W3 F48',
+        'A recovery to a time before a DROP DATABASE brings the database back: it stops at the last commit before the time.',
+      ],
+      [
+        'W4 F49',
+        'A timeline that an earlier recovery left can be recovered to; a target that may mean two timelines is refused with both.',
+      ],
+      [
+        'W6 W7',
+        'Transaction ids, restore points and positions are found on the timeline that has them, with their instant, or refused; leftover recovery targets have no effect.',
+      ],
+      [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
       ],

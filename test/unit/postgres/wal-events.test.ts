@@ -72,7 +72,7 @@ describe('W3, W7: what decides where a recovery stops, in lines of pg_waldump', 
   });
 });
 
-describe('W3: a drop that has begun and is not committed', () => {
+describe('W3, F48: a drop that has begun and is not committed', () => {
   const [earlier, last] = [
     { lsn: '0/3000028', time: '2026-11-21T09:00:00Z' },
     { lsn: '0/3000128', time: '2026-11-21T09:01:00Z' },
