@@ -11,11 +11,15 @@ import { targetsContract } from './targets-suite.js';
 
 failOnLeakedProcesses();
 
-targetsContract('basebackup, PostgreSQL 18', async () => {
-  const { cluster, context } = await startBaseCluster({ version: 18 }, []);
-  const pgBin = await programs18();
-  return { engine: basebackupEngine, cluster, context: (operationId) => context(operationId, { pgBin }) };
-});
+targetsContract(
+  'basebackup, PostgreSQL 18',
+  async () => {
+    const { cluster, context } = await startBaseCluster({ version: 18 }, []);
+    const pgBin = await programs18();
+    return { engine: basebackupEngine, cluster, context: (operationId) => context(operationId, { pgBin }) };
+  },
+  { thorough: true },
+);
 
 targetsContract('pgbackrest, PostgreSQL 15', async () => {
   const { cluster, options } = await startBackrestCluster({ version: 15 }, ['repo1-bundle=y']);

@@ -13,7 +13,12 @@ import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
-import { controlActivities, hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import {
+  controlActivities,
+  hostActivities,
+  quickHostActivities,
+  scanActivities,
+} from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
 import { refusal, runOperation } from '../operation/operation-status.js';
@@ -78,13 +83,13 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     this.request = { ...this.request, sourceAnswers };
   }
 
-  /** Which backup, to which target, on which server. Refuses what cannot succeed. Reads only. */
+  /** Which backup, to which target, on which server. Refuses what cannot succeed. Reads only, but perhaps a lot of WAL. */
   plan(): Promise<Plan> {
-    return quickHostActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
+    return scanActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
   }
 
   planAgain({ digest }: Plan): Promise<{ digest: string | null; changed: readonly string[] }> {
-    return quickHostActivities(this.operation.host, 'make the plan again').recheckPlan({
+    return scanActivities(this.operation.host, 'make the plan again').recheckPlan({
       ...this.request,
       plan: digest,
     });
