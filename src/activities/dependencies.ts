@@ -1,5 +1,5 @@
 import type { CheckKind } from '../checks/check.js';
-import type { Config, RepositoryConfig, SecretReference, DescribedStorage } from '../domain/config.js';
+import type { Config, RepositoryConfig, ScheduleConfig, SecretReference, DescribedStorage } from '../domain/config.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';
@@ -34,4 +34,6 @@ export interface ControlDependencies {
   notifierOf(kind: string): NotifierKind;
   /** The secret behind a reference, read when it is needed. */
   secret(reference: SecretReference): Promise<string>;
+  /** When a schedule is due next after an instant; undefined where it never is. */
+  nextRun(schedule: ScheduleConfig, after: Date): Date | undefined;
 }

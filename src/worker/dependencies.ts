@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
+import { nextRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config, RepositoryConfig } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
@@ -47,5 +48,11 @@ export function hostDependencies(config: Config, host: string): HostDependencies
 
 /** The real parts behind the control activities. */
 export function controlDependencies(config: Config, webUi: string | undefined): ControlDependencies {
-  return { config, webUi, notifierOf, secret: resolveSecret };
+  return {
+    config,
+    webUi,
+    notifierOf,
+    secret: resolveSecret,
+    nextRun: (schedule, after) => nextRuns(schedule, after, 1)[0],
+  };
 }

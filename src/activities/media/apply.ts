@@ -1,5 +1,6 @@
-import { type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
+import { type LostTrait, type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
 import type { MediaAction } from '../../media/action.js';
+import type { LostCounts } from '../../media/lost.js';
 import { applyAll } from '../../media/apply.js';
 import { type MediaBounds, within } from '../../media/bounds.js';
 import { summarise } from '../../media/summary.js';
@@ -21,21 +22,24 @@ export interface Approved {
 
 /**
  * Changes what was approved and no more, and goes on where an earlier attempt stopped.
+ * @returns copies that this attempt made without a part of what describes them
  * @throws RepriseError `plan-stale` beyond the bounds; what {@link applyAll} throws
  */
 export async function applyApproved(
   clusterContext: ClusterContext,
   { name, work, bounds, scansFirst, found = null }: Approved,
   run: ActivityRun,
-): Promise<void> {
+): Promise<LostCounts> {
   const { concurrency, singleCopyBytes } = mediaOf(clusterContext, name);
   const total = objectsIn(bounds.most);
   if (scansFirst)
     await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
       run.report({ phase: 'list', done, unit: 'files' }),
     );
+  const lost: Partial<Record<LostTrait, number>> = {};
   await applyAll(work, {
     bounds,
+    leftOut: (trait) => void (lost[trait] = (lost[trait] ?? 0) + 1),
     concurrency,
     singleCopyBytes,
     after: run.cursor,
@@ -46,6 +50,7 @@ export async function applyApproved(
       if (done % 100 === 0) run.report({ phase: 'media', done, total, unit: 'files' });
     },
   });
+  return lost;
 }
 
 /** Objects to be changed, of all kinds. */

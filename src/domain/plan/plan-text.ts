@@ -107,14 +107,14 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
     {
       name: 'replay stops at',
-      values: binding.stopsAt === undefined ? [] : [{ text: formatTarget(binding.stopsAt), code: true }],
+      values: optional(binding.stopsAt && formatTarget(binding.stopsAt)),
     },
-    { name: 'timeline', values: optional(observed.history === undefined ? null : historyInWords(observed.history)) },
+    { name: 'timeline', values: optional(observed.history && historyInWords(observed.history)) },
     {
       name: 'data as of',
       values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
     },
-    { name: 'last commit', values: optional(observed.lastCommitAt ?? null) },
+    { name: 'last commit', values: optional(observed.lastCommitAt) },
     // Beside what is there, nothing is lost.
     {
       name: 'may lose',
@@ -240,8 +240,8 @@ function approvers(approval: Plan['observed']['approval']): Value[] {
   return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
 }
 
-function optional(value: string | null): Value[] {
-  return value === null ? [] : [{ text: value }];
+function optional(value: string | null | undefined): Value[] {
+  return value == null ? [] : [{ text: value }];
 }
 
 function range(from: string | null, to: string | null): Value[] {

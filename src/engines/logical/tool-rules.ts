@@ -48,6 +48,7 @@ export const LOGICAL_TOOLS: ToolTable = {
     {
       pattern: /password authentication failed|no password supplied/i,
       code: 'database-unreachable',
+      final: true,
       message: 'the server did not accept the login',
       hint: 'check connection.user and the passfile',
     },

@@ -28,11 +28,7 @@ export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, ran
       if (range.endLsn !== null && compareLsn(target.lsn, range.endLsn) > 0) throw afterWal(target, range);
       return;
     // The backup's own WAL was checked above; xid and name were found in the WAL.
-    case 'xid':
-    case 'before-xid':
-    case 'name':
-    case 'end-of-backup':
-    case 'backup':
+    default:
       return;
   }
 }

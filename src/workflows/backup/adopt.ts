@@ -5,10 +5,11 @@ import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
 import { Operation, policyFacts } from '../operation/open-operation.js';
 import { runOperation } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 
 /**
  * Adopts backups made before Reprise: lists them, waits for the approval or the confirmation, then records and verifies
@@ -22,7 +23,8 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   return runOperation(status, async () => {
     const facts = await operation.lookUp();
     await approved.waitForHost();
-    const preview = approved.inbox.rejectedBecause ? nothingSeen : await survey(operation, order);
+    const surveyed = approved.inbox.rejectedBecause ? 'rejected' : await survey(approved, order);
+    const preview = surveyed === 'rejected' ? nothingSeen : surveyed;
     const { refused, known, unlisted, policies } = preview;
     const nothing: AdoptOutput = { adopted: [], refused, known, unlisted };
     if (policies.length === 0 && !approved.inbox.rejectedBecause) return shown(operation, nothing);
@@ -37,12 +39,17 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   });
 }
 
-/** What a rejection leaves that came while the host was waited for. */
+/** What a rejection leaves that came before the backups were listed. */
 const nothingSeen: AdoptionPreview = { policies: [], adopt: [], refused: [], known: 0 };
 
-function survey({ status, host, step }: Operation, order: AdoptInput['order']): Promise<AdoptionPreview> {
-  return status.phase('list the backups to adopt', () =>
-    quickHostActivities(host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
+function survey(
+  approved: ApprovedOperation<ActionPlan, AdoptOutput>,
+  order: AdoptInput['order'],
+): Promise<AdoptionPreview | 'rejected'> {
+  const list = 'list the backups to adopt';
+  const { status, host, step } = approved.operation;
+  return status.phase(list, () =>
+    approved.attempt(list, () => readActivities(host, list).surveyAdoption({ ...step, order })),
   );
 }
 
@@ -67,7 +74,7 @@ async function adoptAll(
   for (const policy of binding.found['policies'] as readonly string[]) {
     const { engine, repository } = policyFacts(facts, cluster, policy);
     const adopted = (): Promise<AdoptOutput> =>
-      retryLostWorker(() =>
+      runStep(operation, `adopt for policy ${policy}`, () =>
         underLock(operation, (step) =>
           heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
             ...step,

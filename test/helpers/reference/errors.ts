@@ -61,6 +61,14 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'List what there is: `reprise status`, `reprise backup list`, `reprise incident list`.',
   ],
   'lock-held': ['Another operation holds the cluster.', 'Wait for it: `reprise watch WORKFLOW-ID`.'],
+  'worker-lost': [
+    'A step lost its worker several times in a row (`timeouts.lost_workers` of the host).',
+    "Read the worker's log and the kernel's (`journalctl -k`) for what ended it, such as too little memory; then `reprise continue`.",
+  ],
+  'step-stalled': [
+    'A step made no progress for the configured time (`timeouts.stall` of the host).',
+    'See whether the disks, mounts and servers that it uses answer; then `reprise continue`.',
+  ],
   'lock-lost': [
     'The cluster lock of this operation was given to another one, or was released, before the step ran.',
     'Nothing: the operation takes the lock again and repeats the step. `reprise status` shows who holds it.',
