@@ -363,9 +363,11 @@ describe('in place', () => {
       exit: 9,
       code: 'target-ambiguous',
       message: expect.stringMatching(/on timeline 3 .*on timeline 1 /) as unknown,
-      hint: expect.stringMatching(/--timeline 3, or --to latest --timeline 1/) as unknown,
+      hint: expect.stringMatching(/--timeline 3, or --to \S+ --timeline 1/) as unknown,
     });
-    const started = await planned(site, '--to', 'latest', '--timeline', '1');
+    // As the hint says: to the instant, or to the end where that is the last commit there.
+    const [, to = ''] = /--to (\S+) --timeline 1/.exec(refused.hint ?? '') ?? [];
+    const started = await planned(site, '--to', to, '--timeline', '1');
     expect(started.plan.binding).toMatchObject({ timeline: 1, replaces: [{ what: site.places.dataDir }] });
     expect(started.plan.observed).toMatchObject({
       history: { newest: 3, path: [{ timeline: 1, until: null }] },
