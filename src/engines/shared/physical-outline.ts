@@ -13,7 +13,12 @@ import { chooseRecovery, type RecoverySources } from '../../postgres/wal/choose-
 import type { Stop } from '../../postgres/wal/find-stop.js';
 import { type RecoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
 import { presentSegments } from '../../postgres/wal/scan/followed-segments.js';
-import { allTimelines, branchesOf, pathOf } from '../../postgres/wal/timelines.js';
+import { allTimelines, branchesOf, pathOf, switchedAt } from '../../postgres/wal/timelines.js';
+import {
+  historyWarnings,
+  requireHistories,
+  timelinesWithoutHistory,
+} from '../../postgres/wal/timelines-without-history.js';
 import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
@@ -62,10 +67,20 @@ export async function outlinePhysical(
       stop,
       warnings: left,
     } = await chooseRecovery(context, request, candidates, sources, (one) => requireFit(context, one, oldDataDir));
+    const { timeline } = parseSegmentName(chosen.stored.wal.start, range.segmentBytes);
+    const unknown = timelinesWithoutHistory(archive.segments, sources.timelines, timeline);
+    if (target.kind === 'latest' && (request.timeline ?? 'latest') === 'latest')
+      requireHistories(range.followed.timeline.id, unknown);
     return {
       ...outlineOf(chosen, candidates, range, target, stop),
       history: historyOf(range, sources),
-      warnings: [...warnings, ...left, ...rangeWarnings(range, chosen, sources), ...unloggedWarnings(chosen)],
+      warnings: [
+        ...warnings,
+        ...left,
+        ...rangeWarnings(range, chosen, sources),
+        ...historyWarnings(unknown),
+        ...unloggedWarnings(chosen),
+      ],
     };
   });
 }
@@ -217,7 +232,8 @@ function rangeWarnings(
   const { timeline } = range.followed;
   const { segmentBytes } = range;
   const others = branchesOf(timeline, all).filter(
-    ({ timeline: { id }, at, parting }) =>
+    ({ timeline: { id, history }, at, parting }) =>
+      (history.length > 0 || switchedAt(timeline, id) !== null) &&
       compareLsn(parting, stored.lsn.stop) >= 0 &&
       (id > timeline.id || [...present.keys()].some((name) => isBeyond(name, id, at, segmentBytes))),
   );

@@ -171,6 +171,15 @@ const guarantees: readonly (readonly [
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
       [
+        'W1 F47',
+        'What is in the place of a repository without its identity, such as the mount point of a disk that is not mounted, is neither read nor written, and told.',
+      ],
+      [
+        'W5 F49',
+        'Where WAL of a timeline is archived and its history file is not, no older timeline is taken for the latest.',
+      ],
+      ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
+      [
         'W3 F48',
         'A recovery to a time before a DROP DATABASE brings the database back: it stops at the last commit before the time.',
       ],

@@ -1,7 +1,8 @@
-import { mkdtemp, rename, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import { formatLsn, segmentName } from '../../../domain/target/wal.js';
+import { removeTree } from '../../../files/remove-tree.js';
 import { runProgram } from '../../../process/exec/run-program.js';
 import { restorePointTime } from '../segment-file.js';
 import type { WalArchive, WalReader } from '../wal-archive.js';
@@ -72,7 +73,7 @@ export async function scanWal(
       }
       if (damaged !== null || ended) return { damaged };
     } finally {
-      await rm(directory, { recursive: true, force: true });
+      await removeTree(directory);
     }
   }
   return { damaged: null };
