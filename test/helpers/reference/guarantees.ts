@@ -192,6 +192,10 @@ const guarantees: readonly (readonly [
         'Transaction ids, restore points and positions are found on the timeline that has them, with their instant, or refused; leftover recovery targets have no effect.',
       ],
       [
+        'W12',
+        'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
+      ],
+      [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
       ],
