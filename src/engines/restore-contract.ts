@@ -51,8 +51,13 @@ export interface BoundBackup {
 /** Restores a physical backup's files; the caller starts nothing before this has returned. */
 export interface RestoreFilesRequest extends BoundBackup {
   readonly dataDir: string;
-  /** Tablespaces are always remapped below this directory. */
+  /** Tablespaces are always remapped below this directory, */
   readonly tablespaceDir: string;
+  /**
+   * but for these, by their numbers: below a directory of the restore's own, on the disk that each belongs on; with `overOld`
+   * over the files of the old one.
+   */
+  readonly tablespaces?: Readonly<Record<string, string>>;
   /** The plan says that what is in `dataDir` is overwritten: the engine takes a directory that is not empty. */
   readonly overOld?: boolean;
 }
