@@ -1,6 +1,7 @@
 /** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
 import type { Backup, BoundContent, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig } from '../domain/config.js';
+import type { RestoreAs } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext } from './context.js';
@@ -67,6 +68,8 @@ export interface RestoreDatabaseRequest extends BoundBackup {
   /** The new database's name; the live one is not touched. */
   readonly intoDatabase: string;
   readonly connection: ClusterConfig['connection'];
+  /** Absent: as a login without rights. */
+  readonly restoreAs?: RestoreAs | undefined;
 }
 
 export interface RestoreGlobalsRequest extends BoundBackup {

@@ -125,6 +125,7 @@ function bindingOf(
     policy: policy?.name ?? 'none',
     engine: policy?.engine ?? 'none',
     method,
+    ...(method === 'databases' ? { restoreAs: cluster.restoreAs ?? 'unprivileged' } : {}),
     systemIdentifier: outline.systemIdentifier,
     backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
       id,

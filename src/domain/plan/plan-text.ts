@@ -126,6 +126,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
           ? []
           : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
     },
+    { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     { name: 'stays', values: shown(whatStays(binding), (value) => value) },
     { name: 'moves', values: shown(whatMoves(binding), (value) => value) },

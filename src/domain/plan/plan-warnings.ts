@@ -8,7 +8,7 @@ import type { RecoveryObservations, RecoverySource } from './recovery-observatio
 /** What whoever approves has to know. */
 export function planWarnings(
   terms: PlanTerms,
-  { method, salvageFrom }: Pick<PlanBinding, 'method' | 'salvageFrom'>,
+  { method, salvageFrom, restoreAs }: Pick<PlanBinding, 'method' | 'salvageFrom' | 'restoreAs'>,
   request: PlanningRequest,
   seen: RecoveryObservations,
 ): readonly string[] {
@@ -18,6 +18,11 @@ export function planWarnings(
   const nobody = whyNobodyApproves(terms.approval, request.requester);
   return [
     ...(nobody === null ? [] : [nobody]),
+    ...(restoreAs === 'superuser'
+      ? [
+          `restore_as: superuser: code that is in the dump, of whoever owned something in the database, runs with the rights of role ${cluster.connection.user}`,
+        ]
+      : []),
     ...source.outline.warnings,
     ...(unseen === null
       ? []

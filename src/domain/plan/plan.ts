@@ -13,6 +13,12 @@ export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore'
  */
 export type RecoveryMethod = 'restart' | 'data-directory' | 'databases';
 
+/**
+ * As whom a dump is restored. `unprivileged`: by a login without rights, so that code of the dump's owners gets none.
+ * `superuser`: by the role of the connection itself.
+ */
+export type RestoreAs = 'unprivileged' | 'superuser';
+
 /** One backup the plan uses, and what it becomes. */
 export interface PlannedBackup {
   readonly id: string;
@@ -73,6 +79,8 @@ export interface PlanBinding {
   readonly policy: string;
   readonly engine: string;
   readonly method: RecoveryMethod;
+  /** Of dumps: as whom they are restored. Plans of an older version have none, and mean `unprivileged`. */
+  readonly restoreAs?: RestoreAs;
   readonly systemIdentifier: string | null;
   readonly backups: readonly PlannedBackup[];
   readonly target: RecoveryTarget;
