@@ -5,6 +5,7 @@ import type { TimelineHistory } from '../../domain/plan/timeline-history.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, parseLsn, parseSegmentName } from '../../domain/target/wal.js';
 import { readControlData } from '../../postgres/server/control-data.js';
+import { isFreshCluster } from '../../postgres/server/data-directory.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { OnlineBackup, WalArchive } from '../../postgres/wal/wal-archive.js';
 import { consistentFrom } from '../../postgres/wal/choose-base-backup.js';
@@ -59,7 +60,10 @@ export async function outlinePhysical(
 ): Promise<RecoveryOutline> {
   const candidates = found.toSorted((a, b) => b.stored.finishedAt.localeCompare(a.stored.finishedAt));
   return inScratch(context, async (scratch) => {
-    const { oldDataDir, target } = request;
+    const { target } = request;
+    const fresh = await freshStranger(context, request.oldDataDir, candidates);
+    // Nothing of the lost server is in there.
+    const oldDataDir = fresh === null ? request.oldDataDir : null;
     const sources = await readSources(candidates, archive, oldDataDir, scratch);
     const {
       chosen,
@@ -73,6 +77,7 @@ export async function outlinePhysical(
       requireHistories(range.followed.timeline.id, unknown);
     return {
       ...outlineOf(chosen, candidates, range, target, stop),
+      ...(fresh === null ? {} : { freshCluster: fresh }),
       history: historyOf(range, sources),
       warnings: [
         ...warnings,
@@ -98,6 +103,18 @@ async function readSources(
   );
   const major = candidates[0]?.stored.major ?? 0;
   return { archive, timelines, oldDataDir, scratch, present, all: allTimelines(timelines, new Set(ids)), major };
+}
+
+/** A new, empty cluster where the one of the backups was: its system identifier; null for anything else. */
+async function freshStranger(
+  { pgBin, user }: ReadContext,
+  dataDir: string | null,
+  candidates: readonly PhysicalCandidate[],
+): Promise<string | null> {
+  const found = dataDir === null ? null : await readControlData(pgBin, dataDir, user);
+  if (dataDir === null || found === null) return null;
+  const isKnown = candidates.some(({ stored }) => stored.systemIdentifier === found.systemIdentifier);
+  return !isKnown && (await isFreshCluster(dataDir)) ? found.systemIdentifier : null;
 }
 
 /** The programs that will run it, and the cluster it is to replace. */
@@ -137,7 +154,8 @@ function outlineOf(
   stop: Stop,
 ): Omit<RecoveryOutline, 'history' | 'warnings'> {
   const { databaseBytes, systemIdentifier } = chosen.stored;
-  const segments = Math.min(REPLAY_SEGMENTS, segmentsBetween(chosen, reach));
+  const between = segmentsBetween(chosen, reach);
+  const walBytes = Math.min(REPLAY_SEGMENTS, between) * reach.segmentBytes;
   return {
     backups: [chosen.backup],
     target: stop.target ?? (target.kind === 'backup' ? { kind: 'end-of-backup' } : target),
@@ -146,7 +164,9 @@ function outlineOf(
     timeline: reach.followed.timeline.id,
     systemIdentifier,
     sizeBytes: databaseBytes,
-    neededBytes: databaseBytes + segments * reach.segmentBytes,
+    neededBytes: databaseBytes + walBytes,
+    walBytes,
+    replayBytes: target.kind === 'end-of-backup' ? 0 : between * reach.segmentBytes,
     reachableFrom: earliest(candidates),
     reachableTo: reach.lastCommitAt,
     // Before a gap it is no end: a recovery sent on to latest would stop there and look whole.
