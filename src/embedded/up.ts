@@ -47,6 +47,7 @@ async function start(options: UpOptions, directory: string): Promise<UpResult> {
     ...addresses(record),
     temporal: { pid: record.temporal?.pid ?? null, state },
     worker,
+    access: accessTo(record),
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
@@ -69,6 +70,7 @@ async function ensureServer(
     version: 1,
     configFile: config.file,
     ...ports,
+    httpApi: 'closed',
     temporal: server.identity,
     worker: before?.worker ?? null,
   };
@@ -112,9 +114,28 @@ async function planned(config: Config, directory: string): Promise<UpResult> {
     ...addresses(ports),
     temporal: { pid: temporal?.pid ?? null, state: temporal === null ? 'would-start' : 'running' },
     worker: { pid: worker?.pid ?? null, state: worker === null ? 'would-start' : 'running' },
+    access: accessTo(temporal === null ? { ...ports, httpApi: 'closed' } : { ...record, ...ports }),
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
+}
+
+/** Who can reach what: the server has no users, so the machine is the border. */
+function accessTo(record: Ports & Pick<EmbeddedRecord, 'httpApi'>): UpResult['access'] {
+  const { address, webUi } = addresses(record);
+  const everybody = 'every user and program of this machine can start operations and send decisions';
+  return [
+    { what: 'Temporal', address, who: everybody },
+    { what: 'Web UI', address: webUi, who: everybody },
+    {
+      what: 'HTTP API',
+      address: null,
+      who:
+        record.httpApi === 'closed'
+          ? 'nobody: it answers 403'
+          : 'also web pages in a browser of this machine: close it with reprise down, then reprise up',
+    },
+  ];
 }
 
 /** Ports the config names, else those of last time, else the well-known or free ones. */
