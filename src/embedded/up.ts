@@ -8,6 +8,7 @@ import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';
 import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
@@ -107,14 +108,16 @@ async function ensureWorker(
 
 async function planned(config: Config, directory: string): Promise<UpResult> {
   const record = await readEmbeddedRecord(config);
-  const temporal = record?.temporal != null && (await isAlive(record.temporal)) ? record.temporal : null;
-  const worker = record?.worker != null && (await isAlive(record.worker)) ? record.worker : null;
-  const ports = temporal !== null && record !== null ? record : await portsFor(config, record);
+  const living = async <P extends ProcessIdentity>(process: P | null | undefined): Promise<P | null> =>
+    process != null && (await isAlive(process)) ? process : null;
+  const [temporal, worker] = [await living(record?.temporal), await living(record?.worker)];
+  const ports =
+    temporal !== null && record !== null ? record : { ...(await portsFor(config, record)), httpApi: 'closed' as const };
   return {
     ...addresses(ports),
     temporal: { pid: temporal?.pid ?? null, state: temporal === null ? 'would-start' : 'running' },
     worker: { pid: worker?.pid ?? null, state: worker === null ? 'would-start' : 'running' },
-    access: accessTo(temporal === null ? { ...ports, httpApi: 'closed' } : { ...record, ...ports }),
+    access: accessTo(ports),
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
