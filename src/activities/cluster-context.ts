@@ -15,6 +15,7 @@ import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
 import type { StepInput } from './api.js';
+import { repositoryUser, requireToolRepository } from './used-repository.js';
 import { clusterOf, hostOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 
@@ -28,6 +29,13 @@ export interface ClusterContext {
   readonly host: HostConfig;
   readonly user: OsUser | null;
   readonly catalogue: Catalogue;
+  /** Of the programs that are used, where they are not those of the cluster as it is now. */
+  readonly major?: number;
+}
+
+/** The same with PostgreSQL's programs of another major version; without one as it is. */
+export function withMajor(clusterContext: ClusterContext, major: number | undefined): ClusterContext {
+  return major === undefined ? clusterContext : { ...clusterContext, major };
 }
 
 /** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
@@ -57,6 +65,11 @@ export async function openClusterContexts(
 
 const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 
+/** After another repository was accepted: what was read of the one before is not in it. */
+export function forgetCatalogues(deps: HostDependencies): void {
+  catalogues.delete(deps);
+}
+
 /** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once. */
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
@@ -83,6 +96,7 @@ export function storageOf(clusterContext: ClusterContext, policy: PolicyConfig):
   return clusterContext.deps.openStorage(
     repositoryOf(clusterContext.deps.config, policy.repository),
     clusterContext.user,
+    repositoryUser(clusterContext, policy),
   );
 }
 
@@ -94,6 +108,7 @@ export async function readContext(
   operationId: string,
 ): Promise<ReadContext> {
   const { cluster, host, user } = clusterContext;
+  await requireToolRepository(clusterContext, policy, run, false);
   return {
     cluster,
     policy,
@@ -151,7 +166,7 @@ export const clusterLocks = {
 
 /** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
 export async function postgresBinOf(clusterContext: ClusterContext): Promise<string> {
-  return clusterContext.deps.postgresBin(await majorOf(clusterContext));
+  return clusterContext.deps.postgresBin(clusterContext.major ?? (await majorOf(clusterContext)));
 }
 
 async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {

@@ -21,7 +21,7 @@ export type RecordBody =
   /** `contentRecords`: so many records before it hold its contents, which would make it too big (`records/pieces.ts`). */
   | {
       readonly kind: 'backup';
-      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>;
       readonly contentRecords?: number;
     }
   | { readonly kind: 'contents'; readonly backupId: string; readonly contents: readonly TableCount[] }
@@ -67,6 +67,8 @@ export type RecordBody =
       readonly host: string;
     }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
+  /** Which repository the policies of the cluster use: `repository` as the host knows it, a name or `CLUSTER/POLICY`. The last one counts. */
+  | { readonly kind: 'repository'; readonly repository: string; readonly identity: string; readonly where: string }
   /** Somebody showed that they hold the private key of this recipient of encrypted backups. */
   | { readonly kind: 'key-proof'; readonly recipient: string }
   | {

@@ -15,7 +15,7 @@ type Kind = RecordBody['kind'];
 const digest = 'd'.repeat(64);
 
 /** Every field that a backup may have. */
-const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status'>> = {
+const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>> = {
   ...backupFacts('mairie_full_20261120_013000'),
   database: 'mairie',
   sha256: digest,
@@ -108,6 +108,7 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
   kept: { kind: 'kept', keptId: 'k', what: 'w', where: '/x', sizeBytes: 1, host: 'db1' },
   'kept-dropped': { kind: 'kept-dropped', keptId: 'k' },
   'key-proof': { kind: 'key-proof', recipient: 'age1x' },
+  repository: { kind: 'repository', repository: 'local', identity: 'i', where: '/backup' },
   incident: { kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state: 'open', text: 't' },
   journal: { kind: 'journal', workflowId: 'w', step: 's', text: 't' },
   outcome: {
