@@ -17,7 +17,7 @@ function defineUp(program: Command, cli: Cli): void {
     usage: 'up',
     summary: 'start the embedded Temporal server, its Web UI and a worker for this config',
     description:
-      'Its state is kept in the state directory of the first host, also after a restart. Listens on 127.0.0.1 only: who can start programs on this machine can use it.',
+      'Its state is kept in the state directory of the first host, also after a restart. Listens on 127.0.0.1 only.',
     examples: ['up', 'up --config /etc/reprise/reprise.yml --json'],
     options: logOptions(),
     changes: true,
