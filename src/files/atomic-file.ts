@@ -8,8 +8,9 @@ import { constants, createWriteStream, type WriteStream } from 'node:fs';
 import { link, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import { refuseUnsafeDirectory, syncDirectory, type FileOwner } from './directories.js';
+import { syncDirectory, type FileOwner } from './directories.js';
 import { isErrno } from './paths.js';
+import { refuseSharedPath } from './trusted-paths.js';
 import { workMoved } from './work-signs.js';
 
 /**
@@ -140,7 +141,7 @@ async function throughTemporary<T>(
   publish: (temporary: string) => Promise<T>,
 ): Promise<T> {
   const directory = dirname(path);
-  await refuseUnsafeDirectory(directory);
+  await refuseSharedPath(directory, { owner, itsOwner: true, anyOwner: true, sticky: true });
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   await writeTemporary(temporary, fill, owner);
   try {

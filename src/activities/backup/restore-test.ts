@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig, HostConfig } from '../../domain/config.js';
@@ -18,6 +17,7 @@ import { configureRecovery } from '../../postgres/recovery/recovery.js';
 import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
@@ -69,7 +69,7 @@ export async function testRestore(
     // A worker that shuts down leaves the copy to the next attempt.
     if (!context.signal.aborted) {
       await server?.remove();
-      await rm(root, { recursive: true, force: true });
+      await removeTree(root);
     }
   }
 }

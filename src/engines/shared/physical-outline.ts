@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareInstants } from '../../domain/target/instant.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -16,6 +16,7 @@ import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
 import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { safeFileName } from '../../files/safe-names.js';
 
 /** WAL that is in a recovering server's pg_wal at a time: restart points remove what is older. */
@@ -140,12 +141,12 @@ function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentByt
 async function inScratch<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
   await makeScratchDirectory(context.host.scratchDir, context.user);
   const directory = join(context.host.scratchDir, `outline-${safeFileName(context.operationId)}`);
-  await rm(directory, { recursive: true, force: true });
+  await removeTree(directory);
   await mkdir(directory, { mode: 0o700 });
   try {
     return await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(directory);
   }
 }
 

@@ -1,10 +1,11 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { freeBytes } from '../../postgres/server/disk.js';
-import { giveTo } from '../../files/directories.js';
+import { removeTree } from '../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../files/trusted-paths.js';
 import { isErrno } from '../../files/paths.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
@@ -107,9 +108,8 @@ async function inScratch(
   const directory = join(scratchDir, `verify-${safeFileName(context.operationId)}-${stored.label}`);
   // What an earlier attempt has fetched takes no room again.
   if (!(await readdir(scratchDir)).includes(basename(directory))) await requireRoom(scratchDir, stored);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await giveTo(directory, context.user);
-  const remove = () => rm(directory, { recursive: true, force: true });
+  await makeOwnDirectory(directory, context.user);
+  const remove = () => removeTree(directory);
   try {
     const verdict = await work(directory);
     await remove();

@@ -185,6 +185,10 @@ const guarantees: readonly (readonly [
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
+      [
+        'F54 U2 U3',
+        'Other users of the host cannot have their links followed: directories in which they may write are refused, files are created exclusively under random names, and what is removed is known by its inode.',
+      ],
       ['D5', "Cron work is Temporal Schedules from the configuration; an operator's pause survives."],
       ['D1 D7', 'All long work is Temporal workflows, replayed against recorded histories; on one machine or many.'],
     ],

@@ -18,8 +18,8 @@ import type { Choice } from './backup-type.js';
 import { readPgManifest } from './pg-manifest.js';
 import { archivingHint, liveServer } from '../wal/archiving.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
-import { removeTree } from '../restore/unpack.js';
 import { waitForSegment } from '../wal/wal-archive.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /**
  * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup, its stop WAL seen in the

@@ -10,19 +10,25 @@ type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 /**
  * One file of WAL into a directory, in plain shell, so that nothing has to be loaded for each segment. It appears whole
  * under its name (link(2) never replaces one) and is on disk when the command ends with 0. What is there already has to
- * be the same, byte for byte. A directory that is missing, such as an unmounted one, is never made.
+ * be a file, and the same, byte for byte. A directory that is missing, such as an unmounted one, is never made. Nobody can
+ * plant a link that is followed: the temporary name is random, and `set -C` opens it with O_EXCL. Where a link was put in
+ * its place, the link gets the name of the segment; it is taken away again, and nothing counts as archived.
  */
 const PUSH = [
-  'umask 077',
+  'umask 077; set -C',
   't="$1/$3.gz"',
-  'n="$1/.reprise-tmp-$3.$$"',
+  'no() { echo "$t is a symbolic link: not archived" >&2; exit 1; }',
+  'if [ -L "$t" ]; then no; fi',
   'if [ -e "$t" ]; then gzip -dc "$t" | cmp -s - "$2" && sync "$t" "$1"; exit; fi',
+  'n=$(mktemp -u "$1/.reprise-tmp-$3.XXXXXXXXXXXX") || exit 1',
   'trap "rm -f \\"\\$n\\"" EXIT',
-  'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" && sync "$1"',
+  'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" || exit 1',
+  'if [ -L "$t" ]; then rm -f "$t"; no; fi',
+  'sync "$1"',
 ].join('; ');
 
-const FETCH = '[ -e "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
-const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
+const FETCH = '[ -f "$1/$3.gz" ] && [ ! -L "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
+const FETCH_BEGINNING = '[ -f "$1/$3.partial.gz" ] && [ ! -L "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
 
 /**
  * What a worker brings beside the files is waited for while the server lives: a segment of the archive that is not there
