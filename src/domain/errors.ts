@@ -65,6 +65,7 @@ export const errorTable = {
   'object-cold': { exit: 9, retryable: false },
   'lifecycle-refused': { exit: 9, retryable: false },
   'lock-lost': { exit: 7, retryable: false },
+  'repository-mismatch': { exit: 9, retryable: false },
   'worker-lost': { exit: 5, retryable: false },
   'step-stalled': { exit: 1, retryable: false },
 } as const;

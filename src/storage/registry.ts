@@ -13,6 +13,8 @@ import type { WritableStorage } from './storage.js';
 export interface OpenStorageOptions {
   /** Who shall own new files and directories where we are root. */
   readonly owner?: FileOwner;
+  /** What is missing is not made: a directory may be the mount point of a disk that is not there. */
+  readonly existing?: boolean;
   /** The secret behind a reference, read when it is needed and kept nowhere. */
   readonly secret: (reference: SecretReference) => Promise<string>;
 }
@@ -39,7 +41,7 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     read: (options) => directoryOptions.parse(options),
     onHost: true,
     place: ({ path }) => path,
-    open: ({ path }, { owner }) => openDirectory({ path, owner }),
+    open: ({ path }, { owner, existing }) => openDirectory({ path, owner, existing }),
   }),
   s3: storageKind<S3Options>({
     options: s3Options,

@@ -31,6 +31,7 @@ import {
 import type { HostDependencies } from '../dependencies.js';
 import { teller } from '../told.js';
 import { requireGrant } from '../lock-grant.js';
+import { requireToolRepository, unrecordedRepositories } from '../used-repository.js';
 import { withConfiguration } from './configuration.js';
 
 type BackupActivities = Pick<
@@ -105,9 +106,9 @@ async function backupContext(
   run: ActivityRun,
   locks = clusterLocks.backup(clusterContext.cluster.name, step.order.policy),
 ) {
-  return engineContext(clusterContext, policyOf(clusterContext, step.order.policy), run, step.operationId, locks, {
-    retry: step.retry,
-  });
+  const policy = policyOf(clusterContext, step.order.policy);
+  await requireToolRepository(clusterContext, policy, run, true);
+  return engineContext(clusterContext, policy, run, step.operationId, locks, { retry: step.retry });
 }
 
 /** What a backup holds nothing of, whatever its engine: databases nobody can connect to, transactions that are prepared. */
@@ -138,6 +139,8 @@ export async function makeBackup(
   for (const backup of backups) made.push(await withConfiguration(clusterContext, step.order.policy, backup));
   for (const backup of made)
     await record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
+    await record(clusterContext, step, `repository/${body.repository}`, body);
   return made;
 }
 

@@ -1,8 +1,10 @@
 import { type LostTrait, type MediaChange, type MediaCount, mediaChanges } from '../../domain/media/media.js';
+import { isRepriseError } from '../../domain/errors.js';
 import type { MediaAction } from '../../media/action.js';
 import type { LostCounts } from '../../media/lost.js';
 import { applyAll } from '../../media/apply.js';
 import { type MediaBounds, within } from '../../media/bounds.js';
+import type { MediaPlace } from '../../media/place.js';
 import { summarise } from '../../media/summary.js';
 import { type MediaRun, actionsOf } from '../../media/carry-out.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -31,6 +33,7 @@ export async function applyApproved(
   run: ActivityRun,
 ): Promise<LostCounts> {
   const { concurrency, singleCopyBytes } = mediaOf(clusterContext, name);
+  if (work.kind === 'sync') await markSource(work.from);
   const total = objectsIn(bounds.most);
   if (scansFirst)
     await summarise(within(actionsOf(work, run.cursor), bounds), (done) =>
@@ -56,4 +59,14 @@ export async function applyApproved(
 /** Objects to be changed, of all kinds. */
 export function objectsIn(counts: Readonly<Record<MediaChange, MediaCount>>): number {
   return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
+}
+
+/**
+ * A source is read only, and would never be made known: on the next run its empty mount point would look like a source whose
+ * files were all removed. Where this host may not write there, it is not known.
+ */
+async function markSource({ storage }: MediaPlace): Promise<void> {
+  await storage.prepare('').catch((error: unknown) => {
+    if (!isRepriseError(error) || error.code === 'repository-mismatch') throw error;
+  });
 }

@@ -13,6 +13,11 @@ import { chooseOnNewest } from '../../postgres/wal/newest-timeline.js';
 import type { WalSources, RecoverableRange } from '../../postgres/wal/recoverable-range.js';
 import { recoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
 import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
+import {
+  historyWarnings,
+  requireHistories,
+  timelinesWithoutHistory,
+} from '../../postgres/wal/timelines-without-history.js';
 import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
@@ -58,11 +63,15 @@ export async function outlinePhysical(
     const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
     await requireFit(context, chosen, oldDataDir);
     const reach = await recoverableRange(context, chosen.stored, sources);
+    const { timeline } = parseSegmentName(chosen.stored.wal.start, reach.segmentBytes);
+    const unknown = timelinesWithoutHistory(archive.segments, sources.timelines, timeline);
+    if (target.kind === 'latest') requireHistories(reach.followed.timeline.id, unknown);
     assertRecoverable(target, chosen, reach);
     return outlineOf(chosen, candidates, reach, resolved(target, reach), [
       ...warnings,
       ...left,
       ...reachWarnings(target, reach),
+      ...historyWarnings(unknown),
       ...unloggedWarnings(chosen),
     ]);
   });

@@ -17,10 +17,12 @@ import { syncDirectory } from '../../files/directories.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
 
 export interface OpenDirectoryOptions {
-  /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
+  /** Absolute path of the repository's root; made where it is missing, unless it has to exist. */
   readonly path: string;
   /** Who gets the files made while running as root; by default the owner of the root. */
   readonly owner?: FileOwner;
+  /** Leaves a root that is missing so: the caller decides whether this is a new repository. */
+  readonly existing?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface OpenDirectoryOptions {
  */
 export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
   const root = options.path;
-  makeRoot(root, options.owner);
+  if (options.existing !== true) makeRoot(root, options.owner);
   const swept = new Set<string>();
 
   /** Runs a change with the directory of its key made and swept of what killed writers left. */

@@ -40,6 +40,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'A person cancelled the operation, and its program was ended.',
     'Start the operation again if it is still needed.',
   ],
+  'repository-mismatch': [
+    'What is at the place of a repository is not the repository that is known: its disk is not mounted, or its path is another one.',
+    'Mount it or correct the path; for one that was moved or begun anew on purpose: `reprise storage accept REPOSITORY` ([storage](../storage.md#which-repository-it-is)).',
+  ],
   usage: ['The command line is wrong.', '`reprise COMMAND --help` shows examples.'],
   'config-invalid': [
     '`reprise.yml` has an error, or differs from what was approved.',

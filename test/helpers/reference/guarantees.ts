@@ -171,6 +171,15 @@ const guarantees: readonly (readonly [
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
       [
+        'W1 F47',
+        'What is in the place of a repository without its identity, such as the mount point of a disk that is not mounted, is neither read nor written, and told.',
+      ],
+      [
+        'W5 F49',
+        'Where WAL of a timeline is archived and its history file is not, no older timeline is taken for the latest.',
+      ],
+      ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
+      [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
       ],

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { RepriseError } from '../../../domain/errors.js';
+import { IDENTITY_FILE } from '../../../domain/storage/repository-identity.js';
 import { quotedForCommand } from '../../../postgres/wal/archiving.js';
 import type { ReadContext } from '../../engine.js';
 import { walPrefix } from '../repository/names.js';
@@ -12,10 +14,12 @@ type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
  * under its name (link(2) never replaces one) and is on disk when the command ends with 0. What is there already has to
  * be a file, and the same, byte for byte. A directory that is missing, such as an unmounted one, is never made. Nobody can
  * plant a link that is followed: the temporary name is random, and `set -C` opens it with O_EXCL. Where a link was put in
- * its place, the link gets the name of the segment; it is taken away again, and nothing counts as archived.
+ * its place, the link gets the name of the segment; it is taken away again, and nothing counts as archived. Of a repository
+ * that has its marker ($4), nothing goes to its place when the marker is not there.
  */
 const PUSH = [
   'umask 077; set -C',
+  '[ -z "$4" ] || [ -e "$4" ] || { echo "$4 is missing: this is not the repository" >&2; exit 1; }',
   't="$1/$3.gz"',
   'no() { echo "$t is a symbolic link: not archived" >&2; exit 1; }',
   'if [ -L "$t" ]; then no; fi',
@@ -50,7 +54,9 @@ const WAIT = [
 /** `archive_command` of the cluster; null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
   if (receivesWal(context.policy.options)) return null;
-  return inShell(PUSH, 'wal-push', walDirectory(context));
+  const push = inShell(PUSH, 'wal-push', walDirectory(context));
+  const marker = context.storage.localPath(IDENTITY_FILE);
+  return existsSync(marker) ? `${push} ${quotedForCommand(marker)}` : push;
 }
 
 /**
