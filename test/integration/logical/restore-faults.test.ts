@@ -329,6 +329,10 @@ it('W9: an invalid database is skipped, others are dumped; a restore that its cu
   await logicalEngine.preflightBackup(both);
   const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
   expect(onlyBackup(await logicalEngine.backup(both, { type: 'full', startedAt })).database).toBe('mairie');
+  const outline = await outlined({ databases: ['cut off', 'mairie'] });
+  expect(outline.backups.map(({ database }) => database)).toEqual(['mairie']);
+  expect(outline.warnings).toContainEqual(expect.stringContaining('"cut off" is invalid'));
+  await expect(outlined({ databases: ['never made', 'mairie'] })).rejects.toMatchObject({ code: 'no-usable-backup' });
   const alone = { code: 'not-found', message: expect.stringContaining('"cut off" is invalid') as unknown };
   await expect(logicalEngine.preflightBackup(await of('alone', 'cut off'))).rejects.toMatchObject(alone);
   await expect(logicalEngine.backup(await of('alone', 'cut off'), { type: 'full', startedAt })).rejects.toMatchObject(
