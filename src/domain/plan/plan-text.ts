@@ -126,7 +126,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
           ? []
           : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
     },
+    { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'stays', values: shown(whatStays(binding), (value) => value) },
+    { name: 'moves', values: shown(whatMoves(binding), (value) => value) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
     { name: 'also restores', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
@@ -149,6 +152,9 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
         {
           text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free space is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
         },
+        ...(observed.disks ?? []).map(({ path, neededBytes, freeBytes }) => ({
+          text: `${sizeInWords(neededBytes)} in ${path}; ${sizeInWords(freeBytes)} are free`,
+        })),
       ],
     },
     { name: 'requested by', values: [{ text: `${clipBytes(binding.requester, 200)} (asserted)` }] },
@@ -162,6 +168,26 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
 
 function undoInWords([hook, undo]: readonly [string, string]): Value {
   return { text: `${hook} by ${undo}, also if the recovery ends before the live data is touched` };
+}
+
+/** Links and disks that the recovered data directory has as before. */
+function whatStays({ dataDir, layout }: Plan['binding']): Value[] {
+  const old = (keptAs: string | null): string => (keptAs === null ? 'is overwritten there' : `is kept as ${keptAs}`);
+  const { wal, tablespaces = [] } = layout ?? {};
+  return [
+    ...(layout?.dataDir === undefined ? [] : [`${dataDir} is a symbolic link, to ${layout.dataDir}`]),
+    ...(wal === undefined ? [] : [`pg_wal is a symbolic link, to ${wal.path}; the old WAL ${old(wal.keptAs)}`]),
+    ...tablespaces.flatMap(({ oid, path, keptAs }) =>
+      keptAs === undefined ? [] : [`tablespace ${oid} is in ${path}; the old one ${old(keptAs)}`],
+    ),
+  ].map((text) => ({ text }));
+}
+
+/** Tablespaces whose place is not known, or is production's. */
+function whatMoves({ layout }: Plan['binding']): Value[] {
+  return (layout?.tablespaces ?? [])
+    .filter(({ keptAs }) => keptAs === undefined)
+    .map(({ oid, path }) => ({ text: `tablespace ${oid} is restored to ${path}` }));
 }
 
 /** What is approved. */

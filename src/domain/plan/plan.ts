@@ -1,5 +1,6 @@
 import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
+import type { PlannedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
 
@@ -11,6 +12,12 @@ export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore'
  * backup into a directory. `databases`: dumps restored beside the live databases and swapped by rename.
  */
 export type RecoveryMethod = 'restart' | 'data-directory' | 'databases';
+
+/**
+ * As whom a dump is restored. `unprivileged`: by a login without rights, so that code of the dump's owners gets none.
+ * `superuser`: by the role of the connection itself.
+ */
+export type RestoreAs = 'unprivileged' | 'superuser';
 
 /** One backup the plan uses, and what it becomes. */
 export interface PlannedBackup {
@@ -32,6 +39,8 @@ export interface Replacement {
   readonly keptAs: string | null;
   /** Copied there and then emptied; absent: renamed. */
   readonly copied?: true;
+  /** Directories outside of it that are part of it: they are kept, and dropped, with it. */
+  readonly parts?: readonly string[];
 }
 
 /** Whether approving the plan gives up what is there now for good. */
@@ -70,6 +79,8 @@ export interface PlanBinding {
   readonly policy: string;
   readonly engine: string;
   readonly method: RecoveryMethod;
+  /** Of dumps: as whom they are restored. Plans of an older version have none, and mean `unprivileged`. */
+  readonly restoreAs?: RestoreAs;
   readonly systemIdentifier: string | null;
   readonly backups: readonly PlannedBackup[];
   readonly target: RecoveryTarget;
@@ -83,6 +94,10 @@ export interface PlanBinding {
   readonly dataDir: string | null;
   readonly port: number;
   readonly replaces: readonly Replacement[];
+  /** System identifier of a new, empty cluster that is put aside: not the one that was lost, and no WAL is saved from it. */
+  readonly freshCluster?: string;
+  /** Symbolic links, a WAL disk, tablespaces; absent for a data directory that is one plain directory. */
+  readonly layout?: PlannedLayout;
   /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
   readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
@@ -101,12 +116,21 @@ export interface PlanBinding {
   readonly requester: string;
 }
 
+/** A disk that a recovery writes to, beside that of the data directory. */
+export interface PlannedDisk {
+  readonly path: string;
+  readonly neededBytes: number;
+  readonly freeBytes: number;
+}
+
 /** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
 export interface PlanObservations {
   readonly sizeBytes: number;
   readonly neededBytes: number;
   /** Null where the disk is not this host's, or not known. */
   readonly freeBytes: number | null;
+  /** The same of further disks: of WAL and tablespaces. */
+  readonly disks?: readonly PlannedDisk[];
   /** The instants between which a target can be reached. */
   readonly reachableFrom: string | null;
   readonly reachableTo: string | null;

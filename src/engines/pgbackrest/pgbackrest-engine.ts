@@ -6,7 +6,7 @@ import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
-import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
+import { acceptsArchiveCommand, rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { restoreFiles } from './restore.js';
 import { coldFiles, describeStore, keptAt } from './tool-store.js';
 import { verify } from './verify/verify.js';
@@ -34,5 +34,5 @@ export const pgbackrestEngine: Engine = {
   bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },
-  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, archiveCommand, acceptsArchiveCommand, rearm },
 };

@@ -5,6 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseSegmentName } from '../../domain/target/wal.js';
 import { readControlData } from '../../postgres/server/control-data.js';
+import { isFreshCluster } from '../../postgres/server/data-directory.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { OnlineBackup, WalArchive } from '../../postgres/wal/wal-archive.js';
 import { consistentFrom } from '../../postgres/wal/choose-base-backup.js';
@@ -58,7 +59,10 @@ export async function outlinePhysical(
 ): Promise<RecoveryOutline> {
   const candidates = found.toSorted((a, b) => b.stored.finishedAt.localeCompare(a.stored.finishedAt));
   return inScratch(context, async (scratch) => {
-    const { oldDataDir, target } = request;
+    const { target } = request;
+    const fresh = await freshStranger(context, request.oldDataDir, candidates);
+    // Nothing of the lost server is in there.
+    const oldDataDir = fresh === null ? request.oldDataDir : null;
     const sources: WalSources = { archive, timelines: await readTimelines(archive, oldDataDir), oldDataDir, scratch };
     const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
     await requireFit(context, chosen, oldDataDir);
@@ -67,14 +71,27 @@ export async function outlinePhysical(
     const unknown = timelinesWithoutHistory(archive.segments, sources.timelines, timeline);
     if (target.kind === 'latest') requireHistories(reach.followed.timeline.id, unknown);
     assertRecoverable(target, chosen, reach);
-    return outlineOf(chosen, candidates, reach, resolved(target, reach), [
+    const outline = outlineOf(chosen, candidates, reach, resolved(target, reach), [
       ...warnings,
       ...left,
       ...reachWarnings(target, reach),
       ...historyWarnings(unknown),
       ...unloggedWarnings(chosen),
     ]);
+    return fresh === null ? outline : { ...outline, freshCluster: fresh };
   });
+}
+
+/** A new, empty cluster where the one of the backups was: its system identifier; null for anything else. */
+async function freshStranger(
+  { pgBin, user }: ReadContext,
+  dataDir: string | null,
+  candidates: readonly PhysicalCandidate[],
+): Promise<string | null> {
+  const found = dataDir === null ? null : await readControlData(pgBin, dataDir, user);
+  if (dataDir === null || found === null) return null;
+  const isKnown = candidates.some(({ stored }) => stored.systemIdentifier === found.systemIdentifier);
+  return !isKnown && (await isFreshCluster(dataDir)) ? found.systemIdentifier : null;
 }
 
 /** The programs that will run it, and the cluster it is to replace. */
@@ -114,14 +131,17 @@ function outlineOf(
   warnings: readonly string[],
 ): RecoveryOutline {
   const { databaseBytes, systemIdentifier } = chosen.stored;
-  const segments = Math.min(REPLAY_SEGMENTS, segmentsBetween(chosen, reach));
+  const between = segmentsBetween(chosen, reach);
+  const walBytes = Math.min(REPLAY_SEGMENTS, between) * reach.segmentBytes;
   return {
     backups: [chosen.backup],
     target,
     timeline: reach.followed.timeline.id,
     systemIdentifier,
     sizeBytes: databaseBytes,
-    neededBytes: databaseBytes + segments * reach.segmentBytes,
+    neededBytes: databaseBytes + walBytes,
+    walBytes,
+    replayBytes: target.kind === 'end-of-backup' ? 0 : between * reach.segmentBytes,
     reachableFrom: earliest(candidates),
     reachableTo: reach.lastCommitAt,
     // Before a gap it is no end: a recovery sent on to latest would stop there and look whole.

@@ -47,17 +47,21 @@ export async function autoSettingsAre(dataDir: string, settings: Settings): Prom
 
 /**
  * Puts back what was there before {@link writeAutoSettings} for the names chosen, where our value is still there: one
- * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them.
+ * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them; with `later`, another
+ * call can put these back.
  */
 export async function resetAutoSettings(
   dataDir: string,
   chosen: (name: string) => boolean,
   user: OsUser | null,
+  { later = false } = {},
 ): Promise<void> {
   const notes = await readNotes(dataDir);
   if (notes === null) return;
   await writeLines(dataDir, restorePrevious(await readLines(dataDir), notes, chosen), user);
-  await removeFileDurably(notesPath(dataDir));
+  if (!later) return removeFileDurably(notesPath(dataDir));
+  const left = Object.entries(notes.written).filter(([name]) => !chosen(name));
+  await writeNotes(dataDir, { ...notes, written: Object.fromEntries(left) }, user);
 }
 
 /** A value as configuration files take it (manual, "Setting Parameters"): a line break needs its escape. */

@@ -192,6 +192,15 @@ const guarantees: readonly (readonly [
         'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
       ],
       [
+        'W8 F50 W2',
+        'A recovery in place keeps symbolic links, a WAL disk, tablespaces and the archive_command that were there, or is refused before anything stops; the plan shows them.',
+      ],
+      ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
+      [
+        'W17',
+        'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
+      ],
+      [
         'W15 W16',
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],

@@ -49,6 +49,20 @@ describe('postgresql.auto.conf', () => {
     });
   });
 
+  it('W2: archiving goes back to what it was by a call of its own, after the rest; what was set by hand in between stays', async () => {
+    const before = `${HEADER}archive_command = 'wrapper %p'\nport = '1'\n`;
+    const isArchiving = (name: string): boolean => name.startsWith('archive_');
+    await inDirectory(before, async (dir, read) => {
+      await writeAutoSettings(dir, { archive_command: '', archive_library: '', restore_command: 'get' }, null);
+      await resetAutoSettings(dir, (name) => name === 'restore_command', null, { later: true });
+      expect(await read()).toBe(`${HEADER}port = '1'\narchive_command = ''\narchive_library = ''\n`);
+      await writeFile(join(dir, 'postgresql.auto.conf'), (await read()).replace("library = ''", "library = 'basic'"));
+      await resetAutoSettings(dir, isArchiving, null);
+      expect(await read()).toBe(`${HEADER}port = '1'\narchive_library = 'basic'\narchive_command = 'wrapper %p'\n`);
+      expect(await readdir(dir)).toEqual(['postgresql.auto.conf']);
+    });
+  });
+
   it('F2: cut off between notes and lines, nothing of ours becomes part of what was before', async () => {
     await inDirectory(`${HEADER}port = '1'\n`, async (dir, read) => {
       await writeAutoSettings(dir, { port: '2' }, null);
