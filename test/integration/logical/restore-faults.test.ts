@@ -354,7 +354,7 @@ it('W10: unlogged, temporary and foreign tables: dumped and restored from a prim
     'kinds',
     `CREATE UNLOGGED TABLE cache AS SELECT generate_series(1, 7) i; CREATE TABLE plain AS SELECT 1 AS i;
      CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-     CREATE FOREIGN DATA WRAPPER away; CREATE SERVER files FOREIGN DATA WRAPPER away;
+     CREATE EXTENSION postgres_fdw; CREATE SERVER files FOREIGN DATA WRAPPER postgres_fdw;
      CREATE FOREIGN TABLE far (line text) SERVER files`,
   );
   const own = new pg.Client({ host: source.host, port: source.port, user: source.user, database: 'kinds' });
