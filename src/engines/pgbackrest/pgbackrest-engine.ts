@@ -16,7 +16,7 @@ export const pgbackrestEngine: Engine = {
   kind: 'pgbackrest',
   capabilities: {
     method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
     types: ['full', 'diff', 'incr'],
     archivesWal: true,
     overwrites: true,
