@@ -195,6 +195,7 @@ const guarantees: readonly (readonly [
         'W12',
         'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
       ],
+      ['W14', 'A damaged page of the cluster fails a backup at once, named by file and page, and `check` reports it.'],
       [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
