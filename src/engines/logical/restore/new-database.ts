@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
+import { restoreRole } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
@@ -66,6 +67,7 @@ export async function dropOurs(database: NewDatabase): Promise<void> {
   await inMaintenance(database, async (client) => {
     if ((await standingOf(client, database)) !== 'ours') return;
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
+    await client.query(`ALTER DATABASE ${pg.escapeIdentifier(database.name)} IS_TEMPLATE false`);
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
   });
 }
@@ -77,15 +79,19 @@ export function withoutMarks(comment: string | null): string | null {
 }
 
 async function standingOf(client: pg.Client, database: NewDatabase): Promise<Standing> {
-  const { rows } = await client.query<{ comment: string | null; limit: number }>(
-    `SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment, datconnlimit AS limit
+  const { rows } = await client.query<{ comment: string | null; limit: number; owner: string }>(
+    `SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment, datconnlimit AS limit,
+            pg_catalog.pg_get_userbyid(datdba)::text AS owner
        FROM pg_catalog.pg_database WHERE datname = $1`,
     [database.name],
   );
   const [row] = rows;
   if (row === undefined) return 'absent';
   const isOurs =
-    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(databaseMark(database.operationId));
+    row.limit === limitMark(database.operationId) ||
+    (row.comment ?? '').includes(databaseMark(database.operationId)) ||
+    // The login that restores it may take away the other two.
+    row.owner === restoreRole(database.name);
   return isOurs ? 'ours' : 'foreign';
 }
 
