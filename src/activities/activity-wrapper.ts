@@ -1,11 +1,13 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { z } from 'zod';
-import { errorTable, fromSystemError, isRepriseError } from '../domain/errors.js';
+import { RepriseError, fromSystemError, isRepriseError, isRetryable } from '../domain/errors.js';
 import { readOrder } from '../domain/operation/orders.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails } from '../domain/operation/status.js';
+import { watchWork } from '../files/work-signs.js';
 import { crashPoint } from '../process/jobs/crash-points.js';
 import { redact } from '../domain/text/redact.js';
+import { durationInWords } from '../domain/text/text.js';
 
 /** What an activity's body gets from Temporal. */
 export interface ActivityRun {
@@ -25,53 +27,136 @@ export interface ActivityRun {
   readonly atEnd: (ended: (end: AttemptEnd) => Promise<void>) => void;
 }
 
+/** What the host's config says of its activities. */
+export interface ActivityLimits {
+  /** A body that is no job and reports no progress for so many seconds is stalled. */
+  readonly stallSeconds: number;
+}
+
 export type AttemptEnd = { readonly ok: true; readonly result: unknown } | { readonly ok: false };
 
 /** At most this long between two heartbeats; with a shorter time-out, a quarter of it. */
 const BEAT_MS = 2000;
 
+/** What only shows that it goes on when it is asked is asked at least so often. */
+const LONGEST_BETWEEN_SIGNS_MS = 60_000;
+
+/** An activity as a worker runs it; `limits` are given where it is bound to its host. */
+export type WrappedActivity<I, O> = (input: I, limits?: ActivityLimits) => Promise<O>;
+
 /**
  * Wraps an activity: heartbeats while it runs, errors in the form workflows and people understand, crash points for
- * the chaos suite. The context is captured first: in an abort listener `Context.current()` throws.
+ * the chaos suite. A body without progress for the time of its limits has stalled: its attempt ends with `step-stalled`, whatever
+ * still hangs. The context is captured first: in an abort listener `Context.current()` throws.
  */
 export function wrapActivity<I, O>(
   name: string,
   body: (input: I, run: ActivityRun) => Promise<O>,
-): (input: I) => Promise<O> {
-  return async (input) => {
+): WrappedActivity<I, O> {
+  return async (input, limits) => {
     const context = Context.current();
-    const { cursor } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
+    const carried = (input as { readonly cursor?: string } | undefined)?.cursor;
+    const { cursor = carried } = (context.info.heartbeatDetails ?? {}) as HeartbeatDetails;
     let details: HeartbeatDetails = { cursor };
     const endings: ((end: AttemptEnd) => Promise<void>)[] = [];
-    const beat = setInterval(() => context.heartbeat(details), beatEvery(context.info.heartbeatTimeoutMs));
+    const stall = new StallWatch(name, limits?.stallSeconds);
+    const beat = setInterval(
+      () => {
+        context.heartbeat(details);
+        stall.check();
+      },
+      beatEvery(context.info.heartbeatTimeoutMs, limits?.stallSeconds),
+    );
     const run: ActivityRun = {
       name,
       aheadSeconds: (Date.now() - context.info.currentAttemptScheduledTimestampMs) / 1000,
-      signal: context.cancellationSignal,
+      signal: AbortSignal.any([context.cancellationSignal, stall.signal]),
       leaveOnAbort: () => context.cancellationDetails?.cancelRequested !== true,
-      report: (progress, job = details.job) => {
-        details = { progress, job, cursor: details.cursor };
-        context.heartbeat(details);
+      report: (progress, job) => {
+        stall.progressed(progress, job !== undefined);
+        details = { progress, job: job ?? details.job, cursor: details.cursor };
+        // What still hangs in an attempt that was given up may come back: nobody listens to it.
+        if (stall.reason === undefined) context.heartbeat(details);
       },
       cursor,
-      keep: (next) => void (details = { ...details, cursor: next }),
+      keep: (next) => {
+        stall.moved();
+        details = { ...details, cursor: next };
+      },
       atEnd: (ended) => void endings.push(ended),
     };
     try {
       crashPoint(`activity:${name}:before`);
-      const result = await body(input, run);
+      const watched = watchWork({ moved: () => stall.moved(), everyMs: stall.askEveryMs }, () => body(input, run));
+      const result = await Promise.race([watched, stall.stalled]);
       for (const ended of endings.splice(0)) await ended({ ok: true, result });
       crashPoint(`activity:${name}:after`);
       return result;
     } catch (error) {
       for (const ended of endings) await ended({ ok: false }).catch(() => undefined);
       if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
-      throw toFailure(error);
+      throw toFailure(stall.reason ?? error, details.cursor);
     } finally {
       clearInterval(beat);
     }
   };
 }
+
+/** Notices that a body makes no progress. One that watches a job never stalls: the job has a rule of its own. */
+class StallWatch {
+  private readonly abort = new AbortController();
+  private movedAt = performance.now();
+  private seen = '';
+  /** Rejects when the body has stalled. */
+  readonly stalled: Promise<never>;
+
+  constructor(
+    private readonly name: string,
+    private readonly seconds: number | undefined,
+  ) {
+    this.stalled = new Promise<never>((_, reject) =>
+      this.signal.addEventListener('abort', () => reject(this.reason as RepriseError)),
+    );
+    this.stalled.catch(() => undefined);
+  }
+
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  get reason(): RepriseError | undefined {
+    return this.abort.signal.reason as RepriseError | undefined;
+  }
+
+  /** Several times before it would count as stalled. */
+  get askEveryMs(): number {
+    return Math.min(LONGEST_BETWEEN_SIGNS_MS, (this.seconds ?? Infinity) * 100);
+  }
+
+  moved(): void {
+    this.movedAt = performance.now();
+  }
+
+  progressed(progress: Progress | undefined, watchesJob: boolean): void {
+    const sign = `${progress?.phase} ${progress?.done}`;
+    if (watchesJob || sign !== this.seen) this.moved();
+    this.seen = sign;
+  }
+
+  check(): void {
+    if (this.seconds === undefined || performance.now() - this.movedAt < this.seconds * 1000) return;
+    this.abort.abort(
+      new RepriseError(
+        'step-stalled',
+        `the step made no progress for ${durationInWords(this.seconds)} (${this.name})`,
+        'See whether the disks, mounts and servers that it uses answer. If the worker still hangs in it, restart the worker. A step that is only slow needs a longer hosts.NAME.timeouts.stall.',
+      ),
+    );
+  }
+}
+
+const beatEvery = (timeoutMs = Infinity, stallSeconds = Infinity): number =>
+  Math.min(BEAT_MS, timeoutMs / 4, stallSeconds * 250);
 
 /**
  * Id of the workflow that scheduled this activity, as the Temporal server says and not as the input claims; null for an
@@ -85,9 +170,6 @@ export function callingWorkflow(): string | null | undefined {
   }
 }
 
-const beatEvery = (timeoutMs: number | undefined): number =>
-  timeoutMs === undefined ? BEAT_MS : Math.min(BEAT_MS, timeoutMs / 4);
-
 /** Reads the order of a step before anything is done: it comes from outside. */
 export function withOrder<Order, I extends { readonly order: Order }, O>(
   schema: z.ZodType<Order>,
@@ -96,16 +178,19 @@ export function withOrder<Order, I extends { readonly order: Order }, O>(
   return async (input, run) => body({ ...input, order: readOrder(schema, input.order) }, run);
 }
 
-/** Code, hint and retryability travel in the failure; nothing secret does. */
-export function toFailure(error: unknown): ApplicationFailure {
+/**
+ * Code, hint and retryability travel in the failure; nothing secret does. `cursor`: where the next attempt goes on, for a
+ * workflow that makes it an activity of its own.
+ */
+export function toFailure(error: unknown, cursor?: string): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
   const known = isRepriseError(error) ? error : fromSystemError(error);
   if (known !== undefined) {
     return ApplicationFailure.create({
       message: redact(known.message),
       type: known.code,
-      nonRetryable: !errorTable[known.code].retryable,
-      details: [{ hint: known.hint }],
+      nonRetryable: !isRetryable(known),
+      details: [{ hint: known.hint, ...(cursor === undefined ? {} : { cursor }) }],
     });
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

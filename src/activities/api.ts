@@ -24,6 +24,7 @@ import type {
 } from '../domain/operation/orders.js';
 import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
+import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
@@ -38,6 +39,8 @@ export interface ClusterFacts {
   readonly policies: Readonly<Record<string, PolicyFacts>>;
   /** Seconds without a heartbeat after which a host's worker counts as lost, where its config says so; by host. */
   readonly heartbeatSeconds?: Readonly<Record<string, number>>;
+  /** How long these hosts' failing steps are tried again, where their config says so; by host. */
+  readonly stepLimits?: Readonly<Record<string, StepLimits>>;
   /** The same for watches and WAL receivers on the cluster's own host. */
   readonly watchHeartbeatSeconds?: number;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
@@ -48,6 +51,8 @@ export interface PolicyFacts {
   readonly repository: string;
   readonly enabled: boolean;
   readonly proof: 'none' | 'verify' | 'restore';
+  /** When its schedule is due next, UTC ISO-8601; absent: it has none. */
+  readonly nextRunAt?: string;
 }
 
 /** Activities of the queue `reprise`: no database, no repository. */
@@ -69,6 +74,8 @@ export interface ControlActivities {
   slotHolders(input: HostSlot): Promise<LeasedOperations<Held<SlotClaim>>>;
   /** Returns as soon as one of these executions is closed, and says which. Paused is not closed. */
   awaitClosed(input: { owners: readonly LeaseOwner[] }): Promise<LeaseOwner>;
+  /** Whether the schedule of a policy is there and not paused: then it starts a run whenever one is due. */
+  isScheduled(input: { cluster: string; policy: string }): Promise<boolean>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -106,6 +113,10 @@ export interface StepInput {
   readonly retry?: number;
   /** The grant under which it runs; absent: the step needs no lock. The host refuses it (`lock-lost`) where it knows a later grant that conflicts. */
   readonly lock?: LockGrant;
+}
+/** A step that an earlier activity of the same operation has begun: what is before the cursor is done. */
+export interface ResumedStep {
+  readonly cursor?: string;
 }
 /** A destructive step: nothing but the plan's digest says what is to be done. */
 export interface PlannedStep extends StepInput {
@@ -223,8 +234,13 @@ export interface HostActivities {
   restoreFiles(input: PlannedStep): Promise<void>;
   /** To the plan's target, or to one that `recordDecision` has kept. */
   replayWal(input: PlannedStep & { target: RecoveryTarget }): Promise<ReachedTarget>;
-  /** `repaired`: indexes built anew because a collation's rules differ on this host. */
-  promoteServer(input: PlannedStep): Promise<{ timeline: number; repaired: readonly string[] }>;
+  /**
+   * `repaired`: indexes built anew because a collation's rules differ on this host; `skipped`: databases that could not be
+   * looked at or repaired, each in words (absent: of an older worker).
+   */
+  promoteServer(
+    input: PlannedStep,
+  ): Promise<{ timeline: number; repaired: readonly string[]; skipped?: readonly string[] }>;
   rearmArchiving(input: PlannedStep): Promise<void>;
   /** Media of the plan, to the instant of the database; repeated, it goes on where it was. */
   restoreMedia(input: PlannedStep): Promise<void>;
@@ -250,7 +266,7 @@ export interface HostActivities {
   /** Digest of the plan as it would be now, or as it is where it was begun. */
   recheckMedia(input: MediaRequest & { plan: string }): Promise<{ digest: string }>;
   /** Carries a plan out; repeated, it goes on where it was. */
-  applyMedia(input: PlannedStep): Promise<void>;
+  applyMedia(input: PlannedStep & ResumedStep): Promise<void>;
   finishMedia(input: PlannedStep): Promise<MediaOutcome>;
   /** Ends the plans of an operation, however it ended. */
   closeMedia(input: StepInput): Promise<void>;

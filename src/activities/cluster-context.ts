@@ -15,6 +15,7 @@ import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
 import type { StepInput } from './api.js';
+import { repositoryUser, requireToolRepository } from './used-repository.js';
 import { clusterOf, hostOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 
@@ -57,6 +58,11 @@ export async function openClusterContexts(
 
 const catalogues = new WeakMap<HostDependencies, Map<string, Catalogue>>();
 
+/** After another repository was accepted: what was read of the one before is not in it. */
+export function forgetCatalogues(deps: HostDependencies): void {
+  catalogues.delete(deps);
+}
+
 /** One handle a cluster and worker: it remembers what it has read, so that ten thousand records are read once. */
 function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUser | null): Catalogue {
   const known = catalogues.get(deps) ?? new Map<string, Catalogue>();
@@ -83,6 +89,7 @@ export function storageOf(clusterContext: ClusterContext, policy: PolicyConfig):
   return clusterContext.deps.openStorage(
     repositoryOf(clusterContext.deps.config, policy.repository),
     clusterContext.user,
+    repositoryUser(clusterContext, policy),
   );
 }
 
@@ -94,6 +101,7 @@ export async function readContext(
   operationId: string,
 ): Promise<ReadContext> {
   const { cluster, host, user } = clusterContext;
+  await requireToolRepository(clusterContext, policy, run, false);
   return {
     cluster,
     policy,

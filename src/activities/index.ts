@@ -1,3 +1,5 @@
+import { STALL_SECONDS } from '../domain/operation/retries.js';
+import type { WrappedActivity } from './activity-wrapper.js';
 import type { HostActivities } from './api.js';
 import { actionActivities } from './action/action.js';
 import { approvalActivities } from './approval/approvals.js';
@@ -21,8 +23,22 @@ import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
 
-/** All activities of one host; each of its queues offers them, and workflows choose the queue. */
-export function createHostActivities(deps: HostDependencies): HostActivities {
+/** They watch, and return only on a change or after most of an hour: without progress they have not stalled. */
+const WATCHING: ReadonlySet<string> = new Set<keyof HostActivities>(['watchCluster', 'receiveWal']);
+
+/**
+ * All activities of one host; each of its queues offers them, and workflows choose the queue. `stallSeconds`: without progress for
+ * so long, one that is no job has stalled.
+ */
+export function createHostActivities(deps: HostDependencies, stallSeconds = STALL_SECONDS): HostActivities {
+  const activities = Object.entries(allActivities(deps)).map(([name, activity]) => {
+    const wrapped = activity as WrappedActivity<never, unknown>;
+    return [name, WATCHING.has(name) ? wrapped : (input: never) => wrapped(input, { stallSeconds })] as const;
+  });
+  return Object.fromEntries(activities) as unknown as HostActivities;
+}
+
+function allActivities(deps: HostDependencies): HostActivities {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),

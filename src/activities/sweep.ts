@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Context } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
@@ -7,6 +6,7 @@ import { isClosedStatus } from '../domain/operation/executions.js';
 import { recoverWorkflowId } from '../domain/operation/names.js';
 import type { PinLine } from '../domain/operation/inspections.js';
 import { serviceOf } from '../postgres/server/service.js';
+import { removeTree } from '../files/remove-tree.js';
 import { processesIn } from '../postgres/server/postmaster.js';
 import { operationsInUse } from '../process/jobs/supervisor.js';
 import { openHostState } from '../records/host-state.js';
@@ -136,7 +136,7 @@ async function removeScratch(clusterContext: ClusterContext, operationId: string
       await postgresBinOf(clusterContext),
       clusterContext.user,
     ).stop('immediate');
-  await rm(root, { recursive: true, force: true });
+  await removeTree(root);
 }
 
 /** Who keeps what from rotation, since when. */

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import { visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -116,7 +117,7 @@ export class Cli {
 
   /** A line for people, on stderr. */
   say(line: string): void {
-    this.terminal.err(`${line}\n`);
+    this.terminal.err(`${visibleLines(line)}\n`);
   }
 
   /** Who decides: `--by`, else $REPRISE_BY, else the user of the operating system. */

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { errorTable, RepriseError } from '../domain/errors.js';
-import { visible } from '../domain/text/text.js';
+import { visible, visibleJson } from '../domain/text/text.js';
 import { toRepriseError } from '../client/errors.js';
 import type { OutputFormat } from './terminal/output.js';
 import type { Terminal } from './terminal/terminal.js';
@@ -19,7 +19,7 @@ export async function reportError(terminal: Terminal, format: OutputFormat, erro
   const failure = explained(error);
   const { code, message, hint } = failure;
   if (format === 'json')
-    terminal.err(`${JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } })}\n`);
+    terminal.err(`${visibleJson(JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } }))}\n`);
   else if (format === 'yaml')
     terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
   else terminal.err(asText(terminal, failure));

@@ -5,11 +5,12 @@ import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
 import { toRepriseError } from './errors.js';
-import { hasPoller, workerHint } from './pollers.js';
+import { hasPoller, rejectWithoutWorker, workerHint } from './pollers.js';
 
 /** An update is answered by a worker; one that restarts has this long. */
 const ANSWER_MS = 60_000;
 const POLL_MS = 250;
+const KEPT = ': the decision was sent and is kept; it is recorded when that worker runs';
 
 /**
  * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
@@ -110,20 +111,32 @@ async function untilPlanWaits(session: TemporalSession, workflowId: string): Pro
   }
 }
 
-/** Sends an update. A workflow that was going on just then refuses it as `busy`: it is sent again. */
+/**
+ * Sends an update. A workflow that was going on just then refuses it as `busy`: it is sent again. One whose host has no worker
+ * keeps it, and answers when the worker runs: that is said within seconds.
+ */
 async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
   await needWorker(session);
   const handle = session.client.workflow.getHandle(workflowId);
   const deadline = Date.now() + ANSWER_MS;
-  for (;;) {
-    try {
-      return await session.connection.withDeadline(deadline, () =>
+  const ended = new AbortController();
+  const alone = rejectWithoutWorker(session, workflowId, ended.signal, KEPT);
+  alone.catch(() => undefined);
+  try {
+    for (;;) {
+      const answer = session.connection.withDeadline(deadline, () =>
         handle.executeUpdate<T, [unknown]>(name, { args: [decision] }),
       );
-    } catch (error) {
-      if (toRepriseError(error).code !== 'busy' || Date.now() + POLL_MS > deadline) throw error;
-      await sleep(POLL_MS);
+      answer.catch(() => undefined);
+      try {
+        return await Promise.race([answer, alone]);
+      } catch (error) {
+        if (toRepriseError(error).code !== 'busy' || Date.now() + POLL_MS > deadline) throw error;
+        await sleep(POLL_MS);
+      }
     }
+  } finally {
+    ended.abort();
   }
 }
 

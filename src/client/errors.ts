@@ -116,7 +116,7 @@ function fromGrpc(link: Link): RepriseError | undefined {
 
 /** Splits a message that carries its hint (`explain`) back into sentence and hint. */
 function withHint(code: ErrorCode, text: string, hint?: string): RepriseError {
-  const [message = text, ...hints] = text.split(/\s*HINT: /);
+  const [message = text, ...hints] = text.split('HINT: ');
   return new RepriseError(code, message.trim(), hint ?? (hints.join(' ').trim() || LOOK_AT_HISTORY));
 }
 

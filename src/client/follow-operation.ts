@@ -7,7 +7,7 @@ import { isFinal, statusOf } from './status.js';
 import type { StatusView } from './status.js';
 
 export interface FollowOptions {
-  /** Called with every status, about each `everyMs`. */
+  /** Called with every status: each `everyMs`, else each second, and less often when it takes long. */
   readonly onStatus: (view: StatusView) => void | Promise<void>;
   readonly everyMs?: number;
   /** The command that follows it again, where it needs more than the id. */
@@ -72,12 +72,13 @@ export async function watchOperation(
   const stop = new AbortController();
   const gone = stopped(workflowId, options, stop.signal);
   gone.catch(() => undefined);
+  const startedAt = performance.now();
   try {
     for (;;) {
       const view = await Promise.race([statusOf(session, workflowId, { jobs: false }), gone]);
       await options.onStatus(view);
       if (isFinal(view.state)) return view;
-      await Promise.race([sleep(options.everyMs ?? 1000), gone]);
+      await Promise.race([sleep(options.everyMs ?? pauseMs(startedAt)), gone]);
     }
   } finally {
     stop.abort();
@@ -90,6 +91,7 @@ async function showStatus(
   options: FollowOptions,
   stop: AbortSignal,
 ): Promise<void> {
+  const startedAt = performance.now();
   while (!stop.aborted) {
     try {
       const view = await statusOf(session, workflowId, { jobs: false });
@@ -97,8 +99,13 @@ async function showStatus(
     } catch {
       // A status that cannot be read is no failure of the operation: the result decides.
     }
-    await sleep(options.everyMs ?? 1000, undefined, { signal: stop }).catch(() => undefined);
+    await sleep(options.everyMs ?? pauseMs(startedAt), undefined, { signal: stop }).catch(() => undefined);
   }
+}
+
+/** Until the next look: a second within the first minute, five after five minutes. Temporal Cloud counts every look. */
+function pauseMs(startedAt: number): number {
+  return Math.min(Math.max((performance.now() - startedAt) / 60, 1000), 5000);
 }
 
 /** Rejects when the time is over or a person interrupts. */

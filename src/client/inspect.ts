@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, workflowTypes } from '../domain/operation/names.js';
 import {
@@ -14,13 +13,12 @@ import {
 } from '../domain/operation/inspections.js';
 import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
-import { missingWorker, workerHint } from './pollers.js';
+import { rejectWithoutWorker } from './pollers.js';
 
 /** Most answer within a second. */
 const TIMEOUT_MS = 10 * 60_000;
 /** Of what lists everything: as long as its activity may take, which is given up when its heartbeats end. */
 const LISTING_TIMEOUT_MS = 7 * 86_400_000;
-const LOOK_FOR_WORKERS_MS = 2000;
 
 /**
  * Asks the host that owns the data, by one short workflow, which ends with an interruption.
@@ -66,7 +64,7 @@ async function ask(session: TemporalSession, question: Inspection, interruption?
   try {
     const answer = handle.result().finally(() => ended.abort()) as Promise<unknown>;
     // Both are observed below; the loser's rejection must not count as unhandled.
-    const alone = noWorker(session, handle.workflowId, ended.signal);
+    const alone = rejectWithoutWorker(session, handle.workflowId, ended.signal);
     alone.catch(() => undefined);
     answer.catch(() => undefined);
     return await Promise.race([answer, alone, ...(interruption ? [interrupted(interruption, ended.signal)] : [])]);
@@ -91,19 +89,4 @@ function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<nev
     if (interruption.aborted) stop();
     interruption.addEventListener('abort', stop, { signal: ended });
   });
-}
-
-/** Never resolves; rejects once a queue it needs has no worker twice in a row. */
-async function noWorker(session: TemporalSession, workflowId: string, ended: AbortSignal): Promise<never> {
-  let suspect: string | null = null;
-  while (!ended.aborted) {
-    await sleep(LOOK_FOR_WORKERS_MS, undefined, { signal: ended }).catch(() => undefined);
-    if (ended.aborted) break;
-    const queue = await missingWorker(session, workflowId, CONTROL_QUEUE);
-    if (queue !== null && queue === suspect) {
-      throw new RepriseError('host-without-worker', `no worker polls the queue ${queue}`, workerHint(queue));
-    }
-    suspect = queue;
-  }
-  return new Promise<never>(() => undefined);
 }

@@ -1,6 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../domain/errors.js';
+import { CONTROL_QUEUE } from '../domain/operation/names.js';
 import { livingPollers, taskQueueTypes } from '../domain/operation/pollers.js';
 import type { DescribedPoller, Poller } from '../domain/operation/pollers.js';
 import type { TemporalSession } from './connect.js';
+
+const LOOK_FOR_WORKERS_MS = 2000;
 
 /** The workers that polled this queue in the last minutes, as the server describes them. */
 export async function describePollers(
@@ -35,12 +40,8 @@ export async function hasPoller(
 }
 
 /** Queue without a worker on which this workflow waits now; null where everybody it needs is there. */
-export async function missingWorker(
-  session: TemporalSession,
-  workflowId: string,
-  controlQueue: string,
-): Promise<string | null> {
-  if (!(await hasPoller(session, controlQueue, 'workflow'))) return controlQueue;
+export async function missingWorker(session: TemporalSession, workflowId: string): Promise<string | null> {
+  if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return CONTROL_QUEUE;
   const description = await session.client.workflow.getHandle(workflowId).describe();
   for (const activity of description.raw.pendingActivities ?? []) {
     const queue = activity.activityOptions?.taskQueue?.name;
@@ -50,9 +51,36 @@ export async function missingWorker(
   return null;
 }
 
+/**
+ * Never resolves; rejects once a queue that this workflow waits on has no worker twice in a row. Waiting for an answer would
+ * not tell. `meanwhile`: what becomes of what was sent.
+ * @throws RepriseError `host-without-worker`
+ */
+export async function rejectWithoutWorker(
+  session: TemporalSession,
+  workflowId: string,
+  ended: AbortSignal,
+  meanwhile = '',
+): Promise<never> {
+  let suspect: string | null = null;
+  while (!ended.aborted) {
+    await sleep(LOOK_FOR_WORKERS_MS, undefined, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) break;
+    const queue = await missingWorker(session, workflowId);
+    if (queue !== null && queue === suspect)
+      throw new RepriseError(
+        'host-without-worker',
+        `no worker polls the queue ${queue}${meanwhile}`,
+        workerHint(queue),
+      );
+    suspect = queue;
+  }
+  return new Promise<never>(() => undefined);
+}
+
 /** What to type so that a queue gets its worker. */
 export function workerHint(queue: string): string {
-  const host = /^reprise-(.+?)(?:-heavy|-recovery|-watch)?$/.exec(queue)?.[1];
+  const host = /^reprise-(.+?)(?:-heavy|-recovery|-media|-watch)?$/.exec(queue)?.[1];
   return host === undefined
     ? 'start one with `reprise up`, or `reprise worker`'
     : `start one on that host: \`reprise worker --host ${host}\`, or \`reprise up\` where all is on one machine`;

@@ -1,14 +1,19 @@
 import { BIND_IT, UNBOUND, unboundActions } from '../domain/approval/approval-policy.js';
 import type { ClusterConfig, Config } from '../domain/config.js';
 import { collectFindings, warning, type Finding } from '../domain/findings.js';
+import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
+import { engineKinds } from '../engines/registry.js';
+import { resolveSecret } from '../process/exec/secrets.js';
+import { openDescribed } from '../storage/registry.js';
 import { requireProgram } from '../process/exec/find-programs.js';
 import { archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
+import { identityFinding } from './repository.js';
 import { dataDirFindings, passfileFindings } from './files.js';
 import { encryptionFindings } from './encryption.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
-import { inspectServer, serverFindings, versionOnDisk } from './server.js';
+import { databaseFindings, inspectServer, serverFindings, versionOnDisk } from './server.js';
 import { toolFindings } from './tools.js';
 
 /** One cluster as this host sees it: server, tools, archive, copies, approvals. */
@@ -21,17 +26,48 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
     collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
     collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
     collectFindings(`${check}/copies`, () => copyFindings(config, cluster)),
+    collectFindings(`${check}/repository`, () => toolRepositoryFindings(config, cluster)),
     encryptionFindings(config, cluster),
     collectFindings(`${check}/hooks`, () => hookFindings(cluster)),
   ]);
   return [
     ...('versionNum' in server
-      ? [...serverFindings(cluster, server), ...archiveFindings(cluster, server), ...slotFindings(cluster, server)]
+      ? [
+          ...serverFindings(cluster, server),
+          ...databaseFindings(cluster, server),
+          ...archiveFindings(cluster, server),
+          ...slotFindings(cluster, server),
+        ]
       : [server]),
     ...parts.flat(),
     ...objectiveFindings(cluster),
     ...policyFindings(cluster),
   ];
+}
+
+/** Directories of this host in which engines' own tools keep their files, that are not the known ones. */
+async function toolRepositoryFindings(config: Config, cluster: ClusterConfig): Promise<readonly Finding[]> {
+  const host = config.hosts[cluster.host];
+  if (host === undefined) return [];
+  const found = await Promise.all(
+    Object.values(cluster.policies).map(async (policy) => {
+      const place = await engineKinds[policy.engine]?.inspectPlace?.(policy.options).catch(() => null);
+      const path = place?.path ?? null;
+      if (path === null) return null;
+      return identityFinding(
+        `cluster/${cluster.name}/repository/${policy.name}`,
+        toolRepository(cluster.name, policy.name),
+        {
+          stateDir: host.stateDir,
+          called: `repository of policy ${policy.name} of ${cluster.name}`,
+          where: path,
+          accept: acceptCommand(policy.repository),
+          storage: () => openDescribed('directory', { path }, { secret: resolveSecret, existing: true }),
+        },
+      );
+    }),
+  );
+  return found.filter((finding) => finding !== null);
 }
 
 async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Finding[]> {

@@ -34,7 +34,7 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
     collectFindings(`host/${hostName}`, () => machineFindings(config, host)),
     collectFindings('config/file', () => configFileFindings(config)),
     ...repositories.map((repository) =>
-      collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository)),
+      collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository, host)),
     ),
     ...clusters.map((cluster) => collectFindings(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
     collectFindings('space', () => recordFindings(config, clusters)),

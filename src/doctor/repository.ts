@@ -1,26 +1,41 @@
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import type { RepositoryConfig } from '../domain/config.js';
+import type { HostConfig, RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
+import { acceptCommand } from '../domain/storage/repository-identity.js';
 import { resolveSecret } from '../process/exec/secrets.js';
+import { knownRepositories } from '../records/known-repositories.js';
+import { identityCheck } from '../records/repository-identity.js';
 import { openStorage, storageKinds } from '../storage/registry.js';
 
 /** Less than this is no room for a backup of anything. */
 const LITTLE_BYTES = 1_000_000_000;
 
 /** Whether a repository can be written and has room. */
-export async function repositoryFindings(repository: RepositoryConfig): Promise<readonly Finding[]> {
+export async function repositoryFindings(
+  repository: RepositoryConfig,
+  { stateDir }: Pick<HostConfig, 'stateDir'>,
+): Promise<readonly Finding[]> {
   const check = `repository/${repository.name}`;
   const path = localPathOf(repository);
+  const other = await identityFinding(`${check}/identity`, repository.name, {
+    stateDir,
+    called: `repository ${repository.name}`,
+    where: storageKinds[repository.type]?.place(repository.options) ?? '',
+    accept: acceptCommand(repository.name),
+    storage: () => openStorage(repository, { secret: resolveSecret, existing: true }),
+  });
+  // Nothing is tried there, not even with an empty file.
+  if (other !== null) return [other];
   const found = path === null ? null : await stat(path).catch(() => null);
   if (path !== null && found === null) {
     // Opening it would make it, as whoever runs doctor and not as the worker's user.
     return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup creates it`)];
   }
   const storage = openStorage(repository, { secret: resolveSecret });
-  const findings: Finding[] = [];
+  const findings: Finding[] = [...plainFindings(repository)];
   if (found !== null && (found.mode & 0o077) !== 0) {
     findings.push(
       warning(
@@ -56,6 +71,45 @@ export async function repositoryFindings(repository: RepositoryConfig): Promise<
       ),
     );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
+}
+
+interface Identified {
+  readonly stateDir: string;
+  readonly called: string;
+  readonly where: string;
+  readonly accept: string;
+  readonly storage: () => ReturnType<typeof openStorage>;
+}
+
+/** Whether what is there is another repository than this host knows; null where it is the known one, or none is known. */
+export async function identityFinding(
+  check: string,
+  name: string,
+  { stateDir, called, where, accept, storage }: Identified,
+): Promise<Finding | null> {
+  const known = knownRepositories(stateDir);
+  // Who runs doctor may not read the state directory of the worker.
+  if ((await known.find(name).catch(() => null)) === null) return null;
+  try {
+    await identityCheck({ name, called, where, accept, storage: storage(), known }).require(false);
+    return null;
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'repository-mismatch') return null;
+    return problem(check, error.message, error.hint ?? accept);
+  }
+}
+
+/** Backups, and the keys that ask for them, on a network that others may read. */
+export function plainFindings(repository: RepositoryConfig): readonly Finding[] {
+  const address = storageKinds[repository.type]?.plainAddress?.(repository.options) ?? null;
+  if (address === null) return [];
+  return [
+    warning(
+      `repository/${repository.name}`,
+      `repository ${repository.name}: ${address} is reached without TLS: whoever is on the way can read the backups and change them`,
+      'use an https:// endpoint; ca_file names the authority of a certificate of your own',
+    ),
+  ];
 }
 
 /** Directory of a repository on a path of one host; null for any other kind. */

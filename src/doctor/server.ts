@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ClusterConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
+import { durationInWords } from '../domain/text/text.js';
 import {
   archiveBacklog,
   archiveTimeoutSeconds,
@@ -13,6 +14,14 @@ import {
 import { withClient } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';
+import {
+  decisionStatements,
+  dropStatement,
+  invalidDatabases,
+  invalidDatabaseText,
+  preparedTransactions,
+  type PreparedTransaction,
+} from '../postgres/server/databases.js';
 import { knownVulnerability } from './known-vulnerabilities.js';
 
 /** More than this between two clocks makes times in plans and reports wrong. */
@@ -29,6 +38,8 @@ export interface Server {
   readonly slots: readonly SlotState[];
   /** Bytes of WAL that a slot may hold back; null where nothing bounds it. */
   readonly slotLimitBytes: number | null;
+  readonly invalidDatabases: readonly string[];
+  readonly prepared: readonly PreparedTransaction[];
 }
 
 /** The server, or the finding that no connection was possible. */
@@ -49,6 +60,8 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
         archiveTimeoutSeconds: await archiveTimeoutSeconds(client),
         slots: await physicalSlots(client),
         slotLimitBytes: await slotLimitBytes(client),
+        invalidDatabases: await invalidDatabases(client),
+        prepared: await preparedTransactions(client),
       };
     });
   } catch (error) {
@@ -90,6 +103,33 @@ export function serverFindings(
     findings.push(ok(`${check}/clock`, `the clock of the server of ${name} agrees with the clock of this host`));
   }
   return findings;
+}
+
+/** A prepared transaction is decided by its coordinator within moments; one that is older was forgotten. */
+const PREPARED_SECONDS = 600;
+
+/** What hinders backups and recoveries of some of its databases. */
+export function databaseFindings(
+  { name }: ClusterConfig,
+  { invalidDatabases: invalid, prepared }: Server,
+): readonly Finding[] {
+  const forgotten = prepared.filter(({ ageSeconds }) => ageSeconds > PREPARED_SECONDS);
+  return [
+    ...invalid.map((database) =>
+      warning(
+        `cluster/${name}/databases`,
+        `cluster ${name}: ${invalidDatabaseText(database)}; backups, recoveries and their checks skip it`,
+        `drop it: ${dropStatement(database)}`,
+      ),
+    ),
+    ...forgotten.map(({ gid, database, owner, ageSeconds }) =>
+      warning(
+        `cluster/${name}/prepared`,
+        `cluster ${name}: transaction ${JSON.stringify(gid)} of ${owner} in database ${JSON.stringify(database)} has been prepared for ${durationInWords(ageSeconds)}: it keeps its locks, a dump holds nothing of it, and the database cannot be swapped by a recovery`,
+        `in that database: ${decisionStatements({ gid })}`,
+      ),
+    ),
+  ];
 }
 
 /** Version from the data directory, where no connection is possible. */

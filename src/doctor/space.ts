@@ -57,7 +57,9 @@ async function openForReading(config: Config, cluster: ClusterConfig) {
   if (repository === undefined) return null;
   const path = localPathOf(repository);
   const isThere = path === null || (await pathExists(path));
-  return isThere ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret }), cluster.name) : null;
+  return isThere
+    ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret, existing: true }), cluster.name)
+    : null;
 }
 
 async function policyGrowth(

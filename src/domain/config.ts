@@ -1,4 +1,5 @@
 import type { NotifyEvent } from './notification/notices.js';
+import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 
@@ -33,7 +34,7 @@ export interface ConfigWarning {
   readonly hint: string;
 }
 
-export interface HostConfig {
+export interface HostConfig extends StepLimits {
   readonly name: string;
   /** Directory of job records, plans and the ledger, mode 0700. */
   readonly stateDir: string;
@@ -43,6 +44,8 @@ export interface HostConfig {
   readonly mediaSlots: number;
   /** A worker that sends no heartbeat for so long counts as lost; absent: `HEARTBEAT_SECONDS`. */
   readonly heartbeatSeconds?: number;
+  /** A step that is no job and has made no progress for so long counts as stalled; absent: `STALL_SECONDS`. */
+  readonly stallSeconds?: number;
   /** The same for its watches and WAL receivers; absent: six times `heartbeatSeconds`. */
   readonly watchHeartbeatSeconds?: number;
 }

@@ -65,6 +65,9 @@ export const errorTable = {
   'object-cold': { exit: 9, retryable: false },
   'lifecycle-refused': { exit: 9, retryable: false },
   'lock-lost': { exit: 7, retryable: false },
+  'repository-mismatch': { exit: 9, retryable: false },
+  'worker-lost': { exit: 5, retryable: false },
+  'step-stalled': { exit: 1, retryable: false },
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;
@@ -89,6 +92,14 @@ export function isRepriseError(error: unknown): error is RepriseError {
   );
 }
 
+/**
+ * Whether another attempt can help: the reason may pass by itself. `details.final` says that this one does not, although
+ * its code may mean one that does: a login that is refused, under the code of a server that cannot be reached.
+ */
+export function isRetryable({ code, details }: RepriseError): boolean {
+  return errorTable[code].retryable && details['final'] !== true;
+}
+
 /** Message and hint as one text, the form in which logs, failures and terminals show an error. */
 export function explain(error: { message: string; hint?: string | undefined }): string {
   return error.hint ? `${error.message}\nHINT: ${error.hint}` : error.message;
@@ -106,9 +117,26 @@ export function fromSystemError(error: unknown): RepriseError | undefined {
     case 'EROFS':
       return new RepriseError('privilege-missing', `a file may not be used: ${error.message}`, GIVE_ACCESS);
     default:
-      return undefined;
+      return UNREACHABLE.has(String(error.code))
+        ? new RepriseError('storage-unreachable', `it cannot be reached: ${error.message}`, SEE_MOUNT)
+        : undefined;
   }
 }
 
+/** What a dead network file system, or a network, answers with. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  'EIO',
+  'ESTALE',
+  'ETIMEDOUT',
+  'ENOTCONN',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+]);
+
 const MAKE_ROOM = 'Free space on the file system of that path, then run the step again.';
 const GIVE_ACCESS = 'Check the owner and the mode of that path, and which user runs the worker.';
+const SEE_MOUNT = 'See whether the file system of that path is mounted and answers, and whether the network works.';

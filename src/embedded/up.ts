@@ -3,7 +3,7 @@ import type { Config } from '../domain/config.js';
 import type { UpResult, UpState } from '../domain/embedded-server.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
-import { makePrivateDirectory } from '../files/directories.js';
+import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';
@@ -35,7 +35,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   const { config } = options;
   const directory = embeddedDirectory(config);
   if (options.dryRun) return planned(config, directory);
-  await makePrivateDirectory(directory);
+  await makeOwnDirectory(directory, null);
   const run = (): Promise<UpResult> => start(options, directory);
   return withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
 }

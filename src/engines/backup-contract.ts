@@ -19,6 +19,11 @@ export interface BackupEngine {
   remove(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<void>;
   /** SHA-256 (hex) of the engine's own configuration file, which is approved together with a plan; absent where it has none. */
   configDigest?(policy: PolicyConfig): Promise<string>;
+  /**
+   * Where its own tool keeps the files, outside of the policy's repository: a directory of this host, or a bucket; null where
+   * this host cannot look there. Absent where the tool has no place of its own.
+   */
+  keptAt?(context: Pick<ReadContext, 'cluster' | 'policy' | 'user' | 'signal'>): Promise<DescribedStorage | null>;
   /** Keys in the repository of all files of a backup, so that cold ones can be thawed; absent where its own tool keeps them. */
   storedFiles?(context: ReadContext, label: string): Promise<readonly string[]>;
   /** The same of its own files alone, also where nobody can read it any more. */

@@ -4,9 +4,9 @@ import { basebackupOptions, readBasebackupOptions } from './basebackup/options.j
 import type { Engine, EngineKind } from './engine.js';
 import { logicalEngine } from './logical/logical-engine.js';
 import { logicalOptions, readLogicalOptions } from './logical/options.js';
-import { pgbackrestOptions, readPgbackrestOptions } from './pgbackrest/options.js';
+import { pgbackrestOptions, readPgbackrestOptions, type PgbackrestOptions } from './pgbackrest/options.js';
 import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
-import { inspectPgbackrestPlace } from './pgbackrest/config-file.js';
+import { inspectPgbackrestPlace, mainConfig } from './pgbackrest/config-file.js';
 import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
 import { readWalgOptions, walgOptions } from './walg/options.js';
 import { inspectWalgPlace } from './walg/env-file.js';
@@ -38,7 +38,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     engine: pgbackrestEngine,
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
-    place: ({ stanza, config }) => `stanza ${String(stanza)} of ${String(config)}`,
+    place: (options) => `stanza ${String(options['stanza'])} of ${mainConfig(options as PgbackrestOptions)}`,
     inspectPlace: inspectPgbackrestPlace,
     tools: [
       { program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST },

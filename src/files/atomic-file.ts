@@ -8,8 +8,10 @@ import { constants, createWriteStream, type WriteStream } from 'node:fs';
 import { link, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { RepriseError } from '../domain/errors.js';
-import { refuseUnsafeDirectory, syncDirectory, type FileOwner } from './directories.js';
+import { syncDirectory, type FileOwner } from './directories.js';
 import { isErrno } from './paths.js';
+import { refuseSharedPath } from './trusted-paths.js';
+import { workMoved } from './work-signs.js';
 
 /**
  * Replaces `path`; a symbolic link there is replaced, not followed. The directory must exist.
@@ -56,7 +58,10 @@ export async function copyFileAtomic(from: string, to: string, owner: FileOwner 
     await throughTemporary(
       to,
       async (file) => {
-        for await (const chunk of source.createReadStream({ autoClose: false })) await file.writeFile(chunk as Buffer);
+        for await (const chunk of source.createReadStream({ autoClose: false })) {
+          await file.writeFile(chunk as Buffer);
+          workMoved();
+        }
       },
       owner,
       (temporary) => rename(temporary, to),
@@ -136,7 +141,7 @@ async function throughTemporary<T>(
   publish: (temporary: string) => Promise<T>,
 ): Promise<T> {
   const directory = dirname(path);
-  await refuseUnsafeDirectory(directory);
+  await refuseSharedPath(directory, { owner, itsOwner: true, anyOwner: true, sticky: true });
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   await writeTemporary(temporary, fill, owner);
   try {

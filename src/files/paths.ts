@@ -1,4 +1,4 @@
-import { access, lstat, stat } from 'node:fs/promises';
+import { access, lstat, readdir, stat } from 'node:fs/promises';
 
 /** Code of a failed system call (`ENOENT`), by shape: `instanceof Error` fails for core errors inside jest. */
 export function errnoOf(error: unknown): string | null {
@@ -25,6 +25,12 @@ export async function nameExists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** Whether it is a directory with nothing in it; false for a link to one. */
+export async function isEmptyDirectory(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => null);
+  return found?.isDirectory() === true && (await readdir(path)).length === 0;
 }
 
 /** Bytes of a file; null where there is none or it cannot be reached. */

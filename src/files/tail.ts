@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
-import { redact } from '../domain/text/redact.js';
+import { MOST_REDACTED, redact } from '../domain/text/redact.js';
 
-const READ_BYTES = 16_384;
 const KEPT_CHARACTERS = 2_000;
 const LINE_CHARACTERS = 300;
+const TOO_LONG = '(a line of more than 64 kB is left out)';
 
 /** The redacted end of a tool's output file; empty where there is none. */
 export async function tailOfFile(path: string): Promise<string> {
@@ -11,12 +11,11 @@ export async function tailOfFile(path: string): Promise<string> {
   if (file === undefined) return '';
   try {
     const { size } = await file.stat();
-    const start = Math.max(0, size - READ_BYTES);
+    const start = Math.max(0, size - MOST_REDACTED);
     const buffer = Buffer.alloc(size - start);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
     const text = buffer.toString('utf8', 0, bytesRead);
-    // A line cut in two could show the end of a secret whose beginning no rule sees any more.
-    return tailOfText(start === 0 ? text : text.slice(text.indexOf('\n') + 1));
+    return tailOfText(start === 0 ? text : fromNextLine(text));
   } finally {
     await file.close();
   }
@@ -24,7 +23,14 @@ export async function tailOfFile(path: string): Promise<string> {
 
 /** The redacted end of what a tool printed. */
 export function tailOfText(text: string): string {
-  return redact(text).trimEnd().slice(-KEPT_CHARACTERS);
+  const end = text.length <= MOST_REDACTED ? text : fromNextLine(text.slice(-MOST_REDACTED));
+  return redact(end).trimEnd().slice(-KEPT_CHARACTERS);
+}
+
+/** Without the line it begins in: of one cut in two, the end of a secret could be left whose beginning no rule sees any more. */
+function fromNextLine(text: string): string {
+  const lineEnd = text.indexOf('\n');
+  return lineEnd === -1 ? TOO_LONG : text.slice(lineEnd + 1);
 }
 
 /** The line that tells why: the last one that speaks of an error, else the last one. */

@@ -16,7 +16,14 @@ type Change =
   /** As wanted already: not touched. */
   | { readonly name: 'right'; readonly key: string; readonly sizeBytes: number }
   /** Deleted since: the delete markers above it are removed, newest first. */
-  | { readonly name: 'undelete'; readonly key: string; readonly sizeBytes: number; readonly markers: readonly string[] }
+  | {
+      readonly name: 'undelete';
+      readonly key: string;
+      readonly sizeBytes: number;
+      readonly markers: readonly string[];
+      /** The version below them, which is copied on top of markers that may not be removed. */
+      readonly below: CopiedVersion;
+    }
   /** Copied over the present version, or where there is none. */
   | {
       readonly name: 'overwrite' | 'copy';

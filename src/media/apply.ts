@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pMapIterable } from 'p-map';
-import { type MediaChange, type MediaCount, changesSomething, mediaChanges } from '../domain/media/media.js';
-import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import {
+  type LostTrait,
+  type MediaChange,
+  type MediaCount,
+  changesSomething,
+  mediaChanges,
+} from '../domain/media/media.js';
+import { RepriseError, isRepriseError, isRetryable } from '../domain/errors.js';
 import type { MediaAction } from './action.js';
 import { type MediaBounds, within } from './bounds.js';
 import { type MediaRun, actionsOf, carryOut } from './carry-out.js';
@@ -26,6 +32,8 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal;
   /** Called after each object that was changed, in the order of keys. */
   readonly report?: (done: number, key: string) => void;
+  /** Told of each part of its description that an object was copied without. */
+  readonly leftOut?: (trait: LostTrait) => void;
 }
 
 /**
@@ -35,7 +43,7 @@ export interface ApplyOptions {
  */
 export async function applyAll(
   work: MediaRun,
-  { concurrency, singleCopyBytes, after, found, bounds, signal, report }: ApplyOptions,
+  { concurrency, singleCopyBytes, after, found, bounds, signal, report, leftOut }: ApplyOptions,
 ): Promise<Readonly<Record<MediaChange, MediaCount>>> {
   const done = Object.fromEntries(mediaChanges.map((name) => [name, { objects: 0, bytes: 0 }])) as Record<
     MediaChange,
@@ -43,14 +51,14 @@ export async function applyAll(
   >;
   const refused = { count: 0, first: null as RepriseError | null, keys: [] as string[] };
   let count = 0;
-  const how = { singleCopyBytes, signal };
+  const how = { singleCopyBytes, signal, leftOut };
   const one = async (action: MediaAction): Promise<MediaAction | null> => {
     signal?.throwIfAborted();
     try {
       await retryingLost(() => carryOut(work, action, how), signal);
       return action;
     } catch (error) {
-      if (signal?.aborted || !isRepriseError(error) || errorTable[error.code].retryable) throw error;
+      if (signal?.aborted || !isRepriseError(error) || isRetryable(error)) throw error;
       refused.first ??= error;
       if (++refused.count <= SHOWN) refused.keys.push(action.key);
       return null;

@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
-import type { ObjectCopy } from '../storage/storage.js';
+import type { LostTrait } from '../domain/media/media.js';
+import type { ObjectCopy, ObjectDescription } from '../storage/storage.js';
 import type { CopiedVersion, MediaAction } from './action.js';
 import { compared } from './compare.js';
 import { byKey } from './ordered.js';
-import { type MediaPlace, type Wanted, mediaEntries, objectsOf, openIn } from './place.js';
+import { type MediaPlace, type Wanted, isSameServer, mediaEntries, objectsOf, openIn } from './place.js';
 import { isMarked, copyMark, type NewerObjects, restoreInPlace, versionAt } from './restore.js';
 
 export type MediaRun =
@@ -45,6 +46,8 @@ export interface CopyHow {
   /** Bigger objects are copied in parts. */
   readonly singleCopyBytes: number;
   readonly signal?: AbortSignal;
+  /** Told of each part of its description that a copy is made without. */
+  readonly leftOut?: (trait: LostTrait) => void;
 }
 
 /** Carries out one action. It can be repeated: what was done already is found to be right. */
@@ -57,8 +60,7 @@ export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow
     case 'keep':
       return;
     case 'undelete':
-      for (const marker of action.markers) await objectsOf(into).removeMarker(key, marker);
-      return;
+      return undelete(into, action, how);
     case 'remove':
       return into.storage.objects ? into.storage.objects.remove(key) : into.storage.remove(key);
     default:
@@ -66,11 +68,27 @@ export async function carryOut(work: MediaRun, action: MediaAction, how: CopyHow
   }
 }
 
+/** Where markers may not be removed, which takes a right of its own, the version below them is copied on top: it is there again. */
+async function undelete(
+  place: MediaPlace,
+  action: Extract<MediaAction, { name: 'undelete' }>,
+  how: CopyHow,
+): Promise<void> {
+  const objects = objectsOf(place);
+  try {
+    for (const marker of action.markers) await objects.removeMarker(place.folder + action.key, marker);
+  } catch (error) {
+    if (!isRepriseError(error) || error.details['status'] !== 403) throw error;
+    const { key, sizeBytes, below: source } = action;
+    await copyOne(place, place, { name: 'copy', key, sizeBytes, source }, how);
+  }
+}
+
 type CopyAction = Extract<MediaAction, { source: CopiedVersion }>;
 
 async function copyOne(from: MediaPlace, into: MediaPlace, action: CopyAction, how: CopyHow): Promise<void> {
   const [ours, theirs] = [into.storage.objects, from.storage.objects];
-  if (ours && theirs && ours.place.server === theirs.place.server) {
+  if (ours && theirs && isSameServer(from, into)) {
     const { key, sizeBytes, source } = action;
     const isNotedByMark = sizeBytes > how.singleCopyBytes || isMarked(source.etag);
     const copy: ObjectCopy = {
@@ -82,7 +100,7 @@ async function copyOne(from: MediaPlace, into: MediaPlace, action: CopyAction, h
     };
     return ours.copyFrom(copy, into.folder + key, how);
   }
-  return copyThroughHere(from, into, action, how.signal);
+  return copyThroughHere(from, into, action, how);
 }
 
 /** Between two servers, or with a directory on one side. */
@@ -90,19 +108,33 @@ async function copyThroughHere(
   from: MediaPlace,
   into: MediaPlace,
   { key, sizeBytes, source }: CopyAction,
-  signal: AbortSignal | undefined,
+  how: CopyHow,
 ): Promise<void> {
-  const { body, described } = await openIn(from, key, source.versionId);
+  const { signal, leftOut } = how;
+  // A directory keeps nothing of it.
+  const described = into.storage.objects && (await descriptionIn(from, key, source, how));
+  const { body } = await openIn(from, key, source.versionId);
   const mark = source.etag === '' ? undefined : copyMark(source);
   try {
     const content = Readable.from(whole(body, sizeBytes), { objectMode: false });
-    await into.storage.writeStream(into.folder + key, content, { described, mark, signal });
+    await into.storage.writeStream(into.folder + key, content, { described, mark, signal, leftOut });
   } catch (error) {
     if (signal?.aborted || isRepriseError(error)) throw error;
     throw brokenOff(key, error instanceof Error ? error.message : String(error));
   } finally {
     body.destroy();
   }
+}
+
+async function descriptionIn(
+  { storage, folder }: MediaPlace,
+  key: string,
+  { versionId }: CopiedVersion,
+  { signal, leftOut }: CopyHow,
+): Promise<ObjectDescription | undefined> {
+  const found = await storage.objects?.describe(folder + key, versionId, { elsewhere: true, signal });
+  found?.lost.forEach((trait) => leftOut?.(trait));
+  return found?.described;
 }
 
 /** All of it or an error: half an object is no copy. */

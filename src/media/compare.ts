@@ -2,7 +2,7 @@ import { compareKeys, isKey } from '../storage/keys.js';
 import type { Irregular, ObjectFacts } from '../storage/storage.js';
 import type { MediaAction } from './action.js';
 import { sideBySide } from './ordered.js';
-import { type MediaPlace, type Wanted, mediaEntries } from './place.js';
+import { type MediaPlace, type Wanted, isSameServer, mediaEntries } from './place.js';
 import { isCopy } from './restore.js';
 
 export interface Sides {
@@ -66,12 +66,6 @@ class KeptFolders {
   holds(key: string): boolean {
     return this.folders.some((folder) => key.startsWith(folder));
   }
-}
-
-/** Then the server copies any name; otherwise the content passes through here, under names that every repository accepts. */
-function isSameServer(from: MediaPlace, into: MediaPlace): boolean {
-  const [theirs, ours] = [from.storage.objects, into.storage.objects];
-  return theirs !== undefined && theirs.place.server === ours?.place.server;
 }
 
 function areKeys(from: MediaPlace, into: MediaPlace, key: string): boolean {

@@ -1,14 +1,7 @@
 import type { Readable } from 'node:stream';
 import { RepriseError } from '../domain/errors.js';
 import { compareKeys } from '../storage/keys.js';
-import type {
-  Irregular,
-  ObjectDescription,
-  ObjectFacts,
-  StorageEntry,
-  WritableObjects,
-  WritableStorage,
-} from '../storage/storage.js';
+import type { Irregular, ObjectFacts, StorageEntry, WritableObjects, WritableStorage } from '../storage/storage.js';
 
 /** A folder of a repository, opened. */
 export interface MediaPlace {
@@ -18,12 +11,18 @@ export interface MediaPlace {
   readonly folder: string;
 }
 
+/** Then the server copies any name; otherwise the content passes through here, under names that every repository accepts. */
+export function isSameServer(from: MediaPlace, into: MediaPlace): boolean {
+  const [theirs, ours] = [from.storage.objects, into.storage.objects];
+  return theirs !== undefined && theirs.place.server === ours?.place.server;
+}
+
 /** Content of one object; `md5` (hex) where it is known. */
 export async function openIn(
   { storage, folder }: MediaPlace,
   key: string,
   versionId?: string,
-): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }> {
+): Promise<{ readonly body: Readable; readonly md5: string | null }> {
   return storage.objects
     ? storage.objects.open(folder + key, versionId)
     : { body: await storage.open(folder + key), md5: null };

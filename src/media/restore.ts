@@ -44,6 +44,7 @@ export async function restoreInPlace(
       presentSince,
       cold: then.cold,
       markers: above.map(({ versionId }) => versionId),
+      below: { versionId: then.versionId, etag: then.etag },
     };
   return {
     name: present.deleted ? 'copy' : 'overwrite',

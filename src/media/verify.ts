@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { pMapIterable } from 'p-map';
-import { RepriseError, errorTable, isRepriseError } from '../domain/errors.js';
+import { RepriseError, isRepriseError, isRetryable } from '../domain/errors.js';
 import type { MediaVerdict } from '../domain/media/media.js';
+import { workMoved } from '../files/work-signs.js';
 import { listMedia, openIn, type MediaPlace } from './place.js';
 import type { ObjectFacts } from '../storage/storage.js';
 
@@ -76,6 +77,7 @@ async function readWhole(
       signal?.throwIfAborted();
       hash.update(chunk as Buffer);
       length += (chunk as Buffer).length;
+      workMoved();
     }
     if (length !== sizeBytes) return `has ${length} bytes and is listed with ${sizeBytes}`;
     return md5 !== null && hash.digest('hex') !== md5 ? 'is not what its checksum says' : null;
@@ -100,7 +102,7 @@ async function problemOf(
   } catch (error) {
     if (signal?.aborted) throw error;
     if (isRepriseError(error)) {
-      if (errorTable[error.code].retryable) throw error;
+      if (isRetryable(error)) throw error;
       return `cannot be read: ${error.message}`;
     }
     // The stream itself broke off: the next attempt reads again.

@@ -73,6 +73,7 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
   }),
   'kept-dropped': z.looseObject({ keptId: text }),
   'key-proof': z.looseObject({ recipient: text }),
+  repository: z.looseObject({ repository: text, identity: text, where: z.string() }),
   incident: z.looseObject({
     incidentId: text,
     scenario: text,

@@ -29,6 +29,7 @@ interface Folded {
   readonly approvals: RecordedApproval[];
   readonly refusals: Refusal[];
   readonly keyProofs: Map<string, KeyProof>;
+  readonly repositories: Map<string, string>;
   readonly incidents: Map<string, RecordedIncident>;
   readonly journal: Map<string, JournalLine[]>;
   readonly outcomes: Map<string, RecordedOutcome>;
@@ -51,6 +52,7 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     approvals: [],
     refusals: [],
     keyProofs: new Map(),
+    repositories: new Map(),
     incidents: new Map(),
     journal: new Map(),
     outcomes: new Map(),
@@ -58,21 +60,14 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
   };
   for (const record of records) foldRecord(folded, record);
 
-  const { backups, holds, pins, kept, journal, plans, approvals, refusals, keyProofs, incidents, outcomes, unmade } =
-    folded;
+  const { backups, holds, journal, pins, kept, contents: _contents, cluster: _cluster, ...rest } = folded;
   for (const [id, until] of holds) if (until !== 'infinity' && Date.parse(until) <= now.getTime()) holds.delete(id);
   return {
+    ...rest,
     backups: [...backups.values()].map((known) => toBackup(known, holds)).sort(byStart),
     pins,
     holds,
     kept: [...kept.values()],
-    plans,
-    approvals,
-    refusals,
-    keyProofs,
-    incidents,
-    outcomes,
-    unmade,
     journalOf: (operationId) => journal.get(operationId) ?? [],
     pinnedBackups: () => new Set([...pins.values()].flatMap(({ backupIds }) => backupIds)),
   };
@@ -168,6 +163,10 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
 
   'key-proof'({ keyProofs }, { recipient, at, by }) {
     keyProofs.set(recipient, { at, by });
+  },
+
+  repository({ repositories }, { repository, identity }) {
+    repositories.set(repository, identity);
   },
 
   incident({ incidents }, { incidentId: id, scenario, state, text, at, by, toldBy, sender, operationId }) {

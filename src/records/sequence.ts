@@ -7,6 +7,12 @@ import { parseRecord } from './envelope.js';
 /** Reads at once; a catalogue of years is thousands of small files. */
 const readsAtOnce = 16;
 
+/** More records than any cluster will ever have: a file with a higher number is none of the sequence. */
+const mostRecords = 1_000_000_000_000;
+
+/** Missing numbers of one gap that are named one by one. */
+const mostNamed = 8;
+
 /** What is known of a sequence after a refresh; the arrays and maps are the cache itself, not to be changed. */
 export interface SequenceView {
   readonly records: readonly CatalogueRecord[];
@@ -90,14 +96,13 @@ export function createSequence(storage: ReadableStorage, cluster: string): { ref
   };
 
   const readListed = async (): Promise<void> => {
-    const numbers = await listNumbers(storage, cluster);
+    const { numbers, strangers } = await listNumbers(storage, cluster);
+    problems.push(...strangers);
     for (let start = 0; start < numbers.length; start += readsAtOnce) {
       const some = numbers.slice(start, start + readsAtOnce);
       const contents = await Promise.all(some.map(readNumber));
       for (const [index, seq] of some.entries()) {
-        for (let lost = last + 1; lost < seq; lost++) {
-          problems.push({ key: recordKey(cluster, lost), reason: 'it is missing although later ones exist' });
-        }
+        if (seq > last + 1) problems.push(...missingBetween(cluster, last + 1, seq - 1));
         take(seq, contents[index] ?? Buffer.from(''));
       }
     }
@@ -125,12 +130,28 @@ function recordsFolder(cluster: string): string {
   return `${cluster}/records/`;
 }
 
-async function listNumbers(storage: ReadableStorage, cluster: string): Promise<number[]> {
+/** Missing numbers: a few one by one, many as a range, because a single file may leave out billions of them. */
+function missingBetween(cluster: string, first: number, end: number): RecordProblem[] {
+  const reason = 'it is missing although later ones exist';
+  if (end - first >= mostNamed)
+    return [{ key: recordKey(cluster, first), reason: `${reason}, and so are all up to ${recordKey(cluster, end)}` }];
+  return Array.from({ length: end - first + 1 }, (_, step) => ({ key: recordKey(cluster, first + step), reason }));
+}
+
+/** Taken numbers, ascending, and files that are named like records and cannot be any. */
+async function listNumbers(
+  storage: ReadableStorage,
+  cluster: string,
+): Promise<{ readonly numbers: number[]; readonly strangers: RecordProblem[] }> {
   const folder = recordsFolder(cluster);
   const numbers: number[] = [];
+  const strangers: RecordProblem[] = [];
   for await (const { key } of storage.list(folder)) {
     const name = /^(\d{8,})\.json$/.exec(key.slice(folder.length))?.[1];
-    if (name !== undefined) numbers.push(Number(name));
+    if (name === undefined) continue;
+    const seq = Number(name);
+    if (seq >= 1 && seq <= mostRecords && recordKey(cluster, seq) === key) numbers.push(seq);
+    else strangers.push({ key, reason: 'its name is none that a record has', hint: `move ${key} out of the folder` });
   }
-  return numbers.sort((left, right) => left - right);
+  return { numbers: numbers.sort((left, right) => left - right), strangers };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { RepositoryConfig, SecretReference } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { registered } from '../domain/fields.js';
+import { isPlainUrl } from '../domain/plain-address.js';
 import type { FileOwner } from '../files/directories.js';
 import { openDirectory } from './directory/directory-storage.js';
 import { directoryOptions, type DirectoryOptions } from './directory/options.js';
@@ -12,6 +13,8 @@ import type { WritableStorage } from './storage.js';
 export interface OpenStorageOptions {
   /** Who shall own new files and directories where we are root. */
   readonly owner?: FileOwner;
+  /** What is missing is not made: a directory may be the mount point of a disk that is not there. */
+  readonly existing?: boolean;
   /** The secret behind a reference, read when it is needed and kept nowhere. */
   readonly secret: (reference: SecretReference) => Promise<string>;
 }
@@ -27,6 +30,8 @@ export interface StorageKind<O extends Readonly<Record<string, unknown>> = Reado
   /** The `/`-separated root of its objects: two repositories never share one, and none is inside another. */
   readonly place: (options: O) => string;
   readonly open: (options: O, how: OpenStorageOptions) => WritableStorage;
+  /** The address of another machine to which data goes without TLS; absent or null: there is none. */
+  readonly plainAddress?: (options: O) => string | null;
 }
 
 /** Every kind of storage: one line each; config schema and docs follow from it. */
@@ -36,7 +41,7 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     read: (options) => directoryOptions.parse(options),
     onHost: true,
     place: ({ path }) => path,
-    open: ({ path }, { owner }) => openDirectory({ path, owner }),
+    open: ({ path }, { owner, existing }) => openDirectory({ path, owner, existing }),
   }),
   s3: storageKind<S3Options>({
     options: s3Options,
@@ -44,6 +49,7 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
     onHost: false,
     place: s3Root,
     open: (options, { secret }) => openS3(options, secret),
+    plainAddress: ({ endpoint }) => (endpoint !== undefined && isPlainUrl(endpoint) ? endpoint : null),
   }),
 };
 

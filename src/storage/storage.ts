@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { LostTrait } from '../domain/media/media.js';
 import type { ThawTier } from '../domain/storage/storage-classes.js';
 import type { AppliedSetting, StorageSurvey } from '../domain/storage/storage-plan.js';
 import type { StoredVolume } from '../domain/storage/storage-usage.js';
@@ -42,14 +43,30 @@ export interface ColdObject {
   readonly thawing: boolean;
 }
 
-/** What a server keeps with an object and hands out with its content. */
+/** What a server keeps with an object besides its content, as a request that makes an object takes it. */
 export interface ObjectDescription {
   readonly CacheControl?: string | undefined;
   readonly ContentDisposition?: string | undefined;
   readonly ContentEncoding?: string | undefined;
   readonly ContentLanguage?: string | undefined;
   readonly ContentType?: string | undefined;
-  readonly Metadata?: Readonly<Record<string, string>> | undefined;
+  readonly Metadata?: Record<string, string> | undefined;
+  readonly Expires?: Date | undefined;
+  readonly WebsiteRedirectLocation?: string | undefined;
+  /** As a query string. */
+  readonly Tagging?: string | undefined;
+  /** Whether a copy on the server takes the tags of its source. */
+  readonly TaggingDirective?: 'COPY' | 'REPLACE' | undefined;
+  readonly StorageClass?:
+    'REDUCED_REDUNDANCY' | 'STANDARD_IA' | 'ONEZONE_IA' | 'INTELLIGENT_TIERING' | 'GLACIER_IR' | undefined;
+  readonly ACL?: 'public-read' | 'public-read-write' | 'authenticated-read' | undefined;
+  readonly GrantFullControl?: string | undefined;
+  readonly GrantRead?: string | undefined;
+  readonly GrantReadACP?: string | undefined;
+  readonly GrantWriteACP?: string | undefined;
+  readonly ServerSideEncryption?: 'aws:kms' | 'aws:kms:dsse' | undefined;
+  readonly SSEKMSKeyId?: string | undefined;
+  readonly BucketKeyEnabled?: boolean | undefined;
 }
 
 export interface WriteStreamOptions {
@@ -57,6 +74,8 @@ export interface WriteStreamOptions {
   readonly described?: ObjectDescription;
   /** What it is a copy of, as in {@link ObjectCopy}; kept where the storage can. */
   readonly mark?: string;
+  /** Told of each part of the description that the server or the key's rights refused. */
+  readonly leftOut?: (trait: LostTrait) => void;
   readonly signal?: AbortSignal;
   /** Told now and then how many bytes are written, and of a storage that does not answer and is tried again. */
   readonly report?: (bytes: number, waiting?: string) => void;
@@ -191,10 +210,15 @@ export interface ReadableObjects {
   /** All versions and delete markers, by key in byte order and then newest first. */
   versions(folder: string, after?: string): AsyncIterable<ObjectVersion>;
   /** `md5` (hex) where the server gives that of the whole content. */
-  open(
+  open(key: string, versionId?: string): Promise<{ readonly body: Readable; readonly md5: string | null }>;
+  /** All that describes an object, and what of it a copy cannot have; `elsewhere`: on another server. */
+  describe(
     key: string,
-    versionId?: string,
-  ): Promise<{ readonly body: Readable; readonly md5: string | null; readonly described?: ObjectDescription }>;
+    versionId: string | undefined,
+    how: { readonly elsewhere: boolean; readonly signal?: AbortSignal | undefined },
+  ): Promise<{ readonly described: ObjectDescription; readonly lost: readonly LostTrait[] }>;
+  /** Rights that the key lacks below a folder, of those that reading or writing with all that describes an object needs; changes nothing. */
+  missingRights(folder: string, side: 'reading' | 'writing'): Promise<readonly string[]>;
   /** What the present object was copied from, by the `mark` it was written with; null where it was not. */
   copiedFrom(key: string): Promise<string | null>;
 }
@@ -209,11 +233,16 @@ export interface ObjectCopy {
 }
 
 export interface WritableObjects extends ReadableObjects {
-  /** Copies on the server, whatever the size, with type and metadata; what was there before stays as a version where versions are kept. */
+  /** Copies on the server, whatever the size, with all that describes the object; what was there before stays as a version where versions are kept. */
   copyFrom(
     source: ObjectCopy,
     toKey: string,
-    options?: { readonly singleCopyBytes?: number; readonly signal?: AbortSignal },
+    options?: {
+      readonly singleCopyBytes?: number;
+      readonly signal?: AbortSignal;
+      /** Told of each part of the description that the server or the key's rights refused. */
+      readonly leftOut?: (trait: LostTrait) => void;
+    },
   ): Promise<void>;
   /** Takes a delete marker away, so that the version below it is there again; never a version of content. */
   removeMarker(key: string, versionId: string): Promise<void>;

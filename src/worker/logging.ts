@@ -1,6 +1,7 @@
 import { DefaultLogger, type LogEntry, type Logger, type RuntimeOptions } from '@temporalio/worker';
 import type { LogSettings } from '../domain/log-settings.js';
 import { redact } from '../domain/text/redact.js';
+import { visible } from '../domain/text/text.js';
 
 type SdkLevel = LogEntry['level'];
 
@@ -28,7 +29,7 @@ export function workerLogger({ level, format }: LogSettings, write: (line: strin
 
 function textLine(entry: LogEntry): string {
   const reason = errorOf(entry);
-  return `${timeOf(entry)} ${entry.level} ${redact(entry.message + (reason === null ? '' : `: ${reason}`))}`;
+  return `${timeOf(entry)} ${entry.level} ${visible(redact(entry.message + (reason === null ? '' : `: ${reason}`)))}`;
 }
 
 /** What a log collector reads: the fields that say which work it is about are kept, the others may hold anything. */

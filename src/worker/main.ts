@@ -98,7 +98,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
     }
     for (const host of hosts) {
       await prepareStateDirectory(config, host);
-      const activities = createHostActivities(hostDependencies(config, host));
+      const activities = createHostActivities(hostDependencies(config, host), config.hosts[host]?.stallSeconds);
       for (const [taskQueue, slots] of queuesOf(hostOf({ config, host }))) {
         workers.push(
           await Worker.create({

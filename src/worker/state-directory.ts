@@ -1,5 +1,5 @@
 import type { Config } from '../domain/config.js';
-import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
+import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { forgetUploadOrders } from '../process/jobs/upload-order.js';
 import { jobUser } from '../process/exec/users.js';
 
@@ -12,6 +12,6 @@ export async function prepareStateDirectory(config: Config, host: string): Promi
   const stateDir = config.hosts[host]?.stateDir;
   if (stateDir === undefined) return;
   const cluster = Object.values(config.clusters).find((candidate) => candidate.host === host);
-  await makeScratchDirectory(stateDir, await jobUser(cluster?.dataDir));
+  await makeOwnDirectory(stateDir, await jobUser(cluster?.dataDir));
   await forgetUploadOrders(stateDir);
 }

@@ -37,6 +37,8 @@ export interface BackupOutput {
   /** Why nothing was done: the policy is disabled, another holder has the cluster. */
   readonly skipped?: { readonly code: 'policy-disabled' | 'lock-held'; readonly reason: string };
   readonly rotation?: RotateOutput;
+  /** What the check before the backup found worth saying, such as a database that is skipped; absent where nothing. */
+  readonly notes?: readonly string[];
 }
 
 export type RotateInput = OperationInput<RotationOrder>;

@@ -287,7 +287,13 @@ function attend(
         last = error;
       }
     }
-    throw new Error(`${work.workflowId} does not end\n`, { cause: last });
+    const { status, raw } = await handle.describe();
+    const view = await handle.query<OperationStatusView>(queryNames.status).catch(String);
+    const { events } = await handle.fetchHistory();
+    const failed = events?.findLast((event) => event.workflowTaskFailedEventAttributes);
+    const { failure } = failed?.workflowTaskFailedEventAttributes ?? {};
+    const seen = JSON.stringify([status.name, view, raw.pendingActivities, raw.pendingWorkflowTask, failure?.message]);
+    throw new Error(`${work.workflowId} does not end: ${seen}, ${String(last)}`);
   })();
   ended.then(tell, tell);
   return { approved, ended };
@@ -314,6 +320,7 @@ async function meet(site: Site, work: StartedOperation, disturbance: Disturbance
   try {
     switch (disturbance) {
       case 'paused and unpaused':
+        await untilTaskStarted(site, work);
         await setPaused(site, work.workflowId, true);
         await some();
         await setPaused(site, work.workflowId, false);
@@ -341,6 +348,16 @@ async function meet(site: Site, work: StartedOperation, disturbance: Disturbance
     if (/not found|already completed|NOT_FOUND/i.test(String(error))) return false;
     throw error;
   }
+}
+
+/** Paused between a workflow task and its start, no SDK can replay a workflow of server 1.32: docs/debugging.md. */
+async function untilTaskStarted(site: Site, { workflowId }: StartedOperation): Promise<void> {
+  const handle = site.session.client.workflow.getHandle(workflowId);
+  const isScheduled = async (): Promise<boolean> => {
+    const { pendingWorkflowTask } = (await handle.describe()).raw;
+    return pendingWorkflowTask != null && pendingWorkflowTask.startedTime == null;
+  };
+  await site.waitFor(async () => !(await isScheduled()), 'a worker has the workflow task', 60_000);
 }
 
 /** Workflow Pause, as in the Web UI of Temporal 1.30 and newer. */

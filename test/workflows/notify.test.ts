@@ -70,6 +70,7 @@ notify: { failure: [out], waiting-approval: [out] }
     config,
     webUi: 'http://127.0.0.1:8233',
     notifierOf,
+    nextRun: () => undefined,
     secret: (reference) =>
       resolveSecret(reference, {
         env: { PASSWORD, KEY: secretKey },

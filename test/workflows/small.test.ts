@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { clockAhead } from '../../src/activities/backup/rotate.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import type { WorkflowHandle } from '@temporalio/client';
-import { CONTROL_QUEUE, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import { CONTROL_QUEUE, signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import { type Case, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -171,6 +171,22 @@ describe('adopt', () => {
     await handle.executeUpdate(updateNames.reject, { args: [{ by: 'dba', reason: 'foreign' }] });
     expect(await handle.result()).toMatchObject({ adopted: [], rejectedBecause: 'dba: foreign' });
     expect(one.names).toEqual(['surveyAdoption', 'planAction', 'recordRejection', 'closeAction']);
+  });
+
+  it('G5: rejected while its host has no worker, it looks at nothing and ends as rejected', async () => {
+    const one = lab.case({
+      describeCluster: async (wanted: { cluster: string }) => ({
+        ...(await wellBehaved.describeCluster(wanted)),
+        host: 'db-without-worker',
+      }),
+      hostAnswers: async () => false,
+    });
+    const handle = await one.start(workflowTypes.adopt, 'adopt/CLUSTER', input);
+    await one.state('waiting-worker');
+    await handle.signal(signalNames.reject, { by: 'dba', reason: 'foreign' });
+    await one.state('rejected');
+    await one.pending('recordRejection');
+    expect(one.names).not.toContain('surveyAdoption');
   });
 
   it('B6: looks first, then adopts with the cluster held as for a backup, on the heavy queue', async () => {

@@ -21,6 +21,7 @@ export const wellBehaved: Activities = {
   acquireLock: async () => ({ granted: true, token: 1 }),
   releaseLock: async () => undefined,
   lockedOperations: async () => ({ held: [], waiting: [], silent: [] }),
+  isScheduled: async () => true,
   awaitClosed: () => untilCancelled(),
   workflowIsOpen: async () => true,
   recoveryHolds: async () => false,

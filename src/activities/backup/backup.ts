@@ -1,9 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withoutContents } from '../../domain/backup/backup.js';
 import { policyClaim } from '../../domain/operation/locks.js';
+import type { ClusterConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import {
+  decisionStatements,
+  dropStatement,
+  invalidDatabases,
+  invalidDatabaseText,
+  preparedTransactions,
+} from '../../postgres/server/databases.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
@@ -22,6 +31,7 @@ import {
 import type { HostDependencies } from '../dependencies.js';
 import { teller } from '../told.js';
 import { requireGrant } from '../lock-grant.js';
+import { requireToolRepository, unrecordedRepositories } from '../used-repository.js';
 import { withConfiguration } from './configuration.js';
 
 type BackupActivities = Pick<
@@ -37,7 +47,10 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
       withOrder(backupOrder, async (step, run) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         const policy = policyOf(clusterContext, step.order.policy);
-        return engineFor(clusterContext, policy).preflightBackup(await backupContext(clusterContext, step, run));
+        const notes = await engineFor(clusterContext, policy).preflightBackup(
+          await backupContext(clusterContext, step, run),
+        );
+        return [...notes, ...(await databaseNotes(clusterContext.cluster))];
       }),
     ),
     runBackup: wrapActivity(
@@ -93,9 +106,22 @@ async function backupContext(
   run: ActivityRun,
   locks = clusterLocks.backup(clusterContext.cluster.name, step.order.policy),
 ) {
-  return engineContext(clusterContext, policyOf(clusterContext, step.order.policy), run, step.operationId, locks, {
-    retry: step.retry,
-  });
+  const policy = policyOf(clusterContext, step.order.policy);
+  await requireToolRepository(clusterContext, policy, run, true);
+  return engineContext(clusterContext, policy, run, step.operationId, locks, { retry: step.retry });
+}
+
+/** What a backup holds nothing of, whatever its engine: databases nobody can connect to, transactions that are prepared. */
+async function databaseNotes({ connection }: ClusterConfig): Promise<readonly string[]> {
+  return withClient(connection, connection.maintenanceDatabase, async (client) => [
+    ...(await invalidDatabases(client)).map(
+      (name) => `${invalidDatabaseText(name)}; it is skipped: drop it with ${dropStatement(name)}`,
+    ),
+    ...(await preparedTransactions(client)).map(
+      ({ gid, database }) =>
+        `transaction ${JSON.stringify(gid)} in database ${JSON.stringify(database)} is prepared: until ${decisionStatements({ gid })}, no backup holds its changes as committed, and what it has locked cannot be counted`,
+    ),
+  ]);
 }
 
 /** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
@@ -113,6 +139,8 @@ export async function makeBackup(
   for (const backup of backups) made.push(await withConfiguration(clusterContext, step.order.policy, backup));
   for (const backup of made)
     await record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
+    await record(clusterContext, step, `repository/${body.repository}`, body);
   return made;
 }
 

@@ -1,6 +1,6 @@
-import { lstat, realpath, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
+import { refuseSharedPath } from '../../files/trusted-paths.js';
 import type { ClusterContext } from '../cluster-context.js';
 
 /**
@@ -29,11 +29,7 @@ export async function importFolder({ cluster, deps, user }: ClusterContext, name
   if (!owners.includes(uid))
     throw refused(real, `belongs to user ${uid}, who is neither root nor the user of the worker`, real);
   if ((mode & 0o022) !== 0) throw refused(real, 'may be written by others than its owner', real);
-  for (let above = dirname(real); above !== dirname(above); above = dirname(above)) {
-    const parent = await lstat(above);
-    if ((parent.mode & 0o1002) === 0o002)
-      throw refused(real, `could be replaced: every user may write in ${above}`, above);
-  }
+  await refuseSharedPath(path, { owner: user });
   return real;
 }
 

@@ -1,7 +1,6 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
-import type { HostConfig } from '../../domain/config.js';
+import type { ConnectionConfig, HostConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type {
   BoundBackup,
@@ -12,11 +11,13 @@ import type {
 } from '../../engines/engine.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { readControlData } from '../../postgres/server/control-data.js';
-import { countTables } from '../../postgres/content/inventory.js';
+import { countApart, countTables, type RelationsApart } from '../../postgres/content/inventory.js';
+import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/databases.js';
 import { configureRecovery } from '../../postgres/recovery/recovery.js';
 import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
@@ -46,7 +47,7 @@ export async function testRestore(
     const content = await engine.bindBackup(context, backup, known);
     if (engine.physical) {
       server = await restoredServer(engine.physical, context, { backup, content }, join(root, 'data'));
-      return await compareTables(server, backup);
+      return await compareRestored(server.connection, backup.contents ?? []);
     }
     if (engine.logical) {
       await initScratchCluster(join(root, 'data'), context.pgBin, context.user);
@@ -68,7 +69,7 @@ export async function testRestore(
     // A worker that shuts down leaves the copy to the next attempt.
     if (!context.signal.aborted) {
       await server?.remove();
-      await rm(root, { recursive: true, force: true });
+      await removeTree(root);
     }
   }
 }
@@ -99,15 +100,34 @@ async function restoredServer(
   });
 }
 
-/** Tables and, where they were counted in the backup's own snapshot, rows; a physical backup's counts are only close. */
-async function compareTables(server: ScratchServer, backup: Backup): Promise<VerifyVerdict> {
-  const recorded = backup.contents ?? [];
+/**
+ * Whether the tables recorded with a physical backup are in the server restored from it, and can be read. Their rows were
+ * counted close to it, not in it. Unlogged, temporary and foreign relations are counted apart: it holds no rows of them.
+ */
+export async function compareRestored(
+  connection: ConnectionConfig,
+  recorded: readonly TableCount[],
+): Promise<VerifyVerdict> {
   const found: TableCount[] = [];
-  for (const database of new Set(recorded.map((count) => count.database))) {
-    found.push(...(await withClient(server.connection, database, (client) => countTables(client, database))));
+  const apart: Apart = { unlogged: 0, temporary: 0, foreign: 0 };
+  const locked: Omit<TableCount, 'rows'>[] = [];
+  const databases = [...new Set(recorded.map((count) => count.database))];
+  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    invalidDatabases(client, databases),
+  );
+  if (invalid.length > 0)
+    return { ok: false, detail: `restored, but ${invalid.map((name) => invalidDatabaseText(name)).join('; ')}` };
+  for (const database of databases) {
+    await withClient(connection, database, async (client) => {
+      found.push(...(await countTables(client, database)));
+      const { locked: held, ...numbers } = await countApart(client);
+      for (const kind of Object.keys(apart) as (keyof Apart)[]) apart[kind] += numbers[kind];
+      locked.push(...held.map(({ schema, table }) => ({ database, schema, table })));
+    });
   }
-  const key = ({ database, schema, table }: TableCount): string => JSON.stringify([database, schema, table]);
-  const there = new Set(found.map(key));
+  const key = ({ database, schema, table }: Omit<TableCount, 'rows'>): string =>
+    JSON.stringify([database, schema, table]);
+  const there = new Set([...found, ...locked].map(key));
   const missing = recorded.filter((count) => !there.has(key(count)));
   if (missing.length > 0) {
     return {
@@ -116,12 +136,26 @@ async function compareTables(server: ScratchServer, backup: Backup): Promise<Ver
       contents: found,
     };
   }
-  const rows = found.reduce((sum, count) => sum + count.rows, 0);
+  const read = found.filter(({ unlogged }) => unlogged !== true);
+  const rows = read.reduce((sum, count) => sum + count.rows, 0);
   return {
     ok: true,
-    detail: `restored and started; ${found.length} tables with ${rows} rows could be read`,
+    detail: `restored and started; ${read.length} tables with ${rows} rows could be read${apartText(apart, locked.length)}`,
     contents: found,
   };
+}
+
+/** By number. */
+type Apart = { -readonly [K in Exclude<keyof RelationsApart, 'locked'>]: number };
+
+function apartText({ unlogged, temporary, foreign }: Apart, locked: number): string {
+  const parts = [
+    unlogged > 0 && `${unlogged} unlogged, which a physical backup holds without rows`,
+    temporary > 0 && `${temporary} temporary`,
+    foreign > 0 && `${foreign} foreign`,
+    locked > 0 && `${locked} that a transaction under way at the end of the backup, or a prepared one, has locked`,
+  ].filter((part) => part !== false);
+  return parts.length === 0 ? '' : `; counted apart: ${parts.join(', ')}`;
 }
 
 /** In a server of its own, so that no name of a database has to be in it. */

@@ -1,10 +1,11 @@
 import { Context } from '@temporalio/activity';
-import type { Client } from '@temporalio/client';
+import { type Client, ScheduleNotFoundError } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
-import { lightQueue } from '../../domain/operation/names.js';
+import { lightQueue, scheduleId } from '../../domain/operation/names.js';
+import type { StepLimits } from '../../domain/operation/retries.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { watchHeartbeatSeconds } from '../../domain/operation/status.js';
 import { wrapActivity } from '../activity-wrapper.js';
@@ -27,9 +28,10 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       const { host, policies, recovery } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
-      const facts = Object.values(policies).map(
-        ({ name, engine, repository, enabled, proof }) => [name, { engine, repository, enabled, proof }] as const,
-      );
+      const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof, schedule }) => {
+        const nextRunAt = schedule && deps.nextRun(schedule, new Date())?.toISOString();
+        return [name, { engine, repository, enabled, proof, nextRunAt }] as const;
+      });
       return {
         host,
         targetHosts: elsewhere.length > 0 ? targetHosts : undefined,
@@ -37,6 +39,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
         heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
+        stepLimits: limitsOf(config, [host, ...Object.values(targetHosts)]),
         watchHeartbeatSeconds: watchHeartbeatSeconds(config.hosts[host]),
       };
     }),
@@ -44,6 +47,9 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       hostsOf(config, question, (host) =>
         host === without ? Promise.resolve(false) : isHostPolled(Context.current().client, host),
       ),
+    ),
+    isScheduled: wrapActivity('isScheduled', async ({ cluster, policy }) =>
+      isScheduled(Context.current().client, scheduleId(cluster, policy)),
     ),
     workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
       isWorkflowOpen(Context.current().client, workflowId),
@@ -59,6 +65,16 @@ function heartbeatsOf(config: Config, hosts: readonly string[]): Readonly<Record
     return seconds === undefined ? [] : [[name, seconds] as const];
   });
   return set.length > 0 ? Object.fromEntries(set) : undefined;
+}
+
+/** What these hosts' configs say about steps that fail. */
+function limitsOf(config: Config, hosts: readonly string[]): Readonly<Record<string, StepLimits>> {
+  return Object.fromEntries(
+    hosts.map((name) => {
+      const { retryForSeconds, lostWorkers } = config.hosts[name] ?? {};
+      return [name, { retryForSeconds, lostWorkers }];
+    }),
+  );
 }
 
 type HasWorker = (host: string) => Promise<boolean>;
@@ -118,4 +134,14 @@ async function isHostPolled({ connection, options }: Client, host: string): Prom
     taskQueueType: taskQueueTypes.activity,
   });
   return livingPollers(pollers, Date.now()).length > 0;
+}
+
+async function isScheduled(client: Client, id: string): Promise<boolean> {
+  try {
+    const { state } = await client.schedule.getHandle(id).describe();
+    return !state.paused;
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return false;
+    throw error;
+  }
 }

@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { Finding } from '../../domain/findings.js';
+import { collectFindings, type Finding } from '../../domain/findings.js';
 import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
 import {
   actionOrder,
@@ -32,6 +32,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { closedAsToldBy, pinFindings, pinLines } from '../sweep.js';
+import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { keptItems } from './kept-data.js';
@@ -96,6 +97,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'key-answer': (question, deps) => proveKey(deps, question),
   'storage-plan': async ({ repository }, deps, run) => ({ plan: await planStorage(deps, repository, run) }),
   'storage-usage': async ({ repository }, deps, run) => ({ usage: await storageUsage(deps, repository, run) }),
+  'repository-accept': (question, deps, run) => acceptRepository(deps, question, run),
   action: async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);
     const order = readOrder(actionOrder, request.order);
@@ -106,7 +108,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     findings: [
       ...(await deps.inspectHost(deps.config, host)),
       ...clockFindings(host, run),
-      ...(await pinFindings(deps, closedAsToldBy(Context.current()))),
+      // Records that cannot be read hide nothing else that was found.
+      ...(await collectFindings(`host/${host}/pins`, () => pinFindings(deps, closedAsToldBy(Context.current())))),
     ],
     configDigest: deps.config.digest,
   }),

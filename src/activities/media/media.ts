@@ -3,6 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { mediaReport } from '../../domain/media/media-text.js';
 import { type MediaOutcome, type MediaPlan, isMediaPlan } from '../../domain/media/media.js';
 import { mediaOrder, mediaVerificationOrder } from '../../domain/operation/orders.js';
+import type { LostCounts } from '../../media/lost.js';
 import { MediaScan } from '../../media/scan.js';
 import { verifyAll } from '../../media/verify.js';
 import { openHostState } from '../../records/host-state.js';
@@ -17,6 +18,8 @@ import { mediaOf, openPlace, workOf } from './places.js';
 import { countAll, makeMediaPlan } from './plan.js';
 
 const OUTCOME = 'media-outcome';
+/** What copies were made without, for the report. */
+const LOST = 'media-lost';
 
 /** Recovery of a cluster's media, and copies made equal: plan, approval, execution, check. */
 export function mediaActivities(
@@ -72,7 +75,7 @@ export function mediaActivities(
       await openHostState(clusterContext.host.stateDir).markBegun(step.plan);
       const found = latest?.plan === step.plan ? latest.scan.fresh : null;
       latest = null;
-      await applyApproved(
+      const lost = await applyApproved(
         clusterContext,
         {
           name: binding.media,
@@ -83,6 +86,7 @@ export function mediaActivities(
         },
         run,
       );
+      await openHostState(clusterContext.host.stateDir).recordDone(step.operationId, LOST, lost);
     }),
     finishMedia: wrapActivity('finishMedia', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
@@ -127,14 +131,17 @@ async function finish(
 ): Promise<MediaOutcome> {
   const { counts } = await countAll(workOf(clusterContext, plan.binding), run);
   const left = objectsIn(counts);
-  const found = { done: plan.binding.counts, left, untouched: plan.observed.untouched };
-  const approvals = (await openHostState(clusterContext.host.stateDir).approvals(plan.digest)).map(
-    ({ by, reason, at }) => ({
-      by,
-      reason,
-      at,
-    }),
-  );
+  const state = openHostState(clusterContext.host.stateDir);
+  const lost = (await state.onceDone<LostCounts>(step.operationId, LOST))?.result ?? {};
+  const found = {
+    ...{ done: plan.binding.counts, left, untouched: plan.observed.untouched },
+    ...(Object.keys(lost).length > 0 ? { lost } : {}),
+  };
+  const approvals = (await state.approvals(plan.digest)).map(({ by, reason, at }) => ({
+    by,
+    reason,
+    at,
+  }));
   const report = await clusterContext.catalogue.writeIncidentDocument(
     step.operationId,
     mediaReport(plan, found, approvals, new Date().toISOString()),

@@ -1,6 +1,8 @@
 import { linesToAdd, mayApprove, needsApproval, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
+import { lostTexts } from '../../domain/media/media-text.js';
 import {
+  type LostTrait,
   type MediaBinding,
   type MediaChange,
   type MediaCount,
@@ -8,6 +10,7 @@ import {
   mediaChanges,
 } from '../../domain/media/media.js';
 import type { MediaScan } from '../../media/scan.js';
+import { LostCounter, type LostOnCopy } from '../../media/lost.js';
 import { type MediaPlace, objectsOf } from '../../media/place.js';
 import { type MediaSummary, summarise } from '../../media/summary.js';
 import { type MediaRun, actionsOf } from '../../media/carry-out.js';
@@ -53,13 +56,18 @@ export async function makeMediaPlan(
   const named = { media: media.name, task, ...placesOf(clusterContext, media, task) };
   const work = workOf(clusterContext, named);
   const stated = [...(await warningsOf(work)), ...(await forgotten(work, createdAt))];
-  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, scan);
+  const rights = await rightsOf(work);
+  const lost = new LostCounter(work, rights.refused, run.signal);
+  // Looked at once is enough: what a second plan is compared by are its changes.
+  const { counts, changes, cold, samples, ...leftOut } = await countAll(work, run, scan, scan ? undefined : lost);
   const nobody = policy ? whyNobodyApproves(policy, request.requester) : null;
   const warnings = [
     ...(nobody === null ? [] : [nobody]),
     ...stated,
-    ...coldWarnings(cold),
+    ...coldWarnings(cold, rights.mayUndelete),
     ...leftOutWarnings(leftOut),
+    ...rightWarnings(rights, counts),
+    ...lostWarnings(lost.found),
   ];
   if (task.kind === 'sync' && counts.remove.objects > task.maxDelete) {
     throw new RepriseError(
@@ -97,8 +105,10 @@ export function countAll(
   work: MediaRun,
   { report, signal }: Pick<ActivityRun, 'report' | 'signal'>,
   scan?: MediaScan,
+  lost?: LostCounter,
 ): Promise<MediaSummary> {
-  return summarise(scan ? scan.over(actionsOf(work)) : actionsOf(work), (done) => {
+  const seen = lost ? lost.over(actionsOf(work)) : actionsOf(work);
+  return summarise(scan ? scan.over(seen) : seen, (done) => {
     signal.throwIfAborted();
     report({ phase: 'list', done, unit: 'files' });
   });
@@ -158,8 +168,71 @@ async function forgotten(work: MediaRun, now: Date): Promise<readonly string[]> 
   return [what];
 }
 
+interface Rights {
+  /** Each with the bucket in which the key lacks it. */
+  readonly missing: readonly { readonly right: string; readonly bucket: string }[];
+  readonly mayUndelete: boolean;
+  /** What copies cannot be given for that reason. */
+  readonly refused: readonly LostTrait[];
+}
+
+/** What the keys may not do, tried without changing anything, so that people know it before they approve. */
+async function rightsOf(work: MediaRun): Promise<Rights> {
+  const from = work.kind === 'restore' ? work.place : work.from;
+  const into = work.kind === 'restore' ? work.place : work.into;
+  const lacking = async ({ storage: { objects }, folder }: MediaPlace, side: 'reading' | 'writing') =>
+    objects
+      ? (await objects.missingRights(folder, side)).map((right) => ({ right, bucket: objects.place.bucket }))
+      : [];
+  const writing = await lacking(into, 'writing');
+  const missing = [
+    ...(into.storage.objects ? await lacking(from, 'reading') : []),
+    // Only what lies there in versions is undeleted.
+    ...writing.filter(({ right }) => work.kind === 'restore' || right !== 's3:DeleteObjectVersion'),
+  ];
+  const lacks = (right: string): boolean => writing.some((one) => one.right === right);
+  return {
+    missing,
+    mayUndelete: !lacks('s3:DeleteObjectVersion'),
+    refused: [
+      ...(lacks('s3:PutObjectAcl') ? (['acl'] as const) : []),
+      ...(lacks('s3:PutObjectTagging') ? (['tags'] as const) : []),
+    ],
+  };
+}
+
+function rightWarnings({ missing }: Rights, counts: MediaSummary['counts']): readonly string[] {
+  const { undelete, copy, overwrite } = counts;
+  const copies = copy.objects + overwrite.objects;
+  const hint = ({ right, bucket }: Rights['missing'][number]): string =>
+    `the key lacks the right ${right} in the bucket ${bucket}`;
+  return missing.flatMap((one) => {
+    if (one.right === 's3:DeleteObjectVersion')
+      return undelete.objects === 0
+        ? []
+        : [
+            `${hint(one)}: delete markers cannot be removed, so that ${undelete.objects} deleted objects are copied on top of them, and take room twice`,
+          ];
+    if (copies + undelete.objects === 0) return [];
+    return [
+      one.right === 's3:GetObjectVersion'
+        ? `${hint(one)}: old versions cannot be read, and their copies will be refused`
+        : `${hint(one)}: copies are made without what it is about`,
+    ];
+  });
+}
+
+function lostWarnings({ counts, lookedAt, copies }: LostOnCopy): readonly string[] {
+  const some = copies > lookedAt ? `of the first ${lookedAt} of ${copies} copies: ` : '';
+  return lostTexts(counts).map((line) => `${some}${line}`);
+}
+
 /** @throws RepriseError `object-cold` where something would have to be copied that cannot be read */
-function coldWarnings({ copied, undeleted, first }: MediaSummary['cold']): readonly string[] {
+function coldWarnings(
+  { copied: toCopy, undeleted, first }: MediaSummary['cold'],
+  mayUndelete: boolean,
+): readonly string[] {
+  const copied = toCopy + (mayUndelete ? 0 : undeleted);
   if (copied > 0) {
     throw new RepriseError(
       'object-cold',

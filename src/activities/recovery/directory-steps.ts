@@ -66,7 +66,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.clusterContext.user);
       await (await work.service()).reload();
-      return { timeline, repaired: await repairAllCollations(connection) };
+      return { timeline, ...(await repairAllCollations(connection)) };
     }),
     rearmArchiving: wrapActivity('rearmArchiving', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);

@@ -157,14 +157,15 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
   return kind === 'end-of-backup' || kind === 'backup';
 }
 
-/** Rows as they were counted with the backups of the plan. */
+/** Rows as they were counted with the backups of the plan. A dump holds those of unlogged tables like those of others. */
 async function recordedCounts(
   { clusterContext, plan }: AuthorizedStep,
   database: string | undefined,
 ): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
   const { backups } = await clusterContext.catalogue.state();
-  return backups
+  const counts = backups
     .filter(({ id }) => ids.includes(id))
     .flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));
+  return plan.binding.method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }

@@ -24,6 +24,7 @@ import type {
 import { connectionAt } from '../../domain/plan/recovery-place.js';
 import { oldDataFate } from '../../domain/plan/replacements.js';
 import { pathExists } from '../../files/paths.js';
+import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { probe } from '../../postgres/connection/probe.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
@@ -220,6 +221,8 @@ async function observeDisk(
   const { dataDir } = place;
   if (dataDir === null) return null;
   const { oldData } = recovery;
+  // Before anything is planned that would write there.
+  if (method === 'data-directory') await refuseSharedPath(dataDir, { owner: clusterContext.user, sticky: true });
   const fate = oldDataFate(place, oldData, { method, dataDirExists });
   if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)) };
   const old = {
@@ -229,6 +232,7 @@ async function observeDisk(
   const free = await freeBytes(dataDir);
   if (oldData.mode !== 'aside-on') return { freeBytes: free, oldData: old };
   const { path } = oldData;
+  await refuseSharedPath(path, { owner: clusterContext.user });
   return {
     freeBytes: free,
     oldData: old,

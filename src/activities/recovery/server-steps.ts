@@ -1,10 +1,15 @@
-import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { type Replacement, losesOldData } from '../../domain/plan/plan.js';
-import { copyOldData, emptyOldData, readyToOverwrite } from '../../postgres/old-data/copy-old-data.js';
-import { moveOldData } from '../../postgres/old-data/move-old-data.js';
-import { giveTo } from '../../files/directories.js';
-import { nameExists } from '../../files/paths.js';
+import {
+  copyOldData,
+  emptyOldData,
+  makeCopyDirectory,
+  readyToOverwrite,
+} from '../../postgres/old-data/copy-old-data.js';
+import { inodeOf, linkTarget, moveOldData } from '../../postgres/old-data/move-old-data.js';
+import { isEmptyDirectory, nameExists } from '../../files/paths.js';
+import { makeOwnDirectory, refuseSharedPath } from '../../files/trusted-paths.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
@@ -81,43 +86,63 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
   }
   const old = { keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs };
   await recordOldData(work, step, 'kept/old', old);
-  await claimName(work, step, keptAs);
+  const { user: owner } = work.clusterContext;
   if (!copied) {
-    await moveOldData(what, keptAs);
+    const inode = await claimName(work, step, keptAs, async () => inodeOf(await linkTarget(what)));
+    await moveOldData(what, keptAs, inode);
     await markOldData(work, old);
     return;
   }
+  await refuseSharedPath(dirname(keptAs), { owner });
+  const inode = await claimName(
+    work,
+    step,
+    keptAs,
+    async () => (await makeCopyDirectory(keptAs, owner)) ?? inodeOf(keptAs),
+  );
   const { jobs } = await work.context();
-  await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs));
+  await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs, { owner, inode }));
   await markOldData(work, old);
-  await emptyOldData(jobs, what, keptAs);
+  await emptyOldData(jobs, what, keptAs, inode);
 }
 
 /**
- * Once, before anything has a name that this operation gives: nobody else's is there. Afterwards what has it is this
- * operation's own, by the host's ledger and not by its name.
+ * Once, before anything has a name that this operation gives: nobody else's is there, and nobody else can put it there.
+ * Afterwards what has it is this operation's own, by the inode in the host's ledger and not by its name.
+ * @param claim gives the inode; null where there is none yet
  */
-function claimName(work: AuthorizedStep, step: PlannedStep, path: string): Promise<null> {
-  return onceInOperation(work, step, `name ${path}`, async () => {
-    if (await nameExists(path))
-      throw new RepriseError(
-        'conflict',
-        `${path} is there already, and this operation did not make it`,
-        'move it away, then: reprise continue',
-      );
-    return null;
-  });
+async function claimName(
+  work: AuthorizedStep,
+  step: PlannedStep,
+  path: string,
+  claim: () => Promise<string | null>,
+): Promise<string | undefined> {
+  const claimed = await onceInOperation<{ readonly inode: string | null } | null>(
+    work,
+    step,
+    `name ${path}`,
+    async () => {
+      await refuseSharedPath(dirname(path), { owner: work.clusterContext.user, sticky: true });
+      // An empty directory is one that an attempt made and was killed before it could say so.
+      if ((await nameExists(path)) && !(await isEmptyDirectory(path)))
+        throw new RepriseError(
+          'conflict',
+          `${path} is there already, and this operation did not make it`,
+          'move it away, then: reprise continue',
+        );
+      return { inode: await claim() };
+    },
+  );
+  // An operation that began with an older version has no inode.
+  return claimed?.inode ?? undefined;
 }
 
 async function salvage(work: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
   const { clusterContext, plan, dataDir } = work;
   const where = salvageDir(dataDir, step.operationId);
   const toDir = savedWalDir(plan.binding, dataDir);
-  await claimName(work, step, where);
-  if (toDir !== where) {
-    await mkdir(where, { recursive: true, mode: 0o700 });
-    await giveTo(where, clusterContext.user);
-  }
+  await claimName(work, step, where, async () => null);
+  if (toDir !== where) await makeOwnDirectory(where, clusterContext.user);
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
   const loses = losesOldData(plan.binding);
   const found = await salvageWal({

@@ -246,6 +246,7 @@ function runText(result: BackupOutput & { workflowId: string }, columns: number 
   const lines = result.backups.length > 0 ? [backupTable(result.backups, columns)] : ['no backup was taken'];
   if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
   else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
+  for (const note of result.notes ?? []) lines.push(`note: ${note}`);
   return lines.join('\n');
 }
 

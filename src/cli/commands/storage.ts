@@ -6,10 +6,11 @@ import type { StoragePlan } from '../../domain/storage/storage-plan.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { type Cli, unknownName } from '../cli-context.js';
-import { byOption } from '../common-options.js';
+import { byOption, reasonOption } from '../common-options.js';
 import { type AskedAction, askUnlessApproved, carryOutAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
+import { typeTheName } from '../terminal/prompts.js';
+import { acceptedText, appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
 import type { AppliedPlan } from '../terminal/storage-text.js';
 
 /** `reprise storage ...` */
@@ -98,6 +99,40 @@ export function registerStorage(program: Command, cli: Cli): void {
           `the server refused ${left.length === 1 ? 'a setting' : `${left.length} settings`} (${left.join(', ')})`,
           'the rest is set; see what this server can do with reprise storage plan',
         );
+    },
+  });
+  defineAccept(storage, cli);
+}
+
+function defineAccept(storage: Command, cli: Cli): void {
+  define<{ reason: string; by?: string }>(storage, cli, {
+    usage: 'accept <repository>',
+    summary: 'use what is at the place of a repository now, though the host knows another one',
+    description:
+      'A repository carries an identity, and a directory without it is refused: it may be the mount point of a disk that is not mounted. After a repository was moved, or begun anew on purpose, this command makes what is there the right one. It changes no file but `reprise-repository.json`.',
+    argumentHelp: { repository: 'name of the repository in reprise.yml' },
+    examples: [
+      'storage accept local --reason "new disk, the old one is lost"',
+      'storage accept local --reason moved --dry-run',
+    ],
+    options: [reasonOption(), byOption()],
+    changes: true,
+    asks: true,
+    run: async (self, [named = ''], options) => {
+      const [repository = named] = await repositoriesOf(self, named);
+      const question = {
+        kind: 'repository-accept' as const,
+        repository,
+        by: self.person(options.by),
+        reason: options.reason,
+      };
+      if (options.dryRun !== true)
+        await typeTheName(self, `using what is at the place of ${repository} now`, repository, options.yes);
+      const dryRun = options.dryRun === true ? { dryRun: true as const } : {};
+      const { repositories } = await self.withTemporal((session) =>
+        runInspection<'repository-accept'>(session, { ...question, ...dryRun }),
+      );
+      await self.print({ ...dryRun, repositories }, (view) => acceptedText(view.repositories, options.dryRun === true));
     },
   });
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { visibleJson, visibleLines } from '../../domain/text/text.js';
 import type { Terminal } from './terminal.js';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
@@ -37,9 +38,9 @@ export async function printResult<T extends object>(
   { stream = false } = {},
 ): Promise<void> {
   const whole = { schemaVersion: 1, ...document };
-  if (format === 'json') terminal.out(`${JSON.stringify(whole, null, stream ? undefined : 2)}\n`);
+  if (format === 'json') terminal.out(`${visibleJson(JSON.stringify(whole, null, stream ? undefined : 2))}\n`);
   else if (format === 'yaml') terminal.out(`${stream ? '---\n' : ''}${(await import('yaml')).stringify(whole)}`);
-  else terminal.out(ended(human(document)));
+  else terminal.out(visibleLines(ended(human(document))));
 }
 
 function ended(text: string): string {

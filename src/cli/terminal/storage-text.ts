@@ -1,3 +1,4 @@
+import type { AcceptedRepository } from '../../domain/operation/inspections.js';
 import { storageChanges, diffOf } from '../../domain/storage/storage-plan.js';
 import type { AppliedSetting, StoragePlan, StorageSetting } from '../../domain/storage/storage-plan.js';
 import type { StorageUsage } from '../../domain/storage/storage-usage.js';
@@ -94,4 +95,14 @@ export function usageText({ terminal }: Painter, { repository, host, currency, r
       ? ''
       : `\nno price is known for ${unpriced.join(', ')}: add ${unpriced.length === 1 ? 'it' : 'them'} to \`prices: { per_gb_month: { ... } }\` of this repository`;
   return `${terminal.paint('bold', repository, 'out')}, seen from host ${host}\n${table(['cluster', 'class', 'state', 'objects', 'size', 'a month'], cells)}${hint}`;
+}
+
+export function acceptedText(repositories: readonly AcceptedRepository[], dryRun: boolean): string {
+  return repositories
+    .map(({ name, where, knownId, id }) => {
+      if (id !== null && id === knownId) return `${name} at ${where} is the known repository: nothing to do`;
+      const known = knownId === null ? 'no repository is known' : `known was ${knownId}`;
+      return `${name} at ${where}: ${id ?? 'a new identity is made there'} ${dryRun ? 'would be' : 'is'} used from now on (${known})`;
+    })
+    .join('\n');
 }

@@ -65,6 +65,7 @@ interface Scope {
   readonly clusters: readonly string[];
   readonly hosts: readonly string[];
   readonly recoveryHosts: readonly string[];
+  readonly repositories: readonly string[];
 }
 
 function scopeOf(config: Config, clusters: readonly string[]): Scope {
@@ -72,6 +73,10 @@ function scopeOf(config: Config, clusters: readonly string[]): Scope {
   return {
     clusters,
     hosts: known.map(({ host }) => host),
+    repositories: known.flatMap(({ catalogue, policies }) => [
+      catalogue,
+      ...Object.values(policies).map(({ repository }) => repository),
+    ]),
     recoveryHosts: known.flatMap(({ recovery }) => Object.values(recovery.targets).map(({ host }) => host)),
   };
 }
@@ -92,7 +97,8 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
       ? [...hosts, ...recoveryHosts].includes(name)
       : hosts.includes(name) && ['clock', ''].includes(what),
   cluster: (rest, scope) =>
-    namesCluster(rest, scope) && ['connection', 'archiving', 'catalogue'].includes(rest[1] ?? ''),
+    namesCluster(rest, scope) && ['connection', 'archiving', 'catalogue', 'repository'].includes(rest[1] ?? ''),
+  repository: ([name = '', what = ''], { repositories }) => repositories.includes(name) && what === 'identity',
   // `schedule/reprise/CLUSTER/POLICY`
   schedule: ([, ...rest], scope) => namesCluster(rest, scope),
   space: namesCluster,
@@ -102,5 +108,5 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
 
 function concerns(check: string, scope: Scope): boolean {
   const [kind = '', ...rest] = check.split('/');
-  return concern[kind]?.(rest, scope) === true;
+  return Object.hasOwn(concern, kind) && concern[kind]?.(rest, scope) === true;
 }

@@ -9,6 +9,7 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../../domain/operation/names.js';
+import { isLoopback } from '../../domain/plain-address.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
@@ -54,13 +55,31 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
       scheduleFindings(session, config),
       watchFindings(session, config),
     ]);
-    return { findings: [reached, ...workers, ...hosts.findings, ...rest.flat()], answeredHosts: hosts.answered };
+    return {
+      findings: [reached, ...plainFindings(session.settings), ...workers, ...hosts.findings, ...rest.flat()],
+      answeredHosts: hosts.answered,
+    };
   } catch (error) {
     const { message, hint } = toRepriseError(error);
     return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
   } finally {
     await session.close();
   }
+}
+
+/** A server elsewhere without TLS: who is on the way reads all histories and can send decisions as anybody. */
+export function plainFindings({ address, connection }: TemporalSettings): readonly Finding[] {
+  const { tls, apiKey } = connection;
+  const isProtected = (tls !== undefined && tls !== null && tls !== false) || apiKey !== undefined;
+  if (isProtected || isLoopback(address.replace(/:\d+$/, ''))) return [];
+  return [
+    finding(
+      'connection/temporal',
+      'warning',
+      `Temporal at ${address} is reached without TLS: whoever is on the way can read histories, and decide and poll as anybody`,
+      'serve it with TLS and set TEMPORAL_TLS=true, with TEMPORAL_TLS_SERVER_CA_CERT_PATH for an authority of your own',
+    ),
+  ];
 }
 
 /** One finding where all queues of a worker are polled, one for each that is not. */

@@ -31,6 +31,21 @@ const host = z
           .describe(
             'A worker without a heartbeat for this time counts as lost, and another one continues its activities; default: 10s.',
           ),
+        stall: duration()
+          .optional()
+          .describe(
+            'A step that is no job and has made no progress for this time counts as stalled: people are told, and it is not repeated by itself; default: 30m.',
+          ),
+        lost_workers: positive()
+          .optional()
+          .describe(
+            'A step that has lost its worker so many times in a row is not repeated by itself: people are told, and decide; default: 5.',
+          ),
+        retry_for: duration()
+          .optional()
+          .describe(
+            'A step that fails for a reason that may pass (server restarting, storage unreachable) is tried again for this time, with pauses of up to 5 minutes; default: 6h.',
+          ),
         watch_heartbeat: duration()
           .optional()
           .describe(
@@ -47,6 +62,9 @@ const host = z
     recoverySlots: host.recovery_slots,
     mediaSlots: host.media_slots,
     heartbeatSeconds: host.timeouts?.heartbeat,
+    stallSeconds: host.timeouts?.stall,
+    lostWorkers: host.timeouts?.lost_workers,
+    retryForSeconds: host.timeouts?.retry_for,
     watchHeartbeatSeconds: host.timeouts?.watch_heartbeat,
   }));
 

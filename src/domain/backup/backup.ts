@@ -86,6 +86,8 @@ export interface TableCount {
   readonly schema: string;
   readonly table: string;
   readonly rows: number;
+  /** PostgreSQL writes no WAL for it: a physical backup holds the table without its rows. */
+  readonly unlogged?: boolean;
 }
 
 /** What is on the storage, whoever made it: the engine's own list decides what exists. */

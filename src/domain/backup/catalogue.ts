@@ -18,6 +18,8 @@ export interface CatalogueState {
   readonly refusals: readonly Refusal[];
   /** By recipient; the last one of each. */
   readonly keyProofs: ReadonlyMap<string, KeyProof>;
+  /** Ids of the repositories that backups went to, by the name under which hosts know them. */
+  readonly repositories: ReadonlyMap<string, string>;
   /** By incident id. */
   readonly incidents: ReadonlyMap<string, RecordedIncident>;
   /** By operation id; the last one where an operation recorded several. */

@@ -67,6 +67,8 @@ export type RecordBody =
       readonly host: string;
     }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
+  /** Which repository the policies of the cluster use: `repository` as the host knows it, a name or `CLUSTER/POLICY`. The last one counts. */
+  | { readonly kind: 'repository'; readonly repository: string; readonly identity: string; readonly where: string }
   /** Somebody showed that they hold the private key of this recipient of encrypted backups. */
   | { readonly kind: 'key-proof'; readonly recipient: string }
   | {

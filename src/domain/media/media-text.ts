@@ -1,6 +1,13 @@
 import { approveCommand, shortDigest } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
-import { type MediaOutcome, type MediaPlan, type MediaVerdict, mediaChanges } from './media.js';
+import {
+  type LostTrait,
+  type MediaOutcome,
+  type MediaPlan,
+  type MediaVerdict,
+  lostTraits,
+  mediaChanges,
+} from './media.js';
 import { mediaWorkflowId } from '../operation/names.js';
 import { clipBytes, sizeInWords, visible } from '../text/text.js';
 
@@ -12,6 +19,26 @@ const meaning = {
   keep: 'kept, though they did not exist at that time',
   right: 'already correct, not touched',
 } as const;
+
+const lostMeaning: Readonly<Record<LostTrait, string>> = {
+  acl: 'without their access control list, because the key may not read it (s3:GetObjectAcl, s3:GetObjectVersionAcl) or give it (s3:PutObjectAcl), or the target knows none: what was public is private',
+  grants: 'without the rights that single accounts have on them: the other server does not know these accounts',
+  tags: 'without their tags, because the key may not read them (s3:GetObjectTagging, s3:GetObjectVersionTagging) or give them (s3:PutObjectTagging), or the target knows none',
+  class: "into the target's default storage class: theirs is an archive class, or one that the target does not have",
+  encryption: 'without their encryption by a key of KMS: the target encrypts as its bucket says',
+  expires: 'without their Expires header, which is no date',
+  redirect: 'without their website redirection',
+  lock: 'without their object lock (retention, legal hold): copies have what the target bucket gives every new object',
+  metadata: 'without type, metadata, tags, access and storage class: a directory keeps content and time only',
+};
+
+/** How many objects come without a part of what describes them, a line for each part. */
+export function lostTexts(counts: Readonly<Partial<Record<LostTrait, number>>>): readonly string[] {
+  return lostTraits.flatMap((trait) => {
+    const count = counts[trait] ?? 0;
+    return count === 0 ? [] : [`${count} ${count === 1 ? 'object is' : 'objects are'} copied ${lostMeaning[trait]}`];
+  });
+}
 
 /** What is approved, in one line. */
 function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
@@ -82,7 +109,7 @@ export function approveMediaCommand(plan: MediaPlan): string {
 /** The report that is kept with the cluster's records (Markdown). */
 export function mediaReport(
   plan: MediaPlan,
-  { left }: Pick<MediaOutcome, 'left'>,
+  { left, lost = {} }: Pick<MediaOutcome, 'left' | 'lost'>,
   approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
   at: string,
 ): string {
@@ -102,6 +129,7 @@ export function mediaReport(
       ['Objects', 'Size', 'What'],
       linesOf(plan).map(([what, count, size]) => [count, size, what]),
     ),
+    ...lostTexts(lost).map((line) => `- ${markdownText(line)}`),
     left === 0
       ? 'A comparison of all objects afterwards found nothing left to do.'
       : `A comparison of all objects afterwards found ${left} changes left: objects were written in the meantime. Make a new plan.`,
@@ -117,6 +145,7 @@ export function mediaOutcomeText(plan: MediaPlan, outcome: MediaOutcome): string
   return [
     mediaTitle(plan),
     ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`),
+    ...lostTexts(outcome.lost ?? {}).map((line) => `warning: ${line}`),
     end,
     `report: ${outcome.report}`,
   ].join('\n');

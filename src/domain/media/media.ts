@@ -13,6 +13,20 @@ export function changesSomething(name: MediaActionName): name is MediaChange {
   return (mediaChanges as readonly string[]).includes(name);
 }
 
+/** What may describe an object, and not come with a copy of it. */
+export const lostTraits = [
+  'acl',
+  'grants',
+  'tags',
+  'class',
+  'encryption',
+  'expires',
+  'redirect',
+  'lock',
+  'metadata',
+] as const;
+export type LostTrait = (typeof lostTraits)[number];
+
 export interface MediaCount {
   readonly objects: number;
   readonly bytes: number;
@@ -65,6 +79,8 @@ export interface MediaOutcome {
   /** Changes that a scan afterwards found still to be made: 0, unless something wrote meanwhile. */
   readonly left: number;
   readonly untouched: Readonly<Record<'right' | 'keep', MediaCount>>;
+  /** Copies that were made without a part of what describes them; absent where none was. */
+  readonly lost?: Readonly<Partial<Record<LostTrait, number>>>;
   /** Key of the report in the catalogue. */
   readonly report: string;
 }

@@ -31,10 +31,10 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
         return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
       if (facts.what === 'watch') return `the watch of ${cluster} cannot look (${facts.code})`;
       return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
+    case 'skipped':
+      return `backup ${facts.policy} of ${cluster}${facts.due === null ? '' : ` of ${facts.due.slice(0, 16)}Z`} was skipped`;
     case 'paused':
-      return facts.event === 'failure'
-        ? `a step of the recovery of ${cluster} failed: it waits for a person`
-        : `the recovery of ${cluster} waits for an inspection of the recovered data`;
+      return pausedTitle(cluster, facts);
     case 'approval':
       return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
     case 'incident':
@@ -44,6 +44,13 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'test':
       return `test for ${facts.contact}`;
   }
+}
+
+function pausedTitle(cluster: string | null, { step, event }: Extract<NoticeFacts, { kind: 'paused' }>): string {
+  if (step !== undefined) return `step "${step}" on ${cluster} fails: it is repeated or waits for a person`;
+  return event === 'failure'
+    ? `a step of the recovery of ${cluster} failed: it waits for a person`
+    : `the recovery of ${cluster} waits for an inspection of the recovered data`;
 }
 
 function english(notice: Notice, link: string | null): NoticeText {
@@ -69,6 +76,12 @@ function body(notice: Notice): string {
         ['Reason', facts.reason],
         ['Next', facts.hint ?? nextAfter[facts.what]],
         ['Type', commandsAfter(notice, facts).join('\n')],
+      ]);
+    case 'skipped':
+      return lines([
+        ['Due', facts.due],
+        ['Reason', facts.reason],
+        ['Type', `reprise status ${workflowId}`],
       ]);
     case 'paused':
       return lines([

@@ -24,8 +24,18 @@ export type NoticeFacts =
       readonly kind: 'paused';
       readonly event: 'failure' | 'waiting-approval';
       readonly waitingFor: string;
-      /** Whose approval policy names who may decide; absent: that of `recover`. */
-      readonly action?: string;
+      /** Whose approval policy names who may decide; absent: that of `recover`; null: nobody approves it, as a backup. */
+      readonly action?: string | null;
+      /** The step that fails; absent: a step of a recovery. */
+      readonly step?: string;
+    }
+  /** A run that was due did not take place. */
+  | {
+      readonly kind: 'skipped';
+      readonly policy: string;
+      /** UTC ISO-8601; null where it was started by hand. */
+      readonly due: string | null;
+      readonly reason: string;
     }
   | { readonly kind: 'approval'; readonly plan: Plan }
   | {
@@ -63,6 +73,7 @@ export interface Notice {
 export function eventOf(facts: NoticeFacts): NotifyEvent | null {
   switch (facts.kind) {
     case 'failed':
+    case 'skipped':
       return 'failure';
     case 'paused':
       return facts.event;

@@ -47,6 +47,8 @@ export function addressesOf(config: Config, contact: string, notifier: string): 
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
   if (facts.kind === 'approval') return approversOf(config, cluster, facts.plan.binding.action);
+  if (facts.kind === 'skipped' || (facts.kind === 'paused' && facts.action === null))
+    return config.raci['backup'] ?? [];
   if (facts.kind === 'paused') return approversOf(config, cluster, facts.action ?? 'recover');
   if (facts.kind === 'failed' && !isRecovery[facts.what]) return config.raci['backup'] ?? [];
   return config.raci['recover'] ?? [];

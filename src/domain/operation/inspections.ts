@@ -63,6 +63,14 @@ export type Inspection =
   | { readonly kind: 'storage-plan'; readonly repository: string }
   /** What a storage holds and costs. */
   | { readonly kind: 'storage-usage'; readonly repository: string }
+  /** Takes what is at the place of a repository now for the right one; with `dryRun` only looks. */
+  | {
+      readonly kind: 'repository-accept';
+      readonly repository: string;
+      readonly by: string;
+      readonly reason: string;
+      readonly dryRun?: true;
+    }
   /** Dry run of what is approved or confirmed: dropping old data, releasing a hold, settings of a storage. */
   | ({ readonly kind: 'action'; readonly operationId: string } & OperationRequest<ActionOrder>)
   /** What `doctor` finds on a host. */
@@ -114,6 +122,7 @@ export interface InspectionResults {
   readonly 'key-answer': { readonly recipient: string; readonly provenAt: string };
   readonly 'storage-plan': { readonly plan: StoragePlan };
   readonly 'storage-usage': { readonly usage: StorageUsage };
+  readonly 'repository-accept': { readonly repositories: readonly AcceptedRepository[] };
   readonly action: { readonly plan: ActionPlan };
   readonly page: { readonly text: string };
   readonly host: {
@@ -139,6 +148,16 @@ export function isPaged(answer: unknown): answer is PagedAnswer {
 
 export function isInParts(answer: unknown): answer is AnswerParts {
   return isObject(answer) && Array.isArray(answer['parts']) && answer['parts'].some(isPaged);
+}
+
+/** A repository, or the place of an engine's own tool in it (`CLUSTER/POLICY`), that a host is told to use. */
+export interface AcceptedRepository {
+  readonly name: string;
+  readonly where: string;
+  /** What the host knew before; null where it knew none. */
+  readonly knownId: string | null;
+  /** What is there; null where there is none yet, and for a dry run none is made. */
+  readonly id: string | null;
 }
 
 export interface IncidentLine {

@@ -46,6 +46,8 @@ export const signalNames = {
   note: 'note',
   close: 'close',
   clusterAnswers: 'cluster-answers',
+  /** A recovery that was approved waits for the cluster: what only waits for its next attempt ends. */
+  makeWay: 'make-way',
   leaseGranted: 'lease-granted',
 } as const;
 

@@ -16,16 +16,20 @@ export interface ClassFacts {
 const archived = 40 * 1024;
 const billedFrom = 128 * 1024;
 
-export const storageClasses: Readonly<Record<string, ClassFacts>> = {
-  STANDARD: {},
-  REDUCED_REDUNDANCY: {},
-  INTELLIGENT_TIERING: {},
-  STANDARD_IA: { minimumDays: 30, minimumBytes: billedFrom },
-  ONEZONE_IA: { minimumDays: 30, minimumBytes: billedFrom },
-  GLACIER_IR: { minimumDays: 90, minimumBytes: billedFrom },
-  GLACIER: { minimumDays: 90, overheadBytes: archived, thawHours: { Expedited: 5 / 60, Standard: 5, Bulk: 12 } },
-  DEEP_ARCHIVE: { minimumDays: 180, overheadBytes: archived, thawHours: { Standard: 12, Bulk: 48 } },
-};
+/** By name. Names come from a storage's answers: without a prototype, none finds anything but these. */
+export const storageClasses: Readonly<Record<string, ClassFacts>> = Object.assign(
+  Object.create(null) as Record<string, ClassFacts>,
+  {
+    STANDARD: {},
+    REDUCED_REDUNDANCY: {},
+    INTELLIGENT_TIERING: {},
+    STANDARD_IA: { minimumDays: 30, minimumBytes: billedFrom },
+    ONEZONE_IA: { minimumDays: 30, minimumBytes: billedFrom },
+    GLACIER_IR: { minimumDays: 90, minimumBytes: billedFrom },
+    GLACIER: { minimumDays: 90, overheadBytes: archived, thawHours: { Expedited: 5 / 60, Standard: 5, Bulk: 12 } },
+    DEEP_ARCHIVE: { minimumDays: 180, overheadBytes: archived, thawHours: { Standard: 12, Bulk: 48 } },
+  },
+);
 
 /** Whether objects of a class have to be thawed before they can be read. */
 export function isCold(storageClass: string): boolean {

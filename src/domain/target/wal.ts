@@ -111,11 +111,14 @@ export function segmentEnd(name: string, segmentBytes = DEFAULT_SEGMENT_BYTES): 
   return formatLsn((parseSegmentName(name, segmentBytes).number + 1n) * BigInt(segmentBytes));
 }
 
+/** As many missing segments are named. What is listed is not ours: one file far away would make billions of names. */
+export const MOST_MISSING = 1000;
+
 /**
- * Names that a recovery needs between two segments (both included) and that the list lacks, in order. Where the
- * timeline changes in between, `history` (the switches that lead to `to`'s timeline, oldest first) says which timeline
- * a segment is read from: the newest one that had begun by its end (`XLogFileReadAnyTLI`), since an earlier timeline's
- * file ends at the switch.
+ * Names that a recovery needs between two segments (both included) and that the list lacks, in order, the first
+ * {@link MOST_MISSING} of them. Where the timeline changes in between, `history` (the switches that lead to `to`'s
+ * timeline, oldest first) says which timeline a segment is read from: the newest one that had begun by its end
+ * (`XLogFileReadAnyTLI`), since an earlier timeline's file ends at the switch.
  */
 export function missingSegments(
   list: Iterable<string>,
@@ -123,17 +126,28 @@ export function missingSegments(
   to: string,
   options: { readonly segmentBytes?: number; readonly history?: readonly TimelineSwitch[] } = {},
 ): string[] {
-  const segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES;
   const present = new Set(list);
-  const first = parseSegmentName(from, segmentBytes);
-  const last = parseSegmentName(to, segmentBytes);
   const missing: string[] = [];
-  for (let number = first.number; number <= last.number; number++) {
-    const timeline = timelineOf(number, last.timeline, options.history ?? [], segmentBytes);
-    const name = segmentName({ timeline, number }, segmentBytes);
+  for (const name of neededSegments(from, to, options)) {
     if (!present.has(name)) missing.push(name);
+    if (missing.length >= MOST_MISSING) break;
   }
   return missing;
+}
+
+/** Names of all segments between two, both included, one by one: there may be more than memory holds. */
+export function* neededSegments(
+  from: string,
+  to: string,
+  options: { readonly segmentBytes?: number; readonly history?: readonly TimelineSwitch[] } = {},
+): Generator<string> {
+  const segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES;
+  const first = parseSegmentName(from, segmentBytes);
+  const last = parseSegmentName(to, segmentBytes);
+  for (let number = first.number; number <= last.number; number++) {
+    const timeline = timelineOf(number, last.timeline, options.history ?? [], segmentBytes);
+    yield segmentName({ timeline, number }, segmentBytes);
+  }
 }
 
 /** Switches named by a `.history` file, oldest first; lines that are comments or empty are passed over. */

@@ -25,16 +25,36 @@ function bytesOf(character: string): number {
   return code < 0x10000 ? 3 : 4;
 }
 
+/** Control characters, and those that reorder or hide text or are not seen. Emoji need the two variation selectors. */
+const UNSEEN = String.raw`(?![\ufe0e\ufe0f])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]`;
+const unseen = new RegExp(UNSEEN, 'gu');
+/** Line ends, and the styles that our own output has. */
+const unseenOnTerminal = new RegExp(String.raw`\n|\x1b\[(?:1|2|22|3[1236]|39)m|${UNSEEN}`, 'gu');
+
 /**
  * One line of plain text: line ends become blanks; control characters and those that reorder or hide text (bidirectional
- * marks, zero-width characters) are shown by their number, so that a name looks like what it is.
+ * marks, zero-width characters, tags) are shown by their number, so that a name looks like what it is.
  */
 export function visible(text: string): string {
-  return text
-    .replace(/[\r\n\t]+/g, ' ')
-    .replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu, (character) => {
-      return `<U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}>`;
-    });
+  return text.replace(/[\r\n\t]+/g, ' ').replace(unseen, numbered);
+}
+
+/** The same for lines that are written to a terminal, whose styles stay. */
+export function visibleLines(text: string): string {
+  return text.replace(unseenOnTerminal, (found) => (found === '\n' || found.length > 2 ? found : numbered(found)));
+}
+
+/** The same for JSON: what is not seen stands in it by its escape, and means what it meant. */
+export function visibleJson(json: string): string {
+  return json.replace(unseenOnTerminal, (found) => (found === '\n' ? found : [...found].flatMap(escapesOf).join('')));
+}
+
+function numbered(character: string): string {
+  return `<U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}>`;
+}
+
+function escapesOf(character: string): string[] {
+  return character.split('').map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Sizes as people say them: decimal units, one digit. `1234567` → `1.2 MB`. */

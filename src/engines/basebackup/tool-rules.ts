@@ -65,6 +65,7 @@ export const BASEBACKUP_TOOLS: ToolTable = {
     {
       pattern: /password authentication failed|no password supplied/i,
       code: 'database-unreachable',
+      final: true,
       message: 'the server did not accept the login',
       hint: 'check connection.user and the passfile: for replication its line needs the database "replication" or "*"',
     },

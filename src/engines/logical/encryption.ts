@@ -1,3 +1,4 @@
+import { lstat, rm } from 'node:fs/promises';
 import type { Encryption } from '../../domain/backup/backup.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { inTermsOfAge, decryptingArgv, encryptingArgv } from '../../process/age/age.js';
@@ -33,7 +34,14 @@ export async function writingArgv(
   if (!context.storage.capabilities.localPath)
     return encryption === null ? argv : encryptingArgv(encryption.recipients, argv, '-');
   const path = context.storage.localPath(key);
+  await removeSecondName(path);
   return encryption === null ? [...argv, `--file=${path}`] : encryptingArgv(encryption.recipients, argv, path);
+}
+
+/** What a program overwrites is its own alone: a file that has another name too loses this one, and keeps its content. */
+export async function removeSecondName(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => null);
+  if (found?.isFile() === true && found.nlink > 1) await rm(path, { force: true });
 }
 
 /**

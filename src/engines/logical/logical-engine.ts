@@ -6,7 +6,7 @@ import { listBackups } from './repository/list.js';
 import { bindBackup, LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
 import { everyFileOf } from './repository/names.js';
 import { LOGICAL_TARGETS, outlineRecovery } from './restore/outline.js';
-import { preflightBackup } from './backup/preflight.js';
+import { dumpableDatabases, preflightBackup } from './backup/preflight.js';
 import { planRemoval, removeBackups } from './repository/remove.js';
 import { restoreGlobals } from './restore/restore-globals.js';
 import { restoreDatabase } from './restore/restore.js';
@@ -40,7 +40,7 @@ export const logicalEngine: Engine = {
   logical: { restoreDatabase, restoreGlobals },
 };
 
-/** One dump a database. One that fails keeps no other from its backup; the first failure is told when all were tried. */
+/** One dump a database, but for invalid ones, which preflight tells of. One that fails keeps no other from its backup; the first failure is told when all were tried. */
 async function backUpDatabases(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
   if (request.type !== 'auto' && request.type !== 'full') {
     throw new RepriseError(
@@ -51,7 +51,7 @@ async function backUpDatabases(context: EngineContext, request: BackupRequest): 
   }
   const made: MadeBackup[] = [];
   let firstFailure: RepriseError | undefined;
-  for (const database of context.cluster.databases) {
+  for (const database of await dumpableDatabases(context)) {
     try {
       made.push(await backUpDatabase(context, request, database));
     } catch (error) {

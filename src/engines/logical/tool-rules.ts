@@ -34,7 +34,7 @@ export const LOGICAL_TOOLS: ToolTable = {
       hint: 'for a backup: GRANT pg_read_all_data TO <backup role>; for a restore: connect as a role that may create what the dump holds',
     },
     {
-      pattern: /server version mismatch|unsupported version .* in file header/i,
+      pattern: /server version mismatch|unsupported version [^\n]{0,80} in file header/i,
       code: 'version-mismatch',
       message: "PostgreSQL's client programs are older than the server or the dump",
       hint: 'install the client programs of the newer major version',
@@ -48,12 +48,13 @@ export const LOGICAL_TOOLS: ToolTable = {
     {
       pattern: /password authentication failed|no password supplied/i,
       code: 'database-unreachable',
+      final: true,
       message: 'the server did not accept the login',
       hint: 'check connection.user and the passfile',
     },
     {
       pattern:
-        /could not connect to server|connection to server .* failed|server closed the connection|terminating connection|the database system is/i,
+        /could not connect to server|connection to server [^\n]{0,500} failed|server closed the connection|terminating connection|the database system is/i,
       code: 'database-unreachable',
       message: 'the connection to the server was lost or refused',
       hint: 'check that the server runs and accepts connections',

@@ -25,9 +25,26 @@ export function pgbackrestArgv(
   options: readonly string[] = [],
   parameters: readonly string[] = [],
 ): readonly string[] {
-  const { config, stanza } = optionsOf(context);
+  const { stanza } = optionsOf(context);
   const umask = ['info', 'verify', 'repo-ls', 'repo-get'].includes(command) ? [] : ['--no-neutral-umask'];
-  return ['pgbackrest', `--config=${config}`, `--stanza=${stanza}`, ...umask, ...options, command, ...parameters];
+  return [
+    'pgbackrest',
+    ...configArguments(optionsOf(context)),
+    `--stanza=${stanza}`,
+    ...umask,
+    ...options,
+    command,
+    ...parameters,
+  ];
+}
+
+/** Where the configuration is, as far as the policy says so. */
+export function configArguments({ config, configPath, configIncludePath }: PgbackrestOptions): string[] {
+  return [
+    ...(config === undefined ? [] : [`--config=${config}`]),
+    ...(configPath === undefined ? [] : [`--config-path=${configPath}`]),
+    ...(configIncludePath === undefined ? [] : [`--config-include-path=${configIncludePath}`]),
+  ];
 }
 
 /** Where pgBackRest, through libpq, finds the password; everything else of the connection is in its own config. */

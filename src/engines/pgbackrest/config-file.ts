@@ -1,7 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
+import { pathExists } from '../../files/paths.js';
 import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf } from './command.js';
@@ -14,19 +17,92 @@ export type ConfigFile = ReadonlyMap<string, string>;
 /** Where pgBackRest keeps a repository whose configuration names no path. */
 export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
 
+const DEFAULT_CONFIG = '/etc/pgbackrest/pgbackrest.conf';
+/** Where it was before version 2.2, and still is with Debian: read where the default one is missing. */
+const OLD_DEFAULT_CONFIG = '/etc/pgbackrest.conf';
+
 /**
- * Reads pgbackrest.conf as far as Reprise needs it: where things are and what expires.
+ * Where pgBackRest looks for its configuration, by its own rules (`cfgFileLoad`): `--config` alone turns the include directory
+ * off, `--config-path` moves both defaults, and what was not named may be missing.
+ */
+export function configPlaces({ config, configPath, configIncludePath }: PgbackrestOptions): {
+  readonly file: string;
+  /** Read instead where `file` is missing. */
+  readonly otherwise: string | null;
+  readonly fileRequired: boolean;
+  readonly include: string | null;
+  readonly includeRequired: boolean;
+} {
+  const base = configPath ?? dirname(DEFAULT_CONFIG);
+  const includes = config === undefined || configPath !== undefined || configIncludePath !== undefined;
+  return {
+    file: config ?? join(base, 'pgbackrest.conf'),
+    otherwise: config === undefined && configPath === undefined ? OLD_DEFAULT_CONFIG : null,
+    fileRequired: config !== undefined,
+    include: includes ? (configIncludePath ?? join(base, 'conf.d')) : null,
+    includeRequired: configIncludePath !== undefined,
+  };
+}
+
+/** The files that pgBackRest reads, in its order: the main one, then those of the include directory by their names. */
+export async function configFiles(options: PgbackrestOptions): Promise<readonly string[]> {
+  const { file, otherwise, fileRequired, include, includeRequired } = configPlaces(options);
+  const main = fileRequired || otherwise === null || (await pathExists(file)) ? file : otherwise;
+  const names =
+    include === null
+      ? []
+      : await readdir(include).catch((error: NodeJS.ErrnoException) => {
+          if (error.code === 'ENOENT' && !includeRequired) return [];
+          throw new RepriseError(
+            'config-invalid',
+            `the directory ${include} of pgBackRest's configuration cannot be read (${error.code ?? 'unknown'})`,
+            'correct options.config_include_path of the policy, or the rights of the directory',
+          );
+        });
+  const found = [
+    ...(fileRequired || (await pathExists(main)) ? [main] : []),
+    ...names
+      .filter((name) => name.endsWith('.conf'))
+      .sort(compareBytes)
+      .map((name) => join(include ?? '', name)),
+  ];
+  if (found.length > 0) return found;
+  throw new RepriseError(
+    'config-invalid',
+    `pgBackRest has no configuration: neither ${file}${include === null ? '' : ` nor a *.conf file in ${include}`} is there`,
+    'correct options.config, options.config_path or options.config_include_path of the policy',
+  );
+}
+
+/**
+ * Reads the configuration of pgBackRest as far as Reprise needs it: where things are and what expires.
  * @throws RepriseError `config-invalid` where it is missing or pgBackRest's user cannot read it
  */
 export async function readConfigFile(context: ToolContext): Promise<ConfigFile> {
-  const { config, stanza } = optionsOf(context);
-  await requireReadable(config, context.user, 'check options.config of the policy and the rights of the file');
-  return parseConfigFile(await readFile(config, 'utf8'), stanza);
+  const files = await configFiles(optionsOf(context));
+  for (const file of files)
+    await requireReadable(file, context.user, 'check options.config of the policy and the rights of the file');
+  return parseConfigFile(await wholeText(files), optionsOf(context).stanza);
 }
 
-/** SHA-256 (hex) of pgbackrest.conf. Throws `config-invalid` where it cannot be read. */
-export function configDigest(policy: PolicyConfig): Promise<string> {
-  return digestOfConfig(optionsOf({ policy }).config);
+async function wholeText(files: readonly string[]): Promise<string> {
+  return (await Promise.all(files.map((file) => readFile(file, 'utf8')))).join('\n');
+}
+
+/** SHA-256 (hex) of the configuration: of its one file, or of the names and hashes of all. Throws `config-invalid` where it cannot be read. */
+export async function configDigest(policy: PolicyConfig): Promise<string> {
+  const files = await configFiles(optionsOf({ policy }));
+  const digests = await Promise.all(files.map(digestOfConfig));
+  const [only] = digests;
+  if (digests.length === 1 && only !== undefined) return only;
+  return createHash('sha256')
+    .update(files.map((file, index) => `${file}\0${digests[index] ?? ''}\n`).join(''))
+    .digest('hex');
+}
+
+/** The main file, in words for people. */
+export function mainConfig(options: PgbackrestOptions): string {
+  return configPlaces(options).file;
 }
 
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */
@@ -77,7 +153,7 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
 }
 
 /** Directory of the repository on this host; null where another host or an object store has it. */
-function localRepository(config: ConfigFile): string | null {
+export function localRepository(config: ConfigFile): string | null {
   const isHere = (config.get('repo1-type') ?? 'posix') === 'posix' && !config.has('repo1-host');
   return isHere ? (config.get('repo1-path') ?? DEFAULT_REPOSITORY) : null;
 }
@@ -87,19 +163,25 @@ function localRepository(config: ConfigFile): string | null {
  * @throws RepriseError `config-invalid` where it cannot be read
  */
 export async function inspectPgbackrestPlace(options: Readonly<Record<string, unknown>>): Promise<EnginePlace> {
-  const { config, stanza } = options as PgbackrestOptions;
-  const text = await readFile(config, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const own = options as PgbackrestOptions;
+  const files = await configFiles(own);
+  const text = await wholeText(files).catch((error: NodeJS.ErrnoException) => {
     throw new RepriseError(
       'config-invalid',
-      `${config} cannot be read (${error.code ?? 'unknown'})`,
+      `${error.path ?? mainConfig(own)} cannot be read (${error.code ?? 'unknown'})`,
       'correct options.config of the policy, or the rights of the file',
     );
   });
-  const file = parseConfigFile(text, stanza);
+  const file = parseConfigFile(text, own.stanza);
+  const config = files.join(' and ');
   const warnings = await configWarnings(file, config);
-  const holdsSecret = [...file.keys()].some((name) => /-(pass|key|key-secret|token)$/.test(name));
-  if (holdsSecret && ((await stat(config)).mode & 0o077) !== 0)
-    warnings.push(`${config} contains a secret and can be read by other users; run: chmod 600 ${config}`);
+  for (const path of files) {
+    const holdsSecret = iniSections(await readFile(path, 'utf8')).some((section) =>
+      section.options.some(([name]) => /-(pass|key|key-secret|token)$/.test(name)),
+    );
+    if (holdsSecret && ((await stat(path)).mode & 0o077) !== 0)
+      warnings.push(`${path} contains a secret and can be read by other users; run: chmod 600 ${path}`);
+  }
   return {
     path: localRepository(file),
     encrypted: (file.get('repo1-cipher-type') ?? 'none') !== 'none',
@@ -107,3 +189,5 @@ export async function inspectPgbackrestPlace(options: Readonly<Record<string, un
     warnings,
   };
 }
+
+const compareBytes = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));

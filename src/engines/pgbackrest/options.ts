@@ -11,7 +11,17 @@ export const pgbackrestOptions = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, 'expected a stanza name of letters, digits, "_", "." and "-"')
     .describe('Stanza of this cluster.'),
-  config: path().describe('Path of pgbackrest.conf.'),
+  config: path()
+    .describe(
+      "Path of pgbackrest.conf; absent: pgBackRest's own place. Named alone, it turns the include directory off, as with pgBackRest.",
+    )
+    .optional(),
+  config_path: path()
+    .describe('Directory of pgbackrest.conf and conf.d/, as --config-path of pgBackRest; absent: /etc/pgbackrest.')
+    .optional(),
+  config_include_path: path()
+    .describe('Directory of further *.conf files, as --config-include-path of pgBackRest.')
+    .optional(),
   type: z
     .enum(['auto', 'full', 'diff', 'incr'])
     .default('auto')
@@ -23,10 +33,12 @@ export const pgbackrestOptions = z.strictObject({
     .describe('How long a backup waits for its last WAL segment to be archived before it counts as failed.'),
 });
 
-/** What the engine reads from `policy.options`; `config` is absolute. */
+/** What the engine reads from `policy.options`; paths are absolute, absent ones are for pgBackRest to choose. */
 export interface PgbackrestOptions extends Readonly<Record<string, unknown>> {
   readonly stanza: string;
-  readonly config: string;
+  readonly config?: string;
+  readonly configPath?: string;
+  readonly configIncludePath?: string;
   readonly type: 'auto' | 'full' | 'diff' | 'incr';
   readonly fullEverySeconds: number;
   readonly diffEverySeconds?: number;
@@ -34,10 +46,12 @@ export interface PgbackrestOptions extends Readonly<Record<string, unknown>> {
 }
 
 export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions>): PgbackrestOptions {
-  const { stanza, config, type, full_every, diff_every, archive_timeout } = options;
+  const { stanza, config, config_path, config_include_path, type, full_every, diff_every, archive_timeout } = options;
   return {
     stanza,
-    config,
+    ...(config === undefined ? {} : { config }),
+    ...(config_path === undefined ? {} : { configPath: config_path }),
+    ...(config_include_path === undefined ? {} : { configIncludePath: config_include_path }),
     type,
     fullEverySeconds: parseDuration(full_every),
     diffEverySeconds: diff_every === undefined ? undefined : parseDuration(diff_every),

@@ -8,7 +8,7 @@ import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { restoreFiles } from './restore.js';
-import { coldFiles, describeStore } from './tool-store.js';
+import { coldFiles, describeStore, keptAt } from './tool-store.js';
 import { verify } from './verify/verify.js';
 
 /** Physical backups and WAL archive by pgBackRest: one stanza a cluster, in the first repository of its configuration. */
@@ -29,6 +29,7 @@ export const pgbackrestEngine: Engine = {
   planRemoval,
   remove,
   configDigest,
+  keptAt,
   outlineRecovery,
   bindBackup,
   adoption: { describe: describeBackup },

@@ -4,8 +4,9 @@ import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
-import { configWarnings, readConfigFile } from './config-file.js';
+import { configFiles, configWarnings, mainConfig, readConfigFile } from './config-file.js';
 import type { PgbackrestOptions } from './options.js';
+import { archiveCommand } from './wal/recovery-wal.js';
 import { checkArchiving, ensureStanza } from './stanza.js';
 import { liveFacts, requireArchiving } from '../shared/live-server.js';
 
@@ -18,18 +19,20 @@ export const OLDEST_PGBACKREST = [2, 45] as const;
  *   `capability-missing`, `wal-not-archived`
  */
 export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
-  const { config } = optionsOf(context);
   await requireVersion();
   const file = await readConfigFile(context);
   const server = await liveFacts(context);
   requireArchiving(
     server,
-    `set archive_mode = on and archive_command = 'pgbackrest --stanza=${optionsOf(context).stanza} archive-push %p'`,
+    `set archive_mode = on and archive_command = '${archiveCommand(context).replaceAll("'", "''")}'`,
   );
   await requireNames(context);
   await ensureStanza(context, server);
   await checkArchiving(context);
-  return [...(await configWarnings(file, config)), ...commandWarnings(server.archiveCommand, optionsOf(context), file)];
+  return [
+    ...(await configWarnings(file, (await configFiles(optionsOf(context))).join(' and '))),
+    ...commandWarnings(server.archiveCommand, optionsOf(context), file),
+  ];
 }
 
 /** @throws RepriseError `version-mismatch`, `tool-missing` */
@@ -61,7 +64,7 @@ async function requireNames({ cluster: { connection } }: EngineContext): Promise
 }
 
 /** An archive_command may be a script of one's own; `check` proves that it works, whatever it is. */
-function commandWarnings(command: string, { stanza, config }: PgbackrestOptions, file: ConfigFile): string[] {
+function commandWarnings(command: string, options: PgbackrestOptions, file: ConfigFile): string[] {
   const warnings: string[] = [];
   if (!command.includes('archive-push'))
     warnings.push(
@@ -69,8 +72,10 @@ function commandWarnings(command: string, { stanza, config }: PgbackrestOptions,
     );
   const named = /--config[= ](?:'([^']+)'|"([^"]+)"|(\S+))/.exec(command);
   const path = named?.[1] ?? named?.[2] ?? named?.[3];
-  if (path !== undefined && path !== config)
-    warnings.push(`archive_command uses ${path}, and the policy uses ${config} for stanza ${stanza}`);
+  if (path !== undefined && path !== mainConfig(options))
+    warnings.push(
+      `archive_command uses ${path}, and the policy uses ${mainConfig(options)} for stanza ${options.stanza}`,
+    );
   if (!command.includes('--no-neutral-umask') && file.get('neutral-umask') !== 'n') {
     warnings.push('archive_command lets pgbackrest make group-readable WAL files (0640): add --no-neutral-umask');
   }

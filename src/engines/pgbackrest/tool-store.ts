@@ -3,15 +3,23 @@ import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
 import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';
 import { optionsOf } from './command.js';
-import { DEFAULT_REPOSITORY, readConfigFile } from './config-file.js';
+import { DEFAULT_REPOSITORY, localRepository, readConfigFile } from './config-file.js';
+import type { ToolContext } from '../shared/tool-config.js';
 import type { ConfigFile } from './config-file.js';
 
 /** Options that hold a secret, by what stands for them. */
 const SECRETS = { S3_KEY: 'repo1-s3-key', S3_KEY_SECRET: 'repo1-s3-key-secret', S3_TOKEN: 'repo1-s3-token' } as const;
 
 /** The repository as pgbackrest.conf names it; null where it is not S3, or is reached by another host. */
-export async function describeStore(context: ReadContext): Promise<DescribedStorage | null> {
+export async function describeStore(context: ToolContext): Promise<DescribedStorage | null> {
   return describedBy(await readConfigFile(context));
+}
+
+/** The same, or the repository's directory where that is on this host. */
+export async function keptAt(context: ToolContext): Promise<DescribedStorage | null> {
+  const config = await readConfigFile(context);
+  const path = localRepository(config);
+  return path === null ? describedBy(config) : { type: 'directory', values: { path }, secrets: {} };
 }
 
 /** The options of pgBackRest for S3 (its configuration reference, "Repository Options"). */

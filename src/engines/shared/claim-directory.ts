@@ -1,34 +1,44 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { isErrno } from '../../files/paths.js';
+import { refuseSharedPath } from '../../files/trusted-paths.js';
 import type { EngineContext } from '../engine.js';
 
 /**
  * Makes a directory to restore into this operation's own, or sees that it is, so that an attempt may go on in it or clear
  * it. The claim is in the state directory, because a restore may remove every file that is not of the backup, and names
  * the directory's inode: another one that took its place is not ours.
- * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own
+ * @throws RepriseError `path-refused` for a directory that is neither empty nor this operation's own, or that others may
+ *   replace
  */
 export async function claimDirectory(context: EngineContext, directory: string, overOld = false): Promise<void> {
+  await refuseSharedPath(directory, { owner: context.user, sticky: true });
   await makeDirectory(context, directory);
   const claimFile = await claimPath(context, directory);
-  const { dev, ino } = await stat(directory);
-  const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
-  if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
-  if (!overOld && (await readdir(directory)).length > 0) {
-    throw new RepriseError(
-      'path-refused',
-      `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
-      'name an empty directory, or move its contents away; Reprise never restores over files it did not write',
-    );
+  // All of it by the directory that is open now, whatever is put in its place meanwhile.
+  const opened = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const { dev, ino } = await opened.stat();
+    const mine = JSON.stringify({ directory, operationId: context.operationId, dev, ino });
+    if ((await readFile(claimFile, 'utf8').catch(() => '')) === mine) return;
+    if (!overOld && (await readdir(`/proc/self/fd/${opened.fd}`)).length > 0) {
+      throw new RepriseError(
+        'path-refused',
+        `${directory} is not empty, and no earlier attempt of this operation began to fill it`,
+        'name an empty directory, or move its contents away; Reprise never restores over files it did not write',
+      );
+    }
+    await opened.chmod(0o700);
+    if (context.user !== null && process.getuid?.() === 0) await opened.chown(context.user.uid, context.user.gid);
+    await writeFileAtomic(claimFile, mine, null);
+  } finally {
+    await opened.close();
   }
-  await chmod(directory, 0o700);
-  await giveTo(await realpath(directory), context.user);
-  await writeFileAtomic(claimFile, mine, null);
 }
 
 /** Whether a restored data directory is there no more, told by the file that every tool writes last. */
@@ -66,9 +76,4 @@ async function claimPath(context: EngineContext, directory: string): Promise<str
   const claims = join(context.host.stateDir, 'restoring');
   await mkdir(claims, { recursive: true, mode: 0o700 });
   return join(claims, `${createHash('sha256').update(directory).digest('hex').slice(0, 32)}.json`);
-}
-
-/** Takes away what is in a directory that is this operation's own. */
-export async function emptyDirectory(path: string): Promise<void> {
-  for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
 }

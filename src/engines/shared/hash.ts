@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { workMoved } from '../../files/work-signs.js';
 import type { Progress } from '../../domain/operation/progress.js';
 import type { ReadableStorage } from '../../storage/storage.js';
 
@@ -18,7 +19,10 @@ interface Reading {
 /** SHA-256 (hex) of a file on this host. */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path)) {
+    hash.update(chunk as Buffer);
+    workMoved();
+  }
   return hash.digest('hex');
 }
 

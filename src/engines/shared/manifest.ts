@@ -27,6 +27,7 @@ export const tableCountSchema = z.object({
   schema: z.string(),
   table: z.string(),
   rows: count,
+  unlogged: z.boolean().optional(),
 }) satisfies z.ZodType<TableCount>;
 
 export const segmentSchema = z.string().refine(isSegmentName);

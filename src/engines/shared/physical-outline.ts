@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareInstants } from '../../domain/target/instant.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -13,9 +13,15 @@ import { chooseOnNewest } from '../../postgres/wal/newest-timeline.js';
 import type { WalSources, RecoverableRange } from '../../postgres/wal/recoverable-range.js';
 import { recoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
 import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
+import {
+  historyWarnings,
+  requireHistories,
+  timelinesWithoutHistory,
+} from '../../postgres/wal/timelines-without-history.js';
 import { describeMissingWal, describeLatestRecoverable } from '../../postgres/wal/messages.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { safeFileName } from '../../files/safe-names.js';
 
 /** WAL that is in a recovering server's pg_wal at a time: restart points remove what is older. */
@@ -57,11 +63,16 @@ export async function outlinePhysical(
     const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
     await requireFit(context, chosen, oldDataDir);
     const reach = await recoverableRange(context, chosen.stored, sources);
+    const { timeline } = parseSegmentName(chosen.stored.wal.start, reach.segmentBytes);
+    const unknown = timelinesWithoutHistory(archive.segments, sources.timelines, timeline);
+    if (target.kind === 'latest') requireHistories(reach.followed.timeline.id, unknown);
     assertRecoverable(target, chosen, reach);
     return outlineOf(chosen, candidates, reach, resolved(target, reach), [
       ...warnings,
       ...left,
       ...reachWarnings(target, reach),
+      ...historyWarnings(unknown),
+      ...unloggedWarnings(chosen),
     ]);
   });
 }
@@ -139,12 +150,12 @@ function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentByt
 async function inScratch<T>(context: ReadContext, work: (directory: string) => Promise<T>): Promise<T> {
   await makeScratchDirectory(context.host.scratchDir, context.user);
   const directory = join(context.host.scratchDir, `outline-${safeFileName(context.operationId)}`);
-  await rm(directory, { recursive: true, force: true });
+  await removeTree(directory);
   await mkdir(directory, { mode: 0o700 });
   try {
     return await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(directory);
   }
 }
 
@@ -156,6 +167,19 @@ function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: Recov
   if (target.kind === 'backup') return { kind: 'end-of-backup' };
   const isLast = target.kind === 'time' && lastCommitAt !== null && compareInstants(target.time, lastCommitAt) === 0;
   return isLast && lastCommitLsn !== null ? { kind: 'lsn', lsn: lastCommitLsn } : target;
+}
+
+/** So many tables are named; the rest is counted. */
+const NAMED_TABLES = 3;
+
+function unloggedWarnings({ backup: { contents = [] } }: PhysicalCandidate): string[] {
+  const unlogged = contents.filter((count) => count.unlogged === true && count.rows > 0);
+  if (unlogged.length === 0) return [];
+  const named = unlogged.slice(0, NAMED_TABLES).map(({ database, schema, table }) => `${database}: ${schema}.${table}`);
+  const more = unlogged.length - named.length;
+  return [
+    `unlogged tables come back empty, as PostgreSQL writes no WAL for them: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+  ];
 }
 
 function reachWarnings(target: RecoveryTarget, reach: RecoverableRange): string[] {

@@ -1,4 +1,4 @@
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { tailOfFile } from '../../files/tail.js';
 import type { ToolTable } from '../../process/exec/tool-rules.js';
 import { meaningOf, toolFailure } from '../../process/exec/tool-rules.js';
@@ -31,8 +31,12 @@ export async function runToolJob(jobs: Jobs, table: ToolTable, request: ToolJobR
     if (typeof known === 'string') return known;
     // Where it was killed, what it printed says nothing of the work.
     if (exit.code === null && known === undefined) return 'retry';
-    failure = known ?? toolFailure(table, { name, exitCode: exit.code, output: await tailOfFile(exit.stderr) });
-    return isRetryable(failure) ? 'retry' : 'fail';
+    const failed = { name, exitCode: exit.code, output: await tailOfFile(exit.stderr) };
+    const meant = known ?? meaningOf(table, failed);
+    failure = meant ?? toolFailure(table, failed);
+    if (!isRetryable(failure)) return 'fail';
+    // How long a known reason may last is for the workflow to say; what nobody knows does not get better by starting it often.
+    return meant === undefined ? 'retry' : 'passing';
   };
   try {
     return await jobs.run({ ...job, classifyExit });
@@ -68,8 +72,4 @@ function reconcile(meant: RepriseError, error: RepriseError): RepriseError {
 /** Whether an error of the supervisor's says that the tool runs no more. */
 export function toolHasEnded(error: unknown): error is RepriseError {
   return isRepriseError(error) && (typeof error.details['stderrTail'] === 'string' || error.code === 'job-cancelled');
-}
-
-function isRetryable({ code }: RepriseError): boolean {
-  return errorTable[code].retryable;
 }

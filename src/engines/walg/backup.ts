@@ -3,6 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { listSegments } from '../../postgres/wal/messages.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { readArchive } from './wal/archive.js';
@@ -109,7 +110,7 @@ async function requireArchived(context: EngineContext, { label, lsn, wal }: Walg
     if (Date.now() >= deadline) {
       throw new RepriseError(
         'wal-not-archived',
-        `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${missing.join(', ')}`,
+        `WAL that backup ${label} needs was not archived within ${archiveTimeoutSeconds} s: ${listSegments(missing)}`,
         "read the server's log for what archive_command says; until it works, pg_wal grows",
       );
     }

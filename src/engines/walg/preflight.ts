@@ -1,12 +1,17 @@
+import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
+import { IDENTITY_FILE } from '../../domain/storage/repository-identity.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { pathExists } from '../../files/paths.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
 import { readBackupList, requireOwnPrefix } from './backup-list.js';
 import { optionsOf } from './command.js';
 import type { EnvFile } from './env-file.js';
-import { prefixOf, readEnvFile } from './env-file.js';
-import { archiveCommand } from './wal/recovery-wal.js';
+import { localPrefix, prefixOf, readEnvFile } from './env-file.js';
+import { archiveCommand, knownMarker } from './wal/recovery-wal.js';
 import { liveFacts, requireArchiving } from '../shared/live-server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
@@ -28,7 +33,24 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await requireNoTablespaces(context);
   requireSegmentSize(settings, server);
   requireOwnPrefix(await readBackupList(context), server.systemIdentifier);
-  return warningsOf(context, settings, server, version);
+  return [...warningsOf(context, settings, server, version), ...(await announceMarker(context, settings))];
+}
+
+/** Makes archive_command refuse the prefix without its marker from now on. */
+async function announceMarker(context: EngineContext, settings: EnvFile): Promise<string[]> {
+  const prefix = localPrefix(settings);
+  if (prefix === undefined || !(await pathExists(join(prefix, IDENTITY_FILE)))) return [];
+  const file = knownMarker(optionsOf(context).envFile);
+  if (await pathExists(file)) return [];
+  const made = await writeFileAtomic(file, `${prefix} has ${IDENTITY_FILE}\n`).then(
+    () => chmod(file, 0o644),
+    () => null,
+  );
+  return made === null
+    ? [
+        `${file} cannot be written, so archive_command goes on when the disk of ${prefix} is not mounted; run: touch ${file}`,
+      ]
+    : [];
 }
 
 /** PostgreSQL 15 gave the functions that begin and end a backup other names. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { requireSameFor } from '../shared/bound-content.js';
-import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
+import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
@@ -9,6 +9,7 @@ import { requireBoundFiles } from './bound-files.js';
 import { runWalgJob } from './command.js';
 import type { ToFetch } from './tablespaces.js';
 import { requireSafeToFetch } from './tablespaces.js';
+import { emptyDirectory } from '../../files/remove-tree.js';
 
 /**
  * Fetches a backup's files, and nothing else: recovery is configured by the caller. WAL-G fetches into an empty directory

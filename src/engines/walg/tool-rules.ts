@@ -47,8 +47,14 @@ export const WALG: ToolTable = {
       hint: 'correct data_dir of the cluster',
     },
     {
-      pattern:
-        /postgres connection failed|password authentication failed|the database system is (?:starting|shutting)/i,
+      pattern: /password authentication failed/i,
+      code: 'database-unreachable',
+      final: true,
+      message: 'the server did not accept the login of WAL-G',
+      hint: 'check connection.user and the passfile',
+    },
+    {
+      pattern: /postgres connection failed|the database system is (?:starting|shutting)/i,
       code: 'database-unreachable',
       message: 'WAL-G cannot connect to the server',
       hint: 'check connection of the cluster, and that the server runs',

@@ -3,13 +3,20 @@ import type { ReadableStorage } from '../../storage/storage.js';
 import type { ReadContext } from '../engine.js';
 import { coldBelow, coldWal, describedS3 } from '../shared/tool-store.js';
 import { optionsOf } from './command.js';
-import { readEnvFile } from './env-file.js';
+import { localPrefix, readEnvFile } from './env-file.js';
 import type { EnvFile } from './env-file.js';
 import { BACKUP_FOLDER, sentinelName, WAL_FOLDER } from './storage-layout.js';
 
 /** WAL-G's storage as its environment file names it; null where it is not S3. */
 export async function describeStore(context: Pick<ReadContext, 'policy' | 'user'>): Promise<DescribedStorage | null> {
   return describedBy(await readEnvFile(optionsOf(context), context.user));
+}
+
+/** The same, or the directory of the backups where that is on this host. */
+export async function keptAt(context: Pick<ReadContext, 'policy' | 'user'>): Promise<DescribedStorage | null> {
+  const settings = await readEnvFile(optionsOf(context), context.user);
+  const path = localPrefix(settings);
+  return path === undefined ? describedBy(settings) : { type: 'directory', values: { path }, secrets: {} };
 }
 
 /** The settings of WAL-G for S3 (its documentation, "STORAGES"), of which the older spellings are those of WAL-E. */

@@ -1,13 +1,15 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
-import { errorTable, isRepriseError, RepriseError } from '../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { freeBytes } from '../../postgres/server/disk.js';
-import { giveTo } from '../../files/directories.js';
+import { removeTree } from '../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../files/trusted-paths.js';
 import { isErrno } from '../../files/paths.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { listSegments } from '../../postgres/wal/messages.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { failedVerification } from '../shared/backup-record.js';
 import { toolHasEnded } from '../shared/run-tool-job.js';
@@ -37,7 +39,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const archive = await readArchive(context);
   const missing = missingFor(stored, archive.segments);
   if (missing.length > 0)
-    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${listSegments(missing)}`);
   const stray = await strayLink(context, backups, stored, archive);
   if (stray !== null)
     return failedVerification(
@@ -106,9 +108,8 @@ async function inScratch(
   const directory = join(scratchDir, `verify-${safeFileName(context.operationId)}-${stored.label}`);
   // What an earlier attempt has fetched takes no room again.
   if (!(await readdir(scratchDir)).includes(basename(directory))) await requireRoom(scratchDir, stored);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await giveTo(directory, context.user);
-  const remove = () => rm(directory, { recursive: true, force: true });
+  await makeOwnDirectory(directory, context.user);
+  const remove = () => removeTree(directory);
   try {
     const verdict = await work(directory);
     await remove();
@@ -133,5 +134,5 @@ async function requireRoom(scratchDir: string, { label, databaseBytes }: WalgBac
 }
 
 function isTriedAgain(error: unknown): boolean {
-  return isRepriseError(error) && errorTable[error.code].retryable;
+  return isRepriseError(error) && isRetryable(error);
 }

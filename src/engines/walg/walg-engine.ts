@@ -9,7 +9,7 @@ import { preflightBackup } from './preflight.js';
 import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { planRemoval, remove } from './removal/remove.js';
 import { restoreFiles } from './restore.js';
-import { coldFiles, describeStore } from './tool-store.js';
+import { coldFiles, describeStore, keptAt } from './tool-store.js';
 import { verify } from './verify.js';
 
 /** Physical backups and WAL archive by WAL-G: one cluster a prefix, with the settings of its environment file. */
@@ -31,6 +31,7 @@ export const walgEngine: Engine = {
   remove,
   holds: { hold, release },
   configDigest,
+  keptAt,
   outlineRecovery,
   bindBackup,
   adoption: { describe: describeBackup },

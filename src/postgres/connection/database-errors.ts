@@ -48,7 +48,8 @@ function databaseUnreachable(
     'database-unreachable',
     `database ${JSON.stringify(database)} at ${connection.host}:${connection.port} cannot be reached: ${reason}`,
     'See whether the server runs and lets this user in: reprise doctor.',
-    { sqlState: state },
+    // A login that is refused (class 28) is refused again, until a person corrects it.
+    { sqlState: state, final: state?.startsWith('28') === true },
   );
 }
 

@@ -1,5 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { askWhileWaiting } from '../../files/work-signs.js';
+import { backendAdvances } from './backend-activity.js';
 import { databaseError } from './database-errors.js';
 import { APPLICATION_NAME } from './environment.js';
 import { passwordFor } from './passfile.js';
@@ -25,13 +27,22 @@ export async function withClient<T>(
     await client.connect();
     if (options.searchPath !== 'database')
       await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog', false)");
-    return await fn(client);
+    const pid = pidOf(client);
+    const advances = (): Promise<boolean> =>
+      withClient(connection, connection.maintenanceDatabase, (looking) => backendAdvances(looking, pid), LOOKING);
+    return await askWhileWaiting(() => fn(client), advances);
   } catch (error) {
     throw databaseError(lost ?? error, connection, database);
   } finally {
     await client.end().catch(() => undefined);
   }
 }
+
+/** Of its session on the server; the types of `pg` do not know it. */
+const pidOf = (client: pg.Client): number => (client as pg.Client & { readonly processID: number }).processID;
+
+// In the maintenance database: a further session in another one would hinder who renames or drops it.
+const LOOKING: ConnectOptions = { statementTimeoutMs: 10_000 };
 
 export interface ConnectOptions {
   /** Default 10 s. */

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient } from '../connection/with-client.js';
+import { dropStatement, invalidDatabaseText, walkDatabases } from '../server/databases.js';
 
 /** A collation whose rules changed with a library since its indexes were built: they may miss rows. */
 export interface CollationMismatch {
@@ -34,27 +35,55 @@ export async function collationReport(client: pg.ClientBase): Promise<CollationR
   return { mismatches, indexes: oids.length === 0 ? [] : await indexesSortedBy(client, oids) };
 }
 
+/** What was done with the databases of a server, and what was left to people, in words. */
+export interface CollationRepair {
+  /** Indexes built anew, each with its database. */
+  readonly repaired: readonly string[];
+  readonly skipped: readonly string[];
+}
+
 /**
- * Repairs every database of a server that was restored onto this host.
- * @returns the indexes built anew, each with its database.
+ * Repairs every database of a server that was restored onto this host. Invalid ones are skipped, and so is one with an
+ * index that a prepared transaction keeps from being built: both would hold up the recovery for ever.
  */
-export async function repairAllCollations(connection: ConnectionConfig): Promise<readonly string[]> {
-  const databases = await withClient(connection, connection.maintenanceDatabase, async (client) => {
-    const { rows } = await client.query<{ name: string }>(
-      'SELECT datname AS name FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
-    );
-    return rows.map(({ name }) => name);
-  });
+export async function repairAllCollations(connection: ConnectionConfig): Promise<CollationRepair> {
+  const { usable, invalid } = await withClient(connection, connection.maintenanceDatabase, walkDatabases);
   const repaired: string[] = [];
-  for (const database of databases) {
+  const skipped = invalid.map((name) => `${invalidDatabaseText(name)}; drop it: ${dropStatement(name)}`);
+  for (const database of usable) {
     await withClient(connection, database, async (client) => {
       const report = await collationReport(client);
       if (report.mismatches.length === 0) return;
+      const held = await heldByPrepared(client, report.indexes);
+      if (held.length > 0) {
+        skipped.push(
+          `database ${JSON.stringify(database)}: prepared transactions (${held.join(', ')}) keep indexes from being built anew for another collation version; decide each with COMMIT PREPARED or ROLLBACK PREPARED, then REINDEX DATABASE ${pg.escapeIdentifier(database)} and ALTER DATABASE ${pg.escapeIdentifier(database)} REFRESH COLLATION VERSION`,
+        );
+        return;
+      }
       await repairCollations(client, database, report);
       repaired.push(...report.indexes.map((index) => `${database}: ${index}`));
     });
   }
-  return repaired;
+  return { repaired, skipped };
+}
+
+/**
+ * Prepared transactions of the connected database that hold a lock on the table of one of these indexes. Their locks have no
+ * process; one transaction's are found by the lock on its own id.
+ */
+async function heldByPrepared(client: pg.ClientBase, indexes: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await client.query<{ gid: string }>(
+    `SELECT DISTINCT x.gid FROM pg_prepared_xacts x
+       JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.transactionid = x.transaction
+       JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = own.virtualtransaction
+       JOIN pg_index i ON l.relation IN (i.indrelid, i.indexrelid)
+      WHERE x.database = current_database() AND l.locktype = 'relation'
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND i.indexrelid = ANY ($1::text[]::regclass[]) ORDER BY 1`,
+    [indexes],
+  );
+  return rows.map(({ gid }) => gid);
 }
 
 /** Builds these indexes anew, one by one, then records the present versions: in this order, so that a cut is repeated. */

@@ -32,13 +32,16 @@ export function settingStatement(database: string, { role, name, value }: Databa
     .join('.')} TO ${literals.map((element) => pg.escapeLiteral(element)).join(', ')}`;
 }
 
+/** One element and its comma. What follows a quote that is never closed belongs to it: the text is a role's own choice. */
+const ELEMENT = /\s*(?:"((?:[^"]|"")*)(?:"[^,]*|$)|([^,]*))(?:,|$)/y;
+
 /** Elements of a stored list: separated by commas, in double quotes where the name needs them. */
 export function splitList(stored: string): string[] {
   const elements: string[] = [];
-  for (const match of stored.matchAll(/\s*(?:"((?:[^"]|"")*)"|([^,"]*))\s*(?:,|$)/g)) {
-    const [whole, quoted, plain] = match;
-    if (whole === '') break;
-    elements.push(quoted === undefined ? (plain ?? '').trim() : quoted.replaceAll('""', '"'));
+  ELEMENT.lastIndex = 0;
+  while (ELEMENT.lastIndex < stored.length) {
+    const [, quoted, plain = ''] = ELEMENT.exec(stored) ?? [];
+    elements.push(quoted === undefined ? plain.trim() : quoted.replaceAll('""', '"'));
   }
   return elements;
 }

@@ -5,56 +5,113 @@ import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 import { countRows, SMALLEST_COLUMN } from './copy-rows.js';
+import { invalidDatabases } from '../server/databases.js';
 
 /** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_SCHEMA = '3F000';
 
-interface TableName {
+export interface TableName {
   readonly schema: string;
   readonly table: string;
   /** The column that is read to count rows: the smallest one; null where it has none that is stored. */
   readonly column: string | null;
 }
 
+interface ListedTable extends TableName {
+  readonly unlogged: boolean;
+  /** A transaction without a session, so that nobody sees its end, holds it or one of its indexes exclusively. */
+  readonly locked: boolean;
+}
+
+/** Relations whose rows belong to no backup's count. */
+export interface RelationsApart {
+  /** PostgreSQL writes no WAL for them: after a recovery from a physical backup they are empty. */
+  readonly unlogged: number;
+  /** Of sessions; in a restored copy what is left of their entries. */
+  readonly temporary: number;
+  /** Their rows are on other servers. */
+  readonly foreign: number;
+  /** A transaction that is prepared, or that was under way where the replay stopped, keeps everybody from reading them. */
+  readonly locked: readonly Omit<TableName, 'column'>[];
+}
+
 /**
- * Exact rows of every ordinary table of the connected database, none of whose code runs for that (`countRows`), all as of one snapshot: that of the transaction the
- * client is in, or one of its own. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
- * other sessions' temporary tables are not. A table dropped meanwhile is left out.
+ * Exact rows of every ordinary table of the connected database, all as of one snapshot: that of the transaction the
+ * client is in, or one of its own. No code of theirs runs for that, as {@link countRows} counts. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
+ * other sessions' temporary tables are not. A table dropped meanwhile is left out, and so is one that nobody can read
+ * because of a prepared transaction. Unlogged tables are marked; in a server in recovery, which refuses to read them,
+ * they count as empty, as its promotion makes them.
  * @param database name that the counts bear.
  * @throws where row security would hide rows: a count must not be too low unnoticed.
  */
 export async function countTables(client: pg.Client, database: string): Promise<TableCount[]> {
   return inSnapshot(client, async () => {
-    const counts: TableCount[] = [];
-    const names = await listTables(client);
-    for (let start = 0; start < names.length; start += BATCH) {
-      const counted = await countBatch(client, names.slice(start, start + BATCH));
-      counts.push(...counted.map((one) => ({ database, ...one })));
-    }
-    return counts;
+    const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
+    const readsUnlogged = rows[0]?.recovery !== true;
+    const listed = await listTables(client);
+    const names = listed.filter(({ unlogged, locked }) => !locked && (readsUnlogged || !unlogged));
+    const counts = new Map<TableName, number>();
+    if (!readsUnlogged) for (const one of listed) if (one.unlogged) counts.set(one, 0);
+    for (let start = 0; start < names.length; start += BATCH)
+      for (const [name, rows] of await countBatch(client, names.slice(start, start + BATCH))) counts.set(name, rows);
+    return listed.flatMap((one): TableCount[] => {
+      const rows = counts.get(one);
+      if (rows === undefined) return [];
+      const { schema, table, unlogged } = one;
+      return [{ database, schema, table, rows, ...(unlogged ? { unlogged } : {}) }];
+    });
   });
 }
 
-/** The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to count in. */
+/** How many relations of the connected database are no part of what {@link countTables} counts, or only as marked. */
+export async function countApart(client: pg.Client): Promise<RelationsApart> {
+  const { rows } = await client.query<Omit<RelationsApart, 'locked'>>(`
+    SELECT count(*) FILTER (WHERE c.relkind = 'r' AND c.relpersistence = 'u')::int AS unlogged,
+           count(*) FILTER (WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 't')::int AS temporary,
+           count(*) FILTER (WHERE c.relkind = 'f')::int AS "foreign"
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname <> 'information_schema' AND (n.nspname !~ '^pg_' OR c.relpersistence = 't')`);
+  const { unlogged = 0, temporary = 0, foreign = 0 } = rows[0] ?? {};
+  const locked = (await listTables(client)).filter((one) => one.locked).map(({ column: _column, ...one }) => one);
+  return { unlogged, temporary, foreign, locked };
+}
+
+/**
+ * The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to
+ * count in. Invalid ones are skipped.
+ */
 export async function countDatabases(
   connection: ConnectionConfig,
   databases: readonly string[],
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
+  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    invalidDatabases(client, databases),
+  );
   for (const database of databases) {
+    if (invalid.includes(database)) continue;
     signal.throwIfAborted();
     counts.push(...(await withClient(connection, database, (client) => countTables(client, database))));
   }
   return counts;
 }
 
-async function listTables(client: pg.Client): Promise<TableName[]> {
-  const { rows } = await client.query<TableName>(`
+async function listTables(client: pg.Client): Promise<ListedTable[]> {
+  // Exclusive locks that were replayed are the startup process's; those of a prepared transaction have no process.
+  const { rows } = await client.query<ListedTable>(`
+    WITH held AS MATERIALIZED (
+      SELECT relation FROM pg_catalog.pg_locks
+       WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted
+         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+         AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
     SELECT n.nspname::text AS schema, c.relname::text AS "table",
-           ${SMALLEST_COLUMN} AS "column"
+            ${SMALLEST_COLUMN} AS "column", c.relpersistence = 'u' AS unlogged,
+           c.oid IN (SELECT relation FROM held)
+             OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
+             AS locked
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -63,19 +120,21 @@ async function listTables(client: pg.Client): Promise<TableName[]> {
   return rows;
 }
 
-async function countBatch(client: pg.Client, names: readonly TableName[]): Promise<Omit<TableCount, 'database'>[]> {
+async function countBatch(
+  client: pg.Client,
+  names: readonly TableName[],
+): Promise<readonly (readonly [TableName, number])[]> {
   try {
     return await released(client, async () => {
-      const counts = [];
-      for (const { schema, table, column } of names)
-        counts.push({ schema, table, rows: await countRows(client, schema, table, column) });
+      const counts: [TableName, number][] = [];
+      for (const name of names) counts.push([name, await countRows(client, name.schema, name.table, name.column)]);
       return counts;
     });
   } catch (error) {
     const dropped = [UNDEFINED_TABLE, UNDEFINED_SCHEMA].includes(sqlState(error) ?? '');
     if (!dropped) throw error;
     if (names.length === 1) return [];
-    const counts = [];
+    const counts: (readonly [TableName, number])[] = [];
     for (const name of names) counts.push(...(await countBatch(client, [name])));
     return counts;
   }

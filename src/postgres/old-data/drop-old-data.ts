@@ -1,9 +1,10 @@
-import { lstat, rm } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { dropRestoreLogin } from '../connection/restore-login.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { withClient } from '../connection/with-client.js';
 import { processesIn } from '../server/postmaster.js';
 
@@ -54,7 +55,7 @@ export async function isOldDataThere({ where, mark }: OldDataAt, connection: Con
  */
 export async function dropOldData({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<void> {
   if (!(await isOldDataThere({ where, mark }, connection))) return;
-  if (isAbsolute(where)) return removeDirectory(where);
+  if (isAbsolute(where)) return removeDirectory(where, mark);
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`);
     // Of a restore that was given up in the middle.
@@ -62,7 +63,8 @@ export async function dropOldData({ where, mark }: OldDataAt, connection: Connec
   });
 }
 
-async function removeDirectory(path: string): Promise<void> {
+/** Only the directory that has the mark, also where another one takes its name meanwhile. */
+async function removeDirectory(path: string, mark: string | null): Promise<void> {
   const living = await processesIn(path);
   if (living.length > 0)
     throw new RepriseError(
@@ -70,7 +72,7 @@ async function removeDirectory(path: string): Promise<void> {
       `a server is running in ${path} (process ${living.join(', ')})`,
       'Stop it first, or keep the directory.',
     );
-  await rm(path, { recursive: true, force: true });
+  await removeTree(path, { ino: BigInt(/^inode (\d+)$/.exec(mark ?? '')?.[1] ?? 0) });
 }
 
 function refused(where: string): RepriseError {

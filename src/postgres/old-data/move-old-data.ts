@@ -1,4 +1,4 @@
-import { readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
+import { lstat, readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { syncDirectory } from '../../files/directories.js';
@@ -15,10 +15,16 @@ export interface MovedOldData {
 /**
  * Renames a data directory, on its own file system, durably. A symbolic link stays and its target is renamed, so that
  * the new data is on the same disk. Nothing is made in its place. A repeated call finds it moved and changes nothing.
- * @throws RepriseError `conflict` while a server is running in it; `path-refused` for a mount point or another file system.
+ * @param inode of the directory to be moved, where it is known: only what has it is taken for moved
+ * @throws RepriseError `conflict` while a server is running in it; `path-refused` for a mount point or another file system,
+ *   or where something else has the name
  */
-export async function moveOldData(dataDir: string, oldDataDir: string): Promise<MovedOldData> {
-  if (await nameExists(oldDataDir)) return { movedTo: oldDataDir, outside: await outsidePlaces(oldDataDir) };
+export async function moveOldData(dataDir: string, oldDataDir: string, inode?: string): Promise<MovedOldData> {
+  if (await nameExists(oldDataDir)) {
+    const found = await inodeOf(oldDataDir);
+    if (found === null || (inode !== undefined && found !== inode)) throw taken(oldDataDir);
+    return { movedTo: oldDataDir, outside: await outsidePlaces(oldDataDir) };
+  }
   if (!(await nameExists(dataDir))) return { movedTo: null, outside: [] };
   const real = await linkTarget(dataDir);
   if (!(await nameExists(real))) return { movedTo: null, outside: [] };
@@ -32,8 +38,14 @@ export async function moveOldData(dataDir: string, oldDataDir: string): Promise<
   return { movedTo: oldDataDir, outside };
 }
 
+/** By what a directory is known whatever its name; null where none is there, or a link. */
+export async function inodeOf(path: string): Promise<string | null> {
+  const found = await lstat(path, { bigint: true }).catch(() => null);
+  return found?.isDirectory() ? String(found.ino) : null;
+}
+
 /** Where the data of a directory really is, also where it is a link whose target was moved. */
-async function linkTarget(path: string): Promise<string> {
+export async function linkTarget(path: string): Promise<string> {
   const found = await realpath(path).catch(() => null);
   if (found !== null) return found;
   const target = await readlink(path).catch(() => null);
@@ -90,6 +102,14 @@ function renameRefused(error: unknown, from: string, to: string): unknown {
       'Name a directory below the mount point as data_dir.',
     );
   return error;
+}
+
+function taken(path: string): RepriseError {
+  return new RepriseError(
+    'path-refused',
+    `${path} is not the old data directory that this operation puts there`,
+    'see what it is and who put it there, move it away, then: reprise continue',
+  );
 }
 
 async function outsidePlaces(directory: string): Promise<string[]> {

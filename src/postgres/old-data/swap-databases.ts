@@ -4,6 +4,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
+import { invalidDatabases } from '../server/databases.js';
 
 /** Names of a swap: `fresh` becomes `live`, and what was `live` is kept as `oldData`. */
 export interface DatabaseSwap {
@@ -96,7 +97,9 @@ async function closed(
   renames: () => Promise<void>,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    for (const database of databases) await allowConnections(client, database, false);
+    // An invalid one, which a cut DROP DATABASE has left, can be renamed but not altered; it takes no connections anyway.
+    const invalid = await invalidDatabases(client, databases);
+    for (const database of databases) if (!invalid.includes(database)) await allowConnections(client, database, false);
     await client.query(
       'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1) AND pid <> pg_backend_pid()',
       [databases],

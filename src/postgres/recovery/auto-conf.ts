@@ -29,7 +29,7 @@ export async function writeAutoSettings(dataDir: string, settings: Settings, use
   const previous: Record<string, string[]> = {};
   for (const name of Object.keys(settings)) previous[name] = lines.filter((line) => nameOf(line) === name);
   await writeNotes(dataDir, { previous, written: settings }, user);
-  const kept = lines.filter((line) => !((nameOf(line) ?? '') in settings));
+  const kept = lines.filter((line) => !Object.hasOwn(settings, nameOf(line) ?? ''));
   await writeLines(
     dataDir,
     [...kept, ...Object.entries(settings).map(([name, value]) => `${name} = ${quoteSetting(value)}`)],
@@ -71,7 +71,7 @@ function restorePrevious(lines: readonly string[], notes: Notes | null, chosen: 
   if (notes === null) return [...lines];
   const ours = (line: string): boolean => {
     const name = nameOf(line);
-    const value = name === undefined ? undefined : notes.written[name];
+    const value = name !== undefined && Object.hasOwn(notes.written, name) ? notes.written[name] : undefined;
     return name !== undefined && value !== undefined && chosen(name) && line === `${name} = ${quoteSetting(value)}`;
   };
   const gone = new Set(lines.filter(ours).map((line) => nameOf(line) ?? ''));

@@ -5,6 +5,7 @@ import { compareLsn } from '../../domain/target/wal.js';
 import { recoveryFailure } from './recovery-failure.js';
 import { recoveryProgress } from './recovery-progress.js';
 import type { ReplayProgress } from './recovery-progress.js';
+import { workMoved } from '../../files/work-signs.js';
 import type { Service } from '../server/service.js';
 
 export interface WaitOptions {
@@ -95,6 +96,8 @@ function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: R
 /** Null while the server lives and takes no connections yet. */
 async function pollProgress(connection: ConnectionConfig, options: WaitOptions): Promise<ReplayProgress | null> {
   options.signal?.throwIfAborted();
+  // `watchAdvance` knows better when a replay has stalled.
+  workMoved();
   try {
     const progress = await recoveryProgress(connection);
     options.report?.(progress);

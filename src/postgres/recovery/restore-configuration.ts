@@ -1,10 +1,10 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
-import { giveTo } from '../../files/directories.js';
 import { isErrno, pathExists } from '../../files/paths.js';
+import { makeOwnDirectory, refuseSharedPath } from '../../files/trusted-paths.js';
 import type { Configuration, ConfigurationFile } from './configuration.js';
 import { quoteSetting } from './auto-conf.js';
 
@@ -95,9 +95,9 @@ export async function copyAccessRules(
 }
 
 async function writeBelow(path: string, text: string, user: OsUser | null): Promise<void> {
+  const directory = dirname(path);
   // Each directory made here, and only those, is the server's: what was there keeps its owner.
-  const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made))
-    await giveTo(made, user);
+  if (await pathExists(directory)) await refuseSharedPath(directory, { owner: user });
+  else await makeOwnDirectory(directory, user);
   await writeFileAtomic(path, text, user);
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, rm } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -7,6 +7,7 @@ import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
@@ -65,7 +66,7 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
     service,
     remove: async () => {
       await service.stop('fast');
-      await rm(place, { recursive: true, force: true });
+      await removeTree(place);
     },
   };
 }

@@ -1,19 +1,18 @@
-import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { HostConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { giveTo } from '../../files/directories.js';
+import { makeOwnDirectory } from '../../files/trusted-paths.js';
 
 /**
  * An owner-only directory for the user that tools run as. One that is root's alone is given to that user; one that
- * others may enter (`/tmp`) is somebody's choice and stays as it is.
+ * others may enter is somebody's choice and stays as it is: they may make files there (`/tmp`), and replace none of ours.
+ * @throws RepriseError `path-refused`
  */
 export async function makeScratchDirectory(path: string, user: OsUser | null): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  const { uid, mode } = await stat(path);
-  if (uid === 0 && (mode & 0o077) === 0) await giveTo(await realpath(path), user);
+  await makeOwnDirectory(path, user, { sticky: true });
 }
 
 /**

@@ -1,5 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeTree } from '../../files/remove-tree.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, parseSegmentName, segmentEnd, segmentStart } from '../../domain/target/wal.js';
 import { runProgram } from '../../process/exec/run-program.js';
@@ -55,7 +56,7 @@ export async function findInArchive(
       const lsn = read.length === 0 ? null : await findInDirectory(context, search, read, directory);
       if (lsn !== null || damaged !== null) return { lsn, damaged };
     } finally {
-      await rm(directory, { recursive: true, force: true });
+      await removeTree(directory);
     }
   }
   return { lsn: null, damaged: null };

@@ -1,3 +1,4 @@
+import { MOST_MISSING } from '../../domain/target/wal.js';
 import type { RecoverableRange } from './recoverable-range.js';
 
 const NAMED = 5;
@@ -9,8 +10,8 @@ export function describeMissingWal({ missing, damaged }: Pick<RecoverableRange, 
     missing.filter((name) => !damaged.includes(name)),
   ];
   return [
-    ...(nowhere.length > 0 ? [`WAL is missing, ${list(nowhere)}`] : []),
-    ...(bad.length > 0 ? [`archived WAL is damaged, ${list(bad)}`] : []),
+    ...(nowhere.length > 0 ? [`WAL is missing, ${listSegments(nowhere)}`] : []),
+    ...(bad.length > 0 ? [`archived WAL is damaged, ${listSegments(bad)}`] : []),
   ].join('; ');
 }
 
@@ -22,7 +23,9 @@ export function describeLatestRecoverable({
   return `the latest recoverable time is ${lastCommitAt ?? 'that of the backup'}${lastCommitLsn === null ? '' : ` (lsn:${lastCommitLsn})`}`;
 }
 
-function list(segments: readonly string[]): string {
+/** Names of missing segments for a message, the first ones. */
+export function listSegments(segments: readonly string[]): string {
   const more = segments.length - NAMED;
-  return `${segments.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const least = segments.length >= MOST_MISSING ? 'at least ' : '';
+  return `${segments.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${least}${more} more` : ''}`;
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import {
@@ -10,7 +10,8 @@ import {
 } from '../../domain/target/wal.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { copyFileAtomic } from '../../files/atomic-file.js';
-import { giveTo, syncDirectory } from '../../files/directories.js';
+import { syncDirectory } from '../../files/directories.js';
+import { makeOwnDirectory } from '../../files/trusted-paths.js';
 import { readSegmentHeader } from './segment-file.js';
 import type { SegmentHeader } from './segment-file.js';
 import { listSegments, walTail } from './read-wal.js';
@@ -51,8 +52,7 @@ export async function salvageWal(request: SalvageRequest): Promise<Salvage> {
     ? (await writtenSegments(join(oldDataDir, 'pg_wal'))).map(({ name }) => name)
     : found.segments;
   if (segments.length === 0) return found;
-  await mkdir(toDir, { recursive: true, mode: 0o700 });
-  await giveTo(toDir, user);
+  await makeOwnDirectory(toDir, user);
   const walDir = join(oldDataDir, 'pg_wal');
   const histories = (await readdir(walDir).catch(() => [])).filter(isHistoryName);
   for (const name of [...histories, ...segments]) await copyOnce(join(walDir, name), join(toDir, name), user);

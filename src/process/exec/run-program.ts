@@ -5,6 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
 import { toolEnvironment } from './environment.js';
 import type { OsUser } from '../jobs/jobs.js';
+import { askWhileWaiting } from '../../files/work-signs.js';
 import { tailOfText, errorLine } from '../../files/tail.js';
 import { asUser } from './users.js';
 
@@ -49,11 +50,16 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
   options.signal?.throwIfAborted();
   const [shell, ...rest] = [...WITH_UMASK, ...asUser(user, [program, ...argv.slice(1)])] as [string, ...string[]];
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const result = await execa(shell, rest, {
-    ...processOptions(user, options, timeoutMs),
-    // `input: undefined` would leave stdin open: a tool that asks would wait.
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-  });
+  // It has a time-out of its own: until then it does not count as stalled.
+  const result = await askWhileWaiting(
+    async () =>
+      execa(shell, rest, {
+        ...processOptions(user, options, timeoutMs),
+        // `input: undefined` would leave stdin open: a tool that asks would wait.
+        ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+      }),
+    async () => true,
+  );
   options.signal?.throwIfAborted();
   const accepted = options.acceptCodes ?? [0];
   if (result.exitCode !== undefined && accepted.includes(result.exitCode) && !result.timedOut && !result.isMaxBuffer) {

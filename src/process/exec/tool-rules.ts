@@ -12,6 +12,8 @@ export interface ToolRule {
   readonly message: string;
   /** What the person does next. */
   readonly hint: string;
+  /** Another start is of no use, whatever the error table says of the code. */
+  readonly final?: true;
   /** The part of the output that the message repeats; null: none, as it may hold a secret. Default: the error line. */
   readonly repeats?: RegExp | null;
 }
@@ -49,6 +51,7 @@ export function meaningOf({ rules, errorLine }: ToolTable, failed: FailedTool): 
   return new RepriseError(rule.code, `${name}: ${rule.message}${said === '' ? '' : `: ${said}`}`, rule.hint, {
     ...details,
     tool: name,
+    ...(rule.final ? { final: true } : {}),
   });
 }
 

@@ -41,7 +41,8 @@ export type ExitRecord = z.infer<typeof exitRecord>;
 /** Written once, by an attempt: what the ending means. The first one counts. */
 const verdict = z.object({
   verdict: z.enum(['ok', 'retry', 'fail']),
-  reason: z.enum(['judged', 'stalled', 'cancelled', 'outdated']),
+  /** `passing`: judged too, and the start does not count towards the most there may be. */
+  reason: z.enum(['judged', 'passing', 'stalled', 'cancelled', 'outdated']),
   at: text,
 });
 export type VerdictRecord = z.infer<typeof verdict>;

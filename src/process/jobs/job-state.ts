@@ -55,6 +55,14 @@ export async function readJobState(jobDirectory: string): Promise<JobState> {
   return (await readEnding(common)) ?? { ...common, kind: 'gone', pid, verdict: await readVerdict(paths.verdict) };
 }
 
+/** How often the tool was started up to a generation, without the starts that failed for a reason that passes. */
+export async function countedStarts(jobDirectory: string, generation: number): Promise<number> {
+  const all = Array.from({ length: generation }, (_, index) => generationPaths(jobDirectory, index + 1));
+  const started = all.filter((paths) => existsSync(paths.pid));
+  const verdicts = await Promise.all(started.map((paths) => readVerdict(paths.verdict)));
+  return verdicts.filter((verdict) => verdict?.reason !== 'passing').length;
+}
+
 async function readEnding(common: Generation): Promise<JobState | null> {
   const exit = await readExit(common.paths.exit);
   if (exit === null) return null;

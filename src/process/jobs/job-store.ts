@@ -1,7 +1,8 @@
-import { readdir, rm, stat, readFile } from 'node:fs/promises';
+import { readdir, stat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobView } from '../../domain/operation/progress.js';
 import { isErrno } from '../../files/paths.js';
+import { removeTree } from '../../files/remove-tree.js';
 import type { HeldLock } from './file-lock.js';
 import { tryLock } from './file-lock.js';
 import { jobsDirectory, operationDirectory } from './job-paths.js';
@@ -104,7 +105,7 @@ async function removeIdle(directory: string, jobs: readonly Found[]): Promise<bo
       if (lock === null) return false;
       locks.push(lock);
     }
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(directory);
     return true;
   } finally {
     for (const lock of locks) await lock.release();

@@ -51,7 +51,7 @@ export interface JobRequest {
   readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
   /** Killed after so many milliseconds without a sign of life: growth of stdout, stderr or `progress`. */
   readonly stallTimeoutMs?: number;
-  /** Most generations under this key, default 3. */
+  /** Most generations under this key, without those that failed for a passing reason; default 3. */
   readonly maxStarts?: number;
   /**
    * For a tool that runs for ever: where the configuration was changed, and it runs with another command, environment or
@@ -62,8 +62,11 @@ export interface JobRequest {
   readonly detachSignal?: AbortSignal;
 }
 
-/** `retry`: another start may help; `fail`: nothing is started under this key any more. */
-export type JobExitClass = 'ok' | 'retry' | 'fail';
+/**
+ * `retry`: another start may help; `passing`: the same, for a reason outside of the tool that passes (its server restarts), and the
+ * start does not count towards `maxStarts`; `fail`: nothing is started under this key any more.
+ */
+export type JobExitClass = 'ok' | 'retry' | 'passing' | 'fail';
 
 export interface JobPaths {
   readonly directory: string;

@@ -12,13 +12,14 @@
  * or in another worker, cannot do either while the first one's tool lives: it watches.
  */
 import { createHash } from 'node:crypto';
-import type { JobExitClass, Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
+import type { Jobs, JobResult, JobsContext, OsUser } from './jobs.js';
 import { crashPoint } from './crash-points.js';
 import type { HeldLock } from './file-lock.js';
 import type { Ended } from './job.js';
 import { hasSucceeded, Job } from './job.js';
 import { exitOf, finalFailure, retryableFailure } from './job-errors.js';
-import type { JobState } from './job-state.js';
+import type { VerdictRecord } from './job-record.js';
+import { type JobState, countedStarts } from './job-state.js';
 import { watchTool } from './watch-job.js';
 import { launch, mergeLocks } from './launch.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -144,11 +145,12 @@ async function hasLostItsResult(
   return watched !== generation && (await request.resultIsGone?.()) === true;
 }
 
-async function classifyExit(job: Job, state: Ended): Promise<JobExitClass> {
+async function classifyExit(job: Job, state: Ended): Promise<VerdictRecord['verdict']> {
   if (state.verdict !== null) return state.verdict.verdict;
   const exit = exitOf(state);
-  const verdict = (await job.request.classifyExit?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
-  await job.decide(state, verdict, 'judged');
+  const known = (await job.request.classifyExit?.(exit)) ?? (exit.code === 0 ? 'ok' : 'retry');
+  const verdict = known === 'passing' ? 'retry' : known;
+  await job.decide(state, verdict, known === 'passing' ? 'passing' : 'judged');
   return verdict;
 }
 
@@ -158,7 +160,8 @@ async function startAgain(
   lock: HeldLock,
   own: OwnGenerations,
 ): Promise<void> {
-  if (state.starts >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
+  const counted = await countedStarts(job.directory, state.generation);
+  if (counted >= (job.request.maxStarts ?? DEFAULT_MAX_STARTS)) throw await finalFailure(job, state, 'too-often');
   if (job.request.onGone === 'restart') await job.request.cleanUp?.();
   await start(job, state.generation + 1, lock, own);
 }

@@ -1,23 +1,28 @@
+import type { Stats } from 'node:fs';
 import { lstat, rm, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { keyComponents, prefixComponents } from '../keys.js';
 import type { WritableStorage } from '../storage.js';
 import { leavesRoot, storageFailure } from './failures.js';
 import { errnoOf } from '../../files/paths.js';
-import { makeDirectories, makeRoot, ownerFor } from './ownership.js';
+import { makeRoot, openMade, ownerFor } from './ownership.js';
 import type { FileOwner } from '../../files/directories.js';
-import { checkedPath } from './paths.js';
+import { checkedPath, inside, openBelow, realRoot } from './paths.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
+import { workMoved } from '../../files/work-signs.js';
 import { linkIfAbsent } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
+import { refuseSharedPath } from '../../files/trusted-paths.js';
 
 export interface OpenDirectoryOptions {
-  /** Absolute path of the repository's root; made where it is missing, as the first backup of a new set-up finds it. */
+  /** Absolute path of the repository's root; made where it is missing, unless it has to exist. */
   readonly path: string;
   /** Who gets the files made while running as root; by default the owner of the root. */
   readonly owner?: FileOwner;
+  /** Leaves a root that is missing so: the caller decides whether this is a new repository. */
+  readonly existing?: boolean;
 }
 
 /**
@@ -28,21 +33,27 @@ export interface OpenDirectoryOptions {
  */
 export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
   const root = options.path;
-  makeRoot(root, options.owner);
+  if (options.existing !== true) makeRoot(root, options.owner);
   const swept = new Set<string>();
 
   /** Runs a change with the directory of its key made and swept of what killed writers left. */
   const change = async <T>(key: string, doing: string, work: (place: Place) => Promise<T>): Promise<T> => {
     const components = keyComponents(key);
     try {
-      const path = checkedPath(root, components);
+      checkedPath(root, components);
       const owner = await ownerFor(root, options.owner);
-      const directory = await makeDirectories(root, components.slice(0, -1), owner);
-      if (!swept.has(directory)) {
-        await removeAbandoned(directory);
-        swept.add(directory);
+      const folder = components.slice(0, -1);
+      const opened = await openMade(root, folder, owner);
+      try {
+        const directory = inside(opened);
+        if (!swept.has(folder.join('/'))) {
+          await removeAbandoned(directory);
+          swept.add(folder.join('/'));
+        }
+        return await work({ path: inside(opened, components.at(-1)), directory, owner });
+      } finally {
+        await opened.close();
       }
-      return await work({ path, directory, owner });
     } catch (error) {
       throw storageFailure(error, root, `${doing} ${key}`);
     }
@@ -87,10 +98,17 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       }),
 
     async remove(key) {
-      const path = checkedPath(root, keyComponents(key));
+      const components = keyComponents(key);
+      checkedPath(root, components);
       try {
-        await unlink(path);
-        await syncDirectory(dirname(path));
+        const opened = await openBelow(root, components.slice(0, -1));
+        try {
+          await unlink(inside(opened, components.at(-1)));
+          await syncDirectory(inside(opened));
+          workMoved();
+        } finally {
+          await opened.close();
+        }
       } catch (error) {
         // Nothing there, or not even its folder: removed already.
         if (errnoOf(error) !== 'ENOENT') throw storageFailure(error, root, `removing ${key}`);
@@ -100,13 +118,25 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
     abandon: async (key) => void keyComponents(key),
 
     publish: (fromKey, toKey) =>
-      change(toKey, 'publishing', (place) => publish(root, checkedPath(root, keyComponents(fromKey)), place, toKey)),
+      change(toKey, 'publishing', async (place) => {
+        const components = keyComponents(fromKey);
+        checkedPath(root, components);
+        // Its folder may be gone with it, where it was published.
+        const opened = await openBelow(root, components.slice(0, -1)).catch(ifGone);
+        try {
+          await publish(root, opened && inside(opened, components.at(-1)), place, toKey);
+        } finally {
+          await opened?.close();
+        }
+      }),
 
     async prepare(prefix, owner) {
       const components = prefixComponents(prefix);
       try {
         checkedPath(root, components);
-        await makeDirectories(root, components, await ownerFor(root, owner ?? options.owner));
+        await (await openMade(root, components, await ownerFor(root, owner ?? options.owner))).close();
+        // Tools write there by name: nobody else may put a link in the place of a name.
+        await refuseSharedPath(join(realRoot(root), ...components), { anyOwner: true });
       } catch (error) {
         throw storageFailure(error, root, `making the directory ${prefix}`);
       }
@@ -124,9 +154,9 @@ interface Place {
  * Gives a finished file (or directory) its name. A kill between the two steps leaves both names on one file, and the
  * next attempt takes the first away; one that comes after everything was done finds the target and nothing to do.
  */
-async function publish(root: string, from: string, to: Place, toKey: string): Promise<void> {
-  const [source, target] = await Promise.all([lstatOrNull(from), lstatOrNull(to.path)]);
-  if (source === null) {
+async function publish(root: string, from: string | null, to: Place, toKey: string): Promise<void> {
+  const [source, target] = await Promise.all([from === null ? null : lstatOrNull(from), lstatOrNull(to.path)]);
+  if (from === null || source === null) {
     if (target !== null) return;
     throw new RepriseError('not-found', `nothing to publish as ${toKey} in the repository ${root}`, 'make it first');
   }
@@ -145,13 +175,11 @@ async function publish(root: string, from: string, to: Place, toKey: string): Pr
   await syncDirectory(dirname(from));
 }
 
-async function lstatOrNull(path: string) {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw error;
-  }
+const lstatOrNull = (path: string): Promise<Stats | null> => lstat(path).catch(ifGone);
+
+function ifGone(error: unknown): null {
+  if (errnoOf(error) === 'ENOENT') return null;
+  throw error;
 }
 
 function taken(root: string, key: string): RepriseError {

@@ -39,6 +39,7 @@ export function rootMissing(root: string): RepriseError {
     'storage-unreachable',
     `the directory of the repository, ${root}, does not exist`,
     `mount its file system, or create it for the user the worker runs as: install -d -m 0700 -o USER ${root}`,
+    { missing: 'root' },
   );
 }
 

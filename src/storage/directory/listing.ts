@@ -1,11 +1,12 @@
 import type { Dirent, Stats } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { type FileHandle, lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { incompletePrefix, prefixComponents } from '../keys.js';
 import type { Irregular, StorageEntry, StoredObject } from '../storage.js';
 import { storageFailure } from './failures.js';
-import { errnoOf } from '../../files/paths.js';
-import { checkedPath, isOnlyHere } from './paths.js';
+import { workMoved } from '../../files/work-signs.js';
+import { errnoOf, isErrno } from '../../files/paths.js';
+import { checkedPath, inside, isOnlyHere, openBelow, openInside } from './paths.js';
 
 /** So many files are inspected at once: enough to hide the latency of a network file system. */
 const batch = 64;
@@ -21,31 +22,49 @@ export async function* listObjects(root: string, prefix: string): AsyncIterable<
 /** The same with what is no object, under the key it would have. */
 export async function* listEntries(root: string, prefix: string): AsyncIterable<StorageEntry> {
   const components = prefixComponents(prefix);
-  yield* walk(root, checkedPath(root, components), components);
+  checkedPath(root, components);
+  yield* walk(root, () => openBelow(root, components), components);
 }
 
-async function* walk(root: string, directory: string, components: readonly string[]): AsyncIterable<StorageEntry> {
-  const entries = await entriesOf(root, directory);
-  for (let start = 0; start < entries.length; start += batch) {
-    const some = entries.slice(start, start + batch);
-    const found = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
-    for (const [index, entry] of some.entries()) {
-      const object = found[index];
-      if (object) yield object;
-      else if (entry.isDirectory()) yield* walk(root, join(directory, entry.name), [...components, entry.name]);
+/** By open directories: one that is replaced by a link meanwhile is not entered. */
+async function* walk(
+  root: string,
+  enter: () => Promise<FileHandle>,
+  components: readonly string[],
+): AsyncIterable<StorageEntry> {
+  const opened = await unlessGone(root, enter());
+  if (opened === null) return;
+  try {
+    const directory = inside(opened);
+    const entries = (await unlessGone(root, entriesOf(directory))) ?? [];
+    for (let start = 0; start < entries.length; start += batch) {
+      const some = entries.slice(start, start + batch);
+      const found = await Promise.all(some.map((entry) => entryOf(root, directory, components, entry)));
+      workMoved();
+      for (const [index, entry] of some.entries()) {
+        const object = found[index];
+        if (object) yield object;
+        else if (entry.isDirectory())
+          yield* walk(root, () => openInside(opened, entry.name), [...components, entry.name]);
+      }
     }
+  } finally {
+    await opened.close();
   }
 }
 
-async function entriesOf(root: string, directory: string): Promise<Dirent[]> {
+async function entriesOf(directory: string): Promise<Dirent[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  const shown = entries.filter((entry) => !isIncomplete(entry));
+  return shown.sort((left, right) => Buffer.compare(orderOf(left), orderOf(right)));
+}
+
+/** A folder nobody has written to yet, one that a rotation has just removed, and one that became a link, are empty: null. */
+async function unlessGone<T>(root: string, found: Promise<T>): Promise<T | null> {
   try {
-    const entries = await readdir(directory, { withFileTypes: true });
-    const shown = entries.filter((entry) => !isIncomplete(entry));
-    return shown.sort((left, right) => Buffer.compare(orderOf(left), orderOf(right)));
+    return await found;
   } catch (error) {
-    const code = errnoOf(error);
-    // A folder nobody has written to yet, or one that a rotation has just removed, is empty.
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return null;
     throw storageFailure(error, root, 'listing it');
   }
 }

@@ -1,10 +1,10 @@
 import { existsSync, lchownSync, mkdirSync } from 'node:fs';
-import { lchown, lstat, mkdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { leavesRoot, storageFailure } from './failures.js';
 import type { FileOwner } from '../../files/directories.js';
-import { errnoOf } from '../../files/paths.js';
-import { realRoot } from './paths.js';
+import { errnoOf, isErrno } from '../../files/paths.js';
+import { inside, openBelow, openInside, realRoot } from './paths.js';
 
 /**
  * Who files made by root are given to: the one named, else the owner of the repository's root, so that a worker
@@ -29,27 +29,28 @@ export function makeRoot(root: string, owner: FileOwner | undefined): void {
   }
 }
 
-/** Makes the directories of a folder below the root, 0700 whatever the umask, and gives them to the owner. */
-export async function makeDirectories(
+/** Makes the directories of a folder below the root, 0700 whatever the umask, gives them to the owner, and opens the last. */
+export async function openMade(
   root: string,
   components: readonly string[],
   owner: FileOwner | null,
-): Promise<string> {
-  let path = realRoot(root);
-  for (const component of components) {
-    path = join(path, component);
-    const made = await mkdir(path, { mode: 0o700 }).then(
+): Promise<FileHandle> {
+  return openBelow(root, components, async (parent, component) => {
+    const made = await mkdir(inside(parent, component), { mode: 0o700 }).then(
       () => true,
       (error: unknown) => {
         if (errnoOf(error) === 'EEXIST') return false;
         throw error;
       },
     );
-    const found = await lstat(path);
-    if (!found.isDirectory()) throw leavesRoot(root, components.join('/'), `${component} is not a directory`);
+    const directory = await openInside(parent, component).catch((error: unknown) => {
+      throw isErrno(error, 'ELOOP', 'ENOTDIR')
+        ? leavesRoot(root, components.join('/'), `${component} is not a directory`)
+        : error;
+    });
+    const { uid } = await directory.stat();
     // Also one that a killed attempt made and did not get to give away.
-    if (owner !== null && (made || found.uid === 0) && found.uid !== owner.uid)
-      await lchown(path, owner.uid, owner.gid);
-  }
-  return path;
+    if (owner !== null && (made || uid === 0) && uid !== owner.uid) await directory.chown(owner.uid, owner.gid);
+    return directory;
+  });
 }

@@ -1,5 +1,5 @@
-import { lstatSync, realpathSync, type Stats } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { constants, lstatSync, realpathSync, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { incompletePrefix } from '../keys.js';
 import { leavesRoot, rootMissing, storageFailure } from './failures.js';
@@ -32,6 +32,38 @@ export function checkedPath(root: string, components: readonly string[]): string
     if (found.isSymbolicLink()) throw leavesRoot(root, components.join('/'), `${component} is a symbolic link`);
   }
   return join(top, ...components);
+}
+
+const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
+
+/** The path of what is in an open directory, wherever that is by now: the kernel resolves it without a look at its name. */
+export const inside = ({ fd }: FileHandle, name?: string): string =>
+  name === undefined ? `/proc/self/fd/${fd}` : `/proc/self/fd/${fd}/${name}`;
+
+/** A directory inside of another one, never through a link. */
+export const openInside = (parent: FileHandle, name: string): Promise<FileHandle> =>
+  open(inside(parent, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+/**
+ * Opens the directory of some components below the root, each without following a link, also one that is put there in
+ * this very moment. The caller closes it.
+ * @param enter how a component is opened, and made where that is wanted
+ */
+export async function openBelow(
+  root: string,
+  components: readonly string[],
+  enter: (parent: FileHandle, name: string) => Promise<FileHandle> = openInside,
+): Promise<FileHandle> {
+  let directory = await open(realRoot(root), O_RDONLY | O_DIRECTORY);
+  for (const component of components) {
+    const parent = directory;
+    try {
+      directory = await enter(parent, component);
+    } finally {
+      await parent.close();
+    }
+  }
+  return directory;
 }
 
 function lstatOrNull(root: string, path: string): Stats | null {

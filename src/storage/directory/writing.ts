@@ -4,6 +4,7 @@ import { lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { writeTemporary } from '../../files/atomic-file.js';
+import { workMoved } from '../../files/work-signs.js';
 import { syncDirectory, type FileOwner } from '../../files/directories.js';
 import { incompletePrefix } from '../keys.js';
 import type { WriteStreamOptions, WrittenObject } from '../storage.js';
@@ -40,6 +41,7 @@ export async function streamIncomplete(
         hash.update(chunk);
         await file.writeFile(chunk);
         sizeBytes += chunk.length;
+        workMoved();
         report?.(sizeBytes);
       }
       signal?.throwIfAborted();

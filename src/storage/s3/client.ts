@@ -6,7 +6,9 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { BuildMiddleware, Command } from '@smithy/types';
 import type { SecretReference } from '../../domain/config.js';
 import { readCertificates } from '../../files/certificates.js';
+import { workMoved } from '../../files/work-signs.js';
 import { isCredentialProblem, s3Failure } from './failures.js';
+import { rightOf } from './right-names.js';
 import type { S3Options } from './options.js';
 
 /** Gives the secret behind a reference; kept nowhere. */
@@ -60,7 +62,9 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
       const request = async () => {
         const used = client();
         try {
-          return await (await used).send(command as never, signal ? { abortSignal: signal } : {});
+          const answer: unknown = await (await used).send(command as never, signal ? { abortSignal: signal } : {});
+          workMoved();
+          return answer;
         } catch (error) {
           // Whoever comes first throws the client away; the others find the new one.
           if (isCredentialProblem(error) && current === used) current = null;
@@ -74,7 +78,7 @@ export function openBucket(options: S3Options, readSecret: ReadSecret): S3Bucket
         })) as never;
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
-        throw s3Failure(error, options, doing);
+        throw s3Failure(error, options, doing, rightOf(command));
       }
     },
   };

@@ -57,7 +57,7 @@ interface FailureRule {
   readonly code: ErrorCode;
   /** What is said of the bucket; default: that it cannot be used, with the name that S3 gives the failure. */
   says?(doing: string): string;
-  hint(options: S3Options): string;
+  hint(options: S3Options, right: string | undefined): string;
 }
 
 const rules: readonly FailureRule[] = [
@@ -94,7 +94,8 @@ const rules: readonly FailureRule[] = [
   {
     matches: ({ name, status }) => status === 403 || name === 'AccessDenied',
     code: 'storage-refused',
-    hint: () => 'give this key the right in its policy, or see whether an object lock holds the object',
+    hint: (_options, right) =>
+      `give this key the right ${right ?? 'to do this'} in its policy, or see whether an object lock holds the object`,
   },
   {
     // 408 and 429 pass.
@@ -109,8 +110,11 @@ const rules: readonly FailureRule[] = [
   },
 ];
 
-/** A failed request in this program's words. Errors that are ours already pass through. */
-export function s3Failure(error: unknown, options: S3Options, doing: string): RepriseError {
+/**
+ * A failed request in this program's words. Errors that are ours already pass through.
+ * @param right that the request needs, as policies name it
+ */
+export function s3Failure(error: unknown, options: S3Options, doing: string, right?: string): RepriseError {
   if (error instanceof RepriseError) return error;
   const request = { name: s3ErrorName(error), status: httpStatus(error) };
   const { code, says, hint } = rules.find((rule) => rule.matches(request)) as FailureRule;
@@ -120,7 +124,7 @@ export function s3Failure(error: unknown, options: S3Options, doing: string): Re
   return new RepriseError(
     code,
     `${where} ${says?.(doing) ?? `cannot be used: ${doing} failed (${name})`}`,
-    hint(options),
+    hint(options, right),
     { s3: name, ...(status === null ? {} : { status }), ...(attempts === undefined ? {} : { attempts }) },
   );
 }

@@ -10,9 +10,11 @@ import type { ObjectFacts, ObjectPlace, WritableObjects } from '../storage.js';
 import type { S3Bucket } from './client.js';
 import { isUnreadable } from './versions/cold.js';
 import { MARK, copyObject } from './upload/copy.js';
+import { describeObject } from './upload/description.js';
 import { oldVersionDays } from './settings/lifecycle.js';
 import type { S3Options } from './options.js';
 import { probeVersionTimes } from './settings/probe.js';
+import { missingRights } from './settings/rights.js';
 import { bucketRoot } from './reading.js';
 import { decodeKey, listVersions, pagesAhead } from './versions/versions.js';
 
@@ -35,12 +37,6 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
       const {
         Body,
         ETag = '',
-        CacheControl,
-        ContentDisposition,
-        ContentEncoding,
-        ContentLanguage,
-        ContentType,
-        Metadata,
         ServerSideEncryption = 'AES256',
         SSECustomerAlgorithm,
       } = await bucket.send(new GetObjectCommand({ Bucket, Key: place.keyOf(key), VersionId }), `reading ${key}`);
@@ -48,12 +44,11 @@ export function openObjects(bucket: S3Bucket): WritableObjects {
       // Of parts, and under other encryption than the server's own, it is no MD5 (Amazon S3 API reference, Object).
       const isMd5 =
         /^[0-9a-f]{32}$/.test(etag) && ServerSideEncryption === 'AES256' && SSECustomerAlgorithm === undefined;
-      return {
-        body: Body as Readable,
-        md5: isMd5 ? etag : null,
-        described: { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata },
-      };
+      return { body: Body as Readable, md5: isMd5 ? etag : null };
     },
+    describe: (key, versionId, how) =>
+      describeObject(bucket, { bucket: Bucket, key: place.keyOf(key), versionId }, how),
+    missingRights: (folder, side) => missingRights(bucket, place.keyOf(folder), side),
     async copiedFrom(key) {
       const { Metadata } = await bucket.send(
         new HeadObjectCommand({ Bucket, Key: place.keyOf(key) }),

@@ -1,14 +1,15 @@
 import type { ClusterFacts } from '../../activities/api.js';
 import type { ActionPlan } from '../../domain/approval/actions.js';
-import { joinAdoptions } from '../../domain/backup/adoption.js';
+import { type AdoptionPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import type { AdoptInput, AdoptOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { ActionSteps } from '../operation/action-steps.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, quickHostActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
 import { Operation, policyFacts } from '../operation/open-operation.js';
 import { runOperation } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 
 /**
  * Adopts backups made before Reprise: lists them, waits for the approval or the confirmation, then records and verifies
@@ -17,17 +18,16 @@ import { runOperation } from '../operation/operation-status.js';
 export function adopt(input: AdoptInput): Promise<AdoptOutput> {
   const operation = new Operation('adopt', input);
   const approved = new ApprovedOperation<ActionPlan, AdoptOutput>(operation);
-  const { status, step } = operation;
+  const { status } = operation;
   const { requester, order } = input;
   return runOperation(status, async () => {
     const facts = await operation.lookUp();
-    await operation.waitForHost();
-    const preview = await status.phase('list the backups to adopt', () =>
-      quickHostActivities(operation.host, 'list the backups to adopt').surveyAdoption({ ...step, order }),
-    );
+    await approved.waitForHost();
+    const surveyed = approved.inbox.rejectedBecause ? 'rejected' : await survey(approved, order);
+    const preview = surveyed === 'rejected' ? nothingSeen : surveyed;
     const { refused, known, unlisted, policies } = preview;
     const nothing: AdoptOutput = { adopted: [], refused, known, unlisted };
-    if (policies.length === 0) return shown(operation, nothing);
+    if (policies.length === 0 && !approved.inbox.rejectedBecause) return shown(operation, nothing);
     const steps = new ActionSteps(operation, { requester, order: { kind: 'adopt', ...order } }, (plan) =>
       adoptAll(operation, input, facts, plan),
     );
@@ -37,6 +37,20 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
     status.show('rejected', null, `**Rejected** by ${rejectedBecause}.`);
     return { ...nothing, rejectedBecause };
   });
+}
+
+/** What a rejection leaves that came before the backups were listed. */
+const nothingSeen: AdoptionPreview = { policies: [], adopt: [], refused: [], known: 0 };
+
+function survey(
+  approved: ApprovedOperation<ActionPlan, AdoptOutput>,
+  order: AdoptInput['order'],
+): Promise<AdoptionPreview | 'rejected'> {
+  const list = 'list the backups to adopt';
+  const { status, host, step } = approved.operation;
+  return status.phase(list, () =>
+    approved.attempt(list, () => readActivities(host, list).surveyAdoption({ ...step, order })),
+  );
 }
 
 function shown({ status }: Operation, output: AdoptOutput): AdoptOutput {
@@ -60,7 +74,7 @@ async function adoptAll(
   for (const policy of binding.found['policies'] as readonly string[]) {
     const { engine, repository } = policyFacts(facts, cluster, policy);
     const adopted = (): Promise<AdoptOutput> =>
-      retryLostWorker(() =>
+      runStep(operation, `adopt for policy ${policy}`, () =>
         underLock(operation, (step) =>
           heavyActivities(host, `adopt and verify for policy ${policy}`).adoptBackups({
             ...step,

@@ -1,23 +1,27 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
-import type { PolicyFacts } from '../../activities/api.js';
+import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
+import type { ClusterFacts, PolicyFacts } from '../../activities/api.js';
 import { holderText } from '../../domain/operation/locks.js';
 import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import {
+  controlActivities,
   heavyActivities,
   hostActivities,
-  quickHostActivities,
-  retryLostWorker,
+  hostActivitiesFor,
+  readActivities,
 } from '../operation/activity-proxies.js';
 import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 import { notifyRefused, removeExpired } from './rotate.js';
 
 /** A start that the server makes in time comes within seconds. */
 const LATE_MS = 60_000;
+/** The server starts a run within a second of its time. */
+const MOMENT_MS = 1000;
 const SCHEDULED = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
 
 const NO_ROTATION: RotateOutput = {
@@ -32,60 +36,81 @@ const NO_ROTATION: RotateOutput = {
 
 /** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified. */
 export function backup(input: BackupInput): Promise<BackupOutput> {
-  return openOperation('backup', input, async (operation, facts) => {
-    const { cluster, order } = input;
-    const { policy } = order;
-    const policyOf = policyFacts(facts, cluster, policy);
-    if (!policyOf.enabled)
-      return skip(operation, policy, 'policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
-    const { engine, repository } = policyOf;
-    const locked = () =>
-      withClusterLock(
-        operation,
-        { kind: 'backup', policy, engine, repository },
-        () =>
-          backUpAndRotate(operation, input, policyOf).catch((error: unknown) =>
-            recordFailure(operation, policy, error),
-          ),
-        {
-          giveWay: (holder) =>
-            skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
-        },
-      );
-    return withHostSlot(operation, 'heavy', locked);
-  });
+  const run = (operation: Operation, facts: ClusterFacts) => backUpUnlessBusy(operation, input, facts);
+  return openOperation('backup', input, run, dueAt() === undefined ? undefined : tellSkippedRuns(input.order.policy));
+}
+
+async function backUpUnlessBusy(operation: Operation, input: BackupInput, facts: ClusterFacts): Promise<BackupOutput> {
+  const { cluster, order } = input;
+  const { policy } = order;
+  const policyOf = policyFacts(facts, cluster, policy);
+  if (!policyOf.enabled)
+    return skip(operation, policy, 'policy-disabled', `policy ${policy} of ${cluster} is disabled (enabled: false)`);
+  const { engine, repository } = policyOf;
+  const locked = () =>
+    withClusterLock(
+      operation,
+      { kind: 'backup', policy, engine, repository },
+      () =>
+        backUpAndRotate(operation, input, policyOf).catch((error: unknown) => recordFailure(operation, policy, error)),
+      {
+        giveWay: (holder) =>
+          skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
+      },
+    );
+  return withHostSlot(operation, 'heavy', locked);
+}
+
+/** The schedule starts no run while this one is open. People hear of each that was left out: nobody sees a run that is not there. */
+function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterFacts) => Promise<void> {
+  return async ({ status, notifications, step: { cluster, workflowId } }, { policies }) => {
+    for (let due = policies[policy]?.nextRunAt; due !== undefined;) {
+      await sleep(Math.max(0, Date.parse(due) - Date.now()) + MOMENT_MS, { summary: `the next run is due at ${due}` });
+      if (await controlActivities.isScheduled({ cluster, policy })) {
+        const { state, phase, waitingFor } = status.status();
+        const reason = `${workflowId} is still open: ${state}, ${phase}${waitingFor === null ? '' : `; it waits for ${waitingFor}`}`;
+        await notifications.notify({ kind: 'skipped', policy, due, reason });
+      }
+      due = (await controlActivities.describeCluster({ cluster })).policies[policy]?.nextRunAt;
+    }
+  };
 }
 
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const made = await backUp(operation, input, facts.engine);
+  const { made, notes } = await backUp(operation, input, facts.engine);
   if (facts.proof !== 'none') for (const backupId of made) await verify(operation, backupId, facts.proof === 'restore');
   const late = startedLate();
   const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy });
   if (!late) await notifyRefused(operation, policy, rotation);
-  const backups = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: made });
-  status.show('completed', null, summaryOf(made, rotation));
-  return { backups, rotation };
+  const read = 'read the catalogue';
+  const backups = await runStep(operation, read, () =>
+    readActivities(host, read).readBackups({ ...step, backupIds: made }),
+  );
+  status.show('completed', null, summaryOf(made, rotation) + notesText(notes));
+  return { backups, rotation, ...(notes.length > 0 ? { notes } : {}) };
 }
 
 async function backUp(
   operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
-): Promise<readonly string[]> {
+): Promise<{ readonly made: readonly string[]; readonly notes: readonly string[] }> {
   const { status, host, step } = operation;
+  const check = 'check before the backup';
   const ordered = { requester, order, startedAt: workflowInfo().startTime.toISOString() };
-  await status.phase('check before the backup', () =>
-    heavyActivities(host, 'check before the backup', 5).preflightBackup({ ...step, ...ordered }),
+  const notes = await status.phase(check, () =>
+    runStep(operation, check, () => heavyActivities(host, check).preflightBackup({ ...step, ...ordered })),
   );
-  return status.phase('back up', () =>
-    retryLostWorker(() =>
+  const made = await status.phase('back up', () =>
+    runStep(operation, 'back up', () =>
       underLock(operation, (locked) =>
         heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
       ),
     ),
   );
+  return { made, notes };
 }
 
 async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
@@ -93,7 +118,9 @@ async function verify(operation: Operation, backupId: string, restore: boolean):
   const name = `verify ${backupId}`;
   const order = { backupId, restore };
   const verdict = await status.phase(name, () =>
-    retryLostWorker(() => underLock(operation, (step) => heavyActivities(host, name).proveBackup({ ...step, order }))),
+    runStep(operation, name, () =>
+      underLock(operation, (step) => heavyActivities(host, name).proveBackup({ ...step, order })),
+    ),
   );
   if (!verdict.ok)
     throw refusal(
@@ -104,11 +131,14 @@ async function verify(operation: Operation, backupId: string, restore: boolean):
 }
 
 async function skip(
-  { status, host, step }: Operation,
+  { status, host, step, notifications }: Operation,
   policy: string,
   code: 'policy-disabled' | 'lock-held',
   reason: string,
 ): Promise<BackupOutput> {
+  const due = dueAt()?.toISOString();
+  // Whoever starts a run by hand reads it in the result.
+  if (code === 'lock-held' && due !== undefined) await notifications.notify({ kind: 'skipped', policy, due, reason });
   await hostActivities(host, 'record why no backup was taken').recordSkipped({ ...step, policy, reason });
   status.show('completed', null, `**Skipped:** ${reason}`);
   return { backups: [], skipped: { code, reason } };
@@ -120,7 +150,7 @@ async function recordFailure({ notifications, host, step }: Operation, policy: s
   const { code, message } = failure;
   if (!isCancelled(error)) await notifications.notify(failureNotice('backup', policy, failure));
   const recorded = CancellationScope.nonCancellable(() =>
-    quickHostActivities(host, 'record the failure').recordFailed({ ...step, policy, code, reason: message }),
+    hostActivitiesFor(host, 'record the failure', '10m').recordFailed({ ...step, policy, code, reason: message }),
   );
   // Where even the record cannot be written, the failure itself is what people must see.
   await recorded.catch(() => log.warn('the failure could not be recorded'));
@@ -129,13 +159,21 @@ async function recordFailure({ notifications, host, step }: Operation, policy: s
 
 /** Started by a backfill or after an outage: such runs come in a row, and remove nothing. */
 function startedLate(): boolean {
-  const { typedSearchAttributes, startTime } = workflowInfo();
-  const due = typedSearchAttributes.get(SCHEDULED);
-  return due !== undefined && startTime.getTime() - due.getTime() > LATE_MS;
+  const due = dueAt();
+  return due !== undefined && workflowInfo().startTime.getTime() - due.getTime() > LATE_MS;
+}
+
+/** When this run was due; undefined where no schedule started it. */
+function dueAt(): Date | undefined {
+  return workflowInfo().typedSearchAttributes.get(SCHEDULED);
 }
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
   return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotationText(rotation)}`;
+}
+
+function notesText(notes: readonly string[]): string {
+  return notes.length === 0 ? '' : `\n\n**To know:**\n\n${notes.map((note) => `- ${note}`).join('\n')}`;
 }
 
 function rotationText(rotation: RotateOutput): string {

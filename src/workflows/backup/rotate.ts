@@ -1,10 +1,11 @@
 import type { RotateInput, RotateOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities } from '../operation/activity-proxies.js';
 import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 import { failureOf, isCancelled } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 
 /** Removes the backups that retention no longer keeps, each with its reason; refuses while another holds the lock. */
 export function rotate(input: RotateInput): Promise<RotateOutput> {
@@ -40,7 +41,7 @@ async function rotateLocked(operation: Operation, order: RotateInput['order']): 
 export function removeExpired(operation: Operation, order: RotateInput['order']): Promise<RotateOutput> {
   const { status, host } = operation;
   return status.phase('rotate', () =>
-    retryLostWorker(() =>
+    runStep(operation, 'rotate', () =>
       underLock(operation, (step) =>
         heavyActivities(host, 'remove the backups that retention no longer keeps').rotateBackups({ ...step, order }),
       ),

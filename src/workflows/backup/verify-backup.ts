@@ -1,8 +1,9 @@
 import type { VerifyInput, VerifyOutput } from '../api.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, hostActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
 import { openOperation } from '../operation/open-operation.js';
 import { refusal } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
 
 /** Verifies one backup: read whole, or restored into a scratch server and compared. One that fails is quarantined. */
 export function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
@@ -13,10 +14,13 @@ export function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
     const summary = `verify ${backupId}${restore ? ' by a restore' : ''}`;
     const verdict = await status.phase(restore ? 'restore into a scratch server' : 'read the whole backup', () =>
       withHostSlot(operation, 'heavy', () =>
-        retryLostWorker(() => heavyActivities(host, summary).proveBackup({ ...step, order })),
+        runStep(operation, summary, () => heavyActivities(host, summary).proveBackup({ ...step, order })),
       ),
     );
-    const [backup] = await hostActivities(host, 'read the catalogue').readBackups({ ...step, backupIds: [backupId] });
+    const read = 'read the catalogue';
+    const [backup] = await runStep(operation, read, () =>
+      readActivities(host, read).readBackups({ ...step, backupIds: [backupId] }),
+    );
     if (!backup) throw refusal('not-found', `${backupId} no longer exists`, `reprise backup list ${cluster}`);
     status.show('completed', null, `**${verdict.ok ? 'Verified' : 'Verification failed'}:** ${verdict.detail}`);
     return { backup, ok: verdict.ok, detail: verdict.detail };

@@ -17,7 +17,7 @@ import type { Rejection, SentBy } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
-import { hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { hostActivities, readActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
 import { Operation } from '../operation/open-operation.js';
 import { runOperation, isCancelled, sentence } from '../operation/operation-status.js';
@@ -121,7 +121,7 @@ class Incident {
     const { status, host, step } = this.operation;
     status.show('suspected');
     const found = await status.phase('qualify', () =>
-      quickHostActivities(host, 'diagnose the cluster')
+      readActivities(host, 'diagnose the cluster')
         .diagnose({ cluster: step.cluster })
         .then(diagnosisText, unknownBecause),
     );

@@ -3,6 +3,7 @@ import {
   condition,
   defineQuery,
   defineSignal,
+  getExternalWorkflowHandle,
   log,
   setHandler,
   workflowInfo,
@@ -17,8 +18,8 @@ import {
   holderText,
 } from '../../domain/operation/locks.js';
 import { queryNames, signalNames } from '../../domain/operation/names.js';
-import { controlActivities, quickHostActivities } from '../operation/activity-proxies.js';
-import { type OperationStatus, failureOf, refusal } from '../operation/operation-status.js';
+import { controlActivities, hostActivitiesFor } from '../operation/activity-proxies.js';
+import { type OperationStatus, failureOf, isCancelled, refusal } from '../operation/operation-status.js';
 
 /** The lock is told by a signal. Only where that could not be sent is it asked again, less and less often. */
 export const FIRST_PAUSE_MS = 60_000;
@@ -90,7 +91,7 @@ async function release(operation: LockedOperation): Promise<void> {
   const owner = { ...ownerOf(operation), token: grant?.token };
   await controlActivities.releaseLock({ cluster: step.cluster, owner });
   if (!isShown) return;
-  const recorded = quickHostActivities(host, 'record that the cluster lock is released').releaseGrant(step);
+  const recorded = hostActivitiesFor(host, 'record that the cluster lock is released', '10m').releaseGrant(step);
   await recorded.catch(() => log.warn('the host could not record that the cluster lock is released'));
 }
 
@@ -135,6 +136,7 @@ async function acquireInTurn(operation: LockedOperation, claim: LockClaim, lost?
       const answer = await acquire(operation, claim, { waits: true, lost });
       if (answer.granted) return true;
       const { kind, policy, workflowId } = answer.holder;
+      if (claim.kind === 'recovery') await askToMakeWay(workflowId, operation.step);
       status.show('running', `${kind} of policy ${policy} to end (${workflowId})`);
       await condition(() => lock.told > told || lock.isGivenUp(), pause);
       if (lock.isGivenUp()) return false;
@@ -142,6 +144,17 @@ async function acquireInTurn(operation: LockedOperation, claim: LockClaim, lost?
   } finally {
     lock.waits = false;
   }
+}
+
+/** A backup whose step fails waits for hours between its attempts: it ends, as the cluster is needed. */
+async function askToMakeWay(holder: string, { workflowId }: StepInput): Promise<void> {
+  const reason = `${workflowId} was approved and waits for the cluster`;
+  await getExternalWorkflowHandle(holder)
+    .signal(signalNames.makeWay, { by: workflowId, reason })
+    .catch((error: unknown) => {
+      if (isCancelled(error)) throw error;
+      log.info('who holds the cluster has ended already');
+    });
 }
 
 async function acquire(

@@ -1,4 +1,3 @@
-import type { PlannedStep } from '../../activities/api.js';
 import type { MediaOutcome, MediaPlan } from '../../domain/media/media.js';
 import {
   approveMediaCommand,
@@ -9,17 +8,11 @@ import {
 } from '../../domain/media/media-text.js';
 import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
 import type { MediaInput, MediaOutput } from '../api.js';
-import {
-  heavyActivities,
-  mediaActivities,
-  quickHostActivities,
-  retryLostWorker,
-  scanActivities,
-} from '../operation/activity-proxies.js';
+import { heavyActivities, hostActivitiesFor, mediaActivities, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
 import { underLock } from '../lock/with-cluster-lock.js';
-import { failureOf, isCancelled, runOperation, sentence } from '../operation/operation-status.js';
+import { runOperation } from '../operation/operation-status.js';
 
 /** Media of a cluster: plan, wait for people where policy asks for it, plan again, change objects, compare everything again. */
 export async function media(input: MediaInput): Promise<MediaOutput> {
@@ -72,12 +65,14 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
     await this.approved.waitForHost();
   }
 
-  plan(): Promise<MediaPlan> {
-    return scanActivities(this.operation.host, 'make the plan (reads only)').planMedia(this.request);
+  async plan(): Promise<MediaPlan> {
+    const plan = await readActivities(this.operation.host, 'make the plan (reads only)').planMedia(this.request);
+    this.operation.action = plan.binding.action;
+    return plan;
   }
 
   planAgain({ digest }: MediaPlan): Promise<{ digest: string }> {
-    return scanActivities(this.operation.host, 'make the plan again').recheckMedia({ ...this.request, plan: digest });
+    return readActivities(this.operation.host, 'make the plan again').recheckMedia({ ...this.request, plan: digest });
   }
 
   isEmpty({ binding }: MediaPlan): boolean {
@@ -88,16 +83,28 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
     return mediaClaim(binding);
   }
 
+  /** What was changed stays as it is: every step of it can be taken again, and none loses a version. */
   async execute({ digest }: MediaPlan): Promise<MediaOutcome | 'rejected'> {
-    if ((await this.changeObjects(digest)) === 'rejected') return 'rejected';
-    return this.operation.status.phase('compare everything again', () =>
-      this.underLock(digest, (step) => this.activities('compare everything again').finishMedia(step)),
+    const { status } = this.operation;
+    const changed = await status.phase('change objects', () =>
+      this.approved.attempt('change objects', (resume) =>
+        underLock(this.operation, (step) =>
+          this.activities('change objects as planned').applyMedia({ ...step, ...resume, plan: digest }),
+        ),
+      ),
+    );
+    if (changed === 'rejected') return changed;
+    const compare = 'compare everything again';
+    return status.phase(compare, () =>
+      this.approved.attempt(compare, () =>
+        underLock(this.operation, (step) => this.activities(compare).finishMedia({ ...step, plan: digest })),
+      ),
     );
   }
 
   release(): Promise<void> {
     const { host, step } = this.operation;
-    return quickHostActivities(host, 'close the plan').closeMedia(step);
+    return hostActivitiesFor(host, 'close the plan', '1d').closeMedia(step);
   }
 
   private get operation(): Operation {
@@ -112,37 +119,5 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   private activities(summary: string) {
     const queue = this.slot === 'media' ? mediaActivities : heavyActivities;
     return queue(this.operation.host, summary);
-  }
-
-  private underLock<T>(plan: string, work: (step: PlannedStep) => Promise<T>): Promise<T> {
-    return retryLostWorker(() => underLock(this.operation, (step) => work({ ...step, plan })));
-  }
-
-  /** What was changed stays as it is: every step of it can be taken again, and none loses a version. */
-  private async changeObjects(plan: string): Promise<'changed' | 'rejected'> {
-    for (;;) {
-      try {
-        await this.operation.status.phase('change objects', () =>
-          this.underLock(plan, (step) => this.activities('change objects as planned').applyMedia(step)),
-        );
-        return 'changed';
-      } catch (error) {
-        if (isCancelled(error) || failureOf(error).code === 'plan-expired') throw error;
-        if ((await this.askAfterFailure(error)) === 'rejected') return 'rejected';
-      }
-    }
-  }
-
-  private async askAfterFailure(error: unknown): Promise<'again' | 'rejected'> {
-    const { status, notifications, step } = this.operation;
-    const waitingFor = `a decision: \`reprise continue ${step.workflowId}\` repeats the step and continues where it stopped, \`reprise reject\` ends the recovery and changes nothing more`;
-    status.show('paused', `${sentence(error)}; ${waitingFor}`);
-    const [decision] = await Promise.all([
-      this.approved.inbox.afterFailure(`changing objects failed (${failureOf(error).code}): continue or reject`),
-      notifications.notify({ kind: 'paused', event: 'failure', waitingFor }),
-    ]);
-    if (decision === 'rejected') return decision;
-    status.show('running');
-    return 'again';
   }
 }

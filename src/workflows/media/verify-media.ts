@@ -1,7 +1,8 @@
 import type { VerifyMediaInput, VerifyMediaOutput } from '../api.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
-import { heavyActivities, retryLostWorker } from '../operation/activity-proxies.js';
+import { heavyActivities } from '../operation/activity-proxies.js';
 import { openOperation } from '../operation/open-operation.js';
+import { runStep } from '../operation/run-step.js';
 
 /** Reads the media of a cluster and says what is wrong with them; changes nothing. */
 export function verifyMedia(input: VerifyMediaInput): Promise<VerifyMediaOutput> {
@@ -10,7 +11,9 @@ export function verifyMedia(input: VerifyMediaInput): Promise<VerifyMediaOutput>
     const { order } = input;
     const verdict = await status.phase('read the media', () =>
       withHostSlot(operation, 'heavy', () =>
-        retryLostWorker(() => heavyActivities(host, `verify the media ${order.media}`).verifyMedia({ ...step, order })),
+        runStep(operation, 'read the media', () =>
+          heavyActivities(host, `verify the media ${order.media}`).verifyMedia({ ...step, order }),
+        ),
       ),
     );
     status.show(

@@ -1,6 +1,6 @@
 import { type ActionPlan, actionDetails, actionWaiting, actionWaitsFor } from '../../domain/approval/actions.js';
 import type { ActionOrder } from '../../domain/operation/orders.js';
-import { quickHostActivities, scanActivities } from './activity-proxies.js';
+import { hostActivitiesFor, readActivities } from './activity-proxies.js';
 import type { ApprovedSteps, PlanWords } from './approved-operation.js';
 import type { Operation } from './open-operation.js';
 import { refusal } from './operation-status.js';
@@ -31,12 +31,12 @@ export class ActionSteps<Outcome> implements ApprovedSteps<ActionPlan, Outcome> 
   async open(): Promise<void> {}
 
   plan(): Promise<ActionPlan> {
-    return scanActivities(this.operation.host, 'make the plan (reads only)').planAction(this.request);
+    return readActivities(this.operation.host, 'make the plan (reads only)').planAction(this.request);
   }
 
   async planAgain({ digest, observed }: ActionPlan): Promise<{ digest: string }> {
     const { host } = this.operation;
-    const now = await scanActivities(host, 'make the plan again').recheckAction({ ...this.request, plan: digest });
+    const now = await readActivities(host, 'make the plan again').recheckAction({ ...this.request, plan: digest });
     // Whoever confirmed it at a terminal is not asked there again.
     if (now.digest !== digest && observed.approval === null)
       throw refusal('plan-stale', 'what would be done has changed since it was confirmed', 'start it again');
@@ -53,7 +53,7 @@ export class ActionSteps<Outcome> implements ApprovedSteps<ActionPlan, Outcome> 
   }
 
   release(): Promise<void> {
-    return quickHostActivities(this.operation.host, 'close the plan').closeAction(this.operation.step);
+    return hostActivitiesFor(this.operation.host, 'close the plan', '1d').closeAction(this.operation.step);
   }
 
   private get request() {

@@ -2,10 +2,11 @@ import type { ActionOutcome, ActionPlan } from '../../domain/approval/actions.js
 import { actionDetails } from '../../domain/approval/actions.js';
 import type { ActionInput, ActionOutput } from '../api.js';
 import { ActionSteps } from './action-steps.js';
-import { retryLostWorker, scanActivities } from './activity-proxies.js';
+import { readActivities } from './activity-proxies.js';
 import { ApprovedOperation } from './approved-operation.js';
 import { Operation } from './open-operation.js';
 import { refusal, runOperation } from './operation-status.js';
+import { runStep } from './run-step.js';
 
 /** One act that cannot be undone: plan, approval or confirmation, plan again, done. */
 export async function action(input: ActionInput): Promise<ActionOutput> {
@@ -25,8 +26,8 @@ export async function action(input: ActionInput): Promise<ActionOutput> {
     const ending = await approved.run(
       new ActionSteps(operation, input, ({ digest }) =>
         status.phase('carry out the plan', () =>
-          retryLostWorker(() =>
-            scanActivities(operation.host, 'carry out the plan').applyAction({ ...operation.step, plan: digest }),
+          runStep(operation, 'carry out the plan', () =>
+            readActivities(operation.host, 'carry out the plan').applyAction({ ...operation.step, plan: digest }),
           ),
         ),
       ),

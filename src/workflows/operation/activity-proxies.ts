@@ -1,11 +1,6 @@
-import {
-  ActivityCancellationType,
-  ActivityFailure,
-  TimeoutFailure,
-  proxyActivities,
-  sleep,
-} from '@temporalio/workflow';
+import { ActivityCancellationType, type ActivityOptions, proxyActivities } from '@temporalio/workflow';
 import type { ControlActivities, HostActivities } from '../../activities/api.js';
+import { errorTable } from '../../domain/errors.js';
 import {
   CONTROL_QUEUE,
   heavyQueue,
@@ -14,6 +9,7 @@ import {
   recoveryQueue,
   watchQueue,
 } from '../../domain/operation/names.js';
+import { type StepLimits, LOST_WORKERS } from '../../domain/operation/retries.js';
 import { HEARTBEAT_SECONDS, watchHeartbeatSeconds } from '../../domain/operation/status.js';
 
 /**
@@ -21,6 +17,8 @@ import { HEARTBEAT_SECONDS, watchHeartbeatSeconds } from '../../domain/operation
  * of `describeCluster`, so a replay has the same; every workflow execution has its own copy of this module's state.
  */
 let heartbeatSeconds: Readonly<Record<string, number>> = {};
+/** The same of how long failing steps are tried again. */
+let stepLimits: Readonly<Record<string, StepLimits>> = {};
 /** The same for the watch and the WAL receivers of its own host. */
 let watchSeconds: number | undefined;
 /** Control activities run on any worker; the cluster's own host speaks for them. */
@@ -31,11 +29,14 @@ const heartbeatOf = (host: string): number => (heartbeatSeconds[host] ?? HEARTBE
 const watchHeartbeatMs = (): number => (watchSeconds ?? watchHeartbeatSeconds(undefined)) * 1000;
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
-/** About a minute of tries; after that a person is told, because waiting longer helps nobody. */
-const STEP_ATTEMPTS = 20;
+/** How long failing steps of a host are tried again. */
+export const stepLimitsOf = (host: string): StepLimits => stepLimits[host] ?? {};
 
 /** Short, so that after several deaths in a row the next worker still attaches within 15 s of its first poll. */
 const STEP_PAUSE = '3s';
+
+/** No step ends by it: a worker that is lost and a step that hangs are noticed long before. */
+const LONGEST = '7d';
 
 const describeCluster = controlActivity('describeCluster', 'look up the cluster in the configuration');
 
@@ -44,6 +45,7 @@ export const controlActivities: Omit<ControlActivities, 'awaitClosed' | 'sendNot
   async describeCluster(input) {
     const facts = await describeCluster(input);
     heartbeatSeconds = facts.heartbeatSeconds ?? {};
+    stepLimits = facts.stepLimits ?? {};
     watchSeconds = facts.watchHeartbeatSeconds;
     clusterHost = facts.host;
     return facts;
@@ -52,6 +54,7 @@ export const controlActivities: Omit<ControlActivities, 'awaitClosed' | 'sendNot
   hostAnswers: controlActivity('hostAnswers', "check that the host's worker is running"),
   acquireLock: controlActivity('acquireLock', 'acquire the cluster lock'),
   releaseLock: controlActivity('releaseLock', 'release the cluster lock'),
+  isScheduled: controlActivity('isScheduled', 'check whether the schedule is on'),
   acquireSlot: controlActivity('acquireSlot', 'take a slot of the host'),
   releaseSlot: controlActivity('releaseSlot', 'give back the slot of the host'),
   slotHolders: controlActivity('slotHolders', 'look up which operations have slots of the host'),
@@ -135,38 +138,34 @@ export function hostActivities(host: string, summary?: string): HostActivities {
   });
 }
 
-/** A record that may wait for its host, but not for ever: nothing else depends on it. */
-export function hostActivitiesForAWeek(host: string, summary: string): Pick<HostActivities, 'journal'> {
+/** A record that may wait for its host, but not for ever: nothing else depends on it, or something else does it later. */
+export function hostActivitiesFor(host: string, summary: string, limit: '10m' | '1d' | '7d'): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
     startToCloseTimeout: '10m',
-    scheduleToCloseTimeout: '7d',
+    scheduleToCloseTimeout: limit,
     heartbeatTimeout: heartbeatOf(host),
     cancellationType,
     retry: { initialInterval: '500ms', maximumInterval: '5m' },
   });
 }
 
-/** A few attempts: what cannot be done is told soon to the person who waits for it. */
+/** Reads that a person waits for at a terminal: a few attempts, so that what cannot be done is told soon. */
 export function quickHostActivities(host: string, summary?: string): HostActivities {
-  return proxyActivities<HostActivities>({
-    taskQueue: lightQueue(host),
-    summary,
-    startToCloseTimeout: '10m',
-    scheduleToStartTimeout: '30s',
-    heartbeatTimeout: heartbeatOf(host),
-    cancellationType,
-    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
-  });
+  return quickActivities(host, '10m', summary);
 }
 
 /** The same for what lists everything, a million objects perhaps: it may take days, watched by heartbeats. */
 export function scanActivities(host: string, summary: string): HostActivities {
+  return quickActivities(host, LONGEST, summary);
+}
+
+function quickActivities(host: string, startToCloseTimeout: '10m' | typeof LONGEST, summary?: string): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,
-    startToCloseTimeout: '7d',
+    startToCloseTimeout,
     scheduleToStartTimeout: '30s',
     heartbeatTimeout: heartbeatOf(host),
     cancellationType,
@@ -175,45 +174,43 @@ export function scanActivities(host: string, summary: string): HostActivities {
 }
 
 /** Backups, verifications and rotations: they take hours, and their jobs outlive a worker. */
-export function heavyActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
-  return stepActivities(heavyQueue(host), host, summary, maximumAttempts);
+export function heavyActivities(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>(stepOptions(host, heavyQueue(host), summary));
 }
 
 /** Steps of a recovery, on slots of their own. */
-export function recoveryActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
-  return stepActivities(recoveryQueue(host), host, summary, maximumAttempts);
+export function recoveryActivities(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>(stepOptions(host, recoveryQueue(host), summary));
 }
 
 /** Steps of a recovery of media, which take hours: no recovery of a database waits for them. */
-export function mediaActivities(host: string, summary: string, maximumAttempts = STEP_ATTEMPTS): HostActivities {
-  return stepActivities(mediaQueue(host), host, summary, maximumAttempts);
+export function mediaActivities(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>(stepOptions(host, mediaQueue(host), summary));
 }
 
-function stepActivities(taskQueue: string, host: string, summary: string, maximumAttempts: number): HostActivities {
-  return proxyActivities<HostActivities>({
+/** Plans and other reads of an operation: beside what takes a slot, for as long as a read of everything takes. */
+export function readActivities(host: string, summary: string): HostActivities {
+  return proxyActivities<HostActivities>(stepOptions(host, lightQueue(host), summary));
+}
+
+/**
+ * Steps, called by `RepeatedStep`. The server only replaces a worker that was lost, so often as the host's config says; every
+ * failure comes to the workflow, which knows how long to go on and whom to tell. No limit for a start: a host that is away comes back.
+ */
+function stepOptions(host: string, taskQueue: string, summary: string): ActivityOptions {
+  return {
     taskQueue,
     summary,
-    startToCloseTimeout: '7d',
+    startToCloseTimeout: LONGEST,
     heartbeatTimeout: heartbeatOf(host),
     cancellationType,
-    retry: { initialInterval: '1s', maximumInterval: STEP_PAUSE, maximumAttempts },
-  });
-}
-
-/** A worker's death is no failure of the step: however often it dies, the step goes on with the next one. */
-export async function retryLostWorker<T>(step: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await step();
-    } catch (error) {
-      const lost =
-        error instanceof ActivityFailure &&
-        error.cause instanceof TimeoutFailure &&
-        error.cause.timeoutType === 'HEARTBEAT';
-      if (!lost) throw error;
-      await sleep('1s', { summary: 'the worker was lost; the next one continues the step' });
-    }
-  }
+    retry: {
+      initialInterval: '1s',
+      maximumInterval: STEP_PAUSE,
+      maximumAttempts: stepLimitsOf(host).lostWorkers ?? LOST_WORKERS,
+      nonRetryableErrorTypes: Object.keys(errorTable),
+    },
+  };
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
+import type { AfterWait, StepPeople } from './step-people.js';
 import { waitUnless } from './wait-for-host.js';
 
 type SentRejection = Rejection & { readonly sentBy: SentBy };
@@ -38,7 +39,7 @@ export interface ApprovalRecords {
  * Where people's decisions arrive. Handlers are set before the workflow's first await, so that an early signal is
  * kept; a malformed one is noted and the workflow goes on waiting.
  */
-export class ApprovalInbox {
+export class ApprovalInbox implements StepPeople {
   private plan: ApprovablePlan | null = null;
   /** Digests of plans whose approvals are complete and not yet acted upon. */
   private readonly approved = new Set<string>();
@@ -149,13 +150,15 @@ export class ApprovalInbox {
     return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
-  /** Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. */
-  async afterFailure(
-    summary: string,
-    accepts: readonly Decision['kind'][] = [],
-  ): Promise<'again' | 'rejected' | Decision> {
+  /**
+   * Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. `forMs`: then
+   * it is tried again in any case.
+   */
+  async afterFailure(summary: string, accepts: readonly Decision['kind'][] = [], forMs?: number): Promise<AfterWait> {
     this.continued.length = 0;
-    return (await this.awaitDecision(summary, accepts, () => this.continued.length > 0)) ?? 'again';
+    const decided = await this.awaitDecision(summary, accepts, () => this.continued.length > 0, forMs);
+    if (decided === null && this.continued.length === 0) return 'elapsed';
+    return decided ?? 'again';
   }
 
   /** Waits at the target: promote, go further where the backup can, or give up. */
@@ -170,11 +173,12 @@ export class ApprovalInbox {
     summary: string,
     accepts: readonly Decision['kind'][],
     or: () => boolean = () => false,
+    forMs?: number,
   ): Promise<Decision | 'rejected' | null> {
     const pending: ApprovalInbox['pending'] = { accepts, decision: null };
     this.pending = pending;
     try {
-      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or());
+      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or(), forMs);
     } finally {
       this.pending = null;
     }
@@ -310,18 +314,21 @@ function sentByUpdate(): SentBy {
   return { update: currentUpdateInfo()?.id ?? '' };
 }
 
-/** Waits without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
-async function conditionWithSummary(summary: string, until: () => boolean): Promise<void> {
+/** Waits, for `forMs` or without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
+async function conditionWithSummary(summary: string, until: () => boolean, forMs?: number): Promise<void> {
   if (until()) return;
   const timer = new CancellationScope();
+  let isOver = false;
   const label = timer.run(async () => {
-    for (;;) await sleep('30d', { summary: summary.slice(0, 190) });
+    do await sleep(forMs ?? '30d', { summary: summary.slice(0, 190) });
+    while (forMs === undefined);
+    isOver = true;
   });
   const ended = label.catch((error: unknown) => {
     if (!isCancellation(error)) throw error;
   });
   try {
-    await condition(until);
+    await condition(() => isOver || until());
   } finally {
     timer.cancel();
     await ended;

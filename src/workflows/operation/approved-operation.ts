@@ -1,4 +1,4 @@
-import { CancellationScope, condition, log } from '@temporalio/workflow';
+import { ActivityFailure, CancellationScope, condition, log } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
@@ -10,7 +10,9 @@ import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
-import { failureOf, isCancelled, refusal } from './operation-status.js';
+import { failureOf, isCancelled, refusal, sentence } from './operation-status.js';
+import { RepeatedStep, type ResumePoint } from './run-step.js';
+import type { AfterWait } from './step-people.js';
 import { recordEnd } from './wait-for-host.js';
 
 /** So often a plan that needs no approval is made again after its source changed; then the operation fails. */
@@ -78,8 +80,13 @@ type Decided = 'approved' | 'rejected' | 'again';
 export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   readonly inbox: ApprovalInbox;
 
+  /** A plan of this operation was approved: from then on a failure waits for people, and does not end it. */
+  private pausesOnFailure = false;
+
   constructor(readonly operation: Operation) {
     this.inbox = openInbox(operation);
+    operation.people = this.inbox;
+    operation.action = 'recover';
   }
 
   async run(steps: ApprovedSteps<P, Outcome>): Promise<Ending<P, Outcome>> {
@@ -89,8 +96,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       await steps.open();
       return await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
     } catch (error) {
-      if (latest.plan) await steps.failed?.(latest.plan);
+      // People first, because the record may have to wait for a host that is away.
       if (!isCancelled(error)) await this.notifyFailure(steps, error);
+      if (latest.plan) await steps.failed?.(latest.plan);
       throw error;
     } finally {
       await CancellationScope.nonCancellable(async () => {
@@ -100,21 +108,57 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     }
   }
 
+  /**
+   * What the operation does beside the steps of its runbook. It is repeated while its failure may pass. One for good ends the
+   * operation before the first approval, as whoever asked for it still waits; after it people decide: what was approved does not end
+   * because of a host that was away.
+   */
+  async attempt<T>(name: string, run: (resume: ResumePoint) => Promise<T>): Promise<T | 'rejected'> {
+    for (;;) {
+      try {
+        const done = await new RepeatedStep(this.operation, name).run(run);
+        if ('result' in done) return done.result;
+      } catch (error) {
+        if (isCancelled(error) || failureOf(error).code === 'plan-expired') throw error;
+        if (this.inbox.rejectedBecause) return 'rejected';
+        // What the workflow itself refuses is final.
+        if (!this.pausesOnFailure || !(error instanceof ActivityFailure)) throw error;
+        if ((await this.askAfterFailure(name, error)) === 'rejected') return 'rejected';
+      }
+    }
+  }
+
+  private async askAfterFailure(name: string, error: unknown): Promise<AfterWait> {
+    const { status, notifications, step } = this.operation;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again and goes on where it stopped, \`reprise reject ${step.workflowId} --reason ...\` ends the operation and changes nothing more`;
+    status.show('paused', waitingFor);
+    const [decision] = await Promise.all([
+      this.inbox.afterFailure(`"${name}" failed (${failureOf(error).code}): continue or reject`),
+      notifications.notify({ kind: 'paused', event: 'failure', action: this.operation.action, step: name, waitingFor }),
+    ]);
+    status.show('running');
+    return decision;
+  }
+
   /** Makes plans until one is carried out or somebody rejects; `made` hears of each. */
   private async planUntilEnd(steps: ApprovedSteps<P, Outcome>, made: (plan: P) => void): Promise<Ending<P, Outcome>> {
     const { inbox, operation } = this;
     const { status } = operation;
     if (inbox.rejectedBecause) return { state: 'rejected', plan: null, ...(await this.recordRejection(null)) };
+    let latest: P | null = null;
     for (let stale = 0; ;) {
       inbox.withdraw();
-      const plan: P = await status.phase('plan', () => steps.plan());
+      const next = await status.phase('plan', () => this.attempt('plan', () => steps.plan()));
+      if (next === 'rejected') return { state: 'rejected', plan: latest, ...(await this.recordRejection(latest)) };
+      const plan: P = next;
+      latest = plan;
       made(plan);
       status.plan = plan.digest;
-      await steps.keep?.(plan);
+      const kept = await this.attempt('keep what the plan needs', async () => steps.keep?.(plan));
       status.show('running', null, steps.words.details(plan));
       if (steps.isEmpty?.(plan)) return { state: 'completed', plan, outcome: null };
 
-      const decision = await this.decide(steps, plan);
+      const decision = kept === 'rejected' ? kept : await this.decide(steps, plan);
       if (decision === 'again') continue;
       const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
       if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
@@ -141,13 +185,19 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   /** Shows the plan and waits for people, and notifies them at the same time: whoever reads the Web UI may be faster than the mail. */
   private async decide({ words }: ApprovedSteps<P, Outcome>, plan: P): Promise<Decided> {
     const { status, notifications } = this.operation;
+    const { what } = words;
     const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
     const notice = words.notice(plan, waitingFor);
-    if (notice === null) return 'approved';
+    if (notice === null) {
+      this.pausesOnFailure = true;
+      return 'approved';
+    }
     status.show('waiting-approval', waitingFor, words.approvalDetails(plan));
     const waiting = status.phase('wait for approval', () => this.inbox.decide(plan, words.waiting(plan)));
     const [decision] = await Promise.all([waiting, notice === 'nobody' ? undefined : notifications.notify(notice)]);
     status.show('running');
+    // An action that was asked for at a terminal ends there, as whoever asked waits for it.
+    this.pausesOnFailure ||= decision === 'approved' && what !== null;
     return decision;
   }
 
@@ -174,7 +224,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     const { status } = this.operation;
     if (this.inbox.rejectedBecause) return 'rejected';
     status.show('running', null, steps.words.details(plan));
-    const now = await status.phase('check that the plan is still valid', () => steps.planAgain(plan));
+    const check = 'check that the plan is still valid';
+    const now = await status.phase(check, () => this.attempt(check, () => steps.planAgain(plan)));
+    if (now === 'rejected') return 'rejected';
     if (now.digest !== plan.digest) return { stale: now.changed?.join(', ') ?? 'it would now change something else' };
     try {
       const outcome = await steps.execute(plan);

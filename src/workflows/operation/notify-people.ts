@@ -3,7 +3,7 @@ import { noticeTitle } from '../../domain/notification/notice-text.js';
 import type { Notice } from '../../domain/notification/notices.js';
 import type { Delivery } from '../../domain/notification/recipients.js';
 import type { NotifyInput, NotifyOutput, NotifyResult } from '../api.js';
-import { controlActivities, hostActivitiesForAWeek, noticeActivities } from './activity-proxies.js';
+import { controlActivities, hostActivitiesFor, noticeActivities } from './activity-proxies.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from './operation-status.js';
 
 const DAY_MS = 24 * 3_600_000;
@@ -76,7 +76,7 @@ async function record(notice: Notice, result: NotifyResult): Promise<void> {
   try {
     const { host } = await controlActivities.describeCluster({ cluster });
     const step = result.code === null ? 'notified' : 'not notified';
-    await hostActivitiesForAWeek(host, 'record who was notified').journal({
+    await hostActivitiesFor(host, 'record who was notified', '7d').journal({
       cluster,
       operationId,
       workflowId: workflowInfo().workflowId,

@@ -5,9 +5,13 @@ import { OperationLock } from '../lock/with-cluster-lock.js';
 import { OperationSlot } from '../lock/with-host-slot.js';
 import { controlActivities, hostActivities } from './activity-proxies.js';
 import { Notifications } from './notifications.js';
-import { OperationStatus, refusal, runOperation } from './operation-status.js';
+import { OperationStatus, isCancelled, refusal, runOperation, sentence } from './operation-status.js';
+import { StepInbox, type StepPeople } from './step-people.js';
 import { recordUnreadableMessages } from './unreadable-messages.js';
 import { type Waiter, waitForHost } from './wait-for-host.js';
+
+/** An operation whose people are not set asks nobody. */
+const nobody: StepPeople = { rejectedBecause: null, afterFailure: async () => 'rejected' };
 
 /** A message that arrives before the host is known waits for that so long. */
 const HOST_KNOWN_AFTER = '1m';
@@ -22,6 +26,10 @@ export class Operation {
   readonly step: StepInput;
   readonly lock = new OperationLock();
   readonly slot = new OperationSlot();
+  /** Who is asked while a step fails. */
+  people: StepPeople = nobody;
+  /** Whose approval policy names who decides about a failed step; null: nobody approves this operation. */
+  action: string | null = null;
   /** The host that does the work; '' until it was looked up. */
   host = '';
 
@@ -64,18 +72,40 @@ export class Operation {
   }
 }
 
-/** Opens an operation, runs it with the host's worker there, and ends the workflow in the state that fits how it ended. */
+/**
+ * Opens an operation, runs it with the host's worker there, and ends the workflow in the state that fits how it ended. `beside`
+ * runs from the look-up on, while the host is waited for too; it ends with the operation.
+ */
 export function openOperation<T>(
   kind: OperationStatusView['kind'],
   input: { readonly cluster: string; readonly operationId?: string },
   run: (operation: Operation, facts: ClusterFacts) => Promise<T>,
+  beside?: (operation: Operation, facts: ClusterFacts) => Promise<void>,
 ): Promise<T> {
   const operation = new Operation(kind, input);
+  operation.people = new StepInbox();
   return runOperation(operation.status, async () => {
     const facts = await operation.lookUp();
-    await operation.waitForHost();
-    return run(operation, facts);
+    const main = async (): Promise<T> => {
+      await operation.waitForHost();
+      return run(operation, facts);
+    };
+    return beside === undefined ? main() : runBeside(main, () => beside(operation, facts));
   });
+}
+
+/** Runs both; `beside` ends with `main`, and its failure is none of the operation's. */
+async function runBeside<T>(main: () => Promise<T>, beside: () => Promise<void>): Promise<T> {
+  const scope = new CancellationScope();
+  const ended = scope.run(beside).catch((error: unknown) => {
+    if (!isCancelled(error)) log.warn('what runs beside the operation failed', { reason: sentence(error) });
+  });
+  try {
+    return await main();
+  } finally {
+    scope.cancel();
+    await ended;
+  }
 }
 
 /** @throws `not-found` for a policy that the cluster does not have */

@@ -124,15 +124,23 @@ export function failureOf(error: unknown): { code: string; message: string; hint
     return { code: cause.type ?? 'internal', message: cause.message, hint: first?.hint };
   }
   if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the operation was cancelled', hint: undefined };
-  if (cause instanceof TimeoutFailure) {
-    const noWorker = cause.timeoutType === 'SCHEDULE_TO_START';
-    return {
-      code: noWorker ? 'host-without-worker' : 'job-stalled',
-      message: noWorker ? "the host's worker is not running" : cause.message,
-      hint: undefined,
-    };
-  }
+  if (cause instanceof TimeoutFailure) return failureOfTimeout(cause);
   return { code: 'internal', message: cause instanceof Error ? cause.message : String(cause), hint: undefined };
+}
+
+function failureOfTimeout({ timeoutType, message }: TimeoutFailure): ReturnType<typeof failureOf> {
+  switch (timeoutType) {
+    case 'SCHEDULE_TO_START':
+      return { code: 'host-without-worker', message: "the host's worker is not running", hint: undefined };
+    case 'HEARTBEAT':
+      return {
+        code: 'worker-lost',
+        message: "the host's worker was lost again and again while it ran this step",
+        hint: "read the worker's log and the kernel's (journalctl -k) for what ended it: too little memory, for example",
+      };
+    default:
+      return { code: 'step-stalled', message: `the step did not end in time: ${message}`, hint: undefined };
+  }
 }
 
 export function sentence(error: unknown): string {

@@ -13,7 +13,7 @@ import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
-import { controlActivities, hostActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { controlActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
 import { refusal, runOperation } from '../operation/operation-status.js';
@@ -80,11 +80,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
 
   /** Which backup, to which target, on which server. Refuses what cannot succeed. Reads only. */
   plan(): Promise<Plan> {
-    return quickHostActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
+    return readActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
   }
 
   planAgain({ digest }: Plan): Promise<{ digest: string | null; changed: readonly string[] }> {
-    return quickHostActivities(this.operation.host, 'make the plan again').recheckPlan({
+    return readActivities(this.operation.host, 'make the plan again').recheckPlan({
       ...this.request,
       plan: digest,
     });
@@ -93,12 +93,12 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   /** The backup is kept from rotation until the recovery has ended. */
   async keep({ digest }: Plan): Promise<void> {
     const { host, step } = this.operation;
-    await hostActivities(host, 'pin the backup').pin({ ...step, plan: digest });
+    await readActivities(host, 'pin the backup').pin({ ...step, plan: digest });
   }
 
   release(): Promise<void> {
     const { host, step } = this.operation;
-    return quickHostActivities(host, 'unpin the backup').unpin(step);
+    return hostActivitiesFor(host, 'unpin the backup', '1d').unpin(step);
   }
 
   claim({ binding }: Plan): LockClaim {
@@ -110,21 +110,25 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     if (this.input.incident) await confirmIncident(this.input.incident, plan);
     const { thaw } = plan.binding;
     if (!thaw) return;
-    await this.operation.status.phase('thaw', () => this.thaw(plan, thaw));
-    if (this.approved.inbox.rejectedBecause) return 'rejected';
+    return this.operation.status.phase('thaw', () => this.thaw(plan, thaw));
   }
 
   /** Takes hours: requests the thaw, and checks from time to time until every file can be read. */
-  private async thaw(plan: Plan, { tier }: PlannedThaw): Promise<void> {
+  private async thaw(plan: Plan, { tier }: PlannedThaw): Promise<'rejected' | void> {
     const { host, status, step } = this.operation;
     const { inbox } = this.approved;
     const planned = { ...step, plan: plan.digest };
     const hours = plan.observed.thaw?.choices.find((choice) => choice.tier === tier)?.hours ?? 0;
     const pause = thawPollSeconds(hours) * 1000;
-    await hostActivities(host, `request the thaw (${tier})`).requestThaw(planned);
+    const request = `request the thaw (${tier})`;
+    const requested = await this.approved.attempt(request, () => readActivities(host, request).requestThaw(planned));
+    if (requested === 'rejected') return 'rejected';
+    const look = 'check whether every file can be read';
     for (;;) {
-      const { objects, bytes } = await hostActivities(host, 'check whether every file can be read').lookAtThaw(planned);
-      if (objects === 0 || inbox.rejectedBecause) return;
+      const left = await this.approved.attempt(look, () => readActivities(host, look).lookAtThaw(planned));
+      if (left === 'rejected' || inbox.rejectedBecause) return 'rejected';
+      const { objects, bytes } = left;
+      if (objects === 0) return;
       const waitingFor = `${objects} files (${sizeInWords(bytes)}) to be readable: tier ${tier} takes up to ${durationInWords(hours * 3600)}`;
       status.show('waiting-thaw', waitingFor, planDetails(plan));
       await inbox.unlessRejected(() => sleep(pause, { summary: `wait for the thaw: ${objects} files left` }));
@@ -207,12 +211,16 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   private async promote(steps: RecoverySteps): Promise<void> {
-    const { timeline, repaired } = await steps.run(stepNames.promote, (host, step) => host.promoteServer(step));
+    const { timeline, repaired, skipped } = await steps.run(stepNames.promote, (host, step) =>
+      host.promoteServer(step),
+    );
     if (repaired.length > 0)
       await steps.note(
         stepNames.promote,
         `collation versions differ on this host; rebuilt: ${repaired.slice(0, 20).join(', ')}`,
       );
+    if (skipped && skipped.length > 0)
+      await steps.note(stepNames.promote, `skipped: ${skipped.slice(0, 20).join('; ')}`);
     await steps.note(stepNames.promote, `promoted: accepts writes on timeline ${timeline}`);
   }
 

@@ -7,15 +7,12 @@ import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ApprovalInbox } from '../operation/approval-inbox.js';
-import {
-  hostActivities,
-  quickHostActivities,
-  recoveryActivities,
-  retryLostWorker,
-} from '../operation/activity-proxies.js';
+import { hostActivities, hostActivitiesFor, recoveryActivities } from '../operation/activity-proxies.js';
 import { underLock } from '../lock/with-cluster-lock.js';
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
+import { RepeatedStep } from '../operation/run-step.js';
+import { type AfterWait, unattended } from '../operation/step-people.js';
 
 /** Codes with which the host refuses a step of this plan: another attempt is refused too, only a new plan helps. */
 const REFUSED_BY_HOST = ['approval-used', 'approval-refused', 'plan-unknown', 'plan-stale', 'plan-expired'];
@@ -54,38 +51,57 @@ export class RecoverySteps {
    * is kept, `continue` tries the step again, `reject` gives up; a step with a target also takes a `retarget`.
    */
   async run<T>(name: string, work: Work<T>, retarget?: (to: RecoveryTarget) => void): Promise<T> {
-    const { status } = this.operation;
+    const accepts = retarget === undefined ? [] : (['retarget'] as const);
     for (let retry = 0; ; retry++) {
       // What is open for writes is finished; before that, a rejection sent while a step ran stops at its end.
       if (this.inbox.rejectedBecause && !this.isOpenForWrites) throw this.givenUp(name);
       // Names what the step makes: the same however many workers die meanwhile.
       const startedAt = new Date().toISOString();
       this.progress.begun.push(name);
+      let next: AfterWait;
       try {
         const repeated = retry === 0 ? {} : { retry };
-        const result = await status.phase(name, () =>
-          this.underLock((step) => work(recoveryActivities(this.host, name), { ...step, ...repeated }, startedAt)),
+        const done = await this.operation.status.phase(name, () =>
+          new RepeatedStep(this.operation, name, accepts).run(() =>
+            this.underLock((step) => work(recoveryActivities(this.host, name), { ...step, ...repeated }, startedAt)),
+          ),
         );
-        await this.note(name, 'done');
-        return result;
+        if ('result' in done) {
+          await this.note(name, 'done');
+          return done.result;
+        }
+        next = done.decision;
       } catch (error) {
-        if (isCancelled(error) || REFUSED_BY_HOST.includes(failureOf(error).code)) throw error;
-        await this.note(name, `failed: ${sentence(error)}`);
-        // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
-        if (failureOf(error).code === DAMAGED && !this.isOpenForWrites) throw error;
-        const next = await this.askAfterFailure(name, error, retarget !== undefined);
-        if (next !== 'again' && next.kind === 'retarget') retarget?.(next.target);
+        next = await this.afterFailure(name, error, accepts);
       }
+      if (typeof next === 'object' && next.kind === 'retarget') retarget?.(next.target);
     }
   }
 
-  private async askAfterFailure(name: string, error: unknown, mayRetarget: boolean): Promise<'again' | Decision> {
+  /** A step has failed for good. @throws where another attempt is of no use, or nobody wants one */
+  private async afterFailure(name: string, error: unknown, accepts: readonly 'retarget'[]): Promise<AfterWait> {
+    const { code } = failureOf(error);
+    if (isCancelled(error) || REFUSED_BY_HOST.includes(code)) throw error;
+    const noted = this.note(name, `failed: ${sentence(error)}`);
+    try {
+      // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
+      if (code === DAMAGED && !this.isOpenForWrites) throw error;
+      if (this.inbox.rejectedBecause) throw this.givenUp(name);
+      return await this.askAfterFailure(name, error, accepts);
+    } finally {
+      // People are asked first: the record may have to wait for the storage whose failure they are asked about.
+      await noted;
+    }
+  }
+
+  private async askAfterFailure(name: string, error: unknown, accepts: readonly 'retarget'[]): Promise<AfterWait> {
     const { workflowId } = this.step;
-    const other = mayRetarget ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
+    const other =
+      accepts.length > 0 ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
     const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; nothing was deleted`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
-      this.inbox.afterFailure(`"${name}" failed: continue or reject`, mayRetarget ? ['retarget'] : []),
+      this.inbox.afterFailure(`"${name}" failed: continue or reject`, accepts),
     );
     if (next === 'rejected') throw this.givenUp(name);
     this.operation.status.show('running');
@@ -173,7 +189,9 @@ export class RecoverySteps {
     const name = `${undo} (undo of ${hook})`;
     try {
       await this.operation.status.phase(name, () =>
-        this.underLock((step) => recoveryActivities(this.host, name).undoHook({ ...step, hook })),
+        new RepeatedStep(this.operation, name, [], unattended).run(() =>
+          this.underLock((step) => recoveryActivities(this.host, name).undoHook({ ...step, hook })),
+        ),
       );
       this.progress.undos.delete(hook);
       await this.note(undo, `done: undo of ${hook}`);
@@ -184,7 +202,7 @@ export class RecoverySteps {
 
   private underLock<T>(work: (step: PlannedStep) => Promise<T>): Promise<T> {
     const { digest: plan } = this.plan;
-    return retryLostWorker(() => underLock(this.operation, (step) => work({ ...step, plan })));
+    return underLock(this.operation, (step) => work({ ...step, plan }));
   }
 
   private get host(): string {
@@ -201,6 +219,10 @@ export async function recordResidualState(
   if (begun.length === 0) return;
   status.left = describeResidualState(plan, begun, undos);
   await CancellationScope.nonCancellable(() =>
-    quickHostActivities(host, 'record the state that is left').journal({ ...step, step: 'ended', text: status.left }),
+    hostActivitiesFor(host, 'record the state that is left', '1d').journal({
+      ...step,
+      step: 'ended',
+      text: status.left,
+    }),
   ).catch(() => log.warn('the state that is left could not be recorded'));
 }

@@ -40,6 +40,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'A person cancelled the operation, and its program was ended.',
     'Start the operation again if it is still needed.',
   ],
+  'repository-mismatch': [
+    'What is at the place of a repository is not the repository that is known: its disk is not mounted, or its path is another one.',
+    'Mount it or correct the path; for one that was moved or begun anew on purpose: `reprise storage accept REPOSITORY` ([storage](../storage.md#which-repository-it-is)).',
+  ],
   usage: ['The command line is wrong.', '`reprise COMMAND --help` shows examples.'],
   'config-invalid': [
     '`reprise.yml` has an error, or differs from what was approved.',
@@ -61,6 +65,14 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'List what there is: `reprise status`, `reprise backup list`, `reprise incident list`.',
   ],
   'lock-held': ['Another operation holds the cluster.', 'Wait for it: `reprise watch WORKFLOW-ID`.'],
+  'worker-lost': [
+    'A step lost its worker several times in a row (`timeouts.lost_workers` of the host).',
+    "Read the worker's log and the kernel's (`journalctl -k`) for what ended it, such as too little memory; then `reprise continue`.",
+  ],
+  'step-stalled': [
+    'A step made no progress for the configured time (`timeouts.stall` of the host).',
+    'See whether the disks, mounts and servers that it uses answer; then `reprise continue`.',
+  ],
   'lock-lost': [
     'The cluster lock of this operation was given to another one, or was released, before the step ran.',
     'Nothing: the operation takes the lock again and repeats the step. `reprise status` shows who holds it.',

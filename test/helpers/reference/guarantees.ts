@@ -131,6 +131,18 @@ const guarantees: readonly (readonly [
         'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster.',
       ],
       [
+        'L8',
+        "No step is given up because its host's worker was away, and what fails after the approval waits for people.",
+      ],
+      [
+        'L9',
+        'A step that fails for a reason that passes is repeated for hours, people are told early, and no scheduled run is left out untold.',
+      ],
+      [
+        'L10',
+        'A step that hangs, or that loses its worker again and again, pauses and is told instead of going on for ever.',
+      ],
+      [
         'L14 F53',
         'An upgrade stops nothing: workflows stay with the build that began them while a worker of it runs; then the current build continues them. Mixed versions and configurations are shown.',
       ],
@@ -158,9 +170,34 @@ const guarantees: readonly (readonly [
         'F35 F36 F37',
         'Names with quotes, newlines, dashes or connection strings in them, and paths that lead elsewhere, are used as they are, or refused.',
       ],
+      [
+        'W1 F47',
+        'What is in the place of a repository without its identity, such as the mount point of a disk that is not mounted, is neither read nor written, and told.',
+      ],
+      [
+        'W5 F49',
+        'Where WAL of a timeline is archived and its history file is not, no older timeline is taken for the latest.',
+      ],
+      ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
+      [
+        'W9 F51',
+        'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
+      ],
+      [
+        'W10',
+        'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
+      ],
+      [
+        'W15 W16',
+        'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
+      [
+        'F54 U2 U3',
+        'Other users of the host cannot have their links followed: directories in which they may write are refused, files are created exclusively under random names, and what is removed is known by its inode.',
+      ],
       ['D5', "Cron work is Temporal Schedules from the configuration; an operator's pause survives."],
       ['D1 D7', 'All long work is Temporal workflows, replayed against recorded histories; on one machine or many.'],
     ],

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
@@ -315,6 +315,86 @@ it('F22: exit 0 with a table, a row or an object missing fails the restore and l
     message: expect.stringContaining('0 of kind view where 1'),
   });
   expect(await databases()).toEqual(['mairie', 'postgres']);
+});
+
+it('W9: an invalid database is skipped, others are dumped; a restore that its cut DROP DATABASE left is made anew', async () => {
+  await runQuery(source, 'postgres', 'CREATE DATABASE "cut off"');
+  undo.push(() => runQuery(source, 'postgres', 'DROP DATABASE "cut off"'));
+  const invalidate = (name: string) =>
+    runQuery(source, 'postgres', `UPDATE pg_database SET datconnlimit = -2 WHERE datname = ${pg.escapeLiteral(name)}`);
+  await invalidate('cut off');
+  const of = async (operationId: string, ...databases: string[]): Promise<EngineContext> => {
+    const context = await ground.context(operationId);
+    return { ...context, cluster: { ...context.cluster, databases } };
+  };
+  const both = await of('one is invalid', 'cut off', 'mairie');
+  await logicalEngine.preflightBackup(both);
+  const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
+  expect(onlyBackup(await logicalEngine.backup(both, { type: 'full', startedAt })).database).toBe('mairie');
+  const alone = { code: 'not-found', message: expect.stringContaining('"cut off" is invalid') as unknown };
+  await expect(logicalEngine.preflightBackup(await of('alone', 'cut off'))).rejects.toMatchObject(alone);
+  await expect(logicalEngine.backup(await of('alone', 'cut off'), { type: 'full', startedAt })).rejects.toMatchObject(
+    alone,
+  );
+
+  await restored('restored, then cut off', 'mairie anew');
+  await invalidate('mairie anew');
+  const { contents } = await restored('restored, then cut off', 'mairie anew');
+  expect(contents).toEqual(backup.contents);
+});
+
+it('W10: unlogged, temporary and foreign tables: dumped and restored from a primary; from a standby without the rows of unlogged ones', async () => {
+  await runQuery(source, 'postgres', 'CREATE DATABASE kinds');
+  await runQuery(
+    source,
+    'kinds',
+    `CREATE UNLOGGED TABLE cache AS SELECT generate_series(1, 7) i; CREATE TABLE plain AS SELECT 1 AS i;
+     CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+     CREATE FOREIGN DATA WRAPPER away; CREATE SERVER files FOREIGN DATA WRAPPER away;
+     CREATE FOREIGN TABLE far (line text) SERVER files`,
+  );
+  const own = new pg.Client({ host: source.host, port: source.port, user: source.user, database: 'kinds' });
+  await own.connect();
+  await own.query(`CREATE TEMP TABLE session_only (i int);
+    CREATE TRIGGER touch AFTER INSERT ON session_only EXECUTE FUNCTION public.touched();
+    ALTER TABLE session_only ENABLE ROW LEVEL SECURITY; CREATE POLICY all_rows ON session_only USING (true)`);
+  const of = async (operationId: string): Promise<EngineContext> => {
+    const context = await ground.context(operationId);
+    return { ...context, cluster: { ...context.cluster, databases: ['kinds'] } };
+  };
+  const backUpKinds = async (operationId: string): Promise<Backup> => {
+    const context = await of(operationId);
+    await logicalEngine.preflightBackup(context);
+    const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
+    return onlyBackup(await logicalEngine.backup(context, { type: 'full', startedAt }));
+  };
+  const bringBack = async (made: Backup, into: string): Promise<RestoredDatabase> => {
+    expect(await logicalEngine.verify(await of(`verify ${into}`), made)).toMatchObject({ ok: true });
+    undo.push(() => runQuery(source, 'postgres', `DROP DATABASE IF EXISTS ${into} WITH (FORCE)`));
+    return restore(await of(`restore ${into}`), into, made);
+  };
+  const rows = (unlogged: number) => [
+    { database: 'kinds', schema: 'public', table: 'cache', rows: unlogged, unlogged: true },
+    { database: 'kinds', schema: 'public', table: 'plain', rows: 1 },
+  ];
+  const ofPrimary = await backUpKinds('of the primary');
+  expect(ofPrimary.contents).toEqual(rows(7));
+  await own.end();
+  expect((await bringBack(ofPrimary, 'kinds_primary')).contents).toEqual(rows(7));
+
+  // A standby that waits for WAL which never comes.
+  const signal = join(source.dataDir, 'standby.signal');
+  await source.stop();
+  await writeFile(signal, '');
+  await source.start();
+  const ofStandby = await backUpKinds('of the standby').finally(async () => {
+    await source.stop();
+    await rm(signal);
+    await source.start();
+  });
+  expect(ofStandby.contents).toEqual(rows(0));
+  expect((await bringBack(ofStandby, 'kinds_standby')).contents).toEqual(rows(0));
+  await runQuery(source, 'postgres', 'DROP DATABASE kinds');
 });
 
 it('F18: a SQL_ASCII database is restored as such, and what was restored can be dumped and restored again', async () => {

@@ -10,6 +10,7 @@ import type { StatusView } from '../../../src/client/status.js';
 import type { MediaOutput } from '../../../src/workflows/api.js';
 import { reprise } from '../../helpers/cli.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { startMeddler } from '../../helpers/meddler.js';
 import { type S3Server, startMinio, startVersity } from '../../helpers/s3-servers.js';
 import { Site } from '../../helpers/site.js';
 import { answer, editConfig, reaches, refusal } from '../../helpers/site-cli.js';
@@ -30,6 +31,7 @@ describe('K3: media on the command line', () => {
   let server: S3Server;
   let photos: MediaBucket;
   let copy: MediaBucket;
+  let guarded: MediaBucket;
 
   beforeAll(async () => {
     [server, site] = await Promise.all([startMinio(), Site.create()]);
@@ -37,10 +39,16 @@ describe('K3: media on the command line', () => {
     photos = new MediaBucket(server, await server.bucket('photos', { versioned: true }));
     copy = new MediaBucket(server, await server.bucket('copy'));
     await versity.bucket('other', { versioned: true });
+    guarded = new MediaBucket(server, await server.bucket('guarded', { versioned: true }));
+    // What the policy of a key without s3:DeleteObjectVersion does.
+    const proxy = await startMeddler(server.port, ({ method, url = '' }) =>
+      method === 'DELETE' && url.includes('versionId=') ? { status: 403 } : null,
+    );
     const repositories = {
       photos: server.repositoryYaml('photos'),
       copy: server.repositoryYaml('copy'),
       other: versity.repositoryYaml('other'),
+      guarded: server.repositoryYaml('guarded').replace(server.endpoint, proxy),
     };
     const lines = Object.entries(repositories).map(([name, yaml]) => `  ${name}: ${yaml}`);
     await editConfig(site, (text) =>
@@ -51,7 +59,7 @@ describe('K3: media on the command line', () => {
         )
         .replace('    approvals:\n', '    approvals:\n      media-recover: { approvers: 1, from: [dba] }\n')
         .concat(
-          'media:\n  photos: { repository: photos, prefix: p, cluster: mairie }\n  copy: { repository: copy, cluster: mairie }\n  folder: { repository: folder, cluster: mairie }\n  wrong: { repository: other, cluster: mairie }\n',
+          'media:\n  photos: { repository: photos, prefix: p, cluster: mairie }\n  copy: { repository: copy, cluster: mairie }\n  guarded: { repository: guarded, cluster: mairie }\n  folder: { repository: folder, cluster: mairie }\n  wrong: { repository: other, cluster: mairie }\n',
         ),
     );
     await site.startWorker();
@@ -126,6 +134,24 @@ describe('K3: media on the command line', () => {
       state: 'completed',
       outcome: null,
     });
+  });
+
+  test('W16: a key that may not remove versions: the plan names the right, and deleted objects come back all the same', async () => {
+    await guarded.put(['a', 'b']);
+    const to = new Date(await guarded.instant()).toISOString();
+    await guarded.delete(['a']);
+    const { workflowId } = await answer<Told>(site, 'media', 'recover', 'guarded', '--to', to, '--detach');
+    await reaches(site, workflowId, 'waiting-approval');
+    const plan = await waitingPlan(workflowId);
+    expect(plan.binding.counts).toMatchObject({ undelete: { objects: 1 }, copy: { objects: 0 } });
+    expect(plan.observed.warnings).toEqual([
+      expect.stringMatching(/s3:DeleteObjectVersion in the bucket guarded.*1 deleted/),
+    ]);
+    await approve(workflowId, plan);
+    await reaches(site, workflowId, 'completed');
+    expect(await guarded.contents()).toEqual({ a: 'content of a', b: 'content of b' });
+    const { outcome } = (await site.session.client.workflow.getHandle(workflowId).result()) as { outcome: Told };
+    expect(outcome.left).toBe(0);
   });
 
   test('B2: who waits at a terminal sees what would be done and what approves it, before anything is done', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { nextSegment } from '../../../src/domain/target/wal.js';
@@ -87,6 +87,35 @@ describe('S3: refused before anything is changed', () => {
   });
 });
 
+describe('a stanza in the include directory', () => {
+  it('W11: is found with config_path or config_include_path, and not with config alone, as with pgBackRest itself', async () => {
+    const etc = await tempDir('etc');
+    const [main, include] = [join(etc, 'pgbackrest.conf'), join(etc, 'conf.d')];
+    const [global = '', stanza = ''] = (await readFile(source.config, 'utf8')).split(/(?=^\[mairie\]$)/m);
+    await mkdir(include);
+    await writeFile(main, global);
+    await writeFile(join(include, 'mairie.conf'), stanza);
+    for (const path of [etc, include, main, join(include, 'mairie.conf')]) await giveToPostgres(path);
+    const context = await history.newContext();
+    const { config: _config, ...rest } = source.options;
+    const there = (options: object) => ({
+      ...context,
+      policy: { ...context.policy, options: { ...rest, ...options } },
+    });
+    for (const options of [{ configPath: etc }, { config: main, configIncludePath: include }]) {
+      await engine.preflightBackup(there(options));
+      expect((await engine.list(there(options))).map(({ label }) => label)).toContain(history.backup.label);
+      expect(await engine.keptAt?.(there(options))).toMatchObject({ values: { path: source.repository } });
+    }
+    await expect(engine.preflightBackup(there({ config: main }))).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringContaining('pg1-path') as unknown,
+    });
+    // The check has archived what was not.
+    await history.commit('unarchived');
+  });
+});
+
 describe('after the instance was lost', () => {
   it('S4: with its unarchived WAL not a row is lost; pg_control is gone, and is not needed', async () => {
     await source.cluster.kill();
@@ -140,5 +169,25 @@ describe('after the instance was lost', () => {
     const again = await recoverBeside(next, plan, { engine });
     expect(await history.contentOf(again)).toBe(content);
     await again.remove();
+  });
+
+  it('W5, F49: without the history of the new timeline latest is refused, and the old one is not taken for it; a time names its timeline', async () => {
+    const file = join(source.repository, 'archive', STANZA, '15-1', '00000002.history');
+    await rename(file, `${file}.lost`);
+    try {
+      await expect(history.outline({ kind: 'latest' })).rejects.toMatchObject({
+        code: 'wal-gap',
+        message: expect.stringMatching(
+          /^WAL of timeline 2 is in the archive .*00000002\.history is missing/,
+        ) as unknown,
+        hint: expect.stringContaining('put a copy of 00000002.history into the archive') as unknown,
+      });
+      const { timeline, warnings } = await history.outline({ kind: 'lsn', lsn: history.point('first').lsn });
+      expect(timeline).toBe(1);
+      expect(warnings.join()).toContain('00000002.history is missing: nothing of it is recovered');
+    } finally {
+      await rename(`${file}.lost`, file);
+    }
+    expect((await history.outline({ kind: 'latest' })).timeline).toBe(2);
   });
 });

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { watchWork } from '../../../src/files/work-signs.js';
 import { probe } from '../../../src/postgres/connection/probe.js';
 import { libpqEnv } from '../../../src/postgres/connection/environment.js';
 import { runProgram } from '../../../src/process/exec/run-program.js';
@@ -51,6 +52,39 @@ describe('hostile database names', () => {
       });
       expect(psql.stdout).toBe(name);
     }
+  });
+});
+
+describe('L10: whether a long statement goes on', () => {
+  /** How often it showed that it does, asked each 100 ms; whatever it ended with. */
+  async function signsOf(statement: string): Promise<number> {
+    let signs = 0;
+    await watchWork({ moved: () => (signs += 1), everyMs: 100 }, () =>
+      withClient(connection, 'postgres', (client) => client.query(statement)),
+    ).catch(() => undefined);
+    return signs;
+  }
+
+  it('L10: an index that is built anew for long shows it, though nothing comes back before its end', async () => {
+    await runQuery(server, 'postgres', 'CREATE TABLE public.long_rebuild (word text)');
+    onCleanup(() => runQuery(server, 'postgres', 'DROP TABLE public.long_rebuild'));
+    await runQuery(
+      server,
+      'postgres',
+      'INSERT INTO public.long_rebuild SELECT md5(i::text) FROM generate_series(1, 400000) AS i; CREATE INDEX long_rebuild_word ON public.long_rebuild (word)',
+    );
+    expect(await signsOf('REINDEX INDEX public.long_rebuild_word')).toBeGreaterThan(0);
+    expect(await signsOf('SELECT count(*) FROM generate_series(1, 5000000)')).toBeGreaterThan(0);
+  });
+
+  it('L10: one that waits for a lock, or sleeps, shows none', async () => {
+    await runQuery(server, 'postgres', 'CREATE TABLE public.locked (x int)');
+    onCleanup(() => runQuery(server, 'postgres', 'DROP TABLE public.locked'));
+    await withClient(connection, 'postgres', async (holder) => {
+      await holder.query('BEGIN; LOCK TABLE public.locked');
+      expect(await signsOf("SET lock_timeout = '3s'; SELECT count(*) FROM public.locked")).toBe(0);
+    });
+    expect(await signsOf('SELECT pg_sleep(3)')).toBe(0);
   });
 });
 

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
-import { collationReport, repairCollations } from '../../../src/postgres/content/collation.js';
+import { collationReport, repairAllCollations, repairCollations } from '../../../src/postgres/content/collation.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
-import { countTables } from '../../../src/postgres/content/inventory.js';
+import { countApart, countDatabases, countTables } from '../../../src/postgres/content/inventory.js';
 import { databaseProperties, applyProperties } from '../../../src/postgres/content/database-properties.js';
 import { largeObjectsHash, tableContentHash } from '../../../src/postgres/content/content-hash.js';
 import { dropOldData, markOfOldData } from '../../../src/postgres/old-data/drop-old-data.js';
@@ -161,6 +161,82 @@ async function cutOff(after: number, work: () => Promise<void>): Promise<void> {
   });
   await cut.catch((error: unknown) => expect(String(error)).toMatch(/killed by the test|Connection terminated/));
 }
+
+describe('invalid databases and prepared transactions', () => {
+  const invalidate = (name: string): Promise<unknown> =>
+    run(`UPDATE pg_database SET datconnlimit = -2 WHERE datname = ${pg.escapeLiteral(name)}`);
+
+  it('W9, F51: what a cut DROP DATABASE has left is skipped and told where all databases are walked', async () => {
+    await run('CREATE DATABASE "cut ""off"');
+    await run('CREATE DATABASE sound');
+    await run('CREATE TABLE public.one (i int)', 'sound');
+    await invalidate('cut "off');
+    const left = 'database "cut \\"off" is invalid';
+    const { repaired, skipped } = await repairAllCollations(connection);
+    expect(repaired).toEqual([]);
+    expect(skipped).toEqual([expect.stringContaining(left)]);
+    expect(skipped[0]).toContain('DROP DATABASE "cut ""off"');
+    const counts = await countDatabases(connection, ['cut "off', 'sound'], new AbortController().signal);
+    expect(counts).toEqual([{ database: 'sound', schema: 'public', table: 'one', rows: 0 }]);
+    await run('DROP DATABASE "cut ""off"');
+    await run('DROP DATABASE sound');
+  });
+
+  it('W9: it is swapped out for a restored one like any other, and can be dropped then', async () => {
+    const swap = await pair('invalid');
+    await invalidate(swap.live);
+    await swapDatabases(connection, swap);
+    await swapDatabases(connection, swap);
+    expect(await content(swap.live)).toBe(swap.fresh);
+    const mark = await markOfOldData(swap.oldData, connection);
+    await dropOldData({ where: swap.oldData, mark }, connection);
+    expect(await names()).not.toContain(swap.oldData);
+    await run(`DROP DATABASE ${pg.escapeIdentifier(swap.live)}`);
+  });
+
+  it('W9, F51: an index that a prepared transaction keeps from being built anew holds up nothing: it is told', async () => {
+    await run('CREATE DATABASE held');
+    await run(
+      `CREATE COLLATION public.fr (provider = icu, locale = 'fr-FR'); CREATE TABLE public.names (name text COLLATE public.fr PRIMARY KEY);
+       UPDATE pg_catalog.pg_collation SET collversion = '1.0' WHERE collname = 'fr'`,
+      'held',
+    );
+    await run("BEGIN; INSERT INTO public.names VALUES ('x'); PREPARE TRANSACTION 'forgotten'", 'held');
+    const { repaired, skipped } = await repairAllCollations(connection);
+    expect(repaired).toEqual([]);
+    expect(skipped).toEqual([expect.stringMatching(/"held": prepared transactions \(forgotten\).*REFRESH COLLATION/)]);
+    await run("ROLLBACK PREPARED 'forgotten'", 'held');
+    expect(await repairAllCollations(connection)).toEqual({
+      repaired: ['held: public.names_pkey'],
+      skipped: [],
+    });
+    await run('DROP DATABASE held');
+  });
+
+  it('W10: unlogged tables are marked; temporary, foreign and locked ones are counted apart and hold up nothing', async () => {
+    await run('CREATE DATABASE kinds');
+    await run(
+      `CREATE UNLOGGED TABLE public.cache AS SELECT generate_series(1, 5) i; CREATE TABLE public.plain (i int);
+       CREATE TABLE public.held (i int); CREATE FOREIGN DATA WRAPPER wrapper; CREATE SERVER away FOREIGN DATA WRAPPER wrapper;
+       CREATE FOREIGN TABLE public.far (i int) SERVER away`,
+      'kinds',
+    );
+    await run("BEGIN; LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'", 'kinds');
+    await inDatabase('kinds', async (client) => {
+      await client.query('CREATE TEMP TABLE own (i int)');
+      expect(await countTables(client, 'kinds')).toEqual([
+        { database: 'kinds', schema: 'public', table: 'cache', rows: 5, unlogged: true },
+        { database: 'kinds', schema: 'public', table: 'plain', rows: 0 },
+      ]);
+      expect(await countApart(client)).toMatchObject({
+        ...{ unlogged: 1, temporary: 1, foreign: 1 },
+        locked: [{ schema: 'public', table: 'held' }],
+      });
+    });
+    await run("ROLLBACK PREPARED 'holder'", 'kinds');
+    await run('DROP DATABASE kinds');
+  });
+});
 
 describe('database properties', () => {
   it('what pg_restore leaves out is read and given to another database: settings, lists, rights, owner, limit', async () => {

@@ -2,6 +2,7 @@ import { appendFile, readFile, readdir, rename, writeFile } from 'node:fs/promis
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -57,8 +58,13 @@ const stopBeside = () => pgCtl(site.binDir, join(site.root, 'beside'), 'stop', '
 beforeAll(async () => {
   site = await Site.create();
   await site.query('CREATE TABLE marks (n int PRIMARY KEY)');
+  await site.query('CREATE UNLOGGED TABLE cache AS SELECT 1 AS i');
+  await site.query('CREATE DATABASE cut_off');
+  await site.query("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'cut_off'");
   await site.startWorker();
-  first = (await site.backUp('physical')).backups[0] as Backup;
+  const made = await site.backUp('physical');
+  first = made.backups[0] as Backup;
+  expect(made.notes).toContainEqual(expect.stringContaining('"cut_off" is invalid'));
   await mark(1);
   at.time = await scalar(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
   await nextSegment();
@@ -281,9 +287,18 @@ describe('in place', () => {
     await reaches(site, started.workflowId, 'completed');
   };
 
-  it('K2, S4: back to a restore point of a running server: old data kept, archiving armed again, a fresh backup verified', async () => {
+  it('K2, S4, W9: back to a restore point of a running server with an invalid database: old data kept, archiving armed again, a fresh backup verified', async () => {
     const started = await planned(site, '--to', 'name:before_migration');
     expect(started.plan.binding).toMatchObject({ method: 'data-directory', replaces: [{ what: site.places.dataDir }] });
+    const { plan } = await answer<{ plan: Plan }>(
+      site,
+      'recover',
+      'mairie',
+      '--to',
+      'name:before_migration',
+      '--dry-run',
+    );
+    expect(plan.observed.warnings).toContainEqual(expect.stringContaining('come back empty'));
     await finished(started);
     restored = started;
     expect(await marks()).toEqual([1, 2, 3, 4]);
@@ -304,6 +319,7 @@ describe('in place', () => {
     expect(backups.length).toBe(2);
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('before_migration');
+    expect(markdown).toContain('is invalid');
   }, 300_000);
 
   it('F8: its approval cannot be used again: a Reset of the finished recovery is refused and changes nothing', async () => {

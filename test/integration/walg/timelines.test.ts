@@ -1,3 +1,5 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { RecoveryTarget } from '../../../src/domain/target/target.js';
@@ -18,7 +20,7 @@ import { startWalgCluster } from '../../helpers/walg.js';
 failOnLeakedProcesses();
 
 describe('deltas after a recovery', () => {
-  it('rest only on what the server comes from; one that mixes two histories does not pass its verification', async () => {
+  it('W5: rest only on what the server comes from; one that mixes two histories does not pass its verification; without the history of the newest timeline latest is refused', async () => {
     const source = await startWalgCluster({
       version: 15,
       env: ['export WALG_FILE_PREFIX="@PREFIX@"', 'export WALG_DELTA_MAX_STEPS="6"'],
@@ -109,6 +111,22 @@ describe('deltas after a recovery', () => {
     expect(fresh).toMatchObject({ type: 'full', dependsOn: [] });
     expect(await backUp('incr', await back.there())).toMatchObject({ type: 'incr', dependsOn: [fresh.label] });
     await back.recovered.remove();
+
+    // W5, F49: the newest timeline's history is lost, and no backup on it is a candidate.
+    const wal = join(source.prefix, 'wal_005');
+    for (const name of await readdir(wal)) if (name.startsWith('00000003.history')) await rm(join(wal, name));
+    const outline = async (target: RecoveryTarget) =>
+      engine.outlineRecovery(await newContext(), {
+        target,
+        candidates: [first, second],
+        oldDataDir: null,
+        databases: [],
+      });
+    await expect(outline({ kind: 'latest' })).rejects.toMatchObject({
+      code: 'wal-gap',
+      message: expect.stringMatching(/^WAL of timeline 3 is in the archive .*00000003\.history is missing/) as unknown,
+    });
+    expect((await outline({ kind: 'end-of-backup' })).warnings.join()).toContain('00000003.history is missing');
   }, 300_000);
 });
 

@@ -9,6 +9,7 @@ import { createHostActivities } from '../../../src/activities/index.js';
 import { type ActionPlan, clusterForStorage } from '../../../src/domain/approval/actions.js';
 import type { ApprovalPolicy, ClusterConfig, Config } from '../../../src/domain/config.js';
 import { confirmationPath, writeConfirmation } from '../../../src/files/confirmations.js';
+import { sha256Hex } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { pathExists } from '../../../src/files/paths.js';
@@ -218,6 +219,20 @@ describe('G5: what is dropped is named by the ledger of the host, and recognised
     const forged = { what: 'old data', where: 'shop_aside_2026', sizeBytes: null, host: 'db1' };
     await record(clusterContext, { operationId: 'evil' }, 'kept/x', { kind: 'kept', keptId: 'op-1/old', ...forged });
     await expect(plan()).rejects.toMatchObject({ type: 'path-refused' });
+  });
+
+  it('the plan binds the mark: what a later note of this host puts under the id is not dropped by it', async () => {
+    const { plan, approve, apply, aside, stateDir, state } = await site({ 'kept-drop': POLICY });
+    const made = await plan();
+    await approve(made);
+    await rm(aside, { recursive: true });
+    await mkdir(join(stateDir, 'takes-the-inode'));
+    await mkdir(aside);
+    const note = await state.kept('op-1/old');
+    await rm(join(stateDir, 'kept', `${sha256Hex('op-1/old')}.json`));
+    await state.saveKept({ ...note!, mark: `inode ${(await stat(aside)).ino}` });
+    await expect(apply(made)).rejects.toMatchObject({ type: 'plan-stale' });
+    expect(await pathExists(aside)).toBe(true);
   });
 
   it('another directory under the name is not dropped, before the plan or after the approval', async () => {

@@ -10,13 +10,19 @@ const failed = (type: string, message: string): Error =>
   });
 
 /** A server whose workflow answers updates in turn; counts what it is asked. */
-function sessionThat(answers: readonly (unknown | Error)[]): {
+function sessionThat(
+  answers: readonly (unknown | Error)[],
+  away: readonly string[] = [],
+): {
   session: TemporalSession;
   asked: { updates: number; pollers: number };
 } {
   const asked = { updates: 0, pollers: 0 };
   const handle = {
-    describe: async () => ({ status: { name: 'RUNNING' } }),
+    describe: async () => ({
+      status: { name: 'RUNNING' },
+      raw: { pendingActivities: away.map((name) => ({ activityOptions: { taskQueue: { name } } })) },
+    }),
     query: async () => (asked.updates === 0 ? { digest: 'd' } : null),
     executeUpdate: async () => {
       const answer = answers[asked.updates++];
@@ -30,8 +36,9 @@ function sessionThat(answers: readonly (unknown | Error)[]): {
     connection: {
       withDeadline: (_deadline: number, run: () => unknown) => run(),
       workflowService: {
-        describeTaskQueue: async () => {
+        describeTaskQueue: async ({ taskQueue }: { taskQueue: { name: string } }) => {
           asked.pollers++;
+          if (away.includes(taskQueue.name)) return { pollers: [] };
           return { pollers: [{ identity: 'w', lastAccessTime: { seconds: Math.floor(Date.now() / 1000), nanos: 0 } }] };
         },
       },
@@ -52,4 +59,19 @@ describe('L14: a decision that met a workflow going on', () => {
     await expect(reject(session, 'recover/c/op', person)).rejects.toThrow();
     expect(asked.updates).toBe(1);
   });
+});
+
+describe('L12: a decision that waits for a host without a worker', () => {
+  it.each(['reprise-db1', 'reprise-db1-media'])(
+    '%s: is said within seconds, with what to type',
+    async (queue) => {
+      const { session } = sessionThat([new Promise(() => undefined)], [queue]);
+      await expect(reject(session, 'recover/c/op', person)).rejects.toMatchObject({
+        code: 'host-without-worker',
+        message: expect.stringContaining('the decision was sent and is kept'),
+        hint: expect.stringContaining('reprise worker --host db1`'),
+      });
+    },
+    20_000,
+  );
 });

@@ -38,6 +38,8 @@ const server: Server = {
   archiveTimeoutSeconds: 60,
   slots: [],
   slotLimitBytes: null,
+  invalidDatabases: [],
+  prepared: [],
 };
 const waiting = { segments: 12, oldestSeconds: 900, walBytes: 201_326_592 };
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parseConfig } from '../../../src/config/load.js';
 import { archiveFindings } from '../../../src/doctor/archive.js';
-import type { Server } from '../../../src/doctor/server.js';
+import { databaseFindings, type Server } from '../../../src/doctor/server.js';
 import { slotFindings } from '../../../src/doctor/slots.js';
 
 const yaml = (policies: string): string => `version: 1
@@ -28,6 +28,8 @@ const server: Server = {
     archiveTimeoutSeconds: 0,
     slots: [slot],
     slotLimitBytes: 10_000_000_000,
+    invalidDatabases: [],
+    prepared: [],
   },
   archiving: {
     mode: 'off',
@@ -41,6 +43,27 @@ const server: Server = {
 };
 const found = (change: Partial<typeof slot> | null) =>
   slotFindings(cluster(), { ...server, slots: change === null ? [] : [{ ...slot, ...change }] });
+
+describe('what hinders some of its databases', () => {
+  const prepared = { gid: "it's", database: 'mairie', owner: 'rdv', ageSeconds: 7200 };
+
+  it('W9, F51: an invalid database and a prepared transaction that nobody decides are warnings, with the statements that end them', () => {
+    expect(databaseFindings(cluster(), server)).toEqual([]);
+    expect(
+      databaseFindings(cluster(), { ...server, invalidDatabases: ['cut "off'], prepared: [prepared] }),
+    ).toMatchObject([
+      {
+        ...{ check: 'cluster/mairie/databases', level: 'warning', fix: 'drop it: DROP DATABASE "cut ""off"' },
+        message: expect.stringContaining('is invalid') as unknown,
+      },
+      {
+        ...{ check: 'cluster/mairie/prepared', level: 'warning' },
+        fix: expect.stringContaining("ROLLBACK PREPARED 'it''s'") as unknown,
+      },
+    ]);
+    expect(databaseFindings(cluster(), { ...server, prepared: [{ ...prepared, ageSeconds: 5 }] })).toEqual([]);
+  });
+});
 
 describe('K8: received WAL', () => {
   it('is in order while its slot is used, and asks for no archive_command', () => {

@@ -108,6 +108,7 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
   kept: { kind: 'kept', keptId: 'k', what: 'w', where: '/x', sizeBytes: 1, host: 'db1' },
   'kept-dropped': { kind: 'kept-dropped', keptId: 'k' },
   'key-proof': { kind: 'key-proof', recipient: 'age1x' },
+  repository: { kind: 'repository', repository: 'local', identity: 'i', where: '/backup' },
   incident: { kind: 'incident', incidentId: 'i', scenario: 'instance-loss', state: 'open', text: 't' },
   journal: { kind: 'journal', workflowId: 'w', step: 's', text: 't' },
   outcome: {

@@ -20,11 +20,8 @@ async function bucketOf(contents: Readonly<Record<string, () => Readable>>): Pro
       for (const key of Object.keys(contents).sort())
         yield { key, sizeBytes: 4, modifiedAt: '2026-11-21T00:00:00.000Z', etag: 'abc-2' };
     },
-    open: async (key: string) => ({
-      body: contents[key]!(),
-      md5: null,
-      described: { ContentType: 'image/png', Metadata: { by: 'me' } },
-    }),
+    open: async (key: string) => ({ body: contents[key]!(), md5: null }),
+    describe: async () => ({ described: { ContentType: 'image/png', Metadata: { by: 'me' } }, lost: [] }),
   } as unknown as WritableObjects;
   return { name: 'bucket', storage: { ...openDirectory({ path: await tempDir('source') }), objects }, folder: '' };
 }
@@ -35,7 +32,16 @@ async function sync(contents: Readonly<Record<string, () => Readable>>) {
   const told: (WriteStreamOptions | undefined)[] = [];
   const into: MediaPlace = {
     name: 'target',
-    storage: { ...storage, writeStream: (key, body, how) => (told.push(how), storage.writeStream(key, body, how)) },
+    storage: {
+      ...storage,
+      // As a bucket of another server: to a directory nothing but content goes.
+      objects: {
+        ...storage,
+        place: { server: 'https://here.example' },
+        list: storage.list,
+      } as unknown as WritableObjects,
+      writeStream: (key, body, how) => (told.push(how), storage.writeStream(key, body, how)),
+    },
     folder: '',
   };
   const work: MediaRun = { kind: 'sync', from: await bucketOf(contents), into, delete: false };

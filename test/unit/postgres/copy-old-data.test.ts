@@ -1,7 +1,12 @@
-import { chmod, lstat, mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { copyOldData, emptyOldData, readyToOverwrite } from '../../../src/postgres/old-data/copy-old-data.js';
+import {
+  copyOldData,
+  emptyOldData,
+  makeCopyDirectory,
+  readyToOverwrite,
+} from '../../../src/postgres/old-data/copy-old-data.js';
 import { JobBench } from '../../helpers/jobs.js';
 
 async function oldData() {
@@ -52,6 +57,56 @@ it('what is in the place of the copy and has no source is left alone, and the co
     message: expect.stringContaining('somebody-elses'),
   });
   expect(await readFile(join(to, 'somebody-elses'), 'utf8')).toBe('dear');
+});
+
+/** Another cluster, as many files as the one that lost them. */
+async function anotherCluster(dir: string): Promise<string> {
+  const path = join(dir, 'other', 'data');
+  await mkdir(join(path, 'base', '1'), { recursive: true });
+  for (let file = 0; file < 51; file += 1) await writeFile(join(path, 'base', '1', String(file)), 'of another cluster');
+  await writeFile(join(path, 'PG_VERSION'), '18\n');
+  return path;
+}
+const filesOf = async (path: string): Promise<number> =>
+  (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).length;
+
+it('U2: a link in the place of the copy is refused: no file of what it leads to is removed or written', async () => {
+  const { bench, jobs, from, to } = await oldData();
+  const other = await anotherCluster(bench.dir);
+  await symlink(other, to);
+  const refused = { code: 'path-refused', hint: expect.stringContaining('move it away') };
+  await expect(copyOldData(jobs, from, to)).rejects.toMatchObject(refused);
+  expect([await filesOf(other), await readFile(join(other, 'PG_VERSION'), 'utf8')]).toEqual([52, '18\n']);
+  expect(await readdir(from)).toContain('PG_VERSION');
+  await expect(emptyOldData(jobs, from, to)).rejects.toMatchObject({ code: 'conflict' });
+});
+
+it('U2: what takes the place of the directory that was made for the copy is never entered', async () => {
+  const { bench, jobs, from, to } = await oldData();
+  const other = await anotherCluster(bench.dir);
+  const inode = (await makeCopyDirectory(to, null)) ?? '';
+  await rename(to, `${to}.away`);
+  const refused = { code: 'path-refused', message: expect.stringContaining('was replaced') };
+  for (const plant of [() => symlink(other, to), () => rename(other, to)]) {
+    await plant();
+    await expect(copyOldData(bench.jobs(), from, to, { inode })).rejects.toMatchObject(refused);
+    await expect(emptyOldData(jobs, from, to, inode)).rejects.toMatchObject({ code: 'conflict' });
+    if ((await lstat(to)).isSymbolicLink()) await rm(to);
+  }
+  expect(await filesOf(to)).toBe(52);
+  expect(await readdir(from)).toContain('PG_VERSION');
+});
+
+it('U2: old data is not copied to a directory that others may write, nor below one', async () => {
+  const { bench, jobs, from, to } = await oldData();
+  for (const mode of [0o777, 0o1777]) {
+    await chmod(join(bench.dir, 'spare'), mode);
+    await expect(copyOldData(jobs, from, to)).rejects.toMatchObject({
+      code: 'path-refused',
+      message: expect.stringContaining('every user may write'),
+    });
+  }
+  expect(await readdir(join(bench.dir, 'spare'))).toEqual([]);
 });
 
 it('nothing is emptied while the copy is not there, as when what it lies on is not mounted', async () => {

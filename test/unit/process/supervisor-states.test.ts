@@ -59,6 +59,18 @@ describe('F3: a tool that fails', () => {
     expect(bench.cleanUps).toBe(0);
   });
 
+  it('L9: for a reason that passes: it is started as often as that takes, and other failures count as before', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    const passing = bench.request({ exit: 3, maxStarts: 2, classifyExit: async () => 'passing' });
+    for (let start = 1; start <= 4; start++)
+      await expect(bench.run(passing)).rejects.toMatchObject({ code: 'tool-failed', details: { starts: start } });
+    const failing = bench.request({ exit: 4, maxStarts: 2 });
+    await expect(bench.run(failing)).rejects.toMatchObject({ code: 'tool-failed' });
+    await expect(bench.run(failing)).rejects.toMatchObject({ code: 'tool-failed' });
+    await expect(bench.run(failing)).rejects.toMatchObject({ code: 'tool-rejected' });
+  });
+
   it('more often than maxStarts: tool-rejected, and it is not started any more', async () => {
     const bench = await JobBench.create();
     await bench.letGo();

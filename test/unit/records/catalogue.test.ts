@@ -169,6 +169,33 @@ describe('catalogue', () => {
     expect((await again.append(fact({ kind: 'unpin' }))).seq).toBe(9);
   });
 
+  it('U5: a file with a number far away costs nothing, and is told as a range', async () => {
+    const { root, storage, reads, catalogue } = await repository();
+    await catalogue.append(fact({ kind: 'unpin' }));
+    const directory = join(root, 'mairie', 'records');
+    await writeFile(join(directory, '3000000000.json'), '{}\n');
+    const strangers = ['9007199254740993.json', '99999999999999999999999.json', '000000001.json', '00000000.json'];
+    for (const name of strangers) await writeFile(join(directory, name), '{}\n');
+    const [began, before] = [performance.now(), process.memoryUsage().heapUsed];
+    const again = openCatalogue(storage, 'mairie');
+    reads.length = 0;
+    const problems = await again.problems();
+    expect((await again.records()).map(({ seq }) => seq)).toEqual([1]);
+    expect(reads.length).toBeLessThan(10);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6);
+    expect(problems.slice(4)).toEqual([
+      {
+        key: 'mairie/records/00000002.json',
+        reason: 'it is missing although later ones exist, and so are all up to mairie/records/2999999999.json',
+      },
+      { key: 'mairie/records/3000000000.json', reason: 'its number inside is undefined' },
+    ]);
+    expect(problems.slice(0, 4).map(({ key }) => key.split('/').at(-1))).toEqual(strangers.toSorted());
+    // Nothing is written into the gap: what was there may come back from a copy.
+    expect((await again.append(fact({ kind: 'unpin' }))).seq).toBe(3_000_000_001);
+  });
+
   it('F40: of 10,000 backups only new records are read again, in bounded memory', async () => {
     const { root, storage, reads } = await repository();
     const directory = join(root, 'mairie', 'records');

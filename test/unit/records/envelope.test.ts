@@ -64,6 +64,10 @@ const kinds: Readonly<Record<RecordBody['kind'], readonly [Readonly<Record<strin
   ],
   'kept-dropped': [{ keptId: 'k' }, { keptId: [''] }],
   'key-proof': [{ recipient: 'r' }, { recipient: [''] }],
+  repository: [
+    { repository: 'local', identity: 'i', where: '' },
+    { repository: [''], identity: ['', 1], where: [1] },
+  ],
   incident: [
     { incidentId: 'i', scenario: 's', state: 'open', text: '' },
     { incidentId: [''], scenario: [''], state: [''], text: [1] },

@@ -14,7 +14,7 @@ import type { BackupRequest, EngineContext, ListedBackup } from '../../engine.js
 import { parseJson } from '../../shared/manifest.js';
 import { manifestOf } from '../repository/manifest.js';
 import { CHOICE, spoolOf } from '../repository/names.js';
-import { ownDirectory } from '../restore/unpack.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /** Incremental base backups came with 17. */
 const OLDEST = 170_000;
@@ -57,7 +57,7 @@ export async function chooseOnce(
 export async function keepChoice(context: EngineContext, choice: Choice): Promise<Choice> {
   const { type, parent, instead = false } = choice;
   const kept = { type, parent: parent?.label ?? null, instead };
-  await ownDirectory(context, spoolOf(context));
+  await makeOwnDirectory(spoolOf(context), context.user);
   await writeFileAtomic(fileOf(context), JSON.stringify(kept), null);
   return choice;
 }

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorTable, isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../../domain/errors.js';
 import { segmentAt, segmentBefore } from '../../../domain/target/wal.js';
 import { countDatabases } from '../../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../../postgres/server/server-facts.js';
@@ -18,8 +18,8 @@ import type { Choice } from './backup-type.js';
 import { readPgManifest } from './pg-manifest.js';
 import { archivingHint, liveServer } from '../wal/archiving.js';
 import { takeBase, tarsOf, verifySpool } from './spool.js';
-import { removeTree } from '../restore/unpack.js';
 import { waitForSegment } from '../wal/wal-archive.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /**
  * One backup of the cluster: spooled, compared with its manifest by pg_verifybackup, its stop WAL seen in the
@@ -54,7 +54,7 @@ async function unlessFinal<T>(context: EngineContext, work: () => Promise<T>): P
   try {
     return await work();
   } catch (error) {
-    const goesOn = isRepriseError(error) ? errorTable[error.code].retryable : context.signal.aborted;
+    const goesOn = isRepriseError(error) ? isRetryable(error) : context.signal.aborted;
     if (!goesOn) await removeTree(spoolOf(context));
     throw error;
   }

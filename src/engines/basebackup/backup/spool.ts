@@ -10,7 +10,9 @@ import { PG_MANIFEST, spoolOf } from '../repository/names.js';
 import { optionsOf } from '../options.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
 import { BASEBACKUP_TOOLS } from '../tool-rules.js';
-import { ownDirectory, removeTree, unpack } from '../restore/unpack.js';
+import { unpack } from '../restore/unpack.js';
+import { removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /** A spread checkpoint, or a slow disk, shows nothing for minutes. */
 const STALL_MS = 30 * 60_000;
@@ -35,7 +37,7 @@ export async function takeBase(
   const { compress, maxRate } = optionsOf(context);
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
-  await ownDirectory(context, spoolOf(context));
+  await makeOwnDirectory(spoolOf(context), context.user);
   return runToolJob(context.jobs, BASEBACKUP_TOOLS, {
     step,
     tool: 'pg_basebackup',
@@ -87,7 +89,7 @@ export async function verifySpool(context: EngineContext): Promise<void> {
 async function unpackBeside(context: EngineContext, tars: string, plain: string): Promise<void> {
   const names = (await readdir(tars)).filter((name) => name.endsWith('.tar.gz'));
   const parts = names.map((name) => ({ archive: join(tars, name), into: placeOf(name, plain) }));
-  for (const { into } of parts) await ownDirectory(context, into);
+  for (const { into } of parts) await makeOwnDirectory(into, context.user);
   await unpack(context, 'unpack-to-verify', { parts, clear: () => removeTree(plain) });
 }
 

@@ -9,8 +9,8 @@ import { damageOf } from '../../shared/hash.js';
 import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { PG_MANIFEST, spoolOf } from './names.js';
-import { ownDirectory } from '../restore/unpack.js';
 import { streamToFile } from '../../../files/atomic-file.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /** PostgreSQL's manifest of the parent as a file of this host, as it was recorded. */
 export async function parentManifest(context: EngineContext, parent: BaseManifest): Promise<string> {
@@ -24,7 +24,7 @@ export async function parentManifest(context: EngineContext, parent: BaseManifes
       'backup run --type full',
     );
   }
-  await ownDirectory(context, spoolOf(context));
+  await makeOwnDirectory(spoolOf(context), context.user);
   const path = join(spoolOf(context), 'parent_manifest');
   await pipeline(await context.storage.open(fileKey(context, parent.label, file)), streamToFile(path));
   await giveTo(path, context.user);

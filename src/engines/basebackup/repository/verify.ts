@@ -1,8 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { isRepriseError } from '../../../domain/errors.js';
-import { missingSegments } from '../../../domain/target/wal.js';
+import { neededSegments } from '../../../domain/target/wal.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../../engine.js';
 import { failedVerification } from '../../shared/backup-record.js';
@@ -11,8 +10,9 @@ import { fileKey, hashOf, manifestOf } from './manifest.js';
 import type { BaseManifest } from './manifest.js';
 import { spoolOf } from './names.js';
 import { chainOf } from './chain.js';
-import { removeTree } from '../restore/unpack.js';
 import { walArchive } from '../wal/wal-archive.js';
+import { removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /**
  * Size and SHA-256 of every file: they are those that pg_verifybackup looked through when the backup was made. Then
@@ -54,11 +54,10 @@ async function readWal(context: EngineContext, { wal, segmentBytes }: BaseManife
   const archive = await walArchive(context);
   const directory = join(spoolOf(context), 'wal');
   await makeHostScratch(context.host, context.user);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeOwnDirectory(directory, context.user);
   try {
     // One that is missing is told by its name.
-    const needed = missingSegments([], wal.start, wal.stop, { segmentBytes });
-    for (const segment of needed) {
+    for (const segment of neededSegments(wal.start, wal.stop, { segmentBytes })) {
       context.signal.throwIfAborted();
       await archive.fetch(segment, directory);
       await removeTree(join(directory, segment));

@@ -5,16 +5,18 @@ import { sizeInWords } from '../../../domain/text/text.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import { runProgram } from '../../../process/exec/run-program.js';
-import { emptyDirectory, isRestoredDirectoryGone } from '../../shared/claim-directory.js';
+import { isRestoredDirectoryGone } from '../../shared/claim-directory.js';
 import type { EngineContext } from '../../engine.js';
 import type { FetchedFiles } from './fetch-files.js';
 import type { BaseManifest } from '../repository/manifest.js';
 import { PG_MANIFEST, spoolOf } from '../repository/names.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
 import { BASEBACKUP_TOOLS } from '../tool-rules.js';
-import { ownDirectory, removeTree, unpack } from './unpack.js';
+import { unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
 import { copyFileAtomic } from '../../../files/atomic-file.js';
+import { emptyDirectory, removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 const STALL_MS = 12 * 3_600_000;
 
@@ -43,7 +45,7 @@ export async function combine(
   const root = join(spoolOf(context), `chain-${label}`);
   const inputs = chain.map(({ manifest }) => join(root, manifest.label));
   const parts = chain.flatMap(({ manifest, files }, index) => partsOf(manifest, files, inputs[index] ?? root));
-  for (const { into } of parts) await ownDirectory(context, into);
+  for (const { into } of parts) await makeOwnDirectory(into, context.user);
   const resultIsGone = (): Promise<boolean> => isRestoredDirectoryGone(dataDir);
   const unpackedIsGone = async (): Promise<boolean> =>
     (await isRestoredDirectoryGone(dataDir)) && (await isRestoredDirectoryGone(inputs.at(-1) ?? root));

@@ -15,8 +15,9 @@ import { damageOf } from '../../shared/hash.js';
 import { fileKey } from '../repository/manifest.js';
 import type { BackupFile, BaseManifest } from '../repository/manifest.js';
 import { spoolOf } from '../repository/names.js';
-import { ownDirectory, removeTree } from './unpack.js';
 import { streamToFile } from '../../../files/atomic-file.js';
+import { removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /** The archives of a backup as files of this host, each with its recorded size and SHA-256. */
 export interface FetchedFiles {
@@ -49,7 +50,7 @@ export async function fetchFiles(
   }
   await makeHostScratch(context.host, context.user);
   const directory = join(spoolOf(context), label);
-  await ownDirectory(context, directory);
+  await makeOwnDirectory(directory, context.user);
   const missing: BackupFile[] = [];
   for (const file of files) if (!(await isWhole(join(directory, file.name), file))) missing.push(file);
   await requireSpace(context, missing);

@@ -2,7 +2,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostConfig } from '../../../domain/config.js';
 import { CHOICE, isLabel, spoolName } from '../repository/names.js';
-import { removeTree } from './unpack.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /** What a spool may hold; anything else in it was put there by somebody. */
 const OWN = new Set(['tar', 'plain', 'wal', 'parent_manifest', CHOICE]);

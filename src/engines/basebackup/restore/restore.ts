@@ -1,19 +1,20 @@
-import { mkdir, symlink } from 'node:fs/promises';
+import { symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
-import { giveTo } from '../../../files/directories.js';
 import { requireSameFor } from '../../shared/bound-content.js';
-import { claimDirectory, emptyDirectory, isRestoredDirectoryGone } from '../../shared/claim-directory.js';
+import { claimDirectory, isRestoredDirectoryGone } from '../../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
 import { fetchFiles } from './fetch-files.js';
 import type { BaseManifest } from '../repository/manifest.js';
 import { boundChain } from '../repository/chain.js';
-import { removeTree, unpack } from './unpack.js';
+import { unpack } from './unpack.js';
 import type { Unpacking } from './unpack.js';
+import { emptyDirectory, removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /**
  * Restores a backup's files, and nothing else: recovery is configured by the caller. Size and SHA-256 of every file come
@@ -96,10 +97,7 @@ function tablespacesOf(manifest: BaseManifest | undefined, below: string): Table
 }
 
 async function makeOwn({ user }: EngineContext, paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    await giveTo(path, user);
-  }
+  for (const path of paths) await makeOwnDirectory(path, user);
 }
 
 const linkOf = (dataDir: string, oid: string): string => join(dataDir, 'pg_tblspc', oid);

@@ -1,7 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
-import { giveTo } from '../../../files/directories.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 import type { JobRequest } from '../../../process/jobs/jobs.js';
 import { runProgram } from '../../../process/exec/run-program.js';
 import type { EngineContext } from '../../engine.js';
@@ -54,7 +52,7 @@ export async function unpack(
     resultIsGone,
     cleanUp: async () => {
       await clear();
-      for (const { into } of parts) await ownDirectory(context, into);
+      for (const { into } of parts) await makeOwnDirectory(into, user);
     },
     stallTimeoutMs: STALL_MS,
   });
@@ -71,15 +69,4 @@ export async function unpack(
     `the backup contains a link, ${stdout}: pg_basebackup writes only those of tablespaces`,
     'it was changed since it was made; choose another backup',
   );
-}
-
-/** An owner-only directory of the tools' user, with those above it as far as they are missing. */
-export async function ownDirectory({ user }: Pick<EngineContext, 'user'>, path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (made === undefined) return;
-  for (let at = path; at.length >= made.length; at = join(at, '..')) await giveTo(at, user);
-}
-
-export async function removeTree(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
 }

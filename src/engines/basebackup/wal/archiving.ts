@@ -9,8 +9,8 @@ import { archiveOneSegment, closeSegment } from '../../../postgres/wal/archiving
 import { walPrefix } from '../repository/names.js';
 import { optionsOf, receivesWal } from '../options.js';
 import { PREFETCHED } from './wal-prefetch.js';
-import { removeTree } from '../restore/unpack.js';
 import { waitForSegment } from './wal-archive.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /**
  * Facts of the running primary.

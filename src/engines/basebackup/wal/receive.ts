@@ -10,7 +10,8 @@ import type { EngineContext, ReadContext } from '../../engine.js';
 import { walKey, walPrefix } from '../repository/names.js';
 import { pushBeginning, pushWal } from './wal-archive.js';
 import { ensureSlot, slotName } from './slot.js';
-import { ownDirectory, removeTree } from '../restore/unpack.js';
+import { removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 const POLL_MS = 1_000;
 /** The beginning of the segment that is being written goes to the repository this often, where it grew. */
@@ -38,7 +39,7 @@ export async function receiveWal(
 ): Promise<void> {
   const directory = receiveDirectory(context);
   await makeHostScratch(context.host, context.user);
-  await ownDirectory(context, directory);
+  await makeOwnDirectory(directory, context.user);
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
   // First: with the server lost the slot cannot be asked for, and that is when these files count.
   await pushReceived(context, directory).catch((error: unknown) => {
@@ -205,7 +206,7 @@ export function receivingHint(context: Pick<EngineContext, 'cluster' | 'policy'>
 /** After a recovery: the cluster has another past from here on, and no slot. */
 export async function receiveAnew(context: EngineContext): Promise<void> {
   const directory = receiveDirectory(context);
-  await ownDirectory(context, directory);
+  await makeOwnDirectory(directory, context.user);
   await slotReady(context, directory);
 }
 

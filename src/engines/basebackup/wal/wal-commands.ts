@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { RepriseError } from '../../../domain/errors.js';
+import { IDENTITY_FILE } from '../../../domain/storage/repository-identity.js';
 import { quotedForCommand } from '../../../postgres/wal/archiving.js';
 import type { ReadContext } from '../../engine.js';
 import { walPrefix } from '../repository/names.js';
@@ -10,19 +12,27 @@ type Where = Pick<ReadContext, 'cluster' | 'policy' | 'storage'>;
 /**
  * One file of WAL into a directory, in plain shell, so that nothing has to be loaded for each segment. It appears whole
  * under its name (link(2) never replaces one) and is on disk when the command ends with 0. What is there already has to
- * be the same, byte for byte. A directory that is missing, such as an unmounted one, is never made.
+ * be a file, and the same, byte for byte. A directory that is missing, such as an unmounted one, is never made. Nobody can
+ * plant a link that is followed: the temporary name is random, and `set -C` opens it with O_EXCL. Where a link was put in
+ * its place, the link gets the name of the segment; it is taken away again, and nothing counts as archived. Of a repository
+ * that has its marker ($4), nothing goes to its place when the marker is not there.
  */
 const PUSH = [
-  'umask 077',
+  'umask 077; set -C',
+  '[ -z "$4" ] || [ -e "$4" ] || { echo "$4 is missing: this is not the repository" >&2; exit 1; }',
   't="$1/$3.gz"',
-  'n="$1/.reprise-tmp-$3.$$"',
+  'no() { echo "$t is a symbolic link: not archived" >&2; exit 1; }',
+  'if [ -L "$t" ]; then no; fi',
   'if [ -e "$t" ]; then gzip -dc "$t" | cmp -s - "$2" && sync "$t" "$1"; exit; fi',
+  'n=$(mktemp -u "$1/.reprise-tmp-$3.XXXXXXXXXXXX") || exit 1',
   'trap "rm -f \\"\\$n\\"" EXIT',
-  'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" && sync "$1"',
+  'gzip -1nc "$2" >"$n" && sync "$n" && ln "$n" "$t" || exit 1',
+  'if [ -L "$t" ]; then rm -f "$t"; no; fi',
+  'sync "$1"',
 ].join('; ');
 
-const FETCH = '[ -e "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
-const FETCH_BEGINNING = '[ -e "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
+const FETCH = '[ -f "$1/$3.gz" ] && [ ! -L "$1/$3.gz" ] && gzip -dc "$1/$3.gz" >"$2"';
+const FETCH_BEGINNING = '[ -f "$1/$3.partial.gz" ] && [ ! -L "$1/$3.partial.gz" ] && gzip -dc "$1/$3.partial.gz" >"$2"';
 
 /**
  * What a worker brings beside the files is waited for while the server lives: a segment of the archive that is not there
@@ -44,7 +54,9 @@ const WAIT = [
 /** `archive_command` of the cluster; null where its WAL is received. */
 export function archiveCommand(context: Where): string | null {
   if (receivesWal(context.policy.options)) return null;
-  return inShell(PUSH, 'wal-push', walDirectory(context));
+  const push = inShell(PUSH, 'wal-push', walDirectory(context));
+  const marker = context.storage.localPath(IDENTITY_FILE);
+  return existsSync(marker) ? `${push} ${quotedForCommand(marker)}` : push;
 }
 
 /**

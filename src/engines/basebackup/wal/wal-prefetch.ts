@@ -11,8 +11,8 @@ import { giveTo } from '../../../files/directories.js';
 import type { ReadContext, WalPrefetch } from '../../engine.js';
 import type { BaseManifest } from '../repository/manifest.js';
 import { walKey } from '../repository/names.js';
-import { ownDirectory } from '../restore/unpack.js';
 import { archivedNames, fetchSegment, usableBeginnings, walArchive } from './wal-archive.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
 /** Below the data directory, the working directory of the server's restore_command. Removed after a recovery. */
 export const PREFETCHED = 'reprise_wal';
@@ -32,7 +32,7 @@ const POLL_MS = 50;
  */
 export async function prefetchWal(context: ReadContext, dataDir: string): Promise<WalPrefetch> {
   const directory = join(dataDir, PREFETCHED);
-  await ownDirectory(context, directory);
+  await makeOwnDirectory(directory, context.user);
   const names = await archivedNames(context);
   const histories = names.filter(isHistoryName);
   // A beginning stays one by name: what was salvaged comes before it.

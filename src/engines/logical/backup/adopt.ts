@@ -13,7 +13,7 @@ import { readDatabaseFacts } from './database-facts.js';
 import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
-import type { SealedFile } from '../encryption.js';
+import { removeSecondName, type SealedFile } from '../encryption.js';
 import { toolHasEnded, runToolJob } from '../../shared/run-tool-job.js';
 import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { listBackups } from '../repository/list.js';
@@ -295,6 +295,7 @@ async function copy(
       return { path: source, dump: { sizeBytes: written.sizeBytes, sha256: written.sha256 } };
     }
     const target = context.storage.localPath(incoming.dump);
+    await removeSecondName(target);
     await runToolJob(context.jobs, LOGICAL_TOOLS, {
       step,
       tool: 'cp',

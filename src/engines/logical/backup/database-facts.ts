@@ -14,11 +14,13 @@ export interface DatabaseFacts {
   readonly extensions: readonly string[];
   readonly extensionTables: DumpFacts['extensionTables'];
   readonly tablespaces: readonly string[];
+  /** Absent for a primary. */
+  readonly standby?: boolean;
 }
 
 /** What the engine records of the database a client is connected to. */
 export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFacts> {
-  const { versionNum, systemIdentifier, encoding, dataChecksums } = await serverFacts(client);
+  const { versionNum, systemIdentifier, encoding, dataChecksums, inRecovery } = await serverFacts(client);
   const { rows } = await client.query<FactsRow>(`
     SELECT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
            pg_catalog.pg_database_size(pg_catalog.current_database())::text AS size,
@@ -45,6 +47,7 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
     extensions: row.extensions,
     extensionTables: row.extensionTables,
     tablespaces: row.tablespaces,
+    ...(inRecovery ? { standby: true } : {}),
   };
 }
 
@@ -60,6 +63,8 @@ interface FactsRow {
 const userObjects = `NOT IN (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')`;
 const userSchemas = `IN (SELECT oid FROM pg_catalog.pg_namespace
                           WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')`;
+/** No dump holds what belongs to a temporary table of some session. */
+const notTemporary = `NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relpersistence = 't')`;
 
 /** Objects by kind, so that a restore that left some out without a word is seen. */
 export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
@@ -76,9 +81,9 @@ export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
     UNION ALL
     SELECT 'constraint', count(*) FROM pg_catalog.pg_constraint WHERE connamespace ${userSchemas} AND contype <> 'n' AND oid ${userObjects}
     UNION ALL
-    SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND oid ${userObjects}
+    SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid ${notTemporary} AND oid ${userObjects}
     UNION ALL
-    SELECT 'policy', count(*) FROM pg_catalog.pg_policy
+    SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary}
     UNION ALL
     SELECT 'large object', count(*) FROM pg_catalog.pg_largeobject_metadata`);
   return Object.fromEntries(rows.map(({ kind, count }) => [kind, Number(count)]).filter(([, count]) => count !== 0));

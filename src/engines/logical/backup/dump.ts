@@ -111,9 +111,9 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
   const {
     result: { job: result, written },
     inventory,
-  } = await withInventory(connection, database, context.signal, (snapshot) => runPgDump(dumping, snapshot)).catch(
-    removedIf(toolHasEnded),
-  );
+  } = await withInventory(connection, database, context.signal, (snapshot) =>
+    runPgDump(dumping, facts, snapshot),
+  ).catch(removedIf(toolHasEnded));
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
   await readTableOfContents(context, file).catch(removedIf(showsDumpUnusable));
   // A dump that an earlier attempt started is of another snapshot than the one just counted.
@@ -193,6 +193,7 @@ async function takenFacts(context: EngineContext, label: string): Promise<DumpFa
 /** Where an earlier attempt's dump was taken away since, it is made anew. */
 async function runPgDump(
   { context, database, incoming, encryption }: Dumping,
+  { standby }: DumpFacts,
   snapshot: string | null,
 ): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
   const { compress } = context.policy.options as LogicalOptions;
@@ -207,6 +208,7 @@ async function runPgDump(
       '--no-password',
       `--lock-wait-timeout=${LOCK_WAIT_TIMEOUT}`,
       ...(compress === undefined ? [] : [`--compress=${compress}`]),
+      ...(standby === true ? ['--no-unlogged-table-data'] : []),
       ...(snapshot === null ? [] : [`--snapshot=${snapshot}`]),
     ]),
     // The name goes by PGDATABASE, never as an argument that could be a connection string.

@@ -7,6 +7,7 @@ import { readDatabaseFacts } from './database-facts.js';
 import { leftovers, newestDumpSize } from '../repository/list.js';
 import { operationMark } from '../../shared/policy-folder.js';
 import { majorOf, toolMajor } from '../tools.js';
+import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/databases.js';
 
 /**
  * Refuses what cannot lead to a whole dump: a pg_dump older than the server, rights that are missing, no
@@ -18,7 +19,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const notes: string[] = [...(await encryptionNotes(context))];
   const major = await toolMajor(context, 'pg_dump');
   let expectedBytes = 0;
-  for (const database of context.cluster.databases) {
+  for (const database of await dumpableDatabases(context)) {
     const { facts, missing } = await withClient(context.cluster.connection, database, async (client) => ({
       facts: await readDatabaseFacts(client),
       missing: await missingRights(client),
@@ -52,6 +53,24 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
       `${left.length} files of other operations that did not finish are in the repository, such as ${left[0]}; they are no backups`,
     );
   return [...new Set(notes)];
+}
+
+/**
+ * Databases of the cluster that can be dumped: an invalid one keeps no other from its backup.
+ * @throws RepriseError `not-found` where none is left
+ */
+export async function dumpableDatabases({ cluster }: EngineContext): Promise<readonly string[]> {
+  const { connection, databases } = cluster;
+  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    invalidDatabases(client, databases),
+  );
+  const left = databases.filter((database) => !invalid.includes(database));
+  if (left.length > 0 || invalid.length === 0) return left;
+  throw new RepriseError(
+    'not-found',
+    `there is nothing to dump: ${invalid.map((name) => invalidDatabaseText(name)).join('; ')}`,
+    'drop it with DROP DATABASE, then create it or recover it from an earlier backup',
+  );
 }
 
 async function encryptionNotes(context: EngineContext): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { lstat, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
@@ -13,7 +13,9 @@ import { damageOf } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
 import { operationMark } from '../../shared/policy-folder.js';
 import { fileSize } from '../../../files/paths.js';
-import { giveTo } from '../../../files/directories.js';
+import { removeTree } from '../../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../../files/trusted-paths.js';
+import { workMoved } from '../../../files/work-signs.js';
 import { openForAppending } from '../../../files/atomic-file.js';
 
 /** A file of the repository on this host. */
@@ -50,8 +52,7 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   if (there.sizeBytes !== recorded.sizeBytes)
     throw corrupt(`${key} has ${there.sizeBytes} bytes where ${recorded.sizeBytes} were recorded`);
   const directory = join(await scratchOf(context), operationMark(context.operationId));
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await giveTo(directory, context.user);
+  await makeOwnDirectory(directory, context.user);
   const path = join(directory, key.slice(key.lastIndexOf('/') + 1));
   await fetch(context, key, recorded, path);
   const discard = async (): Promise<void> => {
@@ -80,8 +81,8 @@ async function scratchOf({ host, user }: ReadContext): Promise<string> {
   await makeScratchDirectory(directory, user);
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    const found = await stat(path).catch(() => null);
-    if (found !== null && Date.now() - found.mtimeMs > FORGOTTEN_MS) await rm(path, { recursive: true, force: true });
+    const found = await lstat(path).catch(() => null);
+    if (found !== null && Date.now() - found.mtimeMs > FORGOTTEN_MS) await removeTree(path);
   }
   return directory;
 }
@@ -164,6 +165,7 @@ async function hashOf(path: string, bytes: number, signal: AbortSignal): Promise
   for await (const chunk of createReadStream(path, { end: bytes - 1 }) as AsyncIterable<Buffer>) {
     signal.throwIfAborted();
     hash.update(chunk);
+    workMoved();
   }
   return hash;
 }

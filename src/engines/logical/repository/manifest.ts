@@ -41,6 +41,8 @@ export interface DumpFacts {
   readonly globals: Fingerprint & { readonly passwords: boolean };
   /** For whom dump and roles are encrypted; absent where they are plain. */
   readonly encryption?: Encryption;
+  /** Dumped from a standby, which refuses to read unlogged tables: they are in the dump without their rows. */
+  readonly standby?: boolean;
 }
 
 /** How many of each kind of object a database holds, extensions' own left out. */
@@ -110,6 +112,7 @@ export const dumpFactsSchema = z.object({
   tablespaces: z.array(z.string()),
   globals: fingerprintSchema.extend({ passwords: z.boolean() }),
   encryption: z.object({ tool: z.literal('age'), recipients: z.array(z.string()) }).optional(),
+  standby: z.boolean().optional(),
 }) satisfies z.ZodType<DumpFacts>;
 
 const manifestSchema = dumpFactsSchema.extend({

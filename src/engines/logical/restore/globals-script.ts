@@ -51,20 +51,21 @@ export function splitStatements(text: string): readonly string[] {
   const statements: string[] = [];
   let start = 0;
   let at = 0;
+  // Known instead of looked for: blanks before a statement may be many.
+  let begun = false;
   while (at < text.length) {
-    const character = text[at];
-    const before = text.slice(start, at);
-    if (before.trim() === '' && (text.startsWith('--', at) || character === '\\')) {
+    const character = text.charAt(at);
+    if (!begun && (text.startsWith('--', at) || character === '\\')) {
       at = lineEnd(text, at);
       start = at;
-    } else if (character === "'" || character === '"') {
-      at = closingQuote(text, at) + 1;
     } else if (character === ';') {
-      statements.push(before.trim());
+      statements.push(text.slice(start, at).trim());
       at += 1;
       start = at;
+      begun = false;
     } else {
-      at += 1;
+      begun ||= character.trim() !== '';
+      at = character === "'" || character === '"' ? closingQuote(text, at) + 1 : at + 1;
     }
   }
   if (text.slice(start).trim() !== '') throw damaged('it ends in the middle of a statement');

@@ -4,6 +4,7 @@ import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { restoreRole } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
+import { INVALID_LIMIT } from '../../../postgres/server/databases.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
 
@@ -14,7 +15,7 @@ export interface NewDatabase {
   readonly operationId: string;
 }
 
-type Standing = 'absent' | 'ours' | 'foreign';
+type Standing = 'absent' | 'ours' | 'invalid' | 'foreign';
 
 /**
  * Creates the database from template0 with the encoding and locale of the dumped one, or finds the one this
@@ -29,7 +30,12 @@ export async function createOnce(
   owner: string,
 ): Promise<'made' | 'found'> {
   return inMaintenance(database, async (client) => {
-    const standing = await standingOf(client, database);
+    let standing = await standingOf(client, database);
+    if (standing === 'invalid') {
+      // Ours, and the DROP DATABASE of an earlier attempt was cut off: nothing else can be done with it.
+      await client.query(`DROP DATABASE ${pg.escapeIdentifier(database.name)}`);
+      standing = 'absent';
+    }
     if (standing === 'foreign') {
       throw new RepriseError(
         'conflict',
@@ -65,16 +71,37 @@ async function mark(client: pg.Client, database: NewDatabase, manifest: DumpMani
 /** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
 export async function dropOurs(database: NewDatabase): Promise<void> {
   await inMaintenance(database, async (client) => {
-    if ((await standingOf(client, database)) !== 'ours') return;
+    const standing = await standingOf(client, database);
+    if (!['ours', 'invalid'].includes(standing)) return;
+    if (standing === 'ours') await dropSubscriptions(client, database);
+    // Its owner may have made a template of it, which cannot be dropped.
+    if (standing === 'ours')
+      await client.query(`ALTER DATABASE ${pg.escapeIdentifier(database.name)} IS_TEMPLATE false`);
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
-    await client.query(`ALTER DATABASE ${pg.escapeIdentifier(database.name)} IS_TEMPLATE false`);
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
+  });
+}
+
+/** They keep a database from being dropped. Their slots are the publisher's, and belong to the live database. */
+async function dropSubscriptions(maintenance: pg.Client, { connection, name }: NewDatabase): Promise<void> {
+  const { rows } = await maintenance.query<{ name: string }>(
+    `SELECT subname::text AS name FROM pg_catalog.pg_subscription
+      WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = $1)`,
+    [name],
+  );
+  if (rows.length === 0) return;
+  await withClient(connection, name, async (client) => {
+    for (const subscription of rows.map((row) => pg.escapeIdentifier(row.name))) {
+      await client.query(`ALTER SUBSCRIPTION ${subscription} DISABLE`);
+      await client.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);
+      await client.query(`DROP SUBSCRIPTION ${subscription}`);
+    }
   });
 }
 
 /** The comment without the marks of recoveries it went through. */
 export function withoutMarks(comment: string | null): string | null {
-  const rest = comment?.replaceAll(/ ?\[reprise:[^\]]*\]/g, '') ?? '';
+  const rest = comment?.replaceAll(/ ?\[reprise:[^\][]*\]/g, '') ?? '';
   return rest === '' ? null : rest;
 }
 
@@ -92,7 +119,8 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
     (row.comment ?? '').includes(databaseMark(database.operationId)) ||
     // The login that restores it may take away the other two.
     row.owner === restoreRole(database.name);
-  return isOurs ? 'ours' : 'foreign';
+  if (!isOurs) return 'foreign';
+  return row.limit === INVALID_LIMIT ? 'invalid' : 'ours';
 }
 
 async function hasTablespace(client: pg.Client, name: string): Promise<boolean> {

@@ -14,6 +14,7 @@ import {
   noteCompared,
   openRestoreLogin,
   restoreLoginState,
+  restoreRole,
 } from '../../../postgres/connection/restore-login.js';
 import { granteesOf, ownersOf, ownerStatements, partsOf } from '../archive/parts.js';
 import { tocOf } from '../archive/read-toc.js';
@@ -85,7 +86,10 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
   const { servers, extensions, byLogin, sequences, rights, eventTriggers } = work.parts;
   const { connection, name } = work.database;
   const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
-  await inDatabase(work, (client) => runInBatches(client, ownerStatements(owned, connection.user)));
+  await inDatabase(work, async (client) => {
+    await runInBatches(client, ownerStatements(owned, connection.user));
+    await giveMultiranges(client, restoreRole(name));
+  });
   if (sequences.length > 0)
     await runPgRestore(work, {
       step: `restore-sequences:${encodeName(name)}@${work.systemIdentifier}`,
@@ -100,8 +104,38 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
     });
   await refreshViews(work);
   if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
+  await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
   await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
   await rm(workDirectory(work), { recursive: true, force: true });
+}
+
+/** Up to PostgreSQL 15 a multirange type does not go with its range type, and no dump names its owner. */
+async function giveMultiranges(client: pg.Client, role: string): Promise<void> {
+  const { rows } = await client.query<{ statement: string }>(
+    `SELECT pg_catalog.format('ALTER TYPE %I.%I OWNER TO %I', n.nspname, m.typname, pg_catalog.pg_get_userbyid(t.typowner)) AS statement
+       FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type m ON m.oid = (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.regtype::pg_catalog.oid
+       JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid JOIN pg_catalog.pg_namespace n ON n.oid = m.typnamespace
+      WHERE pg_catalog.pg_get_userbyid(m.typowner) = $1`,
+    [role],
+  );
+  for (const { statement } of rows) await client.query(statement);
+}
+
+/** @throws RepriseError `check-failed` where something still belongs to the login: the dump named no owner of it */
+async function refuseLeftovers(client: pg.Client, role: string): Promise<void> {
+  const { rows } = await client.query<{ object: string }>(
+    `SELECT pg_catalog.pg_describe_object(classid, objid, objsubid) AS object FROM pg_catalog.pg_shdepend
+      WHERE refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+        AND refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)
+        AND dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY 1`,
+    [role],
+  );
+  if (rows.length === 0) return;
+  throw new RepriseError(
+    'check-failed',
+    `what was restored has no owner in the dump: ${summarize(rows.map(({ object }) => object))}`,
+    SUPERUSER_HINT,
+  );
 }
 
 /** Takes back the login of a restore that failed, and what was written for it. */

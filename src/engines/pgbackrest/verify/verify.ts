@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { missingFor } from '../../../postgres/wal/contiguous-wal.js';
+import { listSegments } from '../../../postgres/wal/messages.js';
 import type { EngineContext, VerifyVerdict } from '../../engine.js';
 import { failedVerification } from '../../shared/backup-record.js';
 import { readArchive } from '../wal/archive.js';
@@ -33,7 +34,7 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const archive = await readArchive(context, database.archiveId);
   const missing = missingFor({ lsn, wal }, archive.segments);
   if (missing.length > 0)
-    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${missing.join(', ')}`);
+    return failedVerification(`WAL that it needs to be consistent is not in the archive: ${listSegments(missing)}`);
   const files = report.backups.get(stored.label)?.files ?? 0;
   return { ok: true, detail: `${files} files and WAL ${wal.start} to ${wal.stop} have their recorded checksums` };
 }

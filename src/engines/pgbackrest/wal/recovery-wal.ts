@@ -1,6 +1,6 @@
 import { quotedForCommand } from '../../../postgres/wal/archiving.js';
 import type { ReadContext, EngineContext } from '../../engine.js';
-import { optionsOf } from '../command.js';
+import { configArguments, optionsOf } from '../command.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { checkArchiving, ensureStanza } from '../stanza.js';
 import { liveFacts } from '../../shared/live-server.js';
@@ -20,8 +20,11 @@ export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
 }
 
 function start(context: Pick<ReadContext, 'policy'>): string {
-  const { config, stanza } = optionsOf(context);
-  return `pgbackrest --config=${quotedForCommand(config)} --stanza=${quotedForCommand(stanza)}`;
+  const quoted = configArguments(optionsOf(context)).map((argument) => {
+    const value = argument.indexOf('=') + 1;
+    return argument.slice(0, value) + quotedForCommand(argument.slice(value));
+  });
+  return ['pgbackrest', ...quoted, `--stanza=${quotedForCommand(optionsOf(context).stanza)}`].join(' ');
 }
 
 /**

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
 import { parseSegmentName, parseTimelineHistory, segmentName } from '../../../domain/target/wal.js';
 import { giveTo } from '../../../files/directories.js';
+import { removeTree } from '../../../files/remove-tree.js';
 import { makeScratchDirectory } from '../../../postgres/server/scratch-directory.js';
 import { readSegmentHeader } from '../../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../../postgres/wal/wal-archive.js';
@@ -66,7 +67,8 @@ const timelineInfos = z.array(
     end_segment: z.string(),
     segments_count: z.number(),
     missing_segments: z.array(z.string()).nullish(),
-    segment_range_size: z.number(),
+    // WAL of 64 TB. What is listed is not ours: a file far away would make names without end.
+    segment_range_size: z.int().min(0).max(4_194_304),
   }),
 );
 
@@ -141,7 +143,7 @@ export async function inOwnDirectory<T>(context: ReadContext, work: (directory: 
   try {
     return await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(directory);
   }
 }
 

@@ -1,5 +1,6 @@
 import { quotedForCommand, archiveOneSegment } from '../../../postgres/wal/archiving.js';
 import type { ReadContext, EngineContext } from '../../engine.js';
+import { IDENTITY_FILE } from '../../../domain/storage/repository-identity.js';
 import { optionsOf } from '../command.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { RepriseError } from '../../../domain/errors.js';
@@ -20,10 +21,19 @@ export function restoreCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${settings(context)} && ${program(context)} wal-fetch "%f" "%p" && ${IS_WHOLE}`;
 }
 
-/** `archive_command` of the recovered production cluster: same prefix, new timeline, owner-only files. */
+/**
+ * `archive_command` of the recovered production cluster: same prefix, new timeline, owner-only files. WAL-G would make a
+ * directory that is missing, such as that of a disk that is not mounted: once the marker of the repository is known here,
+ * nothing goes where it is missing.
+ */
 export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
-  return `${settings(context)} && exec ${program(context)} wal-push "%p"`;
+  const known = quotedForCommand(knownMarker(optionsOf(context).envFile));
+  const isThere = `{ [ -z "$WALG_FILE_PREFIX" ] || [ ! -e ${known} ] || [ -e "$WALG_FILE_PREFIX/${IDENTITY_FILE}" ]; }`;
+  return `${settings(context)} && ${isThere} && exec ${program(context)} wal-push "%p"`;
 }
+
+/** File beside the environment file that says: the repository has its marker, and is not the right one without it. */
+export const knownMarker = (envFile: string): string => `${envFile}.repository`;
 
 /** The shell takes the settings from the file: none of them is in the server's configuration. */
 function settings(context: Pick<ReadContext, 'policy'>): string {

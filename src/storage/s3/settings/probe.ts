@@ -27,9 +27,10 @@ export interface VersionTimes {
 
 /**
  * Writes two versions of an object of its own and checks whether the first one keeps its time when it is superseded. The
- * same server's two answers are compared, so no clock matters. Leaves nothing: its versions are removed for good.
+ * same server's two answers are compared, so no clock matters. Its versions are removed for good; a key that may not do
+ * that hides them.
  *
- * @throws RepriseError `storage-unreachable`, `storage-refused` (it needs to write, list versions and delete them)
+ * @throws RepriseError `storage-unreachable`, `storage-refused` (it needs to write and to list versions)
  */
 export async function probeVersionTimes(bucket: S3Bucket, signal?: AbortSignal): Promise<VersionTimes> {
   const Bucket = bucket.options.bucket;
@@ -127,11 +128,17 @@ async function versionsOf(bucket: S3Bucket, Key: string, signal?: AbortSignal) {
 /** Runs also after a cancellation, so it heeds no signal. */
 async function removeVersions(bucket: S3Bucket, Key: string, bypass: boolean): Promise<void> {
   const { bucket: Bucket } = bucket.options;
-  for (const { VersionId } of await versionsOf(bucket, Key)) {
-    await bucket.send(
-      new DeleteObjectCommand({ Bucket, Key, VersionId, ...(bypass ? { BypassGovernanceRetention: true } : {}) }),
-      'removing a probe',
-    );
+  try {
+    for (const { VersionId } of await versionsOf(bucket, Key)) {
+      await bucket.send(
+        new DeleteObjectCommand({ Bucket, Key, VersionId, ...(bypass ? { BypassGovernanceRetention: true } : {}) }),
+        'removing a probe',
+      );
+    }
+  } catch (error) {
+    // Removing versions takes a right of its own. Without it a delete marker hides what is left, which is some bytes.
+    if (!isRepriseError(error) || error.details['status'] !== 403) throw error;
+    await bucket.send(new DeleteObjectCommand({ Bucket, Key }), 'removing a probe');
   }
 }
 

@@ -3,12 +3,14 @@ import {
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateMultipartUploadCommand,
-  HeadObjectCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { RepriseError } from '../../../domain/errors.js';
+import type { LostTrait } from '../../../domain/media/media.js';
+import type { ObjectDescription } from '../../storage.js';
 import type { S3Bucket } from '../client.js';
+import { describeObject, sendDescribed } from './description.js';
 import { MAX_PARTS } from './part-plan.js';
 
 /** CopyObject takes no more (Amazon S3 API reference): beyond it, parts are copied. */
@@ -32,40 +34,49 @@ export interface CopyOptions {
   /** Further metadata of the copy, besides the source's own. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Told of each part of the description that the copy is made without. */
+  readonly leftOut?: (trait: LostTrait) => void;
 }
 
 /**
- * Copies an object on the server, by parts where it is too big for one request. `toKey` is the whole key in the target's
- * bucket. What broke off leaves nothing behind.
+ * Copies an object on the server with all that describes it, by parts where it is too big for one request. `toKey` is the
+ * whole key in the target's bucket. What broke off leaves nothing behind.
  */
 export async function copyObject(
   target: S3Bucket,
   source: CopySource,
   toKey: string,
-  { singleCopyBytes = MAX_SINGLE_COPY_BYTES, metadata, signal }: CopyOptions = {},
+  { singleCopyBytes = MAX_SINGLE_COPY_BYTES, metadata, signal, leftOut }: CopyOptions = {},
 ): Promise<void> {
   const doing = `copying ${source.key}`;
   const to = { Bucket: target.options.bucket, Key: toKey };
   const CopySource = copySourceOf(source);
   const single = source.sizeBytes <= Math.min(singleCopyBytes, MAX_SINGLE_COPY_BYTES);
-  // One request copies the description of the object too; for parts, and with more metadata, it has to be sent.
-  const { etag, ...described } =
-    single && metadata === undefined ? {} : await descriptionOf(target, source, metadata, signal);
+  const { etag, described: own, lost } = await describeObject(target, source, { tags: !single, signal });
+  lost.forEach((trait) => leftOut?.(trait));
+  const described = metadata === undefined ? own : { ...own, Metadata: { ...own.Metadata, ...metadata } };
   if (single) {
-    await target.send(
-      new CopyObjectCommand({
-        ...to,
-        CopySource,
-        ...described,
-        MetadataDirective: metadata === undefined ? undefined : 'REPLACE',
-      }),
-      doing,
-      signal,
-    );
+    const send = (taken: ObjectDescription) =>
+      target.send(
+        new CopyObjectCommand({
+          ...to,
+          CopySource,
+          ...taken,
+          MetadataDirective: metadata === undefined ? undefined : 'REPLACE',
+        }),
+        doing,
+        signal,
+      );
+    // Type and metadata come by themselves where there are no more, and tags always; access and class never do.
+    await sendDescribed({ ...described, TaggingDirective: 'COPY' }, send, leftOut);
     return;
   }
   const partBytes = Math.max(target.options.partBytes, Math.ceil(source.sizeBytes / MAX_PARTS));
-  const { UploadId } = await target.send(new CreateMultipartUploadCommand({ ...to, ...described }), doing, signal);
+  const { UploadId } = await sendDescribed(
+    described,
+    (taken) => target.send(new CreateMultipartUploadCommand({ ...to, ...taken }), doing, signal),
+    leftOut,
+  );
   if (UploadId === undefined)
     throw new RepriseError('storage-unreachable', `the server did not start the upload: ${doing}`, 'try again');
   try {
@@ -102,27 +113,6 @@ export async function copyObject(
       .catch(() => undefined);
     throw error;
   }
-}
-
-/** Type and metadata of the source, as a request that makes an object takes them. */
-async function descriptionOf(
-  target: S3Bucket,
-  source: CopySource,
-  more: CopyOptions['metadata'] = {},
-  signal?: AbortSignal,
-) {
-  const { bucket: Bucket, key: Key, versionId: VersionId } = source;
-  const head = await target.send(new HeadObjectCommand({ Bucket, Key, VersionId }), `inspecting ${Key}`, signal);
-  const { CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, ContentType, Metadata = {} } = head;
-  return {
-    etag: head.ETag,
-    CacheControl,
-    ContentDisposition,
-    ContentEncoding,
-    ContentLanguage,
-    ContentType,
-    Metadata: { ...Metadata, ...more },
-  };
 }
 
 /** The header's form: every character but the slashes percent-encoded, as a key may hold any. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { DeleteObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isRepriseError } from '../../../domain/errors.js';
 import { incompletePrefix } from '../../keys.js';
+import type { LostTrait } from '../../../domain/media/media.js';
 import type { ObjectDescription } from '../../storage.js';
 import type { S3Bucket } from '../client.js';
 import { abortUploads, MultipartUpload } from './multipart.js';
@@ -37,8 +38,9 @@ export class ConcatenatedUpload {
     private readonly retry: RetryPolicy,
     described: ObjectDescription,
     private readonly plan: Pick<PartPlan, 'direct' | 'perPart'>,
+    leftOut?: (trait: LostTrait) => void,
   ) {
-    this.object = new MultipartUpload(bucket, key, retry, described);
+    this.object = new MultipartUpload(bucket, key, retry, described, undefined, leftOut);
   }
 
   get begun(): boolean {

@@ -9,9 +9,11 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import type { LostTrait } from '../../../domain/media/media.js';
 import type { ObjectDescription } from '../../storage.js';
 import type { S3Bucket } from '../client.js';
 import { copySourceOf } from './copy.js';
+import { sendDescribed } from './description.js';
 import { withRetries } from '../retry-policy.js';
 import type { RetryPolicy } from '../retry-policy.js';
 import { bucketKey } from '../reading.js';
@@ -51,6 +53,7 @@ export class MultipartUpload {
     private readonly described: ObjectDescription = {},
     /** Whole key in the bucket where it is none of the repository's. */
     Key = bucketKey(bucket.options, key),
+    private readonly leftOut?: (trait: LostTrait) => void,
   ) {
     this.object = { Bucket: bucket.options.bucket, Key };
     this.doing = `writing ${key}`;
@@ -66,10 +69,15 @@ export class MultipartUpload {
 
   async begin(): Promise<void> {
     const { UploadId } = await this.retrying(() =>
-      this.bucket.send(
-        new CreateMultipartUploadCommand({ ...this.described, ...this.object }),
-        this.doing,
-        this.retry.signal,
+      sendDescribed(
+        this.described,
+        (taken) =>
+          this.bucket.send(
+            new CreateMultipartUploadCommand({ ...taken, ...this.object }),
+            this.doing,
+            this.retry.signal,
+          ),
+        this.leftOut,
       ),
     );
     if (UploadId === undefined)

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { ObjectDescription, WriteStreamOptions, WrittenObject } from '../../storage.js';
 import type { S3Bucket } from '../client.js';
 import { MARK } from './copy.js';
+import { sendDescribed } from './description.js';
 import { putCommand } from './conditional-create.js';
 import { ConcatenatedUpload } from './multipart-concat.js';
 import { partPlan } from './part-plan.js';
@@ -43,13 +44,13 @@ class StreamUpload {
     private readonly bucket: S3Bucket,
     private readonly key: string,
     private readonly described: ObjectDescription,
-    private readonly how: Pick<WriteStreamOptions, 'signal' | 'report'>,
+    private readonly how: Pick<WriteStreamOptions, 'signal' | 'report' | 'leftOut'>,
     plan: PartPlan,
   ) {
     const { signal, report } = how;
     this.signal = signal === undefined ? this.broken.signal : AbortSignal.any([signal, this.broken.signal]);
     this.retry = { signal: this.signal, waiting: (why) => report?.(this.sentBytes, why) };
-    this.upload = new ConcatenatedUpload(bucket, key, this.retry, described, plan);
+    this.upload = new ConcatenatedUpload(bucket, key, this.retry, described, plan, how.leftOut);
     this.buffers = new PieceBuffers(plan.pieceBytes, plan.atOnce);
   }
 
@@ -123,7 +124,12 @@ class StreamUpload {
   private async sendWhole(body: Buffer): Promise<Pick<WrittenObject, 'parts' | 'etag'>> {
     const { bucket, key, described } = this;
     const { ETag } = await withRetries(
-      () => bucket.send(putCommand(bucket, key, body, { described }), `writing ${key}`, this.signal),
+      () =>
+        sendDescribed(
+          described,
+          (taken) => bucket.send(putCommand(bucket, key, body, { described: taken }), `writing ${key}`, this.signal),
+          this.how.leftOut,
+        ),
       this.retry,
     );
     this.how.report?.(this.sizeBytes);

@@ -243,3 +243,15 @@ describe('B3: removal', () => {
     expect(differenceOf(parseDryRun(old), [], [], segment(3))).toBeUndefined();
   });
 });
+
+it('U5: a listing that claims more segments than there can be is refused', () => {
+  const info = {
+    id: 1,
+    parent_id: 0,
+    start_segment: '000000010000000000000001',
+    end_segment: '00000001FFFFFFFF000000FF',
+    segments_count: 2,
+    segment_range_size: 1_099_511_627_775,
+  };
+  expect(() => parseWalShow(JSON.stringify([info]))).toThrow(/unknown form/);
+});

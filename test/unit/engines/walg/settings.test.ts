@@ -60,7 +60,7 @@ test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled
     /^umask 077 && set -a && \. \/etc\/walg\.env && wal-g wal-fetch "%f" "%p" && /,
   );
   expect(archiveCommand(context("/etc/it's 100% $(id).env"))).toBe(
-    String.raw`umask 077 && set -a && . '/etc/it'\''s 100%% $(id).env' && exec wal-g wal-push "%p"`,
+    String.raw`umask 077 && set -a && . '/etc/it'\''s 100%% $(id).env' && { [ -z "$WALG_FILE_PREFIX" ] || [ ! -e '/etc/it'\''s 100%% $(id).env.repository' ] || [ -e "$WALG_FILE_PREFIX/reprise-repository.json" ]; } && exec wal-g wal-push "%p"`,
   );
 });
 

@@ -1,0 +1,64 @@
+import { condition, defineSignal, setHandler, sleep } from '@temporalio/workflow';
+import { parseRejection } from '../../domain/approval/parse-decisions.js';
+import { signalNames } from '../../domain/operation/names.js';
+import type { Decision, Rejection } from '../../domain/plan/plan.js';
+
+/** What comes of the wait after a failed attempt: the time is over, a person wants it now, or wants something else. */
+export type AfterWait = 'elapsed' | 'again' | 'rejected' | Decision;
+
+/** People who are asked while a step fails. */
+export interface StepPeople {
+  /** Set where somebody rejected the operation, or asked it to make way. */
+  readonly rejectedBecause: Rejection | null;
+  /** Waits after a failure, for `forMs` at most; absent: for a person. `accepts`: decisions that end it too. */
+  afterFailure(summary: string, accepts: readonly Decision['kind'][], forMs?: number): Promise<AfterWait>;
+}
+
+/** For what is taken back whatever people decided: the time until the next attempt is waited for, and nobody is asked. */
+export const unattended: StepPeople = {
+  rejectedBecause: null,
+  async afterFailure(summary, _accepts, forMs = 0) {
+    await sleep(forMs, { summary });
+    return 'elapsed';
+  },
+};
+
+const makeWay = defineSignal<[unknown]>(signalNames.makeWay);
+const again = defineSignal<[unknown]>(signalNames.continue);
+const reject = defineSignal<[unknown]>(signalNames.reject);
+
+/**
+ * Who is asked by an operation without a plan. What is rejected ends when its step fails, never while it runs. A recovery that was approved and waits for the cluster asks it to make way: what
+ * only waits for its next attempt then ends.
+ */
+export class StepInbox implements StepPeople {
+  private rejection: Rejection | null = null;
+  private continued = 0;
+
+  constructor() {
+    setHandler(again, () => void (this.continued += 1), {
+      description: 'try a failed step again now: {"by":"...","reason":"..."}',
+    });
+    setHandler(reject, (raw) => void (this.rejection ??= personOf(raw)), {
+      description: 'end an operation whose step fails: {"by":"...","reason":"..."}',
+    });
+    setHandler(makeWay, (raw) => void (this.rejection ??= personOf(raw)), {
+      description: 'end instead of waiting for a next attempt; sent by a recovery that waits for the cluster',
+    });
+  }
+
+  get rejectedBecause(): Rejection | null {
+    return this.rejection;
+  }
+
+  async afterFailure(_summary: string, _accepts: readonly Decision['kind'][], forMs: number): Promise<AfterWait> {
+    const before = this.continued;
+    if (!(await condition(() => this.rejection !== null || this.continued > before, forMs))) return 'elapsed';
+    return this.rejection === null ? 'again' : 'rejected';
+  }
+}
+
+function personOf(raw: unknown): Rejection {
+  const parsed = parseRejection(raw);
+  return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
+}

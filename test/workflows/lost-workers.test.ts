@@ -1,0 +1,133 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { mediaWorkflowId, signalNames, workflowTypes } from '../../src/domain/operation/names.js';
+import type { StepLimits } from '../../src/domain/operation/retries.js';
+import type { ClusterFacts, HostActivities } from '../../src/activities/api.js';
+import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow } from './lab.js';
+import { person, startRecovery } from './recoveries.js';
+import { wellBehaved } from './well-behaved.js';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.start();
+});
+
+const gone = () => failure('storage-unreachable', 'the bucket does not answer', true);
+
+/** The facts of a cluster whose host has these limits, and whose people are told of failures. */
+const facts = (limits: StepLimits = {}, more: Partial<ClusterFacts> = {}): Partial<Activities> => ({
+  describeCluster: async (input) => ({
+    ...(await wellBehaved.describeCluster(input)),
+    heartbeatSeconds: { [HOST]: 1 },
+    stepLimits: { [HOST]: limits },
+    tells: ['failure', 'waiting-approval'],
+    ...more,
+  }),
+});
+
+const nightly = { order: { policy: 'nightly', type: 'auto' }, requester: 'schedule', operationId: 'op' };
+
+async function backup(activities: Partial<Activities>): Promise<Case> {
+  const one = lab.case(activities);
+  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', nightly);
+  return one;
+}
+
+const toldOf = async (one: Case): Promise<readonly string[]> =>
+  (await childrenOf(one.workflow)).map((id) => id.split('/').at(-1) ?? '');
+
+/** Lets an activity's worker be lost: it sends no heartbeat. */
+const lost = (): Promise<never> => sleep(4000) as Promise<never>;
+
+describe('L10: a step that ends nothing by itself', () => {
+  it('L10: a step that loses its worker so often in a row pauses, and is told; continue runs it again', async () => {
+    let calm = false;
+    const recovery = await startRecovery(lab, {
+      ...facts({ lostWorkers: 2 }),
+      putAside: () => (calm ? Promise.resolve() : lost()),
+    });
+    await recovery.approved();
+    const { waitingFor } = await recovery.seen.state('paused');
+    expect(waitingFor).toMatch(/was lost again and again .*\(worker-lost\)/);
+    expect(recovery.seen.of('putAside')).toHaveLength(2);
+    expect(await toldOf(recovery.seen)).toContain('2-paused');
+    calm = true;
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it.each(['runBackup'] as const)(
+    'L10: the same of %s of a backup: it pauses and is told, and ends by itself after the time of its retries',
+    async (name) => {
+      const one = await backup({ ...facts({ lostWorkers: 2, retryForSeconds: 60 }), [name]: lost });
+      const { waitingFor } = await one.state('paused');
+      expect(waitingFor).toMatch(/\(worker-lost\).*reprise continue backup\/.*it ends by itself at/);
+      expect(one.of(name)).toHaveLength(2);
+      expect(await toldOf(one)).toEqual(['1-paused']);
+      await lab.pass('61 seconds');
+      await failureOfWorkflow(one.workflow);
+      expect(one.of('recordFailed')).toMatchObject([{ code: 'worker-lost' }]);
+    },
+  );
+
+  it('L10: a failure in between shows that the worker lives: then it is counted anew', async () => {
+    const one = await backup({
+      ...facts({ lostWorkers: 2 }),
+      runBackup: async () => {
+        const { length } = one.of('runBackup');
+        if (length === 1 || length === 3) return lost();
+        if (length === 2) throw gone();
+        return ['b1'];
+      },
+    });
+    expect(await one.workflow.result()).toMatchObject({ backups: [{ id: 'b1' }] });
+    expect(one.of('runBackup')).toHaveLength(4);
+  });
+
+  it('L10: a step that has stalled pauses, and is told', async () => {
+    const recovery = await startRecovery(lab, {
+      ...facts(),
+      promoteServer: async (input) => {
+        if (recovery.seen.of('promoteServer').length === 1)
+          throw failure('step-stalled', 'the step made no progress for 30 min 00 s');
+        return wellBehaved.promoteServer(input);
+      },
+    });
+    await recovery.approved();
+    expect((await recovery.seen.state('paused')).waitingFor).toContain('step-stalled');
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('L10: media go on after the last object that is known to be done, whoever was lost or failed meanwhile', async () => {
+    const seen: (string | undefined)[] = [];
+    const one = lab.case({
+      ...facts(),
+      applyMedia: async ({ cursor }: Parameters<HostActivities['applyMedia']>[0]) => {
+        seen.push(cursor);
+        if (seen.length === 1) {
+          const error = gone();
+          throw Object.assign(error, { details: [{ hint: 'h', cursor: 'photos/7' }] });
+        }
+      },
+    });
+    await one.start(workflowTypes.media, mediaWorkflowId('CLUSTER', 'op'), {
+      order: { media: 'files', task: { kind: 'sync' }, into: { kind: 'in-place' } },
+      operationId: 'op',
+      requester: 'ops',
+    });
+    if (
+      (
+        await one.until(
+          async () => one.status(),
+          () => Promise.resolve(''),
+        )
+      ).state !== 'completed'
+    ) {
+      const { plan } = await one.state('waiting-approval');
+      await one.workflow.executeUpdate('approve', { args: [{ plan: plan?.slice(0, 12), by: 'dba', reason: 'seen' }] });
+    }
+    await one.workflow.result();
+    expect(seen).toEqual([undefined, 'photos/7']);
+  });
+});

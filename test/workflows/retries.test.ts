@@ -1,0 +1,299 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { WorkflowHandle } from '@temporalio/client';
+import { mediaWorkflowId, signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import type { StepLimits } from '../../src/domain/operation/retries.js';
+import type { ClusterFacts } from '../../src/activities/api.js';
+import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow } from './lab.js';
+import { person, startRecovery } from './recoveries.js';
+import { planOf, wellBehaved } from './well-behaved.js';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.start();
+});
+
+const gone = () => failure('storage-unreachable', 'the bucket does not answer', true);
+
+/** The facts of a cluster whose host has these limits, and whose people are told of failures. */
+const facts = (limits: StepLimits = {}, more: Partial<ClusterFacts> = {}): Partial<Activities> => ({
+  describeCluster: async (input) => ({
+    ...(await wellBehaved.describeCluster(input)),
+    heartbeatSeconds: { [HOST]: 1 },
+    stepLimits: { [HOST]: limits },
+    tells: ['failure', 'waiting-approval'],
+    ...more,
+  }),
+});
+
+const nightly = { order: { policy: 'nightly', type: 'auto' }, requester: 'schedule', operationId: 'op' };
+
+async function backup(activities: Partial<Activities>): Promise<Case> {
+  const one = lab.case(activities);
+  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', nightly);
+  return one;
+}
+
+/** What happened in a workflow, of one kind of event. */
+async function activitiesOf({ workflow }: Case) {
+  const { events } = await workflow.fetchHistory();
+  return (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: one }) => one ?? []);
+}
+
+const toldOf = async (one: Case): Promise<readonly string[]> =>
+  (await childrenOf(one.workflow)).map((id) => id.split('/').at(-1) ?? '');
+
+// The server skips time only while nothing of an earlier test is open: this one comes first.
+it('L9: a nightly backup outlives a failure that passes, with pauses that grow; people are told once, early', async () => {
+  const one = await backup({
+    ...facts(),
+    runBackup: async () => {
+      if (one.of('runBackup').length <= 8) throw gone();
+      return ['b1'];
+    },
+  });
+  await untilPaused(one, one.workflow, () => lab.pass('20 seconds'));
+  expect((await one.status()).waitingFor).toMatch(
+    /fails and is tried again at .*Z, until .*Z: the bucket does not answer \(storage-unreachable\).*reprise continue backup\//,
+  );
+  expect(one.of('runBackup').length).toBeLessThanOrEqual(6);
+  await lab.pass('5 minutes');
+  expect(await one.workflow.result()).toMatchObject({ backups: [{ id: 'b1' }] });
+  expect(await toldOf(one)).toEqual(['1-paused']);
+});
+
+describe('L8: a host that is away', () => {
+  it('L8: no activity of a recovery has a limit for its start; plan and second look may take as long as the preview', async () => {
+    const recovery = await startRecovery(lab, {}, { thaw: { tier: 'Bulk', days: 7 } as never });
+    await recovery.approved();
+    await recovery.result();
+    const asked = await activitiesOf(recovery.seen);
+    expect(asked.map(({ scheduleToStartTimeout }) => Number(scheduleToStartTimeout?.seconds ?? 0))).toEqual(
+      asked.map((one) => Number(one.scheduleToCloseTimeout?.seconds ?? 0)),
+    );
+    const limitOf = (name: string) =>
+      Number(asked.find((one) => one.activityType?.name === name)?.startToCloseTimeout?.seconds);
+    expect([limitOf('planRecovery'), limitOf('recheckPlan')]).toEqual([7 * 86_400, 7 * 86_400]);
+  });
+
+  it('L8: the same of media, backups, adoption and verification', async () => {
+    const media = lab.case();
+    await media.start(workflowTypes.media, mediaWorkflowId('CLUSTER', 'op'), {
+      order: { media: 'files', task: { kind: 'recover', at: '2026-11-21T08:00:00Z' }, into: { kind: 'in-place' } },
+      operationId: 'op',
+      requester: 'ops',
+    });
+    await media.called('planMedia');
+    const taken = await backup({});
+    await taken.workflow.result();
+    const adopted = lab.case();
+    await adopted.start(workflowTypes.adopt, 'adopt/CLUSTER', {
+      order: { restore: false },
+      operationId: 'op',
+      requester: 'ops',
+    });
+    const { plan: toAdopt } = await adopted.state('waiting-approval');
+    const approval = { ...person, plan: toAdopt?.slice(0, 12) };
+    await adopted.workflow.executeUpdate(updateNames.approve, { args: [approval] });
+    await adopted.workflow.result();
+    for (const one of [media, taken, adopted]) {
+      const limited = (await activitiesOf(one)).filter(
+        ({ scheduleToStartTimeout: start, scheduleToCloseTimeout: whole }) =>
+          Number(start?.seconds ?? 0) !== Number(whole?.seconds ?? 0),
+      );
+      expect(limited.map(({ activityType }) => activityType?.name)).toEqual([]);
+      const plan = (await activitiesOf(one)).find(({ activityType }) => activityType?.name === 'planMedia');
+      if (plan) expect(Number(plan.startToCloseTimeout?.seconds)).toBe(7 * 86_400);
+    }
+  });
+
+  it('L8: what fails for good after the approval pauses: continue goes on, and the backup is unpinned at the end', async () => {
+    const recovery = await startRecovery(lab, {
+      ...facts(),
+      recheckPlan: async ({ plan }) => {
+        if (recovery.seen.of('recheckPlan').length === 1) throw failure('path-refused', 'the data directory is gone');
+        return { digest: plan, changed: [] };
+      },
+    });
+    await recovery.approved();
+    const { waitingFor } = await recovery.seen.state('paused');
+    expect(waitingFor).toMatch(
+      /"check that the plan is still valid" failed: .*reprise continue recover\/.*reprise reject/,
+    );
+    expect(await toldOf(recovery.seen)).toContain('2-paused');
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(recovery.seen.names.at(-1)).toBe('unpin');
+  });
+
+  it('L8: reject ends such a pause as a rejection: nothing was changed', async () => {
+    const recovery = await startRecovery(lab, {
+      recheckPlan: async () => {
+        throw failure('path-refused', 'the data directory is gone');
+      },
+    });
+    await recovery.approved();
+    await recovery.seen.state('paused');
+    await recovery.signal(signalNames.reject, person);
+    expect(await recovery.result()).toMatchObject({ state: 'rejected', rejectedBecause: 'dba: seen' });
+    expect(recovery.steps).toEqual([]);
+    expect(recovery.seen.names.slice(-2)).toEqual(['recordRejection', 'unpin']);
+  });
+
+  it('L8: the next plan of an approved recovery cannot be made: it pauses, too', async () => {
+    const recovery = await startRecovery(lab, {
+      planRecovery: async ({ cluster, operationId }) => {
+        if (recovery.seen.of('planRecovery').length === 2) throw failure('no-usable-backup', 'none is left');
+        return planOf({ cluster, operationId, port: 5000 + recovery.seen.of('planRecovery').length });
+      },
+      recheckPlan: async ({ plan }) =>
+        recovery.seen.of('recheckPlan').length === 1
+          ? { digest: null, changed: ['gone'] }
+          : { digest: plan, changed: [] },
+    });
+    await recovery.approved();
+    expect((await recovery.seen.state('paused')).waitingFor).toContain('no-usable-backup');
+    await recovery.signal(signalNames.continue, person);
+    await recovery.approved();
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('L8: a first plan that is refused ends the recovery at once: whoever asked for it waits', async () => {
+    const recovery = await startRecovery(lab, {
+      planRecovery: async () => {
+        throw failure('target-after-wal', 'there is no WAL up to there');
+      },
+    });
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'target-after-wal' });
+  });
+});
+
+describe('L9: a reason that passes', () => {
+  it.each(['preflightBackup', 'proveBackup', 'rotateBackups', 'readBackups'] as const)(
+    'L9: the same in %s',
+    async (name) => {
+      let back = false;
+      const one = await backup({
+        ...facts(),
+        [name]: async (input: never) => {
+          if (!back) throw gone();
+          return (wellBehaved[name] as (input: never) => unknown)(input);
+        },
+      });
+      await failUntilPaused(one);
+      back = true;
+      await one.workflow.signal(signalNames.continue, person);
+      expect(await one.workflow.result()).toMatchObject({ backups: [{ id: 'b1' }] });
+      expect(await toldOf(one)).toEqual(['1-paused']);
+    },
+  );
+
+  it('L9: continue tries it now; reject ends it', async () => {
+    const one = await backup({ ...facts(), runBackup: async () => Promise.reject(gone()) });
+    await failUntilPaused(one);
+    const { length } = one.of('runBackup');
+    await one.workflow.signal(signalNames.continue, person);
+    await one.called('runBackup', length + 1);
+    await one.workflow.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'storage-unreachable' });
+    expect(one.names).toContain('releaseLock');
+  });
+
+  it('L9: the same of a step of a recovery: people may decide meanwhile, and it is the same attempt', async () => {
+    let back = false;
+    const recovery = await startRecovery(lab, {
+      ...facts(),
+      replayWal: async (input) => {
+        if (!back) throw gone();
+        return wellBehaved.replayWal(input);
+      },
+    });
+    await recovery.approved();
+    await failUntilPaused(recovery.seen);
+    expect((await recovery.seen.status()).waitingFor).toMatch(/"replay WAL.*tried again at/);
+    back = true;
+    await recovery.signal(signalNames.continue, person);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+    expect(recovery.seen.of('replayWal').map(({ retry }) => retry)).toEqual(
+      recovery.seen.of('replayWal').map(() => undefined),
+    );
+  });
+
+  it('L9: a backup between two attempts makes way for an approved recovery that waits for the cluster', async () => {
+    const holder = { workflowId: '', runId: 'r', operationId: 'op', kind: 'backup', policy: 'nightly', token: 1 };
+    let isHeld = true;
+    const recovery = await startRecovery(lab, {
+      ...facts(),
+      runBackup: async () => Promise.reject(gone()),
+      acquireLock: async ({ request }) =>
+        request.kind === 'recovery' && isHeld
+          ? { granted: false, holder: { ...request, ...holder, since: '2026-11-21T08:00:00Z', kind: 'backup' } }
+          : { granted: true, token: 1 },
+      releaseLock: async ({ owner }) => void (isHeld &&= owner.workflowId !== holder.workflowId),
+    });
+    const { seen } = recovery;
+    const nightlyRun = await seen.start(workflowTypes.backup, 'backup/CLUSTER/nightly', nightly);
+    holder.workflowId = nightlyRun.workflowId;
+    await failUntilPaused(seen, nightlyRun);
+    const { length } = seen.of('runBackup');
+    await recovery.approved();
+    expect(await failureOfWorkflow(nightlyRun)).toMatchObject({ type: 'storage-unreachable' });
+    expect(seen.of('runBackup')).toHaveLength(length);
+    // As the lock tells whom it grants it to.
+    await recovery.signal(signalNames.leaseGranted, undefined);
+    expect(await recovery.result()).toMatchObject({ state: 'completed' });
+  });
+
+  it('L9: rejected between two attempts, it gives up', async () => {
+    const recovery = await startRecovery(lab, { ...facts(), restoreFiles: async () => Promise.reject(gone()) });
+    await recovery.approved();
+    await failUntilPaused(recovery.seen);
+    await recovery.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
+      type: 'approval-refused',
+      message: 'rejected at step "restore files" by dba: seen',
+    });
+  });
+
+  it('L9: it gives up after the time that the config of the host gives, and says so', async () => {
+    const one = await backup({ ...facts({ retryForSeconds: 3 }), runBackup: async () => Promise.reject(gone()) });
+    expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'storage-unreachable' });
+    expect(one.of('runBackup').length).toBeGreaterThanOrEqual(3);
+    expect(one.of('recordFailed')).toMatchObject([{ code: 'storage-unreachable' }]);
+    expect(await toldOf(one)).toEqual(['1-failed']);
+  });
+
+  it('L9: a short one wakes nobody', async () => {
+    const one = await backup({
+      ...facts(),
+      runBackup: async () => {
+        if (one.of('runBackup').length < 3) throw gone();
+        return ['b1'];
+      },
+    });
+    await one.workflow.result();
+    expect(await toldOf(one)).toEqual([]);
+  });
+
+  it('L9: a plan waits for the storage, and can be rejected meanwhile', async () => {
+    const recovery = await startRecovery(lab, { ...facts(), planRecovery: async () => Promise.reject(gone()) });
+    await failUntilPaused(recovery.seen);
+    await recovery.signal(signalNames.reject, person);
+    expect(await recovery.result()).toMatchObject({ state: 'rejected', plan: null });
+  });
+});
+
+/** Has a step tried again until it has failed so often that people are told. */
+async function failUntilPaused(one: Case, handle = one.workflow): Promise<void> {
+  await untilPaused(one, handle, () => handle.signal(signalNames.continue, person));
+}
+
+async function untilPaused(one: Case, handle: WorkflowHandle, meanwhile: () => Promise<void>): Promise<void> {
+  await one.until(
+    async () => {
+      if ((await one.status(handle)).state === 'paused') return true;
+      await meanwhile();
+      return null;
+    },
+    () => one.status(handle).then((status) => JSON.stringify(status)),
+  );
+}
