@@ -29,6 +29,13 @@ export interface ClusterContext {
   readonly host: HostConfig;
   readonly user: OsUser | null;
   readonly catalogue: Catalogue;
+  /** Of the programs that are used, where they are not those of the cluster as it is now. */
+  readonly major?: number;
+}
+
+/** The same with PostgreSQL's programs of another major version; without one as it is. */
+export function withMajor(clusterContext: ClusterContext, major: number | undefined): ClusterContext {
+  return major === undefined ? clusterContext : { ...clusterContext, major };
 }
 
 /** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
@@ -159,7 +166,7 @@ export const clusterLocks = {
 
 /** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
 export async function postgresBinOf(clusterContext: ClusterContext): Promise<string> {
-  return clusterContext.deps.postgresBin(await majorOf(clusterContext));
+  return clusterContext.deps.postgresBin(clusterContext.major ?? (await majorOf(clusterContext)));
 }
 
 async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {

@@ -1,6 +1,6 @@
 import type { NotifyEvent } from './notification/notices.js';
 import type { StepLimits } from './operation/retries.js';
-import type { RecoveryStepName } from './plan/plan.js';
+import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
@@ -208,12 +208,6 @@ export type OldDataConfig =
   | { readonly mode: 'aside' }
   | { readonly mode: 'aside-on'; readonly path: string }
   | { readonly mode: 'overwrite-delta' };
-
-/**
- * As whom a dump is restored. `unprivileged`: by a login without rights, so that code of the dump's owners gets none.
- * `superuser`: by the role of the connection itself.
- */
-export type RestoreAs = 'unprivileged' | 'superuser';
 
 export interface ClusterConfig {
   readonly name: string;

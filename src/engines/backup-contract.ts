@@ -52,7 +52,7 @@ export interface BackupRequest {
 }
 
 /** A backup made by {@link BackupEngine.backup}: complete and published; nothing partial is ever returned. */
-export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>;
 
 export interface VerifyVerdict {
   readonly ok: boolean;

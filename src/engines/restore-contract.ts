@@ -1,6 +1,7 @@
 /** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
 import type { Backup, BoundContent, TableCount } from '../domain/backup/backup.js';
-import type { ClusterConfig, RestoreAs } from '../domain/config.js';
+import type { ClusterConfig } from '../domain/config.js';
+import type { RestoreAs } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { EngineContext, ReadContext } from './context.js';

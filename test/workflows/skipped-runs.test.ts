@@ -5,7 +5,7 @@ import type { BackupOutput } from '../../src/workflows/api.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { until } from '../helpers/until.js';
-import { type Activities, type Case, Lab, childrenOf, untilCancelled } from './lab.js';
+import { type Activities, type Case, Lab, childrenOf, failure, untilCancelled } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
 /** On the real server: the one that skips time has no schedules, and only a schedule says when a run was due. */
@@ -107,4 +107,20 @@ it('L9: a run that gives way to who holds the cluster is told', async () => {
   const [, handle] = await scheduled({ acquireLock: async () => ({ granted: false, holder }) });
   expect((await (handle.result() as Promise<BackupOutput>)).skipped).toMatchObject({ code: 'lock-held' });
   expect(await told(handle)).toEqual(['1-skipped']);
+});
+
+it('L7: a worker of the control queue with an older configuration, in which the cluster is not, loses no night', async () => {
+  let asked = 0;
+  const [one, handle] = await scheduled({
+    describeCluster: async (input) => {
+      if (asked++ < 3) throw failure('not-found', `there is no cluster "${input.cluster}"`);
+      return wellBehaved.describeCluster(input);
+    },
+  });
+  expect(await one.state('waiting-worker', handle)).toMatchObject({
+    waitingFor: expect.stringContaining('a worker whose configuration has the cluster'),
+  });
+  await one.called('runBackup');
+  await handle.result();
+  expect(one.of('sendNotice')).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
+import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { claimOperation } from '../approval/own-operation.js';
@@ -12,6 +13,7 @@ import {
   openClusterContext,
   policyOf,
   record,
+  withMajor,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { quarantine } from '../recovery/damaged-backup.js';
@@ -32,18 +34,18 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
 
 /** Verifies one backup and records the result: a proof, or a quarantine, after which it is not used any more. */
 export async function verifyAndRecord(
-  clusterContext: ClusterContext,
+  present: ClusterContext,
   step: StepInput,
   { backupId, restore }: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
-  const known = await currentBackups(clusterContext, run);
+  const known = await currentBackups(present, run);
   const backup = known.find(({ id }) => id === backupId);
   if (!backup)
     throw new RepriseError(
       'not-found',
       `there is no backup ${backupId}`,
-      `reprise backup list ${clusterContext.cluster.name}`,
+      `reprise backup list ${present.cluster.name}`,
     );
   if (backup.status === 'missing')
     throw new RepriseError(
@@ -51,6 +53,8 @@ export async function verifyAndRecord(
       `${backupId} is recorded, but its files are gone`,
       'take a new backup: reprise backup run',
     );
+  // One of the time before an upgrade is read with the programs of its own version.
+  const clusterContext = withMajor(present, otherClusterOf(backup, known)?.major);
   const policy = policyOf(clusterContext, backup.policy);
   const context = await engineContext(clusterContext, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
     retry: step.retry,

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
-import { clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
+import { type Backup, clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
+import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
 import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
@@ -53,9 +54,12 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     const contexts = await openClusterContexts(deps, cluster);
     const found = await Promise.all(contexts.map((clusterContext) => currentBackups(clusterContext, run)));
     const pins = await Promise.all(contexts.map(pinLines));
-    return { backups: found.flat().map(withoutContents), pins: pins.flat() };
+    return { backups: found.flatMap((own) => named(deps, own)).map(withoutContents), pins: pins.flat() };
   },
-  backup: async ({ id }, deps, run) => ({ backup: (await findBackup(deps, id, run)).backup }),
+  backup: async ({ id }, deps, run) => {
+    const { backup, among } = await findBackup(deps, id, run);
+    return { backup: named(deps, among).find((one) => one.id === backup.id) ?? backup };
+  },
   hold: async ({ id, until, reason, by }, deps, run) => {
     const { clusterContext, backup } = await findBackup(deps, id, run);
     const operationId = `hold/${id}/${new Date().toISOString()}`;
@@ -134,10 +138,20 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
   };
 }
 
+/** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */
+function named(deps: HostDependencies, backups: readonly Backup[]): readonly Backup[] {
+  return backups.map((backup) => {
+    const physical = deps.engineOf(backup.engine).capabilities.method === 'data-directory';
+    const otherCluster = physical ? otherClusterOf(backup, backups) : null;
+    return otherCluster === null ? backup : { ...backup, otherCluster };
+  });
+}
+
 async function findBackup(deps: HostDependencies, id: string, run: ActivityRun) {
   for (const clusterContext of await openClusterContexts(deps, knownCluster(deps.config, clusterOfBackup(id)))) {
-    const backup = (await currentBackups(clusterContext, run)).find((candidate) => candidate.id === id);
-    if (backup) return { clusterContext, backup };
+    const among = await currentBackups(clusterContext, run);
+    const backup = among.find((candidate) => candidate.id === id);
+    if (backup) return { clusterContext, backup, among };
   }
   throw new RepriseError('not-found', `there is no backup "${id}"`, 'list the backups: reprise backup list');
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Backup } from '../../domain/backup/backup.js';
+import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { WalWindow } from '../../domain/operation/inspections.js';
@@ -20,7 +21,8 @@ export async function walWindows(clusterContext: ClusterContext, run: ActivityRu
   const backups = policies.length === 0 ? [] : await currentBackups(clusterContext, run, policies);
   return Promise.all(
     policies.map(async (policy) => {
-      const own = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
+      const complete = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
+      const own = complete.filter((backup) => otherClusterOf(backup, complete) === null);
       // The WAL ends at the same place, whichever backup it is followed from.
       const ends: RecoveryOutline[] = [];
       const window = await windowOf(policy, own, async (backup) => {
@@ -30,7 +32,11 @@ export async function walWindows(clusterContext: ClusterContext, run: ActivityRu
       });
       const [end] = ends;
       const waitingSince = end === undefined ? null : await waitingAfter(clusterContext, end);
-      return waitingSince === null ? window : { ...window, waitingSince };
+      return {
+        ...window,
+        ...(waitingSince === null ? {} : { waitingSince }),
+        ...(own.length === complete.length ? {} : { ofOtherCluster: complete.length - own.length }),
+      };
     }),
   );
 }

@@ -1,3 +1,4 @@
+import { majorOf } from '../../domain/backup/other-cluster.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
@@ -15,6 +16,7 @@ import {
   openClusterContext,
   policyOf,
   postgresBinOf,
+  withMajor,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 
@@ -42,11 +44,12 @@ export async function openAuthorizedStep(
   run: ActivityRun,
   options: AuthorizeOptions = {},
 ): Promise<AuthorizedStep> {
-  const clusterContext = await openClusterContext(deps, step.cluster);
-  const plan = await authorize(clusterContext, step, options);
-  await followAttempt(clusterContext, step, run);
+  const opened = await openClusterContext(deps, step.cluster);
+  const plan = await authorize(opened, step, options);
+  await followAttempt(opened, step, run);
   const { binding } = plan;
   const inPlace = binding.into === 'in-place';
+  const clusterContext = inPlace ? opened : withMajor(opened, await majorOfPlan(opened, plan));
   const dataDir = binding.dataDir ?? clusterContext.cluster.dataDir ?? '';
   return {
     clusterContext,
@@ -72,6 +75,14 @@ export async function openAuthorizedStep(
       ),
     engine: () => engineFor(clusterContext, policyOf(clusterContext, binding.policy)),
   };
+}
+
+/** Major version of the physical backup that is recovered beside, perhaps of the time before an upgrade. */
+async function majorOfPlan({ catalogue }: ClusterContext, { binding }: Plan): Promise<number | undefined> {
+  const [planned] = binding.backups;
+  if (binding.method !== 'data-directory' || planned === undefined) return undefined;
+  const server = (await catalogue.state()).backups.find(({ id }) => id === planned.id)?.server;
+  return server && majorOf(server);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { Backup, BoundContent } from '../../domain/backup/backup.js';
+import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import {
@@ -12,6 +13,7 @@ import {
   passedOver,
   restartSource,
   recoveredInstant,
+  requireBeside,
 } from '../../domain/plan/choose-source.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
@@ -40,6 +42,7 @@ import {
   policyOf,
   postgresBinOf,
   readContext,
+  withMajor,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { bindConfiguration } from '../backup/configuration.js';
@@ -167,7 +170,10 @@ async function outlineOf(
   const { policy } = one;
   const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
-  const context = await readContext(clusterContext, policy, run, operationId);
+  const [newest] = candidates;
+  const other = newest && one.capabilities.method === 'data-directory' ? otherClusterOf(newest, backups) : null;
+  if (newest && other) requireBeside(order, newest, other);
+  const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
     candidates,

@@ -1,4 +1,5 @@
 import type { Backup } from '../../domain/backup/backup.js';
+import { otherClusterInWords } from '../../domain/backup/other-cluster.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { facts, foldedTable, instant } from './tables.js';
 
@@ -13,7 +14,7 @@ export function backupTable(backups: readonly Backup[], columns?: number): strin
     sizeInWords(one.sizeBytes),
     levelText(one),
     held(one),
-    one.status,
+    one.otherCluster === undefined ? one.status : `${one.status}, of PostgreSQL ${one.otherCluster.major} before`,
   ]);
   return foldedTable(header, rows, columns);
 }
@@ -24,6 +25,7 @@ export function backupFacts(backup: Backup): string {
     ['id', backup.id],
     ['status', backup.status],
     ['cluster', backup.cluster],
+    ['made of', backup.otherCluster && `${otherClusterInWords(backup.otherCluster)}; recoverable beside only`],
     ['policy', backup.policy],
     ['engine', backup.engine],
     ['repository', backup.repository],

@@ -13,7 +13,7 @@ export function walFindings(
   now = new Date(),
 ): readonly Finding[] {
   const ageOf = (instant: string): number => Math.max(0, (now.getTime() - Date.parse(instant)) / 1000);
-  return windows.map(({ policy, oldest, newest, hole, waitingSince }): Finding => {
+  return windows.map(({ policy, oldest, newest, hole, waitingSince, ofOtherCluster = 0 }): Finding => {
     const check = `wal/${cluster}/${policy}`;
     const fix = `reprise backup run ${cluster} --policy ${policy} --type full, so that there is a backup after the gap; then find out what removed the segments`;
     if (oldest === null) {
@@ -32,7 +32,11 @@ export function walFindings(
       };
     }
     const age = newest === null ? '' : `, ${durationInWords(ageOf(newest))} ago`;
-    const window = `${cluster}/${policy}: every time from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered`;
+    const others =
+      ofOtherCluster === 0
+        ? ''
+        : `; ${ofOtherCluster} older backup${ofOtherCluster === 1 ? ' is' : 's are'} of another system identifier, as before an upgrade (reprise backup list)`;
+    const window = `${cluster}/${policy}: every time from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered${others}`;
     const { rpoSeconds } = objectives;
     // An idle server's archive grows old and lacks nothing.
     if (waitingSince !== undefined && rpoSeconds !== undefined && ageOf(waitingSince) > rpoSeconds + GRACE_SECONDS) {

@@ -20,6 +20,8 @@ export interface Backup {
    * cluster, by the system identifier; of a dump nobody can tell where it came from.
    */
   readonly adopted?: { readonly checked: boolean };
+  /** In lists: the cluster it is of, where the policy's newest backup is of another one (after pg_upgrade). */
+  readonly otherCluster?: OtherCluster;
   /** The engine's own name for it: a file's base name, a pgBackRest label. */
   readonly label: string;
   /** The one database it holds, for engines that back up a database at a time. */
@@ -44,6 +46,13 @@ export interface Backup {
  * engine's own. It is part of the plan: what has another hash, or none, is not restored.
  */
 export type BoundContent = Readonly<Record<string, string>>;
+
+/** The cluster that a backup is of, where that is not the one whose backups the policy takes now. */
+export interface OtherCluster {
+  readonly systemIdentifier: string;
+  /** Major version of its PostgreSQL. */
+  readonly major: number;
+}
 
 export interface BackupConfiguration {
   /** Where it is in the repository; null where nothing could be captured. Encrypted where it ends in `.age`. */

@@ -21,7 +21,7 @@ export type RecordBody =
   /** `contentRecords`: so many records before it hold its contents, which would make it too big (`records/pieces.ts`). */
   | {
       readonly kind: 'backup';
-      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+      readonly backup: Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>;
       readonly contentRecords?: number;
     }
   | { readonly kind: 'contents'; readonly backupId: string; readonly contents: readonly TableCount[] }

@@ -204,6 +204,8 @@ export interface WalWindow {
   readonly hole: string | null;
   /** UTC ISO-8601: the first commit after what is archived, as the server's own log says; absent where none is known of. */
   readonly waitingSince?: string;
+  /** Complete backups of another system identifier, as before pg_upgrade, which the range leaves out; absent: none. */
+  readonly ofOtherCluster?: number;
 }
 
 /** Answers of several hosts as one: lists are joined, everything else is the first host's. */

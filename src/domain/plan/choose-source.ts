@@ -1,4 +1,5 @@
-import { type Backup, isTrusted } from '../backup/backup.js';
+import { type Backup, isTrusted, type OtherCluster } from '../backup/backup.js';
+import { otherClusterInWords } from '../backup/other-cluster.js';
 import type { ClusterConfig, PolicyConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
 import { formatTarget } from '../target/target.js';
@@ -77,7 +78,7 @@ export function ablePolicies(policies: readonly CapablePolicy[], { target }: Rec
  * @throws RepriseError `capability-missing`, `no-usable-backup`
  */
 export function candidateBackups(
-  { policy, capabilities: { targets } }: CapablePolicy,
+  { policy, capabilities: { targets, method } }: CapablePolicy,
   { target, database }: RecoveryOrder,
   backups: readonly Backup[],
 ): readonly Backup[] {
@@ -107,7 +108,30 @@ export function candidateBackups(
       `restore-test one: reprise backup verify ${adopted.id} --restore; or name it: --to backup:${adopted.id}`,
     );
   }
-  return trusted.toReversed();
+  return (method === 'data-directory' ? ofOneCluster(trusted, target) : trusted).toReversed();
+}
+
+/** WAL of one cluster leads on from none of another: those of the named backup's cluster, else of the newest one's. */
+function ofOneCluster(backups: readonly Backup[], target: RecoveryTarget): readonly Backup[] {
+  const named = target.kind === 'backup' ? backups.find(({ id }) => id === target.id) : undefined;
+  const of = (named ?? backups.findLast(({ server }) => server !== undefined))?.server?.systemIdentifier;
+  return of === undefined
+    ? backups
+    : backups.filter(({ server }) => server === undefined || server.systemIdentifier === of);
+}
+
+/**
+ * A backup of another cluster than the present one, as it was before pg_upgrade, replaces nothing: it is recovered beside, with
+ * the programs of its own version.
+ * @throws RepriseError `identity-mismatch`
+ */
+export function requireBeside({ into }: RecoveryOrder, { id, cluster }: Backup, other: OtherCluster): void {
+  if (into !== 'in-place') return;
+  throw new RepriseError(
+    'identity-mismatch',
+    `backup ${id} is of ${otherClusterInWords(other)}: it is not recovered in place`,
+    `recover it beside, with the programs of PostgreSQL ${other.major}: reprise recover ${cluster} --to backup:${id} --into NAME`,
+  );
 }
 
 /** The refusal where no policy can reach the target at all. */

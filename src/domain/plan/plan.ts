@@ -1,5 +1,4 @@
 import type { BoundContent } from '../backup/backup.js';
-import type { RestoreAs } from '../config.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
@@ -12,6 +11,12 @@ export type RecoveryStepName = 'stop-applications' | 'safety-backup' | 'restore'
  * backup into a directory. `databases`: dumps restored beside the live databases and swapped by rename.
  */
 export type RecoveryMethod = 'restart' | 'data-directory' | 'databases';
+
+/**
+ * As whom a dump is restored. `unprivileged`: by a login without rights, so that code of the dump's owners gets none.
+ * `superuser`: by the role of the connection itself.
+ */
+export type RestoreAs = 'unprivileged' | 'superuser';
 
 /** One backup the plan uses, and what it becomes. */
 export interface PlannedBackup {

@@ -5,7 +5,7 @@ import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { readArchive, walArchive } from './wal/archive.js';
 import { optionsOf } from './command.js';
-import type { StanzaInfo } from './info.js';
+import type { StanzaDatabase, StanzaInfo } from './info.js';
 import { currentDatabase, readInfo } from './info.js';
 
 /**
@@ -15,12 +15,12 @@ import { currentDatabase, readInfo } from './info.js';
 export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
   const info = await readInfo(context);
   const warnings: string[] = [];
-  const candidates = restorable(info, request.candidates, warnings);
-  const database = currentDatabase(info);
+  const database = databaseOf(info, request);
+  const candidates = restorable(info, request.candidates, database, warnings);
   if (candidates.length === 0 || database === undefined) {
     throw new RepriseError(
       'no-usable-backup',
-      `stanza ${optionsOf(context).stanza} has no backup that could be restored`,
+      `stanza ${optionsOf(context).stanza} has no backup that could be restored${warnings.length > 0 ? `: ${warnings.join('; ')}` : ''}`,
       'list the backups and their status: reprise backup list',
     );
   }
@@ -28,9 +28,19 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   return outlinePhysical(context, request, { candidates, archive, warnings });
 }
 
-/** Candidates that the repository still has, of the stanza's present cluster. */
-function restorable(info: StanzaInfo, candidates: readonly Backup[], warnings: string[]): PhysicalCandidate[] {
-  const current = currentDatabase(info);
+/** The cluster whose backups are asked for: that of the backup that is named, else the stanza's present one. */
+function databaseOf(info: StanzaInfo, { target, candidates }: OutlineRequest): StanzaDatabase | undefined {
+  const named = target.kind === 'backup' ? candidates.find(({ id }) => id === target.id)?.label : undefined;
+  return info.backups.find(({ label }) => label === named)?.database ?? currentDatabase(info);
+}
+
+/** Candidates that the repository still has, of one cluster of the stanza's history. */
+function restorable(
+  info: StanzaInfo,
+  candidates: readonly Backup[],
+  wanted: StanzaDatabase | undefined,
+  warnings: string[],
+): PhysicalCandidate[] {
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = info.backups.find(({ label }) => label === backup.label);
@@ -39,8 +49,10 @@ function restorable(info: StanzaInfo, candidates: readonly Backup[], warnings: s
       warnings.push(`backup ${backup.label} is not used: pages with wrong checksums were found while it was made`);
     else if (stored.wal === null || stored.lsn === null)
       warnings.push(`backup ${backup.label} is not used: it was made offline, without WAL`);
-    else if (stored.database.id !== current?.id)
-      warnings.push(`backup ${backup.label} is not used: it is of the cluster before the last major upgrade`);
+    else if (stored.database.id !== wanted?.id)
+      warnings.push(
+        `backup ${backup.label} is not used: it is of another cluster of the stanza's history (PostgreSQL ${stored.database.major}, system identifier ${stored.database.systemIdentifier}), as before an upgrade; it can be recovered beside: --to backup:${backup.id} --into NAME`,
+      );
     else {
       const {
         wal,

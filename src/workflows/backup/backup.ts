@@ -1,4 +1,3 @@
-import { defineSearchAttributeKey } from '@temporalio/common';
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PolicyFacts } from '../../activities/api.js';
 import { holderText } from '../../domain/operation/locks.js';
@@ -16,13 +15,13 @@ import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
+import { scheduledStart } from '../operation/scheduled-start.js';
 import { notifyRefused, removeExpired } from './rotate.js';
 
 /** A start that the server makes in time comes within seconds. */
 const LATE_MS = 60_000;
 /** The server starts a run within a second of its time. */
 const MOMENT_MS = 1000;
-const SCHEDULED = defineSearchAttributeKey('TemporalScheduledStartTime', 'DATETIME');
 
 const NO_ROTATION: RotateOutput = {
   keep: [],
@@ -37,7 +36,12 @@ const NO_ROTATION: RotateOutput = {
 /** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified. */
 export function backup(input: BackupInput): Promise<BackupOutput> {
   const run = (operation: Operation, facts: ClusterFacts) => backUpUnlessBusy(operation, input, facts);
-  return openOperation('backup', input, run, dueAt() === undefined ? undefined : tellSkippedRuns(input.order.policy));
+  return openOperation(
+    'backup',
+    input,
+    run,
+    scheduledStart() === undefined ? undefined : tellSkippedRuns(input.order.policy),
+  );
 }
 
 async function backUpUnlessBusy(operation: Operation, input: BackupInput, facts: ClusterFacts): Promise<BackupOutput> {
@@ -136,7 +140,7 @@ async function skip(
   code: 'policy-disabled' | 'lock-held',
   reason: string,
 ): Promise<BackupOutput> {
-  const due = dueAt()?.toISOString();
+  const due = scheduledStart()?.toISOString();
   // Whoever starts a run by hand reads it in the result.
   if (code === 'lock-held' && due !== undefined) await notifications.notify({ kind: 'skipped', policy, due, reason });
   await hostActivities(host, 'record why no backup was taken').recordSkipped({ ...step, policy, reason });
@@ -159,13 +163,8 @@ async function recordFailure({ notifications, host, step }: Operation, policy: s
 
 /** Started by a backfill or after an outage: such runs come in a row, and remove nothing. */
 function startedLate(): boolean {
-  const due = dueAt();
+  const due = scheduledStart();
   return due !== undefined && workflowInfo().startTime.getTime() - due.getTime() > LATE_MS;
-}
-
-/** When this run was due; undefined where no schedule started it. */
-function dueAt(): Date | undefined {
-  return workflowInfo().typedSearchAttributes.get(SCHEDULED);
 }
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {

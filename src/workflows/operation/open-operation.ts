@@ -3,7 +3,8 @@ import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.
 import type { OperationStatusView } from '../../domain/operation/status.js';
 import { OperationLock } from '../lock/with-cluster-lock.js';
 import { OperationSlot } from '../lock/with-host-slot.js';
-import { controlActivities, hostActivities } from './activity-proxies.js';
+import { hostActivities } from './activity-proxies.js';
+import { lookUpCluster } from './look-up-cluster.js';
 import { Notifications } from './notifications.js';
 import { OperationStatus, isCancelled, refusal, runOperation, sentence } from './operation-status.js';
 import { StepInbox, type StepPeople } from './step-people.js';
@@ -60,7 +61,7 @@ export class Operation {
 
   /** Looks up the cluster. `into`: where a recovery goes, which may be another host. */
   async lookUp(into?: string): Promise<ClusterFacts> {
-    const facts = await controlActivities.describeCluster({ cluster: this.step.cluster });
+    const facts = await lookUpCluster(this.step.cluster, this);
     this.notifications.configure(facts);
     this.host = (into === undefined ? undefined : facts.targetHosts?.[into]) ?? facts.host;
     return facts;

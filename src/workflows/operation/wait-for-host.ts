@@ -64,11 +64,12 @@ export async function recordEnd(
 }
 
 /** Waits for the end of `work`, and says once that it takes long. */
-async function sayIfLong(work: Promise<void>, say: () => Promise<void> | void): Promise<void> {
+export async function sayIfLong<T>(work: Promise<T>, say: () => Promise<void> | void): Promise<T> {
   let isOver = false;
   const working = work.finally(() => (isOver = true));
   const saying = condition(() => isOver, NOTIFY_AFTER).then((inTime) => (inTime ? undefined : say()));
-  await Promise.all([working, saying]);
+  const [done] = await Promise.all([working, saying]);
+  return done;
 }
 
 async function untilTaken(host: string): Promise<void> {

@@ -180,6 +180,10 @@ const guarantees: readonly (readonly [
       ],
       ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
       [
+        'W12',
+        'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
+      ],
+      [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
       ],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import { otherClusterOf } from '../../../src/domain/backup/other-cluster.js';
 import type { ClusterConfig, Config } from '../../../src/domain/config.js';
 import type { ErrorCode } from '../../../src/domain/errors.js';
 import {
@@ -8,6 +9,7 @@ import {
   candidateBackups,
   namedBackup,
   passedOver,
+  requireBeside,
   restartSource,
 } from '../../../src/domain/plan/choose-source.js';
 import { decideRecovery } from '../../../src/domain/plan/decide-recovery.js';
@@ -399,5 +401,39 @@ describe('what a recovery starts from', () => {
       expect.stringContaining(newer.id),
     ]);
     expect(passedOver([newer], 'dumps', physicalSource.outline)).toEqual([]);
+  });
+});
+
+describe('W12: backups of another cluster, as before pg_upgrade', () => {
+  const server = (systemIdentifier: string, versionNum: number) => ({ server: { systemIdentifier, versionNum } });
+  const before = backup('1', { policy: 'physical', ...server('7001', 140023) });
+  const now = backup('2', { policy: 'physical', ...server('7002', 180004) });
+  const dumpBefore = backup('3', { policy: 'physical' });
+  const backups = [before, now, dumpBefore];
+  const one = {
+    policy: { name: 'physical', cluster: 'mairie' },
+    capabilities: { method: 'data-directory', targets: ['latest', 'backup'], archivesWal: true },
+  } as unknown as Parameters<typeof candidateBackups>[0];
+  const order = (target: object, into = 'in-place') =>
+    ({ target, into }) as unknown as Parameters<typeof candidateBackups>[1];
+  const labels = (target: object) => candidateBackups(one, order(target), backups).map(({ label }) => label);
+
+  it('are no candidates but where one is named, and then no other one is', () => {
+    expect(labels({ kind: 'latest' })).toEqual(['3', '2']);
+    expect(labels({ kind: 'backup', id: before.id })).toEqual(['3', '1']);
+    expect(otherClusterOf(before, backups)).toEqual({ systemIdentifier: '7001', major: 14 });
+    expect(otherClusterOf(now, backups)).toBeNull();
+    expect(otherClusterOf(dumpBefore, backups)).toBeNull();
+  });
+
+  it('replace nothing in place', () => {
+    const other = { systemIdentifier: '7001', major: 14 };
+    expect(() => requireBeside(order({ kind: 'latest' }), before, other)).toThrow(
+      expect.objectContaining({
+        code: 'identity-mismatch',
+        hint: expect.stringContaining('with the programs of PostgreSQL 14') as unknown,
+      }),
+    );
+    expect(() => requireBeside(order({ kind: 'latest' }, 'beside'), before, other)).not.toThrow();
   });
 });

@@ -15,7 +15,7 @@ type Kind = RecordBody['kind'];
 const digest = 'd'.repeat(64);
 
 /** Every field that a backup may have. */
-const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status'>> = {
+const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>> = {
   ...backupFacts('mairie_full_20261120_013000'),
   database: 'mairie',
   sha256: digest,
