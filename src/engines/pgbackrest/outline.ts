@@ -6,7 +6,7 @@ import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { readArchive, walArchive } from './wal/archive.js';
 import { optionsOf } from './command.js';
 import type { StanzaDatabase, StanzaInfo } from './info.js';
-import { currentDatabase, readInfo } from './info.js';
+import { currentDatabase, readInfo, readTablespaces } from './info.js';
 
 /**
  * Looks, without changing anything, whether and how a target can be reached with the stanza's backups and WAL.
@@ -16,7 +16,8 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   const info = await readInfo(context);
   const warnings: string[] = [];
   const database = databaseOf(info, request);
-  const candidates = restorable(info, request.candidates, database, warnings);
+  const wanted = { database, acceptsPages: optionsOf(context).pageErrors === 'accept' };
+  const candidates = restorable(info, request.candidates, wanted, warnings);
   if (candidates.length === 0 || database === undefined) {
     throw new RepriseError(
       'no-usable-backup',
@@ -25,7 +26,10 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     );
   }
   const archive = walArchive(context, await readArchive(context, database.archiveId));
-  return outlinePhysical(context, request, { candidates, archive, warnings });
+  const outline = await outlinePhysical(context, request, { candidates, archive, warnings });
+  const [chosen] = outline.backups;
+  if (chosen === undefined) return outline;
+  return { ...outline, tablespaces: (await readTablespaces(context, chosen.label)).map(String) };
 }
 
 /** The cluster whose backups are asked for: that of the backup that is named, else the stanza's present one. */
@@ -38,18 +42,18 @@ function databaseOf(info: StanzaInfo, { target, candidates }: OutlineRequest): S
 function restorable(
   info: StanzaInfo,
   candidates: readonly Backup[],
-  wanted: StanzaDatabase | undefined,
+  { database, acceptsPages }: { readonly database: StanzaDatabase | undefined; readonly acceptsPages: boolean },
   warnings: string[],
 ): PhysicalCandidate[] {
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = info.backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the repository`);
-    else if (stored.error)
+    else if (stored.error && !acceptsPages)
       warnings.push(`backup ${backup.label} is not used: pages with wrong checksums were found while it was made`);
     else if (stored.wal === null || stored.lsn === null)
       warnings.push(`backup ${backup.label} is not used: it was made offline, without WAL`);
-    else if (stored.database.id !== wanted?.id)
+    else if (stored.database.id !== database?.id)
       warnings.push(
         `backup ${backup.label} is not used: it is of another cluster of the stanza's history (PostgreSQL ${stored.database.major}, system identifier ${stored.database.systemIdentifier}), as before an upgrade; it can be recovered beside: --to backup:${backup.id} --into NAME`,
       );

@@ -180,9 +180,22 @@ const guarantees: readonly (readonly [
       ],
       ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
       [
+        'W3 F48',
+        'A recovery to a time before a DROP DATABASE brings the database back: it stops at the last commit before the time.',
+      ],
+      [
+        'W4 F49',
+        'A timeline that an earlier recovery left can be recovered to; a target that may mean two timelines is refused with both.',
+      ],
+      [
+        'W6 W7',
+        'Transaction ids, restore points and positions are found on the timeline that has them, with their instant, or refused; leftover recovery targets have no effect.',
+      ],
+      [
         'W12',
         'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
       ],
+      ['W14', 'A damaged page of the cluster fails a backup at once, named by file and page, and `check` reports it.'],
       [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
@@ -192,10 +205,27 @@ const guarantees: readonly (readonly [
         'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
       ],
       [
+        'W8 F50 W2',
+        'A recovery in place keeps symbolic links, a WAL disk, tablespaces and the archive_command that were there, or is refused before anything stops; the plan shows them.',
+      ],
+      ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
+      [
+        'W17',
+        'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
+      ],
+      [
         'W15 W16',
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
+      [
+        'U1',
+        'Code of whoever owned something in a database runs with nobody’s rights when its dump is restored, tested or compared, and changes nothing of others unseen.',
+      ],
+      [
+        'U4 U5 U7',
+        'Text and listings of others are read in bounded time and memory, and what cannot be seen in them is shown.',
+      ],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
       [
