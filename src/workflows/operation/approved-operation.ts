@@ -280,9 +280,10 @@ function openInbox(operation: Operation): ApprovalInbox {
         decision,
         sentBy,
       }),
-    note: async (text) => {
+    note: async (text, sentBy) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
-      if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });
+      if (operation.host !== '')
+        await on('record what was sent').journal({ ...step(), step: 'approval', text, sentBy });
     },
   });
   return inbox;
