@@ -5,6 +5,8 @@ import type { ConnectionConfig } from '../domain/config.js';
 /** What a check is told about the recovered service it looks at. */
 export interface CheckContext {
   readonly connection: ConnectionConfig;
+  /** As whom queries run; absent: as `withConfiguredQuery` finds one. */
+  readonly checksRole?: string | undefined;
   /** Rows as recorded with the backup that was restored; empty where nothing was recorded. */
   readonly recorded: readonly TableCount[];
   /** False where WAL was replayed beyond the backup: then the counts are a history, not an expectation. */

@@ -80,7 +80,7 @@ export function milliseconds({ timeout }: CommonOptions): number | undefined {
   return timeout === undefined ? undefined : timeout * 1000;
 }
 
-/** `--detach` waits so long for the plan, which needs a worker; the operation does not depend on it. */
+/** `--detach` waits so long for the plan, or for the worker that makes it; the operation does not depend on it. */
 const PLAN_WAIT_MS = 60_000;
 
 /** The plan once it is made; null when it is not in time, or the operation ended without one. */
@@ -90,11 +90,12 @@ export async function planWhenMade<P extends ApprovablePlan>(
   isOurs: (plan: ApprovablePlan) => plan is P,
   withinMs = PLAN_WAIT_MS,
 ): Promise<P | null> {
-  const until = performance.now() + withinMs;
-  while (performance.now() < until) {
+  const begun = performance.now();
+  while (performance.now() < begun + withinMs) {
     const plan = await waitingPlan(session, workflowId).catch(() => null);
     if (plan !== null && isOurs(plan)) return plan;
-    if (isFinal((await statusOf(session, workflowId, { jobs: false })).state)) return null;
+    const { state } = await statusOf(session, workflowId, { jobs: false });
+    if (isFinal(state) || (state === 'waiting-worker' && performance.now() > begun + PLAN_WAIT_MS)) return null;
     await sleep(500);
   }
   return null;

@@ -24,7 +24,7 @@ export async function workerConfigs(session: TemporalSession, config: Config): P
   ];
   const found = await Promise.all(
     queues.map(async ({ host, queue, kind }) =>
-      living(await pollersOf(session, queue, kind)).map(({ worker, config: theirs, version }) => ({
+      livingWorkers(await pollersOf(session, queue, kind)).map(({ worker, config: theirs, version }) => ({
         host,
         worker,
         config: theirs,
@@ -76,7 +76,9 @@ export function driftInWords(
 }
 
 /** A worker that was replaced is listed for a minute more: it has not polled since the next one began. */
-function living(pollers: readonly { readonly identity: string; readonly seenMs: number }[]): readonly WorkerIdentity[] {
+export function livingWorkers(
+  pollers: readonly { readonly identity: string; readonly seenMs: number }[],
+): readonly WorkerIdentity[] {
   const known = pollers.flatMap(({ identity, seenMs }) => {
     const parsed = parseIdentity(identity);
     return parsed === null ? [] : [{ ...parsed, seenMs }];

@@ -82,7 +82,7 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
       path,
       atKey: true,
       message: `what engine ${engine} writes is not encrypted by Reprise`,
-      hint: "remove it, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf)",
+      hint: "remove it, and use the engine's own encryption (pgBackRest: repo1-cipher-type in pgbackrest.conf), or an encrypted file system",
     });
   }
   if (proof !== 'none' && encryption.identity === undefined) {

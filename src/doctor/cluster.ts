@@ -41,7 +41,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
       : [server]),
     ...parts.flat(),
     ...objectiveFindings(cluster),
-    ...policyFindings(cluster),
+    ...policyFindings(config, cluster),
   ];
 }
 
@@ -82,7 +82,7 @@ async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Fi
   return found.flat();
 }
 
-function policyFindings(cluster: ClusterConfig): readonly Finding[] {
+function policyFindings({ contacts }: Config, cluster: ClusterConfig): readonly Finding[] {
   const check = `cluster/${cluster.name}`;
   const findings = Object.values(cluster.policies)
     .filter(({ enabled }) => !enabled)
@@ -107,7 +107,7 @@ function policyFindings(cluster: ClusterConfig): readonly Finding[] {
       warning(
         `${check}/approvals`,
         `cluster ${cluster.name} has no approval policy for recover: a recovery will be refused`,
-        'add e.g. approvals: { recover: { approvers: 1, from: [dba] } }',
+        approvalsToAdd(Object.keys(contacts)),
       ),
     );
   }
@@ -118,4 +118,10 @@ function policyFindings(cluster: ClusterConfig): readonly Finding[] {
     );
   }
   return findings;
+}
+
+/** With a contact that there is: config check refuses another name. */
+function approvalsToAdd([contact]: readonly string[]): string {
+  const approvals = `add e.g. approvals: { recover: { approvers: 1, from: [${contact ?? 'dba'}] } } to the cluster`;
+  return contact === undefined ? `${approvals}, and contacts: { dba: { mail: [dba@example.org] } }` : approvals;
 }

@@ -1,6 +1,6 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
-import { engineKinds } from '../engines/registry.js';
+import { engineKinds, engineOf } from '../engines/registry.js';
 import { nearestExisting } from '../postgres/server/disk.js';
 import { localPathOf } from './repository.js';
 
@@ -23,13 +23,17 @@ const NETWORK = new Set([0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x00c36400, 0x0
 const OWN_ENCRYPTION =
   'add encryption: { recipients: [age1..., age1...], identity: { file: ... } }, see docs/encryption.md';
 
+/** For an engine whose files are not encrypted by Reprise: config check refuses `encryption` there. */
+const BELOW =
+  'keep that repository on an encrypted file system (cryptsetup), or in a bucket that encrypts; or use an engine that encrypts (logical, pgbackrest, walg)';
+
 /** @throws RepriseError where the engine's own configuration cannot be read */
 export async function placeOf(config: Config, cluster: ClusterConfig, policy: PolicyConfig): Promise<PolicyPlace> {
   const ofEngine = await engineKinds[policy.engine]?.inspectPlace?.(policy.options);
   const { path, encrypted, encryptHint, warnings } = ofEngine ?? {
     path: pathOfRepository(config, cluster, policy),
     encrypted: false,
-    encryptHint: OWN_ENCRYPTION,
+    encryptHint: engineOf(policy.engine).capabilities.encrypts ? OWN_ENCRYPTION : BELOW,
     warnings: [],
   };
   if (path === null) return { path, device: null, elsewhere: true, encrypted, encryptHint, warnings };

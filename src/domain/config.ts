@@ -1,6 +1,6 @@
 import type { NotifyEvent } from './notification/notices.js';
 import type { StepLimits } from './operation/retries.js';
-import type { RecoveryStepName } from './plan/plan.js';
+import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
@@ -214,6 +214,10 @@ export interface ClusterConfig {
   readonly host: string;
   readonly connection: ConnectionConfig;
   readonly dataDir?: string;
+  /** Absent: `unprivileged`. */
+  readonly restoreAs?: RestoreAs;
+  /** Role of SQL checks and of `objects_query`: no superuser. Absent: see `queryConnection`. */
+  readonly checksRole?: string;
   readonly service?: ServiceConfig;
   readonly databases: readonly string[];
   /** Name of the repository that holds the records of this cluster. */

@@ -7,6 +7,13 @@ export interface UpResult {
   readonly webUi: string;
   readonly temporal: { readonly pid: number | null; readonly state: UpState };
   readonly worker: { readonly pid: number | null; readonly state: UpState };
+  /** Who can reach what. */
+  readonly access: readonly {
+    readonly what: string;
+    /** Null where nobody needs it. */
+    readonly address: string | null;
+    readonly who: string;
+  }[];
   readonly stateDir: string;
   readonly logs: readonly string[];
 }

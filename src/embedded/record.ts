@@ -13,6 +13,8 @@ export interface EmbeddedRecord {
   readonly configFile: string;
   readonly port: number;
   readonly uiPort: number;
+  /** Absent: the server was started by a version that left its HTTP API open. */
+  readonly httpApi?: 'closed';
   /** Null once stopped: the ports stay, so that links and settings go on to hold. */
   readonly temporal: ProcessIdentity | null;
   readonly worker: (ProcessIdentity & { readonly configDigest: string }) | null;

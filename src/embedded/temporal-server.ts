@@ -16,6 +16,11 @@ import { NAMESPACE } from './record.js';
 const RETENTION_SECONDS = 90 * 86_400;
 const START_MS = 60_000;
 const LOOK_MS = 100;
+/**
+ * The server's HTTP API has no off switch, and takes a POST that any web page in a browser of this machine can send: with a
+ * name that nobody has as the only host that is allowed, it answers 403 to everybody.
+ */
+const HTTP_API_CLOSED = ['--dynamic-config-value', 'frontend.httpAllowedHosts=["reprise.invalid"]'] as const;
 const DEFAULT_PORT = 7233;
 const DEFAULT_UI_PORT = 8233;
 
@@ -60,7 +65,7 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Tem
       '--metrics-port',
       String(metricsPort),
     ],
-    ...['--db-filename', options.databaseFile, '--log-level', 'warn'],
+    ...['--db-filename', options.databaseFile, '--log-level', 'warn', ...HTTP_API_CLOSED],
     ...Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
   const identity = await startBackground(argv, { logFile, cwd: options.stateDir });

@@ -8,6 +8,7 @@ import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
 import { isFree } from '../process/exec/ports.js';
 import { isAlive } from '../process/exec/process-identity.js';
+import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
@@ -47,6 +48,7 @@ async function start(options: UpOptions, directory: string): Promise<UpResult> {
     ...addresses(record),
     temporal: { pid: record.temporal?.pid ?? null, state },
     worker,
+    access: accessTo(record),
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
@@ -69,6 +71,7 @@ async function ensureServer(
     version: 1,
     configFile: config.file,
     ...ports,
+    httpApi: 'closed',
     temporal: server.identity,
     worker: before?.worker ?? null,
   };
@@ -105,16 +108,37 @@ async function ensureWorker(
 
 async function planned(config: Config, directory: string): Promise<UpResult> {
   const record = await readEmbeddedRecord(config);
-  const temporal = record?.temporal != null && (await isAlive(record.temporal)) ? record.temporal : null;
-  const worker = record?.worker != null && (await isAlive(record.worker)) ? record.worker : null;
-  const ports = temporal !== null && record !== null ? record : await portsFor(config, record);
+  const living = async <P extends ProcessIdentity>(process: P | null | undefined): Promise<P | null> =>
+    process != null && (await isAlive(process)) ? process : null;
+  const [temporal, worker] = [await living(record?.temporal), await living(record?.worker)];
+  const ports =
+    temporal !== null && record !== null ? record : { ...(await portsFor(config, record)), httpApi: 'closed' as const };
   return {
     ...addresses(ports),
     temporal: { pid: temporal?.pid ?? null, state: temporal === null ? 'would-start' : 'running' },
     worker: { pid: worker?.pid ?? null, state: worker === null ? 'would-start' : 'running' },
+    access: accessTo(ports),
     stateDir: directory,
     logs: [join(directory, 'temporal.log'), workerLog(directory)],
   };
+}
+
+/** Who can reach what: the server has no users, so the machine is the border. */
+function accessTo(record: Ports & Pick<EmbeddedRecord, 'httpApi'>): UpResult['access'] {
+  const { address, webUi } = addresses(record);
+  const everybody = 'every user and program of this machine can start operations and send decisions';
+  return [
+    { what: 'Temporal', address, who: everybody },
+    { what: 'Web UI', address: webUi, who: everybody },
+    {
+      what: 'HTTP API',
+      address: null,
+      who:
+        record.httpApi === 'closed'
+          ? 'nobody: it answers 403'
+          : 'also web pages in a browser of this machine: close it with reprise down, then reprise up',
+    },
+  ];
 }
 
 /** Ports the config names, else those of last time, else the well-known or free ones. */

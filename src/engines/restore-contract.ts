@@ -1,8 +1,10 @@
 /** What an engine does in a recovery: looks whether a target can be reached, and restores files or databases. */
 import type { Backup, BoundContent, TableCount } from '../domain/backup/backup.js';
 import type { ClusterConfig } from '../domain/config.js';
+import type { RestoreAs } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
+import type { TimelineChoice } from '../domain/target/timeline-choice.js';
 import type { EngineContext, ReadContext } from './context.js';
 import type { RecoveryWal } from './wal-contract.js';
 
@@ -35,6 +37,8 @@ export interface LogicalRestore {
 
 export interface OutlineRequest {
   readonly target: RecoveryTarget;
+  /** Which history is followed; absent: the newest, where the target is on no other one too. */
+  readonly timeline?: TimelineChoice | undefined;
   /** Complete, not quarantined backups of the policy, newest first, as catalogue and engine agree on them. */
   readonly candidates: readonly Backup[];
   /** Old data directory whose `pg_wal` may still be read; null where it is gone or not replaced. */
@@ -51,8 +55,13 @@ export interface BoundBackup {
 /** Restores a physical backup's files; the caller starts nothing before this has returned. */
 export interface RestoreFilesRequest extends BoundBackup {
   readonly dataDir: string;
-  /** Tablespaces are always remapped below this directory. */
+  /** Tablespaces are always remapped below this directory, */
   readonly tablespaceDir: string;
+  /**
+   * but for these, by their numbers: below a directory of the restore's own, on the disk that each belongs on; with `overOld`
+   * over the files of the old one.
+   */
+  readonly tablespaces?: Readonly<Record<string, string>>;
   /** The plan says that what is in `dataDir` is overwritten: the engine takes a directory that is not empty. */
   readonly overOld?: boolean;
 }
@@ -62,6 +71,8 @@ export interface RestoreDatabaseRequest extends BoundBackup {
   /** The new database's name; the live one is not touched. */
   readonly intoDatabase: string;
   readonly connection: ClusterConfig['connection'];
+  /** Absent: as a login without rights. */
+  readonly restoreAs?: RestoreAs | undefined;
 }
 
 export interface RestoreGlobalsRequest extends BoundBackup {

@@ -20,6 +20,11 @@ export interface RecoveryWal {
   prefetchWal?(context: ReadContext, dataDir: string): Promise<WalPrefetch | null>;
   /** `archive_command` that re-arms archiving after the recovery, same stanza, new timeline; null where the policy needs none. */
   archiveCommand(context: ReadContext): string | null;
+  /**
+   * Whether backups can be taken while the server archives with another command, such as a script of the operator's; absent: with
+   * any.
+   */
+  acceptsArchiveCommand?(command: string): boolean;
   /** Makes the repository ready for the recovered cluster (a new stanza only when its identity changed). */
   rearm(context: EngineContext): Promise<void>;
 }

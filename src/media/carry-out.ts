@@ -111,13 +111,14 @@ async function copyThroughHere(
   how: CopyHow,
 ): Promise<void> {
   const { signal, leftOut } = how;
-  // A directory keeps nothing of it.
+  // Between directories permissions, owner and time come along; into one, nothing of what a server keeps.
+  const file = into.storage.objects ? undefined : ((await from.storage.fileTraits?.(from.folder + key)) ?? null);
   const described = into.storage.objects && (await descriptionIn(from, key, source, how));
   const { body } = await openIn(from, key, source.versionId);
   const mark = source.etag === '' ? undefined : copyMark(source);
   try {
     const content = Readable.from(whole(body, sizeBytes), { objectMode: false });
-    await into.storage.writeStream(into.folder + key, content, { described, mark, signal, leftOut });
+    await into.storage.writeStream(into.folder + key, content, { described, mark, file, signal, leftOut });
   } catch (error) {
     if (signal?.aborted || isRepriseError(error)) throw error;
     throw brokenOff(key, error instanceof Error ? error.message : String(error));

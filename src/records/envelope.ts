@@ -68,6 +68,7 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
     keptId: text,
     what: z.string(),
     where: z.string(),
+    parts: z.array(z.string()).optional(),
     sizeBytes: bytes.nullable(),
     host: text,
   }),

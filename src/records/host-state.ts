@@ -36,6 +36,14 @@ export interface KeptOnHost {
   readonly server: { readonly port: number; readonly targetHost: string } | null;
   /** Inode of the directory, or OID of the database; null until it was there. */
   readonly mark: string | null;
+  /** Directories outside of it that are part of it, such as a WAL directory on a disk of its own. */
+  readonly parts?: readonly KeptPart[];
+}
+
+export interface KeptPart {
+  readonly where: string;
+  /** Inode; null where it never was there. */
+  readonly mark: string | null;
 }
 
 /**
@@ -69,8 +77,8 @@ export interface HostState {
   isClosed(digest: string): Promise<boolean>;
   /** Old data that this host has kept, written before it is; what is kept already stays as it was written. */
   saveKept(kept: KeptOnHost): Promise<void>;
-  /** Keeps by what that data is recognised, once it is there. */
-  markKept(id: string, mark: string): Promise<void>;
+  /** Keeps by what that data, and each of its parts, is recognised, once it is there. */
+  markKept(id: string, mark: string, ofParts?: readonly (string | null)[]): Promise<void>;
   kept(id: string): Promise<KeptOnHost | null>;
   /** Who has confirmed a plan on this very host; null where nobody has, or a file there was not written by one who may. */
   confirmation(digest: string): Promise<Confirmation | null>;
@@ -100,6 +108,7 @@ const keptOnHost = z.looseObject({
   where: z.string(),
   server: z.looseObject({ port: z.number(), targetHost: z.string() }).nullable(),
   mark: z.string().nullable(),
+  parts: z.array(z.looseObject({ where: z.string(), mark: z.string().nullable() })).optional(),
 });
 const confirmationFile = z.looseObject({ digest: z.string(), by: z.string(), at: z.string() });
 const digestedPlan = z.looseObject({ digest: z.string(), binding: z.looseObject({}) });
@@ -204,9 +213,11 @@ export function openHostState(stateDir: string): HostState {
       await createJsonOnce(keptFile(kept.id), kept);
     },
 
-    async markKept(id, mark) {
+    async markKept(id, mark, ofParts = []) {
       const found = await keptOf(id);
-      if (found !== null && found.mark === null) await replaceJson(keptFile(id), { ...found, mark });
+      if (found === null || found.mark !== null) return;
+      const parts = found.parts?.map((part, index) => ({ ...part, mark: ofParts[index] ?? null }));
+      await replaceJson(keptFile(id), { ...found, mark, ...(parts && { parts }) });
     },
 
     kept: keptOf,

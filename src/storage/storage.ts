@@ -69,11 +69,25 @@ export interface ObjectDescription {
   readonly BucketKeyEnabled?: boolean | undefined;
 }
 
+/** What a file of a directory has besides its content. */
+export interface FileTraits {
+  /** Permissions alone. */
+  readonly mode: number;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** UTC ISO-8601. */
+  readonly modifiedAt: string;
+}
+
 export interface WriteStreamOptions {
   /** Kept with the object where the storage can. */
   readonly described?: ObjectDescription;
   /** What it is a copy of, as in {@link ObjectCopy}; kept where the storage can. */
   readonly mark?: string;
+  /**
+   * In a directory, a file that others shall be able to read as before: what it is a copy of, or null for what it replaces
+   * and for what its folder lets everybody do. Absent: for its owner only.
+   */
+  readonly file?: FileTraits | null;
   /** Told of each part of the description that the server or the key's rights refused. */
   readonly leftOut?: (trait: LostTrait) => void;
   readonly signal?: AbortSignal;
@@ -135,6 +149,8 @@ export interface WritableStorage extends ReadableStorage {
   readonly objects?: WritableObjects;
   /** Absent where there is nothing to set. */
   readonly admin?: StorageAdmin;
+  /** What a file has besides its content; null where there is none. Absent where there are no files. */
+  fileTraits?(key: string): Promise<FileTraits | null>;
   /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
   createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
   /** Atomically replaces a small object. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findPostgresBin } from '../../src/process/exec/find-programs.js';
@@ -70,7 +71,12 @@ export async function configure(places: SitePlaces, config: SiteConfig): Promise
 export async function layOut(places: SitePlaces, config: SiteConfig): Promise<{ binDir: string }> {
   const binDir = await findPostgresBin();
   const { root, dataDir, socketDir, stateDir, pgbackrestConf } = places;
-  await copyTemplate('site', makeSiteTemplate, dataDir);
+  // REPRISE_PG_BIN may name other programs for one test.
+  await copyTemplate(
+    `site-${createHash('sha256').update(binDir).digest('hex').slice(0, 8)}`,
+    makeSiteTemplate,
+    dataDir,
+  );
   for (const name of [socketDir, ...['repo', 'log', 'lock', 'spool'].map((one) => join(root, 'pgb', one))]) {
     await mkdir(name, { recursive: true, mode: 0o700 });
     await giveToPostgres(name);

@@ -3,6 +3,7 @@ import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { withoutContents } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { type ActionOrder, actionOrder } from '../../domain/operation/orders.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
@@ -99,7 +100,9 @@ async function carryOut(
   switch (order.kind) {
     case 'kept-drop': {
       const droppable = await droppableItem(clusterContext, order.id);
-      if (droppable.kept.where !== found['where'] || droppable.kept.mark !== found['mark']) throw stale(binding);
+      const { where, mark, parts } = droppable.kept;
+      const present = { where, mark, ...(parts && { parts }) };
+      if (canonicalJson(present) !== canonicalJson(found)) throw stale(binding);
       await dropKept(clusterContext, droppable, by);
       return { dropped: [droppable.item] };
     }

@@ -32,14 +32,16 @@ type Finder<K extends ActionOrder['kind']> = (
 
 const finders: { readonly [K in ActionOrder['kind']]: Finder<K> } = {
   'kept-drop': async (clusterContext, { id }) => {
-    const { item, kept } = await droppableItem(clusterContext, id);
-    const { where, mark } = kept;
+    const { item, kept, stays } = await droppableItem(clusterContext, id);
+    const { where, mark, parts } = kept;
     return {
       subject: id,
-      found: { where, mark },
+      found: { where, mark, ...(parts && { parts }) },
       facts: [
         ['what', item.what],
         ['where', `${where} on host ${item.host}`],
+        ...(parts ?? []).map((part) => ['with', part.where] as const),
+        ...stays.map((place) => ['not removed', `${place}, which it leads to`] as const),
         ['kept since', item.since],
       ],
     };

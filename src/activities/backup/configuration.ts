@@ -133,7 +133,7 @@ export async function restoreConfiguration(work: AuthorizedStep, step: PlannedSt
     return null;
   });
   if (captured === null) return;
-  const extractedDir = configurationDir(dataDir, step.operationId);
+  const extractedDir = configurationDir(work.home, step.operationId);
   const kept = {
     keptId: `${step.operationId}/configuration`,
     what: `configuration captured with ${backup.id}`,

@@ -174,6 +174,7 @@ async function restoredDump(
     ...bound,
     intoDatabase: RESTORED,
     connection,
+    restoreAs: context.cluster.restoreAs,
   });
   return {
     ok: true,

@@ -6,7 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RotationOrder } from '../../domain/operation/orders.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import { rotationOrder } from '../../domain/operation/orders.js';
-import { planRetention } from '../../domain/retention/retention.js';
+import { boundedOutput, planRetention } from '../../domain/retention/retention.js';
 import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
 import type { StillNeeded } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
@@ -49,7 +49,7 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
         await sweepCluster(clusterContext, closedAsToldBy(Context.current()));
         const rotation = await rotate(clusterContext, step, run, ahead);
         await pruneOldJobs(clusterContext, step.order.policy);
-        return rotation;
+        return boundedOutput(rotation);
       }),
     ),
   };

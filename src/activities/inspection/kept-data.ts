@@ -4,6 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
 import { dropOldData, isOldDataThere } from '../../postgres/old-data/drop-old-data.js';
+import { outsidePlaces } from '../../postgres/server/layout.js';
 import { type KeptOnHost, openHostState } from '../../records/host-state.js';
 import { type ClusterContext, openClusterContexts, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
@@ -20,6 +21,8 @@ export async function keptItems(deps: HostDependencies, cluster?: string): Promi
 export interface DroppableItem {
   readonly item: KeptItem;
   readonly kept: KeptOnHost;
+  /** Directories that its links lead to and that are not dropped with it. */
+  readonly stays: readonly string[];
 }
 
 /**
@@ -40,8 +43,15 @@ export async function droppableItem(clusterContext: ClusterContext, id: string):
       'see what it is; remove it by hand if you are sure',
     );
   await refuseWhileInUse(clusterContext, kept);
-  await isOldDataThere(kept, serverOf(clusterContext, kept));
-  return { item, kept };
+  for (const one of [kept, ...(kept.parts ?? [])]) await isOldDataThere(one, serverOf(clusterContext, kept));
+  return { item, kept, stays: await whatStays(kept) };
+}
+
+/** What an older version, or a copy that somebody made, has outside: whether it is used elsewhere nobody here knows. */
+async function whatStays({ where, server, parts = [] }: KeptOnHost): Promise<readonly string[]> {
+  if (server !== null) return [];
+  const places = await outsidePlaces(where);
+  return places.filter((place) => !parts.some((part) => place === part.where || place.startsWith(`${part.where}/`)));
 }
 
 /** The server that has it, where it is a database. */
@@ -54,7 +64,8 @@ export async function dropKept(
   { kept, item }: DroppableItem,
   by: string,
 ): Promise<void> {
-  await dropOldData(kept, serverOf(clusterContext, kept));
+  // The directory last: its links say where the rest is.
+  for (const one of [...(kept.parts ?? []), kept]) await dropOldData(one, serverOf(clusterContext, kept));
   await record(
     clusterContext,
     { operationId: kept.operationId },

@@ -1,4 +1,5 @@
 import { majorOf } from '../../domain/backup/other-cluster.js';
+import { homeOf } from '../../domain/plan/layout.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
@@ -30,6 +31,8 @@ export interface AuthorizedStep {
   readonly clusterContext: ClusterContext;
   readonly plan: Plan;
   readonly dataDir: string;
+  /** Where the data directory really is: old data, saved WAL and tablespaces are kept beside it. */
+  readonly home: string;
   readonly inPlace: boolean;
   readonly signal: AbortSignal;
   service(): Promise<Service>;
@@ -55,6 +58,7 @@ export async function openAuthorizedStep(
     clusterContext,
     plan,
     dataDir,
+    home: homeOf({ ...binding, dataDir }),
     inPlace,
     signal: run.signal,
     service: async () => {

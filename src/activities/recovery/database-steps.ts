@@ -102,7 +102,10 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
     await recordOldData(work, step, `kept/${keptId}`, copy);
     await logicalOf(work).restoreGlobals(context, { backup, content, connection });
     await logicalOf(work)
-      .restoreDatabase(context, { backup, content, intoDatabase, connection })
+      .restoreDatabase(context, {
+        ...{ backup, content, intoDatabase, connection },
+        restoreAs: work.plan.binding.restoreAs,
+      })
       .catch(async (error: unknown) => {
         // Half restored, too, it is ours to drop.
         await markOldData(work, copy).catch(() => undefined);

@@ -1,14 +1,22 @@
 import { join } from 'node:path';
+import pg from 'pg';
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
-import { losesOldData } from '../../domain/plan/plan.js';
+import { type Plan, losesOldData } from '../../domain/plan/plan.js';
 import { formatTarget } from '../../domain/target/target.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn, laterLsn } from '../../domain/target/wal.js';
 import type { PhysicalRestore } from '../../engines/engine.js';
 import { repairAllCollations } from '../../postgres/content/collation.js';
-import { promoteServer, resetRecoverySettings, recoverToTarget } from '../../postgres/recovery/recovery.js';
+import { attachParts, detachWal } from '../../postgres/old-data/outside-parts.js';
+import {
+  promoteServer,
+  recoverToTarget,
+  resetArchiveSettings,
+  resetRecoverySettings,
+} from '../../postgres/recovery/recovery.js';
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
-import { rearmArchiving, resetArchiveCommand } from '../../postgres/wal/archiving.js';
+import { rearmArchiving, restoreArchiving } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
@@ -19,12 +27,13 @@ import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
-import { connectionAt, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
+import { connectionAt, restoredWithin, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { withQuarantine } from './damaged-backup.js';
+import { isReached, replayTarget } from './replay-target.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
-import { SALVAGED } from './server-steps.js';
+import { SALVAGED, archivingBefore } from './server-steps.js';
 import { type ClusterContext, clusterLocks, currentBackups, policyOf, readContext } from '../cluster-context.js';
 
 /** How often a server that has reached the planned end of the WAL is asked whether it replayed more. */
@@ -44,13 +53,22 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const [planned] = work.plan.binding.backups;
       await withQuarantine(work.clusterContext, step, planned?.id, async () => {
         const approved = approvedBackup(planned, await currentBackups(work.clusterContext, run));
+        const { home } = work;
+        const { layout } = work.plan.binding;
         const place = {
           ...approved,
-          dataDir: work.dataDir,
-          tablespaceDir: tablespaceDir(work.dataDir, step.operationId),
+          dataDir: home,
+          tablespaceDir: tablespaceDir(home, step.operationId),
+          tablespaces: restoredTo(work.plan.binding),
           overOld: losesOldData(work.plan.binding),
         };
-        await once(work, step, 'restore files', async () => physicalOf(work).restoreFiles(await work.context(), place));
+        await once(work, step, 'restore files', async () => {
+          await detachWal(home, layout);
+          await physicalOf(work).restoreFiles(await work.context(), place);
+        });
+        await once(work, step, 'restore layout', () =>
+          attachParts(home, layout, step.operationId, work.clusterContext.user),
+        );
         await once(work, step, 'restore configuration', () => restoreConfiguration(work, step, approved.backup));
       });
     }),
@@ -64,7 +82,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null, step.plan);
       const { timeline } = await promoteServer(connection);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
-      await resetRecoverySettings(work.dataDir, work.clusterContext.user);
+      await resetRecoverySettings(work.dataDir, work.clusterContext.user, { later: work.inPlace });
       await (await work.service()).reload();
       return { timeline, ...(await repairAllCollations(connection)) };
     }),
@@ -73,9 +91,15 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const physical = physicalOf(work);
       const context = await work.context();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
-      const command = physical.archiveCommand(context);
-      if (command === null) await resetArchiveCommand(connection);
-      else await rearmArchiving(connection, command, { signal: run.signal });
+      const own = physical.archiveCommand(context);
+      // Once: what a person sets after a failure stays.
+      await once(work, step, 'archiving as before', async () => {
+        await resetArchiveSettings(work.dataDir, work.clusterContext.user);
+        const before = await archivingBefore(work, step);
+        const isFit = before === null || (physical.acceptsArchiveCommand?.(before.command) ?? true);
+        await restoreArchiving(connection, isFit ? before : { command: '', library: '' }, own);
+      });
+      if (own !== null) await verifyArchiving(connection, own, run.signal);
       await physical.rearm(context);
     }),
     freshBackup: wrapActivity('freshBackup', async (step, run) => {
@@ -100,6 +124,29 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       return made.map(({ id }) => id);
     }),
   };
+}
+
+/** @throws RepriseError `wal-not-archived`, with the command that Reprise would set */
+async function verifyArchiving(connection: ConnectionConfig, own: string, signal: AbortSignal): Promise<void> {
+  try {
+    await rearmArchiving(connection, null, { signal });
+  } catch (error) {
+    if (!isRepriseError(error) || error.code !== 'wal-not-archived') throw error;
+    const set = `ALTER SYSTEM SET archive_command = ${pg.escapeLiteral(own)}`;
+    throw new RepriseError(
+      error.code,
+      `${error.message}, by the archive_command from before the recovery`,
+      `correct what it needs (the server log says why it fails), or set that of this policy: ${set}; SELECT pg_reload_conf(); then: reprise continue`,
+    );
+  }
+}
+
+/** Where tablespaces are restored to that stay on their disks: over old ones, or beside them until they are moved aside. */
+function restoredTo({ layout, operationId }: Plan['binding']): Readonly<Record<string, string>> {
+  const staying = (layout?.tablespaces ?? []).filter(({ restored, keptAs }) => restored && keptAs !== undefined);
+  return Object.fromEntries(
+    staying.map(({ oid, path, keptAs }) => [oid, keptAs === null ? path : restoredWithin(path, operationId, oid)]),
+  );
 }
 
 /** A fresh backup whose verification failed no longer belongs to this operation: the next one is made under another name. */
@@ -130,8 +177,10 @@ async function replay(
     run,
     step.operationId,
   );
+  const wanted = await replayTarget(work, target, run);
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
+    if (now && isReached(wanted, now)) return reachedOf(work, target, salvage, now);
     if (now && !now.inRecovery) {
       // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
       if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION, step.plan))
@@ -146,10 +195,10 @@ async function replay(
   const request = {
     dataDir,
     user: clusterContext.user,
-    target,
+    target: wanted.stopsAt,
     restoreCommand: physicalOf(work).restoreCommand(context),
     restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
-    salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, dataDir) : null,
+    salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, work.home) : null,
     timeline: plan.binding.timeline ?? ('latest' as const),
     clone: !work.inPlace,
     port: work.inPlace ? undefined : plan.binding.port,

@@ -140,6 +140,7 @@ async function runOne(
     const { status, detail } = await clusterContext.deps.checkOf(check.type).run(
       {
         connection,
+        checksRole: clusterContext.cluster.checksRole,
         recorded: await recordedCounts(work, database),
         recordedIsExact: beside || isBackupsEnd(plan.binding.target),
         signal: run.signal,

@@ -17,6 +17,7 @@ import {
 } from '../../domain/plan/choose-source.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
+import type { ObservedLayout } from '../../domain/plan/layout.js';
 import type {
   ObservedDisk,
   PlaceObservations,
@@ -28,9 +29,12 @@ import { oldDataFate } from '../../domain/plan/replacements.js';
 import { pathExists } from '../../files/paths.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { probe } from '../../postgres/connection/probe.js';
+import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
+import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
-import { inspectDataDir } from '../../postgres/server/data-directory.js';
+import { inspectDataDir, isFreshCluster } from '../../postgres/server/data-directory.js';
 import { freeBytes, isWritableDirectory, onSameFileSystem, usedBytes } from '../../postgres/server/disk.js';
+import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { readClusterTopology } from '../../postgres/server/topology.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -52,6 +56,7 @@ import { mediaPlanAt } from './recovered-media.js';
 import { observeColdFiles } from './thaw.js';
 
 type Request = PlanningRequest & StepInput;
+type PlannedFor = Pick<Request, 'operationId'> & { readonly run: ActivityRun };
 
 /**
  * Reads everything that a recovery plan rests on, and changes nothing. What is refused is decided from it afterwards,
@@ -68,16 +73,23 @@ export async function observeRecovery(
   const { operationId, order } = request;
   const source = (await restartSuffices(clusterContext, order)) ?? (await chooseBackups(clusterContext, request, run));
   const policy = source.policy && policyOf(clusterContext, source.policy.name);
-  const dataDirExists = terms.place.dataDir !== null && (await pathExists(terms.place.dataDir));
+  const { dataDir } = terms.place;
+  const dataDirExists = dataDir !== null && (await pathExists(dataDir));
+  const layout =
+    source.method === 'data-directory' && dataDir !== null
+      ? await observeLayout(dataDir, clusterContext.user)
+      : undefined;
   return {
     at,
     source,
     dataDirExists,
-    ...(await observePlace(clusterContext, terms, source)),
+    ...(await observePlace(clusterContext, terms, source, { ...request, run })),
     coldFiles: policy ? await observeColdFiles(clusterContext, policy, source.outline.backups, run, operationId) : null,
     engineConfigDigest: policy && (await engineFor(clusterContext, policy).configDigest?.(policy)),
     media: await observeMedia(clusterContext, request, recoveredInstant(source), run),
-    disk: source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists),
+    disk:
+      source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists, layout),
+    layout,
   };
 }
 
@@ -85,8 +97,10 @@ export async function observeRecovery(
 async function observePlace(
   clusterContext: ClusterContext,
   { cluster, place }: PlanTerms,
-  { method, outline }: RecoverySource,
+  source: RecoverySource,
+  operation: PlannedFor,
 ): Promise<PlaceObservations> {
+  const { method, outline } = source;
   const untouched = {
     topology: null,
     replacesRunningServer: false,
@@ -101,14 +115,62 @@ async function observePlace(
       ...untouched,
       targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
     };
-  if (!place.inPlace) return { ...untouched, processes: place.dataDir ? await processesIn(place.dataDir) : [] };
+  const leftovers = await leftoverTargets(configurationFiles(clusterContext, outline.backups));
+  if (!place.inPlace)
+    return {
+      ...untouched,
+      processes: place.dataDir ? await processesIn(place.dataDir) : [],
+      leftoverTargets: leftovers,
+      liveTablespaces: place.host === cluster.host && cluster.dataDir ? await tablespaceLinks(cluster.dataDir) : [],
+    };
   return {
     ...untouched,
+    leftoverTargets: leftovers,
     topology: await readClusterTopology(cluster.connection, cluster.dataDir),
     replacesRunningServer: (await probe(cluster.connection)).ok,
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
+    ...(await observeArchiving(clusterContext, source, operation)),
   };
+}
+
+/** With what the server that is replaced archives, and what it would get where that is nothing. */
+async function observeArchiving(
+  clusterContext: ClusterContext,
+  { outline, policy }: RecoverySource,
+  { operationId, run }: PlannedFor,
+): Promise<Pick<PlaceObservations, 'archiving' | 'archivingIsUnfit' | 'ownArchiveCommand'>> {
+  const { cluster, user } = clusterContext;
+  if (!policy || cluster.dataDir === undefined) return {};
+  const dataDir = await oldDataDirOf(clusterContext, cluster.dataDir);
+  const archiving =
+    outline.freshCluster === undefined
+      ? await presentArchiving({
+          ...{ connection: cluster.connection, service: cluster.service, user },
+          dataDir: (await pathExists(dataDir)) ? dataDir : null,
+          pgBin: await postgresBinOf(clusterContext),
+        })
+      : null;
+  const configured = policyOf(clusterContext, policy.name);
+  const { physical } = engineFor(clusterContext, configured);
+  return {
+    archiving,
+    archivingIsUnfit: archiving !== null && physical?.acceptsArchiveCommand?.(archiving.command) === false,
+    ownArchiveCommand:
+      physical?.archiveCommand(await readContext(clusterContext, configured, run, operationId)) ?? null,
+  };
+}
+
+/** Where the cluster on this host has its configuration, inside its data directory and outside. */
+function configurationFiles({ cluster, deps }: ClusterContext, backups: readonly Backup[]): readonly string[] {
+  const { dataDir, host, service } = cluster;
+  if (host !== deps.host) return [];
+  const debian =
+    service?.kind === 'pg_ctlcluster' ? [`/etc/postgresql/${service.version}/${service.name}/postgresql.conf`] : [];
+  const inside =
+    dataDir === undefined ? [] : ['postgresql.conf', 'postgresql.auto.conf'].map((name) => join(dataDir, name));
+  const outside = backups.flatMap(({ configuration }) => configuration?.files ?? []);
+  return [...debian, ...inside, ...outside.filter((path) => path.endsWith('.conf'))];
 }
 
 /** Where the data directory is whole and only the server is down, a start is enough. */
@@ -117,8 +179,15 @@ async function restartSuffices(clusterContext: ClusterContext, order: RecoveryOr
   if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;
   if ((await probe(cluster.connection)).ok) return null;
   const found = await inspectDataDir(await postgresBinOf(clusterContext), cluster.dataDir, user);
-  if (found.state !== 'whole') return null;
+  if (found.state !== 'whole' || (await isOther(clusterContext, found.control?.systemIdentifier))) return null;
   return restartSource({ reason: found.reason, systemIdentifier: found.control?.systemIdentifier ?? null });
+}
+
+/** A new, empty cluster where the one of the backups was: started, it would look as if everything was lost. */
+async function isOther({ catalogue, cluster }: ClusterContext, found: string | undefined): Promise<boolean> {
+  const known = (await catalogue.state()).backups.flatMap(({ server }) => server?.systemIdentifier ?? []);
+  if (found === undefined || known.length === 0 || known.includes(found)) return false;
+  return isFreshCluster(cluster.dataDir ?? '');
 }
 
 /** Asks the engines in turn, until one can say how it would recover. */
@@ -176,6 +245,7 @@ async function outlineOf(
   const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
+    timeline: order.timeline,
     candidates,
     oldDataDir:
       order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(clusterContext, cluster.dataDir) : null,
@@ -221,26 +291,31 @@ async function observeMedia(
 async function observeDisk(
   clusterContext: ClusterContext,
   { cluster: { recovery }, place }: PlanTerms,
-  { method }: RecoverySource,
+  { method, outline }: RecoverySource,
   dataDirExists: boolean,
+  layout: ObservedLayout | undefined,
 ): Promise<ObservedDisk | null> {
-  const { dataDir } = place;
-  if (dataDir === null) return null;
+  if (place.dataDir === null) return null;
+  const dataDir = layout?.dataDir ?? place.dataDir;
   const { oldData } = recovery;
   // Before anything is planned that would write there.
-  if (method === 'data-directory') await refuseSharedPath(dataDir, { owner: clusterContext.user, sticky: true });
-  const fate = oldDataFate(place, oldData, { method, dataDirExists });
-  if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)) };
+  if (method === 'data-directory') await refuseSharedPlaces(clusterContext, place, layout);
+  const isForeign = outline.freshCluster !== undefined;
+  const fate = oldDataFate(place, oldData, { method, dataDirExists, isForeign });
+  const presentBytes =
+    layout && !isForeign ? await presentSize(clusterContext, place.inPlace ? layout : undefined) : undefined;
+  if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)), presentBytes };
   const old = {
     usedBytes: await usedBytes(dataDir, clusterContext.user),
     walBytes: fate === 'overwritten' ? await usedBytes(join(dataDir, 'pg_wal'), clusterContext.user) : 0,
   };
   const free = await freeBytes(dataDir);
-  if (oldData.mode !== 'aside-on') return { freeBytes: free, oldData: old };
+  if (oldData.mode !== 'aside-on') return { freeBytes: free, presentBytes, oldData: old };
   const { path } = oldData;
   await refuseSharedPath(path, { owner: clusterContext.user });
   return {
     freeBytes: free,
+    presentBytes,
     oldData: old,
     copyTo: {
       path,
@@ -250,4 +325,28 @@ async function observeDisk(
       sameFileSystem: await onSameFileSystem(path, dataDir),
     },
   };
+}
+
+/** @throws RepriseError `path-refused` where other users of the host could put links into what is written to */
+async function refuseSharedPlaces(
+  { user: owner }: ClusterContext,
+  { dataDir, inPlace }: PlanTerms['place'],
+  layout: ObservedLayout | undefined,
+): Promise<void> {
+  if (dataDir !== null) await refuseSharedPath(dataDir, { owner, sticky: true });
+  if (!layout || !inPlace) return;
+  for (const { path } of [...(layout.wal ? [layout.wal] : []), ...layout.tablespaces])
+    await refuseSharedPath(path, { owner });
+}
+
+/** Bytes of the cluster as it is on this host, without its WAL: about what it has after everything was replayed. */
+async function presentSize(
+  { cluster, deps, user }: ClusterContext,
+  layout: ObservedLayout | undefined,
+): Promise<number | undefined> {
+  if (cluster.dataDir === undefined || cluster.host !== deps.host) return undefined;
+  const { tablespaces, wal } = layout ?? (await observeLayout(cluster.dataDir, user));
+  const walInside = wal === null ? await usedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
+  const outside = tablespaces.reduce((sum, { usedBytes: bytes, isInside }) => sum + (isInside ? 0 : bytes), 0);
+  return (await usedBytes(cluster.dataDir, user)) - walInside + outside;
 }

@@ -18,6 +18,8 @@ export interface OldData {
   readonly keptId: string;
   readonly what: string;
   readonly where: string;
+  /** Directories outside of it that are part of it. */
+  readonly parts?: readonly string[];
 }
 
 /**
@@ -28,7 +30,7 @@ export async function recordOldData(
   { clusterContext, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
   step: Pick<StepInput, 'operationId'>,
   name: string,
-  { keptId, what, where }: OldData,
+  { keptId, what, where, parts }: OldData,
 ): Promise<void> {
   const { cluster, deps, host } = clusterContext;
   const { port, targetHost } = plan.binding;
@@ -39,18 +41,21 @@ export async function recordOldData(
     where,
     server: isAbsolute(where) ? null : { port, targetHost },
     mark: null,
+    ...(parts === undefined ? {} : { parts: parts.map((part) => ({ where: part, mark: null })) }),
   });
-  const body = { kind: 'kept' as const, keptId, what, where, sizeBytes: null, host: deps.host };
+  const body = { kind: 'kept' as const, keptId, what, where, parts, sizeBytes: null, host: deps.host };
   await record(clusterContext, step, name, body);
 }
 
 /** Keeps by what it is recognised, now that it is there. */
 export async function markOldData(
   { clusterContext: { cluster, host }, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
-  { keptId, where }: Pick<OldData, 'keptId' | 'where'>,
+  { keptId, where, parts = [] }: Pick<OldData, 'keptId' | 'where' | 'parts'>,
 ): Promise<void> {
-  const mark = await markOfOldData(where, connectionAt(cluster, plan.binding));
-  if (mark !== null) await openHostState(host.stateDir).markKept(keptId, mark);
+  const connection = connectionAt(cluster, plan.binding);
+  const mark = await markOfOldData(where, connection);
+  const ofParts = await Promise.all(parts.map((part) => markOfOldData(part, connection)));
+  if (mark !== null) await openHostState(host.stateDir).markKept(keptId, mark, ofParts);
 }
 
 /** How a data directory put aside is named in the records. */

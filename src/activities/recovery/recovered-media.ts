@@ -146,7 +146,7 @@ export async function checkMedia(
   try {
     const connection = connectionAt(clusterContext.cluster, plan.binding);
     const seen = await withNamedKeys(
-      connection,
+      { connection, checksRole: clusterContext.cluster.checksRole },
       beside && isRestored ? newDatabaseName(database, step.operationId) : database,
       query,
       (keys) => countMissing(keys, openPlace(clusterContext, media)),

@@ -7,11 +7,16 @@ import {
   makeCopyDirectory,
   readyToOverwrite,
 } from '../../postgres/old-data/copy-old-data.js';
-import { inodeOf, linkTarget, moveOldData } from '../../postgres/old-data/move-old-data.js';
+import { inodeOf, moveOldData } from '../../postgres/old-data/move-old-data.js';
+import { movePartsAside } from '../../postgres/old-data/outside-parts.js';
+import { linkTarget } from '../../postgres/server/layout.js';
 import { isEmptyDirectory, nameExists } from '../../files/paths.js';
 import { makeOwnDirectory, refuseSharedPath } from '../../files/trusted-paths.js';
 import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
+import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
+import type { ArchiveSettings } from '../../postgres/wal/archiving.js';
 import { salvageWal } from '../../postgres/wal/salvage.js';
+import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, PlannedStep, SalvageResult } from '../api.js';
 import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
@@ -30,6 +35,28 @@ import { postgresBinOf } from '../cluster-context.js';
 /** Name of the step in the host's ledger, under which its result is kept for the replay. */
 export const SALVAGED = 'salvage';
 
+/** The same of what the old server archived with, until it was stopped. */
+const ARCHIVING = 'archiving';
+
+/** What the server archived with before the recovery; null where nobody could tell. */
+export async function archivingBefore(
+  { clusterContext: { host } }: Pick<AuthorizedStep, 'clusterContext'>,
+  { operationId }: Pick<PlannedStep, 'operationId'>,
+): Promise<ArchiveSettings | null> {
+  return (await openHostState(host.stateDir).onceDone<ArchiveSettings | null>(operationId, ARCHIVING))?.result ?? null;
+}
+
+async function present({ clusterContext, plan, dataDir }: AuthorizedStep): Promise<ArchiveSettings | null> {
+  const { cluster, user } = clusterContext;
+  // A new, empty cluster in the place of the lost one is configured by nobody.
+  if (plan.binding.freshCluster) return null;
+  return presentArchiving({
+    ...{ connection: cluster.connection, service: cluster.service, user },
+    dataDir: plan.binding.salvageFrom ?? dataDir,
+    pgBin: await postgresBinOf(clusterContext),
+  });
+}
+
 type ServerSteps = Pick<HostActivities, 'stopServer' | 'startServer' | 'salvageWal' | 'putAside'>;
 
 /** What is done to the old server before anything is restored: stop, save, move away. Nothing is deleted. */
@@ -37,7 +64,10 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
-      await onceUnderLock(work, step, 'stop', async () => (await work.service()).stop('fast'));
+      await onceUnderLock(work, step, 'stop', async () => {
+        await onceInOperation(work, step, ARCHIVING, () => present(work));
+        await (await work.service()).stop('fast');
+      });
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
@@ -74,7 +104,8 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
 }
 
 /** Moves, copies or gives up the old data as the plan says. Data is given up only after its WAL was salvaged. */
-async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs, copied }: Replacement): Promise<void> {
+async function makeRoom(work: AuthorizedStep, step: PlannedStep, replaced: Replacement): Promise<void> {
+  const { what, keptAs, copied, parts } = replaced;
   if (keptAs === null) {
     if (!(await isDone(work, step, SALVAGED)))
       throw new RepriseError(
@@ -84,12 +115,16 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
       );
     return readyToOverwrite(what);
   }
-  const old = { keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs };
+  const old = { keptId: `${step.operationId}/old`, what: oldDirectory(what), where: keptAs, parts };
   await recordOldData(work, step, 'kept/old', old);
   const { user: owner } = work.clusterContext;
+  const { layout } = work.plan.binding;
+  for (const part of [layout?.wal, ...(layout?.tablespaces ?? [])])
+    if (part?.keptAs) await claimName(work, step, part.keptAs, async () => null);
   if (!copied) {
     const inode = await claimName(work, step, keptAs, async () => inodeOf(await linkTarget(what)));
     await moveOldData(what, keptAs, inode);
+    if (layout) await movePartsAside(keptAs, layout, owner);
     await markOldData(work, old);
     return;
   }
@@ -102,6 +137,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, { what, keptAs,
   );
   const { jobs } = await work.context();
   await onceInOperation(work, step, 'copy of the old data', () => copyOldData(jobs, what, keptAs, { owner, inode }));
+  if (layout) await movePartsAside(keptAs, layout, owner);
   await markOldData(work, old);
   await emptyOldData(jobs, what, keptAs, inode);
 }
@@ -138,12 +174,13 @@ async function claimName(
 }
 
 async function salvage(work: AuthorizedStep, step: PlannedStep): Promise<SalvageResult> {
-  const { clusterContext, plan, dataDir } = work;
-  const where = salvageDir(dataDir, step.operationId);
-  const toDir = savedWalDir(plan.binding, dataDir);
+  const { clusterContext, plan, dataDir, home } = work;
+  const where = salvageDir(home, step.operationId);
+  const toDir = savedWalDir(plan.binding, home);
   await claimName(work, step, where, async () => null);
   if (toDir !== where) await makeOwnDirectory(where, clusterContext.user);
   const { systemIdentifier, salvageFrom = dataDir } = plan.binding;
+  if (plan.binding.freshCluster) return { segments: 0, endLsn: null, lastCommitAt: null };
   const loses = losesOldData(plan.binding);
   const found = await salvageWal({
     oldDataDir: salvageFrom,

@@ -1,12 +1,14 @@
+import type pg from 'pg';
 import type { QueryArrayConfig } from 'pg';
-import { isRepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { explain, isRepriseError } from '../../domain/errors.js';
+import { withConfiguredQuery } from '../../postgres/content/configured-query.js';
+import { countTable } from '../../postgres/content/copy-rows.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
 import type { SqlCheckOptions } from './options.js';
 
 /**
- * Runs one query and compares the one number it gives with `min`, `max`, `equals` or what was recorded with the backup. The
- * transaction is read-only, and the database's own search_path counts, as it does for applications.
+ * Runs one query and compares the one number it gives with `min`, `max`, `equals` or what was recorded with the backup. It runs
+ * read-only and as no superuser; names without a schema are PostgreSQL's own, then those of `public`.
  * @throws RepriseError `database-unreachable`: then nothing was checked.
  */
 export async function runSqlCheck(context: CheckContext, options: SqlCheckOptions): Promise<CheckOutcome> {
@@ -17,6 +19,7 @@ export async function runSqlCheck(context: CheckContext, options: SqlCheckOption
   } catch (error) {
     // A query that fails is an answer about the database; what it said may quote rows and stays in the server log.
     if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
+    if (error.details['sqlState'] === undefined) return failed(explain(error));
     const state = error.details['sqlState'];
     return failed(
       error.code === 'query-timeout'
@@ -30,20 +33,24 @@ async function queryNumber(
   context: CheckContext,
   { database, query, timeoutSeconds }: SqlCheckOptions,
 ): Promise<number | { problem: string }> {
-  return withClient(
-    context.connection,
+  const counted = countedTable(query);
+  return withConfiguredQuery(context, {
     database,
-    async (client) => {
-      await client.query('SET default_transaction_read_only = on');
-      const { rows, fields } = await client.query<unknown[]>(oneStatement(query));
-      if (rows.length !== 1 || fields.length !== 1)
-        return { problem: `the query gave ${rows.length} rows of ${fields.length} columns, not one number` };
-      const value = rows[0]?.[0];
-      const number = value === null || value === '' ? Number.NaN : Number(value);
-      return Number.isFinite(number) ? number : { problem: 'the query gave something that is not a number' };
-    },
-    { statementTimeoutMs: timeoutSeconds * 1000, searchPath: 'database' },
-  );
+    query,
+    run: (client) => numberOf(client, query),
+    runUnplanned: async (client) =>
+      counted === null ? null : countTable(client, counted.schema, counted.table, isOnly(query)),
+    statementTimeoutMs: timeoutSeconds * 1000,
+  });
+}
+
+async function numberOf(client: pg.Client, query: string): Promise<number | { problem: string }> {
+  const { rows, fields } = await client.query<unknown[]>(oneStatement(query));
+  if (rows.length !== 1 || fields.length !== 1)
+    return { problem: `the query gave ${rows.length} rows of ${fields.length} columns, not one number` };
+  const value = rows[0]?.[0];
+  const number = value === null || value === '' ? Number.NaN : Number(value);
+  return Number.isFinite(number) ? number : { problem: 'the query gave something that is not a number' };
 }
 
 /** The extended protocol takes one statement only: no second one can hide behind a semicolon. */
@@ -98,7 +105,7 @@ function failed(detail: string): CheckOutcome {
 
 const name = String.raw`(?:"((?:[^"]|"")+)"|([A-Za-z_][\w$]*))`;
 const pattern = new RegExp(
-  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(?:ONLY\s+)?${name}(?:\s*\.\s*${name})?(?:\s*;)?\s*$`,
+  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(ONLY\s+)?${name}(?:\s*\.\s*${name})?(?:\s*;)?\s*$`,
   'i',
 );
 
@@ -109,10 +116,12 @@ const pattern = new RegExp(
 export function countedTable(query: string): { readonly schema: string; readonly table: string } | null {
   const match = pattern.exec(query);
   if (match === null) return null;
-  const [first, second] = [identifier(match[1], match[2]), identifier(match[3], match[4])];
+  const [first, second] = [identifier(match[2], match[3]), identifier(match[4], match[5])];
   if (first === null) return null;
   return second === null ? { schema: 'public', table: first } : { schema: first, table: second };
 }
+
+const isOnly = (query: string): boolean => pattern.exec(query)?.[1] !== undefined;
 
 /** Quoted names as they are, others in lower case, as PostgreSQL reads them. */
 function identifier(quoted: string | undefined, plain: string | undefined): string | null {

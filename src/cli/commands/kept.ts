@@ -98,7 +98,7 @@ function keptTable(items: readonly KeptItem[]): string {
     item.id,
     item.cluster,
     item.what,
-    item.where,
+    [item.where, ...(item.parts ?? [])].join(', '),
     item.host,
     item.sizeBytes === null ? '-' : sizeInWords(item.sizeBytes),
     instant(item.since),

@@ -49,6 +49,8 @@ function rotationText(result: RotateOutput): string {
     ...result.keep.map(({ id, reason }) => ['keep', id, reason]),
     ...result.remove.map(({ id, reason }) => [removed.has(id) ? 'removed' : 'remove', id, reason]),
   ];
+  if (result.keptMore !== undefined)
+    rows.push(['keep', `${result.keptMore} older ones`, 'all are shown by: reprise rotate --dry-run']);
   const refused = result.refused ? `\nrefused: ${result.refused.reason}` : '';
   return `${rows.length > 0 ? table(['verdict', 'backup', 'reason'], rows) : 'there are no backups'}${refused}`;
 }

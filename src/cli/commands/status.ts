@@ -26,7 +26,9 @@ import { parseSeconds } from '../common-options.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
 
 const argumentHelp = { workflow: 'workflow id (default: all running operations)' };
+/** Between two looks at all operations: longer where nothing changes, as Temporal Cloud counts every look. */
 const POLL_MS = 2000;
+const LONGEST_POLL_MS = 10_000;
 /** In these states nothing happens before a person does something. */
 const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'suspected',
@@ -156,14 +158,16 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
   const again = `all operations continue; follow them again: \`${cli.command('watch')}\``;
   await cli.withTemporal(async (session) => {
     let last = '';
+    let pause = POLL_MS;
     while (!signal.aborted) {
       const works = await listRunningOperations(session);
       const text = JSON.stringify(works);
       if (text !== last)
         await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${operationsText(cli, view.works)}\n`);
+      pause = text === last ? Math.min(pause * 1.2, LONGEST_POLL_MS) : POLL_MS;
       last = text;
       if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', again);
-      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(pause, undefined, { signal }).catch(() => undefined);
     }
   });
   throw new RepriseError('interrupted', 'stopped watching', again);

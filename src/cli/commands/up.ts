@@ -65,6 +65,7 @@ function upText(result: UpResult): string {
         `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`,
       ],
       ['worker', `${result.worker.state}${result.worker.pid === null ? '' : ` (pid ${result.worker.pid})`}`],
+      ...result.access.map(({ what, who }): [string, string] => [`reach ${what}`, who]),
       ['state', result.stateDir],
       ['logs', result.logs.join(', ')],
     ]),

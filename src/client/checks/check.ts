@@ -97,7 +97,8 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
       ? [...hosts, ...recoveryHosts].includes(name)
       : hosts.includes(name) && ['clock', ''].includes(what),
   cluster: (rest, scope) =>
-    namesCluster(rest, scope) && ['connection', 'archiving', 'catalogue', 'repository'].includes(rest[1] ?? ''),
+    namesCluster(rest, scope) &&
+    ['connection', 'archiving', 'catalogue', 'repository', 'databases', 'prepared'].includes(rest[1] ?? ''),
   repository: ([name = '', what = ''], { repositories }) => repositories.includes(name) && what === 'identity',
   // `schedule/reprise/CLUSTER/POLICY`
   schedule: ([, ...rest], scope) => namesCluster(rest, scope),

@@ -24,6 +24,7 @@ import { planSchedules } from '../schedules/apply-schedules.js';
 import { registrationHint } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes } from '../search-attributes.js';
 import { planWatches } from '../schedules/apply-watches.js';
+import { unknownPollerFindings } from './unknown-pollers.js';
 
 export interface TemporalFindings {
   readonly findings: readonly Finding[];
@@ -50,6 +51,7 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
     const workers = await pollerFindings(session, config);
     const hosts = await hostFindings(session, config, workers);
     const rest = await Promise.all([
+      unknownPollerFindings(session, config),
       driftFindings(session, config),
       attributeFinding(session),
       scheduleFindings(session, config),

@@ -234,6 +234,20 @@ const cluster = (names: KnownNames) =>
       data_dir: path()
         .optional()
         .describe('Data directory; needed for physical engines, the watch and in-place recovery.'),
+      restore_as: z
+        .enum(['unprivileged', 'superuser'])
+        .optional()
+        .describe(
+          'As whom dumps are restored. unprivileged (default): by a login without rights, made for it; superuser: by the role of the connection, so that code of whoever owned something in the dump runs with its rights. Every plan says it.',
+        ),
+      checks_role: z
+        .string()
+        .min(1)
+        .refine(holdsNoNul, noNulRule)
+        .optional()
+        .describe(
+          'Login of SQL checks and of objects_query, which may only read; no superuser. Absent: the role of the connection, or, where that is a superuser, a role made for the query.',
+        ),
       service: service.optional().describe('How the server is started and stopped.'),
       databases: z.array(databaseName).default([]).describe('Databases that logical policies back up.'),
       catalogue: filledIn(reference('repository', 'repositories', names.repositories)).describe(
@@ -255,11 +269,12 @@ const cluster = (names: KnownNames) =>
         .describe('Folders on the host of the cluster from which `backup adopt --from NAME` takes dumps, by name.'),
       drill: later('drill', 'restore drills'),
     })
-    .transform(({ data_dir: dataDir, backups, import_folders: importFolders, drill: _drill, ...rest }) => ({
+    .transform(({ data_dir, restore_as: restoreAs, checks_role, import_folders, drill: _drill, ...rest }) => ({
       ...rest,
-      dataDir,
-      backups,
-      ...(importFolders === undefined ? {} : { importFolders }),
+      dataDir: data_dir,
+      ...(restoreAs === undefined ? {} : { restoreAs }),
+      ...(checks_role === undefined ? {} : { checksRole: checks_role }),
+      ...(import_folders === undefined ? {} : { importFolders: import_folders }),
     }));
 
 /** Schema of `clusters`. */

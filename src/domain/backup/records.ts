@@ -63,6 +63,8 @@ export type RecordBody =
       readonly keptId: string;
       readonly what: string;
       readonly where: string;
+      /** Directories outside of it that are part of it. */
+      readonly parts?: readonly string[];
       readonly sizeBytes: number | null;
       readonly host: string;
     }
@@ -120,6 +122,8 @@ export interface KeptItem {
   readonly cluster: string;
   readonly what: string;
   readonly where: string;
+  /** Directories outside of it that are kept, and dropped, with it. */
+  readonly parts?: readonly string[];
   readonly host: string;
   readonly sizeBytes: number | null;
   readonly since: string;

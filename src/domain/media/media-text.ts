@@ -29,7 +29,7 @@ const lostMeaning: Readonly<Record<LostTrait, string>> = {
   expires: 'without their Expires header, which is no date',
   redirect: 'without their website redirection',
   lock: 'without their object lock (retention, legal hold): copies have what the target bucket gives every new object',
-  metadata: 'without type, metadata, tags, access and storage class: a directory keeps content and time only',
+  metadata: 'without type, metadata, tags, access and storage class: a directory keeps their content only',
 };
 
 /** How many objects come without a part of what describes them, a line for each part. */

@@ -10,7 +10,16 @@ import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
 import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
 import { connectionAt } from './recovery-place.js';
-import { oldDataFate, replacements, roomFor } from './replacements.js';
+import { formatTarget } from '../target/target.js';
+import { growthWarnings, roomFor } from './disk-room.js';
+import {
+  layoutWarnings,
+  partsOfOldData,
+  plannedLayout,
+  refuseLiveTablespaces,
+  refuseUnfitLayout,
+} from './decide-layout.js';
+import { type OldDataFate, oldDataFate, replacements } from './replacements.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
 import { topologyRefusal } from './topology.js';
 
@@ -33,8 +42,15 @@ export function decideRecovery(
   const binding = bindingOf(terms, request, seen, thaw?.planned);
   const observed: PlanObservations = {
     ...predictions(seen, thaw && thaw.observed && hoursOf(thaw.planned, thaw.observed)),
-    warnings: planWarnings(terms, binding, request, seen),
-    ...roomFor(seen.source.outline.neededBytes, seen.disk, terms.place.dataDir),
+    warnings: [
+      ...planWarnings(terms, binding, request, seen),
+      ...(seen.layout ? layoutWarnings(terms.place, seen.layout) : []),
+      ...growthWarnings(seen.source.outline, seen),
+    ],
+    ...roomFor(seen.source.outline, {
+      ...{ disk: seen.disk, dataDir: terms.place.dataDir, fate: fateOf(terms, seen) },
+      ...(terms.place.inPlace && seen.layout ? { layout: seen.layout } : {}),
+    }),
     thaw: thaw?.observed ?? undefined,
     approval: { approvers: terms.approval.approvers, from: mayApprove(terms.approval, request.requester) },
   };
@@ -42,11 +58,23 @@ export function decideRecovery(
   return { binding, observed, createdAt: seen.at, approveBy };
 }
 
+/** What becomes of the data directory that is there. */
+const fateOf = ({ cluster, place }: PlanTerms, { source, dataDirExists }: RecoveryObservations): OldDataFate =>
+  oldDataFate(place, cluster.recovery.oldData, {
+    ...{ method: source.method, dataDirExists },
+    isForeign: source.outline.freshCluster !== undefined,
+  });
+
 /** Refuses a place whose data cannot be replaced, or that dumps cannot be restored into. */
-function refuseUnfitPlace(
-  { cluster, place }: PlanTerms,
-  { source: { method }, topology, processes, targetServer }: RecoveryObservations,
-): void {
+function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
+  const { cluster, place } = terms;
+  const {
+    source: { method },
+    topology,
+    processes,
+    targetServer,
+    layout,
+  } = seen;
   const refusal = topology && topologyRefusal(topology);
   if (refusal) throw refusal;
   if (method === 'data-directory' && !place.dataDir)
@@ -62,6 +90,8 @@ function refuseUnfitPlace(
       `a server is running in ${place.dataDir} (process ${processes.join(', ')})`,
       'stop it first, with all its backends: the directory is renamed',
     );
+  if (layout) refuseUnfitLayout(place, layout, fateOf(terms, seen));
+  refuseLiveTablespaces(seen.liveTablespaces, seen.source.outline);
   if (targetServer !== null && !targetServer.ok) {
     const { host, port } = connectionAt(cluster, { port: place.port, targetHost: place.host });
     throw new RepriseError(
@@ -73,17 +103,20 @@ function refuseUnfitPlace(
 }
 
 function bindingOf(
-  { cluster, place, configDigest }: PlanTerms,
+  terms: PlanTerms,
   request: PlanningRequest,
   seen: RecoveryObservations,
   thaw: PlannedThaw | undefined,
 ): PlanBinding {
+  const { cluster, place, configDigest } = terms;
   const { operationId, order, requester } = request;
   const { source, oldDataDir, missingConfiguration } = seen;
   const { method, outline, policy } = source;
   const { oldData } = cluster.recovery;
   const media = mediaOf(cluster, request, seen);
-  const fate = oldDataFate(place, oldData, { method, dataDirExists: seen.dataDirExists });
+  const fate = fateOf(terms, seen);
+  const ofBackup = outline.tablespaces ?? [];
+  const layout = seen.layout && plannedLayout(place, seen.layout, { fate, ofBackup, operationId });
   const steps = cluster.recovery.steps.filter((step) => step !== 'safety-backup' || method === 'databases');
   const hooks = place.inPlace ? steps.filter((step) => cluster.hooks[step]) : [];
   return {
@@ -93,6 +126,7 @@ function bindingOf(
     policy: policy?.name ?? 'none',
     engine: policy?.engine ?? 'none',
     method,
+    ...(method === 'databases' ? { restoreAs: cluster.restoreAs ?? 'unprivileged' } : {}),
     systemIdentifier: outline.systemIdentifier,
     backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
       id,
@@ -103,7 +137,7 @@ function bindingOf(
       content: boundOf(source, id),
       database: database || undefined,
     })),
-    target: outline.target,
+    ...plannedTarget(request, source),
     timeline: outline.timeline,
     pause: order.pause,
     sourceHost: cluster.host,
@@ -111,7 +145,12 @@ function bindingOf(
     into: order.into,
     dataDir: method === 'databases' ? null : place.dataDir,
     port: place.port,
-    replaces: replacements(source, place, oldData, fate, operationId),
+    replaces: replacements(source, place, {
+      ...{ oldData, fate, operationId, home: seen.layout?.dataDir },
+      parts: seen.layout && partsOfOldData(place, seen.layout, layout),
+    }),
+    layout,
+    freshCluster: outline.freshCluster,
     putsBack: missingConfiguration.length > 0 ? missingConfiguration : undefined,
     salvageFrom: oldDataDir !== null && oldDataDir !== place.dataDir ? oldDataDir : undefined,
     thaw,
@@ -123,6 +162,17 @@ function bindingOf(
     engineConfigDigest: seen.engineConfigDigest,
     requester,
   };
+}
+
+/** The target as it was asked for, and where the replay stops for it where that is another. */
+function plannedTarget(
+  { order }: PlanningRequest,
+  { method, outline }: RecoverySource,
+): Pick<PlanBinding, 'target' | 'stopsAt'> {
+  // A backup named by its id is recovered to its own end.
+  const target = order.target.kind === 'backup' || method !== 'data-directory' ? outline.target : order.target;
+  const isItself = formatTarget(outline.target) === formatTarget(target);
+  return { target, stopsAt: isItself ? undefined : outline.target };
 }
 
 /** What no hash is known of is not planned: its steps could not tell it from something else. */
@@ -165,6 +215,8 @@ function predictions(
     salvageableSegments,
     predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
     stateAt: stateAt ?? undefined,
+    lastCommitAt: source.outline.lastCommitAt ?? undefined,
+    history: source.outline.history,
     predictedRpoSeconds: source.method === 'restart' ? 0 : stateAt === null ? null : secondsBetween(stateAt, at),
   };
 }

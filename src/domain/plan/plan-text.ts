@@ -6,6 +6,7 @@ import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
 import { thawInWords } from './thaw.js';
+import { historyInWords } from './timeline-history.js';
 
 /** Temporal takes 20 kB of details; the workflow may put a line before ours. */
 const maxDetailsBytes = 18_000;
@@ -103,11 +104,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       name: 'cluster',
       values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
     },
-    { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
-    {
-      name: 'data as of',
-      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
-    },
+    ...targetFacts(binding, observed),
     // Beside what is there, nothing is lost.
     {
       name: 'may lose',
@@ -126,7 +123,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
           ? []
           : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
     },
+    { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    { name: 'stays', values: shown(whatStays(binding), (value) => value) },
+    { name: 'moves', values: shown(whatMoves(binding), (value) => value) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
     { name: 'also restores', values: shown(binding.putsBack ?? [], (path) => ({ text: path, code: true })) },
     { name: 'steps', values: shown(binding.steps, (step) => ({ text: step.replaceAll('-', ' ') })) },
@@ -149,6 +149,9 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
         {
           text: `${sizeInWords(observed.neededBytes)} of disk; ${observed.freeBytes === null ? 'free space is not known' : `${sizeInWords(observed.freeBytes)} are free`}`,
         },
+        ...(observed.disks ?? []).map(({ path, neededBytes, freeBytes }) => ({
+          text: `${sizeInWords(neededBytes)} in ${path}; ${sizeInWords(freeBytes)} are free`,
+        })),
       ],
     },
     { name: 'requested by', values: [{ text: `${clipBytes(binding.requester, 200)} (asserted)` }] },
@@ -160,8 +163,45 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
 }
 
+/** What is recovered to, along which history, and what of the data comes back. */
+function targetFacts(binding: Plan['binding'], observed: Plan['observed']): Fact[] {
+  return [
+    { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
+    {
+      name: 'replay stops at',
+      values: optional(binding.stopsAt && formatTarget(binding.stopsAt)),
+    },
+    { name: 'timeline', values: optional(observed.history && historyInWords(observed.history)) },
+    {
+      name: 'data as of',
+      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
+    },
+    { name: 'last commit', values: optional(observed.lastCommitAt) },
+  ];
+}
+
 function undoInWords([hook, undo]: readonly [string, string]): Value {
   return { text: `${hook} by ${undo}, also if the recovery ends before the live data is touched` };
+}
+
+/** Links and disks that the recovered data directory has as before. */
+function whatStays({ dataDir, layout }: Plan['binding']): Value[] {
+  const old = (keptAs: string | null): string => (keptAs === null ? 'is overwritten there' : `is kept as ${keptAs}`);
+  const { wal, tablespaces = [] } = layout ?? {};
+  return [
+    ...(layout?.dataDir === undefined ? [] : [`${dataDir} is a symbolic link, to ${layout.dataDir}`]),
+    ...(wal === undefined ? [] : [`pg_wal is a symbolic link, to ${wal.path}; the old WAL ${old(wal.keptAs)}`]),
+    ...tablespaces.flatMap(({ oid, path, keptAs }) =>
+      keptAs === undefined ? [] : [`tablespace ${oid} is in ${path}; the old one ${old(keptAs)}`],
+    ),
+  ].map((text) => ({ text }));
+}
+
+/** Tablespaces whose place is not known, or is production's. */
+function whatMoves({ layout }: Plan['binding']): Value[] {
+  return (layout?.tablespaces ?? [])
+    .filter(({ keptAs }) => keptAs === undefined)
+    .map(({ oid, path }) => ({ text: `tablespace ${oid} is restored to ${path}` }));
 }
 
 /** What is approved. */
@@ -233,8 +273,8 @@ function approvers(approval: Plan['observed']['approval']): Value[] {
   return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
 }
 
-function optional(value: string | null): Value[] {
-  return value === null ? [] : [{ text: value }];
+function optional(value: string | null | undefined): Value[] {
+  return value == null ? [] : [{ text: value }];
 }
 
 function range(from: string | null, to: string | null): Value[] {

@@ -1,7 +1,9 @@
 import type { Backup, BoundContent } from '../backup/backup.js';
 import type { MediaPlan } from '../media/media.js';
+import type { ObservedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { RecoveryMethod } from './plan.js';
+import type { TimelineHistory } from './timeline-history.js';
 import type { ObservedColdFiles } from './thaw.js';
 import type { Topology } from './topology.js';
 
@@ -9,8 +11,15 @@ import type { Topology } from './topology.js';
 export interface RecoveryOutline {
   /** One for `data-directory`; one a database for `databases`. */
   readonly backups: readonly Backup[];
+  /** What PostgreSQL is told: the target that was asked for, or the position in the WAL that it comes to. */
   readonly target: RecoveryTarget;
   readonly timeline: number | null;
+  /** The instant whose data comes back; null or absent where it is not known. */
+  readonly stateAt?: string | null;
+  /** The last commit that comes back; null or absent where it is not known, or before the backup's end. */
+  readonly lastCommitAt?: string | null;
+  /** Of clusters with timelines. */
+  readonly history?: TimelineHistory;
   readonly systemIdentifier: string | null;
   readonly sizeBytes: number;
   readonly neededBytes: number;
@@ -19,6 +28,14 @@ export interface RecoveryOutline {
   readonly walEnd: string | null;
   readonly salvageableSegments: number;
   readonly warnings: readonly string[];
+  /** System identifier of a new, empty cluster that is in the place of the one that the backups are of. */
+  readonly freshCluster?: string;
+  /** Physical engines: numbers of the backup's tablespaces. */
+  readonly tablespaces?: readonly string[];
+  /** Of {@link neededBytes}, what is in `pg_wal` while WAL is replayed. */
+  readonly walBytes?: number;
+  /** All WAL between the backup and the target: the database grows by no more. */
+  readonly replayBytes?: number;
 }
 
 /** What the recovery starts from: the backups of one policy, or the data directory as it is. */
@@ -46,6 +63,8 @@ export type ServerAnswer =
 export interface ObservedDisk {
   /** Free where the new data goes. */
   readonly freeBytes: number;
+  /** That the cluster takes now on this host, without its WAL; absent where it is not here. */
+  readonly presentBytes?: number;
   /** Of old data that is copied away or overwritten, and of the WAL in it; absent where it is renamed. */
   readonly oldData?: { readonly usedBytes: number; readonly walBytes: number };
   /** Where old data is copied to. */
@@ -57,6 +76,13 @@ export interface ObservedDisk {
     readonly user: string | null;
     readonly sameFileSystem: boolean;
   };
+}
+
+/** A setting in a configuration file by which an earlier recovery was told where to stop. */
+export interface LeftoverTarget {
+  readonly file: string;
+  readonly name: string;
+  readonly value: string;
 }
 
 /** What is in the place that is recovered into. */
@@ -71,8 +97,18 @@ export interface PlaceObservations {
   readonly targetServer: ServerAnswer | null;
   /** Where WAL that was never archived can be read, for a recovery in place: the data directory, or an earlier one. */
   readonly oldDataDir: string | null;
+  /** Tablespaces of the cluster itself, where a copy of it is recovered on the same host. */
+  readonly liveTablespaces?: readonly { readonly oid: string; readonly path: string }[];
+  /** With what the replaced server archives; null where nobody can tell; absent where nothing is replaced in place. */
+  readonly archiving?: { readonly command: string; readonly library: string } | null;
+  /** The engine can take no backup with that command. */
+  readonly archivingIsUnfit?: boolean;
+  /** The command that is set where there is none, or an unfit one; null where the policy needs none. */
+  readonly ownArchiveCommand?: string | null;
   /** Configuration files of the backup, outside the data directory, that are not there any more. */
   readonly missingConfiguration: readonly string[];
+  /** Targets of earlier recoveries in configuration files of the cluster; absent where none are looked for. */
+  readonly leftoverTargets?: readonly LeftoverTarget[];
 }
 
 /** Everything that was read to make one plan: the plan follows from it, from the order and from the config. */
@@ -90,4 +126,6 @@ export interface RecoveryObservations extends PlaceObservations {
   readonly media: MediaPlan | null;
   /** Null where no directory is written. */
   readonly disk: ObservedDisk | null;
+  /** Of the directory to recover into; absent where none is written. */
+  readonly layout?: ObservedLayout;
 }

@@ -67,6 +67,11 @@ const short = (operationId: string): string =>
 /** Old data stays beside the new: a rename on the same file system. */
 export const oldDataDirectory = (dataDir: string, operationId: string): string =>
   `${dataDir}.aside-${short(operationId)}`;
+/** The same inside a directory that stays where it is, as those of tablespaces do: what is beside their own is not theirs. */
+export const asideWithin = (path: string, operationId: string): string => below(path, `.aside-${short(operationId)}`);
+/** Where a tablespace is restored to, on the disk it belongs on, before it takes the place of the old one. */
+export const restoredWithin = (path: string, operationId: string, oid: string): string =>
+  below(path, `.tablespaces-${short(operationId)}/${oid}`);
 /** The same below a directory of another file system. */
 export const oldDataDirectoryOn = (path: string, dataDir: string, operationId: string): string =>
   below(path, lastPart(oldDataDirectory(dataDir, operationId)));

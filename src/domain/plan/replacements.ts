@@ -1,16 +1,14 @@
 import type { OldDataConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
-import { sizeInWords } from '../text/text.js';
-import type { PlanObservations, Replacement } from './plan.js';
+import type { Replacement } from './plan.js';
 import {
   type RecoveryPlace,
   oldDataDirectory,
   oldDataDirectoryOn,
   newDatabaseName,
   oldDatabaseName,
-  parentOf,
 } from './recovery-place.js';
-import type { ObservedDisk, RecoverySource } from './recovery-observations.js';
+import type { RecoverySource } from './recovery-observations.js';
 
 /** What becomes of the data directory that a recovery replaces, by the policy of the cluster (`recovery.old_data`). */
 export type OldDataFate = 'none' | 'renamed' | 'copied' | 'overwritten';
@@ -18,13 +16,27 @@ export type OldDataFate = 'none' | 'renamed' | 'copied' | 'overwritten';
 export function oldDataFate(
   { inPlace }: RecoveryPlace,
   { mode }: OldDataConfig,
-  { method, dataDirExists }: { readonly method: RecoverySource['method']; readonly dataDirExists: boolean },
+  {
+    method,
+    dataDirExists,
+    isForeign = false,
+  }: { readonly method: RecoverySource['method']; readonly dataDirExists: boolean; readonly isForeign?: boolean },
 ): OldDataFate {
   // A directory that is gone is replaced by nothing: nothing is put aside, and the plan does not say so.
   if (method !== 'data-directory' || !dataDirExists) return 'none';
   if (mode === 'aside-on') return 'copied';
   // Only the cluster's own data, which the backup is known to be of, is ever overwritten.
-  return mode === 'overwrite-delta' && inPlace ? 'overwritten' : 'renamed';
+  return mode === 'overwrite-delta' && inPlace && !isForeign ? 'overwritten' : 'renamed';
+}
+
+export interface Replacing {
+  readonly oldData: OldDataConfig;
+  readonly fate: OldDataFate;
+  readonly operationId: string;
+  /** Where the data directory really is; default: where it is said to be. */
+  readonly home?: string;
+  /** Of the old data, outside of its directory. */
+  readonly parts?: readonly string[];
 }
 
 /**
@@ -34,9 +46,7 @@ export function oldDataFate(
 export function replacements(
   { method, outline, policy }: RecoverySource,
   { dataDir: what }: RecoveryPlace,
-  oldData: OldDataConfig,
-  fate: OldDataFate,
-  operationId: string,
+  { oldData, fate, operationId, home = what ?? '', parts = [] }: Replacing,
 ): readonly Replacement[] {
   if (method === 'databases') {
     refuseSameNames(outline.backups, operationId);
@@ -45,9 +55,10 @@ export function replacements(
     );
   }
   if (what === null || fate === 'none') return [];
-  if (oldData.mode === 'aside-on')
-    return [{ what, keptAs: oldDataDirectoryOn(oldData.path, what, operationId), copied: true }];
-  if (fate === 'renamed') return [{ what, keptAs: oldDataDirectory(what, operationId) }];
+  const outside = parts.length === 0 ? {} : { parts };
+  if (fate === 'copied' && oldData.mode === 'aside-on')
+    return [{ what, keptAs: oldDataDirectoryOn(oldData.path, what, operationId), copied: true, ...outside }];
+  if (fate === 'renamed') return [{ what, keptAs: oldDataDirectory(home, operationId), ...outside }];
   if (policy?.overwrites) return [{ what, keptAs: null }];
   throw new RepriseError(
     'capability-missing',
@@ -68,48 +79,4 @@ function refuseSameNames(backups: RecoverySource['outline']['backups'], operatio
     `the recovery would give the name ${JSON.stringify(twice)} to two databases`,
     'recover one database at a time: --database NAME',
   );
-}
-
-/**
- * Bytes that the plan takes and that are free for it, where the data goes. Old data that is emptied or overwritten gives
- * its own room.
- * @throws RepriseError `disk-full`, `path-refused` where old data cannot be copied to where it is to go
- */
-export function roomFor(
-  neededBytes: number,
-  disk: ObservedDisk | null,
-  dataDir: string | null,
-): Pick<PlanObservations, 'neededBytes' | 'freeBytes'> {
-  const room = disk === null ? { neededBytes, freeBytes: null } : roomOn(disk, neededBytes);
-  if (room.freeBytes === null || room.freeBytes >= room.neededBytes) return room;
-  throw new RepriseError(
-    'disk-full',
-    `the restore needs ${room.neededBytes} bytes and ${room.freeBytes} are free below ${parentOf(dataDir ?? '/')}`,
-    'free space (reprise kept list shows old data), or recover to another place',
-  );
-}
-
-function roomOn(
-  { freeBytes, oldData, copyTo }: ObservedDisk,
-  neededBytes: number,
-): { neededBytes: number; freeBytes: number } {
-  if (oldData === undefined) return { neededBytes, freeBytes };
-  // The WAL of what is overwritten is saved before, beside it.
-  if (copyTo === undefined)
-    return { neededBytes: neededBytes + oldData.walBytes, freeBytes: freeBytes + oldData.usedBytes };
-  if (!copyTo.writable) {
-    throw new RepriseError(
-      'path-refused',
-      `old data cannot be copied to ${copyTo.path}: it is not a directory that ${copyTo.user ?? 'this worker'} may write in`,
-      'create it, or mount the file system, and make it belong to that user (mode 0700)',
-    );
-  }
-  if (copyTo.freeBytes < oldData.usedBytes) {
-    throw new RepriseError(
-      'disk-full',
-      `the old data takes ${sizeInWords(oldData.usedBytes)}, and ${sizeInWords(copyTo.freeBytes)} are free in ${copyTo.path}, where it is copied to`,
-      'free space there, or name another path under recovery: old_data',
-    );
-  }
-  return { neededBytes, freeBytes: copyTo.sameFileSystem ? freeBytes : freeBytes + oldData.usedBytes };
 }

@@ -233,5 +233,16 @@ export interface RotateOutput {
   readonly keep: readonly RetentionDecision[];
   readonly remove: readonly RetentionDecision[];
   readonly removed: readonly string[];
+  /** So many more are kept than `keep` names; absent where it names all. */
+  readonly keptMore?: number;
   readonly refused?: { readonly reason: string; readonly hint: string };
+}
+
+/** So many kept backups are named in the result of a workflow, which is a payload of 2 MB at the most. */
+const KEPT_NAMED = 1000;
+
+/** The same with the newest of the kept backups only, where they are many: a dry run, which is read in pages, names all. */
+export function boundedOutput(output: RotateOutput): RotateOutput {
+  const keptMore = output.keep.length - KEPT_NAMED;
+  return keptMore <= 0 ? output : { ...output, keep: output.keep.slice(0, KEPT_NAMED), keptMore };
 }

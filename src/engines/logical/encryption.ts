@@ -72,7 +72,8 @@ export async function runOnFile(
   options: RunProgramOptions = {},
 ): Promise<ProgramResult> {
   const how = { user: context.user, signal: context.signal, ...options };
-  if (context.storage.capabilities.localPath) return runProgram(await readingArgv(context, file, argv, howFar), how);
+  if (file.path !== undefined || context.storage.capabilities.localPath)
+    return runProgram(await readingArgv(context, file, argv, howFar), how);
   const onInput = file.encrypted
     ? await decryptingArgv(await requireIdentity(context.policy.encryption, file.key), '-', argv, howFar)
     : argv;

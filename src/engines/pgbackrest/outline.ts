@@ -6,7 +6,7 @@ import type { PhysicalCandidate } from '../shared/physical-outline.js';
 import { readArchive, walArchive } from './wal/archive.js';
 import { optionsOf } from './command.js';
 import type { StanzaDatabase, StanzaInfo } from './info.js';
-import { currentDatabase, readInfo } from './info.js';
+import { currentDatabase, readInfo, readTablespaces } from './info.js';
 
 /**
  * Looks, without changing anything, whether and how a target can be reached with the stanza's backups and WAL.
@@ -25,7 +25,10 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     );
   }
   const archive = walArchive(context, await readArchive(context, database.archiveId));
-  return outlinePhysical(context, request, { candidates, archive, warnings });
+  const outline = await outlinePhysical(context, request, { candidates, archive, warnings });
+  const [chosen] = outline.backups;
+  if (chosen === undefined) return outline;
+  return { ...outline, tablespaces: (await readTablespaces(context, chosen.label)).map(String) };
 }
 
 /** The cluster whose backups are asked for: that of the backup that is named, else the stanza's present one. */

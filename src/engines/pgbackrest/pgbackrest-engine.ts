@@ -6,7 +6,7 @@ import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
-import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
+import { acceptsArchiveCommand, rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { restoreFiles } from './restore.js';
 import { coldFiles, describeStore, keptAt } from './tool-store.js';
 import { verify } from './verify/verify.js';
@@ -16,7 +16,7 @@ export const pgbackrestEngine: Engine = {
   kind: 'pgbackrest',
   capabilities: {
     method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
     types: ['full', 'diff', 'incr'],
     archivesWal: true,
     overwrites: true,
@@ -34,5 +34,5 @@ export const pgbackrestEngine: Engine = {
   bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },
-  physical: { restoreFiles, restoreCommand, archiveCommand, rearm },
+  physical: { restoreFiles, restoreCommand, archiveCommand, acceptsArchiveCommand, rearm },
 };

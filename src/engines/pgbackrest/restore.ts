@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { requireSameFor } from '../shared/bound-content.js';
 import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
@@ -8,6 +8,7 @@ import { readConfigFile } from './config-file.js';
 import { readInfo, readTablespaces } from './info.js';
 import { requireBoundManifest } from './bound-manifest.js';
 import { runPgbackrestJob } from './job.js';
+import { linkTarget } from '../../postgres/server/layout.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 
 /** With this file there, pgBackRest takes a directory for one of its own, and `--delta` goes on in it. */
@@ -36,7 +37,12 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
   const tablespaces = await readTablespaces(context, stored.label);
   await claimDirectory(context, dataDir, request.overOld);
   await seedManifest(context, dataDir);
-  if (tablespaces.length > 0) await claimDirectory(context, tablespaceDir);
+  const placeOf = (oid: string): string => request.tablespaces?.[oid] ?? join(tablespaceDir, oid);
+  const oids = tablespaces.map(String);
+  const isOver = (oid: string): boolean => request.overOld === true && request.tablespaces?.[oid] !== undefined;
+  for (const above of new Set(oids.filter((oid) => !isOver(oid)).map((oid) => dirname(placeOf(oid)))))
+    await claimDirectory(context, above);
+  for (const oid of oids.filter(isOver)) await claimDirectory(context, placeOf(oid), true);
   await runPgbackrestJob(context, {
     // One operation may restore several backups, each to verify it.
     step: `restore-${stored.label}`,
@@ -44,7 +50,7 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
     options: [
       ...['--repo=1', `--pg1-path=${dataDir}`, `--set=${stored.label}`, '--delta', '--type=none'],
       // By number: a tablespace's name may hold a slash or anything else.
-      ...tablespaces.map((oid) => `--tablespace-map=${oid}=${join(tablespaceDir, String(oid))}`),
+      ...oids.map((oid) => `--tablespace-map=${oid}=${placeOf(oid)}`),
       ...(await spoolOptions(context, dataDir)),
     ],
     resultIsGone: () => isRestoredDirectoryGone(dataDir),
@@ -65,7 +71,7 @@ async function seedManifest(context: EngineContext, directory: string): Promise<
 /** A restore clears the stanza's spool of acknowledged WAL; beside a living cluster that spool is the cluster's. */
 async function spoolOptions(context: EngineContext, dataDir: string): Promise<string[]> {
   const own = (await readConfigFile(context)).get('pg1-path');
-  if (own !== undefined && resolve(own) === dataDir) return [];
+  if (own !== undefined && (await linkTarget(resolve(own))) === (await linkTarget(dataDir))) return [];
   // There is none of that name, and that is no error.
   return [`--spool-path=${join(dataDir, 'no-spool')}`];
 }

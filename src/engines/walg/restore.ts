@@ -1,5 +1,8 @@
-import { resolve } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
+import { giveTo } from '../../files/directories.js';
+import { nameExists } from '../../files/paths.js';
 import { requireSameFor } from '../shared/bound-content.js';
 import { claimDirectory, isRestoredDirectoryGone } from '../shared/claim-directory.js';
 import type { EngineContext, RestoreFilesRequest } from '../engine.js';
@@ -57,4 +60,9 @@ export async function fetchBackup(
     cleanUp: () => emptyDirectory(directory),
     resultIsGone: () => isRestoredDirectoryGone(directory),
   });
+  // It stores directories only: a pg_wal that was a symbolic link is not among them, and without one no server starts.
+  const wal = join(directory, 'pg_wal');
+  if (await nameExists(wal)) return;
+  await mkdir(wal, { mode: 0o700 });
+  await giveTo(wal, context.user);
 }

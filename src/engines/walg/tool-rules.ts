@@ -60,6 +60,12 @@ export const WALG: ToolTable = {
       hint: 'check connection of the cluster, and that the server runs',
     },
     {
+      pattern: /RequestTimeTooSkewed/,
+      code: 'storage-refused',
+      message: 'the clock of this host is wrong, and the storage refuses its requests',
+      hint: 'set the clock (timedatectl status), then run the step again',
+    },
+    {
       pattern: /AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|403 Forbidden|[Pp]ermission denied/,
       code: 'privilege-missing',
       message: 'WAL-G may not read or write there',

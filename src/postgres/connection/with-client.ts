@@ -52,6 +52,10 @@ export interface ConnectOptions {
   readonly applicationName?: string;
   /** `fixed` (default): only pg_catalog, so that no object of the database is called by surprise. */
   readonly searchPath?: 'fixed' | 'database';
+  /** Of a role that was made for the session; absent: as the connection's password file has it. */
+  readonly password?: string | undefined;
+  /** As a superuser and from PostgreSQL 17 on: what a database has put on logins is not run. */
+  readonly withoutEventTriggers?: boolean;
 }
 
 /** A client that is not connected yet; callers other than {@link withClient} and `probe` use `withClient`. */
@@ -66,10 +70,11 @@ export function newClient(
     user: connection.user,
     database,
     // A function, so that the file is read only where the server asks, and PGPASSWORD is never used.
-    password: () => passwordFor(connection, database),
+    password: () => options.password ?? passwordFor(connection, database),
     application_name: options.applicationName ?? APPLICATION_NAME,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
     statement_timeout: options.statementTimeoutMs ?? 0,
+    ...(options.withoutEventTriggers === true ? { options: '-c event_triggers=off' } : {}),
     keepAlive: true,
     stream: options.stream,
   });

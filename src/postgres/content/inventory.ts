@@ -1,12 +1,13 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
+import { countRows, SMALLEST_COLUMN } from './copy-rows.js';
 import { invalidDatabases } from '../server/databases.js';
 
-/** Tables of one statement: few enough that its plan stays small, many enough that 100,000 tables take minutes. */
+/** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_SCHEMA = '3F000';
@@ -14,6 +15,8 @@ const UNDEFINED_SCHEMA = '3F000';
 export interface TableName {
   readonly schema: string;
   readonly table: string;
+  /** The column that is read to count rows: the smallest one; null where it has none that is stored. */
+  readonly column: string | null;
 }
 
 interface ListedTable extends TableName {
@@ -31,12 +34,12 @@ export interface RelationsApart {
   /** Their rows are on other servers. */
   readonly foreign: number;
   /** A transaction that is prepared, or that was under way where the replay stopped, keeps everybody from reading them. */
-  readonly locked: readonly TableName[];
+  readonly locked: readonly Omit<TableName, 'column'>[];
 }
 
 /**
  * Exact rows of every ordinary table of the connected database, all as of one snapshot: that of the transaction the
- * client is in, or one of its own. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
+ * client is in, or one of its own. No code of theirs runs for that, as {@link countRows} counts. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
  * other sessions' temporary tables are not. A table dropped meanwhile is left out, and so is one that nobody can read
  * because of a prepared transaction. Unlogged tables are marked; in a server in recovery, which refuses to read them,
  * they count as empty, as its promotion makes them.
@@ -71,7 +74,7 @@ export async function countApart(client: pg.Client): Promise<RelationsApart> {
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname <> 'information_schema' AND (n.nspname !~ '^pg_' OR c.relpersistence = 't')`);
   const { unlogged = 0, temporary = 0, foreign = 0 } = rows[0] ?? {};
-  const locked = (await listTables(client)).filter((one) => one.locked);
+  const locked = (await listTables(client)).filter((one) => one.locked).map(({ column: _column, ...one }) => one);
   return { unlogged, temporary, foreign, locked };
 }
 
@@ -104,7 +107,8 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
        WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
          AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
-    SELECT n.nspname::text AS schema, c.relname::text AS "table", c.relpersistence = 'u' AS unlogged,
+    SELECT n.nspname::text AS schema, c.relname::text AS "table",
+            ${SMALLEST_COLUMN} AS "column", c.relpersistence = 'u' AS unlogged,
            c.oid IN (SELECT relation FROM held)
              OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
              AS locked
@@ -120,16 +124,12 @@ async function countBatch(
   client: pg.Client,
   names: readonly TableName[],
 ): Promise<readonly (readonly [TableName, number])[]> {
-  const statement = names
-    .map(
-      ({ schema, table }, index) =>
-        `SELECT ${index} AS i, count(*) AS n FROM ONLY ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`,
-    )
-    .join(' UNION ALL ');
   try {
-    const { rows } = await released(client, () => client.query<{ i: number; n: string }>(statement));
-    const counted = new Map(rows.map(({ i, n }) => [i, Number(n)]));
-    return names.map((name, index) => [name, counted.get(index) ?? 0] as const);
+    return await released(client, async () => {
+      const counts: [TableName, number][] = [];
+      for (const name of names) counts.push([name, await countRows(client, name.schema, name.table, name.column)]);
+      return counts;
+    });
   } catch (error) {
     const dropped = [UNDEFINED_TABLE, UNDEFINED_SCHEMA].includes(sqlState(error) ?? '');
     if (!dropped) throw error;

@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { dropRestoreLogin } from '../connection/restore-login.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { withClient } from '../connection/with-client.js';
 import { processesIn } from '../server/postmaster.js';
@@ -57,6 +58,8 @@ export async function dropOldData({ where, mark }: OldDataAt, connection: Connec
   if (isAbsolute(where)) return removeDirectory(where, mark);
   await withClient(connection, connection.maintenanceDatabase, async (client) => {
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`);
+    // Of a restore that was given up in the middle.
+    await dropRestoreLogin(client, where, null);
   });
 }
 

@@ -1,7 +1,8 @@
-import { lstat, readFile, readlink, realpath, readdir, rename } from 'node:fs/promises';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { lstat, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { syncDirectory } from '../../files/directories.js';
+import { linkTarget, mountPoints, outsidePlaces } from '../server/layout.js';
 import { processesIn } from '../server/postmaster.js';
 import { nameExists } from '../../files/paths.js';
 
@@ -44,15 +45,6 @@ export async function inodeOf(path: string): Promise<string | null> {
   return found?.isDirectory() ? String(found.ino) : null;
 }
 
-/** Where the data of a directory really is, also where it is a link whose target was moved. */
-export async function linkTarget(path: string): Promise<string> {
-  const found = await realpath(path).catch(() => null);
-  if (found !== null) return found;
-  const target = await readlink(path).catch(() => null);
-  if (target === null) return path;
-  return isAbsolute(target) ? target : resolve(dirname(path), target);
-}
-
 /** @throws RepriseError `conflict` while a server is running in `real`, which people know as `dataDir` */
 export async function refuseLiving(real: string, dataDir: string): Promise<void> {
   const living = await processesIn(real);
@@ -66,24 +58,13 @@ export async function refuseLiving(real: string, dataDir: string): Promise<void>
 
 async function refuse(real: string, dataDir: string): Promise<void> {
   await refuseLiving(real, dataDir);
-  if (await isMountPoint(real)) {
+  if ((await mountPoints()).includes(real)) {
     throw new RepriseError(
       'path-refused',
       `${dataDir} is a mount point, which cannot be renamed`,
       'Set recovery: old_data: { mode: aside-on, path: ... } to have it copied, or keep the data in a directory below the mount point.',
     );
   }
-}
-
-async function isMountPoint(real: string): Promise<boolean> {
-  const table = await readFile('/proc/self/mountinfo', 'utf8');
-  // The kernel writes spaces and the like as octal numbers.
-  const points = table
-    .split('\n')
-    .map((line) =>
-      line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
-    );
-  return points.includes(real);
 }
 
 function renameRefused(error: unknown, from: string, to: string): unknown {
@@ -110,14 +91,4 @@ function taken(path: string): RepriseError {
     `${path} is not the old data directory that this operation puts there`,
     'see what it is and who put it there, move it away, then: reprise continue',
   );
-}
-
-async function outsidePlaces(directory: string): Promise<string[]> {
-  const links = (await readdir(join(directory, 'pg_tblspc')).catch(() => [])).map((oid) => join('pg_tblspc', oid));
-  const places: string[] = [];
-  for (const link of [...links, 'pg_wal']) {
-    const target = await readlink(join(directory, link)).catch(() => null);
-    if (target !== null) places.push(target);
-  }
-  return places;
 }

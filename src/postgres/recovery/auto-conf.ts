@@ -27,7 +27,8 @@ export async function writeAutoSettings(dataDir: string, settings: Settings, use
   await resetAutoSettings(dataDir, () => true, user);
   const lines = await readLines(dataDir);
   const previous: Record<string, string[]> = {};
-  for (const name of Object.keys(settings)) previous[name] = lines.filter((line) => nameOf(line) === name);
+  for (const name of Object.keys(settings))
+    previous[name] = isTarget(name) ? [] : lines.filter((line) => nameOf(line) === name);
   await writeNotes(dataDir, { previous, written: settings }, user);
   const kept = lines.filter((line) => !Object.hasOwn(settings, nameOf(line) ?? ''));
   await writeLines(
@@ -47,17 +48,21 @@ export async function autoSettingsAre(dataDir: string, settings: Settings): Prom
 
 /**
  * Puts back what was there before {@link writeAutoSettings} for the names chosen, where our value is still there: one
- * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them.
+ * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them; with `later`, another
+ * call can put these back.
  */
 export async function resetAutoSettings(
   dataDir: string,
   chosen: (name: string) => boolean,
   user: OsUser | null,
+  { later = false } = {},
 ): Promise<void> {
   const notes = await readNotes(dataDir);
   if (notes === null) return;
   await writeLines(dataDir, restorePrevious(await readLines(dataDir), notes, chosen), user);
-  await removeFileDurably(notesPath(dataDir));
+  if (!later) return removeFileDurably(notesPath(dataDir));
+  const left = Object.entries(notes.written).filter(([name]) => !chosen(name));
+  await writeNotes(dataDir, { ...notes, written: Object.fromEntries(left) }, user);
 }
 
 /** A value as configuration files take it (manual, "Setting Parameters"): a line break needs its escape. */
@@ -66,6 +71,9 @@ export function quoteSetting(value: string): string {
   const escaped = value.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll('\n', '\\n').replaceAll('\r', '\\r');
   return `'${escaped}'`;
 }
+
+/** The target of an earlier recovery is not put back: it would stop the next one, or a standby. */
+const isTarget = (name: string): boolean => name.startsWith('recovery_target');
 
 function restorePrevious(lines: readonly string[], notes: Notes | null, chosen: (name: string) => boolean): string[] {
   if (notes === null) return [...lines];

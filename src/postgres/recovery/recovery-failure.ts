@@ -1,10 +1,32 @@
 import { RepriseError } from '../../domain/errors.js';
 
+/** A line of a log, or of a program that it starts, for which there was no room. */
+const NO_SPACE = /^.*(?:No space left on device|Disk quota exceeded|could not write init file).*$/m;
+
+/** The disk is full, as far as a message or the end of a log says so; null where neither does. */
+export function noSpace(text: string): RepriseError | null {
+  const line = NO_SPACE.exec(text)?.[0]?.trim();
+  return line === undefined ? null : diskFull(line, text);
+}
+
+/** @param why what says so, one line */
+export function diskFull(why: string, logTail: string): RepriseError {
+  return failure(
+    'disk-full',
+    `the disk became full while WAL was replayed: ${why}`,
+    'free space on the file systems of the data directory and of its pg_wal (reprise kept list shows old data), then: reprise continue',
+    logTail,
+  );
+}
+
 /**
  * Why a recovery ended the server, read from the end of its log; null where the log names none of the known reasons.
  * Messages: `xlogrecovery.c` of PostgreSQL 15, the same since 13.
  */
 export function recoveryFailure(logTail: string): RepriseError | null {
+  // First: what could not be written ends the WAL too soon.
+  const full = noSpace(logTail);
+  if (full !== null) return full;
   if (/recovery ended before configured recovery target was reached/.test(logTail)) {
     const last = /last completed transaction was at log time (.+)/.exec(logTail)?.[1]?.trim();
     const known = last === undefined ? '' : `; the last commit that could be replayed was at ${last}`;
@@ -38,7 +60,7 @@ export function recoveryFailure(logTail: string): RepriseError | null {
  * A setting was raised on the source after the backup: a hot standby then pauses as if it were at its target, or ends.
  * `details.raise` holds the settings to recover with.
  */
-function shortage(logTail: string): RepriseError | null {
+export function shortage(logTail: string): RepriseError | null {
   if (!/because of insufficient parameter settings/.test(logTail)) return null;
   const found = [
     ...logTail.matchAll(/(max_\w+) = (\d+) is a lower setting than on the primary server, where its value was (\d+)/g),

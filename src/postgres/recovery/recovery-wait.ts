@@ -1,15 +1,17 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { compareLsn } from '../../domain/target/wal.js';
-import { recoveryFailure } from './recovery-failure.js';
+import { diskFull, noSpace, recoveryFailure, shortage } from './recovery-failure.js';
 import { recoveryProgress } from './recovery-progress.js';
 import type { ReplayProgress } from './recovery-progress.js';
 import { workMoved } from '../../files/work-signs.js';
+import { freeBytes } from '../server/disk.js';
 import type { Service } from '../server/service.js';
 
 export interface WaitOptions {
-  readonly service: Pick<Service, 'status' | 'logTail'>;
+  readonly service: Pick<Service, 'status' | 'logTail'> & Partial<Pick<Service, 'dataDir'>>;
   readonly signal?: AbortSignal;
   /** Called at every poll, as a heartbeat. */
   readonly report?: (progress: ReplayProgress) => void;
@@ -50,6 +52,8 @@ export async function waitForEndOfWal(
       last = replayLsn;
       if (still >= SETTLED_POLLS) {
         if (expectedEndLsn === null) return progress;
+        const full = await fullDisk(options);
+        if (full !== null) throw full;
         throw new RepriseError(
           'target-not-reached',
           `replay ended at ${replayLsn ?? 'its start'}, before the expected end ${expectedEndLsn}`,
@@ -102,14 +106,16 @@ async function pollProgress(connection: ConnectionConfig, options: WaitOptions):
     const progress = await recoveryProgress(connection);
     options.report?.(progress);
     // Not every pause is one at the target.
-    const failure = progress.paused ? recoveryFailure(await options.service.logTail()) : null;
+    const failure = progress.paused ? shortage(await options.service.logTail()) : null;
     if (failure !== null) throw failure;
     return progress;
   } catch (error) {
-    if (!isRepriseError(error) || error.code !== 'database-unreachable') throw error;
+    if (!isRepriseError(error)) throw error;
+    if (error.code !== 'database-unreachable') throw (await fullDisk(options, error)) ?? error;
     if ((await options.service.status()) === 'running') return null;
     const logTail = await options.service.logTail();
     throw (
+      (await fullDisk(options)) ??
       recoveryFailure(logTail) ??
       new RepriseError(
         'service-failed',
@@ -119,6 +125,21 @@ async function pollProgress(connection: ConnectionConfig, options: WaitOptions):
       )
     );
   }
+}
+
+/** With less, not even the next segment can be fetched. */
+const FULL_BYTES = 16 * 1024 * 1024;
+
+/** Whether the disk is full: what failed says so, or the log, or, where that could not be written either, the file system. */
+async function fullDisk({ service }: WaitOptions, error?: RepriseError): Promise<RepriseError | null> {
+  const logTail = await service.logTail();
+  const said = noSpace(logTail) ?? (error === undefined ? null : noSpace(error.message));
+  if (said !== null || service.dataDir === undefined) return said;
+  for (const place of [service.dataDir, join(service.dataDir, 'pg_wal')]) {
+    const free = await freeBytes(place);
+    if (free < FULL_BYTES) return diskFull(`${free} bytes are free in ${place}`, logTail);
+  }
+  return null;
 }
 
 /** With settings that had no effect, a server takes writes before anybody has inspected it. */

@@ -74,8 +74,17 @@ export async function recoverToTarget(
  * a reload, some only by its next start. Archiving stays empty until `rearmArchiving`; a port and a clone's restraints
  * stay. Nothing of ours there is no error.
  */
-export async function resetRecoverySettings(dataDir: string, user: OsUser | null): Promise<void> {
-  await resetAutoSettings(dataDir, isRecoveryOnly, user);
+export async function resetRecoverySettings(
+  dataDir: string,
+  user: OsUser | null,
+  options?: { readonly later?: boolean },
+): Promise<void> {
+  await resetAutoSettings(dataDir, isRecoveryOnly, user, options);
+}
+
+/** Puts back the archiving of the restored configuration, after a {@link resetRecoverySettings} with `later`. */
+export async function resetArchiveSettings(dataDir: string, user: OsUser | null): Promise<void> {
+  await resetAutoSettings(dataDir, (name) => name === 'archive_command' || name === 'archive_library', user);
 }
 
 async function refuseRunning(dataDir: string): Promise<void> {
@@ -90,7 +99,13 @@ async function refuseRunning(dataDir: string): Promise<void> {
 
 async function settingsOf(request: RecoveryRequest): Promise<Settings> {
   const { dataDir, user } = request;
-  const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8'), 10);
+  const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
+  if (Number.isNaN(major))
+    throw new RepriseError(
+      'version-mismatch',
+      `${dataDir} does not say of which version of PostgreSQL it is: its PG_VERSION is missing or damaged`,
+      'the restored files are not whole: reject this recovery, and recover from another backup (--to backup:ID)',
+    );
   const control = request.control ?? (await readControlData(await findPostgresBin(major), dataDir, user));
   return recoverySettings(request, control?.settings ?? null, major);
 }

@@ -87,6 +87,24 @@ async function walFault(dataDir: string, control: ControlData, segments: readonl
   return `pg_wal lacks ${control.redoSegment}, from which ${shutDown ? 'a start' : 'crash recovery'} reads`;
 }
 
+/** From here on PostgreSQL gives numbers to what users create (`FirstNormalObjectId`). */
+const FIRST_OF_USERS = 16_384;
+
+/**
+ * Whether a cluster is as initdb made it, such as one that the installation of a package leaves: no database, table or tablespace was
+ * ever created in it. Told by the names of files, so that it need not run.
+ */
+export async function isFreshCluster(dataDir: string): Promise<boolean> {
+  const databases = await readdir(join(dataDir, 'base')).catch(() => null);
+  if (databases === null || (await readdir(join(dataDir, 'pg_tblspc'))).length > 0) return false;
+  for (const directory of ['global', ...databases.map((oid) => join('base', oid))]) {
+    const files = await readdir(join(dataDir, directory)).catch(() => [] as string[]);
+    if ([directory.replace('base/', ''), ...files].some((name) => Number.parseInt(name, 10) >= FIRST_OF_USERS))
+      return false;
+  }
+  return true;
+}
+
 /** A recovery of ours that was never promoted: not a standby, even if it looks like one, and not what was lost. */
 export async function holdsUnfinishedRecovery(dataDir: string): Promise<boolean> {
   const holds = (name: string): Promise<boolean> => pathExists(join(dataDir, name));

@@ -36,6 +36,8 @@ export interface ScratchServer {
 
 /** It only names the socket: nothing listens on the network. */
 const PORT = 5432;
+/** Major version that knows event triggers on logins, and a setting that turns all event triggers off. */
+const WITH_LOGIN_TRIGGERS = 17;
 /** Room for `/.s.PGSQL.5432.lock` in the 107 bytes of a socket's path. */
 const LONGEST_SOCKET_DIR = 85;
 
@@ -85,6 +87,8 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     shared_preload_libraries: '',
     // A copy that is thrown away needs no protection against a crash of the machine.
     fsync: 'off',
+    // What the copied databases have put on logins is not run with our rights.
+    ...((control?.major ?? 0) >= WITH_LOGIN_TRIGGERS ? { event_triggers: 'off' } : {}),
     ...cloneRestraints,
     ...request.settings,
   };

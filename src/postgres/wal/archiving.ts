@@ -28,9 +28,50 @@ const POLL_MS = 200;
 const RELOAD_MS = 10_000;
 const RESTORE_POINT = 'reprise_rearm';
 
+/** What archives the WAL of a server: a command or, since PostgreSQL 15, a library. */
+export interface ArchiveSettings {
+  readonly command: string;
+  readonly library: string;
+}
+
+/** Null where the server archives nothing (`archive_mode = off`): then it does not say what it would do it with. */
+export async function readArchiveSettings(client: pg.ClientBase): Promise<ArchiveSettings | null> {
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    "SELECT name, setting FROM pg_settings WHERE name IN ('archive_mode', 'archive_command', 'archive_library')",
+  );
+  const found = new Map(rows.map(({ name, setting }) => [name, setting]));
+  if (found.get('archive_mode') === 'off') return null;
+  return { command: found.get('archive_command') ?? '', library: found.get('archive_library') ?? '' };
+}
+
 /**
- * Sets a recovered server's archive_command again and verifies it: closes a segment and waits until it is archived.
- * @param archiveCommand null: the one of the configuration files, from before the recovery.
+ * Gives a recovered server the archiving back that it had before; where that is not known, what its configuration says.
+ * @param own the command that is set where there is none at all; null where none is needed
+ */
+export async function restoreArchiving(
+  connection: ConnectionConfig,
+  before: ArchiveSettings | null,
+  own: string | null,
+): Promise<void> {
+  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    await reloadConfiguration(client);
+    const now = await readArchiveSettings(client);
+    if (now === null) return;
+    const known = before ?? now;
+    const isNone = known.command === '' && known.library === '';
+    const wanted = isNone && own !== null ? { command: own, library: '' } : known;
+    for (const kind of ['command', 'library'] as const) {
+      if (wanted[kind] === now[kind]) continue;
+      // ALTER SYSTEM takes no parameters.
+      await client.query(`ALTER SYSTEM SET archive_${kind} = ${pg.escapeLiteral(wanted[kind])}`);
+    }
+    await reloadConfiguration(client);
+  });
+}
+
+/**
+ * Verifies that a recovered server archives: closes a segment and waits until it is archived.
+ * @param archiveCommand set before; null: it stays as it is.
  * @returns the segment that was seen archived.
  * @throws RepriseError `wal-not-archived`, naming the segment that failed.
  */
@@ -48,12 +89,10 @@ export async function rearmArchiving(
         'Set archive_mode=on and restart it, then try again.',
       );
     }
-    // ALTER SYSTEM takes no parameters.
-    const value = archiveCommand === null ? null : pg.escapeLiteral(archiveCommand);
-    await client.query(
-      value === null ? 'ALTER SYSTEM RESET archive_command' : `ALTER SYSTEM SET archive_command = ${value}`,
-    );
-    await reloadConfiguration(client);
+    if (archiveCommand !== null) {
+      await client.query(`ALTER SYSTEM SET archive_command = ${pg.escapeLiteral(archiveCommand)}`);
+      await reloadConfiguration(client);
+    }
     return archiveOneSegment(client, options);
   });
 }
@@ -101,14 +140,6 @@ export async function closeSegment(client: pg.ClientBase): Promise<string> {
   await client.query('SELECT pg_create_restore_point($1)', [RESTORE_POINT]);
   const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
   return rows[0]?.segment ?? '';
-}
-
-/** Gives a recovered server the archive_command of its configuration files back, where nobody of ours needs one. */
-export async function resetArchiveCommand(connection: ConnectionConfig): Promise<void> {
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
-    await client.query('ALTER SYSTEM RESET archive_command');
-    await client.query('SELECT pg_reload_conf()');
-  });
 }
 
 function segmentOf({ lastArchived }: ArchivingState): string {

@@ -9,6 +9,7 @@ import { errnoOf } from '../../files/paths.js';
 import { makeRoot, openMade, ownerFor } from './ownership.js';
 import type { FileOwner } from '../../files/directories.js';
 import { checkedPath, inside, openBelow, realRoot } from './paths.js';
+import { giveTraits, traitsAt } from './traits.js';
 import { openDirectoryForReading } from './reading.js';
 import { renameSynced, streamIncomplete, removeAbandoned, syncFile, writeIncomplete } from './writing.js';
 import { workMoved } from '../../files/work-signs.js';
@@ -27,7 +28,7 @@ export interface OpenDirectoryOptions {
 
 /**
  * A repository in a directory of this host. Every write is atomic and on disk when it returns; files are 0600 and
- * directories 0700 whatever the umask.
+ * directories 0700 whatever the umask, but for media ({@link WriteStreamOptions.file}).
  *
  * @throws RepriseError `storage-unreachable` where the root is missing and cannot be made.
  */
@@ -37,13 +38,18 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
   const swept = new Set<string>();
 
   /** Runs a change with the directory of its key made and swept of what killed writers left. */
-  const change = async <T>(key: string, doing: string, work: (place: Place) => Promise<T>): Promise<T> => {
+  const change = async <T>(
+    key: string,
+    doing: string,
+    work: (place: Place) => Promise<T>,
+    forOthers = false,
+  ): Promise<T> => {
     const components = keyComponents(key);
     try {
       checkedPath(root, components);
       const owner = await ownerFor(root, options.owner);
       const folder = components.slice(0, -1);
-      const opened = await openMade(root, folder, owner);
+      const opened = await openMade(root, folder, owner, forOthers);
       try {
         const directory = inside(opened);
         if (!swept.has(folder.join('/'))) {
@@ -61,6 +67,7 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
 
   return {
     ...openDirectoryForReading(options),
+    fileTraits: (key) => traitsAt(checkedPath(root, keyComponents(key))),
 
     createIfAbsent: (key, body) =>
       change(key, 'creating', async ({ path, directory, owner }) => {
@@ -86,16 +93,22 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
       }),
 
     writeStream: (key, body, how) =>
-      change(key, 'writing', async ({ path, directory, owner }) => {
-        const { incomplete, ...written } = await streamIncomplete(directory, body, owner, how);
-        try {
-          await renameSynced(incomplete, path, directory);
-        } catch (error) {
-          await rm(incomplete, { force: true });
-          throw error;
-        }
-        return written;
-      }),
+      change(
+        key,
+        'writing',
+        async ({ path, directory, owner }) => {
+          const { incomplete, ...written } = await streamIncomplete(directory, body, owner, how);
+          try {
+            if (how?.file !== undefined) await giveTraits(incomplete, path, how.file);
+            await renameSynced(incomplete, path, directory);
+          } catch (error) {
+            await rm(incomplete, { force: true });
+            throw error;
+          }
+          return written;
+        },
+        how?.file !== undefined,
+      ),
 
     async remove(key) {
       const components = keyComponents(key);

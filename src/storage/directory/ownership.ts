@@ -29,11 +29,15 @@ export function makeRoot(root: string, owner: FileOwner | undefined): void {
   }
 }
 
-/** Makes the directories of a folder below the root, 0700 whatever the umask, gives them to the owner, and opens the last. */
+/**
+ * Makes the directories of a folder below the root, 0700 whatever the umask, gives them to the owner, and opens the last.
+ * @param forOthers what is made is open to whom its parent is open
+ */
 export async function openMade(
   root: string,
   components: readonly string[],
   owner: FileOwner | null,
+  forOthers = false,
 ): Promise<FileHandle> {
   return openBelow(root, components, async (parent, component) => {
     const made = await mkdir(inside(parent, component), { mode: 0o700 }).then(
@@ -49,6 +53,7 @@ export async function openMade(
         : error;
     });
     const { uid } = await directory.stat();
+    if (made && forOthers) await directory.chmod(((await parent.stat()).mode & 0o755) | 0o700);
     // Also one that a killed attempt made and did not get to give away.
     if (owner !== null && (made || uid === 0) && uid !== owner.uid) await directory.chown(owner.uid, owner.gid);
     return directory;

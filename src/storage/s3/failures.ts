@@ -7,6 +7,7 @@ interface ServiceError {
   readonly code?: string;
   readonly message?: string;
   readonly $metadata?: { readonly httpStatusCode?: number; readonly attempts?: number };
+  readonly $response?: { readonly headers?: Readonly<Record<string, string>> };
 }
 
 const credentialErrors = new Set([
@@ -45,10 +46,26 @@ function httpStatus(error: unknown): number | null {
   return (error as ServiceError | null)?.$metadata?.httpStatusCode ?? null;
 }
 
+function skewOf(error: unknown): number | null {
+  const date = (error as ServiceError | null)?.$response?.headers?.['date'];
+  const there = Date.parse(date ?? '');
+  return Number.isNaN(there) ? null : (Date.now() - there) / 1000;
+}
+
 interface FailedRequest {
   /** As S3 calls it. */
   readonly name: string;
   readonly status: number | null;
+  /** How far this host's clock is from that of the server; null where the answer has no date. */
+  readonly skewSeconds: number | null;
+}
+
+/** S3 refuses requests whose time is further off. */
+const MOST_SKEW_SECONDS = 900;
+
+/** A HEAD is refused without a body: then the date of the answer tells. */
+function isOfWrongClock({ name, status, skewSeconds }: FailedRequest): boolean {
+  return name === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(skewSeconds ?? 0) > MOST_SKEW_SECONDS);
 }
 
 /** What a kind of failure means; the first rule that matches decides. */
@@ -78,6 +95,12 @@ const rules: readonly FailureRule[] = [
     code: 'object-cold',
     says: (doing) => `has it in an archive class: ${doing} failed`,
     hint: () => 'a recovery requests the thaw and waits for it; see reprise backup show',
+  },
+  {
+    matches: isOfWrongClock,
+    code: 'storage-refused',
+    says: (doing) => `refuses the requests of this host, whose clock is wrong: ${doing} failed`,
+    hint: () => 'set the clock (timedatectl status), then run the step again',
   },
   {
     matches: ({ name }) => credentialErrors.has(name),
@@ -116,9 +139,11 @@ const rules: readonly FailureRule[] = [
  */
 export function s3Failure(error: unknown, options: S3Options, doing: string, right?: string): RepriseError {
   if (error instanceof RepriseError) return error;
-  const request = { name: s3ErrorName(error), status: httpStatus(error) };
+  const request = { name: s3ErrorName(error), status: httpStatus(error), skewSeconds: skewOf(error) };
   const { code, says, hint } = rules.find((rule) => rule.matches(request)) as FailureRule;
-  const { name, status } = request;
+  const { name } = request;
+  // Whoever takes 403 for a right that lacks must not take this for one.
+  const status = isOfWrongClock(request) ? null : request.status;
   const attempts = (error as ServiceError | null)?.$metadata?.attempts;
   const where = `the bucket ${options.bucket}${options.endpoint === undefined ? '' : ` at ${options.endpoint}`}`;
   return new RepriseError(

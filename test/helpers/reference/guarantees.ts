@@ -180,6 +180,18 @@ const guarantees: readonly (readonly [
       ],
       ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
       [
+        'W3 F48',
+        'A recovery to a time before a DROP DATABASE brings the database back: it stops at the last commit before the time.',
+      ],
+      [
+        'W4 F49',
+        'A timeline that an earlier recovery left can be recovered to; a target that may mean two timelines is refused with both.',
+      ],
+      [
+        'W6 W7',
+        'Transaction ids, restore points and positions are found on the timeline that has them, with their instant, or refused; leftover recovery targets have no effect.',
+      ],
+      [
         'W12',
         'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
       ],
@@ -190,6 +202,15 @@ const guarantees: readonly (readonly [
       [
         'W10',
         'Unlogged, temporary and foreign relations are counted apart, and plans name the unlogged tables that come back empty.',
+      ],
+      [
+        'W8 F50 W2',
+        'A recovery in place keeps symbolic links, a WAL disk, tablespaces and the archive_command that were there, or is refused before anything stops; the plan shows them.',
+      ],
+      ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
+      [
+        'W17',
+        'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
       [
         'W15 W16',

@@ -7,6 +7,7 @@ import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
 import { rearmArchiving } from '../../../src/postgres/wal/archiving.js';
 import { asBackup } from '../../contract/engine-suite.js';
+import { expectOddDatabasesHarmless } from '../../contract/odd-databases.js';
 import { letArchive, startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -73,6 +74,11 @@ describe('K8: incremental base backups of PostgreSQL 18', () => {
     expect(chain.map(({ type }) => type)).toEqual(['full', 'incr', 'incr']);
     expect(chain[2]?.dependsOn).toEqual([chain[1]?.label, chain[0]?.label]);
     expect(chain[2]?.sizeBytes).toBeLessThan((chain[0]?.sizeBytes ?? 0) / 2);
+  });
+
+  it('W9, W10: an invalid database and unlogged, temporary and foreign tables are harmless on 18 too', async () => {
+    const label = await expectOddDatabasesHarmless({ engine, server: source.cluster, context: source.context });
+    await engine.remove(await newContext(), [label]);
   });
 
   it('S4: the last one is restored with those it rests on, its tablespace where it was told to lie', async () => {

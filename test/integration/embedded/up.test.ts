@@ -84,6 +84,31 @@ describe('D7: up and down', () => {
     expect(schedules).toMatchObject([{ id: 'reprise/mairie/nightly', paused: true }]);
   });
 
+  it('U6: a web page in a browser of this machine reaches no API of the server, and up says who can reach what', async () => {
+    const { temporal, webUi } = await up();
+    const argv = (await readFile(`/proc/${temporal.pid}/cmdline`, 'utf8')).split('\0');
+    const api = `http://127.0.0.1:${argv[argv.indexOf('--http-port') + 1] ?? ''}`;
+    // What needs no leave of the server before: CORS calls it a simple request.
+    const page = {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain', origin: 'http://evil.example' },
+      body: '{"workflowType":{"name":"x"},"taskQueue":{"name":"reprise"}}',
+    };
+    const sent = async (server: string) =>
+      (await fetch(`${server}/api/v1/namespaces/default/workflows/from-a-page`, page)).status;
+    expect([await sent(api), await sent(webUi)]).toEqual([403, 400]);
+    const { stdout } = await reprise(['up'], { cwd });
+    expect(stdout).toContain('every user and program of this machine can start operations');
+    expect(stdout).toMatch(/reach HTTP API\s+nobody: it answers 403/);
+    // One that an older version has started is open until it is started again.
+    const file = join((await up()).stateDir, 'embedded.json');
+    const { httpApi, ...older } = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
+    expect(httpApi).toBe('closed');
+    await writeFile(file, JSON.stringify(older));
+    expect((await reprise(['up'], { cwd })).stdout).toContain('close it with reprise down, then reprise up');
+    await writeFile(file, JSON.stringify({ ...older, httpApi }));
+  });
+
   it('replaces only what died, and a worker whose config has changed', async () => {
     const before = await up();
     const identity = (

@@ -166,7 +166,9 @@ it('D2: a second attempt finds the restored database, and pg_restore was started
   expect(first.accepted).toEqual([]);
   expect(first.contents).toEqual([{ database: 'mairie', schema: 'public', table: 't', rows: 100 }]);
   expect(await restored('twice', 'mairie_new')).toEqual(first);
-  expect((await readJobs(ground.stateDir, 'twice')).map(({ starts }) => starts)).toEqual([1, 1]);
+  const jobs = await readJobs(ground.stateDir, 'twice');
+  expect(jobs.map(({ tool }) => tool).toSorted()).toEqual(['pg_dump', 'pg_restore', 'vacuumdb']);
+  expect(jobs.map(({ starts }) => starts)).toEqual([1, 1, 1]);
   const { rows } = await runQuery(
     source,
     'postgres',
@@ -250,10 +252,10 @@ it('F21: errors that pg_restore ignored fail the restore, are named without row 
   });
   await expect(failed).rejects.toMatchObject({
     code: 'check-failed',
-    message: expect.stringMatching(/reported errors: .*role "reader" does not exist/),
+    message: expect.stringMatching(/needs roles that do not exist on this server: "reader"$/),
   });
   expect((await runQuery(target, 'postgres', "SELECT FROM pg_database WHERE datname = 'mairie_new'")).rows).toEqual([]);
-  expect((await readJobs(ground.stateDir, 'role missing')).map(({ starts }) => starts)).toEqual([1]);
+  expect(await readJobs(ground.stateDir, 'role missing')).toEqual([]);
 
   // B4: with the globals of the same backup it is whole; what is there already stays as it is.
   await runQuery(target, 'postgres', 'ALTER ROLE rdv NOLOGIN');

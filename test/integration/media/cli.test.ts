@@ -90,7 +90,7 @@ describe('K3: media on the command line', () => {
   const cause = (failure: Promise<unknown>) =>
     failure.catch((error: { cause?: { cause?: unknown } }) => error.cause?.cause ?? error.cause ?? error);
 
-  test('B2, F31: plan, wait for the approval of that very plan, bring back, look again, report', async () => {
+  test('B2, F31, W17: plan (there when --detach returns), wait for the approval of that very plan, bring back, look again, report', async () => {
     const to = await damage();
     const shown = await answer<Told>(site, 'media', 'plan', 'photos', '--to', to);
     expect(shown.plan.binding.counts).toMatchObject({
@@ -101,7 +101,8 @@ describe('K3: media on the command line', () => {
     });
     expect(await photos.content('p/2')).toBe('damaged');
 
-    const { workflowId } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--detach');
+    const { workflowId, plan: made } = await answer<Told>(site, 'media', 'recover', 'photos', '--to', to, '--detach');
+    expect(await waitingPlan(workflowId)).toEqual(made);
     const status: StatusView = await reaches(site, workflowId, 'waiting-approval');
     expect(status.waitingFor).toContain(`reprise approve ${workflowId}`);
     expect(await photos.content('p/2')).toBe('damaged');

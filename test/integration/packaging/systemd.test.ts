@@ -140,6 +140,9 @@ describe('reprise-temporal.service', () => {
     await connection.close();
     expect(Number(config?.workflowExecutionRetentionTtl?.seconds)).toBe(90 * 86_400);
     expect(await readdir(state)).toContain('temporal.db');
+    // U6
+    const page = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: '{}' };
+    expect((await fetch(`http://127.0.0.1:${http}/api/v1/namespaces/default/workflows/x`, page)).status).toBe(403);
     const ended = once(server, 'exit');
     server.kill('SIGTERM');
     expect((await ended)[0]).toBe(0);

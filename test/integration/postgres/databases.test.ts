@@ -1,3 +1,5 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
@@ -234,6 +236,29 @@ describe('invalid databases and prepared transactions', () => {
       });
     });
     await run("ROLLBACK PREPARED 'holder'", 'kinds');
+    // In recovery it is the startup process that holds the locks of transactions whose end it has not seen.
+    const locking = new pg.Client({ host: cluster.host, port: cluster.port, user: 'postgres', database: 'kinds' });
+    locking.on('error', () => undefined);
+    await locking.connect();
+    await locking.query('BEGIN; LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE');
+    await run('CHECKPOINT');
+    const signal = join(cluster.dataDir, 'standby.signal');
+    await cluster.stop('immediate');
+    await writeFile(signal, '');
+    await cluster.start();
+    try {
+      await inDatabase('kinds', async (client) => {
+        expect(await countTables(client, 'kinds')).toEqual([
+          { database: 'kinds', schema: 'public', table: 'cache', rows: 0, unlogged: true },
+          { database: 'kinds', schema: 'public', table: 'plain', rows: 0 },
+        ]);
+        expect(await countApart(client)).toMatchObject({ locked: [{ schema: 'public', table: 'held' }] });
+      });
+    } finally {
+      await cluster.stop();
+      await rm(signal);
+      await cluster.start();
+    }
     await run('DROP DATABASE kinds');
   });
 });

@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/target/wal.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
@@ -19,9 +21,13 @@ import type { Salvage } from '../../../src/postgres/wal/salvage.js';
 import { startScratchServer } from '../../../src/postgres/server/scratch-cluster.js';
 import { serverFacts } from '../../../src/postgres/server/server-facts.js';
 import { walTail } from '../../../src/postgres/wal/read-wal.js';
+import { usedBytes } from '../../../src/postgres/server/disk.js';
 import { onCleanup } from '../../helpers/cleanup.js';
+import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 import { tempDir } from '../../helpers/temp.js';
+
+const run = promisify(execFile);
 
 /** A cluster that was killed while it committed, its tables gone, its pg_wal readable; and what its client knows. */
 let lab: RecoveryLab;
@@ -354,6 +360,27 @@ describe('recovery to a target (K2)', () => {
     expect(await recoveryProgress(connection).catch((error: unknown) => error)).toMatchObject({
       code: 'database-unreachable',
     });
+  });
+
+  it('W17: a disk that becomes full in replay is said as such, also where its log could not be written either', async () => {
+    const small = join(lab.root, 'small');
+    await mkdir(small);
+    const used = await usedBytes(lab.backup, lab.user);
+    // Room for the segment that recovery begins in, and not for the next ones.
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${used + 30_000_000},mode=0700`, 'reprise-test', small]);
+    onCleanup(() => run('umount', ['--lazy', small]));
+    await giveToPostgres(small);
+    const { dataDir, port, connection, service } = await lab.restore('small/data');
+    await configureRecovery({
+      ...{ dataDir, port, user: lab.user, target: { kind: 'latest' }, timeline: 'latest', salvageDir: null },
+      restoreCommand: lab.restoreCommand,
+    });
+    const failed = await service
+      .start()
+      .then(() => waitForEndOfWal(connection, 'FFF/0', { service, pollMs: 50 }))
+      .catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 'disk-full', hint: expect.stringContaining('reprise continue') });
+    await service.stop('immediate');
   });
 
   it('F25: a target after the last WAL ends the server with an error that says how far it came', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
 import type { WorkerConfig } from '../../../src/client/config-drift.js';
 import type { Finding } from '../../../src/domain/findings.js';
-import { recoveryQueue } from '../../../src/domain/operation/names.js';
+import { heavyQueue, recoveryQueue } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, editConfig, planned, reaches, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -65,6 +65,31 @@ it('D7: a worker with another configuration is shown by status, doctor and check
   const { stdout, stderr } = await site.cli('status');
   expect(stderr).toMatch(/warning: the worker of host db2 .* runs with another configuration/);
   expect(stdout).not.toContain('warning');
+}, 300_000);
+
+it('U8: a program that polls a queue of a host and is no worker of it is told by doctor, with its name', async () => {
+  const strangers = async (): Promise<Finding[]> =>
+    (await told<{ findings: Finding[] }>(site, 'doctor')).document.findings.filter(({ check }) =>
+      check.endsWith('/pollers'),
+    );
+  expect(await strangers()).toEqual([]);
+  const polling = site.session.connection.withDeadline(Date.now() + 60_000, () =>
+    site.session.connection.workflowService.pollActivityTaskQueue({
+      namespace: site.session.settings.namespace,
+      taskQueue: { name: heavyQueue('db1') },
+      identity: '4711@laptop',
+    }),
+  );
+  polling.catch(() => undefined);
+  await site.waitFor(async () => (await strangers()).length > 0, 'doctor tells of the stranger');
+  expect(await strangers()).toMatchObject([
+    {
+      check: `worker/${heavyQueue('db1')}/pollers`,
+      level: 'warning',
+      message: expect.stringContaining('4711@laptop'),
+      fix: expect.stringContaining('docs/security.md'),
+    },
+  ]);
 }, 300_000);
 
 it('F32: a destructive step on a host with another configuration than the plan was made with is refused, and the plan made again', async () => {

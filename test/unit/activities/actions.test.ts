@@ -235,6 +235,37 @@ describe('G5: what is dropped is named by the ledger of the host, and recognised
     expect(await pathExists(aside)).toBe(true);
   });
 
+  it('W8: parts on other disks are dropped with it, each by its mark; what it leads to and is not of it is named and stays', async () => {
+    const { plan, approve, apply, aside, root, stateDir, state } = await site({ 'kept-drop': POLICY });
+    const [part, other] = [join(root, 'wal', '.aside-op-1'), join(root, 'other')];
+    for (const made of [part, other, join(aside, 'pg_tblspc')]) await mkdir(made, { recursive: true });
+    await symlink(part, join(aside, 'pg_wal'));
+    await symlink(other, join(aside, 'pg_tblspc', '16400'));
+    const note = await state.kept('op-1/old');
+    await rm(join(stateDir, 'kept', `${sha256Hex('op-1/old')}.json`));
+    await state.saveKept({ ...note!, mark: null, parts: [{ where: part, mark: null }] });
+    const inode = async (path: string) => `inode ${(await stat(path)).ino}`;
+    await state.markKept('op-1/old', await inode(aside), [await inode(part)]);
+
+    const made = await plan();
+    expect(made.observed.facts).toEqual(
+      expect.arrayContaining([
+        ['with', part],
+        ['not removed', `${other}, which it leads to`],
+      ]),
+    );
+    await approve(made);
+    await rename(part, `${part}x`);
+    await mkdir(part);
+    await expect(apply(made)).rejects.toMatchObject({ type: 'path-refused' });
+    expect(await pathExists(aside)).toBe(true);
+    await rm(part, { recursive: true });
+    await rename(`${part}x`, part);
+    await apply(made);
+    for (const gone of [aside, part]) expect(await pathExists(gone)).toBe(false);
+    expect(await pathExists(other)).toBe(true);
+  });
+
   it('another directory under the name is not dropped, before the plan or after the approval', async () => {
     const { plan, approve, apply, aside, root } = await site({ 'kept-drop': POLICY });
     const made = await plan();

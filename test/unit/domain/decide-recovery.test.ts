@@ -12,6 +12,8 @@ import {
   requireBeside,
   restartSource,
 } from '../../../src/domain/plan/choose-source.js';
+import type { ObservedLayout } from '../../../src/domain/plan/layout.js';
+import { planText } from '../../../src/domain/plan/plan-text.js';
 import { decideRecovery } from '../../../src/domain/plan/decide-recovery.js';
 import { type PlanningRequest, planTerms } from '../../../src/domain/plan/plan-terms.js';
 import type {
@@ -231,6 +233,147 @@ describe('what a recovery plan decides', () => {
     });
     expect(lost.binding.replaces).toEqual([{ what: dataDir, keptAs: null }]);
     expect(lost.observed).toMatchObject({ neededBytes: 10e9, freeBytes: 41e9 });
+  });
+
+  describe('W8, F50: the layout of the data directory', () => {
+    const part = { isInside: false, state: 'usable', isEmpty: false, freeBytes: 30e9, usedBytes: 2e9 } as const;
+    const layout: ObservedLayout = {
+      ...{ dataDir: '/mnt/data/main', isLink: true, isMountPoint: false, mountsBelow: [], parent: 'usable', device: 1 },
+      wal: { ...part, path: '/mnt/wal/main', device: 2, hasRoomBeside: true },
+      tablespaces: [{ ...part, oid: '16400', path: '/mnt/fast', device: 3 }],
+      otherLinks: [],
+    };
+    const source = {
+      ...physicalSource,
+      outline: { ...physicalSource.outline, walBytes: 1e9, replayBytes: 10e9, tablespaces: ['16400', '16500'] },
+    };
+    const decided = (change: Partial<ObservedLayout> = {}, more: Partial<Case> = {}) =>
+      decide({ ...more, seen: { source, layout: { ...layout, ...change }, ...more.seen } });
+
+    it('is kept: links stay, old parts stay on their disks and are kept with the old data, and what moves is said', () => {
+      const { binding, observed } = decided();
+      const own = '.aside-20261121t021500-7f3a';
+      expect(binding.layout).toEqual({
+        dataDir: '/mnt/data/main',
+        wal: { path: '/mnt/wal/main', keptAs: `/mnt/wal/main${own}` },
+        tablespaces: [
+          { oid: '16400', path: '/mnt/fast', keptAs: `/mnt/fast/${own}`, restored: true },
+          { oid: '16500', path: '/mnt/data/main.tablespaces-20261121t021500-7f3a/16500', restored: true },
+        ],
+      });
+      expect(binding.replaces).toEqual([
+        {
+          what: dataDir,
+          keptAs: '/mnt/data/main.aside-20261121t021500-7f3a',
+          parts: [`/mnt/wal/main${own}`, `/mnt/fast/${own}`],
+        },
+      ]);
+      const text = planText({ digest: 'd'.repeat(64), binding, observed, createdAt: at, approveBy: at });
+      expect(text).toContain(`${dataDir} is a symbolic link, to /mnt/data/main`);
+      expect(text).toContain(`pg_wal is a symbolic link, to /mnt/wal/main; the old WAL is kept as /mnt/wal/main${own}`);
+      expect(text).toContain('tablespace 16500 is restored to /mnt/data/main.tablespaces-');
+    });
+
+    it('a plain directory has none in its plan', () => {
+      const plain = { dataDir, isLink: false, wal: null, tablespaces: [] };
+      const { binding } = decided(plain, { seen: { source: physicalSource } });
+      expect(binding).not.toHaveProperty('layout.dataDir');
+      expect(binding.layout).toBeUndefined();
+    });
+
+    it('free space is looked at on each disk, and growth by replay is counted', () => {
+      const { observed } = decided({}, { seen: { disk: { freeBytes: 79e9, presentBytes: 12e9 } } });
+      // 8 of the backup, 4 of growth; WAL and tablespace are elsewhere.
+      expect(observed).toMatchObject({ neededBytes: 8e9 + 1e9 + 4e9 - 1e9 - 2e9, freeBytes: 79e9 });
+      expect(observed.disks).toEqual([
+        { path: '/mnt/wal/main', neededBytes: 1e9, freeBytes: 30e9 },
+        { path: '/mnt/fast', neededBytes: 2e9, freeBytes: 30e9 },
+      ]);
+      const full = { ...layout.wal!, freeBytes: 1e9 - 1 };
+      expect(() => decided({ wal: full })).toThrow(expect.objectContaining({ code: 'disk-full' }));
+      expect(() => decided({}, { seen: { disk: { freeBytes: 9e9, presentBytes: 12e9 } } })).toThrow(
+        expect.objectContaining({ code: 'disk-full' }),
+      );
+      expect(decided({}, { seen: { disk: { freeBytes: 9e9 } } }).observed.warnings).toContainEqual(
+        expect.stringContaining('10.0 GB of WAL are replayed, and the database may grow by as much'),
+      );
+    });
+
+    const missing = { ...layout.wal!, state: 'missing' } as const;
+    it.each<[string, Partial<ObservedLayout>, RegExp]>([
+      ['a mount point', { isMountPoint: true }, /is a mount point, which cannot be renamed/],
+      ['a file system below it', { mountsBelow: ['/mnt/data/main/pg_wal'] }, /mounted on \/mnt\/data\/main\/pg_wal/],
+      ['no directory above it', { parent: 'missing' }, /no directory \/mnt\/data to restore into/],
+      ['one above it that cannot be written', { parent: 'not-writable' }, /may not write in \/mnt\/data/],
+      ['a WAL disk that is not there', { wal: missing }, /pg_wal leads to \/mnt\/wal\/main, which is not there/],
+      ['a pg_wal that is a mount point', { wal: { ...layout.wal!, hasRoomBeside: false } }, /cannot be kept beside it/],
+      ['a pg_wal that leads inside', { wal: { ...missing, isInside: true } }, /inside the data directory/],
+      [
+        'a tablespace whose disk is not mounted',
+        { tablespaces: [{ ...part, oid: '16400', path: '/mnt/fast', device: 3, state: 'not-writable' }] },
+        /tablespace 16400 leads to \/mnt\/fast, where/,
+      ],
+    ])('%s is refused before anything stops', (_, change, message) => {
+      expect(() => decided(change)).toThrow(message);
+    });
+
+    it('a copy that would replay the creation of a tablespace of the living cluster is refused; to the end of a backup it is not', () => {
+      const beside = (change: object) => {
+        const outline = { ...source.outline, ...change };
+        const live = [{ oid: '16600', path: '/mnt/new' }];
+        const seen = { source: { ...source, outline }, topology: null, oldDataDir: null, liveTablespaces: live };
+        return decide({ order: { into: 'beside' }, seen });
+      };
+      expect(() => beside({})).toThrow(/tablespace 16600 in \/mnt\/new was created after backup/);
+      expect(beside({ replayBytes: 0 }).binding.into).toBe('beside');
+      expect(beside({ tablespaces: ['16600'] }).binding.into).toBe('beside');
+    });
+
+    it('of a copy nothing outside is touched but what its own recovery made', () => {
+      const own = '/srv/beside.tablespaces-op1';
+      const tablespaces = [
+        { ...part, oid: '16400', path: `${own}/16400`, device: 1 },
+        { ...part, oid: '16401', path: '/mnt/fast', device: 3 },
+      ];
+      const { binding } = decided(
+        { dataDir: '/srv/beside', isLink: false, tablespaces },
+        { order: { into: 'beside' }, seen: { topology: null, oldDataDir: null } },
+      );
+      expect(binding.replaces).toMatchObject([{ parts: [own] }]);
+      expect(binding.layout).toEqual({
+        tablespaces: ['16400', '16500'].map((oid) => ({
+          ...{ oid, path: `/srv/beside.tablespaces-20261121t021500-7f3a/${oid}`, restored: true },
+        })),
+      });
+    });
+  });
+
+  it('W2: the plan says where the archive_command changes, and nothing where it comes back', () => {
+    const warned = (command: string) =>
+      decide({ seen: { archiving: { command, library: '' }, ownArchiveCommand: 'push --token=s3cret %p' } }).observed
+        .warnings;
+    expect(warned('')).toContainEqual(
+      'the archive_command changes: it is empty now, and is set to `push --token=*** %p`',
+    );
+    expect(warned('wrapper %p').join()).not.toContain('archive_command');
+    const archiving = { command: 'wrapper %p', library: '' };
+    const unfit = decide({ seen: { archiving, archivingIsUnfit: true, ownArchiveCommand: 'push %p' } });
+    expect(unfit.observed.warnings).toContainEqual(
+      'the archive_command changes from `wrapper %p`, with which pgbackrest takes no backup, to `push %p`',
+    );
+  });
+
+  it('W13: a new, empty cluster is put aside even where old data is overwritten, and the plan says what it is', () => {
+    const source = {
+      ...overwriting.source,
+      outline: { ...overwriting.source.outline, freshCluster: '7442345678901234567' },
+    };
+    const { binding, observed } = decide({ cluster: overwriting.cluster, seen: { source } });
+    expect(binding.freshCluster).toBe('7442345678901234567');
+    expect(binding.replaces).toMatchObject([{ keptAs: expect.stringContaining('.aside-') }]);
+    expect(observed.warnings).toContainEqual(
+      expect.stringMatching(/new, empty cluster \(made 2024-\d\d-\d\dT.*put aside/),
+    );
   });
 
   it('WAL of an earlier recovery, files to put back, and the file of the engine are part of what is approved', () => {

@@ -49,6 +49,20 @@ describe('postgresql.auto.conf', () => {
     });
   });
 
+  it('W2: archiving goes back to what it was by a call of its own, after the rest; what was set by hand in between stays', async () => {
+    const before = `${HEADER}archive_command = 'wrapper %p'\nport = '1'\n`;
+    const isArchiving = (name: string): boolean => name.startsWith('archive_');
+    await inDirectory(before, async (dir, read) => {
+      await writeAutoSettings(dir, { archive_command: '', archive_library: '', restore_command: 'get' }, null);
+      await resetAutoSettings(dir, (name) => name === 'restore_command', null, { later: true });
+      expect(await read()).toBe(`${HEADER}port = '1'\narchive_command = ''\narchive_library = ''\n`);
+      await writeFile(join(dir, 'postgresql.auto.conf'), (await read()).replace("library = ''", "library = 'basic'"));
+      await resetAutoSettings(dir, isArchiving, null);
+      expect(await read()).toBe(`${HEADER}port = '1'\narchive_library = 'basic'\narchive_command = 'wrapper %p'\n`);
+      expect(await readdir(dir)).toEqual(['postgresql.auto.conf']);
+    });
+  });
+
   it('F2: cut off between notes and lines, nothing of ours becomes part of what was before', async () => {
     await inDirectory(`${HEADER}port = '1'\n`, async (dir, read) => {
       await writeAutoSettings(dir, { port: '2' }, null);
@@ -89,14 +103,18 @@ describe('recovery settings', () => {
     expect(recoverySettings({ ...base, target: { kind: 'latest' } }, null, 14)).not.toHaveProperty('archive_library');
   });
 
-  it('one target only, always reached in pause; latest empties what another recovery left', () => {
+  it('W6: one target only, always reached in pause; every other is emptied before it, which another recovery may have left', () => {
     const time = recoverySettings({ ...base, target: { kind: 'time', time: '2026-11-21T02:15:00.123456Z' } }, null, 15);
     expect(time).toMatchObject({
       recovery_target_time: '2026-11-21 02:15:00.123456+00',
       recovery_target_action: 'pause',
       recovery_target_timeline: 'latest',
     });
-    expect(time).not.toHaveProperty('recovery_target_lsn');
+    // PostgreSQL refuses an empty one after it.
+    const kinds = ['recovery_target', 'recovery_target_name', 'recovery_target_xid', 'recovery_target_lsn'];
+    expect(time).toMatchObject(Object.fromEntries(kinds.map((name) => [name, ''])));
+    const order = Object.keys(time);
+    for (const name of kinds) expect(order.indexOf(name)).toBeLessThan(order.indexOf('recovery_target_time'));
     const latest = recoverySettings({ ...base, timeline: 3, target: { kind: 'latest' } }, null, 15);
     expect(latest).toMatchObject({ recovery_target_time: '', recovery_target: '', recovery_target_timeline: '3' });
     expect(recoverySettings({ ...base, target: { kind: 'backup', id: 'x' } }, null, 15)).toMatchObject({

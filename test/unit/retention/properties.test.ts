@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Backup, BackupStatus } from '../../../src/domain/backup/backup.js';
 import type { RetentionConfig } from '../../../src/domain/config.js';
-import { planRetention, type RetentionInput } from '../../../src/domain/retention/retention.js';
+import { boundedOutput, planRetention, type RetentionInput } from '../../../src/domain/retention/retention.js';
 import { backupOf } from './cases.js';
 
 const now = new Date('2026-11-21T12:00:00Z');
@@ -230,5 +230,17 @@ describe('whatever the backups and the rules', () => {
     });
     expect(plan.keep.length).toBeGreaterThanOrEqual(30 * 24);
     expect(plan.keep.length + plan.remove.length).toBe(10_000);
+  });
+
+  it('L13: the result of a rotation fits into one payload, however many backups are kept', () => {
+    const keep = Array.from({ length: 40_000 }, (_, n) => ({
+      id: `mairie:pgbackrest:${n}`,
+      reason: 'newer than the newest verified',
+    }));
+    const output = { keep, remove: [], removed: [] };
+    const bounded = boundedOutput(output);
+    expect(JSON.stringify(bounded).length).toBeLessThan(256 * 1024);
+    expect([bounded.keep[0], bounded.keep.length + (bounded.keptMore ?? 0)]).toEqual([keep[0], 40_000]);
+    expect(boundedOutput({ ...output, keep: keep.slice(0, 10) })).not.toHaveProperty('keptMore');
   });
 });

@@ -124,3 +124,8 @@ export function manifestText(manifest: BaseManifest): string {
 export function hashOf(manifest: BaseManifest): string {
   return createHash('sha256').update(manifestText(manifest)).digest('hex');
 }
+
+/** Tablespaces of a backup, by their numbers: a name may hold a slash or anything else. */
+export function tablespacesIn({ files }: Pick<BaseManifest, 'files'>): readonly string[] {
+  return files.flatMap(({ name }) => /^(\d+)\.tar\.gz$/.exec(name)?.[1] ?? []);
+}

@@ -2,7 +2,7 @@ import { RepriseError, isRepriseError } from '../../../domain/errors.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../../engine.js';
 import { outlinePhysical } from '../../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../../shared/physical-outline.js';
-import { hashOf, manifestOf } from '../repository/manifest.js';
+import { hashOf, manifestOf, tablespacesIn } from '../repository/manifest.js';
 import { chainOf } from '../repository/chain.js';
 import { prefetchBytes } from '../wal/wal-prefetch.js';
 import { walArchive } from '../wal/wal-archive.js';
@@ -55,9 +55,9 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   }
   const outline = await outlinePhysical(context, request, { candidates, archive: await walArchive(context), warnings });
   const [chosen] = outline.backups;
-  if (context.storage.capabilities.localPath || chosen === undefined) return outline;
-  return {
-    ...outline,
-    neededBytes: outline.neededBytes + (await prefetchBytes(context, await manifestOf(context, chosen.label))),
-  };
+  if (chosen === undefined) return outline;
+  const manifest = await manifestOf(context, chosen.label);
+  const found = { ...outline, tablespaces: tablespacesIn(manifest) };
+  if (context.storage.capabilities.localPath) return found;
+  return { ...found, neededBytes: outline.neededBytes + (await prefetchBytes(context, manifest)) };
 }

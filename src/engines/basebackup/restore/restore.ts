@@ -1,5 +1,5 @@
 import { symlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
@@ -9,6 +9,8 @@ import type { EngineContext, RestoreFilesRequest } from '../../engine.js';
 import { combine } from './combine.js';
 import type { Link } from './combine.js';
 import { fetchFiles } from './fetch-files.js';
+import { tablespaceMapLine } from '../../../postgres/old-data/outside-parts.js';
+import { tablespacesIn } from '../repository/manifest.js';
 import type { BaseManifest } from '../repository/manifest.js';
 import { boundChain } from '../repository/chain.js';
 import { unpack } from './unpack.js';
@@ -35,9 +37,9 @@ export async function restoreFiles(context: EngineContext, request: RestoreFiles
       });
     chain.push({ manifest: link, files: await fetchFiles(context, link, corrupt) });
   }
-  const tablespaces = tablespacesOf(manifests.at(-1), resolve(request.tablespaceDir));
+  const tablespaces = tablespacesOf(manifests.at(-1), request);
   await claimDirectory(context, dataDir);
-  if (tablespaces.length > 0) await claimDirectory(context, resolve(request.tablespaceDir));
+  for (const above of new Set(tablespaces.map(({ path }) => dirname(path)))) await claimDirectory(context, above);
   await makeOwn(
     context,
     tablespaces.map(({ path }) => path),
@@ -88,12 +90,12 @@ interface Tablespace {
   readonly path: string;
 }
 
-/** By number: a tablespace's name may hold a slash or anything else. */
-function tablespacesOf(manifest: BaseManifest | undefined, below: string): Tablespace[] {
-  return (manifest?.files ?? []).flatMap(({ name }) => {
-    const oid = /^(\d+)\.tar\.gz$/.exec(name)?.[1];
-    return oid === undefined ? [] : [{ oid, path: join(below, oid) }];
-  });
+function tablespacesOf(
+  manifest: BaseManifest | undefined,
+  { tablespaceDir, tablespaces: places = {} }: Pick<RestoreFilesRequest, 'tablespaceDir' | 'tablespaces'>,
+): Tablespace[] {
+  const oids = manifest === undefined ? [] : tablespacesIn(manifest);
+  return oids.map((oid) => ({ oid, path: resolve(places[oid] ?? join(tablespaceDir, oid)) }));
 }
 
 async function makeOwn({ user }: EngineContext, paths: readonly string[]): Promise<void> {
@@ -115,6 +117,6 @@ async function linkTablespaces(
     await removeTree(link);
     await symlink(path, link);
   }
-  const lines = tablespaces.map(({ oid, path }) => `${oid} ${path.replaceAll(/[\\\n\r]/g, String.raw`\$&`)}\n`);
+  const lines = tablespaces.map(({ oid, path }) => `${tablespaceMapLine(oid, path)}\n`);
   await writeFileAtomic(join(dataDir, 'tablespace_map'), lines.join(''), context.user);
 }

@@ -17,13 +17,17 @@ export interface NewDatabase {
 type Standing = 'absent' | 'ours' | 'invalid' | 'foreign';
 
 /**
- * Creates the database from template0 with the encoding, locale and owner of the dumped one, or finds the one this
+ * Creates the database from template0 with the encoding and locale of the dumped one, or finds the one this
  * operation made before. A database of that name that is not this operation's is never touched.
  *
  * @returns which of the two
  * @throws RepriseError `conflict` where the name is taken, `privilege-missing`
  */
-export async function createOnce(database: NewDatabase, manifest: DumpManifest): Promise<'made' | 'found'> {
+export async function createOnce(
+  database: NewDatabase,
+  manifest: DumpManifest,
+  owner: string,
+): Promise<'made' | 'found'> {
   return inMaintenance(database, async (client) => {
     let standing = await standingOf(client, database);
     if (standing === 'invalid') {
@@ -39,20 +43,55 @@ export async function createOnce(database: NewDatabase, manifest: DumpManifest):
       );
     }
     if (standing === 'absent')
-      await client.query(creation(database, manifest, await hasTablespace(client, manifest.properties.tablespace)));
-    await client.query(
-      `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
-    );
+      await client.query(
+        creation(database, manifest, owner, await hasTablespace(client, manifest.properties.tablespace)),
+      );
+    await mark(client, database, manifest);
     return standing === 'absent' ? 'made' : 'found';
   });
+}
+
+/** Whether this operation has made the database before. */
+export async function isOurs(database: NewDatabase): Promise<boolean> {
+  return inMaintenance(database, async (client) => (await standingOf(client, database)) === 'ours');
+}
+
+/** Marks a database again that this operation made: its owner may have changed that. */
+export async function markAgain(database: NewDatabase, manifest: DumpManifest): Promise<void> {
+  await inMaintenance(database, (client) => mark(client, database, manifest));
+}
+
+async function mark(client: pg.Client, database: NewDatabase, manifest: DumpManifest): Promise<void> {
+  await client.query(
+    `COMMENT ON DATABASE ${pg.escapeIdentifier(database.name)} IS ${pg.escapeLiteral(commentFor(database, manifest.comment))}`,
+  );
 }
 
 /** Drops the database where this operation made it, ending whoever is connected; anything else is left alone. */
 export async function dropOurs(database: NewDatabase): Promise<void> {
   await inMaintenance(database, async (client) => {
-    if (!['ours', 'invalid'].includes(await standingOf(client, database))) return;
+    const standing = await standingOf(client, database);
+    if (!['ours', 'invalid'].includes(standing)) return;
+    if (standing === 'ours') await dropSubscriptions(client, database);
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
+  });
+}
+
+/** They keep a database from being dropped. Their slots are the publisher's, and belong to the live database. */
+async function dropSubscriptions(maintenance: pg.Client, { connection, name }: NewDatabase): Promise<void> {
+  const { rows } = await maintenance.query<{ name: string }>(
+    `SELECT subname::text AS name FROM pg_catalog.pg_subscription
+      WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = $1)`,
+    [name],
+  );
+  if (rows.length === 0) return;
+  await withClient(connection, name, async (client) => {
+    for (const subscription of rows.map((row) => pg.escapeIdentifier(row.name))) {
+      await client.query(`ALTER SUBSCRIPTION ${subscription} DISABLE`);
+      await client.query(`ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);
+      await client.query(`DROP SUBSCRIPTION ${subscription}`);
+    }
   });
 }
 
@@ -81,11 +120,16 @@ async function hasTablespace(client: pg.Client, name: string): Promise<boolean> 
   return rows.length > 0;
 }
 
-function creation({ name, operationId }: NewDatabase, { properties }: DumpManifest, inItsTablespace: boolean): string {
+function creation(
+  { name, operationId }: NewDatabase,
+  { properties }: DumpManifest,
+  owner: string,
+  inItsTablespace: boolean,
+): string {
   const { localeProvider, icuLocale } = properties;
   return [
     `CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE template0`,
-    `OWNER ${pg.escapeIdentifier(properties.owner)}`,
+    `OWNER ${pg.escapeIdentifier(owner)}`,
     `ENCODING ${pg.escapeLiteral(properties.encoding)}`,
     `LC_COLLATE ${pg.escapeLiteral(properties.collate)} LC_CTYPE ${pg.escapeLiteral(properties.ctype)}`,
     ...(localeProvider === 'libc'

@@ -8,7 +8,10 @@ import { checkKey } from '../encryption.js';
 import { manifestFiles, manifestOf } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import type { LogicalOptions } from '../options.js';
+import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
+import { tocOf } from '../archive/read-toc.js';
 import { checkServer } from './target-server.js';
+import { needsSuperuser } from './unprivileged.js';
 import { toolMajor } from '../tools.js';
 
 /** Kinds of target a dump can reach: the instant at which it was made, and no other. */
@@ -28,15 +31,12 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   await checkTool(context, manifests);
   const { server, warnings } = await checkServer(context, manifests);
   for (const [index, manifest] of manifests.entries()) await checkWhole(context, request, manifest, backups[index]);
+  const needed = await superuserObjects(context, manifests);
   await checkFetchRoom(
     context,
     manifests.map(({ dump }) => dump),
   );
   const encrypted = manifests.filter(({ encryption }) => encryption !== undefined);
-  for (const manifest of encrypted) {
-    const key = manifestFiles(context, manifest).dump;
-    if (!(await isCold(context, key))) await checkKey(context, { key, encrypted: true });
-  }
   const instants = request.candidates.map((backup) => backup.startedAt).sort();
   return {
     backups,
@@ -49,7 +49,7 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     reachableTo: instants.at(-1) ?? null,
     walEnd: null,
     salvageableSegments: 0,
-    warnings: [...warnings, ...oneJob(context, encrypted), ...fetching(context, manifests)],
+    warnings: [...warnings, ...needed, ...oneJob(context, encrypted), ...fetching(context, manifests)],
   };
 }
 
@@ -89,6 +89,25 @@ function checkIdentity(manifest: DumpManifest, database: string | undefined): vo
     `${manifest.label} is a dump of database ${JSON.stringify(manifest.database)}, not of ${JSON.stringify(database)}`,
     'choose a backup of that database with recover --to backup:ID',
   );
+}
+
+/**
+ * What a login without rights cannot restore: refused, or, where the configuration has dumps restored as superuser, named.
+ * @throws RepriseError `privilege-missing`
+ */
+async function superuserObjects(context: ReadContext, manifests: readonly DumpManifest[]): Promise<readonly string[]> {
+  const notes: string[] = [];
+  for (const manifest of manifests) {
+    const key = manifestFiles(context, manifest).dump;
+    const file = { key, encrypted: manifest.encryption !== undefined };
+    if (await isCold(context, key)) continue;
+    await checkKey(context, file);
+    const refused = refusedObjects(await tocOf(context, file));
+    if (refused.length === 0) continue;
+    if (context.cluster.restoreAs !== 'superuser') throw needsSuperuser(refused);
+    notes.push(`${manifest.label} holds what only a superuser may restore: ${namedObjects(refused)}`);
+  }
+  return notes;
 }
 
 /** An encrypted dump comes by a pipe, so that plain text is never on a disk, and a pipe has one reader. */

@@ -19,6 +19,11 @@ export function archiveCommand(context: Pick<ReadContext, 'policy'>): string {
   return `${start(context)} --no-neutral-umask archive-push %p`;
 }
 
+/** pgBackRest takes no backup while its own name is not in the command. */
+export function acceptsArchiveCommand(command: string): boolean {
+  return command.includes('pgbackrest');
+}
+
 function start(context: Pick<ReadContext, 'policy'>): string {
   const quoted = configArguments(optionsOf(context)).map((argument) => {
     const value = argument.indexOf('=') + 1;

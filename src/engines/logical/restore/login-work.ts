@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import type pg from 'pg';
+import { writeFileAtomic } from '../../../files/atomic-file.js';
+import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
+import { restoreRole } from '../../../postgres/connection/restore-login.js';
+import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import { useList } from '../archive/parts.js';
+import type { ArchiveParts } from '../archive/parts.js';
+import type { ArchiveToc, TocEntry } from '../archive/toc.js';
+import { encodeName } from '../repository/names.js';
+import { runPgRestore } from './pg-restore.js';
+import type { Restoring } from './pg-restore.js';
+
+/** A restore with what is read from its dump first. */
+export interface Unprivileged extends Restoring {
+  readonly toc: ArchiveToc;
+  readonly parts: ArchiveParts;
+  /** In which objects are made; null: only in the default one. */
+  readonly tablespaces: readonly string[] | null;
+}
+
+/** Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet. */
+export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin): Promise<void> {
+  const { parts, tablespaces } = work;
+  await inDatabase(work, async (client) => {
+    const escaped = client.escapeIdentifier(role);
+    for (const { kind, tag, definition } of parts.extensions) {
+      if (kind === 'COMMENT') continue;
+      await client.query(definition);
+      if (kind === 'SCHEMA') await client.query(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+    }
+    for (const { tag, definition } of parts.servers) {
+      await client.query(definition);
+      await client.query(`ALTER SERVER ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+    }
+    for (const tablespace of tablespaces ?? [])
+      await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
+  });
+}
+
+/** Rows of the extensions' own tables, which only their owner may write. */
+export async function loadExtensionData(work: Unprivileged): Promise<void> {
+  const { parts, database } = work;
+  if (parts.extensionData.length === 0) return;
+  await runPgRestore(work, {
+    step: `restore-extension-data:${encodeName(database.name)}@${work.systemIdentifier}`,
+    connection: database.connection,
+    options: ['--single-transaction', await listOption(work, 'extension-data', parts.extensionData)],
+    resultIsGone: async () => true,
+  });
+}
+
+/** Where the password of the login is. */
+export function loginFiles({ context }: Restoring): LoginFiles {
+  return { stateDir: context.host.stateDir, user: context.user };
+}
+
+/** Lists and dumps of one restore, owner-only, as long as it lasts. */
+export function workDirectory({ context, database }: Restoring): string {
+  return join(context.host.stateDir, 'restores', restoreRole(database.name));
+}
+
+/** The same, made. */
+export async function madeWorkDirectory(work: Restoring): Promise<string> {
+  const { stateDir } = work.context.host;
+  const directory = workDirectory(work);
+  await makePrivateDirectory(directory);
+  for (const path of [join(stateDir, 'restores'), directory]) await giveTo(path, work.context.user);
+  return directory;
+}
+
+/** Names entries to `pg_restore`. */
+export async function listOption(work: Restoring, name: string, entries: readonly TocEntry[]): Promise<string> {
+  const path = join(await madeWorkDirectory(work), `${name}.list`);
+  await writeFileAtomic(path, useList(entries), work.context.user);
+  return `--use-list=${path}`;
+}
+
+export function maintenance<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
+  const { connection } = database;
+  return withClient(connection, connection.maintenanceDatabase, fn);
+}
+
+export function inDatabase<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
+  return withClient(database.connection, database.name, fn);
+}

@@ -1,0 +1,136 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RepriseError } from '../../../domain/errors.js';
+import type { ConnectionConfig } from '../../../domain/config.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import { libpqEnv } from '../../../postgres/connection/environment.js';
+import { NOT_DECRYPTED } from '../../../process/age/age.js';
+import { toolFailure } from '../../../process/exec/tool-rules.js';
+import type { JobExit, JobExitClass, JobRequest, JobResult } from '../../../process/jobs/jobs.js';
+import type { EngineContext } from '../../engine.js';
+import { runToolJob } from '../../shared/run-tool-job.js';
+import { readingArgv } from '../encryption.js';
+import type { SealedFile } from '../encryption.js';
+import type { LogicalOptions } from '../options.js';
+import type { DumpManifest } from '../repository/manifest.js';
+import { summarize } from '../repository/verify.js';
+import { LOGICAL_TOOLS } from '../tool-rules.js';
+import { databaseConninfo, RESTORE_STALL_TIMEOUT_MS } from '../tools.js';
+import type { NewDatabase } from './new-database.js';
+import { classifyComplaints } from './restore-complaints.js';
+
+/** One restore on its way. */
+export interface Restoring {
+  readonly context: EngineContext;
+  readonly manifest: DumpManifest;
+  readonly dump: SealedFile;
+  readonly database: NewDatabase;
+  /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
+  readonly systemIdentifier: string;
+}
+
+/** One run of pg_restore. */
+export interface RestoreRun extends Pick<JobRequest, 'resultIsGone' | 'cleanUp'> {
+  /** Of its job. */
+  readonly step: string;
+  readonly connection: ConnectionConfig;
+  readonly options: readonly string[];
+  /** Said where PostgreSQL refuses something that the role may not do. */
+  readonly privilegeHint?: string;
+}
+
+/**
+ * Runs pg_restore on the dump into the new database, as a job.
+ * @returns complaints of it that are known to be harmless
+ * @throws RepriseError `check-failed` for any other complaint; else as {@link LOGICAL_TOOLS} has it
+ */
+export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promise<readonly string[]> {
+  const { context, manifest, dump, database } = restoring;
+  const result = await runRestoreJob(restoring, {
+    step: run.step,
+    tool: 'pg_restore',
+    argv: await readingArgv(context, dump, [
+      join(context.pgBin, 'pg_restore'),
+      '--no-password',
+      '--verbose',
+      `--dbname=${databaseConninfo(database.name)}`,
+      ...run.options,
+    ]),
+    env: libpqEnv(run.connection, database.name),
+    resultIsGone: run.resultIsGone,
+    cleanUp: run.cleanUp,
+    classifyExit: (exit) => classifyExit(exit, run.privilegeHint),
+    progress: async () => ({
+      phase: `restoring ${manifest.database}`,
+      done: await sizeOf(database),
+      total: manifest.databaseSizeBytes,
+      unit: 'bytes',
+    }),
+  });
+  return result.code === 0 ? [] : classifyComplaints(await readFile(result.stderr, 'utf8')).accepted;
+}
+
+/** A tool that works on the new database, as a job of this restore. */
+export async function runRestoreJob(
+  { context }: Pick<Restoring, 'context'>,
+  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs'>,
+): Promise<JobResult> {
+  return runToolJob(context.jobs, LOGICAL_TOOLS, {
+    ...job,
+    onGone: 'restart',
+    stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
+  });
+}
+
+/** Parallel jobs need a file to seek in; a decrypted one comes by a pipe. */
+export function jobsOption({ context, dump }: Restoring): string {
+  const { restoreJobs } = context.policy.options as LogicalOptions;
+  return `--jobs=${dump.encrypted ? 1 : restoreJobs}`;
+}
+
+/**
+ * Exit 1 is "errors ignored on restore": each is looked at. A connection lost may be found again, and what was
+ * ended by a signal started again; all else would only happen once more.
+ */
+async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobExitClass | RepriseError> {
+  if (exit.code === null) return 'retry';
+  const stderr = await readFile(exit.stderr, 'utf8');
+  const { refused } = classifyComplaints(stderr);
+  if (exit.code === 1 && refused.length === 0) return 'ok';
+  const meant = toolFailure(LOGICAL_TOOLS, { name: 'pg_restore', exitCode: exit.code, output: stderr });
+  if (meant.code === 'database-unreachable') return 'retry';
+  if (exit.code === NOT_DECRYPTED) return meant.code === 'tool-failed' ? 'fail' : meant;
+  const isKnown = meant.code !== 'tool-failed';
+  return new RepriseError(
+    isKnown ? meant.code : 'check-failed',
+    `pg_restore reported errors: ${summarize(refused)}`,
+    meant.code === 'privilege-missing' && privilegeHint !== undefined
+      ? privilegeHint
+      : isKnown
+        ? meant.hint
+        : 'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.',
+  );
+}
+
+/** Tablespaces of the dump, where the server has all of them; null: all goes to the default one, as the plan has said. */
+export async function tablespacesThere(
+  connection: ConnectionConfig,
+  { tablespaces }: DumpManifest,
+): Promise<readonly string[] | null> {
+  if (tablespaces.length === 0) return [];
+  const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
+  );
+  const names = new Set(there.rows.map(({ name }) => name));
+  return tablespaces.every((name) => names.has(name)) ? tablespaces : null;
+}
+
+async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ size: string | null }>(
+      'SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1',
+      [name],
+    ),
+  );
+  return Number(rows[0]?.size ?? 0);
+}

@@ -1,0 +1,259 @@
+/**
+ * The restore that runs nobody else's code with our rights. Code of whoever owned a table is in all parts of a dump: in
+ * checks, domains, generated columns, bounds of partitions. It runs as a login that owns the new database and nothing
+ * else, has no rights beside it, and is closed before anything gets its owner. What it may have changed is seen, because
+ * the schema that came out is compared with that of the dump first.
+ */
+import { rm } from 'node:fs/promises';
+import type pg from 'pg';
+import { RepriseError } from '../../../domain/errors.js';
+import { databaseMark } from '../../../domain/plan/recovery-place.js';
+import {
+  closeRestoreLogin,
+  dropRestoreLogin,
+  noteCompared,
+  openRestoreLogin,
+  restoreLoginState,
+  restoreRole,
+} from '../../../postgres/connection/restore-login.js';
+import { granteesOf, ownersOf, ownerStatements, partsOf } from '../archive/parts.js';
+import { tocOf } from '../archive/read-toc.js';
+import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
+import type { RefusedObject } from '../archive/refused-objects.js';
+import type { ArchiveToc } from '../archive/toc.js';
+import { encodeName } from '../repository/names.js';
+import { summarize } from '../repository/verify.js';
+import { compareSchema } from './compare-schema.js';
+import {
+  inDatabase,
+  listOption,
+  loadExtensionData,
+  loginFiles,
+  maintenance,
+  makeExtensions,
+  workDirectory,
+} from './login-work.js';
+import type { Unprivileged } from './login-work.js';
+import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
+import { jobsOption, runPgRestore, tablespacesThere } from './pg-restore.js';
+import type { Restoring } from './pg-restore.js';
+
+/** What a person types to have a dump restored that a login without rights cannot. */
+const SUPERUSER_HINT =
+  'where you trust all who own something in this database: set restore_as: superuser for the cluster, then plan again';
+/** So many statements are one transaction: few enough for the server's lock table. */
+const BATCH = 200;
+
+/**
+ * Restores and compares, and has `count` look at what is there; then gives it to its owners. A later attempt goes on where
+ * an earlier one was.
+ * @throws RepriseError `privilege-missing` for what only a superuser may make; `check-failed` where the dump's own code
+ *   changed what was restored
+ */
+export async function restoreUnprivileged<T>(
+  restoring: Restoring,
+  { analyze, count }: { readonly analyze: () => Promise<void>; readonly count: () => Promise<T> },
+): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
+  const { database, manifest } = restoring;
+  const state = await maintenance(restoring, (client) => restoreLoginState(client, database.name));
+  // The login is made first and dropped last: without it, a database of ours is whole.
+  if (state === 'absent' && (await isOurs(database))) return { accepted: [], counted: await count() };
+  const toc = await tocOf(restoring.context, restoring.dump);
+  refuseSuperuserObjects(toc);
+  const tablespaces = await tablespacesThere(database.connection, manifest);
+  const work: Unprivileged = { ...restoring, toc, parts: partsOf(toc), tablespaces };
+  let accepted: readonly string[] = [];
+  if (state !== 'compared') {
+    accepted = await restoreAsLogin(work);
+    await maintenance(work, (client) => closeRestoreLogin(client, database.name, tablespaces ?? []));
+    await markAgain(database, manifest);
+    await analyze();
+    await compareSchema(work);
+    await refuseRewrittenRows(work);
+    await maintenance(work, (client) => noteCompared(client, database.name));
+  }
+  const counted = await count();
+  await giveToOwners(work);
+  return { accepted, counted };
+}
+
+/** Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them. */
+async function giveToOwners(work: Unprivileged): Promise<void> {
+  const { servers, extensions, byLogin, rights, eventTriggers } = work.parts;
+  const { connection, name } = work.database;
+  const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
+  await inDatabase(work, async (client) => {
+    await runInBatches(client, ownerStatements(owned, connection.user));
+    await giveMultiranges(client, restoreRole(name));
+  });
+  if (rights.length > 0)
+    await runPgRestore(work, {
+      step: `restore-rights:${encodeName(name)}@${work.systemIdentifier}`,
+      connection,
+      options: ['--single-transaction', await listOption(work, 'rights', rights)],
+    });
+  await refreshViews(work);
+  if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
+  await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
+  await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
+  await rm(workDirectory(work), { recursive: true, force: true });
+}
+
+/** Up to PostgreSQL 15 a multirange type does not go with its range type, and no dump names its owner. */
+async function giveMultiranges(client: pg.Client, role: string): Promise<void> {
+  const { rows } = await client.query<{ statement: string }>(
+    `SELECT pg_catalog.format('ALTER TYPE %I.%I OWNER TO %I', n.nspname, m.typname, pg_catalog.pg_get_userbyid(t.typowner)) AS statement
+       FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type m ON m.oid = (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.regtype::pg_catalog.oid
+       JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid JOIN pg_catalog.pg_namespace n ON n.oid = m.typnamespace
+      WHERE pg_catalog.pg_get_userbyid(m.typowner) = $1`,
+    [role],
+  );
+  for (const { statement } of rows) await client.query(statement);
+}
+
+/** @throws RepriseError `check-failed` where something still belongs to the login: the dump named no owner of it */
+async function refuseLeftovers(client: pg.Client, role: string): Promise<void> {
+  const { rows } = await client.query<{ object: string }>(
+    `SELECT pg_catalog.pg_describe_object(classid, objid, objsubid) AS object FROM pg_catalog.pg_shdepend
+      WHERE refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+        AND refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)
+        AND dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY 1`,
+    [role],
+  );
+  if (rows.length === 0) return;
+  throw new RepriseError(
+    'check-failed',
+    `what was restored has no owner in the dump: ${summarize(rows.map(({ object }) => object))}`,
+    SUPERUSER_HINT,
+  );
+}
+
+/** Takes back the login of a restore that failed, and what was written for it. */
+export async function discardLogin(restoring: Restoring): Promise<void> {
+  await maintenance(restoring, (client) => dropRestoreLogin(client, restoring.database.name, loginFiles(restoring)));
+  await rm(workDirectory(restoring), { recursive: true, force: true });
+}
+
+function refuseSuperuserObjects(toc: ArchiveToc): void {
+  const refused = refusedObjects(toc);
+  if (refused.length > 0) throw needsSuperuser(refused);
+}
+
+/** What is said of a dump with such objects, before anything is changed. */
+export function needsSuperuser(refused: readonly RefusedObject[]): RepriseError {
+  return new RepriseError(
+    'privilege-missing',
+    `a login without rights cannot restore ${namedObjects(refused)}`,
+    SUPERUSER_HINT,
+  );
+}
+
+async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
+  const { context, database, manifest, tablespaces, parts } = work;
+  const { connection, name, operationId } = database;
+  const login = await maintenance(work, async (client) => {
+    await requireRoles(client, work);
+    return openRestoreLogin(client, connection, { database: name, mark: databaseMark(operationId) }, loginFiles(work));
+  });
+  const isNew = (await createOnce(database, manifest, login.role)) === 'made';
+  if (isNew) {
+    await makeExtensions(work, login);
+    await loadExtensionData(work);
+  }
+  const accepted = await runPgRestore(work, {
+    step: `restore:${encodeName(name)}@${work.systemIdentifier}`,
+    connection: login.connection,
+    options: [
+      jobsOption(work),
+      '--no-owner',
+      '--no-acl',
+      ...(tablespaces === null ? ['--no-tablespaces'] : []),
+      await listOption(work, 'login', parts.byLogin),
+    ],
+    resultIsGone: async () => isNew,
+    cleanUp: async () => {
+      await dropOurs(database);
+      await createOnce(database, manifest, login.role);
+      await makeExtensions(work, login);
+      await loadExtensionData(work);
+    },
+    privilegeHint: SUPERUSER_HINT,
+  });
+  context.signal.throwIfAborted();
+  return accepted;
+}
+
+/** @throws RepriseError `check-failed` where an owner, or who has rights, is no role of this server */
+async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise<void> {
+  const owners = ownersOf([...parts.servers, ...parts.byLogin, ...parts.eventTriggers]);
+  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])];
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)',
+    [needed],
+  );
+  const there = new Set(rows.map(({ name }) => name));
+  const missing = needed.filter((name) => !there.has(name));
+  if (missing.length === 0) return;
+  throw new RepriseError(
+    'check-failed',
+    `the dump needs roles that do not exist on this server: ${summarize(missing.map((name) => JSON.stringify(name)))}`,
+    'create them (CREATE ROLE), then try again',
+  );
+}
+
+/** Rows come by COPY, once: what was updated or deleted since, the dump's own code has rewritten. */
+async function refuseRewrittenRows(work: Unprivileged): Promise<void> {
+  const rewritten = await inDatabase(work, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT pg_catalog.format('%I.%I', schemaname, relname) AS name FROM pg_catalog.pg_stat_user_tables
+        WHERE (n_tup_upd > 0 OR n_tup_del > 0)
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = relid AND d.deptype = 'e')
+        ORDER BY 1`,
+    );
+    return rows.map(({ name }) => name);
+  });
+  if (rewritten.length === 0) return;
+  throw new RepriseError(
+    'check-failed',
+    `rows were changed after they were restored, by code that is in the dump: ${summarize(rewritten)}`,
+    'see which check, domain or default of these tables changes rows. The live database was not touched',
+  );
+}
+
+async function runInBatches(client: pg.Client, statements: readonly string[]): Promise<void> {
+  for (let start = 0; start < statements.length; start += BATCH)
+    await client.query(statements.slice(start, start + BATCH).join(';\n'));
+}
+
+/**
+ * Fills views with the rights of their owners, as REFRESH does it. Where a superuser owns one, it stays as the login has
+ * filled it: what it calls may be anybody's.
+ */
+async function refreshViews(work: Unprivileged): Promise<void> {
+  const { views } = work.parts;
+  if (views.length === 0) return;
+  const superusers = await maintenance(work, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolsuper',
+    );
+    return new Set(rows.map(({ name }) => name));
+  });
+  const others = views.filter(({ owner }) => owner !== '' && !superusers.has(owner));
+  if (others.length === 0) return;
+  await runPgRestore(work, {
+    step: `restore-views:${encodeName(work.database.name)}@${work.systemIdentifier}`,
+    connection: work.database.connection,
+    options: [await listOption(work, 'views', others)],
+  });
+}
+
+async function addEventTriggers(client: pg.Client, { parts, database }: Unprivileged): Promise<void> {
+  const entries = parts.eventTriggers;
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger');
+  if (rows.length > 0) return;
+  const owners = ownerStatements(entries, database.connection.user);
+  await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+  for (const statement of [...entries.map(({ definition }) => definition), ...owners]) await client.query(statement);
+  await client.query('COMMIT');
+}
