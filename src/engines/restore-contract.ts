@@ -4,6 +4,7 @@ import type { ClusterConfig } from '../domain/config.js';
 import type { RestoreAs } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
+import type { TimelineChoice } from '../domain/target/timeline-choice.js';
 import type { EngineContext, ReadContext } from './context.js';
 import type { RecoveryWal } from './wal-contract.js';
 
@@ -36,6 +37,8 @@ export interface LogicalRestore {
 
 export interface OutlineRequest {
   readonly target: RecoveryTarget;
+  /** Which history is followed; absent: the newest, where the target is on no other one too. */
+  readonly timeline?: TimelineChoice | undefined;
   /** Complete, not quarantined backups of the policy, newest first, as catalogue and engine agree on them. */
   readonly candidates: readonly Backup[];
   /** Old data directory whose `pg_wal` may still be read; null where it is gone or not replaced. */

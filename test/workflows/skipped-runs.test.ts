@@ -79,6 +79,14 @@ it('L9: a run that is still open when the next one is due tells that this one wa
   });
 });
 
+it('L9: the same while the worker of its host is waited for', async () => {
+  const [one, handle] = await scheduled({ hostAnswers: async () => false, confirmWorker: untilCancelled }, 1500);
+  await until(async () => (await told(handle)).includes('1-skipped'), 'people are told');
+  await one.called('deliveriesOf');
+  const reason = expect.stringMatching(/is still open: waiting-worker, .* \(the host's worker is not running/);
+  expect(one.of('deliveriesOf')[0]).toMatchObject({ notice: { facts: { kind: 'skipped', reason } } });
+});
+
 it('L9: a schedule that is paused leaves nothing out', async () => {
   const [one, handle] = await scheduled({ isScheduled: async () => false, runBackup: untilCancelled }, 1500);
   await one.called('isScheduled');

@@ -29,6 +29,7 @@ import { PROMOTED, PROMOTION } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, restoredWithin, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { withQuarantine } from './damaged-backup.js';
+import { isReached, replayTarget } from './replay-target.js';
 import { approvedBackup } from './database-steps.js';
 import { requirePromotion, requireTarget } from '../approval/decisions.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
@@ -176,8 +177,10 @@ async function replay(
     run,
     step.operationId,
   );
+  const wanted = await replayTarget(work, target, run);
   if ((await service.status()) === 'running') {
     const now = await recoveryProgress(connection).catch(() => null);
+    if (now && isReached(wanted, now)) return reachedOf(work, target, salvage, now);
     if (now && !now.inRecovery) {
       // Ours: by an attempt whose answer was lost, or before a Reset. Any other promotion came before a person had inspected the target.
       if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION, step.plan))
@@ -192,7 +195,7 @@ async function replay(
   const request = {
     dataDir,
     user: clusterContext.user,
-    target,
+    target: wanted.stopsAt,
     restoreCommand: physicalOf(work).restoreCommand(context),
     restoreBeginningCommand: physicalOf(work).restoreBeginningCommand?.(context),
     salvageDir: salvage && salvage.segments > 0 ? savedWalDir(plan.binding, work.home) : null,

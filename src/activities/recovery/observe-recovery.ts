@@ -29,10 +29,17 @@ import { oldDataFate } from '../../domain/plan/replacements.js';
 import { pathExists } from '../../files/paths.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { probe } from '../../postgres/connection/probe.js';
+import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
 import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir, isFreshCluster } from '../../postgres/server/data-directory.js';
-import { freeBytes, isWritableDirectory, onSameFileSystem, usedBytes } from '../../postgres/server/disk.js';
+import {
+  freeBytes,
+  isWritableDirectory,
+  onSameFileSystem,
+  quicklyUsedBytes,
+  usedBytes,
+} from '../../postgres/server/disk.js';
 import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { readClusterTopology } from '../../postgres/server/topology.js';
@@ -114,14 +121,17 @@ async function observePlace(
       ...untouched,
       targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
     };
+  const leftovers = await leftoverTargets(configurationFiles(clusterContext, outline.backups));
   if (!place.inPlace)
     return {
       ...untouched,
       processes: place.dataDir ? await processesIn(place.dataDir) : [],
+      leftoverTargets: leftovers,
       liveTablespaces: place.host === cluster.host && cluster.dataDir ? await tablespaceLinks(cluster.dataDir) : [],
     };
   return {
     ...untouched,
+    leftoverTargets: leftovers,
     topology: await readClusterTopology(cluster.connection, cluster.dataDir),
     replacesRunningServer: (await probe(cluster.connection)).ok,
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
@@ -155,6 +165,18 @@ async function observeArchiving(
     ownArchiveCommand:
       physical?.archiveCommand(await readContext(clusterContext, configured, run, operationId)) ?? null,
   };
+}
+
+/** Where the cluster on this host has its configuration, inside its data directory and outside. */
+function configurationFiles({ cluster, deps }: ClusterContext, backups: readonly Backup[]): readonly string[] {
+  const { dataDir, host, service } = cluster;
+  if (host !== deps.host) return [];
+  const debian =
+    service?.kind === 'pg_ctlcluster' ? [`/etc/postgresql/${service.version}/${service.name}/postgresql.conf`] : [];
+  const inside =
+    dataDir === undefined ? [] : ['postgresql.conf', 'postgresql.auto.conf'].map((name) => join(dataDir, name));
+  const outside = backups.flatMap(({ configuration }) => configuration?.files ?? []);
+  return [...debian, ...inside, ...outside.filter((path) => path.endsWith('.conf'))];
 }
 
 /** Where the data directory is whole and only the server is down, a start is enough. */
@@ -229,6 +251,7 @@ async function outlineOf(
   const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
+    timeline: order.timeline,
     candidates,
     oldDataDir:
       order.into === 'in-place' && cluster.dataDir ? await oldDataDirOf(clusterContext, cluster.dataDir) : null,
@@ -329,7 +352,9 @@ async function presentSize(
 ): Promise<number | undefined> {
   if (cluster.dataDir === undefined || cluster.host !== deps.host) return undefined;
   const { tablespaces, wal } = layout ?? (await observeLayout(cluster.dataDir, user));
-  const walInside = wal === null ? await usedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
+  const whole = await quicklyUsedBytes(cluster.dataDir, user);
+  const walInside = wal === null ? await quicklyUsedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
+  if (whole === null || walInside === null) return undefined;
   const outside = tablespaces.reduce((sum, { usedBytes: bytes, isInside }) => sum + (isInside ? 0 : bytes), 0);
-  return (await usedBytes(cluster.dataDir, user)) - walInside + outside;
+  return whole - walInside + outside;
 }

@@ -108,7 +108,7 @@ function approvedText({ plan, by, missing }: { plan: string; by: string; missing
 function defineReject(program: Command, cli: Cli): void {
   define<{ reason: string; by?: string }>(program, cli, {
     usage: 'reject <workflow>',
-    summary: 'reject a plan, or end a recovery that waits for a person',
+    summary: 'reject a plan, or end an operation that waits for a person',
     argumentHelp: workflow,
     examples: [`reject ${example} --reason "wrong cluster"`, `reject ${example} --by dba --reason "server came back"`],
     options: [reasonOption(), byOption()],

@@ -6,6 +6,7 @@ import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
+import { parseTimelineChoice, type TimelineChoice } from '../../domain/target/timeline-choice.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
@@ -20,6 +21,7 @@ import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMad
 interface RecoverOptions {
   readonly policy?: string;
   readonly to: RecoveryTarget;
+  readonly timeline?: TimelineChoice;
   readonly into: string;
   readonly pause?: boolean;
   readonly database?: string;
@@ -35,7 +37,8 @@ export function registerRecover(program: Command, cli: Cli): void {
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
       'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
-      'TARGET is latest | TIME | lsn:X | xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
+      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
+      'Each recovery that goes back begins a new timeline. A target that may mean a timeline which was left is refused with both readings: name one with --timeline.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
@@ -47,6 +50,7 @@ export function registerRecover(program: Command, cli: Cli): void {
     options: [
       policyOption('the one that can recover to the target'),
       targetOption().default({ kind: 'latest' }, 'latest'),
+      new Option('--timeline <which>', 'N, latest or backup: the history to follow').argParser(parseTimelineChoice),
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'pause at the target, to inspect the data, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
@@ -126,8 +130,8 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
       didYouMean(options.withMedia, known, 'media'),
     );
   }
-  const { policy, to, into, database, thawTier, withMedia, pause = false } = options;
-  return { policy, target: to, into, pause, database, thawTier, withMedia };
+  const { policy, to, timeline, into, database, thawTier, withMedia, pause = false } = options;
+  return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
 }
 
 function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {

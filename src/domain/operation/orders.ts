@@ -3,6 +3,7 @@ import { backupTypes } from '../backup/backup.js';
 import { RepriseError } from '../errors.js';
 import { thawTierNames } from '../storage/storage-classes.js';
 import { readTarget } from '../target/target.js';
+import { LAST_TIMELINE } from '../target/timeline-choice.js';
 
 /**
  * What a person asks for, one schema an operation: the command line, the client, the workflow's input, the activity's
@@ -43,6 +44,8 @@ export const recoveryOrder = z
     policy: name.optional(),
     /** As an object or as the text that `--to` takes, both read by the same rules. */
     target: z.unknown().transform(readTarget),
+    /** Which history; absent: the newest one, and refused where the target may mean another one too. */
+    timeline: z.union([z.enum(['latest', 'backup']), z.number().int().min(1).max(LAST_TIMELINE)]).optional(),
     /** `in-place` or a name under `recovery.targets`. */
     into: name,
     /** Stop at the target until a person sends `promote`. */

@@ -21,8 +21,8 @@ export interface CapablePolicy {
 }
 
 /** Nothing was asked for that a start of the server would not give. */
-export function allowsRestart({ policy, target, into, pause, database }: RecoveryOrder): boolean {
-  return into === 'in-place' && target.kind === 'latest' && !policy && !database && !pause;
+export function allowsRestart({ policy, target, timeline, into, pause, database }: RecoveryOrder): boolean {
+  return into === 'in-place' && target.kind === 'latest' && !policy && !database && !pause && timeline === undefined;
 }
 
 /** A start of the server, offered instead of a restore. */
@@ -67,9 +67,13 @@ export function namedBackup(
 }
 
 /** Policies that can reach the target, in the order in which they lose least: those that replay WAL before those that do not. */
-export function ablePolicies(policies: readonly CapablePolicy[], { target }: RecoveryOrder): readonly CapablePolicy[] {
+export function ablePolicies(
+  policies: readonly CapablePolicy[],
+  { target, timeline }: RecoveryOrder,
+): readonly CapablePolicy[] {
   return policies
     .filter(({ capabilities }) => capabilities.targets.includes(target.kind))
+    .filter(({ capabilities }) => timeline === undefined || capabilities.archivesWal)
     .toSorted((a, b) => Number(b.capabilities.archivesWal) - Number(a.capabilities.archivesWal));
 }
 
@@ -78,8 +82,8 @@ export function ablePolicies(policies: readonly CapablePolicy[], { target }: Rec
  * @throws RepriseError `capability-missing`, `no-usable-backup`
  */
 export function candidateBackups(
-  { policy, capabilities: { targets, method } }: CapablePolicy,
-  { target, database }: RecoveryOrder,
+  { policy, capabilities: { targets, archivesWal, method } }: CapablePolicy,
+  { target, timeline, database }: RecoveryOrder,
   backups: readonly Backup[],
 ): readonly Backup[] {
   if (!targets.includes(target.kind)) {
@@ -89,6 +93,12 @@ export function candidateBackups(
       `it can: ${targets.join(', ')}; point-in-time targets need a policy that archives WAL`,
     );
   }
+  if (timeline !== undefined && !archivesWal)
+    throw new RepriseError(
+      'capability-missing',
+      `engine ${policy.engine} keeps no WAL, so that it follows no timeline`,
+      'omit --timeline, or name a policy that archives WAL',
+    );
   const usable = backups.filter(
     (backup) => backup.policy === policy.name && isRestorable(backup) && (!database || backup.database === database),
   );
@@ -156,6 +166,11 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
       ({ id }) =>
         `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
     ),
+    ...outline.backups.flatMap(({ id, pageErrors }) =>
+      pageErrors === undefined
+        ? []
+        : [`backup ${id} was taken although pages are damaged or not checked: ${pageErrors.join(', ')}`],
+    ),
     ...adoptedAmong(backups, policy, outline),
   ];
 }
@@ -181,10 +196,12 @@ function adoptedAmong(backups: readonly Backup[], policy: string, outline: Recov
     });
 }
 
-/** The instant whose data comes back; null where only the recovery itself will know it (lsn, xid, name). */
-export function recoveredInstant({ method, outline: { target, backups, reachableTo } }: RecoverySource): string | null {
+/** The instant whose data comes back; null where only the recovery itself will know it. */
+export function recoveredInstant({ method, outline }: RecoverySource): string | null {
+  const { target, backups, reachableTo, stateAt } = outline;
   // A dump holds the data of its start; the oldest of several says what is not lost for sure.
   if (method === 'databases') return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
+  if (stateAt != null) return stateAt;
   if (target.kind === 'latest') return reachableTo;
   if (target.kind === 'time') return target.time;
   const ended = target.kind === 'backup' || target.kind === 'end-of-backup' ? backups.at(-1)?.finishedAt : undefined;

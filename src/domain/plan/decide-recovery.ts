@@ -10,6 +10,7 @@ import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
 import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
 import { connectionAt } from './recovery-place.js';
+import { formatTarget } from '../target/target.js';
 import { growthWarnings, roomFor } from './disk-room.js';
 import {
   layoutWarnings,
@@ -136,7 +137,7 @@ function bindingOf(
       content: boundOf(source, id),
       database: database || undefined,
     })),
-    target: outline.target,
+    ...plannedTarget(request, source),
     timeline: outline.timeline,
     pause: order.pause,
     sourceHost: cluster.host,
@@ -161,6 +162,17 @@ function bindingOf(
     engineConfigDigest: seen.engineConfigDigest,
     requester,
   };
+}
+
+/** The target as it was asked for, and where the replay stops for it where that is another. */
+function plannedTarget(
+  { order }: PlanningRequest,
+  { method, outline }: RecoverySource,
+): Pick<PlanBinding, 'target' | 'stopsAt'> {
+  // A backup named by its id is recovered to its own end.
+  const target = order.target.kind === 'backup' || method !== 'data-directory' ? outline.target : order.target;
+  const isItself = formatTarget(outline.target) === formatTarget(target);
+  return { target, stopsAt: isItself ? undefined : outline.target };
 }
 
 /** What no hash is known of is not planned: its steps could not tell it from something else. */
@@ -203,6 +215,8 @@ function predictions(
     salvageableSegments,
     predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
     stateAt: stateAt ?? undefined,
+    lastCommitAt: source.outline.lastCommitAt ?? undefined,
+    history: source.outline.history,
     predictedRpoSeconds: source.method === 'restart' ? 0 : stateAt === null ? null : secondsBetween(stateAt, at),
   };
 }

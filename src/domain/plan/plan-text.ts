@@ -6,6 +6,7 @@ import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
 import { thawInWords } from './thaw.js';
+import { historyInWords } from './timeline-history.js';
 
 /** Temporal takes 20 kB of details; the workflow may put a line before ours. */
 const maxDetailsBytes = 18_000;
@@ -103,11 +104,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       name: 'cluster',
       values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
     },
-    { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
-    {
-      name: 'data as of',
-      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
-    },
+    ...targetFacts(binding, observed),
     // Beside what is there, nothing is lost.
     {
       name: 'may lose',
@@ -164,6 +161,23 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   ];
   const recovering = new Set(['target', 'recoverable', 'WAL ends at', 'salvages', 'needs']);
   return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
+}
+
+/** What is recovered to, along which history, and what of the data comes back. */
+function targetFacts(binding: Plan['binding'], observed: Plan['observed']): Fact[] {
+  return [
+    { name: 'target', values: [{ text: clipBytes(formatTarget(binding.target), 500), code: true }] },
+    {
+      name: 'replay stops at',
+      values: optional(binding.stopsAt && formatTarget(binding.stopsAt)),
+    },
+    { name: 'timeline', values: optional(observed.history && historyInWords(observed.history)) },
+    {
+      name: 'data as of',
+      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
+    },
+    { name: 'last commit', values: optional(observed.lastCommitAt) },
+  ];
 }
 
 function undoInWords([hook, undo]: readonly [string, string]): Value {
@@ -259,8 +273,8 @@ function approvers(approval: Plan['observed']['approval']): Value[] {
   return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
 }
 
-function optional(value: string | null): Value[] {
-  return value === null ? [] : [{ text: value }];
+function optional(value: string | null | undefined): Value[] {
+  return value == null ? [] : [{ text: value }];
 }
 
 function range(from: string | null, to: string | null): Value[] {

@@ -12,7 +12,7 @@ export function planWarnings(
   request: PlanningRequest,
   seen: RecoveryObservations,
 ): readonly string[] {
-  const { source, coldFiles, media, replacesRunningServer } = seen;
+  const { source, coldFiles, media, replacesRunningServer, leftoverTargets = [] } = seen;
   const { cluster, host } = terms;
   const unseen = coldFiles?.notSeen ?? null;
   const nobody = whyNobodyApproves(terms.approval, request.requester);
@@ -24,6 +24,10 @@ export function planWarnings(
         ]
       : []),
     ...source.outline.warnings,
+    ...leftoverTargets.map(
+      ({ file, name, value }) =>
+        `${file} sets ${name} = '${value}', left from an earlier recovery: this recovery overrides it; remove the line, for it would stop a standby`,
+    ),
     ...(unseen === null
       ? []
       : [`it could not be checked whether files of the backup are in a storage class that must be thawed: ${unseen}`]),

@@ -1,5 +1,6 @@
 import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
+import type { TimelineHistory } from './timeline-history.js';
 import type { PlannedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
@@ -83,7 +84,10 @@ export interface PlanBinding {
   readonly restoreAs?: RestoreAs;
   readonly systemIdentifier: string | null;
   readonly backups: readonly PlannedBackup[];
+  /** As it was asked for. */
   readonly target: RecoveryTarget;
+  /** Where the replay stops for it, in PostgreSQL's terms; absent: at the target as it is. */
+  readonly stopsAt?: RecoveryTarget;
   readonly timeline: number | null;
   /** Stop at the target and wait for a person before the server accepts writes. */
   readonly pause: boolean;
@@ -140,6 +144,10 @@ export interface PlanObservations {
   readonly thaw?: ObservedThaw;
   /** The instant whose data comes back; absent where it is not known before the recovery. */
   readonly stateAt?: string;
+  /** The last commit that comes back; absent where it is not known. */
+  readonly lastCommitAt?: string;
+  /** Which history the recovery follows; absent where there is no WAL. */
+  readonly history?: TimelineHistory;
   readonly predictedRtoSeconds: number | null;
   readonly predictedRpoSeconds: number | null;
   /** Who may approve this very plan, and how many of them have to. */

@@ -21,9 +21,9 @@ export interface PlannedMedia {
   readonly digest: string;
 }
 
-/** Targets whose instant is known before the recovery: only to such a one can media go. */
+/** Targets whose instant does not depend on when the recovery is done: only to such a one can media go. */
 export function hasInstant({ kind }: RecoveryTarget): boolean {
-  return kind === 'time' || kind === 'backup' || kind === 'end-of-backup';
+  return kind !== 'latest';
 }
 
 /** `1 to undelete, 2 to overwrite with the older version`; sizes in the words of the caller. */

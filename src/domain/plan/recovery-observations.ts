@@ -3,6 +3,7 @@ import type { MediaPlan } from '../media/media.js';
 import type { ObservedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { RecoveryMethod } from './plan.js';
+import type { TimelineHistory } from './timeline-history.js';
 import type { ObservedColdFiles } from './thaw.js';
 import type { Topology } from './topology.js';
 
@@ -10,8 +11,15 @@ import type { Topology } from './topology.js';
 export interface RecoveryOutline {
   /** One for `data-directory`; one a database for `databases`. */
   readonly backups: readonly Backup[];
+  /** What PostgreSQL is told: the target that was asked for, or the position in the WAL that it comes to. */
   readonly target: RecoveryTarget;
   readonly timeline: number | null;
+  /** The instant whose data comes back; null or absent where it is not known. */
+  readonly stateAt?: string | null;
+  /** The last commit that comes back; null or absent where it is not known, or before the backup's end. */
+  readonly lastCommitAt?: string | null;
+  /** Of clusters with timelines. */
+  readonly history?: TimelineHistory;
   readonly systemIdentifier: string | null;
   readonly sizeBytes: number;
   readonly neededBytes: number;
@@ -70,6 +78,13 @@ export interface ObservedDisk {
   };
 }
 
+/** A setting in a configuration file by which an earlier recovery was told where to stop. */
+export interface LeftoverTarget {
+  readonly file: string;
+  readonly name: string;
+  readonly value: string;
+}
+
 /** What is in the place that is recovered into. */
 export interface PlaceObservations {
   /** Of a cluster whose data directory is replaced in place; null where neither server nor files can be read. */
@@ -92,6 +107,8 @@ export interface PlaceObservations {
   readonly ownArchiveCommand?: string | null;
   /** Configuration files of the backup, outside the data directory, that are not there any more. */
   readonly missingConfiguration: readonly string[];
+  /** Targets of earlier recoveries in configuration files of the cluster; absent where none are looked for. */
+  readonly leftoverTargets?: readonly LeftoverTarget[];
 }
 
 /** Everything that was read to make one plan: the plan follows from it, from the order and from the config. */

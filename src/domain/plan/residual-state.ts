@@ -22,7 +22,7 @@ export function liveDataTouched(begun: readonly string[]): boolean {
  * @param undos hooks that were run and not taken back, with the hook that does it
  */
 export function describeResidualState(
-  { binding }: Plan,
+  { binding, observed }: Plan,
   begun: readonly string[],
   undos: ReadonlyMap<string, string> = new Map(),
 ): string {
@@ -33,7 +33,7 @@ export function describeResidualState(
     ...stateOf(binding, begun),
     ...mediaOf(binding, begun),
     ...hooksOf(undos, begun),
-    goOn(binding),
+    goOn(binding, timelineOf(binding, observed)),
   ].join(' ');
 }
 
@@ -86,10 +86,17 @@ function targetOf({ target, backups }: Plan['binding']): string {
   return ` --to ${target.kind === 'end-of-backup' && first ? `backup:${first.id}` : formatTarget(target)}`;
 }
 
+/** The history that was approved: the target may mean another one too. */
+function timelineOf({ target, timeline }: Plan['binding'], { history }: Plan['observed']): string {
+  if (timeline === null || history === undefined) return '';
+  const isOnly = history.path.length <= 1 && history.newest === timeline;
+  return isOnly || (target.kind === 'latest' && history.newest === timeline) ? '' : ` --timeline ${timeline}`;
+}
+
 /** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
-function goOn(binding: Plan['binding']): string {
+function goOn(binding: Plan['binding'], timeline: string): string {
   const { cluster, into, method, policy, pause, media } = binding;
-  const place = `${targetOf(binding)}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
+  const place = `${targetOf(binding)}${timeline}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
   const from =
     method === 'data-directory' && into === 'in-place'
       ? `, which takes WAL that was not archived from ${losesOldData(binding) ? 'what was saved' : 'the old data'}`

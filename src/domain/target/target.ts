@@ -9,12 +9,14 @@ export type RecoveryTarget =
   | { readonly kind: 'time'; readonly time: string }
   | { readonly kind: 'lsn'; readonly lsn: string }
   | { readonly kind: 'xid'; readonly xid: string }
+  /** What was committed before this transaction ended: without it. */
+  | { readonly kind: 'before-xid'; readonly xid: string }
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'end-of-backup' }
   | { readonly kind: 'backup'; readonly id: string };
 
 const FORMS =
-  'latest, TIME with an offset (2026-11-21T02:15:00Z), lsn:0/16B3740, xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
+  'latest, TIME with an offset (2026-11-21T02:15:00Z), lsn:0/16B3740, xid:1234, before-xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
 /** PostgreSQL's MAXFNAMELEN less its end: bytes of a restore point's name. */
 const RESTORE_POINT_BYTES = 63;
 
@@ -38,6 +40,8 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
       return { kind: 'lsn', lsn: formatLsn(parseLsn(value)) };
     case 'xid':
       return { kind: 'xid', xid: transactionId(value) };
+    case 'before-xid':
+      return { kind: 'before-xid', xid: transactionId(value) };
     case 'name':
       return { kind: 'name', name: restorePoint(value) };
     case 'backup':
@@ -71,7 +75,8 @@ export function formatTarget(target: RecoveryTarget): string {
     case 'lsn':
       return `lsn:${target.lsn}`;
     case 'xid':
-      return `xid:${target.xid}`;
+    case 'before-xid':
+      return `${target.kind}:${target.xid}`;
     case 'name':
       return `name:${target.name}`;
     case 'backup':

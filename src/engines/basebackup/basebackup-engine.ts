@@ -23,7 +23,7 @@ export const basebackupEngine: Engine = {
   kind: BASEBACKUP,
   capabilities: {
     method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
     types: ['full', 'incr'],
     archivesWal: true,
     encrypts: false,

@@ -1,19 +1,20 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareInstants } from '../../domain/target/instant.js';
 import { RepriseError } from '../../domain/errors.js';
+import type { TimelineHistory } from '../../domain/plan/timeline-history.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
-import { parseSegmentName } from '../../domain/target/wal.js';
+import { compareLsn, parseLsn, parseSegmentName } from '../../domain/target/wal.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { isFreshCluster } from '../../postgres/server/data-directory.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { OnlineBackup, WalArchive } from '../../postgres/wal/wal-archive.js';
 import { consistentFrom } from '../../postgres/wal/choose-base-backup.js';
 import type { Candidate } from '../../postgres/wal/choose-base-backup.js';
-import { chooseOnNewest } from '../../postgres/wal/newest-timeline.js';
-import type { WalSources, RecoverableRange } from '../../postgres/wal/recoverable-range.js';
-import { recoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
-import { assertRecoverable } from '../../postgres/wal/assert-recoverable.js';
+import { chooseRecovery, type RecoverySources } from '../../postgres/wal/choose-recovery.js';
+import type { Stop } from '../../postgres/wal/find-stop.js';
+import { type RecoverableRange, readTimelines } from '../../postgres/wal/recoverable-range.js';
+import { presentSegments } from '../../postgres/wal/scan/followed-segments.js';
+import { allTimelines, branchesOf, pathOf, switchedAt } from '../../postgres/wal/timelines.js';
 import {
   historyWarnings,
   requireHistories,
@@ -63,23 +64,45 @@ export async function outlinePhysical(
     const fresh = await freshStranger(context, request.oldDataDir, candidates);
     // Nothing of the lost server is in there.
     const oldDataDir = fresh === null ? request.oldDataDir : null;
-    const sources: WalSources = { archive, timelines: await readTimelines(archive, oldDataDir), oldDataDir, scratch };
-    const { chosen, warnings: left } = await chooseOnNewest(context, target, candidates, sources);
-    await requireFit(context, chosen, oldDataDir);
-    const reach = await recoverableRange(context, chosen.stored, sources);
-    const { timeline } = parseSegmentName(chosen.stored.wal.start, reach.segmentBytes);
+    const sources = await readSources(candidates, archive, oldDataDir, scratch);
+    const {
+      chosen,
+      range,
+      stop,
+      warnings: left,
+    } = await chooseRecovery(context, request, candidates, sources, (one) => requireFit(context, one, oldDataDir));
+    const { timeline } = parseSegmentName(chosen.stored.wal.start, range.segmentBytes);
     const unknown = timelinesWithoutHistory(archive.segments, sources.timelines, timeline);
-    if (target.kind === 'latest') requireHistories(reach.followed.timeline.id, unknown);
-    assertRecoverable(target, chosen, reach);
-    const outline = outlineOf(chosen, candidates, reach, resolved(target, reach), [
-      ...warnings,
-      ...left,
-      ...reachWarnings(target, reach),
-      ...historyWarnings(unknown),
-      ...unloggedWarnings(chosen),
-    ]);
-    return fresh === null ? outline : { ...outline, freshCluster: fresh };
+    if (target.kind === 'latest' && (request.timeline ?? 'latest') === 'latest')
+      requireHistories(range.followed.timeline.id, unknown);
+    return {
+      ...outlineOf(chosen, candidates, range, target, stop),
+      ...(fresh === null ? {} : { freshCluster: fresh }),
+      history: historyOf(range, sources),
+      warnings: [
+        ...warnings,
+        ...left,
+        ...rangeWarnings(range, chosen, sources),
+        ...historyWarnings(unknown),
+        ...unloggedWarnings(chosen),
+      ],
+    };
   });
+}
+
+async function readSources(
+  candidates: readonly PhysicalCandidate[],
+  archive: WalArchive,
+  oldDataDir: string | null,
+  scratch: string,
+): Promise<RecoverySources> {
+  const timelines = await readTimelines(archive, oldDataDir);
+  const present = await presentSegments(archive, oldDataDir);
+  const ids = [...present.keys(), ...candidates.map(({ stored }) => stored.wal.start)].map(
+    (name) => parseSegmentName(name).timeline,
+  );
+  const major = candidates[0]?.stored.major ?? 0;
+  return { archive, timelines, oldDataDir, scratch, present, all: allTimelines(timelines, new Set(ids)), major };
 }
 
 /** A new, empty cluster where the one of the backups was: its system identifier; null for anything else. */
@@ -128,14 +151,16 @@ function outlineOf(
   candidates: readonly PhysicalCandidate[],
   reach: RecoverableRange,
   target: RecoveryTarget,
-  warnings: readonly string[],
-): RecoveryOutline {
+  stop: Stop,
+): Omit<RecoveryOutline, 'history' | 'warnings'> {
   const { databaseBytes, systemIdentifier } = chosen.stored;
   const between = segmentsBetween(chosen, reach);
   const walBytes = Math.min(REPLAY_SEGMENTS, between) * reach.segmentBytes;
   return {
     backups: [chosen.backup],
-    target,
+    target: stop.target ?? (target.kind === 'backup' ? { kind: 'end-of-backup' } : target),
+    stateAt: stateAt(target, stop, chosen, reach),
+    lastCommitAt: target.kind === 'latest' ? reach.lastCommitAt : (stop.commit?.time ?? null),
     timeline: reach.followed.timeline.id,
     systemIdentifier,
     sizeBytes: databaseBytes,
@@ -147,7 +172,6 @@ function outlineOf(
     // Before a gap it is no end: a recovery sent on to latest would stop there and look whole.
     walEnd: reach.missing.length > 0 ? null : reach.endLsn,
     salvageableSegments: reach.salvage?.segments.length ?? 0,
-    warnings,
   };
 }
 
@@ -179,14 +203,24 @@ async function inScratch<T>(context: ReadContext, work: (directory: string) => P
   }
 }
 
-/**
- * A backup named by its id is recovered to its own end. The instant of the very last commit is named by its position:
- * PostgreSQL finds that a time is reached only by a later commit (`recoveryStopsBefore`), and none comes.
- */
-function resolved(target: RecoveryTarget, { lastCommitAt, lastCommitLsn }: RecoverableRange): RecoveryTarget {
-  if (target.kind === 'backup') return { kind: 'end-of-backup' };
-  const isLast = target.kind === 'time' && lastCommitAt !== null && compareInstants(target.time, lastCommitAt) === 0;
-  return isLast && lastCommitLsn !== null ? { kind: 'lsn', lsn: lastCommitLsn } : target;
+/** The instant whose data comes back; null where nothing says it. */
+function stateAt(
+  target: RecoveryTarget,
+  { at, commit }: Stop,
+  { backup, stored }: PhysicalCandidate,
+  range: RecoverableRange,
+): string | null {
+  switch (target.kind) {
+    case 'latest':
+      return range.lastCommitAt;
+    case 'time':
+      return target.time;
+    case 'backup':
+    case 'end-of-backup':
+      return backup.finishedAt ?? stored.finishedAt;
+    default:
+      return at ?? commit?.time ?? null;
+  }
 }
 
 /** So many tables are named; the rest is counted. */
@@ -202,18 +236,40 @@ function unloggedWarnings({ backup: { contents = [] } }: PhysicalCandidate): str
   ];
 }
 
-function reachWarnings(target: RecoveryTarget, reach: RecoverableRange): string[] {
-  const { timeline, left } = reach.followed;
-  const warnings = [...left, ...reach.abandoned].map(
-    ({ id, at }) =>
-      `timeline ${timeline.id} is followed; changes on timeline ${id} after ${at}, where the timelines diverge, are not recovered`,
+/** Which history is followed, where the cluster has more than one. */
+function historyOf({ followed: { timeline } }: RecoverableRange, { all }: RecoverySources): TimelineHistory {
+  return {
+    newest: Math.max(timeline.id, ...all.map(({ id }) => id)),
+    path: pathOf(timeline).map(({ id, until }) => ({ timeline: id, until })),
+  };
+}
+
+function rangeWarnings(
+  range: RecoverableRange,
+  { stored }: PhysicalCandidate,
+  { all, present }: RecoverySources,
+): string[] {
+  const { timeline } = range.followed;
+  const { segmentBytes } = range;
+  const others = branchesOf(timeline, all).filter(
+    ({ timeline: { id, history }, at, parting }) =>
+      (history.length > 0 || switchedAt(timeline, id) !== null) &&
+      compareLsn(parting, stored.lsn.stop) >= 0 &&
+      (id > timeline.id || [...present.keys()].some((name) => isBeyond(name, id, at, segmentBytes))),
   );
-  if (reach.missing.length > 0)
+  const warnings = others.map(
+    ({ timeline: { id }, parting }) =>
+      `timeline ${timeline.id} is followed; changes on timeline ${id} after ${parting}, where the timelines diverge, are not recovered`,
+  );
+  if (range.missing.length > 0)
     warnings.push(
-      `${describeMissingWal(reach)}: what follows cannot be recovered; ${describeLatestRecoverable(reach)}`,
+      `${describeMissingWal(range)}: what follows cannot be recovered; ${describeLatestRecoverable(range)}`,
     );
-  if (target.kind === 'time' && reach.lastCommitAt === null) {
-    warnings.push('the last WAL holds no commit, so it is not known whether the target can be reached');
-  }
   return warnings;
+}
+
+/** Whether a segment is of a timeline's own, after it went apart from the one that is followed. */
+function isBeyond(name: string, id: number, at: string, segmentBytes: number): boolean {
+  const { timeline, number } = parseSegmentName(name, segmentBytes);
+  return timeline === id && number >= parseLsn(at) / BigInt(segmentBytes);
 }

@@ -17,7 +17,7 @@ export const walgEngine: Engine = {
   kind: 'walg',
   capabilities: {
     method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'name', 'end-of-backup', 'backup'],
+    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
     types: ['full', 'incr'],
     archivesWal: true,
     encrypts: false,

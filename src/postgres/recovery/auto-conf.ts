@@ -27,7 +27,8 @@ export async function writeAutoSettings(dataDir: string, settings: Settings, use
   await resetAutoSettings(dataDir, () => true, user);
   const lines = await readLines(dataDir);
   const previous: Record<string, string[]> = {};
-  for (const name of Object.keys(settings)) previous[name] = lines.filter((line) => nameOf(line) === name);
+  for (const name of Object.keys(settings))
+    previous[name] = isTarget(name) ? [] : lines.filter((line) => nameOf(line) === name);
   await writeNotes(dataDir, { previous, written: settings }, user);
   const kept = lines.filter((line) => !Object.hasOwn(settings, nameOf(line) ?? ''));
   await writeLines(
@@ -70,6 +71,9 @@ export function quoteSetting(value: string): string {
   const escaped = value.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll('\n', '\\n').replaceAll('\r', '\\r');
   return `'${escaped}'`;
 }
+
+/** The target of an earlier recovery is not put back: it would stop the next one, or a standby. */
+const isTarget = (name: string): boolean => name.startsWith('recovery_target');
 
 function restorePrevious(lines: readonly string[], notes: Notes | null, chosen: (name: string) => boolean): string[] {
   if (notes === null) return [...lines];

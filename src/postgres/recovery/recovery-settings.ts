@@ -98,34 +98,49 @@ export const cloneRestraints: Settings = {
   'timescaledb.max_background_workers': '0',
 };
 
+/** Every kind of target that PostgreSQL knows, set to none. */
+const NO_TARGET: Settings = {
+  recovery_target: '',
+  recovery_target_name: '',
+  recovery_target_time: '',
+  recovery_target_xid: '',
+  recovery_target_lsn: '',
+};
+
 /**
- * One target only: PostgreSQL refuses a second one even where it is empty, so that others are not emptied. `latest`
- * empties all, for one that an earlier recovery left in a configuration file would stop it.
+ * All kinds of target are emptied but the one that counts: another one that an earlier recovery left in any configuration
+ * file would stop this one, or keep the server from starting (`multiple recovery targets specified`). They come first, since
+ * PostgreSQL refuses even an empty one after it.
  */
 function targetSettings(target: RecoveryTarget): Settings {
+  const [name, value = '', inclusive = 'on'] = targetSetting(target) ?? [];
+  const emptied = Object.fromEntries(Object.entries(NO_TARGET).filter(([other]) => other !== name));
+  return {
+    ...emptied,
+    ...(name === undefined ? {} : { [name]: value }),
+    recovery_target_inclusive: inclusive,
+  };
+}
+
+type TargetSetting = readonly [name: string, value: string, inclusive?: 'on' | 'off'];
+
+function targetSetting(target: RecoveryTarget): TargetSetting | null {
   switch (target.kind) {
     case 'latest':
-      return {
-        recovery_target: '',
-        recovery_target_name: '',
-        recovery_target_time: '',
-        recovery_target_xid: '',
-        recovery_target_lsn: '',
-      };
+      return null;
     case 'time':
-      return {
-        recovery_target_time: target.time.replace('T', ' ').replace('Z', '+00'),
-        recovery_target_inclusive: 'on',
-      };
+      return ['recovery_target_time', target.time.replace('T', ' ').replace('Z', '+00')];
     case 'lsn':
-      return { recovery_target_lsn: target.lsn, recovery_target_inclusive: 'on' };
+      return ['recovery_target_lsn', target.lsn];
     case 'xid':
-      return { recovery_target_xid: target.xid, recovery_target_inclusive: 'on' };
+      return ['recovery_target_xid', target.xid];
+    case 'before-xid':
+      return ['recovery_target_xid', target.xid, 'off'];
     case 'name':
-      return { recovery_target_name: target.name };
+      return ['recovery_target_name', target.name];
     case 'end-of-backup':
     case 'backup':
-      return { recovery_target: 'immediate' };
+      return ['recovery_target', 'immediate'];
   }
 }
 

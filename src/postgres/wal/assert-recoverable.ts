@@ -28,10 +28,7 @@ export function assertRecoverable(target: RecoveryTarget, chosen: Candidate, ran
       if (range.endLsn !== null && compareLsn(target.lsn, range.endLsn) > 0) throw afterWal(target, range);
       return;
     // The backup's own WAL was checked above; xid and name were found in the WAL.
-    case 'xid':
-    case 'name':
-    case 'end-of-backup':
-    case 'backup':
+    default:
       return;
   }
 }
@@ -49,7 +46,8 @@ function gapWithinBackup({ stored }: Candidate, range: RecoverableRange): Repris
   );
 }
 
-function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError {
+/** The refusal of a target beyond the WAL, or beyond a gap in it. */
+export function afterWal(target: RecoveryTarget, range: RecoverableRange): RepriseError {
   if (range.missing.length > 0) return gapBefore(range, `${formatTarget(target)} cannot be reached`);
   return new RepriseError(
     'target-after-wal',

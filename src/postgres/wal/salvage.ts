@@ -85,7 +85,7 @@ interface WrittenSegment {
 }
 
 /** Segments that hold what their name says; recycled ones carry an old address or none, and cut ones are not whole. */
-async function writtenSegments(walDir: string): Promise<WrittenSegment[]> {
+export async function writtenSegments(walDir: string): Promise<WrittenSegment[]> {
   const written: WrittenSegment[] = [];
   for (const name of await listSegments(walDir)) {
     const path = join(walDir, name);

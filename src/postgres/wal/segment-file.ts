@@ -38,3 +38,35 @@ export async function readSegmentHeader(path: string): Promise<SegmentHeader | n
     await handle.close();
   }
 }
+
+/** Of a record: header, header of its data, and the time at the beginning of that (`xl_restore_point`). */
+const RESTORE_POINT_BYTES = 24 + 2 + 8;
+const SHORT_HEADER_BYTES = 24;
+/** 2000-01-01, from where PostgreSQL counts microseconds. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+/**
+ * When a restore point was made, which pg_waldump does not print: read from its record, at this offset of a segment.
+ * UTC ISO-8601 with microseconds; null where the record goes over the end of the segment.
+ */
+export async function restorePointTime(path: string, offset: number, blockBytes = 8192): Promise<string | null> {
+  const handle = await open(path, 'r');
+  try {
+    const found: Buffer[] = [];
+    let at = offset;
+    for (let left = RESTORE_POINT_BYTES; left > 0;) {
+      if (at % blockBytes === 0) at += SHORT_HEADER_BYTES;
+      const wanted = Math.min(left, blockBytes - (at % blockBytes));
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(wanted), 0, wanted, at);
+      if (bytesRead < wanted) return null;
+      found.push(buffer);
+      at += wanted;
+      left -= wanted;
+    }
+    const micros = Buffer.concat(found).readBigInt64LE(RESTORE_POINT_BYTES - 8) + POSTGRES_EPOCH_US;
+    const milliseconds = new Date(Number(micros / 1000n));
+    return `${milliseconds.toISOString().slice(0, -1)}${(micros % 1000n).toString().padStart(3, '0')}Z`;
+  } finally {
+    await handle.close();
+  }
+}

@@ -31,6 +31,8 @@ export interface RunProgramOptions {
   readonly acceptCodes?: readonly number[];
   /** Most bytes kept of each stream; more is a failure. Default 64 MiB. */
   readonly maxBufferBytes?: number;
+  /** Called with each line of stdout, which is not kept then, however long it is. */
+  readonly onLine?: (line: string) => void;
 }
 
 export interface ProgramResult {
@@ -52,20 +54,40 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   // It has a time-out of its own: until then it does not count as stalled.
   const result = await askWhileWaiting(
-    async () =>
-      execa(shell, rest, {
+    async () => {
+      const running = execa(shell, rest, {
         ...processOptions(user, options, timeoutMs),
         // `input: undefined` would leave stdin open: a tool that asks would wait.
         ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-      }),
+        buffer: { stdout: options.onLine === undefined },
+      });
+      if (options.onLine !== undefined) await readLines(running.stdout, options.onLine);
+      return running;
+    },
     async () => true,
   );
   options.signal?.throwIfAborted();
   const accepted = options.acceptCodes ?? [0];
   if (result.exitCode !== undefined && accepted.includes(result.exitCode) && !result.timedOut && !result.isMaxBuffer) {
-    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode };
+    return { stdout: result.stdout ?? '', stderr: result.stderr, exitCode: result.exitCode };
   }
   throw failureOf(basename(program), result, timeoutMs);
+}
+
+/** A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */
+async function readLines(stdout: Readable, onLine: (line: string) => void): Promise<void> {
+  let rest = '';
+  stdout.setEncoding('utf8');
+  try {
+    for await (const chunk of stdout) {
+      const lines = (rest + (chunk as string)).split('\n');
+      rest = lines.pop() ?? '';
+      lines.forEach(onLine);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
+  if (rest !== '') onLine(rest);
 }
 
 function processOptions(user: OsUser | null, options: RunProgramOptions, timeoutMs: number) {

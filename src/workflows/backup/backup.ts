@@ -7,7 +7,6 @@ import { withHostSlot } from '../lock/with-host-slot.js';
 import {
   controlActivities,
   heavyActivities,
-  hostActivities,
   hostActivitiesFor,
   readActivities,
 } from '../operation/activity-proxies.js';
@@ -16,6 +15,7 @@ import { type Operation, openOperation, policyFacts } from '../operation/open-op
 import { failureOf, isCancelled, refusal } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
 import { scheduledStart } from '../operation/scheduled-start.js';
+import { untilRecorded } from '../operation/until-recorded.js';
 import { notifyRefused, removeExpired } from './rotate.js';
 
 /** A start that the server makes in time comes within seconds. */
@@ -72,7 +72,7 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
       await sleep(Math.max(0, Date.parse(due) - Date.now()) + MOMENT_MS, { summary: `the next run is due at ${due}` });
       if (await controlActivities.isScheduled({ cluster, policy })) {
         const { state, phase, waitingFor } = status.status();
-        const reason = `${workflowId} is still open: ${state}, ${phase}${waitingFor === null ? '' : `; it waits for ${waitingFor}`}`;
+        const reason = `${workflowId} is still open: ${state}, ${phase}${waitingFor === null ? '' : ` (${waitingFor})`}`;
         await notifications.notify({ kind: 'skipped', policy, due, reason });
       }
       due = (await controlActivities.describeCluster({ cluster })).policies[policy]?.nextRunAt;
@@ -135,15 +135,18 @@ async function verify(operation: Operation, backupId: string, restore: boolean):
 }
 
 async function skip(
-  { status, host, step, notifications }: Operation,
+  operation: Operation,
   policy: string,
   code: 'policy-disabled' | 'lock-held',
   reason: string,
 ): Promise<BackupOutput> {
+  const { status, step, notifications } = operation;
   const due = scheduledStart()?.toISOString();
   // Whoever starts a run by hand reads it in the result.
   if (code === 'lock-held' && due !== undefined) await notifications.notify({ kind: 'skipped', policy, due, reason });
-  await hostActivities(host, 'record why no backup was taken').recordSkipped({ ...step, policy, reason });
+  await untilRecorded(operation, 'record why no backup was taken', (activities) =>
+    activities.recordSkipped({ ...step, policy, reason }),
+  );
   status.show('completed', null, `**Skipped:** ${reason}`);
   return { backups: [], skipped: { code, reason } };
 }

@@ -17,10 +17,11 @@ import type { Rejection, SentBy } from '../../domain/plan/plan.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import type { IncidentInput, IncidentOutput, RecoverOutput } from '../api.js';
-import { hostActivities, readActivities } from '../operation/activity-proxies.js';
+import { readActivities } from '../operation/activity-proxies.js';
 import { APPROVAL, recover } from '../recovery/recover.js';
 import { Operation } from '../operation/open-operation.js';
 import { runOperation, isCancelled, sentence } from '../operation/operation-status.js';
+import { untilRecorded } from '../operation/until-recorded.js';
 import { recordEnd, waitUnless } from '../operation/wait-for-host.js';
 
 type IncidentState = Extract<NoticeFacts, { kind: 'incident' }>['state'];
@@ -204,13 +205,11 @@ class Incident {
 
   /** The incident closes with its document. */
   private async close({ output, operationId }: EndedRecovery): Promise<void> {
-    const { status, host, step } = this.operation;
+    const { status, step } = this.operation;
     await this.announce('closed', `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`);
-    const report = await hostActivities(host, 'write the incident document').writeReport({
-      ...step,
-      operationId,
-      incident: step.workflowId,
-    });
+    const report = await untilRecorded(this.operation, 'write the incident document', (activities) =>
+      activities.writeReport({ ...step, operationId, incident: step.workflowId }),
+    );
     status.show('completed', null, `**Closed.** Report: ${report}`);
     await condition(allHandlersFinished);
   }
@@ -255,16 +254,18 @@ class Incident {
 
   private record(state: IncidentState, text: string, decision?: IncidentDecision): Promise<void> {
     const { by, sentBy } = decision ?? { by: this.input.requester };
-    const { host, step } = this.operation;
+    const { step } = this.operation;
     const { scenario } = this.input;
-    return hostActivities(host, `record: ${state}`).recordIncident({ ...step, scenario, state, text, by, sentBy });
+    return untilRecorded(this.operation, `record: ${state}`, (activities) =>
+      activities.recordIncident({ ...step, scenario, state, text, by, sentBy }),
+    );
   }
 
   private async recordNotes(): Promise<void> {
-    const { host, step } = this.operation;
+    const { step } = this.operation;
     for (const { by, text, sentBy } of this.notes.splice(0)) {
       const line = { ...step, step: 'note', text: `${by}: ${text}`, sentBy };
-      await hostActivities(host, 'a line for the journal').journal(line);
+      await untilRecorded(this.operation, 'a line for the journal', (activities) => activities.journal(line));
     }
   }
 }

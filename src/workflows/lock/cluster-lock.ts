@@ -2,8 +2,9 @@ import type { LockKnowledge } from '../../domain/operation/lock-grants.js';
 import { type LeaseOwner, sameOwner } from '../../domain/operation/lease.js';
 import { type LockGrant, type OwnedClaim, clusterLockRule } from '../../domain/operation/locks.js';
 import type { LockInput } from '../api.js';
-import { controlActivities, quickHostActivities } from '../operation/activity-proxies.js';
+import { controlActivities, hostActivitiesFor } from '../operation/activity-proxies.js';
 import { continueOnCurrentBuild } from '../operation/continue-as-new.js';
+import { ranOutOfTime } from '../operation/until-recorded.js';
 import { LeaseServer, type UnderWay } from './lease-server.js';
 
 /**
@@ -42,15 +43,19 @@ async function operationsUnderWay(cluster: string): Promise<UnderWay<OwnedClaim>
 async function askHosts(cluster: string): Promise<readonly LockKnowledge[]> {
   const { host, targetHosts } = await controlActivities.describeCluster({ cluster });
   const hosts = [...new Set([host, ...Object.values(targetHosts ?? {})])];
-  const asked = hosts.map(async (one) => {
-    if (!(await controlActivities.hostAnswers({ host: one }))) return [];
-    const answer = quickHostActivities(one, 'look up which operation is under way').describeLock({ cluster });
-    return answer.then(
-      (known) => [known],
-      () => [],
-    );
-  });
-  return (await Promise.all(asked)).flat();
+  return (await Promise.all(hosts.map((host) => askHost(host, cluster)))).flat();
+}
+
+/** One that is only busy answers later, and is waited for; one whose worker is gone is not. */
+async function askHost(host: string, cluster: string): Promise<readonly LockKnowledge[]> {
+  while (await controlActivities.hostAnswers({ host })) {
+    try {
+      return [await hostActivitiesFor(host, 'look up which operation is under way', '1m').describeLock({ cluster })];
+    } catch (error) {
+      if (!ranOutOfTime(error)) return [];
+    }
+  }
+  return [];
 }
 
 function everything(owner: LeaseOwner): LockGrant {

@@ -139,7 +139,7 @@ export function hostActivities(host: string, summary?: string): HostActivities {
 }
 
 /** A record that may wait for its host, but not for ever: nothing else depends on it, or something else does it later. */
-export function hostActivitiesFor(host: string, summary: string, limit: '10m' | '1d' | '7d'): HostActivities {
+export function hostActivitiesFor(host: string, summary: string, limit: '1m' | '10m' | '1d' | '7d'): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: lightQueue(host),
     summary,

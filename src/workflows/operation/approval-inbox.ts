@@ -22,7 +22,7 @@ import {
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
-import type { AfterWait, StepPeople } from './step-people.js';
+import { type AfterWait, type StepPeople, shapeValidator } from './step-people.js';
 import { waitUnless } from './wait-for-host.js';
 
 type SentRejection = Rejection & { readonly sentBy: SentBy };
@@ -299,14 +299,6 @@ async function refusedIfCheckFails(check: () => Promise<ApprovalAnswer>): Promis
     const { message, hint } = failureOf(error);
     return { accepted: false, missing: 0, code: 'approval-refused', reason: message, hint };
   }
-}
-
-/** Validator of an update: checks the shape only; the policy is checked later, on the host. */
-function shapeValidator(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
-  return (raw) => {
-    const parsed = parse(raw);
-    if ('problem' in parsed) throw refusal('approval-refused', String(parsed.problem), `send ${json}`);
-  };
 }
 
 /** The update whose handler runs; its event in the history says who sent it. Asked before the handler's first await. */

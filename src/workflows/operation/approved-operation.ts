@@ -1,5 +1,4 @@
 import { ActivityFailure, CancellationScope, condition, log } from '@temporalio/workflow';
-import type { StepInput } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
 import type { SlotKind } from '../../domain/operation/slots.js';
@@ -13,6 +12,7 @@ import type { Operation } from './open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from './operation-status.js';
 import { RepeatedStep, type ResumePoint } from './run-step.js';
 import type { AfterWait } from './step-people.js';
+import { untilRecorded } from './until-recorded.js';
 import { recordEnd } from './wait-for-host.js';
 
 /** So often a plan that needs no approval is made again after its source changed; then the operation fails. */
@@ -241,13 +241,12 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
   /** The approved plan is stale: the next plan needs new approvals, even if it is the same. */
   private async revoke({ digest }: P, why: string): Promise<void> {
-    const { host, step } = this.operation;
+    const { step } = this.operation;
     this.inbox.revoke();
-    await hostActivities(host, 'record that the plan is stale').journal({
-      ...step,
-      step: 'recheck',
-      text: `plan ${digest.slice(0, 12)} is stale (${why}): it was made again and needs a new approval`,
-    });
+    const text = `plan ${digest.slice(0, 12)} is stale (${why}): it was made again and needs a new approval`;
+    await untilRecorded(this.operation, 'record that the plan is stale', (activities) =>
+      activities.journal({ ...step, step: 'recheck', text }),
+    );
   }
 
   private async recordRejection(plan: P | null): Promise<{ by: string; reason: string }> {
@@ -268,21 +267,22 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
 
 /** An inbox whose decisions are checked and recorded on the operation's host, which is known only after a while. */
 function openInbox(operation: Operation): ApprovalInbox {
-  const on = (summary: string) => hostActivities(operation.host, summary);
-  const step = (): StepInput => operation.step;
+  const { step } = operation;
   const inbox = new ApprovalInbox({
-    checkApproval: (plan, approval, sentBy) =>
-      on(`check the approval of ${approval.by}`).recordApproval({ ...step(), plan: plan.digest, approval, sentBy }),
-    checkDecision: (plan, decision, sentBy) =>
-      on(`check the ${decision.kind} of ${decision.by}`).recordDecision({
-        ...step(),
-        plan: plan.digest,
-        decision,
-        sentBy,
-      }),
+    checkApproval: ({ digest: plan }, approval, sentBy) =>
+      untilRecorded(operation, `check the approval of ${approval.by}`, (activities) =>
+        activities.recordApproval({ ...step, plan, approval, sentBy }),
+      ),
+    checkDecision: ({ digest: plan }, decision, sentBy) =>
+      untilRecorded(operation, `check the ${decision.kind} of ${decision.by}`, (activities) =>
+        activities.recordDecision({ ...step, plan, decision, sentBy }),
+      ),
     note: async (text) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
-      if (operation.host !== '') await on('record what was sent').journal({ ...step(), step: 'approval', text });
+      if (operation.host === '') return;
+      await untilRecorded(operation, 'record what was sent', (activities) =>
+        activities.journal({ ...step, step: 'approval', text }),
+      );
     },
   });
   return inbox;

@@ -73,6 +73,18 @@ export class OperationStatus {
     this.render();
   }
 
+  /** Shows what is waited for beside the work, unless something else is waited for already. */
+  async whileWaiting<T>(waitingFor: string, work: () => Promise<T>): Promise<T> {
+    this.waitingFor ??= waitingFor;
+    this.render();
+    try {
+      return await work();
+    } finally {
+      if (this.waitingFor === waitingFor) this.waitingFor = null;
+      this.render();
+    }
+  }
+
   /** Runs one phase of the runbook and keeps its time. */
   async phase<T>(name: string, step: () => Promise<T>): Promise<T> {
     const entry = { name, startedAt: Date.now(), seconds: null as number | null };

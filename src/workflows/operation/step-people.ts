@@ -1,7 +1,8 @@
-import { condition, defineSignal, setHandler, sleep } from '@temporalio/workflow';
+import { condition, defineSignal, defineUpdate, setHandler, sleep } from '@temporalio/workflow';
 import { parseRejection } from '../../domain/approval/parse-decisions.js';
-import { signalNames } from '../../domain/operation/names.js';
+import { signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Decision, Rejection } from '../../domain/plan/plan.js';
+import { refusal } from './operation-status.js';
 
 /** What comes of the wait after a failed attempt: the time is over, a person wants it now, or wants something else. */
 export type AfterWait = 'elapsed' | 'again' | 'rejected' | Decision;
@@ -26,10 +27,12 @@ export const unattended: StepPeople = {
 const makeWay = defineSignal<[unknown]>(signalNames.makeWay);
 const again = defineSignal<[unknown]>(signalNames.continue);
 const reject = defineSignal<[unknown]>(signalNames.reject);
+const rejectWithAnswer = defineUpdate<{ rejected: true }, [unknown]>(updateNames.reject);
+const PERSON = '{"by":"...","reason":"..."}';
 
 /**
- * Who is asked by an operation without a plan. What is rejected ends when its step fails, never while it runs. A recovery that was approved and waits for the cluster asks it to make way: what
- * only waits for its next attempt then ends.
+ * Who is asked by an operation without a plan. What is rejected ends when its step fails, never while it runs. A recovery that was
+ * approved and waits for the cluster asks it to make way: what only waits for its next attempt then ends.
  */
 export class StepInbox implements StepPeople {
   private rejection: Rejection | null = null;
@@ -37,11 +40,22 @@ export class StepInbox implements StepPeople {
 
   constructor() {
     setHandler(again, () => void (this.continued += 1), {
-      description: 'try a failed step again now: {"by":"...","reason":"..."}',
+      description: `try a failed step again now: ${PERSON}`,
     });
     setHandler(reject, (raw) => void (this.rejection ??= personOf(raw)), {
-      description: 'end an operation whose step fails: {"by":"...","reason":"..."}',
+      description: `end an operation whose step fails: ${PERSON}`,
     });
+    setHandler(
+      rejectWithAnswer,
+      (raw) => {
+        this.rejection ??= personOf(raw);
+        return { rejected: true as const };
+      },
+      {
+        description: `end an operation whose step fails, with a result: ${PERSON}`,
+        validator: shapeValidator(parseRejection, PERSON),
+      },
+    );
     setHandler(makeWay, (raw) => void (this.rejection ??= personOf(raw)), {
       description: 'end instead of waiting for a next attempt; sent by a recovery that waits for the cluster',
     });
@@ -56,6 +70,14 @@ export class StepInbox implements StepPeople {
     if (!(await condition(() => this.rejection !== null || this.continued > before, forMs))) return 'elapsed';
     return this.rejection === null ? 'again' : 'rejected';
   }
+}
+
+/** Validator of an update: checks the shape only; the policy is checked later, on the host. */
+export function shapeValidator(parse: (raw: unknown) => object, json: string): (raw: unknown) => void {
+  return (raw) => {
+    const parsed = parse(raw);
+    if ('problem' in parsed) throw refusal('approval-refused', String(parsed.problem), `send ${json}`);
+  };
 }
 
 function personOf(raw: unknown): Rejection {

@@ -7,10 +7,11 @@ import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ApprovalInbox } from '../operation/approval-inbox.js';
-import { hostActivities, hostActivitiesFor, recoveryActivities } from '../operation/activity-proxies.js';
+import { hostActivitiesFor, recoveryActivities } from '../operation/activity-proxies.js';
 import { underLock } from '../lock/with-cluster-lock.js';
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
+import { untilRecorded } from '../operation/until-recorded.js';
 import { RepeatedStep } from '../operation/run-step.js';
 import { type AfterWait, unattended } from '../operation/step-people.js';
 
@@ -133,7 +134,10 @@ export class RecoverySteps {
   /** A line of the journal. One that cannot be written must not leave a server half recovered. */
   async note(step: string, text: string): Promise<void> {
     try {
-      await hostActivities(this.host, `record: ${step}`).journal({ ...this.step, step, text });
+      const line = { ...this.step, step, text };
+      const { status, notifications } = this.operation;
+      const at = { host: this.host, status, notifications };
+      await untilRecorded(at, `record: ${step}`, (activities) => activities.journal(line), '10m');
     } catch (error) {
       if (isCancelled(error)) throw error;
       log.warn('a line of the journal could not be written', { step });

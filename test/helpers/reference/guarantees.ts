@@ -180,9 +180,22 @@ const guarantees: readonly (readonly [
       ],
       ['W11', "pgBackRest's configuration may be where pgBackRest looks for it, in an include directory too."],
       [
+        'W3 F48',
+        'A recovery to a time before a DROP DATABASE brings the database back: it stops at the last commit before the time.',
+      ],
+      [
+        'W4 F49',
+        'A timeline that an earlier recovery left can be recovered to; a target that may mean two timelines is refused with both.',
+      ],
+      [
+        'W6 W7',
+        'Transaction ids, restore points and positions are found on the timeline that has them, with their instant, or refused; leftover recovery targets have no effect.',
+      ],
+      [
         'W12',
         'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
       ],
+      ['W14', 'A damaged page of the cluster fails a backup at once, named by file and page, and `check` reports it.'],
       [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',

@@ -27,7 +27,7 @@ interface Outcome {
 let site: Site;
 let first: Backup;
 /** One position after each of the rows 1 to 4, every one in a segment of its own. */
-const at = { time: '', lsn: '', xid: '' };
+const at = { time: '', lsn: '', xid: '', left: '' };
 const segments: string[] = [];
 
 const marks = async (port = site.places.port): Promise<number[]> =>
@@ -77,6 +77,7 @@ beforeAll(async () => {
   await site.query("SELECT pg_create_restore_point('before_migration')");
   await nextSegment();
   await mark(5);
+  at.left = await scalar(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
 }, 300_000);
 
 describe('refused before anything changes', () => {
@@ -356,6 +357,41 @@ describe('in place', () => {
     expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
   }, 300_000);
 
+  it('W4, F49: back too far: the instant that was left has two meanings, both are named, and what was left is recovered', async () => {
+    const refused = await refusal(site, 'recover', 'mairie', '--to', at.left, '--dry-run');
+    expect(refused).toMatchObject({
+      exit: 9,
+      code: 'target-ambiguous',
+      message: expect.stringMatching(/on timeline 3 .*on timeline 1 /) as unknown,
+      hint: expect.stringMatching(/--timeline 3, or --to \S+ --timeline 1/) as unknown,
+    });
+    // As the hint says: to the instant, or to the end where that is the last commit there.
+    const [, to = ''] = /--to (\S+) --timeline 1/.exec(refused.hint ?? '') ?? [];
+    const started = await planned(site, '--to', to, '--timeline', '1');
+    expect(started.plan.binding).toMatchObject({ timeline: 1, replaces: [{ what: site.places.dataDir }] });
+    expect(started.plan.observed).toMatchObject({
+      history: { newest: 3, path: [{ timeline: 1, until: null }] },
+      warnings: expect.arrayContaining([
+        expect.stringMatching(/timeline 1 is followed; changes on timeline 3/),
+      ]) as unknown,
+    });
+    await finished(started);
+    expect(await marks()).toEqual([1, 2, 3, 4, 5]);
+    expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('4');
+    // And back again: nothing of what was left is lost.
+    const { plan } = await answer<{ plan: Plan }>(
+      site,
+      'recover',
+      'mairie',
+      '--to',
+      'latest',
+      '--timeline',
+      '3',
+      '--dry-run',
+    );
+    expect(plan.binding).toMatchObject({ timeline: 3 });
+  }, 300_000);
+
   it('S1: where only the server is down, a restart is planned: nothing is replaced; a policy named restores all the same', async () => {
     await site.loseInstance('killed');
     const { plan } = await answer<{ plan: Started['plan'] }>(
@@ -370,8 +406,8 @@ describe('in place', () => {
     const started = await planned(site);
     expect(started.plan.binding).toMatchObject({ method: 'restart', replaces: [], backups: [] });
     await finished(started);
-    expect(await marks()).toEqual([1, 2, 3, 4, 6]);
-    expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
+    expect(await marks()).toEqual([1, 2, 3, 4, 5]);
+    expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('4');
     expect(await site.leftovers()).toMatchObject({ processes: [], files: [] });
   }, 300_000);
 });

@@ -103,14 +103,18 @@ describe('recovery settings', () => {
     expect(recoverySettings({ ...base, target: { kind: 'latest' } }, null, 14)).not.toHaveProperty('archive_library');
   });
 
-  it('one target only, always reached in pause; latest empties what another recovery left', () => {
+  it('W6: one target only, always reached in pause; every other is emptied before it, which another recovery may have left', () => {
     const time = recoverySettings({ ...base, target: { kind: 'time', time: '2026-11-21T02:15:00.123456Z' } }, null, 15);
     expect(time).toMatchObject({
       recovery_target_time: '2026-11-21 02:15:00.123456+00',
       recovery_target_action: 'pause',
       recovery_target_timeline: 'latest',
     });
-    expect(time).not.toHaveProperty('recovery_target_lsn');
+    // PostgreSQL refuses an empty one after it.
+    const kinds = ['recovery_target', 'recovery_target_name', 'recovery_target_xid', 'recovery_target_lsn'];
+    expect(time).toMatchObject(Object.fromEntries(kinds.map((name) => [name, ''])));
+    const order = Object.keys(time);
+    for (const name of kinds) expect(order.indexOf(name)).toBeLessThan(order.indexOf('recovery_target_time'));
     const latest = recoverySettings({ ...base, timeline: 3, target: { kind: 'latest' } }, null, 15);
     expect(latest).toMatchObject({ recovery_target_time: '', recovery_target: '', recovery_target_timeline: '3' });
     expect(recoverySettings({ ...base, target: { kind: 'backup', id: 'x' } }, null, 15)).toMatchObject({

@@ -5,7 +5,6 @@ import { PGBACKREST } from '../../../../src/engines/pgbackrest/tool-rules.js';
 import { errorTable } from '../../../../src/domain/errors.js';
 import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
 import { compareInstants } from '../../../../src/domain/target/instant.js';
-import { occurrences } from '../../../../src/postgres/wal/locate-target.js';
 import { followWal, segmentBytesOf } from '../../../../src/postgres/wal/contiguous-wal.js';
 import { archiveCommand, restoreCommand } from '../../../../src/engines/pgbackrest/wal/recovery-wal.js';
 import { followTimeline } from '../../../../src/postgres/wal/timelines.js';
@@ -96,27 +95,6 @@ test('instants are compared to the microsecond', () => {
   expect(compareInstants('2026-11-21T09:22:53.886669Z', '2026-11-21T09:22:53.886670Z')).toBeLessThan(0);
   expect(compareInstants('2026-11-21T09:22:53Z', '2026-11-21T09:22:53.000Z')).toBe(0);
   expect(compareInstants('2026-11-21T09:22:53.9Z', '2026-11-21T09:22:53.886670Z')).toBeGreaterThan(0);
-});
-
-describe('K2: targets that only the log knows', () => {
-  const lines = [
-    'rmgr: Transaction len (rec/tot):     34/    34, tx:        725, lsn: 0/04000028, prev 0/03000100, desc: COMMIT 2026-11-21 09:22:53.886669 UTC',
-    'rmgr: Transaction len (rec/tot):     34/    34, tx:       7250, lsn: 0/04000100, prev 0/04000028, desc: ABORT 2026-11-21 09:22:54 UTC',
-    'rmgr: Transaction len (rec/tot):     50/    50, tx:          0, lsn: 0/04000200, prev 0/04000100, desc: COMMIT_PREPARED 726: 2026-11-21 09:22:55 UTC',
-    'rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/04000300, prev 0/04000200, desc: RESTORE_POINT before',
-    'rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/04000400, prev 0/04000300, desc: RESTORE_POINT before the migration',
-  ].join('\n');
-  test.each([
-    [{ kind: 'xid', xid: '725' }, ['0/04000028']],
-    [{ kind: 'xid', xid: '4294968021' }, ['0/04000028']],
-    [{ kind: 'xid', xid: '7250' }, ['0/04000100']],
-    [{ kind: 'xid', xid: '726' }, ['0/04000200']],
-    [{ kind: 'xid', xid: '72' }, []],
-    [{ kind: 'name', name: 'before' }, ['0/04000300']],
-    [{ kind: 'name', name: 'migration' }, []],
-  ] as const)('%j', (target, found) => {
-    expect(occurrences(lines, target)).toEqual(found);
-  });
 });
 
 test('F35: commands that PostgreSQL runs in a shell are quoted, and % is doubled', () => {
