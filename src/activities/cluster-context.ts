@@ -178,7 +178,11 @@ async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<nu
   return known?.server ? Math.floor(known.server.versionNum / 10000) : undefined;
 }
 
-/** Backups as the engines' own lists and the records agree on them, oldest first. */
+/**
+ * Backups as the engines' own lists and the records agree on them, oldest first. Where nobody names a policy, those in a
+ * repository that is not the known one are missing: in an emergency the others can be used.
+ * @throws RepriseError `repository-mismatch` where that is so of every policy, or of one that is named
+ */
 export async function currentBackups(
   clusterContext: ClusterContext,
   run: ActivityRun,
@@ -186,20 +190,25 @@ export async function currentBackups(
 ): Promise<readonly Backup[]> {
   const policies = named ?? (await policiesHere(clusterContext.deps, clusterContext.cluster));
   const state = await clusterContext.catalogue.state();
+  const lost: unknown[] = [];
   const lists = await Promise.all(
     policies.map(async (policy) => {
-      const engine = clusterContext.deps.engineOf(policy.engine);
       const { cluster, name, engine: kind, repository } = policy;
-      return {
-        cluster,
-        policy: name,
-        engine: kind,
-        repository,
-        listed: await engine.list(await readContext(clusterContext, policy, run, 'list')),
-      };
+      const listed = await listOf(clusterContext, policy, run).catch((error: unknown) => {
+        if (named !== undefined || !isRepriseError(error) || error.code !== 'repository-mismatch') throw error;
+        lost.push(error);
+        return [];
+      });
+      return { cluster, policy: name, engine: kind, repository, listed };
     }),
   );
+  if (lost.length > 0 && lost.length === policies.length) throw lost[0];
   return reconcile(state, lists);
+}
+
+async function listOf(clusterContext: ClusterContext, policy: PolicyConfig, run: ActivityRun) {
+  const engine = clusterContext.deps.engineOf(policy.engine);
+  return engine.list(await readContext(clusterContext, policy, run, 'list'));
 }
 
 export function engineFor(clusterContext: ClusterContext, policy: PolicyConfig): Engine {

@@ -66,6 +66,7 @@ export const errorTable = {
   'lifecycle-refused': { exit: 9, retryable: false },
   'lock-lost': { exit: 7, retryable: false },
   'repository-mismatch': { exit: 9, retryable: false },
+  'page-corrupt': { exit: 8, retryable: false },
   'worker-lost': { exit: 5, retryable: false },
   'step-stalled': { exit: 1, retryable: false },
 } as const;

@@ -3,7 +3,7 @@ import { type Backup, clusterOfBackup, withoutContents } from '../../domain/back
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
-import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
+import type { Inspection, InspectionResults, PageErrorLine } from '../../domain/operation/inspections.js';
 import {
   actionOrder,
   adoptionOrder,
@@ -20,6 +20,7 @@ import { makeActionPlan } from '../action/plan.js';
 import { surveyAdoption } from '../backup/adopt.js';
 import { planRotation } from '../backup/rotate.js';
 import {
+  type ClusterContext,
   currentBackups,
   engineContext,
   engineFor,
@@ -54,7 +55,12 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     const contexts = await openClusterContexts(deps, cluster);
     const found = await Promise.all(contexts.map((clusterContext) => currentBackups(clusterContext, run)));
     const pins = await Promise.all(contexts.map(pinLines));
-    return { backups: found.flatMap((own) => named(deps, own)).map(withoutContents), pins: pins.flat() };
+    const pageErrors = await Promise.all(contexts.map((one, index) => pageErrorLines(one, found[index] ?? [])));
+    return {
+      backups: found.flatMap((own) => named(deps, own)).map(withoutContents),
+      pins: pins.flat(),
+      pageErrors: pageErrors.flat(),
+    };
   },
   backup: async ({ id }, deps, run) => {
     const { backup, among } = await findBackup(deps, id, run);
@@ -136,6 +142,19 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
       return question.kind === 'page' ? answer : inPages(deps, answer);
     }),
   };
+}
+
+/** The last failure of each policy that damaged pages caused, where no backup was taken since. */
+async function pageErrorLines(
+  { catalogue, cluster: { name: cluster } }: ClusterContext,
+  backups: readonly Backup[],
+): Promise<readonly PageErrorLine[]> {
+  const lines = new Map<string, PageErrorLine>();
+  for (const { kind, code, policy, at, reason } of (await catalogue.state()).unmade)
+    if (kind === 'failed' && code === 'page-corrupt') lines.set(policy, { cluster, policy, at, reason });
+  const isSolved = ({ policy, at }: PageErrorLine): boolean =>
+    backups.some((backup) => backup.policy === policy && backup.status === 'complete' && backup.startedAt > at);
+  return [...lines.values()].filter((line) => !isSolved(line));
 }
 
 /** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */

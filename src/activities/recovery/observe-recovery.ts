@@ -33,7 +33,13 @@ import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
 import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir, isFreshCluster } from '../../postgres/server/data-directory.js';
-import { freeBytes, isWritableDirectory, onSameFileSystem, usedBytes } from '../../postgres/server/disk.js';
+import {
+  freeBytes,
+  isWritableDirectory,
+  onSameFileSystem,
+  quicklyUsedBytes,
+  usedBytes,
+} from '../../postgres/server/disk.js';
 import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { readClusterTopology } from '../../postgres/server/topology.js';
@@ -346,7 +352,9 @@ async function presentSize(
 ): Promise<number | undefined> {
   if (cluster.dataDir === undefined || cluster.host !== deps.host) return undefined;
   const { tablespaces, wal } = layout ?? (await observeLayout(cluster.dataDir, user));
-  const walInside = wal === null ? await usedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
+  const whole = await quicklyUsedBytes(cluster.dataDir, user);
+  const walInside = wal === null ? await quicklyUsedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
+  if (whole === null || walInside === null) return undefined;
   const outside = tablespaces.reduce((sum, { usedBytes: bytes, isInside }) => sum + (isInside ? 0 : bytes), 0);
-  return (await usedBytes(cluster.dataDir, user)) - walInside + outside;
+  return whole - walInside + outside;
 }

@@ -19,6 +19,7 @@ export async function runSqlCheck(context: CheckContext, options: SqlCheckOption
   } catch (error) {
     // A query that fails is an answer about the database; what it said may quote rows and stays in the server log.
     if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
+    if (error.details['invalid'] === true) return failed(error.message);
     if (error.details['sqlState'] === undefined) return failed(explain(error));
     const state = error.details['sqlState'];
     return failed(

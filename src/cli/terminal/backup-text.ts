@@ -35,6 +35,7 @@ export function backupFacts(backup: Backup): string {
     ['finished', instant(backup.finishedAt)],
     ['size', sizeInWords(backup.sizeBytes)],
     ['proven', backup.proven === null ? 'no' : `${backup.proven.level} at ${instant(backup.proven.at)}`],
+    ['damaged pages', backup.pageErrors?.join(', ')],
     ['adopted', adoptedText(backup)],
     ['held until', held(backup)],
     ['needs', backup.dependsOn?.join(', ')],

@@ -27,16 +27,19 @@ export async function checkClusters(
   // Where Temporal does not answer, that is the finding.
   if (remote.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
-  const { freshness } = await import('./freshness.js');
+  const { freshness, pageFindings } = await import('./freshness.js');
   const session = await connectTemporal(settings);
   try {
     for (const name of clusters) {
       const cluster = config.clusters[name];
       if (cluster === undefined || !remote.answeredHosts.includes(cluster.host)) continue;
       try {
-        const { backups } = await runInspection<'backups'>(session, { kind: 'backups', cluster: name });
+        const { backups, pageErrors = [] } = await runInspection<'backups'>(session, {
+          kind: 'backups',
+          cluster: name,
+        });
         const found = freshness(cluster, backups);
-        findings.push(...found.findings);
+        findings.push(...found.findings, ...pageFindings(cluster, backups, pageErrors));
         figures.push(...found.figures);
       } catch (error) {
         findings.push(notInspected(`backup/${name}`, `the backups of ${name} cannot be listed`, error));

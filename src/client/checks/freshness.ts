@@ -1,5 +1,6 @@
 import { type Backup, isCounted } from '../../domain/backup/backup.js';
 import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
+import type { PageErrorLine } from '../../domain/operation/inspections.js';
 import type { Finding } from '../../domain/findings.js';
 import { previousRuns } from '../../config/schedule.js';
 import { durationInWords } from '../../domain/text/text.js';
@@ -187,5 +188,33 @@ function damageFindings({ name }: ClusterConfig, backups: readonly Backup[]): re
         ? 'find out what damaged it (the disk?), then: reprise backup verify ID'
         : 'find out which program removed the files; stop any other tool (cron) that expires them';
     return [{ check: `backup/${name}/${status}`, level: 'warning', message, fix }];
+  });
+}
+
+/** Damaged pages of a cluster, that made a backup fail or that its newest backup holds: they do not go away by themselves. */
+export function pageFindings(
+  { name, policies }: Pick<ClusterConfig, 'name' | 'policies'>,
+  backups: readonly Backup[],
+  failures: readonly PageErrorLine[],
+): readonly Finding[] {
+  const fix = 'find the table or index and restore it; look at the disk: docs/runbooks/damaged-pages.md';
+  return Object.keys(policies).flatMap((policy): Finding[] => {
+    const check = `pages/${name}/${policy}`;
+    const failed = failures.find((line) => line.policy === policy);
+    if (failed !== undefined)
+      return [
+        {
+          check,
+          level: 'problem',
+          message: `the backup of ${name}/${policy} of ${failed.at} failed: ${failed.reason}`,
+          fix,
+        },
+      ];
+    const newest = backups.findLast((backup) => backup.policy === policy);
+    const held = newest?.pageErrors?.join(', ');
+    if (newest === undefined || held === undefined) return [];
+    return [
+      { check, level: 'problem', message: `backup ${newest.id} was taken in spite of damaged pages: ${held}`, fix },
+    ];
   });
 }

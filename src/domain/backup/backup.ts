@@ -20,6 +20,11 @@ export interface Backup {
    * cluster, by the system identifier; of a dump nobody can tell where it came from.
    */
   readonly adopted?: { readonly checked: boolean };
+  /**
+   * It was taken although pages of the cluster are damaged on disk, as `page_errors: accept` of the policy says: files and pages,
+   * or that they were not checked. Absent: none is known.
+   */
+  readonly pageErrors?: readonly string[];
   /** In lists: the cluster it is of, where the policy's newest backup is of another one (after pg_upgrade). */
   readonly otherCluster?: OtherCluster;
   /** The engine's own name for it: a file's base name, a pgBackRest label. */

@@ -95,10 +95,24 @@ export interface PinLine {
   readonly since: string;
 }
 
+/** A backup that damaged pages of the cluster made fail. */
+export interface PageErrorLine {
+  readonly cluster: string;
+  readonly policy: string;
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly reason: string;
+}
+
 /** Answer by kind of question. */
 export interface InspectionResults {
   /** `pins`: what running operations keep from rotation; absent from hosts of earlier versions. */
-  readonly backups: { readonly backups: readonly Backup[]; readonly pins?: readonly PinLine[] };
+  readonly backups: {
+    readonly backups: readonly Backup[];
+    readonly pins?: readonly PinLine[];
+    /** Backups that failed because pages of the cluster are damaged, where none was taken since; absent from hosts of earlier versions. */
+    readonly pageErrors?: readonly PageErrorLine[];
+  };
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };
   readonly kept: { readonly kept: readonly KeptItem[] };

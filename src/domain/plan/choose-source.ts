@@ -166,6 +166,11 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
       ({ id }) =>
         `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
     ),
+    ...outline.backups.flatMap(({ id, pageErrors }) =>
+      pageErrors === undefined
+        ? []
+        : [`backup ${id} was taken although pages are damaged or not checked: ${pageErrors.join(', ')}`],
+    ),
     ...adoptedAmong(backups, policy, outline),
   ];
 }

@@ -11,7 +11,7 @@ export interface ObservedPart {
   readonly state: 'usable' | 'missing' | 'not-writable';
   readonly isEmpty: boolean;
   readonly freeBytes: number;
-  /** Of what the cluster has in it now. */
+  /** Of what the cluster has in it now; 0 where counting takes too long. */
   readonly usedBytes: number;
   /** File systems are told apart by it. */
   readonly device: number;

@@ -33,6 +33,12 @@ export const basebackupOptions = z.strictObject({
     .describe(
       'Age of the last full backup at which auto takes another one, and an incremental one before that (PostgreSQL 17 and later, with summarize_wal); absent: always full.',
     ),
+  page_errors: z
+    .enum(['refuse', 'accept'])
+    .default('refuse')
+    .describe(
+      'What a page with a wrong checksum means; refuse: the backup fails and names it; accept: pages are not checked, and the backup is marked.',
+    ),
   archive_timeout: duration()
     .default('60s')
     .describe('How long a backup waits for its last WAL segment to be in the repository before it counts as failed.'),
@@ -45,6 +51,7 @@ export interface BasebackupOptions extends Readonly<Record<string, unknown>> {
   readonly compress: number;
   readonly maxRate?: string;
   readonly fullEverySeconds?: number;
+  readonly pageErrors?: 'refuse' | 'accept';
   readonly archiveTimeoutSeconds: number;
 }
 
@@ -54,6 +61,7 @@ export function readBasebackupOptions({
   compress,
   max_rate,
   full_every,
+  page_errors,
   archive_timeout,
 }: z.output<typeof basebackupOptions>): BasebackupOptions {
   return {
@@ -62,6 +70,7 @@ export function readBasebackupOptions({
     compress,
     maxRate: max_rate,
     fullEverySeconds: full_every === undefined ? undefined : parseDuration(full_every),
+    pageErrors: page_errors,
     archiveTimeoutSeconds: parseDuration(archive_timeout),
   };
 }

@@ -1,4 +1,5 @@
 import { errorLine } from '../../files/tail.js';
+import { PAGE_CORRUPT_HINT } from '../shared/page-errors.js';
 import type { ToolTable } from '../../process/exec/tool-rules.js';
 import { withoutValues } from '../../process/exec/tool-rules.js';
 
@@ -6,6 +7,14 @@ import { withoutValues } from '../../process/exec/tool-rules.js';
 export const BASEBACKUP_TOOLS: ToolTable = {
   errorLine: (output) => withoutValues(errorLine(output)),
   rules: [
+    {
+      // The server warns of the first pages of a file, and pg_basebackup fails when all is read.
+      pattern: /checksum verification failed in (?:file|block)|checksum error occurred|checksum verification failure/i,
+      code: 'page-corrupt',
+      message: 'a page of the cluster is damaged on disk',
+      repeats: /checksum verification failed in (?:file|block) [^\n]*|checksum error occurred/i,
+      hint: PAGE_CORRUPT_HINT,
+    },
     {
       pattern: /No space left on device|Disk quota exceeded|File too large/i,
       code: 'storage-full',

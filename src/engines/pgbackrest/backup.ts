@@ -1,8 +1,12 @@
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
+import { damagedPages } from '../shared/page-errors.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
@@ -11,6 +15,10 @@ import { runPgbackrestJob } from './job.js';
 import { ensureStanza, requireSameCluster } from './stanza.js';
 import { liveFacts } from '../shared/live-server.js';
 import { chooseType } from './backup-type.js';
+
+/** Bounds of what is recorded of damaged pages. */
+const LONGEST_NAME = 200;
+const MOST_FILES = 100;
 
 /**
  * One backup of the cluster, complete and with its stop WAL archived. It carries the operation's id, so that a
@@ -22,12 +30,16 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const made = (await ownBackup(context)) ?? (await makeBackup(context, request, server));
   // pgBackRest can write a manifest that it cannot read again, and then ends with 0.
   await readTablespaces(context, made.label);
+  const manifest = await readManifestFile(context, made.label);
+  const pages = made.error ? await damagedPagesIn(manifest) : [];
+  if (made.error && optionsOf(context).pageErrors !== 'accept') throw damagedPages(made.label, pages);
   const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context.signal);
   return [
     {
       ...ownership(context, made.label),
-      ...listed(made),
-      sha256: await manifestHash(context, made.label),
+      ...listed(made, optionsOf(context)),
+      ...(pages.length === 0 ? {} : { pageErrors: pages }),
+      sha256: await sha256OfFile(manifest),
       server: {
         versionNum: server.versionNum,
         systemIdentifier: made.database.systemIdentifier,
@@ -83,6 +95,11 @@ async function ownBackup(context: EngineContext): Promise<StanzaBackup | undefin
 
 /** SHA-256 (hex) of a backup's manifest, which names every file with its checksum, for the record of the backup. */
 export async function manifestHash(context: EngineContext, label: string): Promise<string> {
+  return sha256OfFile(await readManifestFile(context, label));
+}
+
+/** A backup's manifest, in a file of the operation. */
+async function readManifestFile(context: EngineContext, label: string): Promise<string> {
   const path = `backup/${optionsOf(context).stanza}/${label}/backup.manifest`;
   // As a job for its files: with a million files in the cluster a manifest has hundreds of megabytes.
   const job = await context.jobs.run({
@@ -92,7 +109,23 @@ export async function manifestHash(context: EngineContext, label: string): Promi
     user: context.user ?? 'inherit',
     onGone: 'restart',
   });
-  return sha256OfFile(job.stdout);
+  return job.stdout;
+}
+
+/** Files and pages whose checksums were wrong when they were read, as the manifest names them: `base/5/16388 page 0`. */
+async function damagedPagesIn(manifest: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const line of createInterface({ input: createReadStream(manifest, 'utf8') })) {
+    if (!line.includes('"checksum-page-error"')) continue;
+    const file = line.slice(0, line.indexOf('={')).replace(/^pg_data\//, '');
+    const pages = /"checksum-page-error":(\[[\d,[\]]*\])/.exec(line)?.[1] ?? '[]';
+    // `[0,[5,7]]`: page 0, and 5 to 7.
+    const ranges = z.array(z.union([z.int(), z.array(z.int())])).parse(JSON.parse(pages));
+    const named = ranges.map((range) => (typeof range === 'number' ? String(range) : range.join('-')));
+    found.push(`${file} page ${named.join(', ')}`.slice(0, LONGEST_NAME));
+    if (found.length >= MOST_FILES) break;
+  }
+  return found;
 }
 
 /**
@@ -114,7 +147,7 @@ export async function describeBackup(context: EngineContext, label: string): Pro
   }
   return {
     ...ownership(context, label),
-    ...listed(made),
+    ...listed(made, optionsOf(context)),
     sha256: await manifestHash(context, label),
     server: { versionNum: database.major * 10_000, systemIdentifier: database.systemIdentifier },
   };

@@ -5,6 +5,7 @@ import { isLsn, isSegmentName } from '../../domain/target/wal.js';
 import { parseToolJson } from '../shared/manifest.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf, runPgbackrest } from './command.js';
+import type { PgbackrestOptions } from './options.js';
 import { failureOfRepository } from './tool-rules.js';
 
 /** Key of the annotation that names the operation a backup was made by, so that a later attempt knows its own. */
@@ -176,7 +177,8 @@ export function currentDatabase(info: StanzaInfo): StanzaDatabase | undefined {
   return info.databases.toSorted((a, b) => a.id - b.id).at(-1);
 }
 
-export function listed(backup: StanzaBackup): ListedBackup {
+/** @param options what the policy says of pages with wrong checksums */
+export function listed(backup: StanzaBackup, { pageErrors }: Pick<PgbackrestOptions, 'pageErrors'> = {}): ListedBackup {
   return {
     label: backup.label,
     type: backup.type,
@@ -185,7 +187,10 @@ export function listed(backup: StanzaBackup): ListedBackup {
     sizeBytes: backup.sizeBytes,
     dependsOn: backup.dependsOn,
     wal: backup.wal ?? undefined,
-    damaged: backup.error ? 'pgBackRest found pages with wrong checksums while it made this backup' : undefined,
+    damaged:
+      backup.error && pageErrors !== 'accept'
+        ? 'pgBackRest found pages with wrong checksums while it made this backup'
+        : undefined,
   };
 }
 

@@ -28,6 +28,12 @@ export const pgbackrestOptions = z.strictObject({
     .describe('Type of a scheduled backup; auto: full when there is none or the last is too old, else diff or incr.'),
   full_every: duration().default('7d').describe('Age of the last full backup at which auto takes another one.'),
   diff_every: duration().optional().describe('Age of the last diff or full at which auto takes a diff; absent: incr.'),
+  page_errors: z
+    .enum(['refuse', 'accept'])
+    .default('refuse')
+    .describe(
+      'What pages with wrong checksums mean; refuse: the backup fails and names them; accept: it counts, and is marked with them.',
+    ),
   archive_timeout: duration()
     .default('60s')
     .describe('How long a backup waits for its last WAL segment to be archived before it counts as failed.'),
@@ -42,11 +48,22 @@ export interface PgbackrestOptions extends Readonly<Record<string, unknown>> {
   readonly type: 'auto' | 'full' | 'diff' | 'incr';
   readonly fullEverySeconds: number;
   readonly diffEverySeconds?: number;
+  readonly pageErrors?: 'refuse' | 'accept';
   readonly archiveTimeoutSeconds: number;
 }
 
 export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions>): PgbackrestOptions {
-  const { stanza, config, config_path, config_include_path, type, full_every, diff_every, archive_timeout } = options;
+  const {
+    stanza,
+    config,
+    config_path,
+    config_include_path,
+    type,
+    full_every,
+    diff_every,
+    page_errors,
+    archive_timeout,
+  } = options;
   return {
     stanza,
     ...(config === undefined ? {} : { config }),
@@ -55,6 +72,7 @@ export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions
     type,
     fullEverySeconds: parseDuration(full_every),
     diffEverySeconds: diff_every === undefined ? undefined : parseDuration(diff_every),
+    pageErrors: page_errors,
     archiveTimeoutSeconds: parseDuration(archive_timeout),
   };
 }

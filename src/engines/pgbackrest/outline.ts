@@ -16,7 +16,8 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   const info = await readInfo(context);
   const warnings: string[] = [];
   const database = databaseOf(info, request);
-  const candidates = restorable(info, request.candidates, database, warnings);
+  const wanted = { database, acceptsPages: optionsOf(context).pageErrors === 'accept' };
+  const candidates = restorable(info, request.candidates, wanted, warnings);
   if (candidates.length === 0 || database === undefined) {
     throw new RepriseError(
       'no-usable-backup',
@@ -41,18 +42,18 @@ function databaseOf(info: StanzaInfo, { target, candidates }: OutlineRequest): S
 function restorable(
   info: StanzaInfo,
   candidates: readonly Backup[],
-  wanted: StanzaDatabase | undefined,
+  { database, acceptsPages }: { readonly database: StanzaDatabase | undefined; readonly acceptsPages: boolean },
   warnings: string[],
 ): PhysicalCandidate[] {
   const found: PhysicalCandidate[] = [];
   for (const backup of candidates) {
     const stored = info.backups.find(({ label }) => label === backup.label);
     if (stored === undefined) warnings.push(`backup ${backup.label} is in the catalogue and not in the repository`);
-    else if (stored.error)
+    else if (stored.error && !acceptsPages)
       warnings.push(`backup ${backup.label} is not used: pages with wrong checksums were found while it was made`);
     else if (stored.wal === null || stored.lsn === null)
       warnings.push(`backup ${backup.label} is not used: it was made offline, without WAL`);
-    else if (stored.database.id !== wanted?.id)
+    else if (stored.database.id !== database?.id)
       warnings.push(
         `backup ${backup.label} is not used: it is of another cluster of the stanza's history (PostgreSQL ${stored.database.major}, system identifier ${stored.database.systemIdentifier}), as before an upgrade; it can be recovered beside: --to backup:${backup.id} --into NAME`,
       );

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine.js';
 import { describeBackup, backup } from './backup.js';
 import { bindBackup } from './bound-manifest.js';
+import { optionsOf } from './command.js';
 import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
@@ -24,7 +25,7 @@ export const pgbackrestEngine: Engine = {
   },
   preflightBackup,
   backup,
-  list: async (context) => (await readInfo(context)).backups.map(listed),
+  list: async (context) => (await readInfo(context)).backups.map((backup) => listed(backup, optionsOf(context))),
   verify,
   planRemoval,
   remove,

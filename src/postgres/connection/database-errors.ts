@@ -1,6 +1,7 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ErrorCode } from '../../domain/errors.js';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { dropStatement, invalidDatabaseText } from '../server/databases.js';
 
 /** Fields of an error as `pg` or Node give it. Only these are read: `detail` may hold row values. */
 interface RawError {
@@ -33,6 +34,12 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
   const raw: RawError = error instanceof Error ? (error as RawError) : { message: String(error) };
   const state = sqlState(error);
   if (isConnectionLoss(error)) return databaseUnreachable(raw.message, connection, database, state);
+  // "cannot connect to invalid database", and its like for statements from another one.
+  if (state === '55000' && /\binvalid database\b/.test(raw.message))
+    return new RepriseError('query-failed', invalidDatabaseText(database), `Drop it: ${dropStatement(database)}`, {
+      ...{ sqlState: state, database },
+      invalid: true,
+    });
   const [code, hint] = classify(state);
   return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
 }

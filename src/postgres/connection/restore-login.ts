@@ -38,13 +38,14 @@ export function restoreRole(database: string): string {
 
 /**
  * Makes the role, or finds the one that an earlier attempt made, and lets it log in.
- * @param mark stands in its comment: by it the role is known again
+ * @param mark stands in its comment: by it the role is known again; `sessions`: no more than these, so that code in the
+ *   dump opens none
  * @throws RepriseError `privilege-missing` where we are no superuser, `conflict` where the name is another one's
  */
 export async function openRestoreLogin(
   client: pg.ClientBase,
   server: ConnectionConfig,
-  { database, mark }: { readonly database: string; readonly mark: string },
+  { database, mark, sessions }: { readonly database: string; readonly mark: string; readonly sessions: number },
   files: LoginFiles,
 ): Promise<RestoreLogin> {
   await requireSuperuser(client);
@@ -56,8 +57,10 @@ export async function openRestoreLogin(
   await client.query('BEGIN');
   if (found === null) await client.query(`CREATE ROLE ${name}`);
   await client.query(
-    `ALTER ROLE ${name} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD ${pg.escapeLiteral(scramVerifier(password))}`,
+    `ALTER ROLE ${name} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT ${sessions} PASSWORD ${pg.escapeLiteral(scramVerifier(password))}`,
   );
+  // It may have changed its own settings, and rows are counted only where this is on.
+  await client.query(`ALTER ROLE ${name} RESET ALL; ALTER ROLE ${name} SET track_counts = on`);
   await client.query(`COMMENT ON ROLE ${name} IS ${pg.escapeLiteral(`${mark} restores a database`)}`);
   await client.query('COMMIT');
   return { role, connection: { ...server, user: role, passfile } };
@@ -93,6 +96,7 @@ export async function closeRestoreLogin(
     );
   await client.query(`ALTER DATABASE ${place} OWNER TO CURRENT_USER`);
   await client.query(`ALTER DATABASE ${place} RESET ALL`);
+  await client.query(`ALTER DATABASE ${place} IS_TEMPLATE false ALLOW_CONNECTIONS true`);
   for (const tablespace of tablespaces)
     await client.query(`REVOKE ALL ON TABLESPACE ${pg.escapeIdentifier(tablespace)} FROM ${name}`);
 }

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError } from '../../domain/errors.js';
 import { withClient } from '../connection/with-client.js';
 import { dropStatement, invalidDatabaseText, walkDatabases } from '../server/databases.js';
 
@@ -63,6 +64,10 @@ export async function repairAllCollations(connection: ConnectionConfig): Promise
       }
       await repairCollations(client, database, report);
       repaired.push(...report.indexes.map((index) => `${database}: ${index}`));
+    }).catch((error: unknown) => {
+      // Applications are at work by now: it may have been dropped since it was listed, or its drop cut off.
+      if (!isRepriseError(error) || (error.code !== 'not-found' && error.details['invalid'] !== true)) throw error;
+      skipped.push(error.message);
     });
   }
   return { repaired, skipped };

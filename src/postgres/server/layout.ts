@@ -3,7 +3,7 @@ import { access, lstat, readFile, readdir, readlink, realpath, stat } from 'node
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { ObservedLayout, ObservedPart, ObservedTablespace, ObservedWal } from '../../domain/plan/layout.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { freeBytes, isWritableDirectory, nearestExisting, usedBytes } from './disk.js';
+import { freeBytes, isWritableDirectory, nearestExisting, quicklyUsedBytes } from './disk.js';
 
 /** Where the data of a directory really is, also where it is a link whose target is not there. */
 export async function linkTarget(path: string): Promise<string> {
@@ -68,7 +68,7 @@ async function partAt(home: string, name: string, user: OsUser | null): Promise<
         : await stateOf(path),
     isEmpty: (await readdir(path).catch(() => [])).length === 0,
     freeBytes: await freeBytes(path),
-    usedBytes: await usedBytes(path, user),
+    usedBytes: (await quicklyUsedBytes(path, user)) ?? 0,
     device: (await stat(await nearestExisting(path))).dev,
   };
 }

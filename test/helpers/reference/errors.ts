@@ -40,6 +40,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'A person cancelled the operation, and its program was ended.',
     'Start the operation again if it is still needed.',
   ],
+  'page-corrupt': [
+    'A page of the cluster has a wrong checksum: it is damaged on disk. A backup that finds one fails, and names file and page.',
+    'Find the table or index and restore it, look at the disk; to take backups nevertheless: `page_errors: accept` in the options of the policy.',
+  ],
   'repository-mismatch': [
     'What is at the place of a repository is not the repository that is known: its disk is not mounted, or its path is another one.',
     'Mount it or correct the path; for one that was moved or begun anew on purpose: `reprise storage accept REPOSITORY` ([storage](../storage.md#which-repository-it-is)).',

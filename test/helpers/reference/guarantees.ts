@@ -195,6 +195,7 @@ const guarantees: readonly (readonly [
         'W12',
         'After an upgrade, backups of the cluster as it was before are named as such, and recovered beside with the programs of their version.',
       ],
+      ['W14', 'A damaged page of the cluster fails a backup at once, named by file and page, and `check` reports it.'],
       [
         'W9 F51',
         'An invalid database, which an interrupted DROP DATABASE leaves, and a prepared transaction hold up nothing: they are skipped and told.',
@@ -217,6 +218,14 @@ const guarantees: readonly (readonly [
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
+      [
+        'U1',
+        'Code of whoever owned something in a database runs with nobody’s rights when its dump is restored, tested or compared, and changes nothing of others unseen.',
+      ],
+      [
+        'U4 U5 U7',
+        'Text and listings of others are read in bounded time and memory, and what cannot be seen in them is shown.',
+      ],
       ['F39', 'No secret and no row value appears in arguments, environments, logs, errors, histories or reports.'],
       ['F42', 'Files are written for their owner only.'],
       [

@@ -331,6 +331,10 @@ it('W9: an invalid database is skipped, others are dumped; a restore that its cu
   await logicalEngine.preflightBackup(both);
   const startedAt = new Date(Date.UTC(2026, 10, 21, 2, 15, second++)).toISOString();
   expect(onlyBackup(await logicalEngine.backup(both, { type: 'full', startedAt })).database).toBe('mairie');
+  const outline = await outlined({ databases: ['cut off', 'mairie'] });
+  expect(outline.backups.map(({ database }) => database)).toEqual(['mairie']);
+  expect(outline.warnings).toContainEqual(expect.stringContaining('"cut off" is invalid'));
+  await expect(outlined({ databases: ['never made', 'mairie'] })).rejects.toMatchObject({ code: 'no-usable-backup' });
   const alone = { code: 'not-found', message: expect.stringContaining('"cut off" is invalid') as unknown };
   await expect(logicalEngine.preflightBackup(await of('alone', 'cut off'))).rejects.toMatchObject(alone);
   await expect(logicalEngine.backup(await of('alone', 'cut off'), { type: 'full', startedAt })).rejects.toMatchObject(
@@ -350,7 +354,7 @@ it('W10: unlogged, temporary and foreign tables: dumped and restored from a prim
     'kinds',
     `CREATE UNLOGGED TABLE cache AS SELECT generate_series(1, 7) i; CREATE TABLE plain AS SELECT 1 AS i;
      CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-     CREATE FOREIGN DATA WRAPPER away; CREATE SERVER files FOREIGN DATA WRAPPER away;
+     CREATE EXTENSION postgres_fdw; CREATE SERVER files FOREIGN DATA WRAPPER postgres_fdw;
      CREATE FOREIGN TABLE far (line text) SERVER files`,
   );
   const own = new pg.Client({ host: source.host, port: source.port, user: source.user, database: 'kinds' });

@@ -2,6 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
 import { collationReport, repairAllCollations, repairCollations } from '../../../src/postgres/content/collation.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
@@ -178,6 +179,12 @@ describe('invalid databases and prepared transactions', () => {
     expect(repaired).toEqual([]);
     expect(skipped).toEqual([expect.stringContaining(left)]);
     expect(skipped[0]).toContain('DROP DATABASE "cut ""off"');
+    const check = { query: 'SELECT 1', min: 1, timeoutSeconds: 5, database: 'cut "off' };
+    const asked = { connection, recorded: [], recordedIsExact: false, signal: new AbortController().signal };
+    expect(await runSqlCheck(asked, check)).toEqual({
+      status: 'failed',
+      detail: expect.stringContaining(left) as unknown,
+    });
     const counts = await countDatabases(connection, ['cut "off', 'sound'], new AbortController().signal);
     expect(counts).toEqual([{ database: 'sound', schema: 'public', table: 'one', rows: 0 }]);
     await run('DROP DATABASE "cut ""off"');

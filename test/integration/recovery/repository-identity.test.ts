@@ -93,6 +93,10 @@ describe('W1, F47: the disk of a repository is not mounted', () => {
         message: refusal.message,
       }),
     );
+    // In an emergency the backups of the other policies can be used.
+    const status = (await site.backups()).map((one) => `${one.policy} ${one.status}`);
+    expect(status).toEqual(expect.arrayContaining(['physical missing', 'dump complete']));
+    expect((await site.cli('recover', 'mairie', '--policy', 'dump', '--database', 'mairie', '--dry-run')).code).toBe(0);
     // A host that has lost its state: the records know the repository of the policy.
     const known = join(site.places.stateDir, 'repositories');
     await rename(known, `${known}.lost`);

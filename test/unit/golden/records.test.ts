@@ -21,6 +21,7 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'ot
   sha256: digest,
   manifestSha256: digest,
   adopted: { checked: false },
+  pageErrors: ['base/5/16388 page 0'],
   dependsOn: ['earlier'],
   wal: { start: '000000010000000000000001', stop: '000000010000000000000002' },
   server: { versionNum: 150018, systemIdentifier: '1', encoding: 'UTF8', dataChecksums: true },

@@ -93,6 +93,7 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
     server: { versionNum, systemIdentifier, dataChecksums },
     dependsOn: parent === null ? [] : [parent.label, ...parent.dependsOn],
     contents: await countDatabases(connection, databases, context.signal),
+    ...(optionsOf(context).pageErrors === 'accept' && dataChecksums ? { pageErrors: ['pages were not checked'] } : {}),
   };
   await context.storage.write(manifestKey(context, named.label), manifestText(manifest));
   return manifest;

@@ -34,7 +34,7 @@ export async function takeBase(
   parent: string | null,
   step = 'basebackup',
 ): Promise<JobResult> {
-  const { compress, maxRate } = optionsOf(context);
+  const { compress, maxRate, pageErrors } = optionsOf(context);
   const { connection } = context.cluster;
   await makeHostScratch(context.host, context.user);
   await makeOwnDirectory(spoolOf(context), context.user);
@@ -53,6 +53,7 @@ export async function takeBase(
       ...[`--label=reprise ${label}`, '--no-password', '--progress'],
       ...(parent === null ? [] : [`--incremental=${parent}`]),
       ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),
+      ...(pageErrors === 'accept' ? ['--no-verify-checksums'] : []),
     ],
     env: libpqEnv(connection, connection.maintenanceDatabase),
     user: context.user ?? 'inherit',

@@ -48,6 +48,8 @@ export interface BaseManifest {
   readonly dependsOn: readonly string[];
   /** Rows as counted close to its end. */
   readonly contents: readonly TableCount[];
+  /** Absent: every page was checked, or the cluster has no checksums. */
+  readonly pageErrors?: readonly string[];
 }
 
 export const fileKey = (folder: PolicyFolder, label: string, { name }: Pick<BackupFile, 'name'>): string =>
@@ -78,6 +80,7 @@ const manifestSchema = z.object({
   server: serverFactsSchema,
   dependsOn: z.array(backupName),
   contents: z.array(tableCountSchema),
+  pageErrors: z.array(z.string()).optional(),
 }) satisfies z.ZodType<BaseManifest>;
 
 /** The manifest at a key; null where there is none. Throws `backup-corrupt` where it is none. */
@@ -95,7 +98,8 @@ export async function manifestOf(
 
 /** The backup as the contract returns it. */
 export function madeBackup(manifest: BaseManifest, repository: string): MadeBackup {
-  const { cluster, policy, label, type, startedAt, finishedAt, wal, server, dependsOn, contents } = manifest;
+  const { cluster, policy, label, type, startedAt, finishedAt, wal, server, dependsOn, contents, pageErrors } =
+    manifest;
   return {
     id: backupId(cluster, BASEBACKUP, label),
     cluster,
@@ -112,6 +116,7 @@ export function madeBackup(manifest: BaseManifest, repository: string): MadeBack
     wal,
     server,
     contents,
+    ...(pageErrors === undefined ? {} : { pageErrors }),
   };
 }
 

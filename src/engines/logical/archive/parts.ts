@@ -14,6 +14,8 @@ export interface ArchiveParts {
   readonly servers: readonly TocEntry[];
   /** By the login without rights. */
   readonly byLogin: readonly TocEntry[];
+  /** Set by a superuser, when no code of the dump can run any more. */
+  readonly sequences: readonly TocEntry[];
   /** By a superuser, when all has its owner: rights, publications, subscriptions, labels. */
   readonly rights: readonly TocEntry[];
   /** Last, so that nothing we do starts them. */
@@ -54,7 +56,16 @@ export function partsOf({ entries }: ArchiveToc): ArchiveParts {
     return isExtensionData ? 'extensionData' : partByKind(entry);
   };
   const parts: Record<PartName, TocEntry[]> = {
-    ...{ extensions: [], extensionData: [], servers: [], byLogin: [], rights: [], eventTriggers: [], views: [] },
+    ...{
+      extensions: [],
+      extensionData: [],
+      servers: [],
+      byLogin: [],
+      sequences: [],
+      rights: [],
+      eventTriggers: [],
+      views: [],
+    },
     none: [],
   };
   for (const entry of entries) parts[partOf(entry)].push(entry);
@@ -65,6 +76,7 @@ export function partsOf({ entries }: ArchiveToc): ArchiveParts {
 function partByKind({ kind, definition }: TocEntry): PartName {
   if (kind === 'EXTENSION') return 'extensions';
   if (kind === 'SERVER') return 'servers';
+  if (kind === 'SEQUENCE SET') return 'sequences';
   if (kind === 'MATERIALIZED VIEW DATA') return 'views';
   if (kind === 'EVENT TRIGGER' || COMMENT_OF_EVENT_TRIGGER.test(definition)) return 'eventTriggers';
   if (RIGHTS.test(kind) || (kind === 'COMMENT' && COMMENT_OF_RIGHTS.test(definition))) return 'rights';

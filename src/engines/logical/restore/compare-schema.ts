@@ -1,14 +1,8 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
-import {
-  closeRestoreLogin,
-  dropRestoreLogin,
-  openRestoreLogin,
-  restoreRole,
-} from '../../../postgres/connection/restore-login.js';
+import { dropRestoreLogin, openRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { functionParts, withoutBody } from '../archive/function-body.js';
 import { tocOf } from '../archive/read-toc.js';
@@ -18,9 +12,10 @@ import type { TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { summarize } from '../repository/verify.js';
 import { createOnce, dropOurs } from './new-database.js';
-import { loginFiles, madeWorkDirectory, maintenance, makeExtensions, workDirectory } from './login-work.js';
+import { closeLogin, loginFiles, madeWorkDirectory, maintenance, makeExtensions, workDirectory } from './login-work.js';
 import type { Unprivileged } from './login-work.js';
 import { runRestoreJob } from './pg-restore.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /**
  * Compares what was restored with what the dump defines, while it belongs to nobody: code in the dump may have replaced
@@ -99,18 +94,18 @@ async function canonicalSchema(work: Unprivileged): Promise<readonly TocEntry[]>
   const remove = async (): Promise<void> => {
     await dropOurs(beside.database);
     await maintenance(beside, (client) => dropRestoreLogin(client, name, loginFiles(beside)));
-    await rm(workDirectory(beside), { recursive: true, force: true });
+    await removeTree(workDirectory(beside));
   };
   await remove();
   try {
     const mark = databaseMark(database.operationId);
     const login = await maintenance(beside, (client) =>
-      openRestoreLogin(client, database.connection, { database: name, mark }, loginFiles(beside)),
+      openRestoreLogin(client, database.connection, { database: name, mark, sessions: 1 }, loginFiles(beside)),
     );
     await createOnce(beside.database, manifest, login.role);
     await makeExtensions(beside, login);
     await define(beside, login.connection);
-    await maintenance(beside, (client) => closeRestoreLogin(client, name, work.tablespaces ?? []));
+    await closeLogin(beside);
     return await schemaOf(beside);
   } finally {
     await remove();

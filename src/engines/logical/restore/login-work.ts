@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
-import { restoreRole } from '../../../postgres/connection/restore-login.js';
+import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { useList } from '../archive/parts.js';
@@ -10,6 +10,7 @@ import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { runPgRestore } from './pg-restore.js';
+import { addGuard, dropGuard } from './restore-guard.js';
 import type { Restoring } from './pg-restore.js';
 
 /** A restore with what is read from its dump first. */
@@ -36,7 +37,15 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
     }
     for (const tablespace of tablespaces ?? [])
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
+    await addGuard(client, work.database.name);
   });
+}
+
+/** Ends what runs as the login, and takes away what watched it. */
+export async function closeLogin(work: Unprivileged): Promise<void> {
+  const { database, tablespaces } = work;
+  await maintenance(work, (client) => closeRestoreLogin(client, database.name, tablespaces ?? []));
+  await inDatabase(work, (client) => dropGuard(client, database.name));
 }
 
 /** Rows of the extensions' own tables, which only their owner may write. */

@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
+import { restoreRole } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { INVALID_LIMIT } from '../../../postgres/server/databases.js';
 import type { DumpManifest } from '../repository/manifest.js';
@@ -73,6 +74,9 @@ export async function dropOurs(database: NewDatabase): Promise<void> {
     const standing = await standingOf(client, database);
     if (!['ours', 'invalid'].includes(standing)) return;
     if (standing === 'ours') await dropSubscriptions(client, database);
+    // Its owner may have made a template of it, which cannot be dropped.
+    if (standing === 'ours')
+      await client.query(`ALTER DATABASE ${pg.escapeIdentifier(database.name)} IS_TEMPLATE false`);
     // A killed pg_restore's backends work on until they notice; FORCE ends them (PostgreSQL 13).
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(database.name)} WITH (FORCE)`);
   });
@@ -102,15 +106,19 @@ export function withoutMarks(comment: string | null): string | null {
 }
 
 async function standingOf(client: pg.Client, database: NewDatabase): Promise<Standing> {
-  const { rows } = await client.query<{ comment: string | null; limit: number }>(
-    `SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment, datconnlimit AS limit
+  const { rows } = await client.query<{ comment: string | null; limit: number; owner: string }>(
+    `SELECT pg_catalog.shobj_description(oid, 'pg_database') AS comment, datconnlimit AS limit,
+            pg_catalog.pg_get_userbyid(datdba)::text AS owner
        FROM pg_catalog.pg_database WHERE datname = $1`,
     [database.name],
   );
   const [row] = rows;
   if (row === undefined) return 'absent';
   const isOurs =
-    row.limit === limitMark(database.operationId) || (row.comment ?? '').includes(databaseMark(database.operationId));
+    row.limit === limitMark(database.operationId) ||
+    (row.comment ?? '').includes(databaseMark(database.operationId)) ||
+    // The login that restores it may take away the other two.
+    row.owner === restoreRole(database.name);
   if (!isOurs) return 'foreign';
   return row.limit === INVALID_LIMIT ? 'invalid' : 'ours';
 }

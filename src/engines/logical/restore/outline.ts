@@ -7,6 +7,8 @@ import type { Fingerprint } from '../../shared/hash.js';
 import { checkKey } from '../encryption.js';
 import { manifestFiles, manifestOf } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/databases.js';
 import type { LogicalOptions } from '../options.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
 import { tocOf } from '../archive/read-toc.js';
@@ -25,7 +27,8 @@ export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
  *   `backup-corrupt`, `key-missing`, `version-mismatch`, `database-unreachable`, `disk-full`, `extension-missing`, `locale-missing`
  */
 export async function outlineRecovery(context: ReadContext, request: OutlineRequest): Promise<RecoveryOutline> {
-  const backups = chooseBackups(request);
+  const { databases, skipped } = await withoutInvalid(context, request);
+  const backups = chooseBackups({ ...request, databases });
   const manifests = await Promise.all(backups.map((backup) => manifestOf(context, backup.label)));
   manifests.forEach((manifest, index) => checkIdentity(manifest, backups[index]?.database));
   await checkTool(context, manifests);
@@ -49,7 +52,23 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
     reachableTo: instants.at(-1) ?? null,
     walEnd: null,
     salvageableSegments: 0,
-    warnings: [...warnings, ...needed, ...oneJob(context, encrypted), ...fetching(context, manifests)],
+    warnings: [...skipped, ...warnings, ...needed, ...oneJob(context, encrypted), ...fetching(context, manifests)],
+  };
+}
+
+/** An invalid database was not dumped: where there is no older dump of it either, it keeps no other from its recovery. */
+async function withoutInvalid(
+  { cluster: { connection } }: ReadContext,
+  { candidates, databases }: OutlineRequest,
+): Promise<{ readonly databases: readonly string[]; readonly skipped: readonly string[] }> {
+  const without = databases.filter((name) => candidates.every(({ database }) => database !== name));
+  if (without.length === 0 || without.length === databases.length) return { databases, skipped: [] };
+  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    invalidDatabases(client, without),
+  );
+  return {
+    databases: databases.filter((name) => !invalid.includes(name)),
+    skipped: invalid.map((name) => `${invalidDatabaseText(name)}; there is no dump of it, and it is skipped`),
   };
 }
 

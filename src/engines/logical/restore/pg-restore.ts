@@ -83,9 +83,18 @@ export async function runRestoreJob(
 }
 
 /** Parallel jobs need a file to seek in; a decrypted one comes by a pipe. */
-export function jobsOption({ context, dump }: Restoring): string {
-  const { restoreJobs } = context.policy.options as LogicalOptions;
-  return `--jobs=${dump.encrypted ? 1 : restoreJobs}`;
+export function jobsOption(restoring: Restoring): string {
+  return `--jobs=${jobsOf(restoring)}`;
+}
+
+/** Sessions of pg_restore at once: with several jobs, its first one may still be ending when theirs begin. */
+export function sessionsOf(restoring: Restoring): number {
+  const jobs = jobsOf(restoring);
+  return jobs === 1 ? 1 : jobs + 1;
+}
+
+function jobsOf({ context, dump }: Restoring): number {
+  return dump.encrypted ? 1 : (context.policy.options as LogicalOptions).restoreJobs;
 }
 
 /**
@@ -97,10 +106,12 @@ async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobE
   const stderr = await readFile(exit.stderr, 'utf8');
   const { refused } = classifyComplaints(stderr);
   if (exit.code === 1 && refused.length === 0) return 'ok';
-  const meant = toolFailure(LOGICAL_TOOLS, { name: 'pg_restore', exitCode: exit.code, output: stderr });
-  if (meant.code === 'database-unreachable') return 'retry';
+  const failed = { name: 'pg_restore', exitCode: exit.code };
+  if (toolFailure(LOGICAL_TOOLS, { ...failed, output: ownComplaints(stderr) }).code === 'database-unreachable')
+    return 'retry';
+  const meant = toolFailure(LOGICAL_TOOLS, { ...failed, output: stderr });
   if (exit.code === NOT_DECRYPTED) return meant.code === 'tool-failed' ? 'fail' : meant;
-  const isKnown = meant.code !== 'tool-failed';
+  const isKnown = meant.code !== 'tool-failed' && meant.code !== 'database-unreachable';
   return new RepriseError(
     isKnown ? meant.code : 'check-failed',
     `pg_restore reported errors: ${summarize(refused)}`,
@@ -110,6 +121,12 @@ async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobE
         ? meant.hint
         : 'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.',
   );
+}
+
+/** What pg_restore says itself: the message of an ERROR is whatever code in the dump has raised. */
+function ownComplaints(stderr: string): string {
+  const lines = stderr.split('\n');
+  return lines.filter((line) => line.startsWith('pg_restore: error: ') && !line.includes(': ERROR:  ')).join('\n');
 }
 
 /** Tablespaces of the dump, where the server has all of them; null: all goes to the default one, as the plan has said. */

@@ -4,12 +4,11 @@
  * else, has no rights beside it, and is closed before anything gets its owner. What it may have changed is seen, because
  * the schema that came out is compared with that of the dump first.
  */
-import { rm } from 'node:fs/promises';
 import type pg from 'pg';
+import type { TableCount } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import {
-  closeRestoreLogin,
   dropRestoreLogin,
   noteCompared,
   openRestoreLogin,
@@ -24,7 +23,9 @@ import type { ArchiveToc } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { summarize } from '../repository/verify.js';
 import { compareSchema } from './compare-schema.js';
+import { refuseRewrittenRows } from './rewritten-rows.js';
 import {
+  closeLogin,
   inDatabase,
   listOption,
   loadExtensionData,
@@ -35,8 +36,9 @@ import {
 } from './login-work.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
-import { jobsOption, runPgRestore, tablespacesThere } from './pg-restore.js';
+import { jobsOption, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /** What a person types to have a dump restored that a login without rights cannot. */
 const SUPERUSER_HINT =
@@ -50,7 +52,7 @@ const BATCH = 200;
  * @throws RepriseError `privilege-missing` for what only a superuser may make; `check-failed` where the dump's own code
  *   changed what was restored
  */
-export async function restoreUnprivileged<T>(
+export async function restoreUnprivileged<T extends { readonly contents: readonly TableCount[] }>(
   restoring: Restoring,
   { analyze, count }: { readonly analyze: () => Promise<void>; readonly count: () => Promise<T> },
 ): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
@@ -65,27 +67,35 @@ export async function restoreUnprivileged<T>(
   let accepted: readonly string[] = [];
   if (state !== 'compared') {
     accepted = await restoreAsLogin(work);
-    await maintenance(work, (client) => closeRestoreLogin(client, database.name, tablespaces ?? []));
+    await closeLogin(work);
     await markAgain(database, manifest);
     await analyze();
     await compareSchema(work);
-    await refuseRewrittenRows(work);
-    await maintenance(work, (client) => noteCompared(client, database.name));
   }
   const counted = await count();
+  if (state !== 'compared') {
+    await inDatabase(work, (client) => refuseRewrittenRows(client, counted.contents));
+    await maintenance(work, (client) => noteCompared(client, database.name));
+  }
   await giveToOwners(work);
   return { accepted, counted };
 }
 
 /** Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them. */
 async function giveToOwners(work: Unprivileged): Promise<void> {
-  const { servers, extensions, byLogin, rights, eventTriggers } = work.parts;
+  const { servers, extensions, byLogin, sequences, rights, eventTriggers } = work.parts;
   const { connection, name } = work.database;
   const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
   await inDatabase(work, async (client) => {
     await runInBatches(client, ownerStatements(owned, connection.user));
     await giveMultiranges(client, restoreRole(name));
   });
+  if (sequences.length > 0)
+    await runPgRestore(work, {
+      step: `restore-sequences:${encodeName(name)}@${work.systemIdentifier}`,
+      connection,
+      options: [await listOption(work, 'sequences', sequences)],
+    });
   if (rights.length > 0)
     await runPgRestore(work, {
       step: `restore-rights:${encodeName(name)}@${work.systemIdentifier}`,
@@ -96,7 +106,7 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
   if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
   await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
   await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
-  await rm(workDirectory(work), { recursive: true, force: true });
+  await removeTree(workDirectory(work));
 }
 
 /** Up to PostgreSQL 15 a multirange type does not go with its range type, and no dump names its owner. */
@@ -131,7 +141,7 @@ async function refuseLeftovers(client: pg.Client, role: string): Promise<void> {
 /** Takes back the login of a restore that failed, and what was written for it. */
 export async function discardLogin(restoring: Restoring): Promise<void> {
   await maintenance(restoring, (client) => dropRestoreLogin(client, restoring.database.name, loginFiles(restoring)));
-  await rm(workDirectory(restoring), { recursive: true, force: true });
+  await removeTree(workDirectory(restoring));
 }
 
 function refuseSuperuserObjects(toc: ArchiveToc): void {
@@ -153,7 +163,12 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
   const { connection, name, operationId } = database;
   const login = await maintenance(work, async (client) => {
     await requireRoles(client, work);
-    return openRestoreLogin(client, connection, { database: name, mark: databaseMark(operationId) }, loginFiles(work));
+    return openRestoreLogin(
+      client,
+      connection,
+      { database: name, mark: databaseMark(operationId), sessions: sessionsOf(work) },
+      loginFiles(work),
+    );
   });
   const isNew = (await createOnce(database, manifest, login.role)) === 'made';
   if (isNew) {
@@ -198,26 +213,6 @@ async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise
     'check-failed',
     `the dump needs roles that do not exist on this server: ${summarize(missing.map((name) => JSON.stringify(name)))}`,
     'create them (CREATE ROLE), then try again',
-  );
-}
-
-/** Rows come by COPY, once: what was updated or deleted since, the dump's own code has rewritten. */
-async function refuseRewrittenRows(work: Unprivileged): Promise<void> {
-  const rewritten = await inDatabase(work, async (client) => {
-    const { rows } = await client.query<{ name: string }>(
-      `SELECT pg_catalog.format('%I.%I', schemaname, relname) AS name FROM pg_catalog.pg_stat_user_tables
-        WHERE (n_tup_upd > 0 OR n_tup_del > 0)
-          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = relid AND d.deptype = 'e')
-        ORDER BY 1`,
-    );
-    return rows.map(({ name }) => name);
-  });
-  if (rewritten.length === 0) return;
-  throw new RepriseError(
-    'check-failed',
-    `rows were changed after they were restored, by code that is in the dump: ${summarize(rewritten)}`,
-    'see which check, domain or default of these tables changes rows. The live database was not touched',
   );
 }
 

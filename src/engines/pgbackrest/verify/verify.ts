@@ -6,6 +6,7 @@ import type { EngineContext, VerifyVerdict } from '../../engine.js';
 import { failedVerification } from '../../shared/backup-record.js';
 import { readArchive } from '../wal/archive.js';
 import { manifestHash } from '../backup.js';
+import { optionsOf } from '../command.js';
 import type { StanzaBackup } from '../info.js';
 import { readInfo } from '../info.js';
 import { runPgbackrestJob } from '../job.js';
@@ -20,7 +21,7 @@ import { parseVerifyReport } from './verify-report.js';
 export async function verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
   const stored = (await readInfo(context)).backups.find(({ label }) => label === backup.label);
   if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the repository`);
-  if (stored.error)
+  if (stored.error && optionsOf(context).pageErrors !== 'accept')
     return failedVerification('pgBackRest found pages with wrong checksums in the cluster while it made this backup');
   if (backup.sha256 !== undefined && backup.sha256 !== (await manifestHash(context, backup.label))) {
     return failedVerification('its manifest differs from the one recorded when it was made');
