@@ -5,6 +5,7 @@ import { clusterFindings } from './cluster.js';
 import { configFileFindings } from './files.js';
 import { machineFindings } from './machine.js';
 import { repositoryFindings } from './repository.js';
+import { sharedPathFindings } from './shared-paths.js';
 import { recordFindings } from './space.js';
 
 /**
@@ -33,6 +34,7 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
   const found = await Promise.all([
     collectFindings(`host/${hostName}`, () => machineFindings(config, host)),
     collectFindings('config/file', () => configFileFindings(config)),
+    collectFindings(`host/${hostName}/paths`, () => sharedPathFindings({ config, host, clusters, repositories })),
     ...repositories.map((repository) =>
       collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository, host)),
     ),

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 
 describe('a step that fails for good', () => {
-  it('leaves the decision to a person; continue tries that step again, and only that', async () => {
+  it('L16: leaves the decision to a person; continue tries that step again, and only that, and who sent it is recorded', async () => {
     const recovery = await startRecovery(lab, {
       restoreFiles: async () => {
         if (recovery.seen.of('restoreFiles').length === 1) throw failure('disk-full', 'no room on /var/lib/postgresql');
@@ -32,6 +32,13 @@ describe('a step that fails for good', () => {
       'restoreFiles',
     ]);
     expect(recovery.steps.filter((name) => name === 'putAside')).toHaveLength(1);
+    // L16: who sent it is looked up by the host in the history.
+    expect(recovery.seen.of('journal')).toContainEqual(
+      expect.objectContaining({
+        text: `${person.by} sent continue: ${person.reason}`,
+        sentBy: { signal: signalNames.continue },
+      }),
+    );
     // Its jobs had failed for good: the host is told that they are wanted anew.
     expect(recovery.seen.of('restoreFiles').map(({ retry }) => retry)).toEqual([undefined, 1]);
   });

@@ -145,6 +145,7 @@ describe('a plan that cannot be made', () => {
     await recovery.plan();
     await recovery.signal(signalNames.continue, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'wal-gap' });
-    expect(recovery.seen.names).toEqual(['planRecovery', 'pin', 'planRecovery', 'unpin']);
+    const steps = recovery.seen.names.filter((name) => name !== 'journal');
+    expect(steps).toEqual(['planRecovery', 'pin', 'planRecovery', 'unpin']);
   });
 });

@@ -1,6 +1,6 @@
 import { senderInWords } from '../../domain/approval/approval-policy.js';
-import { parseNote, readRejection } from '../../domain/approval/parse-decisions.js';
-import type { Rejection } from '../../domain/plan/plan.js';
+import { askedText, parseNote, readRejection } from '../../domain/approval/parse-decisions.js';
+import type { Rejection, SentBy } from '../../domain/plan/plan.js';
 import { senderOf } from '../approval/sender.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -59,8 +59,9 @@ export function watchingActivities(
     }),
     diagnose: wrapActivity('diagnose', async ({ cluster }) => diagnoseCluster(deps, cluster)),
     journal: wrapActivity('journal', async (step) => {
-      // A note: whoever sent it stands beside the name in it.
-      const sent = senderInWords(await senderOf(step.sentBy, (raw) => noteText(raw) === step.text));
+      // What a person sent: whoever sent it stands beside the name in it.
+      const says = (raw: unknown): boolean => linesOf(step.sentBy, raw).includes(step.text);
+      const sent = senderInWords(await senderOf(step.sentBy, says));
       const text = sent === '' ? step.text : `${step.text} (${sent})`;
       await recordTold(await openClusterContext(deps, step.cluster), step, { step: step.step, text });
     }),
@@ -84,10 +85,11 @@ export function watchingActivities(
 
 const isSaidBy = (one: Rejection, other: Rejection): boolean => one.by === other.by && one.reason === other.reason;
 
-/** A note as the incident writes it into the journal. */
-function noteText(raw: unknown): string | null {
+/** What workflows write into the journal for a message: a note, or what was asked for. */
+function linesOf(sentBy: SentBy | undefined, raw: unknown): readonly string[] {
+  const asked = sentBy !== undefined && 'signal' in sentBy ? [askedText(sentBy.signal, raw)] : [];
   const parsed = parseNote(raw);
-  return 'problem' in parsed ? null : `${parsed.by}: ${parsed.text}`;
+  return 'problem' in parsed ? asked : [...asked, `${parsed.by}: ${parsed.text}`];
 }
 
 const incidentStates = z.enum(['suspected', 'confirmed', 'undecided', 'closed', 'dismissed']);

@@ -53,6 +53,12 @@ export function readRejection(raw: unknown): Rejection {
   return 'problem' in parsed ? { by: 'unnamed', reason: 'none given' } : parsed;
 }
 
+/** A message that asks for something and decides nothing, as the journal has it. */
+export function askedText(name: string, raw: unknown): string {
+  const { by, reason } = readRejection(raw);
+  return `${by} sent ${name}: ${reason}`;
+}
+
 export function parsePromote(raw: unknown): Decision | { problem: string } {
   const parsed = parseRejection(raw);
   return 'problem' in parsed ? parsed : { kind: 'promote', ...parsed };

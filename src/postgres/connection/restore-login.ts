@@ -8,6 +8,7 @@ import { createFileAtomic } from '../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../files/directories.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { endSessionsOf, scramVerifier } from './login.js';
+import { withClient } from './with-client.js';
 
 /**
  * A role that restores one database and has no rights beside it: no membership, no attribute but LOGIN, and that only
@@ -123,6 +124,29 @@ export async function dropRestoreLogin(
     await client.query(`DROP ROLE IF EXISTS ${pg.escapeIdentifier(role)}`);
   }
   if (files !== null) await rm(passfileOf(role, files), { force: true });
+}
+
+/** What the server says of an entry of pg_hba.conf that is missing, or that asks for a user of the system. */
+const NOT_ADMITTED = /no pg_hba\.conf entry|pg_hba\.conf rejects|(?:Peer|Ident) authentication failed/i;
+
+/**
+ * Whether such a login can be made and may log in. Changes nothing: the server looks into pg_hba.conf before it looks for the
+ * role, so that one that does not exist tells.
+ * @throws RepriseError `privilege-missing` with what to do
+ */
+export async function requireRestoreLogin(client: pg.ClientBase, server: ConnectionConfig): Promise<void> {
+  await requireSuperuser(client);
+  const role = restoreRole('probe');
+  const tried = await withClient({ ...server, user: role }, server.maintenanceDatabase, async () => '', {
+    password: randomBytes(8).toString('hex'),
+  }).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  if (!NOT_ADMITTED.test(tried)) return;
+  const place = server.host.startsWith('/') ? 'local all all' : 'host all all 127.0.0.1/32';
+  throw new RepriseError(
+    'privilege-missing',
+    `pg_hba.conf does not let in the login without rights that a dump is restored by (a role ${PREFIX}...)`,
+    `add a line to pg_hba.conf that lets roles of the server in with a password, such as: ${place} scram-sha-256; then: SELECT pg_reload_conf()`,
+  );
 }
 
 /** @throws RepriseError `privilege-missing` */

@@ -1,11 +1,12 @@
-import { lstat, mkdir, readFile, readdir, rename, rm, rmdir, symlink } from 'node:fs/promises';
+import { lstat, readFile, readdir, rename, rm, rmdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type PlannedLayout, type PlannedPart, type PlannedTablespace } from '../../domain/plan/layout.js';
 import { restoredWithin } from '../../domain/plan/recovery-place.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo, syncDirectory } from '../../files/directories.js';
-import { isErrno, nameExists, pathExists } from '../../files/paths.js';
+import { nameExists, pathExists } from '../../files/paths.js';
 import { removeTree } from '../../files/remove-tree.js';
+import { makeOwnDirectory } from '../../files/trusted-paths.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 
@@ -33,10 +34,7 @@ async function movePart(
   user: OsUser | null,
 ): Promise<void> {
   if (keptAs === undefined || keptAs === null) return;
-  await mkdir(keptAs, { mode: 0o700 }).catch(async (error: unknown) => {
-    if (!isErrno(error, 'EEXIST') || (await lstat(keptAs)).isDirectory() !== true) throw error;
-  });
-  await giveTo(keptAs, user);
+  await makeOwnDirectory(keptAs, user);
   for (const name of (await readdir(path)).filter((one) => ours.test(one)))
     await rename(join(path, name), join(keptAs, name));
   for (const changed of [keptAs, path, dirname(keptAs)]) await syncDirectory(changed);

@@ -13,6 +13,7 @@ import {
 } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../../activities/api.js';
 import {
+  askedText,
   parseApproval,
   parsePromote,
   parseRejection,
@@ -32,7 +33,7 @@ type Accepted = { readonly accepted: true; readonly missing: number };
 export interface ApprovalRecords {
   checkApproval(plan: ApprovablePlan, approval: Approval, sentBy: SentBy): Promise<ApprovalAnswer>;
   checkDecision(plan: ApprovablePlan, decision: Decision, sentBy: SentBy): Promise<ApprovalAnswer>;
-  note(text: string): Promise<void>;
+  note(text: string, sentBy?: SentBy): Promise<void>;
 }
 
 /**
@@ -45,7 +46,7 @@ export class ApprovalInbox implements StepPeople {
   private readonly approved = new Set<string>();
   private rejection: SentRejection | null = null;
   private readonly early: unknown[] = [];
-  private readonly continued: Rejection[] = [];
+  private continued = 0;
   /** What people are asked to decide on the recovered data; null while nobody is asked: what comes then has no effect. */
   private pending: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
   /** Number of plans that turned out stale: an approval whose check began under an earlier plan no longer counts. */
@@ -86,10 +87,18 @@ export class ApprovalInbox implements StepPeople {
         validator: shapeValidator(parseRejection, person),
       },
     );
-    setHandler(defineSignal(signalNames.pause), () => void (this.pauseAsked = true), {
+    const onPause = async (raw: unknown): Promise<void> => {
+      this.pauseAsked = true;
+      await this.noteAsked(signalNames.pause, raw);
+    };
+    setHandler(defineSignal<[unknown]>(signalNames.pause), onPause, {
       description: 'stop at the target and wait for promote',
     });
-    setHandler(defineSignal<[unknown]>(signalNames.continue), (raw) => void this.continued.push(readRejection(raw)), {
+    const onContinue = async (raw: unknown): Promise<void> => {
+      this.continued += 1;
+      await this.noteAsked(signalNames.continue, raw);
+    };
+    setHandler(defineSignal<[unknown]>(signalNames.continue), onContinue, {
       description: `repeat the failed step, or make the plan again: ${person}`,
     });
     this.handleDecision('promote', parsePromote, 'promote the recovered server', person);
@@ -140,11 +149,11 @@ export class ApprovalInbox implements StepPeople {
   /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
   async decide(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
-    this.continued.length = 0;
+    this.continued = 0;
     for (const raw of this.early.splice(0)) await this.onApproveSignal(raw);
     await conditionWithSummary(
       summary,
-      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued.length > 0,
+      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued > 0,
     );
     if (this.rejection) return 'rejected';
     return this.approved.has(plan.digest) ? 'approved' : 'again';
@@ -155,9 +164,9 @@ export class ApprovalInbox implements StepPeople {
    * it is tried again in any case.
    */
   async afterFailure(summary: string, accepts: readonly Decision['kind'][] = [], forMs?: number): Promise<AfterWait> {
-    this.continued.length = 0;
-    const decided = await this.awaitDecision(summary, accepts, () => this.continued.length > 0, forMs);
-    if (decided === null && this.continued.length === 0) return 'elapsed';
+    this.continued = 0;
+    const decided = await this.awaitDecision(summary, accepts, () => this.continued > 0, forMs);
+    if (decided === null && this.continued === 0) return 'elapsed';
     return decided ?? 'again';
   }
 
@@ -263,10 +272,14 @@ export class ApprovalInbox implements StepPeople {
   }
 
   /** A line of the journal; one that cannot be written must not end the workflow. */
-  private async note(text: string): Promise<void> {
-    await CancellationScope.nonCancellable(() => this.records.note(text)).catch(() =>
+  private async note(text: string, sentBy?: SentBy): Promise<void> {
+    await CancellationScope.nonCancellable(() => this.records.note(text, sentBy)).catch(() =>
       log.warn('a line of the journal could not be written'),
     );
+  }
+
+  private noteAsked(signal: string, raw: unknown): Promise<void> {
+    return this.note(askedText(signal, raw), { signal });
   }
 
   private onReject(raw: unknown, sentBy: SentBy): void {

@@ -277,11 +277,11 @@ function openInbox(operation: Operation): ApprovalInbox {
       untilRecorded(operation, `check the ${decision.kind} of ${decision.by}`, (activities) =>
         activities.recordDecision({ ...step, plan, decision, sentBy }),
       ),
-    note: async (text) => {
+    note: async (text, sentBy) => {
       await condition(() => operation.host !== '' || inbox.isClosed);
       if (operation.host === '') return;
       await untilRecorded(operation, 'record what was sent', (activities) =>
-        activities.journal({ ...step, step: 'approval', text }),
+        activities.journal({ ...step, step: 'approval', text, sentBy }),
       );
     },
   });

@@ -1,5 +1,6 @@
 import { CancellationScope, condition, log, workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PolicyFacts, StepInput } from '../../activities/api.js';
+import type { SentBy } from '../../domain/plan/plan.js';
 import type { OperationStatusView } from '../../domain/operation/status.js';
 import { OperationLock } from '../lock/with-cluster-lock.js';
 import { OperationSlot } from '../lock/with-host-slot.js';
@@ -46,13 +47,13 @@ export class Operation {
     recordUnreadableMessages((text) => void this.recordMessage(text));
   }
 
-  /** A line of the journal about a message that had no effect; one that cannot be written must not end the workflow. */
-  private async recordMessage(text: string): Promise<void> {
+  /** A line of the journal about a message; one that cannot be written must not end the workflow. */
+  async recordMessage(text: string, sentBy?: SentBy): Promise<void> {
     try {
       if (!(await condition(() => this.host !== '', HOST_KNOWN_AFTER)))
         throw refusal('not-found', 'the host is not known');
       await CancellationScope.nonCancellable(() =>
-        hostActivities(this.host, 'record what was sent').journal({ ...this.step, step: 'message', text }),
+        hostActivities(this.host, 'record what was sent').journal({ ...this.step, step: 'message', text, sentBy }),
       );
     } catch {
       log.warn(text);
@@ -84,7 +85,7 @@ export function openOperation<T>(
   beside?: (operation: Operation, facts: ClusterFacts) => Promise<void>,
 ): Promise<T> {
   const operation = new Operation(kind, input);
-  operation.people = new StepInbox();
+  operation.people = new StepInbox((text, sentBy) => operation.recordMessage(text, sentBy));
   return runOperation(operation.status, async () => {
     const facts = await operation.lookUp();
     const main = async (): Promise<T> => {

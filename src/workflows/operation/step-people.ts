@@ -1,7 +1,7 @@
 import { condition, defineSignal, defineUpdate, setHandler, sleep } from '@temporalio/workflow';
-import { parseRejection } from '../../domain/approval/parse-decisions.js';
+import { askedText, parseRejection } from '../../domain/approval/parse-decisions.js';
 import { signalNames, updateNames } from '../../domain/operation/names.js';
-import type { Decision, Rejection } from '../../domain/plan/plan.js';
+import type { Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { refusal } from './operation-status.js';
 
 /** What comes of the wait after a failed attempt: the time is over, a person wants it now, or wants something else. */
@@ -38,8 +38,13 @@ export class StepInbox implements StepPeople {
   private rejection: Rejection | null = null;
   private continued = 0;
 
-  constructor() {
-    setHandler(again, () => void (this.continued += 1), {
+  /** `note` writes a line of the journal about a message that somebody sent. */
+  constructor(note: (text: string, sentBy: SentBy) => Promise<void>) {
+    const onContinue = async (raw: unknown): Promise<void> => {
+      this.continued += 1;
+      await note(askedText(signalNames.continue, raw), { signal: signalNames.continue });
+    };
+    setHandler(again, onContinue, {
       description: `try a failed step again now: ${PERSON}`,
     });
     setHandler(reject, (raw) => void (this.rejection ??= personOf(raw)), {

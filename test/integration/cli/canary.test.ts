@@ -59,7 +59,7 @@ beforeAll(async () => {
   // pgBackRest and this test come as the superuser; Reprise has to show its password.
   await writeFile(
     join(dataDir, 'pg_hba.conf'),
-    'local all reprise scram-sha-256\nhost all reprise 127.0.0.1/32 scram-sha-256\nlocal all postgres trust\nhost all postgres 127.0.0.1/32 trust\n',
+    'local all reprise scram-sha-256\nhost all reprise 127.0.0.1/32 scram-sha-256\nlocal all postgres trust\nhost all postgres 127.0.0.1/32 trust\nlocal all all scram-sha-256\n',
   );
   await site.query('SELECT pg_reload_conf()', 'postgres');
   await editConfig(site, (text) =>

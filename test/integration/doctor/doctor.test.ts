@@ -269,6 +269,32 @@ describe('doctor on a host', () => {
     });
   });
 
+  it('U2: a path in which other users could put links is a problem before a recovery refuses it, with what to type', async () => {
+    const spare = join(folder, 'spare');
+    await mkdir(spare);
+    const more = `    recovery: { old_data: { mode: aside-on, path: ${spare} } }\n`;
+    const paths = async () => (await findings({ more })).filter(({ check }) => check.endsWith('/path'));
+    expect(await paths()).toEqual([]);
+    for (const [name, check] of [
+      ['spare', 'cluster/mairie/old_data/path'],
+      ['data', 'cluster/mairie/data_dir/path'],
+      ['state', 'host/db1/state_dir/path'],
+      ['repo', 'repository/local/path'],
+    ] as const) {
+      await chmod(join(folder, name), 0o777);
+      expect(await paths()).toContainEqual({
+        check,
+        level: 'problem',
+        message: expect.stringContaining(`every user may write in the directory ${join(folder, name)}`),
+        fix: expect.stringContaining(`chmod go-w ${join(folder, name)}`),
+      });
+      await chmod(join(folder, name), 0o700);
+    }
+    // As /tmp: names of our own can be made there, old data is not put there.
+    await chmod(spare, 0o1777);
+    expect((await paths()).map(({ check }) => check)).toEqual(['cluster/mairie/old_data/path']);
+  });
+
   it('leaves nothing behind in the repository', async () => {
     await findings();
     expect(await readdir(join(folder, 'repo'))).toEqual([]);

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
@@ -7,6 +8,7 @@ import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { testRestore } from '../../../src/activities/backup/restore-test.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
+import { countDatabases } from '../../../src/postgres/content/inventory.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
@@ -71,6 +73,8 @@ it.each([15, 18])(
     const roles = await rolesOf(source);
 
     const backup = await backUp(ground, 'backup');
+    // Of a physical backup the same is counted, on the live server and in the restored copy.
+    await countDatabases(ground.cluster.connection, [hostile.name], new AbortController().signal);
     expect(await hostile.escaped()).toEqual([]);
     expect(await prove(ground, backup)).toMatchObject({ ok: true, detail: expect.stringContaining('hold the rows') });
     expect(await hostile.escaped()).toEqual([]);
@@ -101,3 +105,40 @@ it.each([15, 18])(
     expect(await rolesOf(source)).toEqual(roles);
   },
 );
+
+it('U1: a dump of PostgreSQL 15 is restored by a login without rights into PostgreSQL 18, which writes some of it in another way', async () => {
+  const [source, target] = [await startScratchCluster({ version: 15 }), await startScratchCluster({ version: 18 })];
+  const hostile = await seedHostile(source);
+  const ground = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['app'] });
+  const backup = await backUp(ground, 'backup');
+  const connection = { ...ground.cluster.connection, port: target.port };
+  const context = await ground.context('newer', { pgBin: target.binDir, cluster: { ...ground.cluster, connection } });
+  const approved = await bound(logicalEngine, context, backup);
+  await logicalEngine.logical?.restoreGlobals(context, { ...approved, connection });
+  await logicalEngine.logical?.restoreDatabase(context, { ...approved, intoDatabase: 'app', connection });
+  expect(await hostile.escaped()).toEqual([]);
+  // PostgreSQL 17 has a right of its own for maintenance.
+  const owners = `SELECT relnamespace::regnamespace::text AS schema, relname, pg_get_userbyid(relowner) AS owner,
+                         replace(relacl::text, 'Dxtm', 'Dxt') AS acl
+                    FROM pg_class WHERE relnamespace IN ('app'::regnamespace, 'evil'::regnamespace) ORDER BY 1, 2`;
+  expect((await runQuery(target, 'app', owners)).rows).toEqual((await runQuery(source, 'app', owners)).rows);
+});
+
+it('U1: a plan is refused where pg_hba.conf lets no such login in, and says which line is missing', async () => {
+  const source = await startScratchCluster({ version: 15 });
+  await runQuery(source, 'postgres', 'CREATE DATABASE app');
+  const ground = await makeGround(source, 'logical', { restoreJobs: 1 }, { databases: ['app'] });
+  const candidates = [await backUp(ground, 'backup')];
+  const plan = async (more: object = {}): Promise<unknown> =>
+    logicalEngine.outlineRecovery(await ground.context('plan', more), {
+      ...{ target: { kind: 'latest' }, candidates, oldDataDir: null, databases: ['app'] },
+    });
+  await plan();
+  await writeFile(join(source.dataDir, 'pg_hba.conf'), 'host all postgres 127.0.0.1/32 trust\n');
+  await runQuery(source, 'postgres', 'SELECT pg_reload_conf()');
+  await expect(plan()).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: expect.stringContaining('host all all 127.0.0.1/32 scram-sha-256'),
+  });
+  await plan({ cluster: { ...ground.cluster, restoreAs: 'superuser' } });
+});

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readdir } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
 import { planText } from '../../../src/domain/plan/plan-text.js';
@@ -40,7 +40,7 @@ beforeAll(async () => {
   await site.backUp('physical');
 }, 300_000);
 
-it('S4: aside-on copies old data to another file system, empties the directory and restores into it; a killed worker takes it up', async () => {
+it('S4, U2: aside-on copies old data to another file system, empties the directory and restores into it; a killed worker takes it up', async () => {
   const { dataDir } = site.places;
   const spare = join(site.root, 'spare');
   await withOldData(`{ mode: aside-on, path: ${spare} }`);
@@ -52,6 +52,15 @@ it('S4: aside-on copies old data to another file system, empties the directory a
   });
   await mkdir(spare, { mode: 0o700 });
   await giveToPostgres(spare);
+  // U2: where others may write, nothing is planned.
+  await chmod(spare, 0o777);
+  expect(await refusal(site, 'recover', 'mairie', '--policy', 'physical', '--dry-run')).toMatchObject({
+    exit: 9,
+    code: 'path-refused',
+    message: expect.stringContaining(`every user may write in the directory ${spare}`),
+    hint: expect.stringContaining(`chmod go-w ${spare}`),
+  });
+  await chmod(spare, 0o700);
 
   await site.workers.at(-1)?.stop();
   await site.startWorker({

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
@@ -16,6 +15,7 @@ import { createOnce, dropOurs } from './new-database.js';
 import { closeLogin, loginFiles, madeWorkDirectory, maintenance, makeExtensions, workDirectory } from './login-work.js';
 import type { Unprivileged } from './login-work.js';
 import { runRestoreJob } from './pg-restore.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /**
  * Compares what was restored with what the dump defines, while it belongs to nobody: code in the dump may have replaced
@@ -94,7 +94,7 @@ async function canonicalSchema(work: Unprivileged): Promise<readonly TocEntry[]>
   const remove = async (): Promise<void> => {
     await dropOurs(beside.database);
     await maintenance(beside, (client) => dropRestoreLogin(client, name, loginFiles(beside)));
-    await rm(workDirectory(beside), { recursive: true, force: true });
+    await removeTree(workDirectory(beside));
   };
   await remove();
   try {

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { ServerFacts } from '../../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { requireRestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
@@ -18,13 +19,14 @@ export interface TargetServer {
 /**
  * Whether the running server can take these dumps: version, extensions, locale, room. Changes nothing.
  *
- * @throws RepriseError `database-unreachable`, `version-mismatch`, `extension-missing`, `locale-missing`, `disk-full`
+ * @throws RepriseError `database-unreachable`, `privilege-missing`, `version-mismatch`, `extension-missing`, `locale-missing`, `disk-full`
  */
 export async function checkServer(context: ReadContext, manifests: readonly DumpManifest[]): Promise<TargetServer> {
   const { connection } = context.cluster;
   try {
     return await withClient(connection, connection.maintenanceDatabase, async (client) => {
       const server = await serverFacts(client);
+      if (context.cluster.restoreAs !== 'superuser') await requireRestoreLogin(client, connection);
       const warnings: string[] = [];
       for (const manifest of manifests) warnings.push(...(await checkDump(client, server, manifest)));
       warnings.push(...(await checkRoom(context.cluster.dataDir, manifests)));

@@ -4,7 +4,6 @@
  * else, has no rights beside it, and is closed before anything gets its owner. What it may have changed is seen, because
  * the schema that came out is compared with that of the dump first.
  */
-import { rm } from 'node:fs/promises';
 import type pg from 'pg';
 import type { TableCount } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
@@ -39,6 +38,7 @@ import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
 import { jobsOption, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
+import { removeTree } from '../../../files/remove-tree.js';
 
 /** What a person types to have a dump restored that a login without rights cannot. */
 const SUPERUSER_HINT =
@@ -106,7 +106,7 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
   if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
   await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
   await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
-  await rm(workDirectory(work), { recursive: true, force: true });
+  await removeTree(workDirectory(work));
 }
 
 /** Up to PostgreSQL 15 a multirange type does not go with its range type, and no dump names its owner. */
@@ -141,7 +141,7 @@ async function refuseLeftovers(client: pg.Client, role: string): Promise<void> {
 /** Takes back the login of a restore that failed, and what was written for it. */
 export async function discardLogin(restoring: Restoring): Promise<void> {
   await maintenance(restoring, (client) => dropRestoreLogin(client, restoring.database.name, loginFiles(restoring)));
-  await rm(workDirectory(restoring), { recursive: true, force: true });
+  await removeTree(workDirectory(restoring));
 }
 
 function refuseSuperuserObjects(toc: ArchiveToc): void {
