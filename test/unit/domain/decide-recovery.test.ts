@@ -135,6 +135,33 @@ const media = {
 } as unknown as RecoveryObservations['media'];
 
 describe('what a recovery plan decides', () => {
+  it('W3, W4, W6: binds what was asked and where the replay stops for it; names the history, the last commit, and what another recovery left', () => {
+    const lsn = { kind: 'lsn', lsn: '0/5000028' } as const;
+    const history = {
+      newest: 4,
+      path: [
+        { timeline: 1, until: '0/4000100' },
+        { timeline: 3, until: null },
+      ],
+    };
+    const lastCommitAt = '2026-11-21T00:59:58.120411Z';
+    const { outline } = physicalSource;
+    const source = { ...physicalSource, outline: { ...outline, target: lsn, history, lastCommitAt } };
+    const file = '/etc/postgresql/15/main/postgresql.conf';
+    const made = decide({
+      order: atOne,
+      seen: { source, leftoverTargets: [{ file, name: 'recovery_target_xid', value: '740' }] },
+    });
+    expect(made.binding).toMatchObject({ ...atOne, stopsAt: lsn });
+    expect(made.observed.warnings).toContainEqual(expect.stringContaining(`${file} sets recovery_target_xid = '740'`));
+    const text = planText({ ...made, digest: 'd'.repeat(64) });
+    expect(text).toMatch(/target +2026-11-21T01:00:00Z/);
+    expect(text).toMatch(/replay stops at +lsn:0\/5000028/);
+    expect(text).toMatch(/last commit +2026-11-21T00:59:58.120411Z/);
+    expect(text).toMatch(/timeline +3, which a recovery has left; the newest is 4; it leaves timeline 1 at 0\/4000100/);
+    expect(decide({ order: atOne, seen: { source: timed } }).binding.stopsAt).toBeUndefined();
+  });
+
   it('in place, physical: old data is renamed, the safety backup belongs to dumps, two others approve', () => {
     expect(decide()).toMatchObject({
       createdAt: at,
