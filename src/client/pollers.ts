@@ -40,7 +40,7 @@ export async function hasPoller(
 }
 
 /** Queue without a worker on which this workflow waits now; null where everybody it needs is there. */
-export async function missingWorker(session: TemporalSession, workflowId: string): Promise<string | null> {
+async function missingWorker(session: TemporalSession, workflowId: string): Promise<string | null> {
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return CONTROL_QUEUE;
   const description = await session.client.workflow.getHandle(workflowId).describe();
   for (const activity of description.raw.pendingActivities ?? []) {

@@ -36,15 +36,7 @@ export async function repositoryFindings(
   }
   const storage = openStorage(repository, { secret: resolveSecret });
   const findings: Finding[] = [...plainFindings(repository)];
-  if (found !== null && (found.mode & 0o077) !== 0) {
-    findings.push(
-      warning(
-        check,
-        `repository ${repository.name}: ${path} can be read by other users (mode ${(found.mode & 0o777).toString(8)}): backups contain everything that the database contains`,
-        `chmod 700 ${path}`,
-      ),
-    );
-  }
+  if (path !== null && found !== null) findings.push(...modeFindings(check, repository.name, path, found.mode));
   const key = `.reprise-doctor-${randomBytes(6).toString('hex')}`;
   try {
     await storage.createIfAbsent(key, '');
@@ -71,6 +63,17 @@ export async function repositoryFindings(
       ),
     );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
+}
+
+function modeFindings(check: string, name: string, path: string, mode: number): readonly Finding[] {
+  if ((mode & 0o077) === 0) return [];
+  return [
+    warning(
+      check,
+      `repository ${name}: ${path} can be read by other users (mode ${(mode & 0o777).toString(8)}): backups contain everything that the database contains`,
+      `chmod 700 ${path}`,
+    ),
+  ];
 }
 
 interface Identified {

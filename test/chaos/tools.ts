@@ -39,7 +39,8 @@ export function startsOfJobs(jobs: readonly JobView[]): Starts {
     dump: sum(/\/dump:/),
     restore: sum(/\/restore:/),
     pgbackrestBackup: sum(/\/backup$/),
-    pgbackrestRestore: sum(/\/restore-/),
+    // `restore-schema:` is the pg_dump that compares what a dump was restored to.
+    pgbackrestRestore: sum(/\/restore-(?!schema:)/),
     pgbackrestExpire: sum(/\/expire-/),
   };
 }
