@@ -16,7 +16,25 @@ export function archiveFindings(cluster: ClusterConfig, server: Server): readonl
   if (pushing === undefined) return withoutPushingPolicy(cluster, server, archiving.length > 0);
   const failing = failingFinding(cluster, server, pushing);
   if (failing !== null) return [failing];
-  return [backlogFinding(cluster, server) ?? archivedFinding(cluster, server), ...timeoutFindings(cluster, server)];
+  return [
+    backlogFinding(cluster, server) ?? archivedFinding(cluster, server),
+    ...timeoutFindings(cluster, server),
+    ...olderCommandFindings(cluster, server),
+  ];
+}
+
+/** In the command that older versions gave: the number of a process, in the name of a file that is not created exclusively. */
+const OLDER_COMMAND = '/.reprise-tmp-$3.$$';
+
+function olderCommandFindings({ name }: ClusterConfig, { archiving: { command } }: Server): readonly Finding[] {
+  if (!command.includes(OLDER_COMMAND)) return [];
+  return [
+    warning(
+      `cluster/${name}/archive_command`,
+      `cluster ${name}: the archive_command is one that an older version of Reprise gave: where other users may write in the archive, links of theirs are followed`,
+      `ALTER SYSTEM SET archive_command = ''; SELECT pg_reload_conf(); then \`reprise backup run ${name}\` prints the line of this version to paste. WAL is kept until then`,
+    ),
+  ];
 }
 
 const checkOf = ({ name }: ClusterConfig): string => `cluster/${name}/archiving`;

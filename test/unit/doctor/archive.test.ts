@@ -55,6 +55,16 @@ describe('F7: WAL on its way to the archive', () => {
     ]);
   });
 
+  it('U3: a command whose temporary names can be guessed is one that an older version gave, and has to be replaced', () => {
+    const command = 'n="$1/.reprise-tmp-$3.$$"; gzip -1nc "$2" >"$n"';
+    expect(archiveFindings(cluster(), { ...server, archiving: { ...archiving, command } })).toContainEqual({
+      check: 'cluster/mairie/archive_command',
+      level: 'warning',
+      message: expect.stringContaining('an older version of Reprise'),
+      fix: expect.stringContaining('reprise backup run mairie'),
+    });
+  });
+
   it('that failed last is a problem, by time and not by the name of the segment', () => {
     const failing = {
       ...archiving,

@@ -222,25 +222,32 @@ async function runInBatches(client: pg.Client, statements: readonly string[]): P
 }
 
 /**
- * Fills views with the rights of their owners, as REFRESH does it. Where a superuser owns one, it stays as the login has
- * filled it: what it calls may be anybody's.
+ * Fills views with the rights of their owners, as REFRESH does it. Where a superuser owns one, or a role that may use files
+ * or programs of the host, it stays as the login has filled it.
  */
 async function refreshViews(work: Unprivileged): Promise<void> {
   const { views } = work.parts;
   if (views.length === 0) return;
-  const superusers = await maintenance(work, async (client) => {
-    const { rows } = await client.query<{ name: string }>(
-      'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolsuper',
-    );
-    return new Set(rows.map(({ name }) => name));
-  });
-  const others = views.filter(({ owner }) => owner !== '' && !superusers.has(owner));
+  const mighty = new Set(await maintenance(work, mightyRoles));
+  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(owner));
   if (others.length === 0) return;
   await runPgRestore(work, {
     step: `restore-views:${encodeName(work.database.name)}@${work.systemIdentifier}`,
     connection: work.database.connection,
     options: [await listOption(work, 'views', others)],
   });
+}
+
+/** Roles that may use files and programs of the server's host: what their views call may be anybody's. */
+async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT r.rolname::text AS name FROM pg_catalog.pg_roles r
+      WHERE r.rolsuper OR EXISTS (
+        SELECT FROM pg_catalog.pg_roles p
+         WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+           AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER'))`,
+  );
+  return rows.map(({ name }) => name);
 }
 
 async function addEventTriggers(client: pg.Client, { parts, database }: Unprivileged): Promise<void> {
