@@ -74,7 +74,7 @@ const hostile = (traces: string): string => `
     BEGIN PERFORM set_config('role', 'none', false); EXCEPTION WHEN OTHERS THEN NULL; END;
     BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; EXCEPTION WHEN OTHERS THEN NULL; END;
     IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
-      EXECUTE pg_catalog.format('COPY (SELECT 1) TO PROGRAM %L', 'touch ${traces}/"' || place || '"');
+      EXECUTE pg_catalog.format('COPY (SELECT 1) TO PROGRAM %L', 'cat > "${traces}/' || place || '"');
       EXECUTE 'ALTER ROLE mallory SUPERUSER';
     END IF;
     RETURN true;
