@@ -109,12 +109,16 @@ const WHOLE = {
   sequence: '7',
   database: { datacl: null, datistemplate: false, datallowconn: true, datconnlimit: -1 },
   settings: [],
-  comment: false,
+  report: [{ ran: false }],
+  programs: [],
 };
 
 async function seed(server: ScratchCluster): Promise<void> {
   const query = (database: string, sql: string) => runQuery(server, database, sql);
-  await query('postgres', 'CREATE ROLE alice; CREATE ROLE mallory LOGIN');
+  await query(
+    'postgres',
+    'CREATE ROLE alice; CREATE ROLE mallory LOGIN; CREATE ROLE operator IN ROLE pg_execute_server_program',
+  );
   await query('postgres', 'CREATE DATABASE app');
   await query('app', 'CREATE SCHEMA app AUTHORIZATION alice; CREATE SCHEMA m AUTHORIZATION mallory');
   await query(
@@ -135,11 +139,20 @@ async function seed(server: ScratchCluster): Promise<void> {
      CREATE FUNCTION m.act() RETURNS void LANGUAGE plpgsql AS $$ BEGIN END $$;
      CREATE FUNCTION m.ischecked() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$;
      CREATE FUNCTION m.indexed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
+     CREATE FUNCTION m.viewed() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+       COPY (SELECT 1) TO PROGRAM 'touch program-has-run'; RETURN true; EXCEPTION WHEN insufficient_privilege THEN RETURN false;
+     END $$; GRANT USAGE ON SCHEMA m TO PUBLIC;
      CREATE TABLE m.zz (x int CHECK (m.ischecked())); CREATE TABLE m.ix (x int);
      INSERT INTO m.zz VALUES (1); INSERT INTO m.ix VALUES (1); CREATE INDEX ON m.ix (m.indexed(x))`,
   );
+  // Of a role that may run programs of the host; mallory's function in it is called wherever it is filled.
+  await query(
+    'app',
+    `CREATE SCHEMA o AUTHORIZATION operator; SET ROLE operator;
+     CREATE MATERIALIZED VIEW o.report AS SELECT m.viewed() AS ran WITH NO DATA; RESET ROLE;
+     UPDATE pg_class SET relispopulated = true WHERE oid = 'o.report'::regclass`,
+  );
 }
-
 /** Restores a dump in which the attack is, and says what came of it: why it was refused, or what is there. */
 async function restoreWith(server: ScratchCluster, { place, does }: Attack, index: number): Promise<unknown> {
   const query = (database: string, sql: string) => runQuery(server, database, sql);
@@ -177,6 +190,11 @@ async function restoreWith(server: ScratchCluster, { place, does }: Attack, inde
     'postgres',
     `SELECT datacl::text, datistemplate, datallowconn, datconnlimit FROM pg_database WHERE datname = '${database}'`,
   );
+  const report = (await query(database, 'SELECT ran FROM o.report')).rows as unknown[];
+  const programs = await query(
+    'postgres',
+    `SELECT pg_ls_dir AS file FROM pg_ls_dir('.') WHERE pg_ls_dir = 'program-has-run'`,
+  );
   const settings = await query('postgres', `SELECT setconfig::text FROM pg_db_role_setting`);
   await query('postgres', `DROP DATABASE ${database}`);
   return {
@@ -185,6 +203,7 @@ async function restoreWith(server: ScratchCluster, { place, does }: Attack, inde
     ...sequence,
     database: facts.rows[0] as unknown,
     settings: settings.rows,
-    comment: false,
+    report,
+    programs: programs.rows as unknown[],
   };
 }
