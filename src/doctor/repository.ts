@@ -20,13 +20,7 @@ export async function repositoryFindings(
 ): Promise<readonly Finding[]> {
   const check = `repository/${repository.name}`;
   const path = localPathOf(repository);
-  const other = await identityFinding(`${check}/identity`, repository.name, {
-    stateDir,
-    called: `repository ${repository.name}`,
-    where: storageKinds[repository.type]?.place(repository.options) ?? '',
-    accept: acceptCommand(repository.name),
-    storage: () => openStorage(repository, { secret: resolveSecret, existing: true }),
-  });
+  const other = await identityOf(repository, stateDir);
   // Nothing is tried there, not even with an empty file.
   if (other !== null) return [other];
   const found = path === null ? null : await stat(path).catch(() => null);
@@ -63,6 +57,16 @@ export async function repositoryFindings(
       ),
     );
   return [...findings, ok(check, `repository ${repository.name} can be written${room}`)];
+}
+
+function identityOf(repository: RepositoryConfig, stateDir: string): Promise<Finding | null> {
+  return identityFinding(`repository/${repository.name}/identity`, repository.name, {
+    stateDir,
+    called: `repository ${repository.name}`,
+    where: storageKinds[repository.type]?.place(repository.options) ?? '',
+    accept: acceptCommand(repository.name),
+    storage: () => openStorage(repository, { secret: resolveSecret, existing: true }),
+  });
 }
 
 function modeFindings(check: string, name: string, path: string, mode: number): readonly Finding[] {

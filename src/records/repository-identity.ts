@@ -81,8 +81,13 @@ export function identityCheck(repository: UsedRepository): IdentityCheck {
     // Before repositories had markers: its content has to be there.
     if (recorded?.used === true && !(await holdsAnything(storage, recorded.folder, found)))
       throw notTheRepository(described(repository), found.instead);
-    // A new one is empty to its readers.
-    if (!writes && found.instead === 'nothing' && repository.isOurs) await repository.makeRoot?.();
+    await begin(found, writes);
+  };
+
+  /** A new one is empty to its readers. */
+  const begin = async (found: Exclude<Found, 'cold'>, writes: boolean): Promise<void> => {
+    if (!writes && 'instead' in found && found.instead === 'nothing' && repository.isOurs)
+      await repository.makeRoot?.();
     const made = writes ? await make() : null;
     if (made !== null) await keep(made);
   };

@@ -102,6 +102,14 @@ function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
   }
 }
 
+/** As whom a dump is restored; files of a physical backup are restored as nobody. */
+function restoreRights(
+  { restoreAs }: PlanTerms['cluster'],
+  method: PlanBinding['method'],
+): Pick<PlanBinding, 'restoreAs'> {
+  return method === 'databases' ? { restoreAs: restoreAs ?? 'unprivileged' } : {};
+}
+
 function bindingOf(
   terms: PlanTerms,
   request: PlanningRequest,
@@ -126,7 +134,7 @@ function bindingOf(
     policy: policy?.name ?? 'none',
     engine: policy?.engine ?? 'none',
     method,
-    ...(method === 'databases' ? { restoreAs: cluster.restoreAs ?? 'unprivileged' } : {}),
+    ...restoreRights(cluster, method),
     systemIdentifier: outline.systemIdentifier,
     backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
       id,
