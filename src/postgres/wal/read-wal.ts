@@ -16,6 +16,7 @@ import {
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
+import { type WaldumpRecord, recordIn, recordLines } from './waldump-lines.js';
 import { fileSize } from '../../files/paths.js';
 
 /** Where the readable WAL of a directory ends. */
@@ -29,16 +30,12 @@ export interface WalTail {
   readonly lastCommitLsn: string | null;
 }
 
-interface WalRecord {
-  readonly lsn: string;
-  readonly totalLength: number;
-  readonly description: string;
-}
-
 /** Range of WAL whose records are listed at once: some ten thousand lines at most. */
 const WINDOW_BYTES = 256n * 1024n;
 /** Range of WAL whose commits are listed at once. */
 const COMMIT_WINDOW_BYTES = 16n * 1024n * 1024n;
+/** Lines that look like records and are none. */
+const MOST_FORGED = 100;
 const READ_TIMEOUT_MS = 15 * 60_000;
 /** Frozen: no record carries it, so that pg_waldump reads everything and prints nothing. */
 const NO_XID = '2';
@@ -71,7 +68,7 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   const last =
     stopped === undefined
       ? await lastRecord(dump, start, limit)
-      : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1')).at(-1);
+      : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1'))[0];
   if (last === undefined) return { endLsn: null, ...NO_COMMIT };
   const endLsn = endOf(last, segmentBytes, blockBytes);
   return { endLsn, ...(await lastCommit(dump, start, parseLsn(endLsn) < limit ? parseLsn(endLsn) : limit)) };
@@ -123,32 +120,45 @@ function waldump(pgBin: string, dir: string, timeline: number, segmentBytes: num
   };
 }
 
-async function records(dump: Dump, piece: WalRange, ...options: readonly string[]): Promise<WalRecord[]> {
+async function records(dump: Dump, piece: WalRange, ...options: readonly string[]): Promise<WaldumpRecord[]> {
   const { stdout } = await dump(piece, ...options);
-  return stdout.split('\n').flatMap((line) => {
-    const match =
-      /len \(rec\/tot\):\s*\d+\/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+\/[0-9A-F]+), prev [^,]+, desc: (.*)$/.exec(line);
-    return match === null ? [] : [{ totalLength: Number(match[1]), lsn: match[2] ?? '', description: match[3] ?? '' }];
-  });
+  return recordLines(stdout).flatMap((line) => recordIn(line) ?? []);
 }
 
-/** The last record that begins before `limit`, searched backwards so that a large WAL is not listed whole. */
-async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WalRecord | undefined> {
+/**
+ * The last record that begins before `limit`, searched backwards so that a large WAL is not listed whole. Each is read again
+ * by its position: a logical message, which any user may write, can hold lines that look like records.
+ */
+async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WaldumpRecord | undefined> {
+  let tried = 0;
   for (let end = limit; end > start; end -= WINDOW_BYTES) {
     const from = end - WINDOW_BYTES > start ? end - WINDOW_BYTES : start;
-    const found = (await records(dump, { from, to: limit })).at(-1);
-    if (found !== undefined) return found;
+    const listed = await records(dump, { from, to: limit });
+    for (const { lsn } of listed.toReversed()) {
+      const at = parseLsn(lsn);
+      if (at < from || at >= limit) continue;
+      const [found] = await records(dump, { from: at, to: limit }, '--limit', '1');
+      if (found?.lsn === lsn) return found;
+      if (++tried > MOST_FORGED) throw forgedLines();
+    }
   }
   return undefined;
+}
+
+function forgedLines(): RepriseError {
+  return new RepriseError(
+    'tool-failed',
+    'the end of the WAL cannot be found: it holds messages with lines that look like records of pg_waldump',
+    'recover to a time, a position or a restore point; find who calls pg_logical_emit_message',
+  );
 }
 
 async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<WalTail, 'endLsn'>> {
   for (let to = end; to > start; to -= COMMIT_WINDOW_BYTES) {
     const from = to - COMMIT_WINDOW_BYTES > start ? to - COMMIT_WINDOW_BYTES : start;
     const { stdout } = await dump({ from, to: end }, '--rmgr', 'Transaction');
-    const commit = stdout
-      .split('\n')
-      .reverse()
+    const commit = recordLines(stdout)
+      .toReversed()
       .map(commitIn)
       .find((found) => found !== null);
     if (commit !== undefined) return commit;
@@ -160,19 +170,19 @@ async function lastCommit(dump: Dump, start: bigint, end: bigint): Promise<Omit<
 export function commitIn(
   line: string,
 ): { readonly lastCommitAt: string; readonly lastCommitXid: string | null; readonly lastCommitLsn: string } | null {
-  const match =
-    /tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), .* desc: COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(
-      line,
-    );
-  if (match === null) return null;
+  const record = recordIn(line);
+  const match = /^COMMIT(?:_PREPARED (\d+):)? (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC/.exec(
+    record?.description ?? '',
+  );
+  if (record === null || match === null) return null;
   return {
-    lastCommitXid: match[3] ?? match[1] ?? null,
-    lastCommitLsn: formatLsn(parseLsn(match[2] ?? '')),
-    lastCommitAt: `${match[4] ?? ''}T${match[5] ?? ''}Z`,
+    lastCommitXid: match[1] ?? record.tx,
+    lastCommitLsn: formatLsn(parseLsn(record.lsn)),
+    lastCommitAt: `${match[2] ?? ''}T${match[3] ?? ''}Z`,
   };
 }
 
-function endOf(record: WalRecord, segmentBytes: number, blockBytes: number): string {
+function endOf(record: WaldumpRecord, segmentBytes: number, blockBytes: number): string {
   const end = recordEnd(record.lsn, record.totalLength, segmentBytes, blockBytes);
   if (!record.description.startsWith('SWITCH')) return end;
   // A switch takes all the rest of its segment.

@@ -3,6 +3,7 @@ import { parseSegmentName, segmentAt, segmentEnd } from '../../domain/target/wal
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import { readSegmentHeader } from './segment-file.js';
+import { recordLines } from './waldump-lines.js';
 import { commitIn, lastInARow, listSegments } from './read-wal.js';
 
 /** Records of transactions that are searched: among so many in a row one is a commit. */
@@ -52,8 +53,7 @@ export async function firstCommitAfter(
     },
   );
   return (
-    stdout
-      .split('\n')
+    recordLines(stdout)
       .map(commitIn)
       .find((commit) => commit !== null)?.lastCommitAt ?? null
   );

@@ -7,6 +7,7 @@ import { runProgram } from '../../../process/exec/run-program.js';
 import { restorePointTime } from '../segment-file.js';
 import type { WalArchive, WalReader } from '../wal-archive.js';
 import { fetchUndamaged } from '../wal-archive.js';
+import { RecordLines } from '../waldump-lines.js';
 import type { FollowedSegment } from './followed-segments.js';
 import { PG_DATABASE, type WalEvent, walEventIn } from './wal-events.js';
 
@@ -133,17 +134,19 @@ async function eventsOf(
       ...[join(context.pgBin, 'pg_waldump'), '-p', place.directory, '-t', '1'],
       ...['-s', formatLsn(start), '-e', formatLsn(end), ...filter],
     ];
+    const lines = new RecordLines((line) => {
+      const event = walEventIn(line);
+      if (event !== null) events.push(event);
+    });
     const { exitCode, stderr } = await runProgram(argv, {
       // Reads only, and the worker can read what is its own and what it recovers.
       env: { LC_ALL: 'C', TZ: 'UTC' },
       acceptCodes: [0, 1],
       timeoutMs: READ_TIMEOUT_MS,
       signal: context.signal,
-      onLine: (line) => {
-        const event = walEventIn(line);
-        if (event !== null) events.push(event);
-      },
+      onLine: (line) => lines.push(line),
     });
+    lines.end();
     if (exitCode === 0) continue;
     if (!END_OF_WAL.test(stderr))
       throw new RepriseError(

@@ -1,4 +1,5 @@
 import { parseLsn } from '../../../domain/target/wal.js';
+import { recordIn } from '../waldump-lines.js';
 
 interface At {
   /** Where the record begins. */
@@ -46,18 +47,17 @@ export type WalEvent = TransactionEnd | DropRecord | RestorePoint | PromotionRec
 /** Relation of `pg_database`, the same in every cluster: a row of it is deleted by DROP DATABASE alone. */
 export const PG_DATABASE = '1664/0/1262';
 
-const RECORD = /^rmgr: (\S+) .* tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), prev \S+, desc: (.*)$/;
 const TIME = String.raw`(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) UTC`;
 const ENDS = new RegExp(`^(COMMIT|ABORT)(?:_PREPARED (\\d+):)? ${TIME}(.*)$`);
 const PROMOTION = new RegExp(`^END_OF_RECOVERY .*time ${TIME}`);
 
 /** Reads a line of pg_waldump, printed with TZ=UTC; null for every record that decides nothing. */
 export function walEventIn(line: string): WalEvent | null {
-  const match = RECORD.exec(line);
-  if (match === null) return null;
-  const [, resource = '', tx = '0', lsn = '', desc = ''] = match;
-  const at = parseLsn(lsn);
-  switch (resource) {
+  const record = recordIn(line);
+  if (record === null) return null;
+  const { manager, tx, description: desc } = record;
+  const at = parseLsn(record.lsn);
+  switch (manager) {
     case 'Transaction':
       return transactionEnd(at, tx, desc);
     case 'XLOG':
@@ -67,7 +67,7 @@ export function walEventIn(line: string): WalEvent | null {
     case 'Database':
     case 'Tablespace':
     case 'Heap':
-      return dropRecord(at, resource, tx, desc);
+      return dropRecord(at, manager, tx, desc);
     default:
       return null;
   }
