@@ -39,8 +39,8 @@ export function startsOfJobs(jobs: readonly JobView[]): Starts {
     dump: sum(/\/dump:/),
     restore: sum(/\/restore:/),
     pgbackrestBackup: sum(/\/backup$/),
-    // `restore-schema:` is the pg_dump that compares what a dump was restored to.
-    pgbackrestRestore: sum(/\/restore-(?!schema:)/),
+    // By the label of the backup: what pg_dump and pg_restore do beside has other names.
+    pgbackrestRestore: sum(/\/restore-\d/),
     pgbackrestExpire: sum(/\/expire-/),
   };
 }

@@ -210,6 +210,9 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
       status: 'passed',
       detail: expect.stringContaining('2 rows checked, all objects that they name exist'),
     });
+    // Else the archive holds nothing after the instant, and nobody can tell what was committed until then.
+    await site.query("INSERT INTO metier.photos VALUES ('later')");
+    await site.backUp('physical');
     const refused = await refusal(
       site,
       'recover',
