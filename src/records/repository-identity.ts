@@ -146,6 +146,7 @@ export function guardStorage(storage: WritableStorage, identity: IdentityCheck):
     read: reads(storage.read),
     open: reads(storage.open),
     stat: reads(storage.stat),
+    freeBytes: reads(storage.freeBytes),
     list: (prefix) => listing(() => storage.list(prefix)),
     ...(entries && { entries: (prefix: string) => listing(() => entries(prefix)) }),
     ...(coldObjects && { coldObjects: reads(coldObjects) }),
