@@ -89,6 +89,16 @@ describe('F17: what is of another server is refused before anything is changed',
   it('a data directory of another cluster: its system identifier is not that of the backup', async () => {
     await site.loseInstance('all');
     await runAsPostgres(join(site.binDir, 'initdb'), ['--pgdata', site.places.dataDir, '--auth=trust', '--no-sync']);
+    // One that nothing was ever created in is put aside: W13.
+    const { dataDir, socketDir } = site.places;
+    const pgCtl = (...argv: string[]) =>
+      runAsPostgres(join(site.binDir, 'pg_ctl'), [...argv, '-w', '-s', '-D', dataDir]);
+    await pgCtl('start', '-l', `${dataDir}.log`, '-o', `-p 65432 -k '${socketDir}' -c listen_addresses=`);
+    try {
+      await runAsPostgres('createdb', ['-h', socketDir, '-p', '65432', 'archives']);
+    } finally {
+      await pgCtl('stop', '-m', 'fast');
+    }
     await rm(join(site.places.dataDir, 'postmaster.pid'), { force: true });
     const before = await world();
     expect(await refused('physical')).toMatchObject({

@@ -164,6 +164,8 @@ describe('F13: a backup of pgBackRest in S3', () => {
     const deps = {
       ...hostDependencies(
         {
+          hosts: { db1: { stateDir: await tempDir('state') } },
+          clusters: {},
           repositories: { local: { name: 'local', type: 'directory', options: { path: await tempDir('records') } } },
         } as never,
         'db1',
@@ -176,7 +178,12 @@ describe('F13: a backup of pgBackRest in S3', () => {
       host: {},
       user: null,
       deps,
-      catalogue: { state: async () => ({ backups: [], holds: new Map(), proofs: new Map(), pins: [] }) },
+      catalogue: {
+        state: async () => ({
+          ...{ backups: [], holds: new Map(), proofs: new Map(), pins: [] },
+          repositories: new Map(),
+        }),
+      },
     } as unknown as ClusterContext;
     const policy = { ...read.policy, name: 'nightly', engine: 'pgbackrest', repository: 'local' };
     const run = {
