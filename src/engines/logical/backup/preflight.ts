@@ -61,9 +61,13 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
  */
 export async function dumpableDatabases({ cluster }: EngineContext): Promise<readonly string[]> {
   const { connection, databases } = cluster;
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const invalid: readonly string[] = await withClient(connection, connection.maintenanceDatabase, (client) =>
     invalidDatabases(client, databases),
-  );
+  ).catch((error: unknown) => {
+    // A dump that has ended needs its server no more; one that has not says by itself that it cannot be reached.
+    if (isRepriseError(error) && error.code === 'database-unreachable') return [];
+    throw error;
+  });
   const left = databases.filter((database) => !invalid.includes(database));
   if (left.length > 0 || invalid.length === 0) return left;
   throw new RepriseError(
