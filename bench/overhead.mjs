@@ -13,6 +13,8 @@ import { Lab, median, pairs, seconds } from './lab.mjs';
 const engine = process.env.REPRISE_BENCH_ENGINE ?? 'both';
 
 export async function overhead(say) {
+  if (!['both', 'logical', 'physical'].includes(engine))
+    throw new Error(`REPRISE_BENCH_ENGINE is both, logical or physical, not ${engine}`);
   const chosen = [
     ...(engine === 'logical' ? [] : [['pgBackRest', physical]]),
     ...(engine === 'physical' ? [] : [['pg_dump', logical]]),
