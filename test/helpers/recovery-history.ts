@@ -1,3 +1,5 @@
+import { rename } from 'node:fs/promises';
+import { expect } from '@jest/globals';
 import type { Backup } from '../../src/domain/backup/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target/target.js';
 import type { Engine, EngineContext, RecoveryOutline } from '../../src/engines/engine.js';
@@ -131,4 +133,22 @@ export class RecoveryHistory {
     await recovered.remove();
     return content;
   }
+}
+
+/** W5: without the file of the second timeline's history, the first is not taken for the latest. */
+export async function requireSecondHistory(history: RecoveryHistory, file: string): Promise<void> {
+  await rename(file, `${file}.lost`);
+  try {
+    await expect(history.outline({ kind: 'latest' })).rejects.toMatchObject({
+      code: 'wal-gap',
+      message: expect.stringMatching(/^WAL of timeline 2 is in the archive .*00000002\.history is missing/) as unknown,
+      hint: expect.stringContaining('put a copy of 00000002.history into the archive') as unknown,
+    });
+    const { timeline, warnings } = await history.outline({ kind: 'lsn', lsn: history.point('first').lsn });
+    expect(timeline).toBe(1);
+    expect(warnings.join()).toContain('00000002.history is missing: nothing of it is recovered');
+  } finally {
+    await rename(`${file}.lost`, file);
+  }
+  expect((await history.outline({ kind: 'latest' })).timeline).toBe(2);
 }

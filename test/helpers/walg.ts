@@ -37,6 +37,21 @@ export const renamedFunctions = `
   CREATE FUNCTION pg_start_backup(label text, fast boolean, exclusive boolean) RETURNS pg_lsn LANGUAGE sql AS 'SELECT pg_backup_start(label, fast)';
   CREATE FUNCTION pg_stop_backup(exclusive boolean, OUT lsn pg_lsn, OUT labelfile text, OUT spcmapfile text) LANGUAGE sql AS 'SELECT * FROM pg_backup_stop()'`;
 
+/** A policy of a site that keeps its backups in a directory, `prefix`. */
+export async function walgPolicy() {
+  const place = await tempDir('walg');
+  await chmod(place, 0o755);
+  const [envFile, prefix] = [join(place, 'asso.env'), join(place, 'storage')];
+  await mkdir(prefix, { mode: 0o700 });
+  await giveToPostgres(prefix);
+  await writeFile(envFile, `export WALG_FILE_PREFIX="${prefix}"\n`, { mode: 0o600 });
+  await giveToPostgres(envFile);
+  const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
+  const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
+  const optionsYaml = `{ env_file: ${envFile}, binary: ${options.binary} }`;
+  return { prefix, physical: { engine: 'walg', optionsYaml, archiveCommand } } as const;
+}
+
 export async function startWalgCluster({ env, ...settings }: WalgSettings = {}): Promise<WalgCluster> {
   const root = await tempDir('walg');
   await chmod(root, 0o755);

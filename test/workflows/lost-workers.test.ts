@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { mediaWorkflowId, signalNames, workflowTypes } from '../../src/domain/operation/names.js';
-import type { StepLimits } from '../../src/domain/operation/retries.js';
-import type { ClusterFacts, HostActivities } from '../../src/activities/api.js';
-import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow } from './lab.js';
+import type { HostActivities } from '../../src/activities/api.js';
+import { Lab, failure, failureOfWorkflow } from './lab.js';
+import { facts, gone, startBackup, toldOf } from './failing-steps.js';
 import { person, startRecovery } from './recoveries.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -11,30 +11,6 @@ let lab: Lab;
 beforeAll(async () => {
   lab = await Lab.start();
 });
-
-const gone = () => failure('storage-unreachable', 'the bucket does not answer', true);
-
-/** The facts of a cluster whose host has these limits, and whose people are told of failures. */
-const facts = (limits: StepLimits = {}, more: Partial<ClusterFacts> = {}): Partial<Activities> => ({
-  describeCluster: async (input) => ({
-    ...(await wellBehaved.describeCluster(input)),
-    heartbeatSeconds: { [HOST]: 1 },
-    stepLimits: { [HOST]: limits },
-    tells: ['failure', 'waiting-approval'],
-    ...more,
-  }),
-});
-
-const nightly = { order: { policy: 'nightly', type: 'auto' }, requester: 'schedule', operationId: 'op' };
-
-async function backup(activities: Partial<Activities>): Promise<Case> {
-  const one = lab.case(activities);
-  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', nightly);
-  return one;
-}
-
-const toldOf = async (one: Case): Promise<readonly string[]> =>
-  (await childrenOf(one.workflow)).map((id) => id.split('/').at(-1) ?? '');
 
 /** Lets an activity's worker be lost: it sends no heartbeat. */
 const lost = (): Promise<never> => sleep(4000) as Promise<never>;
@@ -59,7 +35,7 @@ describe('L10: a step that ends nothing by itself', () => {
   it.each(['runBackup'] as const)(
     'L10: the same of %s of a backup: it pauses and is told, and ends by itself after the time of its retries',
     async (name) => {
-      const one = await backup({ ...facts({ lostWorkers: 2, retryForSeconds: 60 }), [name]: lost });
+      const one = await startBackup(lab, { ...facts({ lostWorkers: 2, retryForSeconds: 60 }), [name]: lost });
       const { waitingFor } = await one.state('paused');
       expect(waitingFor).toMatch(/\(worker-lost\).*reprise continue backup\/.*it ends by itself at/);
       expect(one.of(name)).toHaveLength(2);
@@ -71,7 +47,7 @@ describe('L10: a step that ends nothing by itself', () => {
   );
 
   it('L10: a failure in between shows that the worker lives: then it is counted anew', async () => {
-    const one = await backup({
+    const one = await startBackup(lab, {
       ...facts({ lostWorkers: 2 }),
       runBackup: async () => {
         const { length } = one.of('runBackup');

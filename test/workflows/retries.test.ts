@@ -7,9 +7,8 @@ import {
   updateNames,
   workflowTypes,
 } from '../../src/domain/operation/names.js';
-import type { StepLimits } from '../../src/domain/operation/retries.js';
-import type { ClusterFacts } from '../../src/activities/api.js';
-import { type Activities, type Case, HOST, Lab, childrenOf, failure, failureOfWorkflow } from './lab.js';
+import { type Case, Lab, failure, failureOfWorkflow } from './lab.js';
+import { facts, gone, nightly, startBackup, toldOf } from './failing-steps.js';
 import { person, startRecovery } from './recoveries.js';
 import { planOf, wellBehaved } from './well-behaved.js';
 
@@ -18,39 +17,15 @@ beforeAll(async () => {
   lab = await Lab.start();
 });
 
-const gone = () => failure('storage-unreachable', 'the bucket does not answer', true);
-
-/** The facts of a cluster whose host has these limits, and whose people are told of failures. */
-const facts = (limits: StepLimits = {}, more: Partial<ClusterFacts> = {}): Partial<Activities> => ({
-  describeCluster: async (input) => ({
-    ...(await wellBehaved.describeCluster(input)),
-    heartbeatSeconds: { [HOST]: 1 },
-    stepLimits: { [HOST]: limits },
-    tells: ['failure', 'waiting-approval'],
-    ...more,
-  }),
-});
-
-const nightly = { order: { policy: 'nightly', type: 'auto' }, requester: 'schedule', operationId: 'op' };
-
-async function backup(activities: Partial<Activities>): Promise<Case> {
-  const one = lab.case(activities);
-  await one.start(workflowTypes.backup, 'backup/CLUSTER/nightly', nightly);
-  return one;
-}
-
 /** What happened in a workflow, of one kind of event. */
 async function activitiesOf({ workflow }: Case) {
   const { events } = await workflow.fetchHistory();
   return (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: one }) => one ?? []);
 }
 
-const toldOf = async (one: Case): Promise<readonly string[]> =>
-  (await childrenOf(one.workflow)).map((id) => id.split('/').at(-1) ?? '');
-
 // The server skips time reliably only before other tests have failed steps: what needs it comes first.
 it('L9: a nightly backup outlives a failure that passes, with pauses that grow; people are told once, early', async () => {
-  const one = await backup({
+  const one = await startBackup(lab, {
     ...facts(),
     runBackup: async () => {
       if (one.of('runBackup').length <= 8) throw gone();
@@ -76,7 +51,7 @@ it('L9: a skipped run whose record cannot be written waits for it, and tells peo
     since: '2026-11-21T08:00:00Z',
     token: 1,
   };
-  const skipped = await backup({
+  const skipped = await startBackup(lab, {
     ...facts(),
     acquireLock: async ({ request }) => ({ granted: false, holder: { ...request, ...holder } }),
     recordSkipped: async () => (back ? undefined : Promise.reject(gone())),
@@ -135,7 +110,7 @@ describe('L8: a host that is away', () => {
       requester: 'ops',
     });
     await media.called('planMedia');
-    const taken = await backup({});
+    const taken = await startBackup(lab, {});
     await taken.workflow.result();
     const adopted = lab.case();
     await adopted.start(workflowTypes.adopt, 'adopt/CLUSTER', {
@@ -224,7 +199,7 @@ describe('L9: a reason that passes', () => {
     'L9: the same in %s',
     async (name) => {
       let back = false;
-      const one = await backup({
+      const one = await startBackup(lab, {
         ...facts(),
         [name]: async (input: never) => {
           if (!back) throw gone();
@@ -240,7 +215,7 @@ describe('L9: a reason that passes', () => {
   );
 
   it('L9: continue tries it now; reject ends it', async () => {
-    const one = await backup({ ...facts(), runBackup: async () => Promise.reject(gone()) });
+    const one = await startBackup(lab, { ...facts(), runBackup: async () => Promise.reject(gone()) });
     await failUntilPaused(one);
     const { length } = one.of('runBackup');
     await one.workflow.signal(signalNames.continue, person);
@@ -308,7 +283,10 @@ describe('L9: a reason that passes', () => {
   });
 
   it('L9: it gives up after the time that the config of the host gives, and says so', async () => {
-    const one = await backup({ ...facts({ retryForSeconds: 3 }), runBackup: async () => Promise.reject(gone()) });
+    const one = await startBackup(lab, {
+      ...facts({ retryForSeconds: 3 }),
+      runBackup: async () => Promise.reject(gone()),
+    });
     expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'storage-unreachable' });
     expect(one.of('runBackup').length).toBeGreaterThanOrEqual(3);
     expect(one.of('recordFailed')).toMatchObject([{ code: 'storage-unreachable' }]);
@@ -316,7 +294,7 @@ describe('L9: a reason that passes', () => {
   });
 
   it('L9: a short one wakes nobody', async () => {
-    const one = await backup({
+    const one = await startBackup(lab, {
       ...facts(),
       runBackup: async () => {
         if (one.of('runBackup').length < 3) throw gone();

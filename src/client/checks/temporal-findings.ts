@@ -1,14 +1,7 @@
 import type { Config } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
-import {
-  CONTROL_QUEUE,
-  heavyQueue,
-  lightQueue,
-  mediaQueue,
-  recoveryQueue,
-  watchQueue,
-} from '../../domain/operation/names.js';
+import { CONTROL_QUEUE, hostQueues, lightQueue } from '../../domain/operation/names.js';
 import { isLoopback } from '../../domain/plain-address.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { runInspection } from '../inspect.js';
@@ -86,9 +79,7 @@ export function plainFindings({ address, connection }: TemporalSettings): readon
 
 /** One finding where all queues of a worker are polled, one for each that is not. */
 async function pollerFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
-  const hosts = Object.keys(config.hosts).map(
-    (host) => [lightQueue(host), heavyQueue(host), recoveryQueue(host), mediaQueue(host), watchQueue(host)] as const,
-  );
+  const hosts = Object.keys(config.hosts).map(hostQueues);
   const polled = new Map<string, boolean>([[CONTROL_QUEUE, await hasPoller(session, CONTROL_QUEUE, 'workflow')]]);
   await Promise.all(hosts.flat().map(async (queue) => polled.set(queue, await hasPoller(session, queue, 'activity'))));
   const workerFindings = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {

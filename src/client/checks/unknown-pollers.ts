@@ -1,13 +1,6 @@
 import type { Config } from '../../domain/config.js';
 import { type Finding, warning } from '../../domain/findings.js';
-import {
-  CONTROL_QUEUE,
-  heavyQueue,
-  lightQueue,
-  mediaQueue,
-  recoveryQueue,
-  watchQueue,
-} from '../../domain/operation/names.js';
+import { CONTROL_QUEUE, hostQueues, lightQueue } from '../../domain/operation/names.js';
 import { type Poller, livingPollers } from '../../domain/operation/pollers.js';
 import { parseIdentity } from '../../domain/operation/worker-identity.js';
 import { livingWorkers } from '../config-drift.js';
@@ -33,11 +26,7 @@ export async function unknownPollerFindings(session: TemporalSession, config: Co
     { host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const },
     { host: null, queue: CONTROL_QUEUE, kind: 'activity' as const },
     ...Object.keys(config.hosts).flatMap((host) =>
-      [lightQueue, heavyQueue, recoveryQueue, mediaQueue, watchQueue].map((queueOf) => ({
-        host,
-        queue: queueOf(host),
-        kind: 'activity' as const,
-      })),
+      hostQueues(host).map((queue) => ({ host, queue, kind: 'activity' as const })),
     ),
   ];
   return unknownPollers(

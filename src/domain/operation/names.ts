@@ -10,6 +10,9 @@ export const recoveryQueue = (host: string): string => `reprise-${host}-recovery
 export const mediaQueue = (host: string): string => `reprise-${host}-media`;
 /** The watches of a host: they sit there for hours and take no slot from light work. */
 export const watchQueue = (host: string): string => `reprise-${host}-watch`;
+/** All queues of a host, the light one first. Its worker polls each of them. */
+export const hostQueues = (host: string) =>
+  [lightQueue(host), heavyQueue(host), recoveryQueue(host), mediaQueue(host), watchQueue(host)] as const;
 
 export const workflowTypes = {
   backup: 'backup',

@@ -38,8 +38,9 @@ export class RecordLines {
   constructor(private readonly take: (line: string) => void) {}
 
   push(line: string): void {
-    if (line.startsWith('rmgr: ')) this.end();
-    this.last = line.startsWith('rmgr: ') ? line : null;
+    const isRecord = line.startsWith('rmgr: ');
+    if (isRecord) this.end();
+    this.last = isRecord ? line : null;
   }
 
   /** Nothing follows. */

@@ -6,7 +6,6 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { planText } from '../../../src/domain/plan/plan-text.js';
 import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { walgEngine } from '../../../src/engines/walg/walg-engine.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
@@ -15,9 +14,7 @@ import { programs18 } from '../../helpers/programs-18.js';
 import { answer, editConfig, refusal } from '../../helpers/site-cli.js';
 import { pgCtl } from '../../helpers/site-template.js';
 import { Site, type SiteOptions } from '../../helpers/site.js';
-import { tempDir } from '../../helpers/temp.js';
-import { testTools } from '../../helpers/test-tools.js';
-import { renamedFunctions } from '../../helpers/walg.js';
+import { renamedFunctions, walgPolicy } from '../../helpers/walg.js';
 
 failOnLeakedProcesses();
 
@@ -101,19 +98,10 @@ const engines: Record<string, () => Promise<Setting>> = {
   basebackup: receivedByCommand,
   'basebackup, PostgreSQL 18': receivedByCommand,
   walg: async () => {
-    const place = await tempDir('walg');
-    await chmod(place, 0o755);
-    const [envFile, prefix] = [join(place, 'asso.env'), join(place, 'storage')];
-    await mkdir(prefix, { mode: 0o700 });
-    await giveToPostgres(prefix);
-    await writeFile(envFile, `export WALG_FILE_PREFIX="${prefix}"\n`, { mode: 0o600 });
-    await giveToPostgres(envFile);
-    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
-    const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
+    const { physical } = await walgPolicy();
     // Restore-tested too: of a pg_wal that is a symbolic link WAL-G keeps nothing, not even a directory.
-    const optionsYaml = `{ env_file: ${envFile}, binary: ${options.binary} }`;
     return {
-      options: { proof: 'restore', physical: { engine: 'walg', optionsYaml, archiveCommand } },
+      options: { proof: 'restore', physical },
       ready: async (site) => void (await site.query(renamedFunctions, 'postgres')),
     };
   },

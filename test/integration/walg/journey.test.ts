@@ -1,32 +1,20 @@
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
-import { walgEngine } from '../../../src/engines/walg/walg-engine.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { answer, approved, planned, reaches } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
-import { tempDir } from '../../helpers/temp.js';
-import { testTools } from '../../helpers/test-tools.js';
-import { renamedFunctions } from '../../helpers/walg.js';
+import { renamedFunctions, walgPolicy } from '../../helpers/walg.js';
 
 failOnLeakedProcesses();
 
 describe('a policy with WAL-G, by the command line', () => {
   it('P2, B3, S4: backs up, rotates, holds, loses the whole data directory, and recovers in place to the last archived commit', async () => {
-    const place = await tempDir('walg');
-    await chmod(place, 0o755);
-    const [envFile, prefix] = [join(place, 'asso.env'), join(place, 'storage')];
-    await mkdir(prefix, { mode: 0o700 });
-    await giveToPostgres(prefix);
-    await writeFile(envFile, `export WALG_FILE_PREFIX="${prefix}"\n`, { mode: 0o600 });
-    await giveToPostgres(envFile);
-    const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
-    const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';
+    const { prefix, physical } = await walgPolicy();
     const site = await Site.create({
       retention: '{ count: 1, min_proven: 1 }',
-      physical: { engine: 'walg', optionsYaml: `{ env_file: ${envFile}, binary: ${options.binary} }`, archiveCommand },
+      physical,
     });
     await site.query(renamedFunctions, 'postgres');
     await site.query('CREATE TABLE marks (n int PRIMARY KEY)');
@@ -72,7 +60,7 @@ describe('a policy with WAL-G, by the command line', () => {
     await reaches(site, started.workflowId, 'completed');
     expect((await site.query('SELECT n FROM marks')).rows).toEqual([{ n: 1 }]);
     expect((await site.query("SELECT current_setting('archive_command') AS command")).rows).toEqual([
-      { command: archiveCommand },
+      { command: physical.archiveCommand },
     ]);
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie');
     const fresh = backups.filter(({ engine }) => engine === 'walg').at(-1);

@@ -3,7 +3,7 @@ import type { RecoveryTarget } from '../../../src/domain/target/target.js';
 import type { Candidate } from '../../../src/postgres/wal/choose-base-backup.js';
 import { historyInWords } from '../../../src/domain/plan/timeline-history.js';
 import { parseTimelineChoice } from '../../../src/domain/target/timeline-choice.js';
-import { byTimeline } from '../../../src/postgres/wal/choose-recovery.js';
+import { byTimeline } from '../../../src/postgres/wal/by-timeline.js';
 import { followedSegments } from '../../../src/postgres/wal/scan/followed-segments.js';
 import { allTimelines, branchesOf, type Timeline } from '../../../src/postgres/wal/timelines.js';
 
