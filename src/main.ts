@@ -10,18 +10,63 @@ if (major < 22 || (major === 22 && minor < 12)) {
   process.exit(1);
 }
 
-// A reader that has enough (`| head`) is no failure.
+/** How long a command may go on when nobody reads its result any more: one that has just printed it ends with its own code. */
+const UNREAD_MS = 500;
+
+// A reader that has enough (`| head`) is no failure. What is told on stderr is then for nobody.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EPIPE') throw error;
+  setTimeout(() => process.exit(0), UNREAD_MS).unref();
 });
-const [{ runCli }, { processTerminal }, { services }] = await Promise.all([
-  import('./cli/program.js'),
-  import('./cli/terminal/terminal.js'),
-  import('./compose.js'),
-]);
-// Output to files, pipes and terminals is written by now (they are synchronous); a long poll that is given up must not
-// keep the process, nor fail it when its connection is closed.
-process.exit(await runCli(process.argv.slice(2), services, processTerminal()));
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+// A worker loads the modules of the bundle from their own files too: it would have them twice in its memory.
+const isWorker = process.argv.includes('worker');
+if (!isWorker) await keepCompiledCode();
+const { runCommandLine } = await commandLine(isWorker ? './command-line.js' : './command-line.bundle.js');
+const code = await runCommandLine(process.argv.slice(2));
+// A pipe takes 64 kB at once, and the rest as it is read.
+await Promise.all([process.stdout, process.stderr].map(written));
+// A long poll that is given up must not keep the process, nor fail it when its connection is closed.
+process.exit(code);
+
+function commandLine(file: string): Promise<typeof import('./command-line.js')> {
+  return import(file) as Promise<typeof import('./command-line.js')>;
+}
+
+/** Resolves when all was handed to the reader, or the reader is gone. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
+}
+
+/**
+ * Has Node keep compiled code, which saves a part of each start. Only in a home directory that is our own: whoever could
+ * write there would run code as us. Node's own default is a directory in /tmp.
+ */
+async function keepCompiledCode(): Promise<void> {
+  const [{ enableCompileCache }, { lstatSync, mkdirSync }, { userInfo }] = await Promise.all([
+    import('node:module'),
+    import('node:fs'),
+    import('node:os'),
+  ]);
+  try {
+    const { homedir, uid } = userInfo();
+    const isOurs = (path: string): boolean => {
+      const found = lstatSync(path);
+      return found.isDirectory() && found.uid === uid && (found.mode & 0o022) === 0;
+    };
+    const [above, kept] = [`${homedir}/.cache`, `${homedir}/.cache/reprise`];
+    if (!isOurs(homedir)) return;
+    mkdirSync(kept, { recursive: true, mode: 0o700 });
+    if (isOurs(above) && isOurs(kept)) enableCompileCache(`${kept}/compiled`);
+  } catch {
+    // A user without a home directory, or one that is full: the program starts as well, a little later.
+  }
+}
 
 export {};

@@ -7,7 +7,7 @@ import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { freeBytes } from '../postgres/server/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { resolveSecret } from '../process/exec/secrets.js';
-import { openStorage } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
 import { pathExists } from '../files/paths.js';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EngineCapabilities } from '../engine.js';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
@@ -29,3 +30,13 @@ export interface WalgOptions extends Readonly<Record<string, unknown>> {
 export function readWalgOptions({ env_file, binary, archive_timeout }: z.output<typeof walgOptions>): WalgOptions {
   return { envFile: env_file, binary, archiveTimeoutSeconds: parseDuration(archive_timeout) };
 }
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const walgCapabilities: EngineCapabilities = {
+  method: 'data-directory',
+  targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
+  types: ['full', 'incr'],
+  archivesWal: true,
+  encrypts: false,
+  removesTogether: true,
+};
