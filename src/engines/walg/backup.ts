@@ -84,6 +84,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
     step: 'backup-push',
     args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
     settings: markSetting(context.operationId),
+    versionNum: server.versionNum,
     resultIsThere: async () => (await ownBackup(context)) !== undefined,
   });
   const made = await ownBackup(context);

@@ -34,7 +34,10 @@ export interface Launch {
   /** Held by the caller; wrapper and tool inherit it. */
   readonly jobLock: HeldLock;
   readonly hostLocks: readonly JobLock[];
-  readonly about: Pick<JobRecord, 'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest'>;
+  readonly about: Pick<
+    JobRecord,
+    'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest' | 'resultIn'
+  >;
   readonly argv: readonly string[];
   readonly user: OsUser | null;
   readonly env: Readonly<Record<string, string>>;

@@ -210,6 +210,10 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R7',
+        'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],

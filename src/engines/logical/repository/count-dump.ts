@@ -121,7 +121,7 @@ function unescapeLine(text: string): string {
 export async function countDump(
   context: EngineContext,
   step: string,
-  { database, extensionTables }: Pick<DumpManifest, 'database' | 'extensionTables'>,
+  { database, extensionTables, dump }: Pick<DumpManifest, 'database' | 'extensionTables' | 'dump'>,
   file: SealedFile,
 ): Promise<DumpCounts> {
   const result = await runToolJob(context.jobs, LOGICAL_TOOLS, {
@@ -129,6 +129,8 @@ export async function countDump(
     tool: 'pg_restore',
     argv: await readingArgv(context, file, countingArgv(join(context.pgBin, 'pg_restore'))),
     onGone: 'restart',
+    // A dump that was made again is counted again.
+    resultIn: async () => dump.sha256,
     // What cannot be read once cannot be read again; only what was killed is worth another start.
     classifyExit: async ({ code }) => (code === null ? 'retry' : 'fail'),
     stallTimeoutMs: STALL_TIMEOUT_MS,

@@ -27,10 +27,12 @@ export interface Restoring {
   readonly database: NewDatabase;
   /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
   readonly systemIdentifier: string;
+  /** `server_version_num` of the server that it is restored into. */
+  readonly versionNum: number;
 }
 
 /** One run of pg_restore. */
-export interface RestoreRun extends Pick<JobRequest, 'resultIsGone' | 'cleanUp'> {
+export interface RestoreRun extends Pick<JobRequest, 'prepare' | 'resultIsGone' | 'cleanUp'> {
   /** Of its job. */
   readonly step: string;
   readonly connection: ConnectionConfig;
@@ -56,7 +58,8 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       `--dbname=${databaseConninfo(database.name)}`,
       ...run.options,
     ]),
-    env: libpqEnv(run.connection, database.name),
+    env: libpqEnv(run.connection, database.name, restoring.versionNum),
+    prepare: run.prepare,
     resultIsGone: run.resultIsGone,
     cleanUp: run.cleanUp,
     classifyExit: (exit) => classifyExit(exit, run.privilegeHint),
@@ -70,13 +73,14 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
   return result.code === 0 ? [] : classifyComplaints(await readFile(result.stderr, 'utf8')).accepted;
 }
 
-/** A tool that works on the new database, as a job of this restore. */
+/** A tool that works on the new database, as a job of this restore. What it made goes with that very database. */
 export async function runRestoreJob(
-  { context }: Pick<Restoring, 'context'>,
-  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs'>,
+  { context, database }: Pick<Restoring, 'context' | 'database'>,
+  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs' | 'resultIn'>,
 ): Promise<JobResult> {
   return runToolJob(context.jobs, LOGICAL_TOOLS, {
     ...job,
+    resultIn: () => oidOf(database),
     onGone: 'restart',
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
   });
@@ -140,6 +144,14 @@ export async function tablespacesThere(
   );
   const names = new Set(there.rows.map(({ name }) => name));
   return tablespaces.every((name) => names.has(name)) ? tablespaces : null;
+}
+
+/** Another one than before where the database was dropped and made again; 0 where there is none. */
+async function oidOf({ connection, name }: NewDatabase): Promise<string> {
+  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    client.query<{ oid: string }>('SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = $1', [name]),
+  );
+  return rows[0]?.oid ?? '0';
 }
 
 async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
