@@ -210,6 +210,10 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R6',
+        'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
       ],
