@@ -20,7 +20,6 @@ import { liveFacts } from '../shared/live-server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 
 const POLL_MS = 500;
-const PUSH = 'backup-push';
 
 /**
  * One backup of the cluster, complete and with its WAL archived. It carries the operation's id, so that a later
@@ -89,8 +88,8 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   }
   // Otherwise WAL-G itself says, by WALG_DELTA_MAX_STEPS, when a full one is due.
   await runWalgJob(context, {
-    step: PUSH,
-    args: [PUSH, ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
+    step: 'backup-push',
+    args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
     // Without page checksums it would find none.
     settings: { ...markSetting(context.operationId), WALG_VERIFY_PAGE_CHECKSUMS: 'true' },
     resultIsThere: async () => (await ownBackup(context)) !== undefined,
@@ -107,7 +106,9 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
 /** Pages that the push of this operation has met, in whichever attempt. */
 async function damagedPagesIn({ host, operationId, cluster }: EngineContext): Promise<readonly string[]> {
   const { dataDir } = cluster;
-  return dataDir === undefined ? [] : damagedPagesOf(await stepErrors(host.stateDir, operationId, PUSH), dataDir);
+  return dataDir === undefined
+    ? []
+    : damagedPagesOf(await stepErrors(host.stateDir, operationId, 'backup-push'), dataDir);
 }
 
 /** The finished backup of this operation. */
