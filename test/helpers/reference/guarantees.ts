@@ -210,6 +210,10 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R1',
+        'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
