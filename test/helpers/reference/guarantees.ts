@@ -214,6 +214,10 @@ const guarantees: readonly (readonly [
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
       [
+        'R4',
+        'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
