@@ -51,6 +51,11 @@ export interface JobRequest {
   readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
   /** Killed after so many milliseconds without a sign of life: growth of stdout, stderr or `progress`. */
   readonly stallTimeoutMs?: number;
+  /**
+   * For a tool that writes no files itself: it is ended (SIGXFSZ) where its stdout or stderr would become longer. Those whose output
+   * others can make as long as they like need it.
+   */
+  readonly mostOutputBytes?: number;
   /** Most generations under this key, without those that failed for a passing reason; default 3. */
   readonly maxStarts?: number;
   /**

@@ -67,6 +67,8 @@ function withDetachSignal(context: JobsContext, detachSignal: AbortSignal | unde
 interface OwnGenerations {
   started: number;
   watched: number;
+  /** Settled when the wrapper that this attempt started has ended. */
+  ended?: Promise<void>;
 }
 
 async function attempt(job: Job): Promise<JobResult> {
@@ -89,7 +91,7 @@ async function attempt(job: Job): Promise<JobResult> {
     }
     if (state.kind === 'running') {
       own.watched = state.generation;
-      await watchTool(job);
+      await watchTool(job, own.started === state.generation ? own.ended : undefined);
       continue;
     }
     // Children that outlived their tool would hold its lock for ever.
@@ -171,7 +173,7 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
   const { stateDir, operationId, planDigest } = context;
   // Cleaning up may have taken long: what was cancelled meanwhile is not started.
   if (context.signal.aborted) return;
-  await launch({
+  const { ended } = await launch({
     stateDir,
     jobDirectory: job.directory,
     generation,
@@ -186,10 +188,12 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
       commandDigest: request.restartsOnChange ? commandDigest(job) : undefined,
     },
     argv: request.argv,
+    mostOutputBytes: request.mostOutputBytes,
     user: userOf(job),
     env: request.env ?? {},
     cwd: request.cwd ?? '/',
   });
+  own.ended = ended;
   own.started = generation;
   own.watched = generation;
 }

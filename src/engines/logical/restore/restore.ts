@@ -13,7 +13,15 @@ import { toolHasEnded } from '../../shared/run-tool-job.js';
 import { checkKey } from '../encryption.js';
 import { boundManifest, manifestFiles } from '../repository/manifest.js';
 import { createOnce, dropOurs } from './new-database.js';
-import { jobsOption, runPgRestore, runRestoreJob, tablespacesThere } from './pg-restore.js';
+import {
+  floodOf,
+  jobsOption,
+  MOST_OUTPUT_BYTES,
+  quiet,
+  runPgRestore,
+  runRestoreJob,
+  tablespacesThere,
+} from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
 import { takeInventory } from '../backup/snapshot.js';
@@ -120,7 +128,9 @@ async function analyze(restoring: Restoring): Promise<void> {
       '--no-password',
       `--dbname=${databaseConninfo(database.name)}`,
     ],
-    env: libpqEnv(database.connection, database.name),
+    env: quiet(libpqEnv(database.connection, database.name)),
+    mostOutputBytes: MOST_OUTPUT_BYTES,
+    classifyExit: async (exit) => (await floodOf(exit, 'vacuumdb')) ?? undefined,
     progress: async () => ({ phase: `statistics of ${database.name}`, done: 0, unit: 'tables' }),
   });
 }

@@ -26,6 +26,7 @@ import { compareSchema } from './compare-schema.js';
 import { refuseRewrittenRows } from './rewritten-rows.js';
 import {
   closeLogin,
+  endGuard,
   inDatabase,
   listOption,
   loadExtensionData,
@@ -70,9 +71,13 @@ export async function restoreUnprivileged<T extends { readonly contents: readonl
     await closeLogin(work);
     await markAgain(database, manifest);
     await analyze();
-    await compareSchema(work);
+    await endGuard(work);
   }
-  const counted = await count();
+  // Counting runs no code of the dump, so that it need not wait for the comparison.
+  const [schema, counts] = await Promise.allSettled([state === 'compared' ? undefined : compareSchema(work), count()]);
+  if (schema.status === 'rejected') throw schema.reason;
+  if (counts.status === 'rejected') throw counts.reason;
+  const counted = counts.value;
   if (state !== 'compared') {
     await inDatabase(work, (client) => refuseRewrittenRows(client, counted.contents));
     await maintenance(work, (client) => noteCompared(client, database.name));
