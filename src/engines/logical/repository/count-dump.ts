@@ -43,14 +43,23 @@ export function parseCounts(database: string, output: string): DumpCounts {
   return { tables, largeObjects };
 }
 
+/** The partitioned table that the rows of a table belong to; itself for one that is no partition. */
+export type RootOf = (table: Pick<TableCount, 'schema' | 'table'>) => Pick<TableCount, 'schema' | 'table'>;
+
 /**
  * Differences between two counts, each in words; empty where there is none. A dump may be without the rows of unlogged
  * tables: one that is empty on one side and not there on the other is no difference.
+ * @param rootOf counts of partitions are those of their root: rows may go there (`load-via-partition-root`, as for
+ *   partitions by hash of an enum), and from there into other partitions than before
  */
-export function compareCounts(recorded: readonly TableCount[], found: readonly TableCount[]): readonly string[] {
-  const left = new Map(found.map((count) => [keyOf(count), count]));
+export function compareCounts(
+  recorded: readonly TableCount[],
+  found: readonly TableCount[],
+  rootOf: RootOf = (table) => table,
+): readonly string[] {
+  const left = new Map(ofRoots(found, rootOf).map((count) => [keyOf(count), count]));
   const differences: string[] = [];
-  for (const count of recorded) {
+  for (const count of ofRoots(recorded, rootOf)) {
     const there = left.get(keyOf(count));
     left.delete(keyOf(count));
     if (there === undefined) {
@@ -62,6 +71,21 @@ export function compareCounts(recorded: readonly TableCount[], found: readonly T
   for (const count of left.values())
     if (!isEmptyUnlogged(count)) differences.push(`table ${nameOf(count)} was not recorded`);
   return differences;
+}
+
+/** One count a table, whatever number of partitions it has. */
+function ofRoots(counts: readonly TableCount[], rootOf: RootOf): readonly TableCount[] {
+  const roots = new Map<string, TableCount>();
+  for (const { unlogged, ...count } of counts) {
+    const root = { ...count, ...rootOf(count) };
+    const before = roots.get(keyOf(root));
+    const isUnlogged = unlogged === true && (before === undefined || before.unlogged === true);
+    roots.set(keyOf(root), {
+      ...{ ...root, rows: root.rows + (before?.rows ?? 0) },
+      ...(isUnlogged ? { unlogged: true } : {}),
+    });
+  }
+  return [...roots.values()];
 }
 
 const isEmptyUnlogged = ({ unlogged, rows }: TableCount): boolean => unlogged === true && rows === 0;

@@ -3,6 +3,7 @@ import { isRepriseError, RepriseError } from '../../../domain/errors.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
+import { rootsInDatabase } from '../../../postgres/content/inventory.js';
 import { applyProperties } from '../../../postgres/content/database-properties.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../../engine.js';
 import { compareCounts } from '../repository/count-dump.js';
@@ -134,15 +135,24 @@ async function analyze(restoring: Restoring): Promise<void> {
   });
 }
 
+/** One by one, else with their partitions: where pg_dump has rows go to the root, they may come into others than before. */
+function countDifferences(...[recorded, found, rootOf]: Required<Parameters<typeof compareCounts>>): readonly string[] {
+  return compareCounts(recorded, found).length === 0 ? [] : compareCounts(recorded, found, rootOf);
+}
+
 async function compareWithManifest({ manifest, database, versionNum }: Restoring): Promise<Inventory> {
-  const found = await withClient(
+  const { found, rootOf } = await withClient(
     database.connection,
     database.name,
-    (client) => takeInventory(client, manifest.database),
+    async (client) => ({
+      found: await takeInventory(client, manifest.database),
+      rootOf: await rootsInDatabase(client),
+    }),
     // A later attempt finds the event triggers of the dump there.
     { withoutEventTriggers: majorOf(versionNum) >= WITH_LOGIN_TRIGGERS },
   );
-  const differences = manifest.countedIn === 'nowhere' ? [] : [...compareCounts(manifest.contents, found.contents)];
+  const differences =
+    manifest.countedIn === 'nowhere' ? [] : [...countDifferences(manifest.contents, found.contents, rootOf)];
   // Another major version counts some objects otherwise, such as NOT NULL constraints.
   const comparable = manifest.objects !== null && majorOf(versionNum) === majorOf(manifest.server.versionNum);
   if (manifest.objects !== null && comparable) differences.push(...compareObjects(manifest.objects, found.objects));
