@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-// First of all, and without an import: an older Node would fail inside a library, with no word of why.
+import type * as CommandLine from './command-line.js';
+
+// First of all, and before anything is imported: an older Node would fail inside a library, with no word of why.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 12)) {
   const message = `node ${process.versions.node} is too old for Reprise`;
@@ -32,8 +34,8 @@ await Promise.all([process.stdout, process.stderr].map(written));
 // A long poll that is given up must not keep the process, nor fail it when its connection is closed.
 process.exit(code);
 
-function commandLine(file: string): Promise<typeof import('./command-line.js')> {
-  return import(file) as Promise<typeof import('./command-line.js')>;
+function commandLine(file: string): Promise<typeof CommandLine> {
+  return import(file) as Promise<typeof CommandLine>;
 }
 
 /** Resolves when all was handed to the reader, or the reader is gone. */
@@ -68,5 +70,3 @@ async function keepCompiledCode(): Promise<void> {
     // A user without a home directory, or one that is full: the program starts as well, a little later.
   }
 }
-
-export {};

@@ -237,6 +237,7 @@ const guarantees: readonly (readonly [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
+      ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

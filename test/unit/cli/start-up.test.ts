@@ -8,12 +8,11 @@ import { tempDir } from '../../helpers/temp.js';
 
 const source = fileURLToPath(new URL('../../../src/', import.meta.url));
 const launcher = fileURLToPath(new URL('../../../bin/reprise', import.meta.url));
-const main = join(source, 'main.ts');
 const builtMain = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 /** Each is small; zod and yaml are what reading a configuration is about. */
 const packagesOfConfig = ['croner', 'fastest-levenshtein', 'ipaddr.js', 'yaml', 'zod'];
 
-/** Files and packages that a module loads: static imports, and those main.ts waits for; no types. */
+/** Files and packages that a module loads: static imports, no types. */
 function loadedBy(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen;
   seen.add(file);
@@ -22,15 +21,11 @@ function loadedBy(file: string, seen = new Set<string>()): Set<string> {
     if (!name.startsWith('.')) seen.add(name);
     else loadedBy(resolve(dirname(file), name.replace(/\.js$/, '.ts')), seen);
   }
-  if (file !== main) return seen;
-  for (const [, name = ''] of text.matchAll(/import\('(\.[^']+)'\)/g)) {
-    loadedBy(resolve(dirname(file), name.replace(/\.js$/, '.ts')), seen);
-  }
   return seen;
 }
 
 it('the command line starts with nothing heavy: no Temporal client, no schema, no other folder', () => {
-  const loaded = [...loadedBy(main)];
+  const loaded = [...loadedBy(join(source, 'main.ts'), loadedBy(join(source, 'command-line.ts')))];
   expect(loaded.filter((name) => name.startsWith(source)).every((file) => existsSync(file))).toBe(true);
   const packages = loaded.filter((name) => !name.startsWith('/') && !name.startsWith('node:'));
   expect(packages).toEqual(['commander']);
