@@ -63,6 +63,7 @@ export async function restoreDatabase(
     dump,
     database: { connection, name: intoDatabase, operationId: context.operationId },
     systemIdentifier,
+    versionNum,
   };
   try {
     const steps = {
@@ -70,7 +71,7 @@ export async function restoreDatabase(
         await file.requireSame();
         await analyze(restoring);
       },
-      count: () => compareWithManifest(restoring, versionNum),
+      count: () => compareWithManifest(restoring),
     };
     const restore = request.restoreAs === 'superuser' ? restoreAsSuperuser : restoreUnprivileged;
     const { accepted, counted } = await restore(restoring, steps);
@@ -100,13 +101,12 @@ async function restoreAsSuperuser<T>(
 ): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
   const { database, manifest } = restoring;
   const { owner } = manifest.properties;
-  const isNew = (await createOnce(database, manifest, owner)) === 'made';
+  await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const accepted = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
     options: [jobsOption(restoring), ...(tablespaces === null ? ['--no-tablespaces'] : [])],
-    resultIsGone: async () => isNew,
     cleanUp: async () => {
       await dropOurs(database);
       await createOnce(database, manifest, owner);
@@ -118,7 +118,7 @@ async function restoreAsSuperuser<T>(
 
 /** Statistics are not in a dump, and a database without them is slow in its first hour. */
 async function analyze(restoring: Restoring): Promise<void> {
-  const { context, database, systemIdentifier } = restoring;
+  const { context, database, systemIdentifier, versionNum } = restoring;
   await runRestoreJob(restoring, {
     step: `analyze:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'vacuumdb',
@@ -128,7 +128,7 @@ async function analyze(restoring: Restoring): Promise<void> {
       '--no-password',
       `--dbname=${databaseConninfo(database.name)}`,
     ],
-    env: quiet(libpqEnv(database.connection, database.name)),
+    env: quiet(libpqEnv(database.connection, database.name, versionNum)),
     mostOutputBytes: MOST_OUTPUT_BYTES,
     classifyExit: async (exit) => (await floodOf(exit, 'vacuumdb')) ?? undefined,
     progress: async () => ({ phase: `statistics of ${database.name}`, done: 0, unit: 'tables' }),
@@ -140,7 +140,7 @@ function countDifferences(...[recorded, found, rootOf]: Required<Parameters<type
   return compareCounts(recorded, found).length === 0 ? [] : compareCounts(recorded, found, rootOf);
 }
 
-async function compareWithManifest({ manifest, database }: Restoring, versionNum: number): Promise<Inventory> {
+async function compareWithManifest({ manifest, database, versionNum }: Restoring): Promise<Inventory> {
   const { found, rootOf } = await withClient(
     database.connection,
     database.name,
