@@ -11,6 +11,7 @@ export function checkCluster(config: Pick<Config, 'repositories'>, name: string,
   const at = ['clusters', name];
   return [
     ...repeated(cluster.databases, [...at, 'databases'], 'database'),
+    ...checkDatabases(at, cluster),
     ...checkPolicies(config, at, cluster),
     ...checkArchivers(at, cluster),
     ...checkSteps(at, cluster),
@@ -19,6 +20,13 @@ export function checkCluster(config: Pick<Config, 'repositories'>, name: string,
     ...checkHooks(at, cluster),
     ...checkApprovals(at, cluster),
   ];
+}
+
+function checkDatabases(at: ConfigPath, { databases }: ClusterConfig): Problem[] {
+  const index = databases.indexOf('template0');
+  if (index === -1) return [];
+  const hint = 'remove it: every cluster has its own, and new databases are made from it';
+  return [{ path: [...at, 'databases', index], message: 'template0 takes no connections and holds no data', hint }];
 }
 
 /** Folders that a cluster's catalogue has beside those of its policies. */

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Topology } from '../../domain/plan/topology.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from './data-directory.js';
 import { pathExists } from '../../files/paths.js';
 
@@ -52,13 +52,11 @@ async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
  * A standby that a recovery of ours has left unfinished counts as none.
  */
 export async function readClusterTopology(connection: ConnectionConfig, dataDir?: string): Promise<Topology | null> {
-  const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch(
-    (error: unknown) => {
-      if (isRepriseError(error) && error.code === 'database-unreachable')
-        return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
-      throw error;
-    },
-  );
+  const topology = await withMaintenance(connection, readTopology).catch((error: unknown) => {
+    if (isRepriseError(error) && error.code === 'database-unreachable')
+      return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
+    throw error;
+  });
   if (topology === null || dataDir === undefined || !(await holdsUnfinishedRecovery(dataDir))) return topology;
   return { ...topology, isStandby: false };
 }

@@ -222,6 +222,10 @@ const guarantees: readonly (readonly [
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
       ],
       [
+        'R9',
+        'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
+      ],
+      [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
       ],
