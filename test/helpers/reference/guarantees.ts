@@ -237,7 +237,10 @@ const guarantees: readonly (readonly [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
-      ['O6', 'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.'],
+      [
+        'O6',
+        'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',
