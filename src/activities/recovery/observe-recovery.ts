@@ -49,10 +49,11 @@ import {
   type ClusterContext,
   currentBackups,
   engineFor,
+  forBackup,
+  majorOfDataDir,
   policyOf,
   postgresBinOf,
   readContext,
-  withMajor,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { bindConfiguration } from '../backup/configuration.js';
@@ -246,9 +247,14 @@ async function outlineOf(
   const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
   const [newest] = candidates;
-  const other = newest && one.capabilities.method === 'data-directory' ? otherClusterOf(newest, backups) : null;
-  if (newest && other) requireBeside(order, newest, other);
-  const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
+  if (newest && one.capabilities.method === 'data-directory')
+    requireBeside(order, newest, otherClusterOf(newest, backups), await majorOfDataDir(clusterContext));
+  const context = await readContext(
+    newest ? forBackup(clusterContext, newest) : clusterContext,
+    policy,
+    run,
+    operationId,
+  );
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
     timeline: order.timeline,
