@@ -109,6 +109,8 @@ export interface AdoptionCandidate {
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly sizeBytes: number;
+  /** Why it is only a part of its database; absent: nothing is known to be missing. */
+  readonly partial?: string;
 }
 export interface AdoptionSurvey {
   readonly candidates: readonly AdoptionCandidate[];

@@ -52,6 +52,8 @@ export async function verifyAndRecord(
       `${backupId} is recorded, but its files are gone`,
       'take a new backup: reprise backup run',
     );
+  if (backup.partial !== undefined)
+    return { ok: false, detail: `it is only a part of the database, and stays listed as partial: ${backup.partial}` };
   const clusterContext = forBackup(present, backup);
   const policy = policyOf(clusterContext, backup.policy);
   const context = await engineContext(clusterContext, policy, run, `${step.operationId}/prove/${backup.label}`, [], {

@@ -210,12 +210,32 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R1',
+        'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
+      ],
+      [
+        'R4',
+        'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
+      ],
+      [
+        'R6',
+        'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
+        'R7',
+        'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
       [
         'W15 W16',
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
+      ],
+      [
+        'O4 O5',
+        'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
