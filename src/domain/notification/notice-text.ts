@@ -37,6 +37,12 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return pausedTitle(cluster, facts);
     case 'approval':
       return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+    case 'ended':
+      return `plan ${facts.plan.slice(0, 12)} of ${cluster} needs no approval any more`;
+    case 'watch':
+      return facts.state === 'paused'
+        ? `the watch of ${cluster} is paused${facts.until === null ? '' : ` until ${facts.until.slice(0, 16)}Z`}`
+        : `the watch of ${cluster} looks again`;
     case 'incident':
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
@@ -90,6 +96,14 @@ function body(notice: Notice): string {
       ]);
     case 'approval':
       return planText(facts.plan);
+    case 'ended':
+      return lines([
+        ['Found', facts.text],
+        ['Next', 'nothing: the plan is closed'],
+        ['Type', `reprise status ${workflowId}`],
+      ]);
+    case 'watch':
+      return watchBody(notice.cluster, facts);
     case 'incident':
       return lines([
         ['Since', facts.since],
@@ -123,6 +137,16 @@ function body(notice: Notice): string {
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
   }
+}
+
+function watchBody(cluster: string | null, facts: Extract<NoticeFacts, { kind: 'watch' }>): string {
+  const isPaused = facts.state === 'paused';
+  return lines([
+    ['By', facts.by],
+    ['Reason', facts.reason],
+    ['Next', isPaused ? 'nobody is told if the cluster fails meanwhile' : null],
+    ['Type', isPaused ? `reprise cluster watch resume ${cluster} --reason "..."` : `reprise status watch/${cluster}`],
+  ]);
 }
 
 const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>['state'], string>> = {
