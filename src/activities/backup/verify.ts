@@ -53,6 +53,8 @@ export async function verifyAndRecord(
       `${backupId} is recorded, but its files are gone`,
       'take a new backup: reprise backup run',
     );
+  if (backup.partial !== undefined)
+    return { ok: false, detail: `it is only a part of the database, and stays listed as partial: ${backup.partial}` };
   // One of the time before an upgrade is read with the programs of its own version.
   const clusterContext = withMajor(present, otherClusterOf(backup, known)?.major);
   const policy = policyOf(clusterContext, backup.policy);

@@ -61,7 +61,7 @@ export function namedBackup(
   if (named === undefined || isRestorable(named)) return named;
   throw new RepriseError(
     'no-usable-backup',
-    `backup ${named.id} is ${named.status}: it cannot be restored`,
+    `backup ${named.id} is ${named.status}${named.partial === undefined ? '' : `, as ${named.partial}`}: it cannot be restored`,
     `choose another one: reprise backup list ${cluster}`,
   );
 }
@@ -158,13 +158,14 @@ export function passedOver(backups: readonly Backup[], policy: string, outline: 
   const newer = backups.filter(
     (backup) =>
       backup.policy === policy &&
-      backup.status === 'quarantined' &&
+      (backup.status === 'quarantined' || backup.status === 'partial') &&
       outline.backups.some(({ database, startedAt }) => database === backup.database && startedAt < backup.startedAt),
   );
   return [
-    ...newer.map(
-      ({ id }) =>
-        `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`,
+    ...newer.map(({ id, partial }) =>
+      partial === undefined
+        ? `backup ${id} is newer but quarantined, so it is not used (to verify it again: reprise backup verify ${id})`
+        : `backup ${id} is newer but partial, so it is not used: ${partial}`,
     ),
     ...outline.backups.flatMap(({ id, pageErrors }) =>
       pageErrors === undefined

@@ -12,6 +12,12 @@ export const walgOptions = z.strictObject({
     .regex(/^[^\s\0]+$/, 'expected a path or the name of a program')
     .default('wal-g')
     .describe('The program: a name looked up in PATH, or an absolute path.'),
+  page_errors: z
+    .enum(['refuse', 'accept'])
+    .default('refuse')
+    .describe(
+      'What pages with wrong checksums mean; refuse: the backup does not count, and they are named; accept: it counts, and is marked with them.',
+    ),
   archive_timeout: z
     .string({ error: durationRule })
     .regex(durationPattern, durationRule)
@@ -23,9 +29,11 @@ export const walgOptions = z.strictObject({
 export interface WalgOptions extends Readonly<Record<string, unknown>> {
   readonly envFile: string;
   readonly binary: string;
+  readonly pageErrors?: 'refuse' | 'accept';
   readonly archiveTimeoutSeconds: number;
 }
 
-export function readWalgOptions({ env_file, binary, archive_timeout }: z.output<typeof walgOptions>): WalgOptions {
-  return { envFile: env_file, binary, archiveTimeoutSeconds: parseDuration(archive_timeout) };
+export function readWalgOptions(options: z.output<typeof walgOptions>): WalgOptions {
+  const { env_file, binary, page_errors, archive_timeout } = options;
+  return { envFile: env_file, binary, pageErrors: page_errors, archiveTimeoutSeconds: parseDuration(archive_timeout) };
 }

@@ -210,12 +210,24 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R1',
+        'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
       [
         'W15 W16',
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
+      ],
+      [
+        'O1 O9',
+        'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
+      ],
+      [
+        'O4 O5',
+        'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [

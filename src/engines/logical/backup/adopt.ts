@@ -8,6 +8,8 @@ import type { JobExit, JobExitClass } from '../../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
+import { whyPartial } from '../archive/partial.js';
+import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { dumpGlobals } from './dump-globals.js';
@@ -105,7 +107,15 @@ async function candidateOf(context: ReadContext, name: string, path: string): Pr
   const startedAt = startOf(header, mtime, context.now());
   const took = mtime.getTime() - startedAt.getTime();
   const finishedAt = took >= 0 && took < LONGEST_DUMP_MS ? mtime : startedAt;
-  return { name, database, startedAt: startedAt.toISOString(), finishedAt: finishedAt.toISOString(), sizeBytes: size };
+  const partial = whyPartial(await tocOf(context, { key: name, encrypted: false, path }));
+  return {
+    name,
+    database,
+    startedAt: startedAt.toISOString(),
+    finishedAt: finishedAt.toISOString(),
+    sizeBytes: size,
+    ...(partial === null ? {} : { partial }),
+  };
 }
 
 /** @throws RepriseError `identity-mismatch` for a dump of a database that the cluster's config does not name */
@@ -347,6 +357,8 @@ async function describeCopy(
     encrypted: false,
     path,
   });
+  // Of what was copied: the original may have been another file when it was looked at first.
+  const partial = whyPartial(await tocOf(context, { key: incoming.dump, encrypted: false, path }));
   // Where the original was read instead of the copy, it must still be what was copied.
   if (
     !context.storage.capabilities.localPath &&
@@ -375,6 +387,7 @@ async function describeCopy(
     countedIn: 'dump',
     objects: null,
     adopted: { from: name, at: context.now().toISOString() },
+    ...(partial === null ? {} : { partial }),
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Backup } from '../../../domain/backup/backup.js';
 import { isRepriseError, type RepriseError } from '../../../domain/errors.js';
 import type { EngineContext, VerifyVerdict } from '../../engine.js';
+import { whyPartial } from '../archive/partial.js';
+import { tocOf } from '../archive/read-toc.js';
 import { failedVerification } from '../../shared/backup-record.js';
 import { compareCounts, countDump } from './count-dump.js';
 import { damageOf } from '../../shared/hash.js';
@@ -47,6 +49,9 @@ async function compareWithRecord(context: EngineContext, manifest: DumpManifest,
   const { label, contents, countedIn, objects } = manifest;
   const file = { key: manifestFiles(context, manifest).dump, encrypted: manifest.encryption !== undefined, path };
   await checkKey(context, file);
+  // Of a dump that others made: definitions without rows are as whole as their own counts.
+  const partial = manifest.adopted === undefined ? null : whyPartial(await tocOf(context, file));
+  if (partial !== null) return failedVerification(`it is only a part of the database: ${partial}`);
   const found = await countDump(context, `verify:${label}`, manifest, file);
   const differences = countedIn === 'nowhere' ? [] : [...compareCounts(contents, found.tables)];
   const largeObjects = objects?.['large object'] ?? 0;
