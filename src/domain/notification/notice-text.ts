@@ -27,10 +27,7 @@ export function noticeText(notice: Notice, link: string | null, language: keyof 
 export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'>): string {
   switch (facts.kind) {
     case 'failed':
-      if (facts.what === 'WAL')
-        return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
-      if (facts.what === 'watch') return `the watch of ${cluster} cannot look (${facts.code})`;
-      return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
+      return failedTitle(cluster, facts);
     case 'skipped':
       return `backup ${facts.policy} of ${cluster}${facts.due === null ? '' : ` of ${facts.due.slice(0, 16)}Z`} was skipped`;
     case 'paused':
@@ -40,9 +37,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'ended':
       return `plan ${facts.plan.slice(0, 12)} of ${cluster} needs no approval any more`;
     case 'watch':
-      return facts.state === 'paused'
-        ? `the watch of ${cluster} is paused${facts.until === null ? '' : ` until ${facts.until.slice(0, 16)}Z`}`
-        : `the watch of ${cluster} looks again`;
+      return watchTitle(cluster, facts);
     case 'incident':
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
@@ -50,6 +45,17 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'test':
       return `test for ${facts.contact}`;
   }
+}
+
+function failedTitle(cluster: string | null, { what, policy, code }: Extract<NoticeFacts, { kind: 'failed' }>): string {
+  if (what === 'WAL') return `WAL of ${cluster} for policy ${policy ?? '?'} is not archived (${code})`;
+  if (what === 'watch') return `the watch of ${cluster} cannot look (${code})`;
+  return `${what}${policy === null ? '' : ` ${policy}`} of ${cluster} failed (${code})`;
+}
+
+function watchTitle(cluster: string | null, { state, until }: Extract<NoticeFacts, { kind: 'watch' }>): string {
+  if (state === 'resumed') return `the watch of ${cluster} looks again`;
+  return `the watch of ${cluster} is paused${until === null ? '' : ` until ${until.slice(0, 16)}Z`}`;
 }
 
 function pausedTitle(cluster: string | null, { step, event }: Extract<NoticeFacts, { kind: 'paused' }>): string {

@@ -87,27 +87,37 @@ function failure(error: unknown, reached: ProbeLayer, connection: ConnectionConf
  * anybody in, as without its files, while it starts, or when it falls silent.
  */
 function loginFix(error: unknown, connection: ConnectionConfig): string | null {
-  const { user, passfile, maintenanceDatabase, host, port } = connection;
-  const address = `${host}:${port}`;
+  if (isRepriseError(error)) return error.hint ?? 'see reprise doctor';
   const { code = '', detail = '' } = error as { readonly code?: string; readonly detail?: string };
   const message = error instanceof Error ? error.message : '';
-  if (isRepriseError(error)) return error.hint ?? 'see reprise doctor';
-  // The socket is open: what cannot be read is the password file.
-  if (code === 'ENOENT' || code === 'EACCES')
-    return `make ${passfile ?? 'the password file'} readable for the user of the worker`;
-  if (/^28/.test(code) || (code === '' && /SASL|password/i.test(message)))
-    return `correct the login of user ${user} at ${address}: the password in ${passfile ?? 'passfile: of the connection'}, the role on the server, or pg_hba.conf; \`reprise doctor\` tries it`;
-  if (code === '3D000')
-    return /subdirectory/.test(detail)
-      ? null
-      : `name a database that is there: maintenance_database: of the connection, now ${maintenanceDatabase}`;
-  if (code === '53300')
-    return `end sessions of ${address} that are not needed, or raise max_connections: the watch needs one connection`;
-  if (code === '42501') return `GRANT CONNECT ON DATABASE ${maintenanceDatabase} TO ${user}`;
-  if (code === '55000') return `ALTER DATABASE ${maintenanceDatabase} ALLOW_CONNECTIONS true, or name another one`;
-  return /certificate|SSL|TLS|^ERR_TLS/i.test(`${code} ${message}`)
-    ? `correct the TLS settings of the connection to ${address}, or ssl of the server`
+  const cause = code.startsWith('28') || (code === '' && /SASL|password/i.test(message)) ? 'login' : code;
+  if (cause === '3D000' && detail.includes('subdirectory')) return null;
+  const fixes = fixesOf(connection);
+  if (Object.hasOwn(fixes, cause)) return fixes[cause] ?? null;
+  return /certificate|SSL|TLS/i.test(`${code} ${message}`)
+    ? 'correct the TLS settings of the connection, or ssl of the server'
     : null;
+}
+
+/** By SQLSTATE, or by the code of a file that cannot be read: the socket is open, so that this is the password file. */
+function fixesOf({
+  user,
+  passfile,
+  maintenanceDatabase: database,
+  host,
+  port,
+}: ConnectionConfig): Record<string, string> {
+  const address = `${host}:${port}`;
+  const unreadable = `make ${passfile ?? 'the password file'} readable for the user of the worker`;
+  return {
+    login: `correct the login of user ${user} at ${address}: the password in ${passfile ?? 'passfile: of the connection'}, the role on the server, or pg_hba.conf; \`reprise doctor\` tries it`,
+    '3D000': `name a database that is there: maintenance_database: of the connection, now ${database}`,
+    '53300': `end sessions of ${address} that are not needed, or raise max_connections: one connection is needed`,
+    '42501': `GRANT CONNECT ON DATABASE ${database} TO ${user}`,
+    '55000': `ALTER DATABASE ${database} ALLOW_CONNECTIONS true, or name another one: maintenance_database: of the connection`,
+    ENOENT: unreadable,
+    EACCES: unreadable,
+  };
 }
 
 function explainLogin(code: string, reason: string): string {
