@@ -148,6 +148,7 @@ export async function engineContext(
     ...(await readContext(clusterContext, policy, run, operationId)),
     storage: storageOf(clusterContext, policy),
     jobs,
+    rowCounter: clusterContext.deps.rowCounter,
     uploader: {
       argv: clusterContext.deps.uploader,
       repository: repositoryOf(clusterContext.deps.config, policy.repository),

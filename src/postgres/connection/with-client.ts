@@ -5,6 +5,7 @@ import { backendAdvances } from './backend-activity.js';
 import { databaseError } from './database-errors.js';
 import { APPLICATION_NAME } from './environment.js';
 import { passwordFor } from './passfile.js';
+import { sessionOptions, WITHOUT_NEWER_TIMEOUTS } from './session-options.js';
 
 /**
  * Connects, calls the function and closes the session, also when the function throws.
@@ -25,8 +26,7 @@ export async function withClient<T>(
   client.on('error', (error) => (lost = error));
   try {
     await client.connect();
-    if (options.searchPath !== 'database')
-      await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog', false)");
+    await client.query(`SELECT ${[...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS].join(', ')}`);
     const pid = pidOf(client);
     const advances = (): Promise<boolean> =>
       withClient(connection, connection.maintenanceDatabase, (looking) => backendAdvances(looking, pid), LOOKING);
@@ -37,6 +37,9 @@ export async function withClient<T>(
     await client.end().catch(() => undefined);
   }
 }
+
+const fixedSearchPath = ({ searchPath }: ConnectOptions): readonly string[] =>
+  searchPath === 'database' ? [] : ["pg_catalog.set_config('search_path', 'pg_catalog', false)"];
 
 /** Of its session on the server; the types of `pg` do not know it. */
 const pidOf = (client: pg.Client): number => (client as pg.Client & { readonly processID: number }).processID;
@@ -73,8 +76,10 @@ export function newClient(
     password: () => options.password ?? passwordFor(connection, database),
     application_name: options.applicationName ?? APPLICATION_NAME,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
-    statement_timeout: options.statementTimeoutMs ?? 0,
-    ...(options.withoutEventTriggers === true ? { options: '-c event_triggers=off' } : {}),
+    options: sessionOptions({
+      statementTimeoutMs: options.statementTimeoutMs,
+      others: options.withoutEventTriggers === true ? ['event_triggers=off'] : [],
+    }),
     keepAlive: true,
     stream: options.stream,
   });

@@ -13,6 +13,7 @@ import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
+import { releaseHostSlot } from '../lock/with-host-slot.js';
 import { controlActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
@@ -251,8 +252,10 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
     await steps.note('safety backup', saved);
   }
 
-  private takeFreshBackup(steps: RecoverySteps): Promise<unknown> {
-    return steps.run(stepNames.freshBackup, (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
+  /** It takes as long as a backup takes: no recovery of another cluster waits for it. */
+  private async takeFreshBackup(steps: RecoverySteps): Promise<void> {
+    await releaseHostSlot(this.operation);
+    await steps.run(stepNames.freshBackup, (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   }
 
   /** Media of the plan, back to the instant of the database just restored. */

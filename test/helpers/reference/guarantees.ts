@@ -214,6 +214,18 @@ const guarantees: readonly (readonly [
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
       [
+        'R4',
+        'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
+      ],
+      [
+        'R6',
+        'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
+        'R7',
+        'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],

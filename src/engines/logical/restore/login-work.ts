@@ -41,11 +41,15 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
   });
 }
 
-/** Ends what runs as the login, and takes away what watched it. */
+/** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */
 export async function closeLogin(work: Unprivileged): Promise<void> {
   const { database, tablespaces } = work;
   await maintenance(work, (client) => closeRestoreLogin(client, database.name, tablespaces ?? []));
-  await inDatabase(work, (client) => dropGuard(client, database.name));
+}
+
+/** Takes away what watched the login: from here on no code of the dump runs before the comparison. */
+export async function endGuard(work: Unprivileged): Promise<void> {
+  await inDatabase(work, (client) => dropGuard(client, work.database.name));
 }
 
 /** Rows of the extensions' own tables, which only their owner may write. */
