@@ -238,8 +238,16 @@ const guarantees: readonly (readonly [
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],
       [
+        'O1 O9',
+        'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
+      ],
+      [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
+      ],
+      [
+        'O6',
+        'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
