@@ -24,6 +24,11 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       '--max-semi-space-size=1',
       fileURLToPath(new URL('./uploader.js', import.meta.url)),
     ],
+    rowCounter: [
+      process.execPath,
+      '--max-semi-space-size=1',
+      fileURLToPath(new URL('./row-counter.js', import.meta.url)),
+    ],
     engineOf,
     checkOf,
     postgresBin: (major) => findPostgresBin(major),

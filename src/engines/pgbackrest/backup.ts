@@ -67,6 +67,7 @@ async function makeBackup(
   await runPgbackrestJob(context, {
     step: 'backup',
     command: 'backup',
+    versionNum: server.versionNum,
     options: [
       ...['--repo=1', `--type=${type}`, '--start-fast', '--no-expire-auto', `--repo1-retention-full=${KEEP_ALL}`],
       ...[`--archive-timeout=${archiveTimeoutSeconds}`, `--annotation=${ANNOTATION}=${context.operationId}`],

@@ -92,6 +92,7 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
     args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
     // Without page checksums it would find none.
     settings: { ...markSetting(context.operationId), WALG_VERIFY_PAGE_CHECKSUMS: 'true' },
+    versionNum: server.versionNum,
     resultIsThere: async () => (await ownBackup(context)) !== undefined,
   });
   const made = await ownBackup(context);

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Topology } from '../../domain/plan/topology.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from './data-directory.js';
 import { pathExists } from '../../files/paths.js';
 
@@ -67,13 +67,13 @@ export async function readClusterTopology(
   dataDir: string | undefined,
   ownSlots: readonly string[],
 ): Promise<Topology | null> {
-  const topology = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    readTopology(client, ownSlots),
-  ).catch((error: unknown) => {
-    if (isRepriseError(error) && error.code === 'database-unreachable')
-      return dataDir === undefined ? null : readTopologyFromFiles(dataDir, ownSlots);
-    throw error;
-  });
+  const topology = await withMaintenance(connection, (client) => readTopology(client, ownSlots)).catch(
+    (error: unknown) => {
+      if (isRepriseError(error) && error.code === 'database-unreachable')
+        return dataDir === undefined ? null : readTopologyFromFiles(dataDir, ownSlots);
+      throw error;
+    },
+  );
   if (topology === null || dataDir === undefined || !(await holdsUnfinishedRecovery(dataDir))) return topology;
   return { ...topology, isStandby: false };
 }

@@ -43,6 +43,13 @@ export interface JobRequest {
    * attempt watched: the tool is then started again, as after a failure.
    */
   readonly resultIsGone?: () => Promise<boolean>;
+  /**
+   * What the result is put into, such as the OID of a database: asked before each start, and recorded. A success that was
+   * recorded before this attempt is believed only where it is still the same.
+   */
+  readonly resultIn?: () => Promise<string>;
+  /** Run before the tool is started for the first time; idempotent. */
+  readonly prepare?: () => Promise<void>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
   /** What an exit means; default: 0 is `ok`, all else `retry`. */

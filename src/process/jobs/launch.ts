@@ -38,7 +38,10 @@ export interface Launch {
   /** Held by the caller; wrapper and tool inherit it. */
   readonly jobLock: HeldLock;
   readonly hostLocks: readonly JobLock[];
-  readonly about: Pick<JobRecord, 'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest'>;
+  readonly about: Pick<
+    JobRecord,
+    'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest' | 'resultIn'
+  >;
   readonly argv: readonly string[];
   /** Of every file that it writes; undefined: as long as the disk has room. */
   readonly mostOutputBytes: number | undefined;

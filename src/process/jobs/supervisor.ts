@@ -113,6 +113,7 @@ async function actOn(job: Job, state: JobState, lock: HeldLock, own: OwnGenerati
       return;
     case 'none':
     case 'recorded':
+      await job.request.prepare?.();
       return start(job, state.generation, lock, own);
     case 'gone':
       if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
@@ -141,10 +142,12 @@ async function actOnExit(job: Job, state: Ended, lock: HeldLock, own: OwnGenerat
 /** A success recorded before this attempt counts only while its result is still there. */
 async function hasLostItsResult(
   { request }: Job,
-  { generation }: Ended,
+  { generation, record }: Ended,
   { watched }: OwnGenerations,
 ): Promise<boolean> {
-  return watched !== generation && (await request.resultIsGone?.()) === true;
+  if (watched === generation) return false;
+  if ((await request.resultIsGone?.()) === true) return true;
+  return request.resultIn !== undefined && record?.resultIn !== (await request.resultIn());
 }
 
 async function classifyExit(job: Job, state: Ended): Promise<VerdictRecord['verdict']> {
@@ -186,6 +189,7 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
       planDigest,
       tool,
       commandDigest: request.restartsOnChange ? commandDigest(job) : undefined,
+      resultIn: await request.resultIn?.(),
     },
     argv: request.argv,
     mostOutputBytes: request.mostOutputBytes,

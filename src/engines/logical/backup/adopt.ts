@@ -346,26 +346,28 @@ async function describeCopy(
   if (databaseNamed(context, header) !== database) throw changed();
   const {
     superuser,
-    server: _live,
+    server: here,
     ...live
   } = await withClient(context.cluster.connection, database, async (client) => ({
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const contents = await countAll(context, candidate, live.extensionTables, {
-    key: incoming.dump,
-    encrypted: false,
-    path,
-  });
+  const file = { key: incoming.dump, encrypted: false, path };
+  const contents = await countAll(context, candidate, { dump, extensionTables: live.extensionTables }, file);
   // Of what was copied: the original may have been another file when it was looked at first.
-  const partial = whyPartial(await tocOf(context, { key: incoming.dump, encrypted: false, path }));
+  const partial = whyPartial(await tocOf(context, file));
   // Where the original was read instead of the copy, it must still be what was copied.
   if (
     !context.storage.capabilities.localPath &&
     (await hashOfFile(context, path, name, dump.sizeBytes)) !== dump.sha256
   )
     throw changed();
-  const globals = await dumpGlobals(context, incoming.globals, superuser, null);
+  const globals = await dumpGlobals(
+    context,
+    incoming.globals,
+    { passwords: superuser, versionNum: here.versionNum },
+    null,
+  );
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -395,11 +397,11 @@ async function describeCopy(
 async function countAll(
   context: EngineContext,
   { database, name }: AdoptionCandidate,
-  extensionTables: DumpManifest['extensionTables'],
+  copied: Pick<DumpManifest, 'dump' | 'extensionTables'>,
   file: SealedFile,
 ): Promise<DumpManifest['contents']> {
   try {
-    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, extensionTables }, file)).tables;
+    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, ...copied }, file)).tables;
   } catch (error) {
     const gaveUp = isRepriseError(error) && typeof error.details['code'] === 'number';
     if (!gaveUp) throw error;

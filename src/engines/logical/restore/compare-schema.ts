@@ -87,7 +87,7 @@ async function schemaOf(work: Unprivileged): Promise<readonly TocEntry[]> {
       ...['--format=custom', '--compress=0', '--schema-only', '--no-password'],
       `--file=${path}`,
     ],
-    env: libpqEnv(database.connection, database.name),
+    env: libpqEnv(database.connection, database.name, work.versionNum),
     resultIsGone: async () => true,
     progress: async () => ({ phase: `comparing the schema of ${work.manifest.database}`, done: 0, unit: 'tables' }),
   });

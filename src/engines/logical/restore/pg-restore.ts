@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import type { ConnectionConfig } from '../../../domain/config.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { NOT_DECRYPTED } from '../../../process/age/age.js';
 import { toolFailure } from '../../../process/exec/tool-rules.js';
@@ -34,10 +34,12 @@ export interface Restoring {
   readonly database: NewDatabase;
   /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
   readonly systemIdentifier: string;
+  /** `server_version_num` of the server that it is restored into. */
+  readonly versionNum: number;
 }
 
 /** One run of pg_restore. */
-export interface RestoreRun extends Pick<JobRequest, 'resultIsGone' | 'cleanUp'> {
+export interface RestoreRun extends Pick<JobRequest, 'prepare' | 'resultIsGone' | 'cleanUp'> {
   /** Of its job. */
   readonly step: string;
   readonly connection: ConnectionConfig;
@@ -63,7 +65,8 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       `--dbname=${databaseConninfo(database.name)}`,
       ...run.options,
     ]),
-    env: quiet(libpqEnv(run.connection, database.name)),
+    env: quiet(libpqEnv(run.connection, database.name, restoring.versionNum)),
+    prepare: run.prepare,
     mostOutputBytes: MOST_OUTPUT_BYTES,
     resultIsGone: run.resultIsGone,
     cleanUp: run.cleanUp,
@@ -83,13 +86,14 @@ export function quiet(env: Readonly<Record<string, string>>): Record<string, str
   return { ...env, PGOPTIONS: `${env['PGOPTIONS'] ?? ''} -c client_min_messages=error`.trimStart() };
 }
 
-/** A tool that works on the new database, as a job of this restore. */
+/** A tool that works on the new database, as a job of this restore. What it made goes with that very database. */
 export async function runRestoreJob(
-  { context }: Pick<Restoring, 'context'>,
-  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs'>,
+  { context, database }: Pick<Restoring, 'context' | 'database'>,
+  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs' | 'resultIn'>,
 ): Promise<JobResult> {
   return runToolJob(context.jobs, LOGICAL_TOOLS, {
     ...job,
+    resultIn: () => oidOf(database),
     onGone: 'restart',
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
   });
@@ -158,15 +162,23 @@ export async function tablespacesThere(
   { tablespaces }: DumpManifest,
 ): Promise<readonly string[] | null> {
   if (tablespaces.length === 0) return [];
-  const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const there = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
   );
   const names = new Set(there.rows.map(({ name }) => name));
   return tablespaces.every((name) => names.has(name)) ? tablespaces : null;
 }
 
+/** Another one than before where the database was dropped and made again; 0 where there is none. */
+async function oidOf({ connection, name }: NewDatabase): Promise<string> {
+  const { rows } = await withMaintenance(connection, (client) =>
+    client.query<{ oid: string }>('SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = $1', [name]),
+  );
+  return rows[0]?.oid ?? '0';
+}
+
 async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ size: string | null }>(
       'SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1',
       [name],

@@ -176,10 +176,15 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
     );
   });
   const isNew = (await createOnce(database, manifest, login.role)) === 'made';
-  if (isNew) {
+  const fill = async (): Promise<void> => {
     await makeExtensions(work, login);
     await loadExtensionData(work);
-  }
+  };
+  const makeAnew = async (): Promise<void> => {
+    await dropOurs(database);
+    await createOnce(database, manifest, login.role);
+    await fill();
+  };
   const accepted = await runPgRestore(work, {
     step: `restore:${encodeName(name)}@${work.systemIdentifier}`,
     connection: login.connection,
@@ -190,13 +195,9 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
       ...(tablespaces === null ? ['--no-tablespaces'] : []),
       await listOption(work, 'login', parts.byLogin),
     ],
-    resultIsGone: async () => isNew,
-    cleanUp: async () => {
-      await dropOurs(database);
-      await createOnce(database, manifest, login.role);
-      await makeExtensions(work, login);
-      await loadExtensionData(work);
-    },
+    // Of one that an earlier attempt made, nobody knows how far its extensions have come.
+    prepare: isNew ? fill : makeAnew,
+    cleanUp: makeAnew,
     privilegeHint: SUPERUSER_HINT,
   });
   context.signal.throwIfAborted();
