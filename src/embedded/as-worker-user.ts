@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Config } from '../domain/config.js';
 import type { UpOptions, UpResult } from '../domain/embedded-server.js';
 import { type ErrorCode, RepriseError } from '../domain/errors.js';
-import type { FileOwner } from '../files/directories.js';
+import { giveTree } from '../files/give-tree.js';
 import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { runProgram } from '../process/exec/run-program.js';
 import { userOf } from '../process/exec/users.js';
@@ -32,7 +32,7 @@ export async function userToBecome({ config, mainFile, report }: UpOptions): Pro
 /** The one owner of the data directories of this machine; null where there are several, or none but root. */
 async function ownerOfData({ clusters }: Config): Promise<OsUser | null> {
   const found = await Promise.all(
-    Object.values(clusters).map(({ dataDir }) => (dataDir === undefined ? null : stat(dataDir).catch(() => null))),
+    Object.values(clusters).flatMap(({ dataDir }) => (dataDir === undefined ? [] : [stat(dataDir).catch(() => null)])),
   );
   const owners = new Map(found.flatMap((one) => (one === null ? [] : [[one.uid, one] as const])));
   const [owner] = owners.values();
@@ -126,10 +126,4 @@ async function giveState(stateDir: string, config: Config, user: OsUser): Promis
       `chown ${user.name}: ${stateDir}`,
     );
   await giveTree(stateDir, user);
-}
-
-/** Gives away what is root's in a directory, and nothing that a link in it leads to; for root only. */
-export async function giveTree(directory: string, { uid, gid }: FileOwner): Promise<void> {
-  if (uid === 0) return;
-  await runProgram(['chown', '--recursive', '--no-dereference', '-P', '--from=0', `${uid}:${gid}`, directory]);
 }

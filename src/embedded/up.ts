@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../domain/config.js';
 import type { UpOptions, UpResult, UpState } from '../domain/embedded-server.js';
 import { RepriseError } from '../domain/errors.js';
+import { giveTree } from '../files/give-tree.js';
 import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
@@ -12,7 +13,7 @@ import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
-import { giveTree, upAs, userToBecome } from './as-worker-user.js';
+import { upAs, userToBecome } from './as-worker-user.js';
 import { startWorkerProcess, workerLog } from './worker-process.js';
 
 type Ports = Pick<EmbeddedRecord, 'port' | 'uiPort'>;

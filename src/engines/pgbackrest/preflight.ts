@@ -1,5 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
@@ -49,7 +49,7 @@ async function requireVersion(): Promise<void> {
 
 /** A newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
 async function requireNames({ cluster: { connection } }: EngineContext): Promise<void> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>("SELECT datname AS name FROM pg_database WHERE datname LIKE E'%\\n%'"),
   );
   const [bad] = rows;

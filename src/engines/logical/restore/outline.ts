@@ -7,7 +7,7 @@ import type { Fingerprint } from '../../shared/hash.js';
 import { checkKey } from '../encryption.js';
 import { manifestFiles, manifestOf } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/databases.js';
 import { LOGICAL_TARGETS, type LogicalOptions } from '../options.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
@@ -60,9 +60,7 @@ async function withoutInvalid(
 ): Promise<{ readonly databases: readonly string[]; readonly skipped: readonly string[] }> {
   const without = databases.filter((name) => candidates.every(({ database }) => database !== name));
   if (without.length === 0 || without.length === databases.length) return { databases, skipped: [] };
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, without),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, without));
   return {
     databases: databases.filter((name) => !invalid.includes(name)),
     skipped: invalid.map((name) => `${invalidDatabaseText(name)}; there is no dump of it, and it is skipped`),
