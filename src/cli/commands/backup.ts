@@ -94,6 +94,7 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
+      if (cluster === undefined) await self.remember({ backups: answer.backups });
       await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
         [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
       );

@@ -23,6 +23,7 @@ export function registerKept(program: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) => runInspection<'kept'>(session, { kind: 'kept', cluster }));
+      if (cluster === undefined) await self.remember({ kept: answer.kept });
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });

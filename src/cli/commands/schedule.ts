@@ -92,6 +92,7 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['schedule list', 'schedule list --json'],
     run: async (self) => {
       const schedules = await self.withTemporal(listSchedules);
+      await self.remember({ schedules });
       await self.print({ schedules }, (view) => scheduleTable(view.schedules));
       for (const { id: name, missedRuns } of schedules) {
         if (missedRuns > 0)
