@@ -5,6 +5,8 @@ import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
+import { meaningOf } from '../../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
@@ -28,7 +30,7 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
     const escaped = client.escapeIdentifier(role);
     for (const { kind, tag, definition } of parts.extensions) {
       if (kind === 'COMMENT') continue;
-      await client.query(definition);
+      await client.query(definition).catch(inTermsOfServer);
       if (kind === 'SCHEMA') await client.query(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
     }
     for (const { tag, definition } of parts.servers) {
@@ -39,6 +41,12 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
     await addGuard(client, work.database.name);
   });
+}
+
+/** That an extension cannot be made says nothing of the dump. */
+function inTermsOfServer(error: unknown): never {
+  const output = error instanceof Error ? error.message : '';
+  throw meaningOf(LOGICAL_TOOLS, { name: 'CREATE EXTENSION', exitCode: 1, output }) ?? error;
 }
 
 /** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */
