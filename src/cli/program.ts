@@ -3,6 +3,7 @@ import { registerBackup } from './commands/backup.js';
 import { registerCheck } from './commands/check.js';
 import { Cli } from './cli-context.js';
 import { registerCompletion } from './commands/completion.js';
+import { registerCluster } from './commands/cluster.js';
 import { registerConfig } from './commands/config.js';
 import { registerDecisions } from './commands/decisions.js';
 import { registerDoctor } from './commands/doctor.js';
@@ -36,6 +37,7 @@ const groups = [
   registerDoctor,
   registerCheck,
   registerConfig,
+  registerCluster,
   registerSchedule,
   registerBackup,
   registerRotate,

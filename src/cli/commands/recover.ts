@@ -93,9 +93,8 @@ export function registerRecover(program: Command, cli: Cli): void {
           options,
           planToShow(session, workflowId, isRecoveryPlan, planText),
         );
-        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () =>
-          outcomeText(workflowId, result),
-        );
+        const { state, plan, outcome, nothingToDo } = result;
+        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, () => outcomeText(workflowId, result));
         if (result.state === 'rejected')
           throw new RepriseError(
             'approval-refused',
@@ -134,7 +133,8 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
   return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
 }
 
-function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
+function outcomeText(workflowId: string, { state, plan, outcome, left = '', nothingToDo }: RecoverOutput): string {
+  if (nothingToDo !== undefined) return `${workflowId}: ${nothingToDo}`;
   if (outcome === null)
     return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../connection/with-client.js';
+import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 import { COUNTED_BY, countRows } from './copy-rows.js';
@@ -111,9 +111,7 @@ export async function countDatabases(
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, databases),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
   for (const database of databases) {
     if (invalid.includes(database)) continue;
     signal.throwIfAborted();

@@ -222,6 +222,10 @@ const guarantees: readonly (readonly [
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
       ],
       [
+        'R9',
+        'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
+      ],
+      [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
       ],
@@ -234,9 +238,18 @@ const guarantees: readonly (readonly [
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],
       [
+        'O1 O9',
+        'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
+      ],
+      [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
+      [
+        'O6',
+        'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
+      ],
+      ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

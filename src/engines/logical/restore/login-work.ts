@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
@@ -95,7 +95,7 @@ export async function listOption(work: Restoring, name: string, entries: readonl
 
 export function maintenance<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
   const { connection } = database;
-  return withClient(connection, connection.maintenanceDatabase, fn);
+  return withMaintenance(connection, fn);
 }
 
 export function inDatabase<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
