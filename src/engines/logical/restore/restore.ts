@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import { rootsInDatabase } from '../../../postgres/content/inventory.js';
@@ -56,7 +56,7 @@ export async function restoreDatabase(
   const file = await wholeFile(context, key, manifest.dump);
   const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
   await checkKey(context, dump);
-  const { systemIdentifier, versionNum } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
+  const { systemIdentifier, versionNum } = await withMaintenance(connection, serverFacts);
   const restoring: Restoring = {
     context,
     manifest,
@@ -75,7 +75,7 @@ export async function restoreDatabase(
     };
     const restore = request.restoreAs === 'superuser' ? restoreAsSuperuser : restoreUnprivileged;
     const { accepted, counted } = await restore(restoring, steps);
-    const left = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    const left = await withMaintenance(connection, (client) =>
       applyProperties(client, intoDatabase, manifest.properties),
     );
     await file.discard();
