@@ -3,7 +3,6 @@ import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
-import type { Told } from './terminal/completion/names.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
 import type { Services } from './services.js';
@@ -95,11 +94,6 @@ export class Cli {
     } finally {
       await session.close();
     }
-  }
-
-  /** Keeps names that the command was told, for completion. */
-  async remember(told: Told): Promise<void> {
-    await (await import('./terminal/completion/names.js')).rememberNames(this, told);
   }
 
   /** Prints the command's one result. */

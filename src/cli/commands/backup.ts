@@ -14,6 +14,7 @@ import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification, startAdoption } from '../../client/start.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { byOption, parseTime, policyOption, reasonOption } from '../common-options.js';
 import { carryOutAction, confirmPlan, followConfirmed, previewAction, refuseRejected } from '../confirmed-action.js';
 import { define, group } from '../define-command.js';
@@ -94,7 +95,7 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
-      if (cluster === undefined) await self.remember({ backups: answer.backups });
+      if (cluster === undefined) await remember(self, { backups: answer.backups });
       await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
         [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
       );

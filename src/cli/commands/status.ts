@@ -19,6 +19,7 @@ import type { StatusView } from '../../client/status.js';
 import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { define } from '../define-command.js';
 import { facts, instant, table } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
@@ -176,7 +177,7 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
 /** Also for completion, which then offers them. */
 async function runningOperations(cli: Cli, session: TemporalSession): Promise<readonly RunningOperation[]> {
   const operations = await listRunningOperations(session);
-  await cli.remember({ operations });
+  await remember(cli, { operations });
   return operations;
 }
 
