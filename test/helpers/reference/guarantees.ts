@@ -213,6 +213,11 @@ const guarantees: readonly (readonly [
         'R1',
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
+      ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
+      [
+        'R12',
+        'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
+      ],
       [
         'R4',
         'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
