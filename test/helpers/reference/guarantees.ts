@@ -251,6 +251,10 @@ const guarantees: readonly (readonly [
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
+      [
+        'O8 O18',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',
