@@ -103,7 +103,7 @@ async function restoreAsSuperuser<T>(
   const { owner } = manifest.properties;
   await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
-  const accepted = await runPgRestore(restoring, {
+  const { accepted } = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
     options: [jobsOption(restoring), ...(tablespaces === null ? ['--no-tablespaces'] : [])],
