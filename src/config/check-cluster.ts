@@ -54,7 +54,7 @@ function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, clu
     },
   );
   const lacking = Object.entries(cluster.policies).flatMap(([name, { engine }]): Problem[] => {
-    const method = engineKinds[engine]?.engine.capabilities.method;
+    const method = engineKinds[engine]?.capabilities.method;
     const path = [...at, 'backups', name];
     if (method === 'data-directory' && cluster.dataDir === undefined) {
       return [
@@ -86,7 +86,7 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
   if (encryption === undefined) return [];
   const problems: Problem[] = [];
   const path = [...at, 'encryption'];
-  if (engineKinds[engine]?.engine.capabilities.encrypts !== true) {
+  if (engineKinds[engine]?.capabilities.encrypts !== true) {
     problems.push({
       path,
       atKey: true,
@@ -129,9 +129,7 @@ function checkPreviousNames(at: ConfigPath, { policies }: ClusterConfig): Proble
 function checkArchivers(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const [first, ...others] = Object.entries(cluster.policies).filter(
     ([, { engine, enabled, options }]) =>
-      enabled &&
-      engineKinds[engine]?.engine.capabilities.archivesWal &&
-      !engineKinds[engine].engine.receiver?.wanted(options),
+      enabled && engineKinds[engine]?.capabilities.archivesWal && !engineKinds[engine].receives?.(options),
   );
   return others.map(([name]) => ({
     path: [...at, 'backups', name],

@@ -8,7 +8,7 @@ import { freeBytes } from '../postgres/server/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
 import { underPresentNames } from '../records/present-names.js';
 import { resolveSecret } from '../process/exec/secrets.js';
-import { openStorage } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
 import { placeOf } from './places.js';
 import { orphanFindings } from './left-behind.js';
 import { localPathOf } from './repository.js';

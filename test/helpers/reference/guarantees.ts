@@ -249,6 +249,8 @@ const guarantees: readonly (readonly [
         'O6',
         'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
+      ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
+      ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

@@ -9,6 +9,7 @@ import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
+import { withDumpText } from './dump-text.js';
 import { runPgRestore } from './pg-restore.js';
 import { addGuard, addSearchPath, dropGuard } from './restore-guard.js';
 import type { Restoring } from './pg-restore.js';
@@ -30,18 +31,20 @@ export async function makeExtensions(
   { role }: RestoreLogin,
   searchPath: string | null = null,
 ): Promise<void> {
-  const { parts, tablespaces } = work;
+  const { parts, tablespaces, toc } = work;
   await inDatabase(work, async (client) => {
     const escaped = client.escapeIdentifier(role);
-    for (const { kind, tag, definition } of parts.extensions) {
-      if (kind === 'COMMENT') continue;
-      await client.query(definition);
-      if (kind === 'SCHEMA') await client.query(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
-    }
-    for (const { tag, definition } of parts.servers) {
-      await client.query(definition);
-      await client.query(`ALTER SERVER ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
-    }
+    await withDumpText(client, toc, async (run) => {
+      for (const { kind, tag, definition } of parts.extensions) {
+        if (kind === 'COMMENT') continue;
+        await run(definition);
+        if (kind === 'SCHEMA') await run(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+      }
+      for (const { tag, definition } of parts.servers) {
+        await run(definition);
+        await run(`ALTER SERVER ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+      }
+    });
     for (const tablespace of tablespaces ?? [])
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
     await addGuard(client, work.database.name);

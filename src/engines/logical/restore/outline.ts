@@ -9,15 +9,12 @@ import { manifestFiles, manifestOf } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/databases.js';
-import type { LogicalOptions } from '../options.js';
+import { LOGICAL_TARGETS, type LogicalOptions } from '../options.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
 import { tocOf } from '../archive/read-toc.js';
 import { checkServer } from './target-server.js';
 import { needsSuperuser } from './unprivileged.js';
 import { toolMajor } from '../tools.js';
-
-/** Kinds of target a dump can reach: the instant at which it was made, and no other. */
-export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
 
 /**
  * Looks, without changing anything, whether the newest good dump of each database can be restored beside the live one.

@@ -37,6 +37,7 @@ import {
   makeExtensions,
   workDirectory,
 } from './login-work.js';
+import { asDumpText, sharedName, withDumpText } from './dump-text.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
 import { jobsOption, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
@@ -99,7 +100,7 @@ async function giveToOwners(work: Unprivileged): Promise<readonly string[]> {
   const { connection, name } = work.database;
   const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
   await inDatabase(work, async (client) => {
-    await runInBatches(client, ownerStatements(owned, connection.user));
+    await runInBatches(client, work.toc, ownerStatements(owned, asDumpText(work.toc, connection.user)));
     await giveMultiranges(client, restoreRole(name));
   });
   if (sequences.length > 0)
@@ -264,9 +265,9 @@ async function restoreOnce(
 }
 
 /** @throws RepriseError `check-failed` where an owner, or who has rights, is no role of this server */
-async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise<void> {
+async function requireRoles(client: pg.Client, { parts, toc }: Unprivileged): Promise<void> {
   const owners = ownersOf([...parts.servers, ...parts.byLogin, ...parts.eventTriggers]);
-  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])];
+  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])].map((name) => sharedName(toc, name));
   const { rows } = await client.query<{ name: string }>(
     'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)',
     [needed],
@@ -281,9 +282,11 @@ async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise
   );
 }
 
-async function runInBatches(client: pg.Client, statements: readonly string[]): Promise<void> {
-  for (let start = 0; start < statements.length; start += BATCH)
-    await client.query(statements.slice(start, start + BATCH).join(';\n'));
+async function runInBatches(client: pg.Client, toc: ArchiveToc, statements: readonly string[]): Promise<void> {
+  await withDumpText(client, toc, async (run) => {
+    for (let start = 0; start < statements.length; start += BATCH)
+      await run(statements.slice(start, start + BATCH).join(';\n'));
+  });
 }
 
 /**
@@ -294,7 +297,7 @@ async function refreshViews(work: Unprivileged): Promise<void> {
   const { views } = work.parts;
   if (views.length === 0) return;
   const mighty = new Set(await maintenance(work, mightyRoles));
-  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(owner));
+  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(sharedName(work.toc, owner)));
   if (others.length === 0) return;
   await runPgRestore(work, {
     step: `restore-views:${encodeName(work.database.name)}@${work.systemIdentifier}`,
@@ -315,12 +318,14 @@ async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
   return rows.map(({ name }) => name);
 }
 
-async function addEventTriggers(client: pg.Client, { parts, database }: Unprivileged): Promise<void> {
+async function addEventTriggers(client: pg.Client, { parts, toc, database }: Unprivileged): Promise<void> {
   const entries = parts.eventTriggers;
   const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger');
   if (rows.length > 0) return;
-  const owners = ownerStatements(entries, database.connection.user);
+  const owners = ownerStatements(entries, asDumpText(toc, database.connection.user));
   await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
-  for (const statement of [...entries.map(({ definition }) => definition), ...owners]) await client.query(statement);
+  await withDumpText(client, toc, async (run) => {
+    for (const statement of [...entries.map(({ definition }) => definition), ...owners]) await run(statement);
+  });
   await client.query('COMMIT');
 }
