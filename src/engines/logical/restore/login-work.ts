@@ -5,6 +5,8 @@ import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
+import { meaningOf } from '../../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
@@ -37,7 +39,7 @@ export async function makeExtensions(
     await withDumpText(client, toc, async (run) => {
       for (const { kind, tag, definition } of parts.extensions) {
         if (kind === 'COMMENT') continue;
-        await run(definition);
+        await run(definition).catch(inTermsOfServer);
         if (kind === 'SCHEMA') await run(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
       }
       for (const { tag, definition } of parts.servers) {
@@ -50,6 +52,12 @@ export async function makeExtensions(
     await addGuard(client, work.database.name);
     if (searchPath !== null) await addSearchPath(client, work.database.name, searchPath);
   });
+}
+
+/** That an extension cannot be made says nothing of the dump. */
+function inTermsOfServer(error: unknown): never {
+  const output = error instanceof Error ? error.message : '';
+  throw meaningOf(LOGICAL_TOOLS, { name: 'CREATE EXTENSION', exitCode: 1, output }) ?? error;
 }
 
 /** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */

@@ -17,7 +17,6 @@ import {
   restoreRole,
 } from '../../../postgres/connection/restore-login.js';
 import { granteesOf, ownersOf, ownerStatements, partsOf } from '../archive/parts.js';
-import { tocOf } from '../archive/read-toc.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
 import type { RefusedObject } from '../archive/refused-objects.js';
 import type { ArchiveToc } from '../archive/toc.js';
@@ -40,7 +39,7 @@ import {
 import { asDumpText, sharedName, withDumpText } from './dump-text.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
-import { jobsOption, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
+import { jobsOption, restorableToc, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { pathExists } from '../../../files/paths.js';
@@ -66,7 +65,7 @@ export async function restoreUnprivileged<T extends { readonly contents: readonl
   const state = await maintenance(restoring, (client) => restoreLoginState(client, database.name));
   // The login is made first and dropped last: without it, a database of ours is whole.
   if (state === 'absent' && (await isOurs(database))) return { accepted: [], counted: await count() };
-  const toc = await tocOf(restoring.context, restoring.dump);
+  const toc = await restorableToc(restoring);
   refuseSuperuserObjects(toc);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const work: Unprivileged = { ...restoring, toc, parts: partsOf(toc), tablespaces };
@@ -320,7 +319,10 @@ async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
 
 async function addEventTriggers(client: pg.Client, { parts, toc, database }: Unprivileged): Promise<void> {
   const entries = parts.eventTriggers;
-  const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger');
+  // An extension's own are there already.
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = ANY ($1)', [
+    entries.map(({ tag }) => tag),
+  ]);
   if (rows.length > 0) return;
   const owners = ownerStatements(entries, asDumpText(toc, database.connection.user));
   await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
