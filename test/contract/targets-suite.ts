@@ -139,6 +139,8 @@ export function targetsContract(
         (engine.physical?.archiveCommand(context) ?? '').replace(' archive-push', ' --pg1-path="$PWD" archive-push'),
       );
       later = new RecoveryHistory({ engine, server, context: source.context });
+      // No commit, and something that a switch of the segment ends.
+      await runQuery(server, 'postgres', "SELECT pg_logical_emit_message(false, 'test', 'promoted')");
       await later.archive();
       promoted = {
         at: await outline(timeTarget(beforePromotion), 2),
