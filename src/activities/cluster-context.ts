@@ -12,6 +12,7 @@ import { createJobs } from '../process/jobs/supervisor.js';
 import { type Catalogue, openCatalogue } from '../records/catalogue.js';
 import { sha256Hex } from '../records/digest.js';
 import { openHostState } from '../records/host-state.js';
+import { underPresentNames } from '../records/present-names.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
@@ -19,6 +20,7 @@ import type { StepInput } from './api.js';
 import { repositoryUser, requireToolRepository } from './used-repository.js';
 import { clusterOf, hostOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
+import { withPreviousFolders } from './previous-folders.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;
@@ -86,7 +88,10 @@ function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUse
   catalogues.set(deps, known);
   const catalogue =
     known.get(cluster.name) ??
-    openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
+    underPresentNames(
+      openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name),
+      cluster,
+    );
   known.set(cluster.name, catalogue);
   return catalogue;
 }
@@ -103,11 +108,12 @@ export function policyOf(clusterContext: ClusterContext, name: string): PolicyCo
 }
 
 export function storageOf(clusterContext: ClusterContext, policy: PolicyConfig): WritableStorage {
-  return clusterContext.deps.openStorage(
+  const storage = clusterContext.deps.openStorage(
     repositoryOf(clusterContext.deps.config, policy.repository),
     clusterContext.user,
     repositoryUser(clusterContext, policy),
   );
+  return withPreviousFolders(storage, policy);
 }
 
 /** What an engine reads with. */

@@ -59,20 +59,21 @@ export interface TemporalSession {
 export async function resolveTemporal(request: TemporalRequest): Promise<TemporalSettings> {
   const profile = await temporalProfile(request.env);
   const named = namedAddress(request, profile);
-  const looked = (await (named === undefined ? request.embedded?.() : request.embedded?.().catch(() => null))) ?? null;
-  if (named === undefined && looked !== null) return ofEmbedded(looked, request.config);
+  const recorded = await embeddedOf(request, named !== undefined);
+  if (named === undefined && recorded !== null) return ofEmbedded(recorded, request.config);
   const { address, origin } = named ?? { address: DEFAULT_ADDRESS, origin: 'default' as const };
-  const running = looked?.stopped === true ? null : looked;
-  const isOurs = running?.address === address;
-  const webUi = isOurs ? running.webUi : (request.config?.temporal?.webUi ?? DEFAULT_WEB_UI);
-  return {
-    address,
-    namespace: namespaceOf(request, profile),
-    webUi,
-    origin,
-    connection: profile.connection,
-    ...(running === null || isOurs ? {} : { insteadOf: running.address }),
-  };
+  const settings = { address, namespace: namespaceOf(request, profile), origin, connection: profile.connection };
+  const webUi = request.config?.temporal?.webUi ?? DEFAULT_WEB_UI;
+  if (recorded === null || recorded.stopped === true) return { ...settings, webUi };
+  return recorded.address === address
+    ? { ...settings, webUi: recorded.webUi }
+    : { ...settings, webUi, insteadOf: recorded.address };
+}
+
+/** Where another server was named, nothing depends on whether this can be seen. */
+async function embeddedOf({ embedded }: TemporalRequest, named: boolean): Promise<EmbeddedAddress | null> {
+  if (embedded === undefined) return null;
+  return named ? embedded().catch(() => null) : embedded();
 }
 
 /** The server of `reprise up`, which never has a stand-in. */

@@ -15,7 +15,8 @@ import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
 import { acceptCommand } from '../domain/storage/repository-identity.js';
 import { knownRepositories } from '../records/known-repositories.js';
 import { identityCheck } from '../records/repository-identity.js';
-import { openStorage, storageKinds } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
+import { storageKinds } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
 
 const PRINT_EVERY_MS = 2_000;

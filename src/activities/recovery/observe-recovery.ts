@@ -134,12 +134,21 @@ async function observePlace(
   return {
     ...untouched,
     leftoverTargets: leftovers,
-    topology: await readClusterTopology(cluster.connection, cluster.dataDir),
+    topology: await readClusterTopology(cluster.connection, cluster.dataDir, receiverSlots(clusterContext)),
     replacesRunningServer: await isThere(cluster.connection),
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
     ...(await observeArchiving(clusterContext, source, operation)),
   };
+}
+
+/** Slots by which our own workers receive WAL: they are made again on what is recovered. */
+function receiverSlots(clusterContext: ClusterContext): readonly string[] {
+  const { cluster } = clusterContext;
+  return Object.values(cluster.policies).flatMap((policy) => {
+    const { receiver } = engineFor(clusterContext, policy);
+    return receiver?.wanted(policy.options) === true ? [receiver.slot({ cluster, policy })] : [];
+  });
 }
 
 /** It answers, or it refuses our login. */
