@@ -226,6 +226,10 @@ const guarantees: readonly (readonly [
         'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
       ],
       [
+        'R11',
+        'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
+      ],
+      [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
       ],
