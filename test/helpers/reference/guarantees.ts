@@ -231,6 +231,10 @@ const guarantees: readonly (readonly [
         'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
       ],
       [
+        'R11',
+        'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
+      ],
+      [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
       ],
@@ -254,7 +258,12 @@ const guarantees: readonly (readonly [
         'O6',
         'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
+      ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
+      [
+        'O8 O18',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

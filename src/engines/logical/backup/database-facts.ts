@@ -107,7 +107,7 @@ export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
     UNION ALL
     SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid ${notTemporary} AND tgrelid ${userObjects} AND oid ${userObjects}
     UNION ALL
-    SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary}
+    SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary} AND polrelid ${userObjects}
     UNION ALL
     SELECT 'large object', count(*) FROM pg_catalog.pg_largeobject_metadata`);
   return Object.fromEntries(rows.map(({ kind, count }) => [kind, Number(count)]).filter(([, count]) => count !== 0));

@@ -5,13 +5,15 @@ import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
+import { meaningOf } from '../../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { withDumpText } from './dump-text.js';
 import { runPgRestore } from './pg-restore.js';
-import { addGuard, dropGuard } from './restore-guard.js';
+import { addGuard, addSearchPath, dropGuard } from './restore-guard.js';
 import type { Restoring } from './pg-restore.js';
 
 /** A restore with what is read from its dump first. */
@@ -22,15 +24,22 @@ export interface Unprivileged extends Restoring {
   readonly tablespaces: readonly string[] | null;
 }
 
-/** Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet. */
-export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin): Promise<void> {
+/**
+ * Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet.
+ * @param searchPath of functions made from now on, where they set none; null: none
+ */
+export async function makeExtensions(
+  work: Unprivileged,
+  { role }: RestoreLogin,
+  searchPath: string | null = null,
+): Promise<void> {
   const { parts, tablespaces, toc } = work;
   await inDatabase(work, async (client) => {
     const escaped = client.escapeIdentifier(role);
     await withDumpText(client, toc, async (run) => {
       for (const { kind, tag, definition } of parts.extensions) {
         if (kind === 'COMMENT') continue;
-        await run(definition);
+        await run(definition).catch(inTermsOfServer);
         if (kind === 'SCHEMA') await run(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
       }
       for (const { tag, definition } of parts.servers) {
@@ -41,7 +50,14 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
     for (const tablespace of tablespaces ?? [])
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
     await addGuard(client, work.database.name);
+    if (searchPath !== null) await addSearchPath(client, work.database.name, searchPath);
   });
+}
+
+/** That an extension cannot be made says nothing of the dump. */
+function inTermsOfServer(error: unknown): never {
+  const output = error instanceof Error ? error.message : '';
+  throw meaningOf(LOGICAL_TOOLS, { name: 'CREATE EXTENSION', exitCode: 1, output }) ?? error;
 }
 
 /** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */
