@@ -96,7 +96,7 @@ function defineList(parent: Command, cli: Cli): void {
       await remember(self, { schedules });
       await self.print({ schedules }, (view) => scheduleTable(view.schedules));
       for (const { id: name, missedRuns } of schedules) {
-        if (missedRuns > 0)
+        if (missedRuns !== null && missedRuns > 0)
           self.say(
             `warning: ${name} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window; run it now: reprise schedule trigger ${name}`,
           );
@@ -178,7 +178,7 @@ function scheduleTable(schedules: readonly ScheduleLine[]): string {
     one.paused ? 'paused' : 'on',
     instant(one.nextRuns[0]),
     instant(one.lastRun),
-    String(one.missedRuns),
+    one.missedRuns === null ? '-' : String(one.missedRuns),
     one.note ?? '',
   ]);
   return table(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows);
@@ -191,7 +191,7 @@ function scheduleFacts(schedule: ScheduleLine): string {
     ['note', schedule.note],
     ['next runs', schedule.paused ? 'none while paused' : schedule.nextRuns.map(instant).join(', ')],
     ['last run', instant(schedule.lastRun)],
-    ['missed runs', String(schedule.missedRuns)],
+    ['missed runs', schedule.missedRuns === null ? null : String(schedule.missedRuns)],
   ]);
 }
 
