@@ -77,6 +77,7 @@ export function buildProgram(
       ),
     )
     .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))
+    .addOption(new Option('--version', 'print the version'))
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
@@ -106,7 +107,7 @@ export async function runCli(argv: readonly string[], services: Services, termin
     return 0;
   }
   try {
-    await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
+    await buildProgram(services, terminal, format).parseAsync(withVersionCommand(argv), { from: 'user' });
     return 0;
   } catch (error) {
     return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
@@ -123,6 +124,16 @@ function registerVersion(program: Command, cli: Cli): void {
       await self.print({ version }, (view) => `reprise ${view.version}`);
     },
   });
+}
+
+const VALUED = ['--config', '-o', '--output', '--color', '--address', '--namespace'];
+
+/** `--version`, where it comes before any command, is the command `version`. */
+function withVersionCommand(argv: readonly string[]): string[] {
+  const at = argv.indexOf('--version');
+  const isBeforeAny = argv.slice(0, at).every((word, i) => word.startsWith('-') || VALUED.includes(argv[i - 1] ?? ''));
+  if (at < 0 || !isBeforeAny) return [...argv];
+  return [...argv.slice(0, at), 'version', ...argv.slice(at + 1)];
 }
 
 /** An error of parsing says which command's `--help` to read; a group without a command shows its own. */

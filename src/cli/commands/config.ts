@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../config/load.js';
 import type { Override } from '../../config/show.js';
 import type { Cli } from '../cli-context.js';
 import { define, group } from '../define-command.js';
-import { facts, table } from '../terminal/tables.js';
+import { facts, screenTable } from '../terminal/tables.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { GivenFile, Imported } from '../../config/import/import.js';
@@ -79,8 +79,8 @@ export function registerConfig(program: Command, cli: Cli): void {
           enabled: policy.enabled,
         })),
       }));
-      await self.print({ clusters: lines }, (view) =>
-        table(
+      await self.print({ clusters: lines }, (view, screen) =>
+        screenTable(
           ['cluster', 'host', 'port', 'databases', 'policies'],
           view.clusters.map((one) => [
             one.name,
@@ -89,6 +89,7 @@ export function registerConfig(program: Command, cli: Cli): void {
             one.databases.join(', '),
             one.policies.map(({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`).join(', '),
           ]),
+          screen,
         ),
       );
     },

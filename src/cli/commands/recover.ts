@@ -15,7 +15,7 @@ import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
-import { facts, table } from '../terminal/tables.js';
+import { facts, type Screen, screenTable } from '../terminal/tables.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
 interface RecoverOptions {
@@ -72,7 +72,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         const { plan } = await self.withTemporal((session) =>
           interruptible((signal) => runInspection<'plan'>(session, question, signal)),
         );
-        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) => self.planForPeople(planText(view.plan)));
       }
       await self.withTemporal(async (session) => {
         const operation = await startRecovery(session, request);
@@ -82,8 +82,10 @@ export function registerRecover(program: Command, cli: Cli): void {
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
             await operation.handle.result();
-          return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
-            [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+          return self.print({ ...(await detached(self, session, workflowId)), plan }, (view) =>
+            [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view)]
+              .filter(Boolean)
+              .join('\n\n'),
           );
         }
         const result = await waitFor<RecoverOutput>(
@@ -91,10 +93,10 @@ export function registerRecover(program: Command, cli: Cli): void {
           session,
           operation,
           options,
-          planToShow(session, workflowId, isRecoveryPlan, planText),
+          planToShow(session, workflowId, isRecoveryPlan, (plan) => self.planForPeople(planText(plan))),
         );
-        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, () =>
-          outcomeText(workflowId, result),
+        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, (_, screen) =>
+          outcomeText(workflowId, result, screen),
         );
         if (result.state === 'rejected')
           throw new RepriseError(
@@ -134,27 +136,30 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
   return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
 }
 
-function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput): string {
+function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput, screen: Screen): string {
   if (outcome === null)
     return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
   return [
-    facts([
-      ['recovered to', outcome.target.reached],
-      ['asked for', outcome.target.requested],
-      ['RTO', durationInWords(outcome.rtoSeconds)],
-      ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
+    facts(
       [
-        'RPO',
-        outcome.rpoSeconds === null
-          ? 'not known'
-          : outcome.rpoSeconds === 0
-            ? 'nothing was lost'
-            : `at most ${durationInWords(outcome.rpoSeconds)}`,
+        ['recovered to', outcome.target.reached],
+        ['asked for', outcome.target.requested],
+        ['RTO', durationInWords(outcome.rtoSeconds)],
+        ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
+        [
+          'RPO',
+          outcome.rpoSeconds === null
+            ? 'not known'
+            : outcome.rpoSeconds === 0
+              ? 'nothing was lost'
+              : `at most ${durationInWords(outcome.rpoSeconds)}`,
+        ],
+        ['report', outcome.report],
       ],
-      ['report', outcome.report],
-    ]),
-    checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
+      screen,
+    ),
+    checks.length > 0 ? screenTable(['check', 'status', 'detail'], checks, screen) : '',
   ]
     .filter(Boolean)
     .join('\n\n');
