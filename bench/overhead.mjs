@@ -6,6 +6,8 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { countTables } from '../dist/postgres/content/inventory.js';
+import { withClient } from '../dist/postgres/connection/with-client.js';
 import { giveTo } from '../dist/files/directories.js';
 import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
 import { Lab, median, pairs, seconds } from './lab.mjs';
@@ -28,7 +30,13 @@ async function measured(lab, name, run, say) {
   const bytes = await lab.fill();
   const gigabytes = (bytes / 1e9).toFixed(2);
   const sides = await run(lab);
-  const counts = await seconds(() => countRows(lab));
+  // Beside pg_dump they cost what a query does; after a restore, what they take.
+  const counts = {
+    backup: await seconds(() => countRows(lab)),
+    recovery: await seconds(() =>
+      withClient(lab.scratch.connection, 'mairie', (client) => countTables(client, 'mairie')),
+    ),
+  };
   const times = { backup: { bare: [], through: [], phases: {} }, recovery: { bare: [], through: [], phases: {} } };
   for (let pair = 0; pair < pairs; pair++) {
     for (const what of ['backup', 'recovery']) {
@@ -44,7 +52,7 @@ async function measured(lab, name, run, say) {
   }
   return Object.entries(times).map(([what, { bare, through, phases }]) => {
     // pg_dump's rows are counted beside it in the same snapshot, pgBackRest's not at all.
-    const apart = name === 'pg_dump' ? counts : 0;
+    const apart = name === 'pg_dump' ? counts[what] : 0;
     const [alone, ours] = [median(bare), median(through) - apart];
     return {
       name: `${what} through Reprise over ${name} alone (${gigabytes} GB, median of ${pairs} pairs: ${ours.toFixed(1)} s over ${alone.toFixed(1)} s; row counts of ${apart.toFixed(1)} s apart)`,

@@ -15,7 +15,7 @@ export const services: Services = {
       mainFile: fileURLToPath(new URL('./main.js', import.meta.url)),
     }),
   down: async (options) => (await import('./embedded/down.js')).down(options),
-  embedded: async (config) => (await import('./embedded/record.js')).runningEmbedded(config),
+  embedded: async (config) => (await import('./embedded/record.js')).recordedEmbedded(config),
   demo: async (options) => {
     const [{ runDemo }, { demoText }] = await Promise.all([import('./demo/demo.js'), import('./demo/summary.js')]);
     const result = await runDemo(options);

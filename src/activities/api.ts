@@ -2,7 +2,7 @@ import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js'
 import type { Backup } from '../domain/backup/backup.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
-import type { Approval, Decision, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
+import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
@@ -140,6 +140,8 @@ export interface PlanRequest extends OrderedStep<RecoveryOrder> {
   readonly controlDigest?: string;
   /** For a recovery onto another host: whether the source host has a worker. */
   readonly sourceAnswers?: boolean;
+  /** The cluster is recovered because it does not answer: once it does, there is nothing to do. */
+  readonly unlessAnswers?: true;
 }
 
 export interface MediaRequest extends OrderedStep<MediaOrder> {
@@ -164,11 +166,14 @@ export interface SalvageResult {
 }
 
 export interface WatchFinding {
-  readonly state: 'down' | 'up';
+  /** `cannot-look`: the server answers and lets the watch not in, so that nothing else is known of it. */
+  readonly state: 'down' | 'up' | 'cannot-look';
   readonly layer: string | null;
   readonly reason: string;
   /** UTC ISO-8601 of the first of the failed checks in a row. */
   readonly since: string;
+  /** What a person has to do, where it cannot look. */
+  readonly fix?: string;
 }
 
 /** Activities of a host's queues. */
@@ -184,8 +189,11 @@ export interface HostActivities {
   recordSkipped(input: StepInput & { policy: string; reason: string }): Promise<void>;
   recordFailed(input: StepInput & { policy: string; code: string; reason: string }): Promise<void>;
 
-  /** Returns on a change, and now and then. `unknown`: nothing is known of the cluster, so the first result is a change. */
-  watchCluster(input: { cluster: string; down: boolean; unknown?: true }): Promise<WatchFinding | null>;
+  /**
+   * Returns on a change, and now and then. `unknown`: nothing is known of the cluster, so the first result is a change; `refused`:
+   * but that its server refuses the login, which is no change.
+   */
+  watchCluster(input: { cluster: string; down: boolean; unknown?: true; refused?: true }): Promise<WatchFinding | null>;
   /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
   receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
@@ -206,9 +214,14 @@ export interface HostActivities {
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
-  planRecovery(input: PlanRequest): Promise<Plan>;
-  /** Made again just before the destructive steps: the digest of the plan as it would be now; null where its backup is damaged. */
-  recheckPlan(input: PlanRequest & { plan: string }): Promise<{ digest: string | null; changed: readonly string[] }>;
+  planRecovery(input: PlanRequest): Promise<Plan | NothingToDo>;
+  /**
+   * Made again just before the destructive steps: the digest of the plan as it would be now; null where its backup is damaged, or
+   * where there is nothing to do any more.
+   */
+  recheckPlan(
+    input: PlanRequest & { plan: string },
+  ): Promise<{ digest: string | null; changed: readonly string[]; nothingToDo?: string }>;
   pin(input: PlannedStep): Promise<void>;
   unpin(input: StepInput): Promise<void>;
   /** `sentBy`: the message it came by; the host reads in the history who sent that. */

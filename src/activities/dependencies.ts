@@ -48,6 +48,8 @@ export interface HostDependencies {
   engineOf(kind: string): Engine;
   /** Command of the uploader, without its order. */
   readonly uploader: readonly string[];
+  /** Command of the counter of rows, without the program whose output it counts. */
+  readonly rowCounter: readonly string[];
   checkOf(kind: string): CheckKind;
   /** Directory of PostgreSQL's programs of a major version; the newest where none is given. */
   postgresBin(major?: number): Promise<string>;

@@ -86,7 +86,12 @@ export class Cli {
   /** Runs with an open connection, which is closed whatever happens. */
   async withTemporal<T>(run: (session: TemporalSession) => Promise<T>): Promise<T> {
     const { connectTemporal } = await import('../client/connect.js');
-    const session = await connectTemporal(await this.temporalSettings());
+    const settings = await this.temporalSettings();
+    if (settings.insteadOf !== undefined && this.showsProgress)
+      this.say(
+        `asking the Temporal server at ${settings.address} (from ${settings.origin}), not that of \`reprise up\` at ${settings.insteadOf}`,
+      );
+    const session = await connectTemporal(settings);
     try {
       return await run(session);
     } finally {

@@ -47,7 +47,7 @@ export function timeOption(flags: string, description: string): TimeOption {
 }
 
 /** An instant in any form that a person writes, as UTC. */
-export function parseTime(text: string): string {
+function parseTime(text: string): string {
   return parseInstant(text, localZone(), new Date());
 }
 

@@ -3,6 +3,7 @@ import { registerBackup } from './commands/backup.js';
 import { registerCheck } from './commands/check.js';
 import { Cli } from './cli-context.js';
 import { registerCompletion } from './commands/completion.js';
+import { registerCluster } from './commands/cluster.js';
 import { registerConfig } from './commands/config.js';
 import { registerDecisions } from './commands/decisions.js';
 import { registerDoctor } from './commands/doctor.js';
@@ -36,6 +37,7 @@ const groups = [
   registerDoctor,
   registerCheck,
   registerConfig,
+  registerCluster,
   registerSchedule,
   registerBackup,
   registerRotate,
@@ -107,7 +109,7 @@ export async function runCli(argv: readonly string[], services: Services, termin
     return 0;
   }
   try {
-    await buildProgram(services, terminal, format).parseAsync(withVersionCommand(argv), { from: 'user' });
+    await buildProgram(services, terminal, format).parseAsync(withVersionCommand(argv, format), { from: 'user' });
     return 0;
   } catch (error) {
     return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
@@ -126,14 +128,11 @@ function registerVersion(program: Command, cli: Cli): void {
   });
 }
 
-const VALUED = ['--config', '-o', '--output', '--color', '--address', '--namespace'];
-
-/** `--version`, where it comes before any command, is the command `version`. */
-function withVersionCommand(argv: readonly string[]): string[] {
-  const at = argv.indexOf('--version');
-  const isBeforeAny = argv.slice(0, at).every((word, i) => word.startsWith('-') || VALUED.includes(argv[i - 1] ?? ''));
-  if (at < 0 || !isBeforeAny) return [...argv];
-  return [...argv.slice(0, at), 'version', ...argv.slice(at + 1)];
+/** `--version` is the command `version`, whatever stands beside it. */
+function withVersionCommand(argv: readonly string[], format: OutputFormat): string[] {
+  const end = argv.indexOf('--');
+  const isAsked = (end < 0 ? argv : argv.slice(0, end)).includes('--version');
+  return isAsked ? ['version', '--output', format] : [...argv];
 }
 
 /** An error of parsing says which command's `--help` to read; a group without a command shows its own. */

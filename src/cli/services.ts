@@ -24,7 +24,7 @@ export interface Services {
     report: (line: string) => void;
   }) => Promise<UpResult>;
   readonly down: (options: { config: Config; dryRun: boolean; report: (line: string) => void }) => Promise<DownResult>;
-  /** The running `reprise up` of this config; null where there is none. */
+  /** The server that `reprise up` of this config has started, running or not; null where there never was one. */
   readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;
   readonly demo: (options: DemoFlags) => Promise<{ readonly result: DemoView; readonly text: string }>;
   /** Findings on this machine about one host of the config. */

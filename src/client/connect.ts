@@ -7,11 +7,13 @@ const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
 const DEFAULT_WEB_UI = 'http://127.0.0.1:8233';
 
-/** Where a running `reprise up` of this config listens; asked through the composition root. */
+/** The server that `reprise up` of this config has started, as its record says; asked through the composition root. */
 export interface EmbeddedAddress {
   readonly address: string;
   readonly namespace: string;
   readonly webUi: string;
+  /** Only the record is left: it was stopped, or has died. */
+  readonly stopped?: boolean;
 }
 
 export interface TemporalRequest {
@@ -20,6 +22,7 @@ export interface TemporalRequest {
   readonly namespace?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly config?: Config | undefined;
+  /** @throws RepriseError where it cannot be seen whether there is one */
   readonly embedded?: (() => Promise<EmbeddedAddress | null>) | undefined;
 }
 
@@ -30,6 +33,8 @@ export interface TemporalSettings {
   /** Which source the address came from. */
   readonly origin: 'flag' | 'environment' | 'reprise.yml' | 'temporal.toml' | 'reprise up' | 'default';
   readonly connection: ConnectionSecrets;
+  /** Where the running `reprise up` of this config listens, when another server was named. */
+  readonly insteadOf?: string | undefined;
 }
 
 /** What the client and the workers' own connection both take. */
@@ -46,18 +51,40 @@ export interface TemporalSession {
 }
 
 /**
- * Finds the Temporal server: flag > environment > reprise.yml > Temporal's own configuration file > a running
- * `reprise up` of this config > 127.0.0.1:7233. Variables and file are those of Temporal's command line.
- * @throws `config-invalid` where Temporal's own settings cannot be read.
+ * Finds the Temporal server: flag > environment > reprise.yml > Temporal's own configuration file > the one that
+ * `reprise up` of this config has started > 127.0.0.1:7233. Variables and file are those of Temporal's command line.
+ * @throws RepriseError `config-invalid` where Temporal's own settings cannot be read; `temporal-unreachable` where the
+ * server of `reprise up` is not running, or that cannot be seen: at the default address may be somebody else's
  */
 export async function resolveTemporal(request: TemporalRequest): Promise<TemporalSettings> {
   const profile = await temporalProfile(request.env);
-  const embedded = (await request.embedded?.()) ?? null;
   const named = namedAddress(request, profile);
-  if (named === undefined && embedded !== null) return { ...embedded, origin: 'reprise up', connection: {} };
+  const recorded = await embeddedOf(request, named !== undefined);
+  if (named === undefined && recorded !== null) return ofEmbedded(recorded, request.config);
   const { address, origin } = named ?? { address: DEFAULT_ADDRESS, origin: 'default' as const };
-  const webUi = embedded?.address === address ? embedded.webUi : (request.config?.temporal?.webUi ?? DEFAULT_WEB_UI);
-  return { address, namespace: namespaceOf(request, profile), webUi, origin, connection: profile.connection };
+  const settings = { address, namespace: namespaceOf(request, profile), origin, connection: profile.connection };
+  const webUi = request.config?.temporal?.webUi ?? DEFAULT_WEB_UI;
+  if (recorded === null || recorded.stopped === true) return { ...settings, webUi };
+  return recorded.address === address
+    ? { ...settings, webUi: recorded.webUi }
+    : { ...settings, webUi, insteadOf: recorded.address };
+}
+
+/** Where another server was named, nothing depends on whether this can be seen. */
+async function embeddedOf({ embedded }: TemporalRequest, named: boolean): Promise<EmbeddedAddress | null> {
+  if (embedded === undefined) return null;
+  return named ? embedded().catch(() => null) : embedded();
+}
+
+/** The server of `reprise up`, which never has a stand-in. */
+function ofEmbedded({ stopped, ...embedded }: EmbeddedAddress, config: Config | undefined): TemporalSettings {
+  if (stopped !== true) return { ...embedded, origin: 'reprise up', connection: {} };
+  const file = config === undefined ? '' : ` --config ${config.file}`;
+  throw new RepriseError(
+    'temporal-unreachable',
+    `the Temporal server that \`reprise up\` started at ${embedded.address} is not running, and no other one is asked instead`,
+    `start it: \`reprise up${file}\`; or name another server: --address HOST:PORT, TEMPORAL_ADDRESS, or temporal: { address: ... } in the configuration`,
+  );
 }
 
 /** The address that was given, and where; undefined where none was. */
@@ -95,7 +122,9 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
     throw new RepriseError(
       'temporal-unreachable',
       `no Temporal server answers at ${settings.address} (from ${settings.origin})`,
-      'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
+      settings.origin === 'reprise up'
+        ? 'start it again: `reprise down`, then `reprise up`; its log is temporal.log beside embedded.json in the state directory'
+        : 'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
       { reason },
     );
   });

@@ -1,7 +1,9 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, queryNames, signalNames, updateNames } from '../domain/operation/names.js';
+import type { WatchPause } from '../domain/approval/parse-decisions.js';
+import { isClosedStatus } from '../domain/operation/executions.js';
+import { CONTROL_QUEUE, queryNames, signalNames, updateNames, watchWorkflowId } from '../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Rejection } from '../domain/plan/plan.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
@@ -75,6 +77,38 @@ export async function retarget(
   decision: Rejection & { target: RecoveryTarget },
 ): Promise<void> {
   await update(session, workflowId, updateNames.retarget, decision);
+}
+
+/** Has the watch of a cluster look at nothing, until a time or until it is resumed. @throws `not-found` where nothing watches it */
+export async function pauseWatch(session: TemporalSession, cluster: string, pause: WatchPause): Promise<WatchPause> {
+  return update<WatchPause>(session, await watchOf(session, cluster), updateNames.pauseWatch, pause);
+}
+
+/** `resumed`: it was paused. @throws `not-found` where nothing watches it */
+export async function resumeWatch(
+  session: TemporalSession,
+  cluster: string,
+  decision: Rejection,
+): Promise<{ resumed: boolean }> {
+  return update(session, await watchOf(session, cluster), updateNames.resumeWatch, decision);
+}
+
+/** The watch of a cluster that is running. */
+async function watchOf(session: TemporalSession, cluster: string): Promise<string> {
+  const workflowId = watchWorkflowId(cluster);
+  const described = await session.client.workflow
+    .getHandle(workflowId)
+    .describe()
+    .catch((error: unknown) => {
+      if (error instanceof Error && error.name === 'WorkflowNotFoundError') return null;
+      throw error;
+    });
+  if (described !== null && !isClosedStatus(described.status.name)) return workflowId;
+  throw new RepriseError(
+    'not-found',
+    `nothing watches ${cluster}`,
+    `reprise schedule apply starts the watches of the configuration`,
+  );
 }
 
 /** Decisions that need no answer; kept by the server until a worker reads them. */

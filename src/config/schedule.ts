@@ -18,8 +18,9 @@ export function previousRuns(schedule: Times, upTo: Date, count: number): readon
 }
 
 /** Of day of month and day of week both must match: so Temporal reads a calendar, other than cron. */
-function asTemporalReads({ cron, timezone = 'UTC' }: Times): Cron {
-  return new Cron(cron, { mode: '5-part', timezone, domAndDow: true, paused: true });
+function asTemporalReads({ cron, timezone }: Times): Cron {
+  const zone = timezone === undefined ? { utcOffset: 0 } : { timezone };
+  return new Cron(cron, { mode: '5-part', ...zone, domAndDow: true, paused: true });
 }
 
 /** Where clocks are set forward, croner takes a time that they never show for a later one. Temporal leaves it out. */

@@ -1,3 +1,16 @@
+import type { Config } from './config.js';
+import type { LogSettings } from './log-settings.js';
+
+export interface UpOptions {
+  readonly config: Config;
+  /** The program itself: `dist/main.js`. */
+  readonly mainFile: string;
+  readonly dryRun: boolean;
+  /** Of the worker it starts. */
+  readonly log: LogSettings;
+  readonly report: (line: string) => void;
+}
+
 /** Results of `reprise up` and `reprise down`: they start and stop the embedded Temporal server and its worker. */
 export type UpState = 'started' | 'running' | 'restarted' | 'would-start';
 

@@ -38,7 +38,7 @@ export async function down({ config, dryRun, report }: DownOptions): Promise<Dow
     await writeEmbeddedRecord(config, { ...current, temporal: null, worker: null });
     return { temporal, worker };
   };
-  return withHostLock(embeddedDirectory(config), 'up', 'exclusive', stop, { key: 'down', tool: 'reprise down' });
+  return withHostLock(await embeddedDirectory(config), 'up', 'exclusive', stop, { key: 'down', tool: 'reprise down' });
 }
 
 async function stopped(

@@ -1,11 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Config } from '../domain/config.js';
-import { RepriseError } from '../domain/errors.js';
+import { isRepriseError, RepriseError } from '../domain/errors.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { makePrivateDirectory } from '../files/directories.js';
+import { errnoOf, isErrno } from '../files/paths.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
+import { userOf } from '../process/exec/users.js';
 
 /** What `up` keeps in `<state_dir of the first host>/embedded/embedded.json`, so that every later command finds it. */
 export interface EmbeddedRecord {
@@ -22,35 +24,78 @@ export interface EmbeddedRecord {
 
 export const NAMESPACE = 'default';
 
-/** Directory of everything embedded: database, logs, record. */
-export function embeddedDirectory(config: Config): string {
-  const [host] = Object.values(config.hosts);
-  if (host === undefined)
+const RECORD = 'embedded.json';
+
+/**
+ * Directory of everything embedded: database, logs, record. That of the first host, unless `up` ran when another one of
+ * this config was the first.
+ * @throws RepriseError `privilege-missing` where this user may not see it
+ */
+export async function embeddedDirectory(config: Config): Promise<string> {
+  const directories = Object.values(config.hosts).map(({ stateDir }) => join(stateDir, 'embedded'));
+  const [first] = directories;
+  if (first === undefined)
     throw new RepriseError(
       'config-invalid',
       `${config.file} names no host`,
       'add one under `hosts`, with its state_dir',
     );
-  return join(host.stateDir, 'embedded');
+  for (const directory of directories) if (await hasRecord(directory)) return directory;
+  return first;
 }
 
+async function hasRecord(directory: string): Promise<boolean> {
+  try {
+    await access(join(directory, RECORD));
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    throw await unreadable(join(directory, RECORD), error);
+  }
+}
+
+/** @throws RepriseError `privilege-missing` where this user may not read it; `internal` where it is damaged */
 export async function readEmbeddedRecord(config: Config): Promise<EmbeddedRecord | null> {
-  const file = join(embeddedDirectory(config), 'embedded.json');
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+  const file = join(await embeddedDirectory(config), RECORD);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
+    throw await unreadable(file, error);
+  }
+  try {
+    return JSON.parse(text) as EmbeddedRecord;
+  } catch {
     throw new RepriseError(
-      'privilege-missing',
-      `${file} cannot be read: ${error.code ?? error.message}`,
-      'run as the user that ran `reprise up`',
+      'internal',
+      `${file} is damaged`,
+      `see which server and worker run: ps -ef | grep temporal; stop them, move the file away, then \`reprise up --config ${config.file}\``,
     );
-  });
-  return text === null ? null : (JSON.parse(text) as EmbeddedRecord);
+  }
+}
+
+async function unreadable(file: string, error: unknown): Promise<RepriseError> {
+  const owner = await ownerOf(file);
+  return new RepriseError(
+    'privilege-missing',
+    `${file} cannot be read: ${errnoOf(error) ?? String(error)}`,
+    `run the command as the user of the worker${owner === null ? '' : `: sudo -u ${owner} reprise ...`}`,
+  );
+}
+
+/** User of the nearest directory that can be seen: the state directory's. */
+async function ownerOf(path: string): Promise<string | null> {
+  const found = await stat(path).catch(() => null);
+  if (found === null) return dirname(path) === path ? null : ownerOf(dirname(path));
+  return (await userOf(found)).name;
 }
 
 export async function writeEmbeddedRecord(config: Config, record: EmbeddedRecord): Promise<void> {
-  const directory = embeddedDirectory(config);
+  const directory = await embeddedDirectory(config);
   await makePrivateDirectory(directory);
-  await writeFileAtomic(join(directory, 'embedded.json'), `${JSON.stringify(record, null, 2)}\n`);
+  // The record is the worker's user's, also when root stops its server: whoever cannot read it cannot use the server.
+  await writeFileAtomic(join(directory, RECORD), `${JSON.stringify(record, null, 2)}\n`, await stat(directory));
 }
 
 export interface RunningEmbedded {
@@ -59,13 +104,24 @@ export interface RunningEmbedded {
   readonly webUi: string;
 }
 
-/** Where the running `reprise up` of this config listens; null where there is none, or where only its record is left. */
-export async function runningEmbedded(config: Config): Promise<RunningEmbedded | null> {
+/**
+ * The server that `reprise up` of this config has started, and whether it runs; null where there never was one.
+ * @throws RepriseError `temporal-unreachable` where this user cannot see that
+ */
+export async function recordedEmbedded(
+  config: Config,
+): Promise<(RunningEmbedded & { readonly stopped: boolean }) | null> {
   if (Object.keys(config.hosts).length === 0) return null;
-  // Another user's server is not ours to find: then the defaults hold.
-  const record = await readEmbeddedRecord(config).catch(() => null);
-  if (record?.temporal == null || !(await isAlive(record.temporal))) return null;
-  return addresses(record);
+  const record = await readEmbeddedRecord(config).catch((error: unknown) => {
+    if (!isRepriseError(error)) throw error;
+    throw new RepriseError(
+      'temporal-unreachable',
+      `whether \`reprise up\` has started a Temporal server for ${config.file} cannot be seen: ${error.message}`,
+      `${error.hint}; or name the server: --address HOST:PORT`,
+    );
+  });
+  if (record === null) return null;
+  return { ...addresses(record), stopped: record.temporal === null || !(await isAlive(record.temporal)) };
 }
 
 export function addresses({ port, uiPort }: Pick<EmbeddedRecord, 'port' | 'uiPort'>): RunningEmbedded {

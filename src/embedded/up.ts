@@ -1,8 +1,9 @@
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Config } from '../domain/config.js';
-import type { UpResult, UpState } from '../domain/embedded-server.js';
+import type { UpOptions, UpResult, UpState } from '../domain/embedded-server.js';
 import { RepriseError } from '../domain/errors.js';
-import type { LogSettings } from '../domain/log-settings.js';
+import { giveTree } from '../files/give-tree.js';
 import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { stopProcess } from '../process/exec/background.js';
 import { withHostLock } from '../process/jobs/file-lock.js';
@@ -12,33 +13,30 @@ import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
+import { upAs, userToBecome } from './as-worker-user.js';
 import { startWorkerProcess, workerLog } from './worker-process.js';
-
-export interface UpOptions {
-  readonly config: Config;
-  /** The program itself: `dist/main.js`. */
-  readonly mainFile: string;
-  readonly dryRun: boolean;
-  /** Of the worker it starts. */
-  readonly log: LogSettings;
-  readonly report: (line: string) => void;
-}
 
 type Ports = Pick<EmbeddedRecord, 'port' | 'uiPort'>;
 
 /**
  * Starts the embedded Temporal server and a worker for all hosts of this config, or finds them running. State, history
  * and ports are kept over restarts. A worker with an older config is replaced; its jobs go on, the new one attaches.
+ * Root becomes the owner of the data directories first.
  * @throws `conflict` when the config names a Temporal server elsewhere, or its port is taken; `lock-held` when another
- * `up` or `down` is at it.
+ * `up` or `down` is at it; `privilege-missing` when that owner may not use what the config names.
  */
 export async function up(options: UpOptions): Promise<UpResult> {
   const { config } = options;
-  const directory = embeddedDirectory(config);
+  const directory = await embeddedDirectory(config);
   if (options.dryRun) return planned(config, directory);
+  const user = await userToBecome(options);
+  if (user !== null) return upAs(user, options, directory);
   await makeOwnDirectory(directory, null);
   const run = (): Promise<UpResult> => start(options, directory);
-  return withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
+  const result = await withHostLock(directory, 'up', 'exclusive', run, { key: 'up', tool: 'reprise up' });
+  // The worker has given the state directory to the user that its jobs run as: who goes on without root's rights needs this too.
+  if (process.getuid?.() === 0) await giveTree(directory, await stat(dirname(directory)));
+  return result;
 }
 
 async function start(options: UpOptions, directory: string): Promise<UpResult> {

@@ -1,5 +1,6 @@
 /** What an engine does with backups: makes, lists, verifies, adopts, holds and removes them. */
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
+import type { RepriseError } from '../domain/errors.js';
 import type { HostConfig, PolicyConfig, DescribedStorage } from '../domain/config.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import type { EngineContext, ReadContext } from './context.js';
@@ -7,7 +8,7 @@ import type { EngineContext, ReadContext } from './context.js';
 export interface BackupEngine {
   /** Refuses, before anything is changed, what cannot lead to a good backup (versions, grants, archiving). */
   preflightBackup(context: EngineContext): Promise<readonly string[]>;
-  backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]>;
+  backup(context: EngineContext, request: BackupRequest): Promise<readonly BackupResult[]>;
   list(context: ReadContext): Promise<readonly ListedBackup[]>;
   /** Reads the whole backup and compares it with what was recorded. */
   verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;
@@ -53,6 +54,9 @@ export interface BackupRequest {
 
 /** A backup made by {@link BackupEngine.backup}: complete and published; nothing partial is ever returned. */
 export type MadeBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'otherCluster'>;
+
+/** Of {@link BackupEngine.backup}: with `refused`, it lies in the repository and does not count: it is recorded, quarantined, and the operation fails with this. */
+export type BackupResult = MadeBackup & { readonly refused?: RepriseError };
 
 export interface VerifyVerdict {
   readonly ok: boolean;
@@ -105,6 +109,8 @@ export interface AdoptionCandidate {
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly sizeBytes: number;
+  /** Why it is only a part of its database; absent: nothing is known to be missing. */
+  readonly partial?: string;
 }
 export interface AdoptionSurvey {
   readonly candidates: readonly AdoptionCandidate[];

@@ -15,6 +15,8 @@ export interface EngineContext<S extends ReadableStorage = WritableStorage> {
   readonly user: OsUser | null;
   readonly jobs: Jobs;
   readonly uploader: Uploader;
+  /** Command of a program of ours that counts rows in what another one prints; the other one's arguments are added to it. */
+  readonly rowCounter: readonly string[];
   readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
   /** UTC now, injected so that names are reproducible in a test. */
@@ -24,7 +26,7 @@ export interface EngineContext<S extends ReadableStorage = WritableStorage> {
 }
 
 /** Without what changes anything. */
-export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs' | 'uploader'>;
+export type ReadContext = Omit<EngineContext<ReadableStorage>, 'jobs' | 'uploader' | 'rowCounter'>;
 
 /** A program of ours that writes another one's output into the policy's repository and needs no worker for it. */
 export interface Uploader {

@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { MOST_REDACTED, redact } from '../domain/text/redact.js';
 
@@ -31,6 +32,20 @@ export function tailOfText(text: string): string {
 function fromNextLine(text: string): string {
   const lineEnd = text.indexOf('\n');
   return lineEnd === -1 ? TOO_LONG : text.slice(lineEnd + 1);
+}
+
+/** The lines of a file of any length, each cut after so many characters: memory does not grow with what others wrote. */
+export async function* cutLinesOf(path: string, mostCharacters: number): AsyncGenerator<string> {
+  let line = '';
+  for await (const chunk of createReadStream(path, 'utf8') as AsyncIterable<string>) {
+    let start = 0;
+    for (let end = chunk.indexOf('\n'); end !== -1; end = chunk.indexOf('\n', start)) {
+      yield (line + chunk.slice(start, Math.min(end, start + mostCharacters))).slice(0, mostCharacters);
+      [line, start] = ['', end + 1];
+    }
+    if (line.length < mostCharacters) line += chunk.slice(start, start + mostCharacters);
+  }
+  if (line !== '') yield line.slice(0, mostCharacters);
 }
 
 /** The line that tells why: the last one that speaks of an error, else the last one. */

@@ -196,10 +196,11 @@ function foldRecord(folded: Folded, record: CatalogueRecord): void {
 const pieceOf = (operationId: string, backupId: string): string => JSON.stringify([operationId, backupId]);
 
 function toBackup({ proofs, quarantined, ...facts }: Known, holds: ReadonlyMap<string, string>): Backup {
+  const isPartial = facts.partial !== undefined;
   return {
     ...facts,
-    status: quarantined ? 'quarantined' : 'complete',
-    proven: levelOf(highest(proofs), facts.adopted),
+    status: quarantined ? 'quarantined' : isPartial ? 'partial' : 'complete',
+    proven: isPartial ? null : levelOf(highest(proofs), facts.adopted),
     heldUntil: holds.get(facts.id) ?? null,
   };
 }

@@ -13,7 +13,7 @@ export interface PolicyListing {
 /**
  * Backups as catalogue and engines agree on them, oldest first. The engine's own list decides what exists; the
  * catalogue what is verified and held. Recorded and not listed → `missing`. Listed and not recorded →
- * `complete` and not verified, because its origin is unknown. Damaged, or another content than was
+ * `complete` and not verified, because its origin is unknown. A part of a database → `partial`. Damaged, or another content than was
  * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
  */
 export function reconcile(
@@ -51,7 +51,10 @@ function placeOf({ cluster, policy, engine, repository }: Omit<PolicyListing, 'l
 function confirmed(known: Backup, found: ListedBackup): Backup {
   const replaced = differ(known.sha256, found.sha256) || differ(known.manifestSha256, found.manifestSha256);
   if (found.damaged !== undefined || replaced) return { ...known, status: 'quarantined', proven: null };
-  return found.cold === true ? { ...known, status: 'cold' } : known;
+  const { partial } = found;
+  if (partial !== undefined && known.status === 'complete')
+    return { ...known, partial, status: 'partial', proven: null };
+  return found.cold === true && known.partial === undefined ? { ...known, status: 'cold' } : known;
 }
 
 const differ = (recorded: string | undefined, found: string | undefined): boolean =>
@@ -62,7 +65,7 @@ function unknownOrigin(
   found: ListedBackup,
   holds?: CatalogueState['holds'],
 ): Backup {
-  const { damaged, cold, ...facts } = found;
+  const { damaged, cold: _cold, ...facts } = found;
   const id = backupId(cluster, engine, found.label);
   return {
     ...facts,
@@ -74,13 +77,12 @@ function unknownOrigin(
     proven: null,
     // Its own record may be lost or frozen, and somebody's hold on it still counts.
     heldUntil: holds?.get(id) ?? null,
-    status:
-      damaged !== undefined
-        ? 'quarantined'
-        : cold === true
-          ? 'cold'
-          : found.finishedAt === null
-            ? 'running'
-            : 'complete',
+    status: damaged !== undefined ? 'quarantined' : soundStatus(found),
   };
+}
+
+function soundStatus({ partial, cold, finishedAt }: ListedBackup): Backup['status'] {
+  if (partial !== undefined) return 'partial';
+  if (cold === true) return 'cold';
+  return finishedAt === null ? 'running' : 'complete';
 }

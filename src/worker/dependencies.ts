@@ -5,7 +5,7 @@ import { nextRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
-import { engineOf } from '../engines/registry.js';
+import { engineOf } from '../engines/loaded-engines.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { jobUser } from '../process/exec/users.js';
@@ -23,6 +23,11 @@ export function hostDependencies(config: Config, host: string): HostDependencies
       '--expose-gc',
       '--max-semi-space-size=1',
       fileURLToPath(new URL('./uploader.js', import.meta.url)),
+    ],
+    rowCounter: [
+      process.execPath,
+      '--max-semi-space-size=1',
+      fileURLToPath(new URL('./row-counter.js', import.meta.url)),
     ],
     engineOf,
     checkOf,

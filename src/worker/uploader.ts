@@ -12,7 +12,7 @@ import { redact } from '../domain/text/redact.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { STORAGE_FAILED } from '../process/jobs/upload-order.js';
 import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
-import { openStorage } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
 
 const PRINT_EVERY_MS = 2_000;
 

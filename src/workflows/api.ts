@@ -15,6 +15,7 @@ import type {
 } from '../domain/operation/orders.js';
 import type { Inspection } from '../domain/operation/inspections.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
+import type { WatchPause } from '../domain/approval/parse-decisions.js';
 import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
@@ -56,6 +57,8 @@ export interface RecoverInput extends OperationRequest<RecoveryOrder> {
   /** The incident that asked for it, and when the cluster was first seen failing (UTC ISO-8601). */
   readonly incident?: string;
   readonly firstFailedAt?: string;
+  /** It was asked for because the cluster does not answer: once it does, there is nothing to do. */
+  readonly unlessAnswers?: true;
 }
 export interface RecoverOutput {
   readonly state: 'completed' | 'rejected';
@@ -65,6 +68,8 @@ export interface RecoverOutput {
   readonly rejectedBecause?: string;
   /** What a rejected recovery left, and what to type next. */
   readonly left?: string;
+  /** Why it ended without an outcome: the cluster answers again. */
+  readonly nothingToDo?: string;
 }
 
 export interface ActionInput extends OperationRequest<ActionOrder> {
@@ -116,7 +121,15 @@ export interface WatchInput {
   readonly openIncident?: string | null;
   readonly down?: boolean;
   /** It cannot look: why, since when (UTC ISO-8601), and whether people were told. */
-  readonly cannotLook?: { readonly why: string; readonly since: string; readonly told: boolean };
+  readonly cannotLook?: {
+    readonly why: string;
+    readonly since: string;
+    readonly told: boolean;
+    /** The server refuses the login of the watch. */
+    readonly refused?: true;
+  };
+  /** A person has it pause. */
+  readonly paused?: WatchPause;
 }
 
 export interface ArchiveInput {

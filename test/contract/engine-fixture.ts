@@ -5,12 +5,12 @@ import type { EngineContext } from '../../src/engines/engine.js';
 import { createJobs } from '../../src/process/jobs/supervisor.js';
 import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { jobUser } from '../../src/process/exec/users.js';
-import { openDescribed, openStorage } from '../../src/storage/registry.js';
+import { openDescribed, openStorage } from '../../src/storage/open-storage.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';
 import type { ScratchCluster, ServerAddress } from '../helpers/postgres.js';
 import { tempDir } from '../helpers/temp.js';
-import { uploaderArgv } from '../helpers/uploader.js';
+import { rowCounterArgv, uploaderArgv } from '../helpers/uploader.js';
 
 /** F35, F36: quotes, a newline, unicode, shell and SQL syntax, and what libpq would take for a connection string. */
 export const HOSTILE_DATABASE = `host=evil port=1 "q";'$(id)\` --é\n\\c`;
@@ -149,6 +149,7 @@ export async function makeGround(
         recoverySlots: 1,
         mediaSlots: 1,
       },
+      rowCounter: rowCounterArgv,
       uploader: { argv: uploaderArgv, repository: config },
       jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined }),
       report: () => undefined,

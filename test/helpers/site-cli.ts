@@ -31,6 +31,13 @@ export async function answer<T>(site: Pick<Site, 'cli'>, ...argv: readonly strin
   return document;
 }
 
+/** What a command that looks around found, also where what it found makes it exit with 8. */
+export async function toldOfAll<T>(site: Pick<Site, 'cli'>, ...argv: readonly string[]): Promise<T> {
+  const { exit, document, error } = await told<T | null>(site, ...argv);
+  if (document === null) throw new Error(`${argv.join(' ')} exited with ${exit}: ${JSON.stringify(error)}`);
+  return document;
+}
+
 /** Exit code, code and whether there is a next step, of a command that must fail and print no result. */
 export async function refusal(
   site: Pick<Site, 'cli'>,

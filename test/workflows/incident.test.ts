@@ -10,7 +10,7 @@ import {
 import type { IncidentInput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 import { person } from './recoveries.js';
-import { wellBehaved } from './well-behaved.js';
+import { planOf, wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -188,6 +188,65 @@ describe('S2: the human decision', () => {
     expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'CancelledFailure' });
     expect(await failureOfWorkflow(recovery)).toMatchObject({ type: 'CancelledFailure' });
     expect(await one.status()).toMatchObject({ state: 'cancelled' });
+  });
+});
+
+describe('O1: the cluster answers again', () => {
+  const nothingToDo = 'it answers again since 2026-11-21T02:20:00Z: nothing to do';
+  const restart: Activities['planRecovery'] = async ({ cluster, operationId }) =>
+    planOf({ cluster, operationId, method: 'restart' });
+
+  it('O1: its plan to restart ends, and the incident is closed with that; nothing was changed', async () => {
+    const one: Case = await open({
+      planRecovery: async (input) => (one.names.includes('pin') ? { nothingToDo } : restart(input)),
+    });
+    const recovery = await waits(one);
+    await one.workflow.signal(signalNames.clusterAnswers);
+    expect(await one.workflow.result()).toEqual({ state: 'closed', recovery: recovery.workflowId });
+    expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: null, nothingToDo });
+    expect(one.of('recordIncident').at(-1)).toMatchObject({ state: 'closed', text: nothingToDo });
+    expect(one.of('planRecovery')).toMatchObject([{ unlessAnswers: true }, { unlessAnswers: true }]);
+    expect(one.names).toContain('unpin');
+    expect(one.names).not.toContain('acquireLock');
+  });
+
+  it('O1: before a plan was made: closed too', async () => {
+    const one = await open({ planRecovery: async () => ({ nothingToDo }) });
+    expect(await one.workflow.result()).toMatchObject({ state: 'closed' });
+    expect(one.of('recordIncident').at(-1)).toMatchObject({ state: 'closed', text: nothingToDo });
+  });
+
+  it('O1: where data was to be replaced, a person decides; a plan that he asks for then is made', async () => {
+    const one: Case = await open({
+      planRecovery: async (input) =>
+        input.unlessAnswers && one.names.includes('pin')
+          ? { nothingToDo }
+          : planOf({ ...input, method: 'data-directory' }),
+    });
+    await waits(one);
+    await one.workflow.signal(signalNames.clusterAnswers);
+    expect((await one.state('paused')).waitingFor).toContain(nothingToDo);
+    expect(one.of('recordIncident').at(-1)).toMatchObject({ state: 'undecided', text: nothingToDo });
+    await one.workflow.signal(signalNames.continue, person);
+    await waits(one, 'op-2');
+    expect(one.of('planRecovery').at(-1)).not.toHaveProperty('unlessAnswers');
+  });
+
+  it('O1: approved meanwhile: what is found when the plan is made again ends it, and nothing is done', async () => {
+    const one = await open({
+      planRecovery: restart,
+      recheckPlan: async () => ({ digest: null, changed: [], nothingToDo }),
+    });
+    await decide(await waits(one), one, updateNames.approve);
+    expect(await one.workflow.result()).toMatchObject({ state: 'closed' });
+    expect(one.names).not.toContain('startServer');
+    expect(one.of('recordIncident').at(-1)).toMatchObject({ state: 'closed', text: nothingToDo });
+  });
+
+  it('O1: opened by hand, it is about more than an answer: the plan is made', async () => {
+    const one = await open({}, { finding: undefined, requester: 'ops' });
+    await waits(one);
+    expect(one.of('planRecovery')[0]).not.toHaveProperty('unlessAnswers');
   });
 });
 

@@ -1,12 +1,63 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { signalNames } from '../../src/domain/operation/names.js';
-import { Lab, failure, failureOfWorkflow, gate } from './lab.js';
+import type { Notice } from '../../src/domain/notification/notices.js';
+import { HOST, Lab, failure, failureOfWorkflow, gate } from './lab.js';
 import { acceptedUpdates, person, refused, startRecovery } from './recoveries.js';
 import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
   lab = await Lab.start();
+});
+
+describe('O1: a plan to restart', () => {
+  it('O1: approved for a restart, and another method is needed: it is another plan, shown and told; the approval is none', async () => {
+    const told: string[] = [];
+    let method: 'restart' | 'data-directory' = 'restart';
+    const recovery = await startRecovery(lab, {
+      describeCluster: async () => ({ host: HOST, configDigest: 'c', policies: {}, tells: ['waiting-approval'] }),
+      sendNotice: async ({ notice: { facts } }) => {
+        if (facts.kind === 'approval') told.push(facts.plan.binding.method);
+        return { told: ['dba'], notTold: [], refused: 0, detail: 'taken' };
+      },
+      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, method }),
+      recheckPlan: async ({ plan, cluster, operationId }) => {
+        if (recovery.seen.of('recheckPlan').length > 1) return { digest: plan, changed: [] };
+        method = 'data-directory';
+        const now = planOf({ cluster, operationId, method }).digest;
+        return { digest: now, changed: ['it restores a physical backup instead of starting the server'] };
+      },
+      recordApproval: async ({ plan, approval }) =>
+        plan.startsWith(approval.plan) ? { accepted: true, missing: 0 } : refused,
+    });
+    const first = await recovery.plan();
+    await recovery.approved();
+    await recovery.seen.called('pin', 2);
+    const second = await recovery.plan();
+    expect(second).not.toBe(first);
+    await expect(recovery.approve({ plan: first, ...person })).rejects.toMatchObject({ cause: { type: 'plan-stale' } });
+    expect(recovery.steps).toEqual([]);
+    expect(recovery.seen.journal.join()).toContain('instead of starting the server');
+    await recovery.seen.called('sendNotice', 2);
+    expect(told).toEqual(['restart', 'data-directory']);
+  });
+
+  it('O1: the server answers again, approved or not: it ends, people are told, and nothing was done', async () => {
+    const nothingToDo = 'it answers again: nothing to do';
+    const recovery = await startRecovery(lab, {
+      describeCluster: async () => ({ host: HOST, configDigest: 'c', policies: {}, tells: ['waiting-approval'] }),
+      planRecovery: async ({ cluster, operationId }) => planOf({ cluster, operationId, method: 'restart' }),
+      recheckPlan: async () => ({ digest: null, changed: [], nothingToDo }),
+    });
+    await recovery.approved();
+    expect(await recovery.result()).toMatchObject({ state: 'completed', outcome: null, nothingToDo });
+    expect(recovery.steps).toEqual([]);
+    await recovery.seen.called('sendNotice', 2);
+    expect(recovery.seen.of('sendNotice').map(({ notice }) => (notice as Notice).facts.kind)).toEqual([
+      'approval',
+      'ended',
+    ]);
+  });
 });
 
 describe('a plan made again', () => {

@@ -173,6 +173,21 @@ describe('slots of a host', () => {
     await recoveryOfFirst.result();
   });
 
+  it('R6: a recovery that takes and verifies its fresh backup holds no slot, so that the one of another cluster goes on', async () => {
+    let end = (): void => undefined;
+    const ended = new Promise<readonly string[]>((done) => (end = () => done(['b2'])));
+    const first = lab.case({ ...leases, freshBackup: () => unlessCancelled(ended) });
+    const second = lab.case(leases);
+    const [recoveryOfFirst, recoveryOfSecond] = [await startRecovery(first), await startRecovery(second)];
+    await approve(first, recoveryOfFirst);
+    await first.called('freshBackup');
+    expect(await holders('recovery')).toEqual([]);
+    await approve(second, recoveryOfSecond);
+    expect(await recoveryOfSecond.result()).toMatchObject({ state: 'completed' });
+    end();
+    expect(await recoveryOfFirst.result()).toMatchObject({ state: 'completed' });
+  });
+
   it('L5: slots whose workflow was terminated are given out again only when they are free', async () => {
     const [a, b] = [clusterWithBackup(), clusterWithBackup()];
     const backupOfA = await startBackup(a.cluster);

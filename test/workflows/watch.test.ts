@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WatchFinding } from '../../src/activities/api.js';
-import { signalNames, watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
+import { signalNames, updateNames, watchWorkflowId, workflowTypes } from '../../src/domain/operation/names.js';
 import {
   type Activities,
   type Case,
@@ -211,6 +211,87 @@ describe('L7: a watch that cannot look', () => {
     await one.called('recordIncident', 2);
     expect(incidents(one)).toHaveLength(1);
     expect(await one.state('running')).toMatchObject({ waitingFor: null });
+  });
+});
+
+describe('O9: a server that refuses the login', () => {
+  const refused: WatchFinding = {
+    ...{ state: 'cannot-look', layer: 'login', reason: 'password authentication failed', since },
+    fix: 'correct the password',
+  };
+
+  it('O9: is no loss: no incident; it cannot look, says what to correct, tells people once, and goes on to look', async () => {
+    const one: Case = await watch({
+      describeCluster: async () => ({ host: HOST, configDigest: 'c', policies: {}, tells: ['failure', 'incident'] }),
+      watchCluster: finds(() => one, refused, null, up, null),
+    });
+    await one.called('watchCluster', 2);
+    const blind = await one.state('cannot-look');
+    expect(blind.waitingFor).toContain('password authentication failed');
+    expect(blind.waitingFor).toContain('correct the password');
+    await one.state('running');
+    await one.called('watchCluster', 5);
+    expect(one.of('watchCluster')).toEqual(
+      [{}, { unknown: true, refused: true }, { unknown: true, refused: true }, {}, {}].map((knows) => ({
+        cluster: one.cluster,
+        down: false,
+        ...knows,
+      })),
+    );
+    const children = await childrenOf(one.workflow);
+    expect(children).toHaveLength(1);
+    expect(children[0]).toMatch(/^notify\/.*-failed$/);
+  });
+
+  it('O9: that is lost afterwards is found lost, and an incident is opened', async () => {
+    const one: Case = await watch({ watchCluster: finds(() => one, refused, down) });
+    await one.called('recordIncident');
+    expect(incidents(one)).toHaveLength(1);
+  });
+});
+
+describe('O1: a watch that a person has pause', () => {
+  const pause = (one: Case, until?: string) =>
+    one.workflow.executeUpdate(updateNames.pauseWatch, { args: [{ ...person, until }] });
+  const resume = (one: Case) => one.workflow.executeUpdate(updateNames.resumeWatch, { args: [person] });
+
+  it('O1: looks at nothing until it is resumed, says who paused it and why, and then looks as if it knew nothing', async () => {
+    const one: Case = await watch({ watchCluster: async () => untilCancelled() });
+    await one.called('watchCluster');
+    expect(await pause(one)).toEqual({ ...person, until: null });
+    const paused = await one.state('paused');
+    expect(paused.waitingFor).toContain(`paused by ${person.by} (${person.reason})`);
+    expect(paused.waitingFor).toContain(`reprise cluster watch resume ${one.cluster}`);
+    expect(one.of('watchCluster')).toHaveLength(1);
+    expect(await resume(one)).toEqual({ resumed: true });
+    expect(await resume(one)).toEqual({ resumed: false });
+    await one.called('watchCluster', 2);
+    expect(one.of('watchCluster')[1]).toMatchObject({ unknown: true });
+    await one.state('running');
+    expect(await childrenOf(one.workflow)).toEqual([
+      expect.stringMatching(/^notify\/.*-watch$/),
+      expect.stringMatching(/^notify\/.*-watch$/),
+    ]);
+  });
+
+  it('O1: looks again by itself at the time that was named; what it finds then opens an incident', async () => {
+    const one: Case = await watch({ watchCluster: async ({ unknown }) => (unknown ? down : untilCancelled()) });
+    await one.called('watchCluster');
+    const now = await lab.now();
+    await expect(pause(one, new Date(now - 1000).toISOString())).rejects.toMatchObject({ cause: { type: 'usage' } });
+    await pause(one, new Date(now + 1500).toISOString());
+    await one.state('paused');
+    await one.called('recordIncident');
+    expect(incidents(one)).toHaveLength(1);
+  });
+
+  it('O1: a time without an offset is refused, and nothing pauses', async () => {
+    const one: Case = await watch({ watchCluster: async () => untilCancelled() });
+    await one.called('watchCluster');
+    await expect(pause(one, '2036-01-01 00:00')).rejects.toMatchObject({
+      cause: { message: expect.stringContaining('offset') },
+    });
+    expect(await one.status()).toMatchObject({ state: 'running' });
   });
 });
 

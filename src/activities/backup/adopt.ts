@@ -77,8 +77,8 @@ export async function surveyAdoption(
       await readContext(clusterContext, one, run, 'survey'),
       folder,
     );
-    for (const { name, database, startedAt, sizeBytes } of survey?.candidates ?? [])
-      adopt.push({ name, policy: one.name, database, startedAt, sizeBytes });
+    for (const { finishedAt: _finishedAt, ...candidate } of survey?.candidates ?? [])
+      adopt.push({ ...candidate, policy: one.name });
     refused.push(...(survey?.refused ?? []));
   }
   return boundedPreview({ policies: [...new Set(adopt.map((line) => line.policy))], adopt, refused, known });
@@ -194,6 +194,14 @@ async function proveAdopted(
     if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'its verification failed: it is quarantined' });
+    else if (state?.partial !== undefined)
+      adopted.push({
+        id,
+        from,
+        proven: false,
+        partial: true,
+        detail: `it is only a part of the database: ${state.partial}`,
+      });
     else {
       const { ok, detail } = await verifyAndRecord(clusterContext, step, { backupId: id, restore: false }, run);
       adopted.push({ id, from, proven: ok, detail });

@@ -5,7 +5,7 @@ import type { ClusterConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import {
   decisionStatements,
   dropStatement,
@@ -31,6 +31,7 @@ import {
 import type { HostDependencies } from '../dependencies.js';
 import { teller } from '../told.js';
 import { requireGrant } from '../lock-grant.js';
+import { quarantine } from '../recovery/damaged-backup.js';
 import { requireToolRepository, unrecordedRepositories } from '../used-repository.js';
 import { withConfiguration } from './configuration.js';
 
@@ -113,7 +114,7 @@ async function backupContext(
 
 /** What a backup holds nothing of, whatever its engine: databases nobody can connect to, transactions that are prepared. */
 async function databaseNotes({ connection }: ClusterConfig): Promise<readonly string[]> {
-  return withClient(connection, connection.maintenanceDatabase, async (client) => [
+  return withMaintenance(connection, async (client) => [
     ...(await invalidDatabases(client)).map(
       (name) => `${invalidDatabaseText(name)}; it is skipped: drop it with ${dropStatement(name)}`,
     ),
@@ -136,9 +137,15 @@ export async function makeBackup(
   const type = engine.capabilities.types.includes('incr') ? await typeOf(clusterContext, step, run) : step.order.type;
   const backups = await engine.backup(await backupContext(clusterContext, step, run, locks), { type, startedAt });
   const made: MadeBackup[] = [];
-  for (const backup of backups) made.push(await withConfiguration(clusterContext, step.order.policy, backup));
+  for (const { refused: _refused, ...backup } of backups)
+    made.push(await withConfiguration(clusterContext, step.order.policy, backup));
   for (const backup of made)
     await record(clusterContext, step, `backup/${backup.id}`, { kind: 'backup', backup }, step.requester);
+  for (const { id, refused } of backups)
+    if (refused !== undefined) {
+      await quarantine(clusterContext, step, id, refused.message);
+      throw refused;
+    }
   for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
     await record(clusterContext, step, `repository/${body.repository}`, body);
   return made;

@@ -9,7 +9,7 @@ import type {
   PhysicalRestore,
   VerifyVerdict,
 } from '../../engines/engine.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { countApart, countTables, type RelationsApart } from '../../postgres/content/inventory.js';
 import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/databases.js';
@@ -112,9 +112,7 @@ export async function compareRestored(
   const apart: Apart = { unlogged: 0, temporary: 0, foreign: 0 };
   const locked: Omit<TableCount, 'rows'>[] = [];
   const databases = [...new Set(recorded.map((count) => count.database))];
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, databases),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
   if (invalid.length > 0)
     return { ok: false, detail: `restored, but ${invalid.map((name) => invalidDatabaseText(name)).join('; ')}` };
   for (const database of databases) {

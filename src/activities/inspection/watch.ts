@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
-import { probe } from '../../postgres/connection/probe.js';
+import { type ProbeResult, probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, WatchFinding } from '../api.js';
 import type { Diagnosis } from '../../domain/operation/inspections.js';
 import type { HostDependencies } from '../dependencies.js';
@@ -24,34 +24,25 @@ export function watchingActivities(
 ): Pick<HostActivities, 'confirmWorker' | 'watchCluster' | 'diagnose' | 'journal' | 'recordIncident'> {
   return {
     confirmWorker: wrapActivity('confirmWorker', async () => undefined),
-    watchCluster: wrapActivity('watchCluster', async ({ cluster: name, down, unknown = false }, run) => {
+    watchCluster: wrapActivity('watchCluster', async (look, run) => {
+      const { cluster: name, down, unknown = false } = look;
       const { cluster, host } = await openClusterContext(deps, name);
       const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
       const until = Date.now() + LONGEST_MS;
-      let failed = { count: 0, since: '', layer: '', reason: '' };
+      const inARow = new InARow();
       while (Date.now() < until) {
         const startedAt = new Date().toISOString();
         const seen = await probe(cluster.connection);
+        const { count, since } = inARow.add(seen, startedAt);
         if (seen.ok) {
           await noteAnswers(host.stateDir, name);
-          failed = { ...failed, count: 0 };
-          if (down || unknown)
-            return { state: 'up', layer: null, reason: 'answers', since: startedAt } satisfies WatchFinding;
+          if (down || unknown) return { state: 'up', layer: null, reason: 'answers', since } satisfies WatchFinding;
+        } else if (seen.fix !== undefined) {
+          // The server is there and refuses us: that is no loss of it, and no sign that it works.
+          if (!look.refused && count >= failures) return { state: 'cannot-look', ...found(seen), since };
         } else {
-          failed = {
-            count: failed.count + 1,
-            since: failed.count === 0 ? startedAt : failed.since,
-            layer: seen.layer,
-            reason: seen.reason,
-          };
-          await noteFailing(host.stateDir, name, failed.since);
-          if ((!down || unknown) && failed.count >= failures)
-            return {
-              state: 'down',
-              layer: failed.layer,
-              reason: failed.reason,
-              since: failed.since,
-            } satisfies WatchFinding;
+          await noteFailing(host.stateDir, name, since);
+          if ((!down || unknown) && count >= failures) return { state: 'down', ...found(seen), since };
         }
         await sleep(everySeconds * 1000, undefined, { signal: run.signal });
       }
@@ -83,6 +74,29 @@ export function watchingActivities(
   };
 }
 
+type Failed = Extract<ProbeResult, { ok: false }>;
+
+const found = ({ layer, reason, fix }: Failed): Pick<WatchFinding, 'layer' | 'reason' | 'fix'> => ({
+  layer,
+  reason,
+  ...(fix !== undefined && { fix }),
+});
+
+/** How often in a row a check came to the same end: it answers, it refuses the login, it fails. */
+class InARow {
+  private last = '';
+  private count = 0;
+  private since = '';
+
+  add(seen: ProbeResult, at: string): { readonly count: number; readonly since: string } {
+    const end = seen.ok ? 'answers' : seen.fix === undefined ? 'fails' : 'refused';
+    this.count = end === this.last ? this.count + 1 : 1;
+    if (end !== this.last) this.since = at;
+    this.last = end;
+    return { count: this.count, since: this.since };
+  }
+}
+
 const isSaidBy = (one: Rejection, other: Rejection): boolean => one.by === other.by && one.reason === other.reason;
 
 /** What workflows write into the journal for a message: a note, or what was asked for. */
@@ -101,6 +115,9 @@ function incidentState(told: string): z.infer<typeof incidentStates> {
   throw new RepriseError('usage', `${JSON.stringify(told.slice(0, 40))} is no state of an incident`);
 }
 
+const diagnosisOf = ({ reason, fix }: Failed): string =>
+  fix === undefined ? reason : `the server is there and refuses the login: ${reason} — ${fix}`;
+
 /** Which layer is down, and what is left on disk. Changes nothing. */
 export async function diagnoseCluster(deps: HostDependencies, name: string): Promise<Diagnosis> {
   const clusterContext = await openClusterContext(deps, name);
@@ -111,7 +128,7 @@ export async function diagnoseCluster(deps: HostDependencies, name: string): Pro
   return {
     answers: seen.ok,
     layer: seen.ok ? null : seen.layer,
-    reason: seen.ok ? 'answers' : seen.reason,
+    reason: seen.ok ? 'answers' : diagnosisOf(seen),
     dataDirectory: left?.state ?? 'unknown',
     walReadable: left?.walReadable ?? false,
   };

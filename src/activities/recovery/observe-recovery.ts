@@ -1,7 +1,8 @@
 import { dirname, join } from 'node:path';
 import type { Backup, BoundContent } from '../../domain/backup/backup.js';
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
-import { isRepriseError } from '../../domain/errors.js';
+import type { ClusterConfig, ConnectionConfig } from '../../domain/config.js';
+import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import {
   type CapablePolicy,
@@ -49,10 +50,11 @@ import {
   type ClusterContext,
   currentBackups,
   engineFor,
+  forBackup,
+  majorOfDataDir,
   policyOf,
   postgresBinOf,
   readContext,
-  withMajor,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { bindConfiguration } from '../backup/configuration.js';
@@ -132,12 +134,27 @@ async function observePlace(
   return {
     ...untouched,
     leftoverTargets: leftovers,
-    topology: await readClusterTopology(cluster.connection, cluster.dataDir),
-    replacesRunningServer: (await probe(cluster.connection)).ok,
+    topology: await readClusterTopology(cluster.connection, cluster.dataDir, receiverSlots(clusterContext)),
+    replacesRunningServer: await isThere(cluster.connection),
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
     ...(await observeArchiving(clusterContext, source, operation)),
   };
+}
+
+/** Slots by which our own workers receive WAL: they are made again on what is recovered. */
+function receiverSlots(clusterContext: ClusterContext): readonly string[] {
+  const { cluster } = clusterContext;
+  return Object.values(cluster.policies).flatMap((policy) => {
+    const { receiver } = engineFor(clusterContext, policy);
+    return receiver?.wanted(policy.options) === true ? [receiver.slot({ cluster, policy })] : [];
+  });
+}
+
+/** It answers, or it refuses our login. */
+async function isThere(connection: ConnectionConfig): Promise<boolean> {
+  const seen = await probe(connection);
+  return seen.ok || seen.fix !== undefined;
 }
 
 /** With what the server that is replaced archives, and what it would get where that is nothing. */
@@ -183,10 +200,22 @@ function configurationFiles({ cluster, deps }: ClusterContext, backups: readonly
 async function restartSuffices(clusterContext: ClusterContext, order: RecoveryOrder): Promise<RecoverySource | null> {
   const { cluster, user } = clusterContext;
   if (!allowsRestart(order) || !cluster.dataDir || !cluster.service) return null;
-  if ((await probe(cluster.connection)).ok) return null;
+  const seen = await probe(cluster.connection);
+  if (seen.ok) return null;
+  if (seen.fix !== undefined) throw loginRefused(cluster, seen.reason, seen.fix);
   const found = await inspectDataDir(await postgresBinOf(clusterContext), cluster.dataDir, user);
   if (found.state !== 'whole' || (await isOther(clusterContext, found.control?.systemIdentifier))) return null;
   return restartSource({ reason: found.reason, systemIdentifier: found.control?.systemIdentifier ?? null });
+}
+
+/** The server is there, so that a start of it helps nothing; whether anything is lost is not known. */
+function loginRefused({ name, connection }: ClusterConfig, reason: string, fix: string): RepriseError {
+  return new RepriseError(
+    'database-unreachable',
+    `the server of ${name} at ${connection.host}:${connection.port} is there and refuses the login (${reason}): whether it is lost cannot be seen`,
+    `${fix}; to replace its data nevertheless, name a policy: reprise recover ${name} --policy NAME`,
+    { final: true },
+  );
 }
 
 /** A new, empty cluster where the one of the backups was: started, it would look as if everything was lost. */
@@ -246,9 +275,14 @@ async function outlineOf(
   const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
   const [newest] = candidates;
-  const other = newest && one.capabilities.method === 'data-directory' ? otherClusterOf(newest, backups) : null;
-  if (newest && other) requireBeside(order, newest, other);
-  const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
+  if (newest && one.capabilities.method === 'data-directory')
+    requireBeside(order, newest, otherClusterOf(newest, backups), await majorOfDataDir(clusterContext));
+  const context = await readContext(
+    newest ? forBackup(clusterContext, newest) : clusterContext,
+    policy,
+    run,
+    operationId,
+  );
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
     timeline: order.timeline,

@@ -3,6 +3,7 @@ import { recoveryOrder } from '../../domain/operation/orders.js';
 import { decideRecovery } from '../../domain/plan/decide-recovery.js';
 import { planTerms } from '../../domain/plan/plan-terms.js';
 import { type Plan, type PlanBinding, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { changedMethodInWords } from '../../domain/plan/plan-text.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { planDigest } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
@@ -12,6 +13,7 @@ import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js'
 import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
+import { changedMethod, planBefore, whyNothingToDo } from './answers-again.js';
 import { observeRecovery } from './observe-recovery.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
@@ -24,7 +26,14 @@ export function planningActivities(
       withOrder(recoveryOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
         await claimPlanned(clusterContext, request);
-        const plan = await planWithoutDamagedBackups(clusterContext, request, run);
+        const before = await planBefore(clusterContext, request.operationId);
+        const nothingToDo = await whyNothingToDo(clusterContext, request, before);
+        if (nothingToDo !== null) return { nothingToDo };
+        const plan = await withChangedMethod(
+          clusterContext,
+          await planWithoutDamagedBackups(clusterContext, request, run),
+          before,
+        );
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
         await record(clusterContext, request, `plan/${plan.digest}`, { kind: 'plan', plan }, request.requester);
         return plan;
@@ -40,6 +49,8 @@ export function planningActivities(
         const used = await openHostState(clusterContext.host.stateDir).usedBy(request.plan);
         // Already being executed (a Reset, a lost completion): its steps return their recorded results, and what the plan observed is gone.
         if (used?.operationId === request.operationId) return { digest: before.digest, changed: [] };
+        const nothingToDo = await whyNothingToDo(clusterContext, request, before);
+        if (nothingToDo !== null) return { digest: null, changed: [], nothingToDo };
         const now = await makePlan(clusterContext, request, run, before.binding.thaw).catch((error: unknown) =>
           quarantineDamaged(clusterContext, request, error),
         );
@@ -49,7 +60,8 @@ export function planningActivities(
             JSON.stringify(now.binding[key as keyof PlanBinding]) !==
             JSON.stringify(before.binding[key as keyof PlanBinding]),
         );
-        return { digest: now.digest, changed };
+        const other = await changedMethod(clusterContext, now, before);
+        return { digest: now.digest, changed: other ? [changedMethodInWords(now, other)] : changed };
       }),
     ),
     pin: wrapActivity('pin', async (step) => {
@@ -79,6 +91,12 @@ export function planningActivities(
       await record(clusterContext, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),
   };
+}
+
+/** Another method is never the same plan: it is shown as another one, with the reason. */
+async function withChangedMethod(clusterContext: ClusterContext, plan: Plan, before: Plan | null): Promise<Plan> {
+  const other = await changedMethod(clusterContext, plan, before);
+  return other ? { ...plan, observed: { ...plan.observed, changedMethod: other } } : plan;
 }
 
 /** A backup found damaged is quarantined, and says so in place of a plan; any other failure goes on. */

@@ -297,7 +297,7 @@ function defineAdopt(parent: Command, cli: Cli): void {
       'Without --from: backups that the engines list and the catalogue does not contain. With --from: dumps of pg_dump -Fc in that import folder of the',
       "cluster, whatever their names, are copied into the policy's folder; originals are never moved or deleted.",
       'Each is read whole. A dump is adopted, not verified: it counts for no promise, and a recovery uses it only by its name or after',
-      '`backup verify ID --restore`. Backups that are not adopted are listed (exit 3).',
+      '`backup verify ID --restore`. A dump without rows, or with rows only, is listed as partial and never used. Backups that are not adopted are listed (exit 3).',
     ].join(' '),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: ['backup adopt mairie --dry-run', 'backup adopt mairie --from old-dumps --policy nightly-dump'],
@@ -356,8 +356,10 @@ function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
   if (leftOut === 0) return;
   const done = adopted.length + refused.length - leftOut;
   const hint = 'each is named above with its reason; the originals are as they were';
-  if (done > 0) throw new RepriseError('partly-done', `${done} adopted, ${leftOut} left out`, hint);
-  throw new RepriseError('check-failed', `nothing was adopted, ${leftOut} left out`, hint);
+  const partial = adopted.filter((one) => one.partial === true).length;
+  const rest = `${leftOut} left out${partial === 0 ? '' : ` (${partial} partial)`}`;
+  if (done > 0) throw new RepriseError('partly-done', `${done} adopted, ${rest}`, hint);
+  throw new RepriseError('check-failed', `nothing was adopted, ${rest}`, hint);
 }
 
 /** What running operations keep from rotation. */
@@ -373,10 +375,10 @@ function pinTable(pins: readonly PinLine[], screen: Screen): string {
 
 function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview, screen: Screen): string {
   const rows = [
-    ...adopt.map(({ name, policy, database, startedAt, sizeBytes }) => [
-      'adopt',
+    ...adopt.map(({ name, policy, database, startedAt, sizeBytes, partial }) => [
+      partial === undefined ? 'adopt' : 'partial',
       name,
-      `${policy}${database === null ? '' : `, database ${database}`}, ${instant(startedAt)}, ${sizeInWords(sizeBytes)}`,
+      `${policy}${database === null ? '' : `, database ${database}`}, ${instant(startedAt)}, ${sizeInWords(sizeBytes)}${partial === undefined ? '' : `; ${partial}`}`,
     ]),
     ...refused.map(({ name, reason }) => ['leave', name, reason]),
   ];
@@ -406,8 +408,8 @@ function retentionNotes(
 
 function adoptionResultText({ adopted, refused, known, unlisted }: AdoptOutput, screen: Screen): string {
   const rows = [
-    ...adopted.map(({ id, from, proven, detail }) => [
-      proven ? 'adopted' : 'FAILED',
+    ...adopted.map(({ id, from, proven, detail, partial }) => [
+      proven ? 'adopted' : partial === true ? 'partial' : 'FAILED',
       from ?? id,
       from === null ? detail : `${id}: ${detail}`,
     ]),

@@ -33,7 +33,7 @@ export function registerCheck(program: Command, cli: Cli): void {
       const config = await self.config();
       const clusters = name === undefined ? Object.keys(config.clusters) : [(await self.cluster(name)).name];
       const result = await Promise.race([
-        checkClusters(await self.temporalSettings(), config, clusters),
+        checkClusters(self.temporalSettings(), config, clusters),
         tooLate(options.timeout),
       ]);
       if (options.nagios) {

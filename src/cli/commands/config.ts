@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../config/load.js';
 import type { Override } from '../../config/show.js';
 import type { Cli } from '../cli-context.js';
 import { define, group } from '../define-command.js';
-import { facts, screenTable } from '../terminal/tables.js';
+import { facts } from '../terminal/tables.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { GivenFile, Imported } from '../../config/import/import.js';
@@ -12,7 +12,7 @@ import { BIND_IT, UNBOUND, unboundActions } from '../../domain/approval/approval
 import type { Config, ConfigWarning } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 
-/** `reprise config ...` and `reprise cluster list` */
+/** `reprise config ...` */
 export function registerConfig(program: Command, cli: Cli): void {
   const config = group(program, 'config', 'check and show the configuration');
   define(config, cli, {
@@ -59,41 +59,6 @@ export function registerConfig(program: Command, cli: Cli): void {
     },
   });
   registerImport(config, cli);
-  const cluster = group(program, 'cluster', 'the clusters of the configuration');
-  define(cluster, cli, {
-    usage: 'list',
-    summary: 'list the clusters with their policies',
-    examples: ['cluster list', 'cluster list --json'],
-    run: async (self) => {
-      const { clusters } = await self.config();
-      const lines = Object.values(clusters).map(({ name, host, connection, databases, policies, catalogue }) => ({
-        name,
-        host,
-        port: connection.port,
-        databases,
-        catalogue,
-        policies: Object.values(policies).map((policy) => ({
-          name: policy.name,
-          engine: policy.engine,
-          repository: policy.repository,
-          enabled: policy.enabled,
-        })),
-      }));
-      await self.print({ clusters: lines }, (view, screen) =>
-        screenTable(
-          ['cluster', 'host', 'port', 'databases', 'policies'],
-          view.clusters.map((one) => [
-            one.name,
-            one.host,
-            String(one.port),
-            one.databases.join(', '),
-            one.policies.map(({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`).join(', '),
-          ]),
-          screen,
-        ),
-      );
-    },
-  });
 }
 
 /** Policies that promise more than they hold; told here and by `doctor`, and not by each worker at its start. */

@@ -37,13 +37,14 @@ export function registerRecover(program: Command, cli: Cli): void {
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
       'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
-      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
+      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME is 2026-11-21T02:15:00Z, with another offset, -10min (before now), or "2026-11-21 03:15 Europe/Paris".',
       'Each recovery that goes back begins a new timeline. A target that may mean a timeline which was left is refused with both readings: name one with --timeline.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
       'recover mairie --dry-run',
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --to -10min --into beside',
       'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
@@ -95,7 +96,8 @@ export function registerRecover(program: Command, cli: Cli): void {
           options,
           planToShow(session, workflowId, isRecoveryPlan, (plan) => self.planForPeople(planText(plan))),
         );
-        await self.print({ workflowId, state: result.state, plan: result.plan, ...result.outcome }, (_, screen) =>
+        const { state, plan, outcome, nothingToDo } = result;
+        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, (_, screen) =>
           outcomeText(workflowId, result, screen),
         );
         if (result.state === 'rejected')
@@ -136,7 +138,12 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
   return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
 }
 
-function outcomeText(workflowId: string, { state, plan, outcome, left = '' }: RecoverOutput, screen: Screen): string {
+function outcomeText(
+  workflowId: string,
+  { state, plan, outcome, left = '', nothingToDo }: RecoverOutput,
+  screen: Screen,
+): string {
+  if (nothingToDo !== undefined) return `${workflowId}: ${nothingToDo}`;
   if (outcome === null)
     return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);

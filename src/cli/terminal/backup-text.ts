@@ -38,6 +38,7 @@ export function backupFacts(backup: Backup, screen: Screen): string {
     ['proven', backup.proven === null ? 'no' : `${backup.proven.level} at ${instant(backup.proven.at)}`],
     ['damaged pages', backup.pageErrors?.join(', ')],
     ['adopted', adoptedText(backup)],
+    ['partial', backup.partial],
     ['held until', held(backup)],
     ['needs', backup.dependsOn?.join(', ')],
     ['WAL', backup.wal === undefined ? null : `${backup.wal.start} to ${backup.wal.stop}`],

@@ -16,11 +16,11 @@ export interface ClusterCheckResult {
 
 /** What can break from one hour to the next, of these clusters; what only a change of the config mends is doctor's. */
 export async function checkClusters(
-  settings: TemporalSettings,
+  settings: Promise<TemporalSettings>,
   config: Config,
   clusters: readonly string[],
 ): Promise<ClusterCheckResult> {
-  const remote = await temporalFindings(Promise.resolve(settings), config);
+  const remote = await temporalFindings(settings, config);
   const scope = scopeOf(config, clusters);
   const findings = remote.findings.filter((finding) => concerns(finding.check, scope));
   const figures: Figure[] = [];
@@ -28,7 +28,7 @@ export async function checkClusters(
   if (remote.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
   const { freshness, pageFindings } = await import('./freshness.js');
-  const session = await connectTemporal(settings);
+  const session = await connectTemporal(await settings);
   try {
     for (const name of clusters) {
       const cluster = config.clusters[name];

@@ -178,16 +178,19 @@ function objectiveFindings(
   ];
 }
 
+const DAMAGE_FIX = {
+  quarantined: 'find out what damaged it (the disk?), then: reprise backup verify ID',
+  missing: 'find out which program removed the files; stop any other tool (cron) that expires them',
+  partial:
+    'they count for nothing and no recovery uses them: reprise backup show ID says what is missing. Have pg_dump write whole dumps',
+} as const;
+
 function damageFindings({ name }: ClusterConfig, backups: readonly Backup[]): readonly Finding[] {
-  return (['quarantined', 'missing'] as const).flatMap((status): Finding[] => {
+  return (Object.keys(DAMAGE_FIX) as (keyof typeof DAMAGE_FIX)[]).flatMap((status): Finding[] => {
     const ids = backups.filter((backup) => backup.status === status).map(({ id }) => id);
     if (ids.length === 0) return [];
     const message = `${ids.length} backup${ids.length === 1 ? '' : 's'} of ${name} ${ids.length === 1 ? 'is' : 'are'} ${status}: ${ids.slice(-3).join(', ')}`;
-    const fix =
-      status === 'quarantined'
-        ? 'find out what damaged it (the disk?), then: reprise backup verify ID'
-        : 'find out which program removed the files; stop any other tool (cron) that expires them';
-    return [{ check: `backup/${name}/${status}`, level: 'warning', message, fix }];
+    return [{ check: `backup/${name}/${status}`, level: 'warning', message, fix: DAMAGE_FIX[status] }];
   });
 }
 

@@ -1,7 +1,14 @@
 import type { Config } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Finding } from '../../domain/findings.js';
-import { CONTROL_QUEUE, hostQueues, lightQueue } from '../../domain/operation/names.js';
+import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
+import {
+  CONTROL_QUEUE,
+  hostQueues,
+  lightQueue,
+  searchAttributes,
+  workflowTypes,
+} from '../../domain/operation/names.js';
 import { isLoopback } from '../../domain/plain-address.js';
 import { shortConfig } from '../../domain/operation/worker-identity.js';
 import { runInspection } from '../inspect.js';
@@ -16,7 +23,8 @@ import type { ScheduleLine } from '../schedules/operate-schedules.js';
 import { planSchedules } from '../schedules/apply-schedules.js';
 import { registrationHint } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes } from '../search-attributes.js';
-import { planWatches } from '../schedules/apply-watches.js';
+import { type WatchChange, planWatches } from '../schedules/apply-watches.js';
+import { type StatusView, statusOf } from '../status.js';
 import { unknownPollerFindings } from './unknown-pollers.js';
 
 export interface TemporalFindings {
@@ -227,7 +235,41 @@ function lineFindings({ id, paused, note, missedRuns, lastRun }: ScheduleLine, d
 }
 
 async function watchFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
-  return (await planWatches(session, config))
+  const watches = await planWatches(session, config);
+  const ours = new Set(watches.filter(({ action }) => action === 'none').map(({ workflowId }) => workflowId));
+  const blind = (await blindWatches(session)).filter((workflowId) => ours.has(workflowId));
+  const states = await Promise.all(blind.map((workflowId) => statusOf(session, workflowId, { jobs: false })));
+  return [...states.flatMap(watchStateFinding), ...unappliedWatches(watches)];
+}
+
+/** By the server's list, so that a thousand watches that look are not asked one by one. */
+async function blindWatches(session: TemporalSession): Promise<readonly string[]> {
+  const state = `${searchAttributes.state} IN ('paused', 'cannot-look')`;
+  const query = `WorkflowType = '${workflowTypes.watch}' AND ${state} AND ${OPEN_EXECUTIONS}`;
+  const found: string[] = [];
+  for await (const { workflowId } of session.client.workflow.list({ query })) found.push(workflowId);
+  return found;
+}
+
+/** A watch that sees nothing: people paused it, or it cannot look. */
+function watchStateFinding({ workflowId, cluster, state, waitingFor }: StatusView): Finding[] {
+  if (state !== 'paused' && state !== 'cannot-look') return [];
+  const message = `${cluster} is not watched: ${waitingFor ?? state}`;
+  const resume = `reprise cluster watch resume ${cluster} --reason "..."`;
+  return state === 'paused'
+    ? [finding(workflowId, 'warning', message, resume)]
+    : [
+        finding(
+          workflowId,
+          'problem',
+          message,
+          `correct it; the watch looks again by itself: reprise status ${workflowId}`,
+        ),
+      ];
+}
+
+function unappliedWatches(watches: readonly WatchChange[]): Finding[] {
+  return watches
     .filter(({ action }) => action === 'start' || action === 'stop')
     .map(({ workflowId, action, reasons }) =>
       finding(

@@ -76,6 +76,21 @@ export function parseRetarget(raw: unknown): Decision | { problem: string } {
   }
 }
 
+/** A person has the watch of a cluster pause; `until` (UTC ISO-8601): when it looks again by itself, null: when somebody resumes it. */
+export type WatchPause = Rejection & { readonly until: string | null };
+
+export function parseWatchPause(raw: unknown): WatchPause | { problem: string } {
+  const parsed = parseDecision(raw, ['by', 'reason']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { until = null } = parsed as { until?: unknown };
+  const { by, reason } = parsed;
+  if (until === null) return { by, reason, until };
+  const at = typeof until === 'string' && /(?:Z|[+-]\d\d:?\d\d)$/.test(until) ? Date.parse(until) : NaN;
+  return Number.isNaN(at)
+    ? { problem: '"until" is no time with an offset, such as 2026-01-01T00:00:00Z' }
+    : { by, reason, until: new Date(at).toISOString() };
+}
+
 /** A line that somebody adds to the journal. */
 export function parseNote(raw: unknown): { by: string; text: string } | { problem: string } {
   const parsed = parseDecision(raw, ['by', 'text']);

@@ -20,6 +20,8 @@ export interface AdoptionLine {
   readonly database: string | null;
   readonly startedAt: string;
   readonly sizeBytes: number;
+  /** Why it is only a part of its database; absent: nothing is known to be missing. */
+  readonly partial?: string;
 }
 
 export interface RefusedFile {
@@ -44,6 +46,8 @@ export interface AdoptedBackup {
   readonly from: string | null;
   readonly proven: boolean;
   readonly detail: string;
+  /** Taken over, and listed as partial: it is only a part of its database. */
+  readonly partial?: true;
 }
 
 /** Several policies' outputs as one, with so many entries as a history can hold; what failed goes first. */

@@ -21,6 +21,11 @@ export interface Backup {
    */
   readonly adopted?: { readonly checked: boolean };
   /**
+   * Why it holds only a part of its database, such as definitions without rows: it is no backup to recover from, is never
+   * verified and counts for nothing. Absent: nothing is known to be missing.
+   */
+  readonly partial?: string;
+  /**
    * It was taken although pages of the cluster are damaged on disk, as `page_errors: accept` of the policy says: files and pages,
    * or that they were not checked. Absent: none is known.
    */
@@ -81,7 +86,7 @@ export interface Encryption {
 
 export const backupTypes = ['full', 'diff', 'incr'] as const;
 export type BackupType = (typeof backupTypes)[number];
-export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold';
+export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold' | 'partial';
 export interface Proof {
   /** `adopted`: read whole and checked, but of unknown origin and not restore-tested here: it counts for no promise. */
   readonly level: 'adopted' | 'verified' | 'restored';
@@ -116,6 +121,8 @@ export interface ListedBackup {
   readonly manifestSha256?: string;
   readonly dependsOn?: readonly string[];
   readonly wal?: { readonly start: string; readonly stop: string };
+  /** As {@link Backup.partial}. */
+  readonly partial?: string;
   /** Its files have to be thawed before they can be read. */
   readonly cold?: true;
   /** The engine itself reports an error in it. */

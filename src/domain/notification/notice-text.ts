@@ -27,16 +27,17 @@ export function noticeText(notice: Notice, link: string | null, language: keyof 
 export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'>): string {
   switch (facts.kind) {
     case 'failed':
-      if (facts.what === 'WAL')
-        return `WAL of ${cluster} for policy ${facts.policy ?? '?'} is not archived (${facts.code})`;
-      if (facts.what === 'watch') return `the watch of ${cluster} cannot look (${facts.code})`;
-      return `${facts.what}${facts.policy === null ? '' : ` ${facts.policy}`} of ${cluster} failed (${facts.code})`;
+      return failedTitle(cluster, facts);
     case 'skipped':
       return `backup ${facts.policy} of ${cluster}${facts.due === null ? '' : ` of ${facts.due.slice(0, 16)}Z`} was skipped`;
     case 'paused':
       return pausedTitle(cluster, facts);
     case 'approval':
       return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+    case 'ended':
+      return `plan ${facts.plan.slice(0, 12)} of ${cluster} needs no approval any more`;
+    case 'watch':
+      return watchTitle(cluster, facts);
     case 'incident':
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
@@ -44,6 +45,17 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'test':
       return `test for ${facts.contact}`;
   }
+}
+
+function failedTitle(cluster: string | null, { what, policy, code }: Extract<NoticeFacts, { kind: 'failed' }>): string {
+  if (what === 'WAL') return `WAL of ${cluster} for policy ${policy ?? '?'} is not archived (${code})`;
+  if (what === 'watch') return `the watch of ${cluster} cannot look (${code})`;
+  return `${what}${policy === null ? '' : ` ${policy}`} of ${cluster} failed (${code})`;
+}
+
+function watchTitle(cluster: string | null, { state, until }: Extract<NoticeFacts, { kind: 'watch' }>): string {
+  if (state === 'resumed') return `the watch of ${cluster} looks again`;
+  return `the watch of ${cluster} is paused${until === null ? '' : ` until ${until.slice(0, 16)}Z`}`;
 }
 
 function pausedTitle(cluster: string | null, { step, event }: Extract<NoticeFacts, { kind: 'paused' }>): string {
@@ -90,6 +102,14 @@ function body(notice: Notice): string {
       ]);
     case 'approval':
       return planText(facts.plan);
+    case 'ended':
+      return lines([
+        ['Found', facts.text],
+        ['Next', 'nothing: the plan is closed'],
+        ['Type', `reprise status ${workflowId}`],
+      ]);
+    case 'watch':
+      return watchBody(notice.cluster, facts);
     case 'incident':
       return lines([
         ['Since', facts.since],
@@ -123,6 +143,16 @@ function body(notice: Notice): string {
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
   }
+}
+
+function watchBody(cluster: string | null, facts: Extract<NoticeFacts, { kind: 'watch' }>): string {
+  const isPaused = facts.state === 'paused';
+  return lines([
+    ['By', facts.by],
+    ['Reason', facts.reason],
+    ['Next', isPaused ? 'nobody is told if the cluster fails meanwhile' : null],
+    ['Type', isPaused ? `reprise cluster watch resume ${cluster} --reason "..."` : `reprise status watch/${cluster}`],
+  ]);
 }
 
 const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>['state'], string>> = {

@@ -38,6 +38,17 @@ export type NoticeFacts =
       readonly reason: string;
     }
   | { readonly kind: 'approval'; readonly plan: Plan }
+  /** A plan of which people were told needs no decision any more. */
+  | { readonly kind: 'ended'; readonly plan: string; readonly text: string }
+  /** A person has the watch of the cluster pause, or it looks again. */
+  | {
+      readonly kind: 'watch';
+      readonly state: 'paused' | 'resumed';
+      readonly by: string;
+      readonly reason: string;
+      /** When it looks again by itself, UTC ISO-8601; null: when somebody resumes it. */
+      readonly until: string | null;
+    }
   | {
       readonly kind: 'incident';
       readonly scenario: string;
@@ -78,7 +89,10 @@ export function eventOf(facts: NoticeFacts): NotifyEvent | null {
     case 'paused':
       return facts.event;
     case 'approval':
+    case 'ended':
       return 'waiting-approval';
+    case 'watch':
+      return 'incident';
     case 'test':
       return null;
     default:

@@ -62,6 +62,8 @@ export const updateNames = {
   reject: 'reject-plan',
   promote: 'promote-recovered',
   retarget: 'retarget-recovery',
+  pauseWatch: 'pause-watch',
+  resumeWatch: 'resume-watch',
   acquire: 'acquire',
   release: 'release',
 } as const;

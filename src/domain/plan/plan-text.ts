@@ -1,7 +1,7 @@
 import { approvalJson, approveCommand, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
-import { type Plan, type Replacement, losesOldData } from './plan.js';
+import { type ChangedMethod, type Plan, type RecoveryMethod, type Replacement, losesOldData } from './plan.js';
 import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
@@ -44,8 +44,31 @@ export function approvalDetails(plan: Plan): string {
 }
 
 function head(plan: Plan): string {
-  return `### ${markdownText(titleOf(plan))}\n\n${markdownText(effectOf(plan))}`;
+  const changed = markdownText(changeOf(plan));
+  return `### ${markdownText(titleOf(plan))}\n\n${changed === '' ? '' : `**${changed}**\n\n`}${markdownText(effectOf(plan))}`;
 }
+
+/** Says of a plan that another one came before, which people may have in mind; empty where none did. */
+function changeOf({ binding, observed: { changedMethod } }: Plan): string {
+  if (changedMethod === undefined) return '';
+  return `This is another plan than ${changedMethod.plan.slice(0, 12)}: ${changedMethodInWords({ binding }, changedMethod)}. An approval of that plan does not count for this one.`;
+}
+
+/** What a plan does in place of the one before, and why. */
+export function changedMethodInWords({ binding }: Pick<Plan, 'binding'>, { method, why }: ChangedMethod): string {
+  return `it ${doesInWords[binding.method]} instead of ${insteadInWords[method]}, because ${clipBytes(why, 400)}`;
+}
+
+const doesInWords: Readonly<Record<RecoveryMethod, string>> = {
+  restart: 'starts the server',
+  'data-directory': 'restores a physical backup',
+  databases: 'restores dumps',
+};
+const insteadInWords: Readonly<Record<RecoveryMethod, string>> = {
+  restart: 'starting the server',
+  'data-directory': 'restoring a physical backup',
+  databases: 'restoring dumps',
+};
 
 /** Facts below what must be there whole; names of many kilobytes are cut at a line. */
 function within(parts: readonly string[], plan: Plan): string {
@@ -70,6 +93,7 @@ export function planText(plan: Plan): string {
   );
   return [
     visible(titleOf(plan)),
+    ...[changeOf(plan)].filter((line) => line !== '').map(visible),
     visible(effectOf(plan)),
     ...lines,
     ...warningsOf(plan).map((warning) => `  warning: ${visible(warning)}`),

@@ -127,6 +127,19 @@ export interface PlannedDisk {
   readonly freeBytes: number;
 }
 
+/** Another plan of the same operation came before, and would have recovered in another way: its approvals do not count. */
+export interface ChangedMethod {
+  /** Digest of the plan before. */
+  readonly plan: string;
+  readonly method: RecoveryMethod;
+  readonly why: string;
+}
+
+/** Told in place of a plan: why there is nothing to recover. */
+export interface NothingToDo {
+  readonly nothingToDo: string;
+}
+
 /** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
 export interface PlanObservations {
   readonly sizeBytes: number;
@@ -152,6 +165,7 @@ export interface PlanObservations {
   readonly predictedRpoSeconds: number | null;
   /** Who may approve this very plan, and how many of them have to. */
   readonly approval?: { readonly approvers: number; readonly from: readonly string[] };
+  readonly changedMethod?: ChangedMethod;
   readonly warnings: readonly string[];
 }
 

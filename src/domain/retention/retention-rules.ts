@@ -2,6 +2,8 @@ import type { Backup } from '../backup/backup.js';
 import type { RetentionConfig } from '../config.js';
 
 const dayMs = 86_400_000;
+/** What nobody can recover from. */
+const UNUSABLE: ReadonlySet<Backup['status']> = new Set(['quarantined', 'failed', 'partial']);
 
 type Period = 'daily' | 'weekly' | 'monthly' | 'yearly';
 const periods: Readonly<Record<Period, { readonly bucket: (at: Date) => string; readonly word: string }>> = {
@@ -12,7 +14,7 @@ const periods: Readonly<Record<Period, { readonly bucket: (at: Date) => string; 
 };
 
 /**
- * Backups of one group (newest first) that the configured rules keep, with the reason. Damaged and failed backups do not
+ * Backups of one group (newest first) that the configured rules keep, with the reason. Damaged, failed and partial backups do not
  * count for the rules; they expire by age only, so that they can be inspected as long as good ones of the same age.
  */
 export function keepByRules(newestFirst: readonly Backup[], retention: RetentionConfig, now: Date): [Backup, string][] {
@@ -68,9 +70,7 @@ function keepByPeriod(good: readonly Backup[], period: Period, amount: number | 
 function keepDamagedAmong(newestFirst: readonly Backup[], kept: readonly [Backup, string][]): [Backup, string][] {
   const oldest = Math.min(...kept.map(([backup]) => endOf(backup).getTime()));
   return newestFirst
-    .filter(
-      (backup) => (backup.status === 'quarantined' || backup.status === 'failed') && endOf(backup).getTime() >= oldest,
-    )
+    .filter((backup) => UNUSABLE.has(backup.status) && endOf(backup).getTime() >= oldest)
     .map((backup) => [backup, `${backup.status}, among the kept ones`]);
 }
 

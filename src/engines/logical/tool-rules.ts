@@ -28,6 +28,12 @@ export const LOGICAL_TOOLS: ToolTable = {
       hint: 'pg_read_all_data does not cover large objects: GRANT SELECT ON LARGE OBJECT ..., or make the backup role a member of their owner',
     },
     {
+      pattern: /code in the dump may not define anything while it is restored/,
+      code: 'check-failed',
+      message: 'code in the dump tried to change the database',
+      hint: 'see what the constraints, indexes and functions that the message names do. The live database was not touched',
+    },
+    {
       pattern: /permission denied for|must be (superuser|owner)/i,
       code: 'privilege-missing',
       message: 'the role may not read or write all that the step needs',

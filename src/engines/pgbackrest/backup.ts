@@ -6,7 +6,7 @@ import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
-import { damagedPages } from '../shared/page-errors.js';
+import { damagedPages, LONGEST_NAME, MOST_FILES } from '../shared/page-errors.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
 import { KEEP_ALL, optionsOf, pgbackrestArgv } from './command.js';
 import type { StanzaBackup } from './info.js';
@@ -15,10 +15,6 @@ import { runPgbackrestJob } from './job.js';
 import { ensureStanza, requireSameCluster } from './stanza.js';
 import { liveFacts } from '../shared/live-server.js';
 import { chooseType } from './backup-type.js';
-
-/** Bounds of what is recorded of damaged pages. */
-const LONGEST_NAME = 200;
-const MOST_FILES = 100;
 
 /**
  * One backup of the cluster, complete and with its stop WAL archived. It carries the operation's id, so that a
@@ -71,6 +67,7 @@ async function makeBackup(
   await runPgbackrestJob(context, {
     step: 'backup',
     command: 'backup',
+    versionNum: server.versionNum,
     options: [
       ...['--repo=1', `--type=${type}`, '--start-fast', '--no-expire-auto', `--repo1-retention-full=${KEEP_ALL}`],
       ...[`--archive-timeout=${archiveTimeoutSeconds}`, `--annotation=${ANNOTATION}=${context.operationId}`],

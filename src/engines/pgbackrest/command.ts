@@ -1,4 +1,5 @@
 import { runProgram } from '../../process/exec/run-program.js';
+import { sessionOptions } from '../../postgres/connection/session-options.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
 import type { ToolContext } from '../shared/tool-config.js';
@@ -47,10 +48,17 @@ export function configArguments({ config, configPath, configIncludePath }: Pgbac
   ];
 }
 
-/** Where pgBackRest, through libpq, finds the password; everything else of the connection is in its own config. */
-export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>): Record<string, string> {
+/**
+ * What libpq in pgBackRest takes from the environment: where the password is, and sessions without time-outs; everything else
+ * of the connection is in its own config.
+ * @param versionNum of the server, where it is known
+ */
+export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>, versionNum?: number): Record<string, string> {
   const { passfile } = cluster.connection;
-  return passfile === undefined ? {} : { PGPASSFILE: passfile };
+  return {
+    ...(passfile === undefined ? {} : { PGPASSFILE: passfile }),
+    PGOPTIONS: sessionOptions({ versionNum }),
+  };
 }
 
 /**

@@ -20,6 +20,8 @@ const STALL_MS = 2_400_000;
 export interface PgbackrestJob extends Pick<ToolJobRequest, 'step' | 'resultIsThere' | 'resultIsGone'> {
   readonly command: string;
   readonly options?: readonly string[];
+  /** Of the server, for a command that connects to it. */
+  readonly versionNum?: number;
   /** Bytes behind 100 %, where they are known. */
   readonly totalBytes?: number;
 }
@@ -30,14 +32,14 @@ export interface PgbackrestJob extends Pick<ToolJobRequest, 'step' | 'resultIsTh
  * @throws RepriseError in pgBackRest's terms
  */
 export function runPgbackrestJob(context: EngineContext, job: PgbackrestJob): Promise<JobResult> {
-  const { command, options = [], totalBytes, ...request } = job;
+  const { command, options = [], versionNum, totalBytes, ...request } = job;
   const logging = ['--log-level-console=detail', '--log-level-stderr=error', '--log-timestamp'];
   return runToolJob(context.jobs, PGBACKREST, {
     ...request,
     tool: 'pgbackrest',
     name: `pgbackrest ${command}`,
     argv: pgbackrestArgv(context, command, [...options, ...logging]),
-    env: connectionEnv(context),
+    env: connectionEnv(context, versionNum),
     user: context.user ?? 'inherit',
     onGone: 'resume',
     stallTimeoutMs: STALL_MS,

@@ -3,14 +3,17 @@ import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
+import { stepErrors } from '../../process/jobs/supervisor.js';
 import { listSegments } from '../../postgres/wal/messages.js';
-import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
+import type { BackupRequest, BackupResult, EngineContext, MadeBackup } from '../engine.js';
 import { ownership, unlessLost } from '../shared/backup-record.js';
+import { damagedPages } from '../shared/page-errors.js';
 import { readArchive } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList, listed, markSetting, requireOwnPrefix } from './backup-list.js';
 import { optionsOf, runWalgJob } from './command.js';
 import { readEnvFile } from './env-file.js';
+import { damagedPagesOf } from './damaged-pages.js';
 import { fingerprintOf } from './storage-layout.js';
 import { strayBase } from './wal/lineage.js';
 import { liveFacts } from '../shared/live-server.js';
@@ -23,7 +26,7 @@ const POLL_MS = 500;
  * attempt of the operation finds it finished instead of pushing another; what a killed push left has no sentinel and is
  * in nobody's list.
  */
-export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
+export async function backup(context: EngineContext, request: BackupRequest): Promise<readonly BackupResult[]> {
   if (request.type === 'diff')
     throw new RepriseError(
       'capability-missing',
@@ -34,10 +37,14 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const made = (await ownBackup(context)) ?? (await push(context, request.type, server));
   await requireArchived(context, made);
   const sha256 = await fingerprintOf(context, made.label);
+  const pageErrors = await damagedPagesIn(context);
+  const isRefused = pageErrors.length > 0 && optionsOf(context).pageErrors !== 'accept';
   return [
     {
       ...ownership(context, made.label),
       ...listed(made),
+      ...(pageErrors.length === 0 ? {} : { pageErrors }),
+      ...(isRefused ? { refused: damagedPages(made.label, pageErrors) } : {}),
       sha256,
       server: {
         versionNum: made.versionNum,
@@ -83,7 +90,9 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
   await runWalgJob(context, {
     step: 'backup-push',
     args: ['backup-push', ...(type === 'full' || stray !== null ? ['--full'] : []), dataDir],
-    settings: markSetting(context.operationId),
+    // Without page checksums it would find none.
+    settings: { ...markSetting(context.operationId), WALG_VERIFY_PAGE_CHECKSUMS: 'true' },
+    versionNum: server.versionNum,
     resultIsThere: async () => (await ownBackup(context)) !== undefined,
   });
   const made = await ownBackup(context);
@@ -93,6 +102,14 @@ async function push(context: EngineContext, type: BackupRequest['type'], server:
     'wal-g backup-push succeeded, but the storage does not list the backup',
     'was it deleted by another wal-g (cron)? then run the backup again as a new operation',
   );
+}
+
+/** Pages that the push of this operation has met, in whichever attempt. */
+async function damagedPagesIn({ host, operationId, cluster }: EngineContext): Promise<readonly string[]> {
+  const { dataDir } = cluster;
+  return dataDir === undefined
+    ? []
+    : damagedPagesOf(await stepErrors(host.stateDir, operationId, 'backup-push'), dataDir);
 }
 
 /** The finished backup of this operation. */

@@ -33,13 +33,13 @@ async function walgArgv(
   context: Pick<ReadContext, 'cluster' | 'policy'>,
   args: readonly string[],
   settings: Readonly<Record<string, string>> = {},
+  versionNum?: number,
 ): Promise<readonly string[]> {
   const { envFile, binary } = optionsOf(context);
   const { connection } = context.cluster;
   const program = await requireProgram(binary);
-  const server = Object.entries({ ...libpqEnv(connection, connection.maintenanceDatabase), ...settings }).map(
-    ([name, value]) => `${name}=${value}`,
-  );
+  const session = libpqEnv(connection, connection.maintenanceDatabase, versionNum);
+  const server = Object.entries({ ...session, ...settings }).map(([name, value]) => `${name}=${value}`);
   // A password file that the cluster names goes before a password of the environment file.
   const unset = connection.passfile === undefined ? [] : ['-u', 'PGPASSWORD'];
   return ['/bin/sh', '-c', LAUNCHER, 'wal-g', envFile, ...unset, ...server, program, ...args];
@@ -82,6 +82,8 @@ export interface WalgJob extends Pick<ToolJobRequest, 'step' | 'resultIsThere' |
   readonly args: readonly string[];
   /** Go before the settings of the environment file. No secrets. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Of the server, for a command that connects to it. */
+  readonly versionNum?: number;
 }
 
 /**
@@ -89,12 +91,12 @@ export interface WalgJob extends Pick<ToolJobRequest, 'step' | 'resultIsThere' |
  * @throws RepriseError in WAL-G's terms
  */
 export async function runWalgJob(context: EngineContext, job: WalgJob): Promise<JobResult> {
-  const { args, settings, ...request } = job;
+  const { args, settings, versionNum, ...request } = job;
   return runToolJob(context.jobs, WALG, {
     ...request,
     tool: 'wal-g',
     name: `wal-g ${args[0] ?? ''}`,
-    argv: await walgArgv(context, args, settings),
+    argv: await walgArgv(context, args, settings, versionNum),
     user: context.user ?? 'inherit',
     onGone: 'restart',
     stallTimeoutMs: STALL_MS,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EngineCapabilities } from '../engine.js';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
@@ -12,6 +13,12 @@ export const walgOptions = z.strictObject({
     .regex(/^[^\s\0]+$/, 'expected a path or the name of a program')
     .default('wal-g')
     .describe('The program: a name looked up in PATH, or an absolute path.'),
+  page_errors: z
+    .enum(['refuse', 'accept'])
+    .default('refuse')
+    .describe(
+      'What pages with wrong checksums mean; refuse: the backup does not count, and they are named; accept: it counts, and is marked with them.',
+    ),
   archive_timeout: z
     .string({ error: durationRule })
     .regex(durationPattern, durationRule)
@@ -23,9 +30,21 @@ export const walgOptions = z.strictObject({
 export interface WalgOptions extends Readonly<Record<string, unknown>> {
   readonly envFile: string;
   readonly binary: string;
+  readonly pageErrors?: 'refuse' | 'accept';
   readonly archiveTimeoutSeconds: number;
 }
 
-export function readWalgOptions({ env_file, binary, archive_timeout }: z.output<typeof walgOptions>): WalgOptions {
-  return { envFile: env_file, binary, archiveTimeoutSeconds: parseDuration(archive_timeout) };
+export function readWalgOptions(options: z.output<typeof walgOptions>): WalgOptions {
+  const { env_file, binary, page_errors, archive_timeout } = options;
+  return { envFile: env_file, binary, pageErrors: page_errors, archiveTimeoutSeconds: parseDuration(archive_timeout) };
 }
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const walgCapabilities: EngineCapabilities = {
+  method: 'data-directory',
+  targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
+  types: ['full', 'incr'],
+  archivesWal: true,
+  encrypts: false,
+  removesTogether: true,
+};

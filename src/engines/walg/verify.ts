@@ -12,10 +12,12 @@ import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import { listSegments } from '../../postgres/wal/messages.js';
 import type { EngineContext, VerifyVerdict } from '../engine.js';
 import { failedVerification } from '../shared/backup-record.js';
+import { pagesInWords } from '../shared/page-errors.js';
 import { toolHasEnded } from '../shared/run-tool-job.js';
 import { readArchive } from './wal/archive.js';
 import type { WalgBackup } from './backup-list.js';
 import { readBackupList } from './backup-list.js';
+import { optionsOf } from './command.js';
 import { fingerprintOf } from './storage-layout.js';
 import { strayLink } from './wal/lineage.js';
 import { fetchBackup } from './restore.js';
@@ -34,6 +36,8 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
   const stored = backups.find(({ label }) => label === backup.label);
   if (stored === undefined) return failedVerification(`backup ${backup.label} is no longer in the storage`);
   if (stored.baseless) return failedVerification('the backup it depends on is no longer in the storage');
+  if (backup.pageErrors !== undefined && optionsOf(context).pageErrors !== 'accept')
+    return failedVerification(`pages were damaged when it was taken: ${pagesInWords(backup.pageErrors)}`);
   const changed = backup.sha256 === undefined ? undefined : await changeOf(context, backup.label, backup.sha256);
   if (changed !== undefined) return failedVerification(changed);
   const archive = await readArchive(context);

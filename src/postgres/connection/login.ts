@@ -5,7 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 
 const ITERATIONS = 4096;
 /** Sessions end within seconds of their signal. */
-const [ATTEMPTS, PAUSE_MS] = [300, 100];
+const [LONGEST_MS, SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [30_000, 5, 100];
 
 /** What the server stores of a password (RFC 5803): sent in its place, so that none gets into a server's log. */
 export function scramVerifier(password: string): string {
@@ -18,13 +18,14 @@ export function scramVerifier(password: string): string {
 
 /** Ends all sessions of a role that can begin none any more. @throws RepriseError `lock-held` */
 export async function endSessionsOf(client: pg.ClientBase, role: string): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let waitedMs = 0, pauseMs = SHORTEST_PAUSE_MS; waitedMs < LONGEST_MS; waitedMs += pauseMs) {
     const { rowCount } = await client.query(
       'SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = $1',
       [role],
     );
     if (rowCount === 0) return;
-    await sleep(PAUSE_MS);
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    await sleep(pauseMs);
   }
   throw new RepriseError('lock-held', `sessions of role ${role} do not end`, 'see pg_stat_activity, and end them');
 }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../connection/with-client.js';
+import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 import { countRows, SMALLEST_COLUMN } from './copy-rows.js';
@@ -78,6 +78,20 @@ export async function countApart(client: pg.Client): Promise<RelationsApart> {
   return { unlogged, temporary, foreign, locked };
 }
 
+type Table = Pick<TableName, 'schema' | 'table'>;
+
+/** To which partitioned table the rows of a partition of the connected database belong; itself for any other table. */
+export async function rootsInDatabase(client: pg.Client): Promise<(table: Table) => Table> {
+  const { rows } = await client.query<Table & { root: Table }>(`
+    SELECT n.nspname::text AS schema, c.relname::text AS "table",
+           pg_catalog.jsonb_build_object('schema', rn.nspname, 'table', r.relname) AS root
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid) JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
+     WHERE c.relispartition AND c.relkind = 'r'`);
+  const roots = new Map(rows.map(({ root, schema, table }) => [JSON.stringify([schema, table]), root]));
+  return ({ schema, table }) => roots.get(JSON.stringify([schema, table])) ?? { schema, table };
+}
+
 /**
  * The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to
  * count in. Invalid ones are skipped.
@@ -88,9 +102,7 @@ export async function countDatabases(
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, databases),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
   for (const database of databases) {
     if (invalid.includes(database)) continue;
     signal.throwIfAborted();

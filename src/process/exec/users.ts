@@ -18,9 +18,7 @@ export async function jobUser(ownerPath?: string): Promise<OsUser | null> {
       ({ uid, gid }) => ({ uid, gid }),
       () => undefined,
     );
-    if (owner !== undefined && owner.uid !== 0) {
-      return (await lookUp(String(owner.uid))) ?? { ...owner, name: String(owner.uid), home: '/' };
-    }
+    if (owner !== undefined && owner.uid !== 0) return userOf(owner);
   }
   const user = await lookUp(DATABASE_USER);
   if (user !== undefined) return user;
@@ -29,6 +27,11 @@ export async function jobUser(ownerPath?: string): Promise<OsUser | null> {
     `there is no user ${DATABASE_USER} on this host, and PostgreSQL refuses to run as root`,
     'Run the worker as the owner of the data directory, or install postgresql-common, which makes the user.',
   );
+}
+
+/** A user of this host by number; one that no source knows has the number for a name. */
+export async function userOf({ uid, gid }: Pick<OsUser, 'uid' | 'gid'>): Promise<OsUser> {
+  return (await lookUp(String(uid))) ?? { uid, gid, name: String(uid), home: '/' };
 }
 
 /**

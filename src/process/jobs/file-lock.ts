@@ -5,12 +5,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
-import { makePrivateDirectory } from '../../files/directories.js';
+import { giveTo, makePrivateDirectory } from '../../files/directories.js';
 import { hostLockPath } from './job-paths.js';
 import type { FileLockHolder } from './job-record.js';
 import { readHolder } from './job-record.js';
@@ -38,7 +38,9 @@ export async function tryLock(
   holder: { key: string; tool: string },
 ): Promise<HeldLock | null> {
   await makePrivateDirectory(dirname(path));
-  const file = await openForAppending(path);
+  // Of the directory's owner also where root takes the lock: that user goes on with it.
+  const owner = await stat(dirname(path));
+  const file = await openForAppending(path, owner);
   try {
     if (!(await lockOpenFile(file.fd, mode))) {
       await file.close();
@@ -49,6 +51,7 @@ export async function tryLock(
     await writeFile(named, `${JSON.stringify({ ...holder, ...identity, startedAt: new Date().toISOString() })}\n`, {
       mode: 0o600,
     });
+    await giveTo(named, owner);
     return {
       path,
       fd: file.fd,

@@ -17,6 +17,8 @@ const jobRecord = z.object({
   argv: z.array(z.string()).min(1),
   /** Of command, environment and user, where another one has to take their place. */
   commandDigest: text.optional(),
+  /** What its result is put into, where that may be gone later. */
+  resultIn: text.optional(),
   generation: z.number().int().positive(),
   createdAt: text,
 });

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { JobView } from '../../domain/operation/progress.js';
 import { isErrno } from '../../files/paths.js';
 import { removeTree } from '../../files/remove-tree.js';
+import { safeFileName } from '../../files/safe-names.js';
 import type { HeldLock } from './file-lock.js';
 import { tryLock } from './file-lock.js';
-import { jobsDirectory, operationDirectory } from './job-paths.js';
+import { generationPaths, jobsDirectory, operationDirectory } from './job-paths.js';
 import type { JobState } from './job-state.js';
 import { readJobState, viewOf } from './job-state.js';
 import { identify } from '../exec/process-identity.js';
@@ -22,6 +23,21 @@ export async function readJobs(stateDir: string, operationId: string): Promise<J
     }),
   );
   return views.filter((view) => view !== null).sort((a, b) => a.key.localeCompare(b.key));
+}
+
+/** Files with what the tools of a step printed to stderr, each generation's of every retry; empty where nothing was started here. */
+export async function stepErrors(stateDir: string, operationId: string, step: string): Promise<readonly string[]> {
+  const directory = operationDirectory(stateDir, operationId);
+  const own = safeFileName(step);
+  const jobs = (await namesIn(directory)).filter((name) => name === own || name.startsWith(`${own}.again-`));
+  const generations = await Promise.all(
+    jobs.map(async (job) =>
+      (await namesIn(join(directory, job)))
+        .filter((name) => /^[1-9]\d*$/.test(name))
+        .map((generation) => generationPaths(join(directory, job), Number(generation)).stderr),
+    ),
+  );
+  return generations.flat();
 }
 
 /**

@@ -43,6 +43,13 @@ export interface JobRequest {
    * attempt watched: the tool is then started again, as after a failure.
    */
   readonly resultIsGone?: () => Promise<boolean>;
+  /**
+   * What the result is put into, such as the OID of a database: asked before each start, and recorded. A success that was
+   * recorded before this attempt is believed only where it is still the same.
+   */
+  readonly resultIn?: () => Promise<string>;
+  /** Run before the tool is started for the first time; idempotent. */
+  readonly prepare?: () => Promise<void>;
   /** Removes partial output before a restart and after cancellation; idempotent. */
   readonly cleanUp?: () => Promise<void>;
   /** What an exit means; default: 0 is `ok`, all else `retry`. */
@@ -51,6 +58,11 @@ export interface JobRequest {
   readonly progress?: (paths: JobPaths) => Promise<Progress | undefined>;
   /** Killed after so many milliseconds without a sign of life: growth of stdout, stderr or `progress`. */
   readonly stallTimeoutMs?: number;
+  /**
+   * For a tool that writes no files itself: it is ended (SIGXFSZ) where its stdout or stderr would become longer. Those whose output
+   * others can make as long as they like need it.
+   */
+  readonly mostOutputBytes?: number;
   /** Most generations under this key, without those that failed for a passing reason; default 3. */
   readonly maxStarts?: number;
   /**

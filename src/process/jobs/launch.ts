@@ -25,6 +25,10 @@ import { pathExists } from '../../files/paths.js';
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 const POLL_MS = 5;
+/** Becomes the tool, as the wrapper does. */
+const LIMITED = 'ulimit -c 0; ulimit -f "$0"; exec "$@"';
+/** POSIX counts in blocks of 512 bytes. */
+const limitOf = (bytes: number): string => String(Math.ceil(bytes / 512));
 
 /** All that is needed to start one generation of a job. */
 export interface Launch {
@@ -34,8 +38,13 @@ export interface Launch {
   /** Held by the caller; wrapper and tool inherit it. */
   readonly jobLock: HeldLock;
   readonly hostLocks: readonly JobLock[];
-  readonly about: Pick<JobRecord, 'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest'>;
+  readonly about: Pick<
+    JobRecord,
+    'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest' | 'resultIn'
+  >;
   readonly argv: readonly string[];
+  /** Of every file that it writes; undefined: as long as the disk has room. */
+  readonly mostOutputBytes: number | undefined;
   readonly user: OsUser | null;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
@@ -44,11 +53,14 @@ export interface Launch {
 /**
  * Records a generation, starts its wrapper and returns when the tool has its pid record, or the wrapper has ended
  * without: then nothing was started.
+ * @returns what is settled when the wrapper has ended, which it does after its exit record
  * @throws RepriseError `tool-missing`, `lock-held`, `privilege-missing`: all before anything is recorded
  */
-export async function launch(request: Launch): Promise<void> {
+export async function launch(request: Launch): Promise<{ readonly ended: Promise<void> }> {
   const program = await requireProgram(request.argv[0] ?? '');
-  const command = asUser(request.user, [program, ...request.argv.slice(1)]);
+  const limit =
+    request.mostOutputBytes === undefined ? [] : ['/bin/sh', '-c', LIMITED, limitOf(request.mostOutputBytes)];
+  const command = asUser(request.user, [...limit, program, ...request.argv.slice(1)]);
   const locks: HeldLock[] = [];
   let child: ChildProcess;
   try {
@@ -61,9 +73,14 @@ export async function launch(request: Launch): Promise<void> {
     for (const lock of locks) await lock.release();
   }
   const { step, tool } = request.about;
+  const ended = new Promise<void>((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    else child.once('exit', () => resolve());
+  });
   crashPoint('job:after-spawn', step, tool);
   await untilStarted(child, generationPaths(request.jobDirectory, request.generation), tool);
   crashPoint('job:after-pid', step, tool);
+  return { ended };
 }
 
 async function record(request: Launch): Promise<GenerationPaths> {

@@ -24,7 +24,7 @@ import { watchTool } from './watch-job.js';
 import { launch, mergeLocks } from './launch.js';
 import { RepriseError } from '../../domain/errors.js';
 
-export { operationsInUse, pruneJobs, readJobs } from './job-store.js';
+export { operationsInUse, pruneJobs, readJobs, stepErrors } from './job-store.js';
 
 const DEFAULT_MAX_STARTS = 3;
 
@@ -67,6 +67,8 @@ function withDetachSignal(context: JobsContext, detachSignal: AbortSignal | unde
 interface OwnGenerations {
   started: number;
   watched: number;
+  /** Settled when the wrapper that this attempt started has ended. */
+  ended?: Promise<void>;
 }
 
 async function attempt(job: Job): Promise<JobResult> {
@@ -89,7 +91,7 @@ async function attempt(job: Job): Promise<JobResult> {
     }
     if (state.kind === 'running') {
       own.watched = state.generation;
-      await watchTool(job);
+      await watchTool(job, own.started === state.generation ? own.ended : undefined);
       continue;
     }
     // Children that outlived their tool would hold its lock for ever.
@@ -111,6 +113,7 @@ async function actOn(job: Job, state: JobState, lock: HeldLock, own: OwnGenerati
       return;
     case 'none':
     case 'recorded':
+      await job.request.prepare?.();
       return start(job, state.generation, lock, own);
     case 'gone':
       if (state.verdict === null && (await job.request.resultIsThere?.()) === true) return job.assumeSuccess(state);
@@ -139,10 +142,12 @@ async function actOnExit(job: Job, state: Ended, lock: HeldLock, own: OwnGenerat
 /** A success recorded before this attempt counts only while its result is still there. */
 async function hasLostItsResult(
   { request }: Job,
-  { generation }: Ended,
+  { generation, record }: Ended,
   { watched }: OwnGenerations,
 ): Promise<boolean> {
-  return watched !== generation && (await request.resultIsGone?.()) === true;
+  if (watched === generation) return false;
+  if ((await request.resultIsGone?.()) === true) return true;
+  return request.resultIn !== undefined && record?.resultIn !== (await request.resultIn());
 }
 
 async function classifyExit(job: Job, state: Ended): Promise<VerdictRecord['verdict']> {
@@ -171,7 +176,7 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
   const { stateDir, operationId, planDigest } = context;
   // Cleaning up may have taken long: what was cancelled meanwhile is not started.
   if (context.signal.aborted) return;
-  await launch({
+  const { ended } = await launch({
     stateDir,
     jobDirectory: job.directory,
     generation,
@@ -184,12 +189,15 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
       planDigest,
       tool,
       commandDigest: request.restartsOnChange ? commandDigest(job) : undefined,
+      resultIn: await request.resultIn?.(),
     },
     argv: request.argv,
+    mostOutputBytes: request.mostOutputBytes,
     user: userOf(job),
     env: request.env ?? {},
     cwd: request.cwd ?? '/',
   });
+  own.ended = ended;
   own.started = generation;
   own.watched = generation;
 }

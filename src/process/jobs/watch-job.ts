@@ -12,12 +12,16 @@ const REPORT_QUIET_AFTER_MS = 60_000;
 /**
  * Watches a running tool until it runs no longer, or until the attempt is aborted. One that shows no sign of life is
  * first reported so, then ended after `stallTimeoutMs`.
+ * @param ended settled when its wrapper has ended, where this attempt started it: its end is seen at once then
  */
-export async function watchTool(job: Job): Promise<void> {
+export async function watchTool(job: Job, ended?: Promise<void>): Promise<void> {
   const { request, context } = job;
   const stallMs = request.stallTimeoutMs;
   const began = performance.now();
   const life = new SignsOfLife(job);
+  const wrapper = new AbortController();
+  void ended?.then(() => wrapper.abort());
+  const either = AbortSignal.any([context.signal, wrapper.signal]);
   while (!context.signal.aborted) {
     const state = await job.read();
     if (state.kind !== 'running') return;
@@ -29,7 +33,9 @@ export async function watchTool(job: Job): Promise<void> {
     }
     // Polled often at first, so that a short tool delays nobody, and then less and less.
     const pollMs = Math.min(LONGEST_POLL_MS, Math.max(SHORTEST_POLL_MS, (performance.now() - began) / 10));
-    await sleep(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
+    // Woken once: a wrapper that was killed may leave its tool alive.
+    const signal = wrapper.signal.aborted ? context.signal : either;
+    await sleep(pollMs, undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -50,6 +50,10 @@ class Incident {
   /** What people sent and is not yet acted upon. */
   private readonly decisions: IncidentDecision[] = [];
   private readonly notes: Note[] = [];
+  /** The watch says so, and the recovery does not know it yet. */
+  private answersAgain = false;
+  /** A recovery found nothing to do: what a person asks for afterwards is asked for although the cluster answers. */
+  private foundNothingToDo = false;
 
   constructor(private readonly input: IncidentInput) {
     this.operation = new Operation('incident', input);
@@ -66,7 +70,10 @@ class Incident {
     );
     setHandler(
       defineSignal(signalNames.clusterAnswers),
-      () => void this.notes.push({ by: 'watch', text: `${input.cluster} answers again` }),
+      () => {
+        this.notes.push({ by: 'watch', text: `${input.cluster} answers again` });
+        this.answersAgain = true;
+      },
       { description: 'sent by the watch' },
     );
   }
@@ -89,11 +96,12 @@ class Incident {
     for (let attempt = 1; ; attempt++) {
       const recovery = await this.recoverOnce(attempt);
       if (recovery === 'dismissed' || recovery === 'closed') return { state: recovery, recovery: null };
-      if (recovery.output?.state === 'completed') {
+      this.foundNothingToDo ||= recovery.output?.nothingToDo !== undefined;
+      if (recovery.output?.state === 'completed' && !needsLook(recovery.output)) {
         await this.close(recovery);
         return { state: 'closed', recovery: recovery.workflowId };
       }
-      const next = await this.decideOnFailed(recovery.why);
+      const next = await this.decideOnFailed(recovery.output?.nothingToDo ?? recovery.why);
       if (next !== 'again') return { state: next, recovery: recovery.workflowId };
     }
   }
@@ -155,6 +163,7 @@ class Incident {
     );
     for (let approved = false; ;) {
       await condition(() => recovery.ended !== null || this.decisions.length > 0 || this.notes.length > 0);
+      if (this.answersAgain) await this.tellRecovery(child);
       await this.recordNotes();
       if (recovery.ended !== null) return recovery.ended;
       const decision = this.decisions.shift();
@@ -173,11 +182,22 @@ class Incident {
     }
   }
 
+  /** Its plan is made again: what answers needs no recovery. */
+  private async tellRecovery(child: ChildWorkflowHandle<typeof recover>): Promise<void> {
+    this.answersAgain = false;
+    await child.signal(signalNames.clusterAnswers).catch((error: unknown) => {
+      // It ended in the meantime: then it needs to know nothing.
+      if (isCancelled(error)) throw error;
+    });
+  }
+
   private async startRecovery(
     workflowId: string,
     operationId: string,
   ): Promise<ChildWorkflowHandle<typeof recover> | null> {
-    const { cluster, requester, firstFailedAt } = this.input;
+    const { cluster, requester, firstFailedAt, finding } = this.input;
+    // One that somebody opened by hand is about more than whether the cluster answers.
+    const unlessAnswers = finding !== undefined && !this.foundNothingToDo ? { unlessAnswers: true as const } : {};
     const started = startChild(recover, {
       workflowId,
       // An incident that is terminated or Reset must not stop a recovery half way.
@@ -193,6 +213,7 @@ class Incident {
           order: { target: { kind: 'latest' as const }, into: 'in-place', pause: false },
           incident: this.operation.step.workflowId,
           firstFailedAt,
+          ...unlessAnswers,
         },
       ],
     });
@@ -206,7 +227,10 @@ class Incident {
   /** The incident closes with its document. */
   private async close({ output, operationId }: EndedRecovery): Promise<void> {
     const { status, step } = this.operation;
-    await this.announce('closed', `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`);
+    await this.announce(
+      'closed',
+      output?.nothingToDo ?? `recovered to ${output?.outcome?.target.reached ?? 'unknown'}`,
+    );
     const report = await untilRecorded(this.operation, 'write the incident document', (activities) =>
       activities.writeReport({ ...step, operationId, incident: step.workflowId }),
     );
@@ -268,6 +292,11 @@ class Incident {
       await untilRecorded(this.operation, 'a line for the journal', (activities) => activities.journal(line));
     }
   }
+}
+
+/** What answers again where data was to be replaced may have been put there by hand: a person looks at it. */
+function needsLook({ nothingToDo, plan }: RecoverOutput): boolean {
+  return nothingToDo !== undefined && plan !== null && plan.binding.method !== 'restart';
 }
 
 function tooLate({ kind, by }: IncidentDecision, workflowId: string): Note {

@@ -55,13 +55,21 @@ export async function withHostSlot<T>(
     if (!(await acquireInTurn(operation, slot, givenUp?.isGivenUp)) && givenUp) return givenUp.orElse;
     return await run();
   } finally {
-    const token = operation.slot.grant?.token;
-    operation.slot.grant = null;
-    operation.slot.slot = null;
-    await CancellationScope.nonCancellable(() =>
-      controlActivities.releaseSlot({ ...slot, owner: { ...ownerOf(operation), token } }),
-    );
+    if (operation.slot.slot !== null) await CancellationScope.nonCancellable(() => release(operation, slot));
   }
+}
+
+/** Gives the slot of an operation back before it ends: for what follows nobody else has to wait. */
+export async function releaseHostSlot(operation: SlottedOperation): Promise<void> {
+  const { slot } = operation.slot;
+  if (slot !== null) await release(operation, slot);
+}
+
+async function release(operation: SlottedOperation, slot: HostSlot): Promise<void> {
+  const token = operation.slot.grant?.token;
+  operation.slot.grant = null;
+  await controlActivities.releaseSlot({ ...slot, owner: { ...ownerOf(operation), token } });
+  operation.slot.slot = null;
 }
 
 /** Takes a place in the queue, says what is waited for, and tells people when it takes long. False: given up. */

@@ -50,6 +50,7 @@ export class ApprovalInbox implements StepPeople {
   private continued = 0;
   /** What people are asked to decide on the recovered data; null while nobody is asked: what comes then has no effect. */
   private pending: { readonly accepts: readonly Decision['kind'][]; decision: Decision | null } | null = null;
+  private mustPlanAgain = false;
   /** Number of plans that turned out stale: an approval whose check began under an earlier plan no longer counts. */
   private round = 0;
   private closed = false;
@@ -138,6 +139,12 @@ export class ApprovalInbox implements StepPeople {
   /** The plan is made again: what is decided meanwhile waits for the new one. */
   withdraw(): void {
     this.plan = null;
+    this.mustPlanAgain = false;
+  }
+
+  /** What the plan rests on has changed: where its approval is waited for, it is made again. */
+  planAgain(): void {
+    this.mustPlanAgain = true;
   }
 
   /** The plan is stale: the next one needs its approvals again, even if it is the same. */
@@ -147,14 +154,14 @@ export class ApprovalInbox implements StepPeople {
     this.round += 1;
   }
 
-  /** Shows a plan and waits for its decision; `again` = somebody sent `continue`: make the plan anew. */
+  /** Shows a plan and waits for its decision; `again` = somebody sent `continue`, or {@link planAgain}: make the plan anew. */
   async decide(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
     this.plan = plan;
     this.continued = 0;
     for (const raw of this.early.splice(0)) await this.onApproveSignal(raw);
     await conditionWithSummary(
       summary,
-      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued > 0,
+      () => this.approved.has(plan.digest) || this.rejection !== null || this.continued > 0 || this.mustPlanAgain,
     );
     if (this.rejection) return 'rejected';
     return this.approved.has(plan.digest) ? 'approved' : 'again';

@@ -2,7 +2,7 @@ import { ActivityFailure, CancellationScope, condition, log } from '@temporalio/
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
 import type { SlotKind } from '../../domain/operation/slots.js';
-import type { ApprovablePlan } from '../../domain/plan/plan.js';
+import type { ApprovablePlan, NothingToDo } from '../../domain/plan/plan.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import { hostActivities } from './activity-proxies.js';
@@ -18,14 +18,18 @@ import { recordEnd } from './wait-for-host.js';
 /** So often a plan that needs no approval is made again after its source changed; then the operation fails. */
 const MOST_STALE = 5;
 
-/** What an operation does that is carried out by an approved plan. */
-export interface ApprovedSteps<P extends ApprovablePlan, Outcome> {
+/** What an operation does that is carried out by an approved plan. `Idle`: what it may say in place of a plan. */
+export interface ApprovedSteps<P extends ApprovablePlan, Outcome, Idle extends NothingToDo = never> {
   /** Comes first: looks up the cluster and waits for the host. */
   open(): Promise<void>;
-  /** Makes the plan; reads only. */
-  plan(): Promise<P>;
+  /** Makes the plan, or says why there is nothing to do; reads only. */
+  plan(): Promise<P | Idle>;
   /** The same with the cluster locked: the digest of the plan as it would be now. */
-  planAgain(plan: P): Promise<{ readonly digest: string | null; readonly changed?: readonly string[] }>;
+  planAgain(plan: P): Promise<{
+    readonly digest: string | null;
+    readonly changed?: readonly string[];
+    readonly nothingToDo?: string;
+  }>;
   /** Carries the plan out. 'rejected': a person rejected it, and nothing is left half done. */
   execute(plan: P): Promise<Outcome | 'rejected'>;
   /** Clears up, however the operation ended; a plan was made. */
@@ -67,17 +71,21 @@ export interface PlanWords<P> {
   readonly policy: string | null;
 }
 
-export type Ending<P, Outcome> =
+export type Ending<P, Outcome, Idle extends NothingToDo = never> =
   | { readonly state: 'completed'; readonly plan: P; readonly outcome: Outcome | null }
+  | ([Idle] extends [never] ? never : IdleEnding<P>)
   | { readonly state: 'rejected'; readonly plan: P | null; readonly by: string; readonly reason: string };
 
+/** `plan`: the last one that was made. */
+type IdleEnding<P> = { readonly state: 'nothing-to-do'; readonly plan: P | null } & NothingToDo;
 type Decided = 'approved' | 'rejected' | 'again';
+type CarriedOut<Outcome> = 'rejected' | { readonly stale: string } | NothingToDo | { readonly outcome: Outcome };
 
 /**
  * Plan, wait for the approval, lock the cluster, plan again, and execute where the plan is still the same; else from the
  * beginning. Written once, for everything that people approve.
  */
-export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
+export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends NothingToDo = never> {
   readonly inbox: ApprovalInbox;
 
   /** A plan of this operation was approved: from then on a failure waits for people, and does not end it. */
@@ -89,7 +97,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     operation.action = 'recover';
   }
 
-  async run(steps: ApprovedSteps<P, Outcome>): Promise<Ending<P, Outcome>> {
+  async run(steps: ApprovedSteps<P, Outcome, Idle>): Promise<Ending<P, Outcome, Idle>> {
     const { inbox } = this;
     const latest: { plan: P | null } = { plan: null };
     try {
@@ -141,7 +149,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
   }
 
   /** Makes plans until one is carried out or somebody rejects; `made` hears of each. */
-  private async planUntilEnd(steps: ApprovedSteps<P, Outcome>, made: (plan: P) => void): Promise<Ending<P, Outcome>> {
+  private async planUntilEnd(
+    steps: ApprovedSteps<P, Outcome, Idle>,
+    made: (plan: P) => void,
+  ): Promise<Ending<P, Outcome, Idle>> {
     const { inbox, operation } = this;
     const { status } = operation;
     if (inbox.rejectedBecause) return { state: 'rejected', plan: null, ...(await this.recordRejection(null)) };
@@ -150,6 +161,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       inbox.withdraw();
       const next = await status.phase('plan', () => this.attempt('plan', () => steps.plan()));
       if (next === 'rejected') return { state: 'rejected', plan: latest, ...(await this.recordRejection(latest)) };
+      if (isIdle(next)) return idleEnding<P, Outcome, Idle>(latest, next);
       const plan: P = next;
       latest = plan;
       made(plan);
@@ -162,6 +174,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
       if (decision === 'again') continue;
       const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
       if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
+      if ('nothingToDo' in ended) return idleEnding<P, Outcome, Idle>(plan, ended);
       if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
 
       if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
@@ -174,16 +187,19 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     return this.operation.waitForHost((wait) => this.inbox.unlessRejected(wait));
   }
 
-  private async notifyFailure({ words: { what, policy } }: ApprovedSteps<P, Outcome>, error: unknown): Promise<void> {
+  private async notifyFailure(
+    { words: { what, policy } }: ApprovedSteps<P, Outcome, Idle>,
+    error: unknown,
+  ): Promise<void> {
     if (what !== null) await this.operation.notifications.notify(failureNotice(what, policy, failureOf(error)));
   }
 
-  private isAsked({ words }: ApprovedSteps<P, Outcome>, plan: P): boolean {
+  private isAsked({ words }: ApprovedSteps<P, Outcome, Idle>, plan: P): boolean {
     return words.notice(plan, '') !== null;
   }
 
   /** Shows the plan and waits for people, and notifies them at the same time: whoever reads the Web UI may be faster than the mail. */
-  private async decide({ words }: ApprovedSteps<P, Outcome>, plan: P): Promise<Decided> {
+  private async decide({ words }: ApprovedSteps<P, Outcome, Idle>, plan: P): Promise<Decided> {
     const { status, notifications } = this.operation;
     const { what } = words;
     const waitingFor = `approval of plan ${plan.digest.slice(0, 12)}, until ${plan.approveBy.slice(0, 16)}Z: \`${words.command(plan)}\``;
@@ -201,10 +217,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     return decision;
   }
 
-  private async carryOut(
-    steps: ApprovedSteps<P, Outcome>,
-    plan: P,
-  ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
+  private async carryOut(steps: ApprovedSteps<P, Outcome, Idle>, plan: P): Promise<CarriedOut<Outcome>> {
     if ((await steps.prepare?.(plan)) === 'rejected') return 'rejected';
     // Before the lock: nobody holds a cluster while it waits for a host.
     await this.waitForHost();
@@ -217,16 +230,14 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome> {
     return steps.slot === null ? locked() : withHostSlot(operation, steps.slot, locked, rejected);
   }
 
-  private async executeUnlessStale(
-    steps: ApprovedSteps<P, Outcome>,
-    plan: P,
-  ): Promise<'rejected' | { readonly stale: string } | { readonly outcome: Outcome }> {
+  private async executeUnlessStale(steps: ApprovedSteps<P, Outcome, Idle>, plan: P): Promise<CarriedOut<Outcome>> {
     const { status } = this.operation;
     if (this.inbox.rejectedBecause) return 'rejected';
     status.show('running', null, steps.words.details(plan));
     const check = 'check that the plan is still valid';
     const now = await status.phase(check, () => this.attempt(check, () => steps.planAgain(plan)));
     if (now === 'rejected') return 'rejected';
+    if (now.nothingToDo !== undefined) return { nothingToDo: now.nothingToDo };
     if (now.digest !== plan.digest) return { stale: now.changed?.join(', ') ?? 'it would now change something else' };
     try {
       const outcome = await steps.execute(plan);
@@ -286,6 +297,17 @@ function openInbox(operation: Operation): ApprovalInbox {
     },
   });
   return inbox;
+}
+
+const isIdle = (made: object): made is NothingToDo => 'nothingToDo' in made;
+
+/** Only steps that may say so lead here. */
+function idleEnding<P, Outcome, Idle extends NothingToDo>(
+  plan: P | null,
+  { nothingToDo }: NothingToDo,
+): Ending<P, Outcome, Idle> {
+  const ending: IdleEnding<P> = { state: 'nothing-to-do', plan, nothingToDo };
+  return ending as Ending<P, Outcome, Idle>;
 }
 
 function tooOftenStale(times: number): Error {

@@ -1,10 +1,10 @@
-import { getExternalWorkflowHandle, log, sleep } from '@temporalio/workflow';
+import { defineSignal, getExternalWorkflowHandle, log, setHandler, sleep } from '@temporalio/workflow';
 import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/api.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import { type LockClaim, recoveryClaim } from '../../domain/operation/locks.js';
 import { signalNames } from '../../domain/operation/names.js';
 import { approveCommand } from '../../domain/approval/approval-policy.js';
-import type { Plan } from '../../domain/plan/plan.js';
+import type { NothingToDo, Plan } from '../../domain/plan/plan.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState } from '../../domain/plan/residual-state.js';
@@ -13,6 +13,7 @@ import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
+import { releaseHostSlot } from '../lock/with-host-slot.js';
 import { controlActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
@@ -35,7 +36,7 @@ export async function recover(input: RecoverInput): Promise<RecoverOutput> {
  * {@link planAgain}, {@link execute}, {@link release}; where the plan has changed, again from {@link plan}. Detecting the loss
  * and telling the contacts (S1) is the work of `watch` and `incident`.
  */
-class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
+class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
   private readonly operation: Operation;
   private readonly progress: RecoveryProgress = { begun: [], undos: new Map() };
   private request: PlanRequest;
@@ -46,11 +47,14 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
 
   constructor(
     private readonly input: RecoverInput,
-    private readonly approved: ApprovedOperation<Plan, RecoveryOutcome>,
+    private readonly approved: ApprovedOperation<Plan, RecoveryOutcome, NothingToDo>,
   ) {
-    const { order, requester } = input;
+    const { order, requester, unlessAnswers } = input;
     this.operation = approved.operation;
-    this.request = { ...this.operation.step, order, requester };
+    this.request = { ...this.operation.step, order, requester, ...(unlessAnswers && { unlessAnswers }) };
+    setHandler(defineSignal(signalNames.clusterAnswers), () => approved.inbox.planAgain(), {
+      description: 'sent by the incident: the plan is made again',
+    });
     this.words = {
       what: 'recovery',
       details: planDetails,
@@ -64,7 +68,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   async run(): Promise<RecoverOutput> {
-    return this.outputOf(await this.approved.run(this));
+    const ending = await this.approved.run(this);
+    // The incident tells what came of its recovery.
+    if (ending.state === 'nothing-to-do' && ending.plan && !this.input.incident)
+      await this.operation.notifications.notify({ kind: 'ended', plan: ending.plan.digest, text: ending.nothingToDo });
+    return this.outputOf(ending);
   }
 
   /** Onto another host, everything is done there: the source's may be dead. */
@@ -79,11 +87,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
   }
 
   /** Which backup, to which target, on which server. Refuses what cannot succeed. Reads only. */
-  plan(): Promise<Plan> {
+  plan(): Promise<Plan | NothingToDo> {
     return readActivities(this.operation.host, 'make the plan (reads only)').planRecovery(this.request);
   }
 
-  planAgain({ digest }: Plan): Promise<{ digest: string | null; changed: readonly string[] }> {
+  planAgain({ digest }: Plan): Promise<{ digest: string | null; changed: readonly string[]; nothingToDo?: string }> {
     return readActivities(this.operation.host, 'make the plan again').recheckPlan({
       ...this.request,
       plan: digest,
@@ -244,8 +252,10 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     await steps.note('safety backup', saved);
   }
 
-  private takeFreshBackup(steps: RecoverySteps): Promise<unknown> {
-    return steps.run(stepNames.freshBackup, (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
+  /** It takes as long as a backup takes: no recovery of another cluster waits for it. */
+  private async takeFreshBackup(steps: RecoverySteps): Promise<void> {
+    await releaseHostSlot(this.operation);
+    await steps.run(stepNames.freshBackup, (host, step, startedAt) => host.freshBackup({ ...step, startedAt }));
   }
 
   /** Media of the plan, back to the instant of the database just restored. */
@@ -303,7 +313,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
     return recordResidualState(this.operation, plan, this.progress);
   }
 
-  private outputOf(ending: Ending<Plan, RecoveryOutcome>): RecoverOutput {
+  private outputOf(ending: Ending<Plan, RecoveryOutcome, NothingToDo>): RecoverOutput {
     const { status } = this.operation;
     if (ending.state === 'rejected') {
       const { plan, by, reason } = ending;
@@ -312,6 +322,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome> {
         : 'Nothing was changed.';
       status.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
+    }
+    if (ending.state === 'nothing-to-do') {
+      const { plan, nothingToDo } = ending;
+      status.show('completed', null, `**Nothing was changed.** ${nothingToDo}`);
+      return { state: 'completed', plan, outcome: null, nothingToDo };
     }
     const { plan, outcome } = ending;
     if (outcome)

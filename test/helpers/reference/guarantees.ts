@@ -210,6 +210,26 @@ const guarantees: readonly (readonly [
       ],
       ['W13', 'A new, empty cluster where the old one was is recognised, named in the plan and put aside.'],
       [
+        'R1',
+        'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
+      ],
+      [
+        'R4',
+        'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
+      ],
+      [
+        'R6',
+        'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
+        'R9',
+        'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
+      ],
+      [
+        'R7',
+        'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
+      ],
+      [
         'W17',
         'A full disk in replay, a wrong clock and a missing version are said as such, and doctor advises nothing that config check refuses.',
       ],
@@ -217,6 +237,22 @@ const guarantees: readonly (readonly [
         'W15 W16',
         'Copies of media have what describes their objects, a key that lacks a right recovers what it can, and the plan says what is missing.',
       ],
+      [
+        'O1 O9',
+        'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
+      ],
+      [
+        'O4 O5',
+        'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
+      ],
+      [
+        'O6',
+        'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
+      ],
+      ['O11', 'What the command line asks leaves no workflow in the list, answered or refused.'],
+      ['O14', 'Links open the text of an operation in the Web UI, and a query finds what waits for a person.'],
+      ['O17', 'Schedules have time zones, and every option takes the same forms of a time, local ones too.'],
+      ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

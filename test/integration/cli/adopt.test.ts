@@ -17,6 +17,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { AdoptionPreview, AdoptOutput } from '../../../src/domain/backup/adoption.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { RotateOutput } from '../../../src/domain/retention/retention.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
 import { answer, editConfig, refusal, snapshot, told } from '../../helpers/site-cli.js';
@@ -54,6 +55,7 @@ beforeAll(async () => {
   await mkdir(old);
   await giveToPostgres(old);
   await chmod(old, 0o755);
+  await mkdir(join(site.root, 'parts'));
   await mkdir(join(site.root, 'open'));
   await chmod(join(site.root, 'open'), 0o777);
   await mkdir(join(site.root, 'foreign'));
@@ -62,7 +64,7 @@ beforeAll(async () => {
   await editConfig(site, (text) =>
     text.replace(
       '    approvals:\n',
-      `    import_folders: { old: ${JSON.stringify(old)}, ${['more', 'open', 'foreign', 'nowhere'].map((name) => `${name}: ${folder(name)}`).join(', ')} }\n    approvals:\n`,
+      `    import_folders: { old: ${JSON.stringify(old)}, ${['more', 'parts', 'open', 'foreign', 'nowhere'].map((name) => `${name}: ${folder(name)}`).join(', ')} }\n    approvals:\n`,
     ),
   );
   await site.startWorker();
@@ -207,6 +209,48 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     expect(plan.binding.backups).toMatchObject([{ id: newest?.id }]);
     expect(plan.observed.warnings.join()).toContain('restore-tested here');
+  }, 300_000);
+
+  it('R1: definitions without rows, rows alone, and rows left out are partial: never verified, never used, and rotation keeps a whole one', async () => {
+    const parts = join(site.root, 'parts');
+    const options: Readonly<Record<string, string>> = {
+      schema: '--schema-only',
+      rows: '--data-only',
+      excluded: '--exclude-table-data=metier.communes',
+      selected: '--table=metier.communes',
+    };
+    for (const [name, option] of Object.entries(options)) {
+      await pgDump(`part-${name}`, 'mairie', '-Fc', option);
+      await cp(join(old, `part-${name}`), join(parts, name));
+    }
+    const before = await listed();
+    const preview = await answer<AdoptionPreview>(site, 'backup', 'adopt', 'mairie', '--from', parts, '--dry-run');
+    expect(preview.adopt.map(({ partial }) => typeof partial)).toEqual(Object.keys(options).map(() => 'string'));
+    const { exit, document, error } = await adopt('--from', parts);
+    expect([exit, error?.message]).toEqual([8, 'nothing was adopted, 4 left out (4 partial)']);
+    expect(document.adopted.map(({ proven, partial }) => [proven, partial])).toEqual(
+      Object.keys(options).map(() => [false, true]),
+    );
+    const partial = (await listed()).filter(({ id }) => !before.some((one) => one.id === id));
+    expect(partial.map(({ status, proven }) => [status, proven])).toEqual(
+      Object.keys(options).map(() => ['partial', null]),
+    );
+
+    const [id = ''] = partial.map((one) => one.id);
+    for (const restore of [[], ['--restore']])
+      expect(await told(site, 'backup', 'verify', id, ...restore)).toMatchObject({ exit: 8, document: { ok: false } });
+    expect((await listed()).find((one) => one.id === id)).toMatchObject({ status: 'partial', proven: null });
+    expect(await refusal(site, 'recover', 'mairie', '--to', `backup:${id}`, '--dry-run')).toMatchObject({
+      exit: 9,
+      code: 'no-usable-backup',
+    });
+    const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
+    expect(partial.map((one) => one.id)).not.toContain(plan.binding.backups[0]?.id);
+    expect(plan.observed.warnings.join()).toContain('newer but partial');
+    const { keep } = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'dump', '--dry-run');
+    expect(keep.find((one) => one.id === plan.binding.backups[0]?.id)?.reason).toContain('restore-tested');
+    for (const one of partial)
+      expect(keep.find((kept) => kept.id === one.id)?.reason ?? '').not.toMatch(/verified|restore-tested/);
   }, 300_000);
 
   it('a folder that is not there, a policy that takes no files, a cluster that is not there', async () => {

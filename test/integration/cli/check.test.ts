@@ -228,6 +228,34 @@ describe('with a worker', () => {
     });
   }, 300_000);
 
+  it.each([
+    [['backup', 'list'], /physical/],
+    [
+      ['backup', 'run', 'mairie', '--policy', 'dump', '--dry-run'],
+      /^would take a backup of mairie by policy dump\nengine/,
+    ],
+    [['schedule', 'list'], /reprise\/mairie\/dump/],
+    [['schedule', 'plan'], /nothing to change/],
+    [
+      ['schedule', 'pause', 'mairie/dump', '--reason', 'a long maintenance of the storage of the whole town hall'],
+      /paused/,
+    ],
+    [['schedule', 'list'], /paused(?!.*T\d\d:30)/],
+    [['kept', 'list'], /nothing is kept/],
+    [['incident', 'list'], /no incidents/],
+    [['cluster', 'list'], /mairie/],
+    [['rotate', 'mairie', '--policy', 'physical', '--dry-run'], /keep/],
+    [['status'], /operation|WORKFLOW/],
+  ])(
+    'O16: %j fits a terminal of 80 columns',
+    async (argv, wanted) => {
+      const { stdout, stderr } = await site.cliAt(80, ...argv);
+      expect(stdout).toMatch(wanted);
+      expect([stdout.split('\n').filter((line) => line.length > 80), stderr]).toEqual([[], '']);
+    },
+    120_000,
+  );
+
   it('drift: a configuration that the worker has not read is said', async () => {
     await editConfig(site, (text) => text.replace('approve_within: 4h', 'approve_within: 5h'));
     expect(of((await doctor()).document, 'host/db1/config')).toMatchObject({

@@ -1,12 +1,17 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { isAlive } from '../../../src/process/exec/process-identity.js';
 import { reprise } from '../../helpers/cli.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { asRoot, giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
+import { runProgram } from '../../../src/process/exec/run-program.js';
 import { tempDir } from '../../helpers/temp.js';
+
+const main = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 
 failOnLeakedProcesses();
 
@@ -59,6 +64,21 @@ describe('D7: up and down', () => {
     // F42
     for (const name of ['', 'embedded.json', 'temporal.db', 'temporal.log', 'worker.log']) {
       expect([name, (await stat(join(first.stateDir, name))).mode & 0o077]).toEqual([name, 0]);
+    }
+    // O4: whoever goes on as the user of the jobs is not locked out.
+    if (asRoot) {
+      for (const name of ['', 'embedded.json', 'temporal.db', 'temporal.log', 'worker.log'])
+        expect([name, (await stat(join(first.stateDir, name))).uid]).toEqual([name, (await stat(cwd)).uid]);
+      const seen = await runAsPostgres('env', [
+        'HOME=/',
+        process.execPath,
+        main,
+        'status',
+        '--json',
+        '--config',
+        join(cwd, 'reprise.yml'),
+      ]);
+      expect(JSON.parse(seen)).toMatchObject({ schemaVersion: 1 });
     }
     // Found without a word of where it is.
     expect(JSON.parse((await run('backup', 'list')).stdout)).toEqual({ schemaVersion: 1, backups: [], pins: [] });
@@ -134,6 +154,39 @@ describe('D7: up and down', () => {
     expect((await run('down')).code).toBe(0);
   });
 
+  (asRoot ? it : it.skip)(
+    'O4: as root it becomes the owner of the data directory, or refuses with what to type',
+    async () => {
+      const dataDir = join(cwd, 'data');
+      await mkdir(dataDir, { mode: 0o700 });
+      await giveToPostgres(dataDir);
+      await writeFile(join(cwd, 'reprise.yml'), yaml(30).replace('host: db1\n', 'host: db1\n    data_dir: ./data\n'));
+      // Root's own, as the test has made it.
+      const refused = await run('up');
+      expect([refused.code, errorOf(refused.stderr)]).toEqual([
+        9,
+        {
+          code: 'privilege-missing',
+          message: expect.stringContaining('may not be written by postgres'),
+          hint: expect.stringMatching(
+            /chown -R postgres: \S+repo; then: sudo -u postgres reprise up --config \S+reprise\.yml/,
+          ),
+        },
+      ]);
+      await giveToPostgres(join(cwd, 'repo'));
+      const { temporal, worker, stateDir } = await up();
+      const owner = (await stat(dataDir)).uid;
+      for (const path of [`/proc/${temporal.pid}`, `/proc/${worker.pid}`, join(stateDir, 'embedded.json')])
+        expect([path, (await stat(path)).uid]).toEqual([path, owner]);
+      const { stdout } = await reprise(['down', '--json'], { cwd });
+      expect(JSON.parse(stdout)).toMatchObject({ temporal: 'stopped', worker: 'stopped' });
+      // Also what root has written at the end.
+      const left = (await runProgram(['find', join(stateDir, '..'), '-user', '0'])).stdout;
+      expect(left).toBe('');
+      await writeFile(join(cwd, 'reprise.yml'), yaml(30));
+    },
+  );
+
   it('refuses a config that uses a Temporal server elsewhere', async () => {
     await writeFile(join(cwd, 'reprise.yml'), `${yaml(14)}temporal: { address: "temporal.example.org:7233" }\n`);
     const { code, stderr } = await run('up');
@@ -144,6 +197,10 @@ describe('D7: up and down', () => {
     await writeFile(join(cwd, 'reprise.yml'), yaml(14));
   });
 });
+
+function errorOf(stderr: string): unknown {
+  return (JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as { error: unknown }).error;
+}
 
 async function retentionSeconds(address: string): Promise<number> {
   const connection = await Connection.connect({ address });

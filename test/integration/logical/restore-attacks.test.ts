@@ -65,6 +65,24 @@ const attacks: readonly Attack[] = [
     refused: /pg_restore reported errors/,
   },
   {
+    name: 'rewrites the table of another when statistics are made',
+    place: 'index',
+    does: `IF current_query() ILIKE 'ANALYZE%' THEN ALTER TABLE app.a ALTER amount TYPE int USING 999; END IF`,
+    refused: NESTED,
+  },
+  {
+    name: 'empties the table of another when statistics are made',
+    place: 'index',
+    does: `IF current_query() ILIKE 'ANALYZE%' THEN TRUNCATE app.a; END IF`,
+    refused: /the restored database is not what was dumped: table app\.a holds 0 rows/,
+  },
+  {
+    name: 'raises messages without end',
+    place: 'check',
+    does: `SET client_min_messages = notice; LOOP RAISE NOTICE '%', repeat('x', 1000000); END LOOP`,
+    refused: /pg_restore was ended: it printed more than 256 MiB/,
+  },
+  {
     name: 'hides the marks of the database, and then fails',
     place: 'index',
     does: `PERFORM m.hide(); RAISE EXCEPTION 'no'`,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -179,6 +179,25 @@ describe('S1: the layer that failed', () => {
   it('port: refused, or no socket', async () => {
     expect(await probe({ ...connection, port: await freePort() })).toMatchObject({ ok: false, layer: 'port' });
     expect(await probe({ ...connection, host: '/nonexistent' })).toMatchObject({ ok: false, layer: 'port' });
+  });
+
+  it('O9: a login that the server refuses is no failure of it, and the fix is named; what cannot let anybody in is one', async () => {
+    const fixed = async (change: Partial<ConnectionConfig>): Promise<unknown> =>
+      ((await probe({ ...connection, ...change })) as { fix?: string }).fix;
+    expect(await fixed({ user: 'nobody-here' })).toMatch(/login of user nobody-here.*pg_hba\.conf/);
+    expect(await fixed({ maintenanceDatabase: 'absent' })).toContain('maintenance_database');
+    const cluster = await startScratchCluster();
+    const full = { ...connection, port: cluster.port };
+    await runQuery(cluster, 'postgres', 'ALTER DATABASE template1 ALLOW_CONNECTIONS false');
+    expect(await fixed({ ...full, maintenanceDatabase: 'template1' })).toContain('ALLOW_CONNECTIONS true');
+    await writeFile(join(cluster.dataDir, 'pg_hba.conf'), 'local all all trust\nhost all all all scram-sha-256\n');
+    await runQuery(cluster, 'postgres', 'SELECT pg_reload_conf()');
+    expect(await fixed({ ...full, host: '127.0.0.1' })).toContain('passfile');
+    // The server runs, and its files are gone: that is a loss.
+    await rm(join(cluster.dataDir, 'global'), { recursive: true });
+    const lost = await probe({ ...full, host: cluster.socketDir ?? cluster.host });
+    expect(lost).toMatchObject({ ok: false });
+    expect(lost).not.toHaveProperty('fix');
   });
 
   it('login: database, role, and a server that takes connections and says nothing (F9)', async () => {

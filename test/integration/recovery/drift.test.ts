@@ -5,7 +5,7 @@ import type { WorkerConfig } from '../../../src/client/config-drift.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { heavyQueue, recoveryQueue } from '../../../src/domain/operation/names.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, approved, editConfig, planned, reaches, told } from '../../helpers/site-cli.js';
+import { answer, approved, editConfig, planned, reaches, toldOfAll } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -14,10 +14,8 @@ let site: Site;
 let otherConfig: string;
 const drift = async (): Promise<readonly WorkerConfig[]> =>
   (await answer<{ drift: WorkerConfig[] }>(site, 'status')).drift;
-const configFindings = async (...argv: string[]): Promise<Finding[]> =>
-  (await told<{ findings: Finding[] }>(site, ...argv)).document.findings.filter(({ check }) =>
-    check.endsWith('/config'),
-  );
+const findings = async (command: string, about: string): Promise<Finding[]> =>
+  (await toldOfAll<{ findings: Finding[] }>(site, command)).findings.filter(({ check }) => check.endsWith(about));
 
 /** Two workers with host names of their own; the one of db2 was started with another reprise.yml. */
 beforeAll(async () => {
@@ -50,7 +48,7 @@ it('D7: a worker with another configuration is shown by status, doctor and check
     { host: 'db2', ...theirs },
   ]);
   for (const command of ['doctor', 'check']) {
-    expect(await configFindings(command)).toEqual(
+    expect(await findings(command, '/config')).toEqual(
       expect.arrayContaining([
         expect.objectContaining({
           check: 'host/db2/config',
@@ -68,28 +66,38 @@ it('D7: a worker with another configuration is shown by status, doctor and check
 }, 300_000);
 
 it('U8: a program that polls a queue of a host and is no worker of it is told by doctor, with its name', async () => {
-  const strangers = async (): Promise<Finding[]> =>
-    (await told<{ findings: Finding[] }>(site, 'doctor')).document.findings.filter(({ check }) =>
-      check.endsWith('/pollers'),
-    );
+  const strangers = (): Promise<Finding[]> => findings('doctor', '/pollers');
   expect(await strangers()).toEqual([]);
-  const polling = site.session.connection.withDeadline(Date.now() + 60_000, () =>
+  // A request that is left behind is sent again in the middle of the next test file, on a connection that is closed.
+  const given = new AbortController();
+  const poll = (): Promise<unknown> =>
     site.session.connection.workflowService.pollActivityTaskQueue({
       namespace: site.session.settings.namespace,
       taskQueue: { name: heavyQueue('db1') },
       identity: '4711@laptop',
-    }),
+    });
+  // As a worker does: several at once, since a poll is seen late where it reaches another partition of the queue.
+  const polling = Promise.allSettled(
+    Array.from({ length: 10 }, () =>
+      site.session.connection.withAbortSignal(given.signal, () =>
+        site.session.connection.withDeadline(Date.now() + 240_000, poll),
+      ),
+    ),
   );
-  polling.catch(() => undefined);
-  await site.waitFor(async () => (await strangers()).length > 0, 'doctor tells of the stranger');
-  expect(await strangers()).toMatchObject([
-    {
-      check: `worker/${heavyQueue('db1')}/pollers`,
-      level: 'warning',
-      message: expect.stringContaining('4711@laptop'),
-      fix: expect.stringContaining('docs/security.md'),
-    },
-  ]);
+  try {
+    await site.waitFor(async () => (await strangers()).length > 0, 'doctor tells of the stranger');
+    expect(await strangers()).toMatchObject([
+      {
+        check: `worker/${heavyQueue('db1')}/pollers`,
+        level: 'warning',
+        message: expect.stringContaining('4711@laptop'),
+        fix: expect.stringContaining('docs/security.md'),
+      },
+    ]);
+  } finally {
+    given.abort();
+    await polling;
+  }
 }, 300_000);
 
 it('F32: a destructive step on a host with another configuration than the plan was made with is refused, and the plan made again', async () => {

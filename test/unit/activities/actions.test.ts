@@ -58,6 +58,7 @@ async function site(approvals: Readonly<Record<string, ApprovalPolicy>> = {}) {
     jobUser: async () => null,
     postgresBin: async () => '/nowhere',
     uploader: [],
+    rowCounter: [],
     engineOf: () => ({ capabilities: {}, list: async () => [{ ...facts, label: 'one' }] }),
   } as unknown as HostDependencies;
   const clusterContext = await openClusterContext(deps, 'mairie');

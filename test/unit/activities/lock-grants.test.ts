@@ -85,6 +85,7 @@ async function site() {
     jobUser: async () => null,
     postgresBin: async () => '/nowhere',
     uploader: [],
+    rowCounter: [],
     engineOf: () => engine,
   } as unknown as HostDependencies;
   const activities = createHostActivities(deps);

@@ -77,6 +77,35 @@ describe('G8: an adopted backup of unknown origin has a level of its own', () =>
     expect(remove.map(({ id }) => id)).not.toContain('own');
   });
 
+  it('R1: what is only a part of its database counts for nothing, restore-tested or not, and goes by age like a damaged one', () => {
+    const envelope = { at, prev: null, operationId: 'op', by: 'dba' };
+    const records = [
+      { ...envelope, seq: 1, id: 'a', kind: 'backup', backup: { ...backupFacts('one'), partial: 'no rows' } },
+      {
+        ...envelope,
+        seq: 2,
+        id: 'b',
+        kind: 'proof',
+        backupId: backupFacts('one').id,
+        proof: { level: 'restored', at },
+      },
+    ];
+    const [partial] = foldRecords('mairie', records as unknown as CatalogueRecord[], now).backups;
+    expect(partial).toMatchObject({ status: 'partial', proven: null });
+    const own = dump('own', { proven: { level: 'verified', at }, startedAt: '2026-11-19T01:00:00Z', finishedAt: null });
+    const parts = ['2026-11-18', '2026-11-20'].map((day) =>
+      dump(day, { status: 'partial', startedAt: `${day}T01:00:00Z`, finishedAt: null }),
+    );
+    const { keep, remove } = planRetention({
+      ...{ backups: [own, ...parts], retention: { count: 1, minProven: 1, maxDeletions: 10 }, now, pinned: new Set() },
+    });
+    expect(keep.map(({ id, reason }) => [id, reason])).toEqual([
+      ['2026-11-20', 'partial, among the kept ones'],
+      ['own', expect.stringContaining('newest verified')],
+    ]);
+    expect(remove).toEqual([{ id: '2026-11-18', reason: expect.stringMatching(/^partial, /) }]);
+  });
+
   it('is not chosen for latest; named, it is; with nothing else, it is refused with what to do', () => {
     const policy = {
       policy: { name: 'nightly', cluster: 'mairie', engine: 'logical' },

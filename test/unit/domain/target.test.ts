@@ -94,9 +94,7 @@ describe('recovery targets', () => {
     expect(at('-1d')).toEqual({ kind: 'time', time: '2026-11-20T02:15:00Z' });
     expect(at('+5m')).toEqual({ kind: 'time', time: '2026-11-21T02:20:00Z' });
     for (const text of ['-10', '-min', '-10 parsecs', '-0min', `-${'9'.repeat(40)}d`])
-      expect(() => at(text)).toThrow(
-        expect.objectContaining({ code: expect.stringMatching(/^(target-invalid)$/) }),
-      );
+      expect(() => at(text)).toThrow(expect.objectContaining({ code: expect.stringMatching(/^(target-invalid)$/) }));
     expect(refusal('-10min').code).toBe('target-invalid');
   });
 

@@ -21,6 +21,7 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'ot
   sha256: digest,
   manifestSha256: digest,
   adopted: { checked: false },
+  partial: 'it holds definitions and no rows',
   pageErrors: ['base/5/16388 page 0'],
   dependsOn: ['earlier'],
   wal: { start: '000000010000000000000001', stop: '000000010000000000000002' },

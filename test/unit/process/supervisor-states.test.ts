@@ -24,6 +24,25 @@ describe('D2: a success that is found', () => {
     expect(bench.starts()).toHaveLength(3);
   });
 
+  it('R7: is believed only while what its result was put into is the same; what prepares a first start is done once', async () => {
+    const bench = await JobBench.create();
+    await bench.letGo();
+    let oid = '16384';
+    let prepared = 0;
+    const request = bench.request({
+      resultIn: async () => oid,
+      prepare: async () => {
+        prepared++;
+      },
+    });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 1, attached: false });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 1, attached: true });
+    oid = '16385';
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: false });
+    expect(await bench.run(request)).toMatchObject({ code: 0, starts: 2, attached: true });
+    expect([prepared, bench.cleanUps]).toEqual([1, 1]);
+  });
+
   it('is neither believed nor begun anew by an attempt that was cancelled', async () => {
     const bench = await JobBench.create();
     await bench.letGo();

@@ -64,6 +64,15 @@ describe('F13: what exists is what the engine lists', () => {
     expect(unknown).not.toHaveProperty('damaged');
   });
 
+  it('R1: a part of a database is partial and not proven, recorded or not, cold or not; damaged, it is quarantined', () => {
+    const partial = 'it holds definitions and no rows';
+    expect(one([], [listed('a', { partial, cold: true })])[0]).toMatchObject({ status: 'partial', partial });
+    expect(one([recorded('a')], [listed('a', { partial })])[0]).toMatchObject({ status: 'partial', proven: null });
+    const known = recorded('a', { partial, status: 'partial', proven: null });
+    expect(one([known], [listed('a', { partial, cold: true })])[0]?.status).toBe('partial');
+    expect(one([known], [listed('a', { partial, damaged: 'checksum' })])[0]?.status).toBe('quarantined');
+  });
+
   it('a quarantine on record is not lifted by a listing', () => {
     expect(one([recorded('a', { status: 'quarantined', proven: null })], [listed('a')])[0]?.status).toBe('quarantined');
   });

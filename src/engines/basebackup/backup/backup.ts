@@ -64,7 +64,7 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
   const server = await liveServer(context);
   const { startedAt } = request;
   await makeHostScratch(context.host, context.user);
-  const { choice, taken } = await take(context, request, await chooseOnce(context, request, server));
+  const { choice, taken } = await take(context, request, server, await chooseOnce(context, request, server));
   const { type, parent } = choice;
   const named = { type, label: labelOf(type, startedAt), startedAt };
   const facts = await readPgManifest(join(tarsOf(context), PG_MANIFEST));
@@ -103,20 +103,26 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
 async function take(
   context: EngineContext,
   { type: asked, startedAt }: BackupRequest,
+  server: LiveServerFacts,
   choice: Choice,
 ): Promise<{ choice: Choice; taken: JobResult }> {
   const { type, parent, instead = false } = choice;
+  const { versionNum } = server;
   const label = labelOf(type, startedAt);
   // A key of its own: under the other one the job has failed for good.
   if (parent === null)
-    return { choice, taken: await takeBase(context, label, null, instead ? 'basebackup-full' : 'basebackup') };
+    return {
+      choice,
+      taken: await takeBase(context, label, null, { versionNum, step: instead ? 'basebackup-full' : 'basebackup' }),
+    };
   try {
-    return { choice, taken: await takeBase(context, label, await parentManifest(context, parent)) };
+    return { choice, taken: await takeBase(context, label, await parentManifest(context, parent), { versionNum }) };
   } catch (error) {
     if (asked !== 'auto' || !doesNotFit(error)) throw error;
     return take(
       context,
       { type: 'full', startedAt },
+      server,
       await keepChoice(context, { type: 'full', parent: null, instead: true }),
     );
   }

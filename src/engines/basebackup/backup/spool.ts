@@ -7,10 +7,13 @@ import type { JobResult } from '../../../process/jobs/jobs.js';
 import { tailOfFile } from '../../../files/tail.js';
 import type { EngineContext } from '../../engine.js';
 import { PG_MANIFEST, spoolOf } from '../repository/names.js';
+import { isRestoredDirectoryGone } from '../../shared/claim-directory.js';
+import { sha256OfFile } from '../../shared/hash.js';
 import { optionsOf } from '../options.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
 import { BASEBACKUP_TOOLS } from '../tool-rules.js';
 import { unpack } from '../restore/unpack.js';
+import { pathExists } from '../../../files/paths.js';
 import { removeTree } from '../../../files/remove-tree.js';
 import { makeOwnDirectory } from '../../../files/trusted-paths.js';
 
@@ -26,13 +29,13 @@ export const tarsOf = (context: EngineContext): string => join(spoolOf(context),
  * stdout it takes neither several tablespaces nor the WAL. A start that was cut off is thrown away and begun anew.
  * @param label what the server keeps of it, in `backup_label`
  * @param parent file with the backup_manifest of the backup that an incremental one rests on
- * @param step key of the job
+ * @param versionNum of the server; `step`: key of the job
  */
 export async function takeBase(
   context: EngineContext,
   label: string,
   parent: string | null,
-  step = 'basebackup',
+  { versionNum, step = 'basebackup' }: { readonly versionNum: number; readonly step?: string },
 ): Promise<JobResult> {
   const { compress, maxRate, pageErrors } = optionsOf(context);
   const { connection } = context.cluster;
@@ -55,10 +58,12 @@ export async function takeBase(
       ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),
       ...(pageErrors === 'accept' ? ['--no-verify-checksums'] : []),
     ],
-    env: libpqEnv(connection, connection.maintenanceDatabase),
+    env: libpqEnv(connection, connection.maintenanceDatabase, versionNum),
     user: context.user ?? 'inherit',
     onGone: 'restart',
     cleanUp: () => removeTree(tarsOf(context)),
+    // Written last: without it there is no base backup.
+    resultIsGone: async () => !(await pathExists(join(tarsOf(context), PG_MANIFEST))),
     progress: async ({ stderr }) => progressOf(await tailOfFile(stderr)),
     stallTimeoutMs: STALL_MS,
   });
@@ -82,6 +87,8 @@ export async function verifySpool(context: EngineContext): Promise<void> {
     ],
     user: context.user ?? 'inherit',
     onGone: 'restart',
+    // A base backup that was made again is verified again.
+    resultIn: () => sha256OfFile(join(tars, PG_MANIFEST)),
     stallTimeoutMs: VERIFY_STALL_MS,
   });
   await removeTree(plain);
@@ -91,7 +98,12 @@ async function unpackBeside(context: EngineContext, tars: string, plain: string)
   const names = (await readdir(tars)).filter((name) => name.endsWith('.tar.gz'));
   const parts = names.map((name) => ({ archive: join(tars, name), into: placeOf(name, plain) }));
   for (const { into } of parts) await makeOwnDirectory(into, context.user);
-  await unpack(context, 'unpack-to-verify', { parts, clear: () => removeTree(plain) });
+  await unpack(context, 'unpack-to-verify', {
+    parts,
+    clear: () => removeTree(plain),
+    resultIsGone: () => isRestoredDirectoryGone(plain),
+    resultIn: () => sha256OfFile(join(tars, PG_MANIFEST)),
+  });
 }
 
 /** Directory that an archive's members belong to, below a data directory without links. */

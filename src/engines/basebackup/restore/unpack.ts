@@ -24,7 +24,7 @@ while [ "$#" -gt 0 ]; do
   shift 2
 done`;
 
-export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
+export interface Unpack extends Pick<JobRequest, 'resultIsGone' | 'resultIn'> {
   readonly parts: readonly Unpacking[];
   /** Removes what was unpacked. */
   readonly clear: () => Promise<void>;
@@ -40,7 +40,7 @@ export interface Unpack extends Pick<JobRequest, 'resultIsGone'> {
 export async function unpack(
   context: EngineContext,
   step: string,
-  { parts, clear, resultIsGone, ownLinks = [] }: Unpack,
+  { parts, clear, resultIsGone, resultIn, ownLinks = [] }: Unpack,
 ): Promise<void> {
   const { jobs, user, signal } = context;
   await runToolJob(jobs, BASEBACKUP_TOOLS, {
@@ -50,6 +50,7 @@ export async function unpack(
     user: user ?? 'inherit',
     onGone: 'restart',
     resultIsGone,
+    resultIn,
     cleanUp: async () => {
       await clear();
       for (const { into } of parts) await makeOwnDirectory(into, user);

@@ -90,7 +90,8 @@ function isOfDatabase({ kind, tag }: TocEntry): boolean {
 
 const nameKey = (schema: string, name: string): string => `${schema}\0${name}`;
 
-function unquoted(identifier: string): string {
+/** The name that an identifier in SQL stands for. */
+export function unquoted(identifier: string): string {
   return identifier.startsWith('"') ? identifier.slice(1, -1).replaceAll('""', '"') : identifier;
 }
 

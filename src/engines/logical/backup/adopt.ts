@@ -8,6 +8,8 @@ import type { JobExit, JobExitClass } from '../../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
+import { whyPartial } from '../archive/partial.js';
+import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
 import { readDatabaseFacts } from './database-facts.js';
 import { dumpGlobals } from './dump-globals.js';
@@ -105,7 +107,15 @@ async function candidateOf(context: ReadContext, name: string, path: string): Pr
   const startedAt = startOf(header, mtime, context.now());
   const took = mtime.getTime() - startedAt.getTime();
   const finishedAt = took >= 0 && took < LONGEST_DUMP_MS ? mtime : startedAt;
-  return { name, database, startedAt: startedAt.toISOString(), finishedAt: finishedAt.toISOString(), sizeBytes: size };
+  const partial = whyPartial(await tocOf(context, { key: name, encrypted: false, path }));
+  return {
+    name,
+    database,
+    startedAt: startedAt.toISOString(),
+    finishedAt: finishedAt.toISOString(),
+    sizeBytes: size,
+    ...(partial === null ? {} : { partial }),
+  };
 }
 
 /** @throws RepriseError `identity-mismatch` for a dump of a database that the cluster's config does not name */
@@ -336,24 +346,28 @@ async function describeCopy(
   if (databaseNamed(context, header) !== database) throw changed();
   const {
     superuser,
-    server: _live,
+    server: here,
     ...live
   } = await withClient(context.cluster.connection, database, async (client) => ({
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const contents = await countAll(context, candidate, live.extensionTables, {
-    key: incoming.dump,
-    encrypted: false,
-    path,
-  });
+  const file = { key: incoming.dump, encrypted: false, path };
+  const contents = await countAll(context, candidate, { dump, extensionTables: live.extensionTables }, file);
+  // Of what was copied: the original may have been another file when it was looked at first.
+  const partial = whyPartial(await tocOf(context, file));
   // Where the original was read instead of the copy, it must still be what was copied.
   if (
     !context.storage.capabilities.localPath &&
     (await hashOfFile(context, path, name, dump.sizeBytes)) !== dump.sha256
   )
     throw changed();
-  const globals = await dumpGlobals(context, incoming.globals, superuser, null);
+  const globals = await dumpGlobals(
+    context,
+    incoming.globals,
+    { passwords: superuser, versionNum: here.versionNum },
+    null,
+  );
   return {
     schemaVersion: 1,
     engine: LOGICAL,
@@ -375,6 +389,7 @@ async function describeCopy(
     countedIn: 'dump',
     objects: null,
     adopted: { from: name, at: context.now().toISOString() },
+    ...(partial === null ? {} : { partial }),
   };
 }
 
@@ -382,11 +397,11 @@ async function describeCopy(
 async function countAll(
   context: EngineContext,
   { database, name }: AdoptionCandidate,
-  extensionTables: DumpManifest['extensionTables'],
+  copied: Pick<DumpManifest, 'dump' | 'extensionTables'>,
   file: SealedFile,
 ): Promise<DumpManifest['contents']> {
   try {
-    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, extensionTables }, file)).tables;
+    return (await countDump(context, `adopt-count:${operationMark(name)}`, { database, ...copied }, file)).tables;
   } catch (error) {
     const gaveUp = isRepriseError(error) && typeof error.details['code'] === 'number';
     if (!gaveUp) throw error;

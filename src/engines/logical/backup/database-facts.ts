@@ -60,28 +60,36 @@ interface FactsRow {
   readonly tablespaces: string[];
 }
 
-const userObjects = `NOT IN (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')`;
+const extensionObjects = `SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e'`;
+const userObjects = `NOT IN (${extensionObjects})`;
+const partitioned = `SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'p'`;
 const userSchemas = `IN (SELECT oid FROM pg_catalog.pg_namespace
                           WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')`;
 /** No dump holds what belongs to a temporary table of some session. */
 const notTemporary = `NOT IN (SELECT oid FROM pg_catalog.pg_class WHERE relpersistence = 't')`;
 
-/** Objects by kind, so that a restore that left some out without a word is seen. */
+/**
+ * Objects by kind, so that a restore that left some out without a word is seen. Counted is what a dump brings: an invalid
+ * index, and what somebody has added to an extension's table, is in none; the schema public comes with template0.
+ */
 export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
   const { rows } = await client.query<{ kind: string; count: string }>(`
-    SELECT 'schema' AS kind, count(*) FROM pg_catalog.pg_namespace
-     WHERE oid ${userSchemas} AND oid ${userObjects}
+    SELECT 'schema' AS kind, 1 + count(*) AS count FROM pg_catalog.pg_namespace
+     WHERE oid ${userSchemas} AND nspname <> 'public' AND oid ${userObjects}
     UNION ALL
     SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
                         WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
                         WHEN 'c' THEN 'composite type' ELSE 'index' END, count(*)
-      FROM pg_catalog.pg_class WHERE relnamespace ${userSchemas} AND oid ${userObjects} AND relkind <> 't' GROUP BY 1
+      FROM pg_catalog.pg_class WHERE relnamespace ${userSchemas} AND oid ${userObjects} AND relkind <> 't' AND reltype ${userObjects}
+       AND oid NOT IN (SELECT indexrelid FROM pg_catalog.pg_index
+                        WHERE indrelid IN (${extensionObjects}) OR NOT (indisready AND indisvalid OR indrelid IN (${partitioned}))) GROUP BY 1
     UNION ALL
     SELECT 'function', count(*) FROM pg_catalog.pg_proc WHERE pronamespace ${userSchemas} AND oid ${userObjects}
     UNION ALL
     SELECT 'constraint', count(*) FROM pg_catalog.pg_constraint WHERE connamespace ${userSchemas} AND contype <> 'n' AND oid ${userObjects}
+       AND conrelid ${userObjects} AND contypid ${userObjects}
     UNION ALL
-    SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid ${notTemporary} AND oid ${userObjects}
+    SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid ${notTemporary} AND tgrelid ${userObjects} AND oid ${userObjects}
     UNION ALL
     SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary}
     UNION ALL

@@ -20,7 +20,7 @@ import { databaseConninfo } from '../tools.js';
 export async function dumpGlobals(
   context: EngineContext,
   key: string,
-  passwords: boolean,
+  { passwords, versionNum }: { readonly passwords: boolean; readonly versionNum: number },
   encryption: Encryption | null,
 ): Promise<DumpFacts['globals']> {
   const { connection } = context.cluster;
@@ -33,7 +33,7 @@ export async function dumpGlobals(
   ];
   const options = {
     user: context.user,
-    env: libpqEnv(connection, connection.maintenanceDatabase),
+    env: libpqEnv(connection, connection.maintenanceDatabase, versionNum),
     signal: context.signal,
   };
   try {

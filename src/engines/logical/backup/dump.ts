@@ -157,7 +157,7 @@ async function countOnHost({
   const counts = await countDump(
     context,
     `count:${encodeName(database)}`,
-    { ...facts, database },
+    { ...facts, database, dump },
     { key: incoming.dump, encrypted: encryption !== null, path: file.path },
   );
   await file.discard();
@@ -172,7 +172,12 @@ async function factsOf({ context, database, label, incoming, encryption }: Dumpi
     ...(await readDatabaseFacts(client)),
     properties: await databaseProperties(client, database),
   }));
-  const globals = await dumpGlobals(context, incoming.globals, superuser, encryption);
+  const globals = await dumpGlobals(
+    context,
+    incoming.globals,
+    { passwords: superuser, versionNum: ofDatabase.server.versionNum },
+    encryption,
+  );
   const facts: DumpFacts = {
     ...ofDatabase,
     toolMajor: await toolMajor(context, 'pg_dump'),
@@ -194,7 +199,7 @@ async function takenFacts(context: EngineContext, label: string): Promise<DumpFa
 /** Where an earlier attempt's dump was taken away since, it is made anew. */
 async function runPgDump(
   { context, database, incoming, encryption }: Dumping,
-  { standby }: DumpFacts,
+  { standby, server }: DumpFacts,
   snapshot: string | null,
 ): Promise<{ readonly job: JobResult; readonly written: Fingerprint | null }> {
   const { compress } = context.policy.options as LogicalOptions;
@@ -213,7 +218,7 @@ async function runPgDump(
       ...(snapshot === null ? [] : [`--snapshot=${snapshot}`]),
     ]),
     // The name goes by PGDATABASE, never as an argument that could be a connection string.
-    env: libpqEnv(context.cluster.connection, database),
+    env: libpqEnv(context.cluster.connection, database, server.versionNum),
   };
   if (!context.storage.capabilities.localPath) {
     const { job, written } = await uploadOutput(context, {

@@ -60,8 +60,7 @@ export async function takeInventory(client: pg.Client, database: string): Promis
 async function exportSnapshot(client: pg.Client): Promise<string> {
   await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
   // Row security off makes a count fail that would leave rows out.
-  await client.query(`SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '${LOCK_WAIT_TIMEOUT}';
-    SET LOCAL idle_in_transaction_session_timeout = 0`);
+  await client.query(`SET LOCAL row_security = off; SET LOCAL lock_timeout = '${LOCK_WAIT_TIMEOUT}'`);
   const { rows } = await client.query<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
   return rows[0]?.id ?? '';
 }

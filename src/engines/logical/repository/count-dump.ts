@@ -3,6 +3,8 @@ import { RepriseError } from '../../../domain/errors.js';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EngineContext } from '../../engine.js';
+import { tailOfFile } from '../../../files/tail.js';
+import { asUser } from '../../../process/exec/users.js';
 import { readingArgv } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import type { DumpManifest } from './manifest.js';
@@ -10,53 +12,16 @@ import { runToolJob } from '../../shared/run-tool-job.js';
 import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { STALL_TIMEOUT_MS } from '../tools.js';
 
-/**
- * Counts the rows of every `COPY` in what `pg_restore --data-only --file=-` prints, in constant memory. Quotes are
- * followed over line ends, because a name may hold a newline and whatever looks like SQL after it. One line of
- * output a table: rows, tab, the statement with its newlines and backslashes escaped; large objects as `n<tab>LO`.
- * A row of COPY's text format never holds a newline, so rows are lines (manual: COPY, Text Format).
- */
-export const COUNT_COPY_ROWS = String.raw`
-function follow_quotes(line,    at) {
-  while ((at = match(line, quote == "" ? "['\"]" : quote)) > 0) {
-    quote = quote == "" ? substr(line, at, 1) : ""
-    line = substr(line, at + 1)
-  }
-}
-data && $0 == "\\." { gsub(/\\/, "\\\\", statement); gsub(/\n/, "\\n", statement); print rows "\t" statement; data = 0; open = 0; next }
-data { rows++; next }
-!open && (/^--/ || /^\\/ || $0 == "") { next }
-{
-  statement = open ? statement "\n" $0 : $0
-  open = 1
-  follow_quotes($0)
-  if (quote != "" || $0 !~ /;$/) next
-  if (statement ~ /^COPY / && statement ~ / FROM stdin;$/) { data = 1; rows = 0; next }
-  if (statement ~ /^SELECT pg_catalog\.lo_open\(/) largeObjects++
-  open = 0
-}
-END { if (data || open) exit 3; print largeObjects + 0 "\tLO" }
-`;
-
 /** What a dump holds, counted in its own data. */
 export interface DumpCounts {
   readonly tables: readonly TableCount[];
   readonly largeObjects: number;
 }
 
+/** Of the counter's lines, those that say how many bytes it has read. */
+const PROGRESS = 'BYTES';
 const identifier = String.raw`("(?:[^"]|"")*"|[^"\s.(]+)`;
 const copyStatement = new RegExp(`^COPY ${identifier}\\.${identifier}\\s`, 's');
-
-/**
- * The command that reads every block of a dump, named as its last argument or given by stdin, and counts. The exit codes
- * of both sides of the pipe count.
- *
- * @throws never; its exit code tells whether it counted everything.
- */
-function countingArgv(pgRestore: string): readonly string[] {
-  const script = 'set -o pipefail; "$1" --data-only --file=- "${@:3}" | LC_ALL=C awk "$2"';
-  return ['/bin/bash', '-c', script, 'count-rows', pgRestore, COUNT_COPY_ROWS];
-}
 
 /** Reads the counting command's output. */
 export function parseCounts(database: string, output: string): DumpCounts {
@@ -65,6 +30,7 @@ export function parseCounts(database: string, output: string): DumpCounts {
   for (const line of output.split('\n')) {
     if (line === '') continue;
     const [count, statement] = [line.slice(0, line.indexOf('\t')), line.slice(line.indexOf('\t') + 1)];
+    if (statement === PROGRESS) continue;
     if (statement === 'LO') {
       largeObjects = Number(count);
       continue;
@@ -77,14 +43,23 @@ export function parseCounts(database: string, output: string): DumpCounts {
   return { tables, largeObjects };
 }
 
+/** The partitioned table that the rows of a table belong to; itself for one that is no partition. */
+export type RootOf = (table: Pick<TableCount, 'schema' | 'table'>) => Pick<TableCount, 'schema' | 'table'>;
+
 /**
  * Differences between two counts, each in words; empty where there is none. A dump may be without the rows of unlogged
  * tables: one that is empty on one side and not there on the other is no difference.
+ * @param rootOf counts of partitions are those of their root: rows may go there (`load-via-partition-root`, as for
+ *   partitions by hash of an enum), and from there into other partitions than before
  */
-export function compareCounts(recorded: readonly TableCount[], found: readonly TableCount[]): readonly string[] {
-  const left = new Map(found.map((count) => [keyOf(count), count]));
+export function compareCounts(
+  recorded: readonly TableCount[],
+  found: readonly TableCount[],
+  rootOf: RootOf = (table) => table,
+): readonly string[] {
+  const left = new Map(ofRoots(found, rootOf).map((count) => [keyOf(count), count]));
   const differences: string[] = [];
-  for (const count of recorded) {
+  for (const count of ofRoots(recorded, rootOf)) {
     const there = left.get(keyOf(count));
     left.delete(keyOf(count));
     if (there === undefined) {
@@ -96,6 +71,21 @@ export function compareCounts(recorded: readonly TableCount[], found: readonly T
   for (const count of left.values())
     if (!isEmptyUnlogged(count)) differences.push(`table ${nameOf(count)} was not recorded`);
   return differences;
+}
+
+/** One count a table, whatever number of partitions it has. */
+function ofRoots(counts: readonly TableCount[], rootOf: RootOf): readonly TableCount[] {
+  const roots = new Map<string, TableCount>();
+  for (const { unlogged, ...count } of counts) {
+    const root = { ...count, ...rootOf(count) };
+    const before = roots.get(keyOf(root));
+    const isUnlogged = unlogged === true && (before === undefined || before.unlogged === true);
+    roots.set(keyOf(root), {
+      ...{ ...root, rows: root.rows + (before?.rows ?? 0) },
+      ...(isUnlogged ? { unlogged: true } : {}),
+    });
+  }
+  return [...roots.values()];
 }
 
 const isEmptyUnlogged = ({ unlogged, rows }: TableCount): boolean => unlogged === true && rows === 0;
@@ -121,20 +111,36 @@ function unescapeLine(text: string): string {
 export async function countDump(
   context: EngineContext,
   step: string,
-  { database, extensionTables }: Pick<DumpManifest, 'database' | 'extensionTables'>,
+  { database, extensionTables, dump }: Pick<DumpManifest, 'database' | 'extensionTables' | 'dump'>,
   file: SealedFile,
 ): Promise<DumpCounts> {
+  let read = 0;
+  const readAll = [join(context.pgBin, 'pg_restore'), '--data-only', '--file=-'];
   const result = await runToolJob(context.jobs, LOGICAL_TOOLS, {
     step,
     tool: 'pg_restore',
-    argv: await readingArgv(context, file, countingArgv(join(context.pgBin, 'pg_restore'))),
+    // The program runs as the user who may read the dump, the counter as the one who may read our programs.
+    argv: [...context.rowCounter, ...asUser(context.user, await readingArgv(context, file, readAll))],
+    env: { MALLOC_ARENA_MAX: '2' },
+    user: 'worker',
     onGone: 'restart',
+    // A dump that was made again is counted again.
+    resultIn: async () => dump.sha256,
     // What cannot be read once cannot be read again; only what was killed is worth another start.
     classifyExit: async ({ code }) => (code === null ? 'retry' : 'fail'),
+    progress: async ({ stdout }) => ({
+      phase: `reading ${database}`,
+      done: (read = Math.max(read, bytesRead(await tailOfFile(stdout)))),
+      unit: 'bytes',
+    }),
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
   const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));
   const isExtensions = (one: TableCount): boolean =>
     extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
   return { ...counts, tables: counts.tables.filter((one) => !isExtensions(one)) };
+}
+
+function bytesRead(output: string): number {
+  return Number([...output.matchAll(/^(\d+)\tBYTES$/gm)].at(-1)?.[1] ?? 0);
 }

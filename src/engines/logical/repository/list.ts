@@ -86,6 +86,7 @@ async function listed(
         sha256: manifest.dump.sha256,
         manifestSha256: sha256,
         damaged: damaged ?? undefined,
+        partial: manifest.partial,
       };
     }
   } catch (error) {

@@ -73,6 +73,8 @@ export interface DumpManifest extends DumpFacts {
    * server had then, since a dump holds none.
    */
   readonly adopted?: { readonly from: string; readonly at: string };
+  /** Why it is only a part of the database, as {@link Backup.partial}. */
+  readonly partial?: string;
 }
 
 /** Where the files of a backup are, as its manifest has it: a policy may have been plain before it was encrypted. */
@@ -130,6 +132,7 @@ const manifestSchema = dumpFactsSchema.extend({
   countedIn: z.enum(['snapshot', 'dump', 'nowhere']),
   objects: z.record(z.string(), z.int().nonnegative()).nullable(),
   adopted: z.object({ from: z.string(), at: instantSchema }).optional(),
+  partial: z.string().optional(),
 }) satisfies z.ZodType<DumpManifest>;
 
 /** The manifest at a key; null where there is none. Throws `backup-corrupt` where it cannot be read as one. */
@@ -220,5 +223,6 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     server: manifest.server,
     contents: manifest.countedIn === 'nowhere' ? undefined : manifest.contents,
     encryption: manifest.encryption,
+    partial: manifest.partial,
   };
 }

@@ -12,7 +12,15 @@ import type { TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { summarize } from '../repository/verify.js';
 import { createOnce, dropOurs } from './new-database.js';
-import { closeLogin, loginFiles, madeWorkDirectory, maintenance, makeExtensions, workDirectory } from './login-work.js';
+import {
+  closeLogin,
+  endGuard,
+  loginFiles,
+  madeWorkDirectory,
+  maintenance,
+  makeExtensions,
+  workDirectory,
+} from './login-work.js';
 import type { Unprivileged } from './login-work.js';
 import { runRestoreJob } from './pg-restore.js';
 import { removeTree } from '../../../files/remove-tree.js';
@@ -79,7 +87,7 @@ async function schemaOf(work: Unprivileged): Promise<readonly TocEntry[]> {
       ...['--format=custom', '--compress=0', '--schema-only', '--no-password'],
       `--file=${path}`,
     ],
-    env: libpqEnv(database.connection, database.name),
+    env: libpqEnv(database.connection, database.name, work.versionNum),
     resultIsGone: async () => true,
     progress: async () => ({ phase: `comparing the schema of ${work.manifest.database}`, done: 0, unit: 'tables' }),
   });
@@ -106,6 +114,7 @@ async function canonicalSchema(work: Unprivileged): Promise<readonly TocEntry[]>
     await makeExtensions(beside, login);
     await define(beside, login.connection);
     await closeLogin(beside);
+    await endGuard(beside);
     return await schemaOf(beside);
   } finally {
     await remove();

@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
@@ -41,11 +41,15 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
   });
 }
 
-/** Ends what runs as the login, and takes away what watched it. */
+/** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */
 export async function closeLogin(work: Unprivileged): Promise<void> {
   const { database, tablespaces } = work;
   await maintenance(work, (client) => closeRestoreLogin(client, database.name, tablespaces ?? []));
-  await inDatabase(work, (client) => dropGuard(client, database.name));
+}
+
+/** Takes away what watched the login: from here on no code of the dump runs before the comparison. */
+export async function endGuard(work: Unprivileged): Promise<void> {
+  await inDatabase(work, (client) => dropGuard(client, work.database.name));
 }
 
 /** Rows of the extensions' own tables, which only their owner may write. */
@@ -88,7 +92,7 @@ export async function listOption(work: Restoring, name: string, entries: readonl
 
 export function maintenance<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
   const { connection } = database;
-  return withClient(connection, connection.maintenanceDatabase, fn);
+  return withMaintenance(connection, fn);
 }
 
 export function inDatabase<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import type { ConnectionConfig } from '../../../domain/config.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { NOT_DECRYPTED } from '../../../process/age/age.js';
 import { toolFailure } from '../../../process/exec/tool-rules.js';
@@ -13,11 +12,19 @@ import { readingArgv } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import type { LogicalOptions } from '../options.js';
 import type { DumpManifest } from '../repository/manifest.js';
+import { tailOfFile } from '../../../files/tail.js';
 import { summarize } from '../repository/verify.js';
 import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { databaseConninfo, RESTORE_STALL_TIMEOUT_MS } from '../tools.js';
 import type { NewDatabase } from './new-database.js';
-import { classifyComplaints } from './restore-complaints.js';
+import { complaintsIn } from './restore-complaints.js';
+import { fileSize } from '../../../files/paths.js';
+
+/**
+ * What code in a dump raises is printed by the tool that runs it, as often as it likes. pg_restore itself prints some
+ * lines for each object: there are less than a million.
+ */
+export const MOST_OUTPUT_BYTES = 256 << 20;
 
 /** One restore on its way. */
 export interface Restoring {
@@ -27,10 +34,12 @@ export interface Restoring {
   readonly database: NewDatabase;
   /** Part of its jobs' names: what was restored into another server, such as a scratch one, says nothing of this one. */
   readonly systemIdentifier: string;
+  /** `server_version_num` of the server that it is restored into. */
+  readonly versionNum: number;
 }
 
 /** One run of pg_restore. */
-export interface RestoreRun extends Pick<JobRequest, 'resultIsGone' | 'cleanUp'> {
+export interface RestoreRun extends Pick<JobRequest, 'prepare' | 'resultIsGone' | 'cleanUp'> {
   /** Of its job. */
   readonly step: string;
   readonly connection: ConnectionConfig;
@@ -56,7 +65,9 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       `--dbname=${databaseConninfo(database.name)}`,
       ...run.options,
     ]),
-    env: libpqEnv(run.connection, database.name),
+    env: quiet(libpqEnv(run.connection, database.name, restoring.versionNum)),
+    prepare: run.prepare,
+    mostOutputBytes: MOST_OUTPUT_BYTES,
     resultIsGone: run.resultIsGone,
     cleanUp: run.cleanUp,
     classifyExit: (exit) => classifyExit(exit, run.privilegeHint),
@@ -67,16 +78,22 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       unit: 'bytes',
     }),
   });
-  return result.code === 0 ? [] : classifyComplaints(await readFile(result.stderr, 'utf8')).accepted;
+  return result.code === 0 ? [] : (await complaintsIn(result.stderr)).accepted;
 }
 
-/** A tool that works on the new database, as a job of this restore. */
+/** Without the notices and warnings that the code of a dump raises, unless it asks for them. */
+export function quiet(env: Readonly<Record<string, string>>): Record<string, string> {
+  return { ...env, PGOPTIONS: `${env['PGOPTIONS'] ?? ''} -c client_min_messages=error`.trimStart() };
+}
+
+/** A tool that works on the new database, as a job of this restore. What it made goes with that very database. */
 export async function runRestoreJob(
-  { context }: Pick<Restoring, 'context'>,
-  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs'>,
+  { context, database }: Pick<Restoring, 'context' | 'database'>,
+  job: Omit<Parameters<typeof runToolJob>[2], 'onGone' | 'stallTimeoutMs' | 'resultIn'>,
 ): Promise<JobResult> {
   return runToolJob(context.jobs, LOGICAL_TOOLS, {
     ...job,
+    resultIn: () => oidOf(database),
     onGone: 'restart',
     stallTimeoutMs: RESTORE_STALL_TIMEOUT_MS,
   });
@@ -102,14 +119,14 @@ function jobsOf({ context, dump }: Restoring): number {
  * ended by a signal started again; all else would only happen once more.
  */
 async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobExitClass | RepriseError> {
+  const flood = await floodOf(exit, 'pg_restore');
+  if (flood !== null) return flood;
   if (exit.code === null) return 'retry';
-  const stderr = await readFile(exit.stderr, 'utf8');
-  const { refused } = classifyComplaints(stderr);
+  const { refused, ownErrors } = await complaintsIn(exit.stderr);
   if (exit.code === 1 && refused.length === 0) return 'ok';
   const failed = { name: 'pg_restore', exitCode: exit.code };
-  if (toolFailure(LOGICAL_TOOLS, { ...failed, output: ownComplaints(stderr) }).code === 'database-unreachable')
-    return 'retry';
-  const meant = toolFailure(LOGICAL_TOOLS, { ...failed, output: stderr });
+  if (toolFailure(LOGICAL_TOOLS, { ...failed, output: ownErrors }).code === 'database-unreachable') return 'retry';
+  const meant = toolFailure(LOGICAL_TOOLS, { ...failed, output: await outputOf(exit, refused) });
   if (exit.code === NOT_DECRYPTED) return meant.code === 'tool-failed' ? 'fail' : meant;
   const isKnown = meant.code !== 'tool-failed' && meant.code !== 'database-unreachable';
   return new RepriseError(
@@ -123,10 +140,20 @@ async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobE
   );
 }
 
-/** What pg_restore says itself: the message of an ERROR is whatever code in the dump has raised. */
-function ownComplaints(stderr: string): string {
-  const lines = stderr.split('\n');
-  return lines.filter((line) => line.startsWith('pg_restore: error: ') && !line.includes(': ERROR:  ')).join('\n');
+/** Its complaints, and the end of what it printed: what stopped it is there. */
+async function outputOf({ stderr }: JobExit, refused: readonly string[]): Promise<string> {
+  return [...refused, await tailOfFile(stderr)].join('\n');
+}
+
+/** Why a tool ended that printed more than is kept; null where it did not. */
+export async function floodOf({ stdout, stderr }: JobExit, tool: string): Promise<RepriseError | null> {
+  const printed = Math.max((await fileSize(stdout)) ?? 0, (await fileSize(stderr)) ?? 0);
+  if (printed < MOST_OUTPUT_BYTES) return null;
+  return new RepriseError(
+    'check-failed',
+    `${tool} was ended: it printed more than ${MOST_OUTPUT_BYTES >> 20} MiB, as code in the dump raises messages without end`,
+    'choose another backup with recover --to backup:ID; the messages are at the end of its output in the job records of this host',
+  );
 }
 
 /** Tablespaces of the dump, where the server has all of them; null: all goes to the default one, as the plan has said. */
@@ -135,15 +162,23 @@ export async function tablespacesThere(
   { tablespaces }: DumpManifest,
 ): Promise<readonly string[] | null> {
   if (tablespaces.length === 0) return [];
-  const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const there = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
   );
   const names = new Set(there.rows.map(({ name }) => name));
   return tablespaces.every((name) => names.has(name)) ? tablespaces : null;
 }
 
+/** Another one than before where the database was dropped and made again; 0 where there is none. */
+async function oidOf({ connection, name }: NewDatabase): Promise<string> {
+  const { rows } = await withMaintenance(connection, (client) =>
+    client.query<{ oid: string }>('SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = $1', [name]),
+  );
+  return rows[0]?.oid ?? '0';
+}
+
 async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ size: string | null }>(
       'SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1',
       [name],

@@ -1,12 +1,5 @@
+import { cutLinesOf } from '../../../files/tail.js';
 import { withoutValues } from '../../../process/exec/tool-rules.js';
-
-/** One complaint of pg_restore that it went on after. */
-export interface RestoreComplaint {
-  /** The entry of the dump's table of contents it was working on, where it said so. */
-  readonly entry: string | null;
-  readonly message: string;
-  readonly command: string | null;
-}
 
 /** What the complaints of a pg_restore that exited 1 come to. */
 export interface ClassifiedComplaints {
@@ -14,6 +7,8 @@ export interface ClassifiedComplaints {
   readonly accepted: readonly string[];
   /** Why the restore is not accepted, without row values; empty where it is. */
   readonly refused: readonly string[];
+  /** What pg_restore says itself: the message of an ERROR is whatever code in the dump has raised. */
+  readonly ownErrors: string;
 }
 
 interface Harmless {
@@ -47,55 +42,83 @@ const harmless: readonly Harmless[] = [
   },
 ];
 
+/** More of a line or of a command says nothing: what is accepted is short. */
+const MOST_CHARACTERS = 16_384;
+/** Of what is not accepted so many are remembered; the others are counted. */
+const MOST_REFUSED = 100;
+const MOST_ACCEPTED = 1_000;
+
 /**
- * Classifies each complaint. The number pg_restore gives at its end must be the number found here: a name with a
- * newline can make a line that looks like a complaint, and so can only make the restore fail, not pass.
+ * Classifies each complaint in what pg_restore printed, however long that is. The number it gives at its end must be the number
+ * found here: a name with a newline can make a line that looks like a complaint, and so can only make the restore fail, not pass.
  */
+export async function complaintsIn(path: string): Promise<ClassifiedComplaints> {
+  const reader = new ComplaintReader();
+  for await (const line of cutLinesOf(path, MOST_CHARACTERS)) reader.take(line);
+  return reader.classified();
+}
+
+/** The same of a text. */
 export function classifyComplaints(stderr: string): ClassifiedComplaints {
-  const complaints = parseComplaints(stderr);
-  const accepted: string[] = [];
-  const refused: string[] = [];
-  for (const complaint of complaints) {
-    const rule = harmless.find(
-      ({ message, command }) => message.test(complaint.message) && command.test(complaint.command ?? ''),
-    );
-    if (rule === undefined) refused.push(`${complaint.entry ?? 'no entry named'}: ${withoutValues(complaint.message)}`);
-    else accepted.push(`${withoutValues(complaint.message)} (${rule.rule})`);
-  }
-  const ignored = Number(/^pg_restore: warning: errors ignored on restore: (\d+)$/m.exec(stderr)?.[1] ?? Number.NaN);
-  if (ignored !== complaints.length && refused.length === 0) {
-    refused.push(
-      `pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints.length} were read`,
-    );
-  }
-  return { accepted, refused };
+  const reader = new ComplaintReader();
+  for (const line of stderr.split('\n')) reader.take(line);
+  return reader.classified();
 }
 
 /** Reads pg_restore's stderr: an error runs until the next line that pg_restore itself begins. */
-function parseComplaints(stderr: string): readonly RestoreComplaint[] {
-  const complaints: RestoreComplaint[] = [];
-  let entry: string | null = null;
-  let current: { message: string; command: string[] | null } | null = null;
-  const finish = (): void => {
-    if (current !== null)
-      complaints.push({ entry, message: current.message, command: current.command?.join('\n').trim() ?? null });
-    current = null;
-  };
-  for (const line of stderr.split('\n')) {
-    const own = /^pg_restore: (from TOC entry (.*)|error: (.*)|.*)$/.exec(line);
-    if (own !== null) {
-      finish();
-      if (own[2] !== undefined) entry = own[2];
-      if (own[3] !== undefined) current = { message: own[3], command: null };
-    } else if (current !== null) {
-      takeLine(current, line);
-    }
-  }
-  finish();
-  return complaints;
-}
+class ComplaintReader {
+  private entry: string | null = null;
+  private current: { message: string; command: string | null } | null = null;
+  private complaints = 0;
+  private ignored = Number.NaN;
+  private moreRefused = 0;
+  private readonly accepted: string[] = [];
+  private readonly refused: string[] = [];
+  private readonly own: string[] = [];
 
-function takeLine(current: { command: string[] | null }, line: string): void {
-  if (current.command !== null) current.command.push(line);
-  else if (line.startsWith('Command was: ')) current.command = [line.slice('Command was: '.length)];
+  take(line: string): void {
+    const own = /^pg_restore: (?:from TOC entry (.*)|error: (.*)|warning: errors ignored on restore: (\d+)|.*)$/.exec(
+      line,
+    );
+    if (own === null) return this.takeMore(line);
+    this.finish();
+    const [, entry, error, ignored] = own;
+    if (entry !== undefined) this.entry = entry;
+    if (error !== undefined) this.current = { message: error, command: null };
+    if (ignored !== undefined) this.ignored = Number(ignored);
+  }
+
+  classified(): ClassifiedComplaints {
+    this.finish();
+    const { accepted, complaints, ignored, moreRefused } = this;
+    const refused = moreRefused === 0 ? this.refused : [...this.refused, `and ${moreRefused} more`];
+    if (ignored !== complaints && refused.length === 0)
+      refused.push(
+        `pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints} were read`,
+      );
+    return { accepted, refused, ownErrors: this.own.join('\n') };
+  }
+
+  private takeMore(line: string): void {
+    if (this.current === null) return;
+    const { command } = this.current;
+    if (command !== null) {
+      if (command.length < MOST_CHARACTERS) this.current.command = `${command}\n${line}`;
+    } else if (line.startsWith('Command was: ')) this.current.command = line.slice('Command was: '.length);
+  }
+
+  private finish(): void {
+    if (this.current === null) return;
+    const { message } = this.current;
+    const command = this.current.command?.trim() ?? '';
+    this.current = null;
+    this.complaints++;
+    if (!message.includes('ERROR:  ') && this.own.length < MOST_REFUSED) this.own.push(`pg_restore: error: ${message}`);
+    const rule = harmless.find((one) => one.message.test(message) && one.command.test(command));
+    if (rule !== undefined) {
+      if (this.accepted.length < MOST_ACCEPTED) this.accepted.push(`${withoutValues(message)} (${rule.rule})`);
+    } else if (this.refused.length < MOST_REFUSED)
+      this.refused.push(`${this.entry ?? 'no entry named'}: ${withoutValues(message)}`);
+    else this.moreRefused++;
+  }
 }

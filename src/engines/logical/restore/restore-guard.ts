@@ -24,7 +24,7 @@ export async function addGuard(client: pg.Client, database: string): Promise<voi
     CREATE EVENT TRIGGER ${name} ON ddl_command_start EXECUTE FUNCTION ${name}.guard()`);
 }
 
-/** Takes it away, once the login is closed. */
+/** Takes it away, once no code of the dump runs any more. */
 export async function dropGuard(client: pg.Client, database: string): Promise<void> {
   const name = client.escapeIdentifier(restoreRole(database));
   await client.query(`DROP EVENT TRIGGER IF EXISTS ${name}`);

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
+import { rootsInDatabase } from '../../../postgres/content/inventory.js';
 import { applyProperties } from '../../../postgres/content/database-properties.js';
 import type { EngineContext, RestoreDatabaseRequest, RestoredDatabase } from '../../engine.js';
 import { compareCounts } from '../repository/count-dump.js';
@@ -12,7 +13,15 @@ import { toolHasEnded } from '../../shared/run-tool-job.js';
 import { checkKey } from '../encryption.js';
 import { boundManifest, manifestFiles } from '../repository/manifest.js';
 import { createOnce, dropOurs } from './new-database.js';
-import { jobsOption, runPgRestore, runRestoreJob, tablespacesThere } from './pg-restore.js';
+import {
+  floodOf,
+  jobsOption,
+  MOST_OUTPUT_BYTES,
+  quiet,
+  runPgRestore,
+  runRestoreJob,
+  tablespacesThere,
+} from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
 import { takeInventory } from '../backup/snapshot.js';
@@ -47,13 +56,14 @@ export async function restoreDatabase(
   const file = await wholeFile(context, key, manifest.dump);
   const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
   await checkKey(context, dump);
-  const { systemIdentifier, versionNum } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
+  const { systemIdentifier, versionNum } = await withMaintenance(connection, serverFacts);
   const restoring: Restoring = {
     context,
     manifest,
     dump,
     database: { connection, name: intoDatabase, operationId: context.operationId },
     systemIdentifier,
+    versionNum,
   };
   try {
     const steps = {
@@ -61,11 +71,11 @@ export async function restoreDatabase(
         await file.requireSame();
         await analyze(restoring);
       },
-      count: () => compareWithManifest(restoring, versionNum),
+      count: () => compareWithManifest(restoring),
     };
     const restore = request.restoreAs === 'superuser' ? restoreAsSuperuser : restoreUnprivileged;
     const { accepted, counted } = await restore(restoring, steps);
-    const left = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    const left = await withMaintenance(connection, (client) =>
       applyProperties(client, intoDatabase, manifest.properties),
     );
     await file.discard();
@@ -91,13 +101,12 @@ async function restoreAsSuperuser<T>(
 ): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
   const { database, manifest } = restoring;
   const { owner } = manifest.properties;
-  const isNew = (await createOnce(database, manifest, owner)) === 'made';
+  await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const accepted = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
     options: [jobsOption(restoring), ...(tablespaces === null ? ['--no-tablespaces'] : [])],
-    resultIsGone: async () => isNew,
     cleanUp: async () => {
       await dropOurs(database);
       await createOnce(database, manifest, owner);
@@ -109,7 +118,7 @@ async function restoreAsSuperuser<T>(
 
 /** Statistics are not in a dump, and a database without them is slow in its first hour. */
 async function analyze(restoring: Restoring): Promise<void> {
-  const { context, database, systemIdentifier } = restoring;
+  const { context, database, systemIdentifier, versionNum } = restoring;
   await runRestoreJob(restoring, {
     step: `analyze:${encodeName(database.name)}@${systemIdentifier}`,
     tool: 'vacuumdb',
@@ -119,20 +128,31 @@ async function analyze(restoring: Restoring): Promise<void> {
       '--no-password',
       `--dbname=${databaseConninfo(database.name)}`,
     ],
-    env: libpqEnv(database.connection, database.name),
+    env: quiet(libpqEnv(database.connection, database.name, versionNum)),
+    mostOutputBytes: MOST_OUTPUT_BYTES,
+    classifyExit: async (exit) => (await floodOf(exit, 'vacuumdb')) ?? undefined,
     progress: async () => ({ phase: `statistics of ${database.name}`, done: 0, unit: 'tables' }),
   });
 }
 
-async function compareWithManifest({ manifest, database }: Restoring, versionNum: number): Promise<Inventory> {
-  const found = await withClient(
+/** One by one, else with their partitions: where pg_dump has rows go to the root, they may come into others than before. */
+function countDifferences(...[recorded, found, rootOf]: Required<Parameters<typeof compareCounts>>): readonly string[] {
+  return compareCounts(recorded, found).length === 0 ? [] : compareCounts(recorded, found, rootOf);
+}
+
+async function compareWithManifest({ manifest, database, versionNum }: Restoring): Promise<Inventory> {
+  const { found, rootOf } = await withClient(
     database.connection,
     database.name,
-    (client) => takeInventory(client, manifest.database),
+    async (client) => ({
+      found: await takeInventory(client, manifest.database),
+      rootOf: await rootsInDatabase(client),
+    }),
     // A later attempt finds the event triggers of the dump there.
     { withoutEventTriggers: majorOf(versionNum) >= WITH_LOGIN_TRIGGERS },
   );
-  const differences = manifest.countedIn === 'nowhere' ? [] : [...compareCounts(manifest.contents, found.contents)];
+  const differences =
+    manifest.countedIn === 'nowhere' ? [] : [...countDifferences(manifest.contents, found.contents, rootOf)];
   // Another major version counts some objects otherwise, such as NOT NULL constraints.
   const comparable = manifest.objects !== null && majorOf(versionNum) === majorOf(manifest.server.versionNum);
   if (manifest.objects !== null && comparable) differences.push(...compareObjects(manifest.objects, found.objects));

@@ -26,6 +26,7 @@ import { compareSchema } from './compare-schema.js';
 import { refuseRewrittenRows } from './rewritten-rows.js';
 import {
   closeLogin,
+  endGuard,
   inDatabase,
   listOption,
   loadExtensionData,
@@ -70,9 +71,13 @@ export async function restoreUnprivileged<T extends { readonly contents: readonl
     await closeLogin(work);
     await markAgain(database, manifest);
     await analyze();
-    await compareSchema(work);
+    await endGuard(work);
   }
-  const counted = await count();
+  // Counting runs no code of the dump, so that it need not wait for the comparison.
+  const [schema, counts] = await Promise.allSettled([state === 'compared' ? undefined : compareSchema(work), count()]);
+  if (schema.status === 'rejected') throw schema.reason;
+  if (counts.status === 'rejected') throw counts.reason;
+  const counted = counts.value;
   if (state !== 'compared') {
     await inDatabase(work, (client) => refuseRewrittenRows(client, counted.contents));
     await maintenance(work, (client) => noteCompared(client, database.name));
@@ -171,10 +176,15 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
     );
   });
   const isNew = (await createOnce(database, manifest, login.role)) === 'made';
-  if (isNew) {
+  const fill = async (): Promise<void> => {
     await makeExtensions(work, login);
     await loadExtensionData(work);
-  }
+  };
+  const makeAnew = async (): Promise<void> => {
+    await dropOurs(database);
+    await createOnce(database, manifest, login.role);
+    await fill();
+  };
   const accepted = await runPgRestore(work, {
     step: `restore:${encodeName(name)}@${work.systemIdentifier}`,
     connection: login.connection,
@@ -185,13 +195,9 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
       ...(tablespaces === null ? ['--no-tablespaces'] : []),
       await listOption(work, 'login', parts.byLogin),
     ],
-    resultIsGone: async () => isNew,
-    cleanUp: async () => {
-      await dropOurs(database);
-      await createOnce(database, manifest, login.role);
-      await makeExtensions(work, login);
-      await loadExtensionData(work);
-    },
+    // Of one that an earlier attempt made, nobody knows how far its extensions have come.
+    prepare: isNew ? fill : makeAnew,
+    cleanUp: makeAnew,
     privilegeHint: SUPERUSER_HINT,
   });
   context.signal.throwIfAborted();

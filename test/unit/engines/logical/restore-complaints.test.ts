@@ -1,5 +1,8 @@
+import { appendFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
-import { classifyComplaints } from '../../../../src/engines/logical/restore/restore-complaints.js';
+import { classifyComplaints, complaintsIn } from '../../../../src/engines/logical/restore/restore-complaints.js';
+import { tempDir } from '../../../helpers/temp.js';
 
 const publicExists = [
   'pg_restore: while PROCESSING TOC:',
@@ -61,4 +64,37 @@ it('F39: row values are not repeated', () => {
     'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "Dupont 0612"';
   const detail = 'CONTEXT:  COPY t, line 1, column x: "Dupont 0612"';
   expect(JSON.stringify(classifyComplaints([line, detail, ignored(1)].join('\n')))).not.toContain('Dupont');
+});
+
+it('U1: output that code in a dump makes as long as it likes is cut where it is read, and counted whole', async () => {
+  const path = join(await tempDir('complaints'), 'stderr');
+  const complaint = [
+    'pg_restore: from TOC entry 210; 1259 16391 TABLE t postgres',
+    `pg_restore: error: could not execute query: ERROR:  ${'x'.repeat(1_000_000)}`,
+    'Command was: CREATE TABLE t (',
+    ...Array.from({ length: 1_000 }, () => 'y'.repeat(1_000)),
+    '',
+  ];
+  await writeFile(path, '');
+  for (let count = 0; count < 150; count++) await appendFile(path, complaint.join('\n'));
+  await appendFile(path, ignored(150));
+  const { accepted, refused } = await complaintsIn(path);
+  expect(accepted).toEqual([]);
+  expect(refused).toHaveLength(101);
+  expect(refused.at(-1)).toBe('and 50 more');
+  expect(refused[0]).toMatch(/^210; 1259 16391 TABLE t postgres: could not execute query: ERROR: {2}x+$/);
+  expect(refused[0]?.length).toBeLessThan(500);
+});
+
+it('U1: a command that is cut is no harmless one, and what pg_restore says itself is kept apart from messages of code', async () => {
+  const path = join(await tempDir('complaints'), 'stderr');
+  const comment = publicExists.map((line) =>
+    line
+      .replace('schema "public" already exists', 'must be owner of extension x')
+      .replace(/^Command was: .*/, `Command was: COMMENT ON EXTENSION x IS '${'z'.repeat(20_000)}';`),
+  );
+  await writeFile(path, [...comment, 'pg_restore: error: connection to server was lost', ignored(2)].join('\n'));
+  const found = await complaintsIn(path);
+  expect(found.refused).toHaveLength(2);
+  expect(found.ownErrors).toBe('pg_restore: error: connection to server was lost');
 });

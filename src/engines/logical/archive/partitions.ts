@@ -1,0 +1,31 @@
+import { unquoted } from './parts.js';
+import type { RootOf } from '../repository/count-dump.js';
+import type { ArchiveToc } from './toc.js';
+
+const NAME = String.raw`("(?:[^"]|"")*"|[^\s."]+)`;
+/** An entry of its own since PostgreSQL 14, a part of the partition's entry before. */
+const ATTACH = new RegExp(`^ALTER TABLE ONLY ${NAME}\\.${NAME} ATTACH PARTITION ${NAME}\\.${NAME} `, 'gm');
+
+/** Deeper than anybody partitions. */
+const MOST_LEVELS = 100;
+
+/** To which partitioned table the rows of a partition belong, as a dump has it. */
+export function rootsInArchive({ entries }: ArchiveToc): RootOf {
+  const parents = new Map<string, { readonly schema: string; readonly table: string }>();
+  for (const { kind, definition } of entries) {
+    if (!kind.startsWith('TABLE')) continue;
+    for (const [, ...names] of definition.matchAll(ATTACH)) {
+      const [schema = '', table = '', partSchema = '', part = ''] = names.map(unquoted);
+      parents.set(keyOf(partSchema, part), { schema, table });
+    }
+  }
+  return (one) => {
+    let [root, parent] = [one, parents.get(keyOf(one.schema, one.table))];
+    // Text in a definition may look as if a table were a partition of itself.
+    for (let level = 0; parent !== undefined && level < MOST_LEVELS; level++)
+      [root, parent] = [parent, parents.get(keyOf(parent.schema, parent.table))];
+    return root;
+  };
+}
+
+const keyOf = (schema: string, table: string): string => `${schema}\0${table}`;

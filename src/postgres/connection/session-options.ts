@@ -1,0 +1,42 @@
+/**
+ * Time-outs that a role, a database or the server may set for every session. What ends a query of an application is
+ * wrong for a dump, so that each session of ours has none but those it asks for: what is said at its start wins.
+ */
+const IN_EVERY_VERSION = [
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'tcp_user_timeout',
+] as const;
+/** A server that does not know one refuses the session. */
+const SINCE = [
+  { name: 'idle_session_timeout', versionNum: 140_000 },
+  { name: 'transaction_timeout', versionNum: 170_000 },
+] as const;
+
+/**
+ * Options of a session without time-outs, as libpq's `PGOPTIONS` and the driver's `options` have them.
+ * @param versionNum of the server, where it is known: without it, time-outs that not every version has stay as they are
+ */
+export function sessionOptions({
+  versionNum = 0,
+  statementTimeoutMs = 0,
+  others = [],
+}: {
+  readonly versionNum?: number;
+  readonly statementTimeoutMs?: number;
+  readonly others?: readonly string[];
+} = {}): string {
+  const settings = [
+    ...IN_EVERY_VERSION.map((name) => `${name}=${name === 'statement_timeout' ? statementTimeoutMs : 0}`),
+    ...SINCE.filter((one) => versionNum >= one.versionNum).map(({ name }) => `${name}=0`),
+    ...others,
+  ];
+  return settings.map((setting) => `-c ${setting}`).join(' ');
+}
+
+/** Expressions that switch off in an open session what its server knows beyond {@link sessionOptions}. */
+export const WITHOUT_NEWER_TIMEOUTS: readonly string[] = SINCE.map(
+  ({ name }) =>
+    `CASE WHEN pg_catalog.current_setting('${name}', true) IS NOT NULL THEN pg_catalog.set_config('${name}', '0', false) END`,
+);
