@@ -17,6 +17,7 @@ import { configureRecovery } from '../../postgres/recovery/recovery.js';
 import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import type { Settings } from '../../postgres/recovery/auto-conf.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
@@ -56,6 +57,8 @@ export async function testRestore(
         pgBin: context.pgBin,
         user: context.user,
         signal: context.signal,
+        preload: await preloadOfSource(context),
+        settings: dumpSettings(backup.contents?.length ?? 0),
       });
       return await restoredDump(engine.logical, context, { backup, content }, server);
     }
@@ -94,7 +97,8 @@ async function restoredServer(
     control: await readControlData(pgBin, dataDir, user),
   });
   return withWalPrefetch(physical, context, dataDir, async (prefetchSignal) => {
-    const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
+    const preload = await preloadOfSource(context);
+    const server = await startScratchServer({ dataDir, pgBin, user, signal, preload, role: cluster.connection.user });
     await waitForPause(server.connection, { service: server.service, signal: prefetchSignal });
     return server;
   });
@@ -158,6 +162,35 @@ function apartText({ unlogged, temporary, foreign }: Apart, locked: number): str
 
 /** In a server of its own, so that no name of a database has to be in it. */
 const RESTORED = 'reprise_restored';
+
+/** With its libraries the copy is read as the source is; a source that does not answer keeps no backup from its test. */
+async function preloadOfSource({ cluster: { connection } }: EngineContext): Promise<string> {
+  try {
+    return await withMaintenance(connection, async (client) => {
+      const { rows } = await client.query<{ preload: string }>(
+        "SELECT pg_catalog.current_setting('shared_preload_libraries') AS preload",
+      );
+      return rows[0]?.preload ?? '';
+    });
+  } catch (error) {
+    if (!isRepriseError(error)) throw error;
+    return '';
+  }
+}
+
+/** Of a server for one dump: its preloaded libraries do no work of their own, and its table of locks has room for all it holds. */
+function dumpSettings(tables: number): Settings {
+  return {
+    max_connections: String(SCRATCH_CONNECTIONS),
+    max_locks_per_transaction: String(Math.max(64, Math.ceil((LOCKS_PER_TABLE * tables) / SCRATCH_CONNECTIONS))),
+    max_worker_processes: '0',
+    'cron.database_name': RESTORED,
+  };
+}
+/** Jobs of pg_restore are 64 at most. */
+const SCRATCH_CONNECTIONS = 80;
+/** With its indexes, its sequence and the TOAST table and index of each. */
+const LOCKS_PER_TABLE = 12;
 
 async function restoredDump(
   logical: LogicalRestore,

@@ -1,7 +1,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient, withMaintenance } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 
 /** A configuration file as it was when its backup was taken. */
 export interface ConfigurationFile {

@@ -8,6 +8,9 @@ import { toolFailure } from '../../../process/exec/tool-rules.js';
 import type { JobExit, JobExitClass, JobRequest, JobResult } from '../../../process/jobs/jobs.js';
 import type { EngineContext } from '../../engine.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
+import { cronDatabase, hasCron, withoutCron } from '../archive/pg-cron.js';
+import { tocOf } from '../archive/read-toc.js';
+import type { ArchiveToc } from '../archive/toc.js';
 import { readingArgv } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import type { LogicalOptions } from '../options.js';
@@ -36,6 +39,14 @@ export interface Restoring {
   readonly systemIdentifier: string;
   /** `server_version_num` of the server that it is restored into. */
   readonly versionNum: number;
+}
+
+/** The table of contents of the dump, as far as the server can take it. */
+export async function restorableToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
+  const toc = await tocOf(context, dump);
+  if (!hasCron(manifest.extensions)) return toc;
+  const allowed = await withMaintenance(database.connection, cronDatabase);
+  return allowed === database.name ? toc : withoutCron(toc);
 }
 
 /** One run of pg_restore. */

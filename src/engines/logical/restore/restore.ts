@@ -21,7 +21,11 @@ import {
   runPgRestore,
   runRestoreJob,
   tablespacesThere,
+  restorableToc,
 } from './pg-restore.js';
+import { listOption, workDirectory } from './login-work.js';
+import { hasCron } from '../archive/pg-cron.js';
+import { removeTree } from '../../../files/remove-tree.js';
 import type { Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
 import { takeInventory } from '../backup/snapshot.js';
@@ -103,16 +107,22 @@ async function restoreAsSuperuser<T>(
   const { owner } = manifest.properties;
   await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
+  const { entries } = hasCron(manifest.extensions) ? await restorableToc(restoring) : { entries: [] };
   const accepted = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
-    options: [jobsOption(restoring), ...(tablespaces === null ? ['--no-tablespaces'] : [])],
+    options: [
+      jobsOption(restoring),
+      ...(tablespaces === null ? ['--no-tablespaces'] : []),
+      ...(hasCron(manifest.extensions) ? [await listOption(restoring, 'whole', entries)] : []),
+    ],
     cleanUp: async () => {
       await dropOurs(database);
       await createOnce(database, manifest, owner);
     },
   });
   await analyze();
+  await removeTree(workDirectory(restoring));
   return { accepted, counted: await count() };
 }
 

@@ -7,6 +7,7 @@ import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import type { ReadContext } from '../../engine.js';
+import { cronDatabase, hasCron, withoutCronText } from '../archive/pg-cron.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { majorOf } from '../tools.js';
 import { pathExists } from '../../../files/paths.js';
@@ -76,6 +77,8 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
   }
   await checkExtensions(client, manifest);
   const warnings = await checkLocale(client, manifest);
+  if (hasCron(manifest.extensions))
+    warnings.push(withoutCronText(manifest.label, manifest.database, await cronDatabase(client)));
   const missing = await missingNames(
     client,
     manifest.tablespaces,

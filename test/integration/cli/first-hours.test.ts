@@ -5,7 +5,7 @@ import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { RotateOutput } from '../../../src/domain/retention/retention.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, editConfig, told } from '../../helpers/site-cli.js';
+import { answer, editConfig, planned, refusal, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -23,9 +23,31 @@ async function restarted(change: (text: string) => string): Promise<void> {
   await site.startWorker();
 }
 
+it('O7: whoever may not approve is refused before the plan is shown, with the command of who may; a plan that nobody can approve says so', async () => {
+  await site.backUp('dump');
+  const asked = await planned(site, '--policy', 'dump', '--by', 'ops');
+  const { code, stderr } = await site.cli('approve', asked.workflowId, '--by', 'postgres', '--reason', 'x', '--yes');
+  expect(code).toBe(9);
+  expect(stderr).toContain('postgres may not approve recover for mairie');
+  expect(stderr).toContain(
+    `dba may: reprise approve ${asked.workflowId} --plan ${asked.plan.digest.slice(0, 12)} --by dba`,
+  );
+  expect(stderr).not.toContain('requested by');
+  expect((await site.cli('approve', asked.workflowId, '--by', 'dba', '--reason', 'x', '--dry-run')).stderr).toContain(
+    'requested by',
+  );
+  // Who gave no name is told which one was taken.
+  const { hint } = await refusal(site, 'approve', asked.workflowId, '--plan', asked.plan.digest, '--reason', 'x');
+  expect(hint).toMatch(/ask one of these people: dba; you were taken for \S+; to approve as somebody else: --by NAME/);
+  await answer(site, 'reject', asked.workflowId, '--reason', 'test');
+
+  const { stdout } = await site.cli('recover', 'mairie', '--policy', 'dump', '--by', 'dba', '--dry-run');
+  expect(stdout).toMatch(/may approve\s+nobody: who asked for it may not/);
+  expect(stdout).toContain('this plan cannot be approved: dba asked for it');
+}, 300_000);
+
 it('O6: a renamed policy has its earlier backups: they are verified, planned from and rotated; without previous_names they are named', async () => {
-  const { backups } = await site.backUp('dump');
-  const old = backups[0] as Backup;
+  const old = (await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie')).backups[0] as Backup;
 
   await restarted((text) => text.replace('      dump: {', '      nightly: {'));
   const orphans = [{ policy: 'dump', engine: 'logical', repository: 'local', backups: 1 }];
