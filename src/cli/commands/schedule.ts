@@ -18,6 +18,7 @@ import { applyWatches, planWatches } from '../../client/schedules/apply-watches.
 import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
 import { reasonOption, timeOption } from '../common-options.js';
+import { remember } from '../remember.js';
 import { define, group } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
@@ -91,6 +92,7 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['schedule list', 'schedule list --json'],
     run: async (self) => {
       const schedules = await self.withTemporal(listSchedules);
+      await remember(self, { schedules });
       await self.print({ schedules }, (view, screen) => scheduleTable(view.schedules, screen));
       for (const { id: name, missedRuns } of schedules) {
         if (missedRuns > 0)
