@@ -7,6 +7,7 @@ import {
   makeCopyDirectory,
   readyToOverwrite,
 } from '../../postgres/old-data/copy-old-data.js';
+import { lastWriteIn } from '../../postgres/server/last-write.js';
 import { inodeOf, moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { movePartsAside } from '../../postgres/old-data/outside-parts.js';
 import { linkTarget } from '../../postgres/server/layout.js';
@@ -46,6 +47,11 @@ export async function archivingBefore(
   return (await openHostState(host.stateDir).onceDone<ArchiveSettings | null>(operationId, ARCHIVING))?.result ?? null;
 }
 
+/** When the old server last wrote WAL or its control file; a new, empty cluster in its place says nothing of it. */
+async function lastWrite({ plan, dataDir }: AuthorizedStep): Promise<string | null> {
+  return plan.binding.freshCluster ? null : lastWriteIn(plan.binding.salvageFrom ?? dataDir);
+}
+
 async function present({ clusterContext, plan, dataDir }: AuthorizedStep): Promise<ArchiveSettings | null> {
   const { cluster, user } = clusterContext;
   // A new, empty cluster in the place of the lost one is configured by nobody.
@@ -64,9 +70,18 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
-      await onceUnderLock(work, step, 'stop', async () => {
+      return onceUnderLock(work, step, 'stop', async () => {
         await onceInOperation(work, step, ARCHIVING, () => present(work));
-        await (await work.service()).stop('fast');
+        const service = await work.service();
+        // Kept before it is stopped: an attempt after that would find it down.
+        const wasRunning = await onceInOperation(
+          work,
+          step,
+          'running before the stop',
+          async () => (await service.status()) === 'running',
+        );
+        await service.stop('fast');
+        return { at: new Date().toISOString(), wasRunning, lastWriteAt: await lastWrite(work) };
       });
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
