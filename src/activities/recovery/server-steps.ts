@@ -39,6 +39,9 @@ export const SALVAGED = 'salvage';
 /** The same of what the old server archived with, until it was stopped. */
 const ARCHIVING = 'archiving';
 
+/** Whether it ran until then; where that was not kept, it may have. */
+const WAS_RUNNING = 'running before the stop';
+
 /** What the server archived with before the recovery; null where nobody could tell. */
 export async function archivingBefore(
   { clusterContext: { host } }: Pick<AuthorizedStep, 'clusterContext'>,
@@ -70,19 +73,18 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
   return {
     stopServer: wrapActivity('stopServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
-      return onceUnderLock(work, step, 'stop', async () => {
+      await onceUnderLock(work, step, 'stop', async () => {
         await onceInOperation(work, step, ARCHIVING, () => present(work));
         const service = await work.service();
         // Kept before it is stopped: an attempt after that would find it down.
-        const wasRunning = await onceInOperation(
-          work,
-          step,
-          'running before the stop',
-          async () => (await service.status()) === 'running',
-        );
+        await onceInOperation(work, step, WAS_RUNNING, async () => (await service.status()) === 'running');
         await service.stop('fast');
-        return { at: new Date().toISOString(), wasRunning, lastWriteAt: await lastWrite(work) };
       });
+      return onceInOperation(work, step, 'stopped', async () => ({
+        at: new Date().toISOString(),
+        wasRunning: await onceInOperation(work, step, WAS_RUNNING, async () => true),
+        lastWriteAt: await lastWrite(work),
+      }));
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
