@@ -20,7 +20,7 @@ import { freePorts } from '../dist/process/exec/ports.js';
 import { runProgram } from '../dist/process/exec/run-program.js';
 import { resolveSecret } from '../dist/process/exec/secrets.js';
 import { createJobs } from '../dist/process/jobs/supervisor.js';
-import { openStorage } from '../dist/storage/registry.js';
+import { openStorage } from '../dist/storage/open-storage.js';
 import { Lab, median, seconds } from './lab.mjs';
 import { s3Options, startS3 } from './s3.mjs';
 

@@ -1,8 +1,8 @@
-// Compiles src/ into dist/ and bundles the workflows, both only when what they are made of changed.
+// Compiles src/ into dist/ and bundles the workflows and the command line, each only when what it is made of changed.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 
 // Only what runs inside the workflow sandbox: another activity needs no new bundle.
 const bundled = ['dist/workflows', 'dist/domain'];
@@ -17,6 +17,13 @@ once('dist/.build-stamp', sources, () => {
 if (existsSync('dist/workflows/index.js')) {
   once('dist/.bundle-stamp', [...bundled, 'package-lock.json', 'scripts/bundle-workflows.js'], () =>
     run('scripts/bundle-workflows.js'),
+  );
+}
+
+if (existsSync('dist/command-line.js')) {
+  const own = ['package-lock.json', 'scripts/bundle-command-line.js'];
+  once('dist/.command-line-stamp', [...filesUnder('dist').filter(isCompiled), ...own], () =>
+    run('scripts/bundle-command-line.js'),
   );
 }
 
@@ -39,17 +46,22 @@ function digest(inputs) {
 
 function filesUnder(path) {
   if (!existsSync(path)) return [];
-  if (!path.startsWith('src') && !path.startsWith('dist')) return [path];
+  if (!statSync(path).isDirectory()) return [path];
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))
     .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** A module of ours, other than a bundle. */
+function isCompiled(file) {
+  return file.endsWith('.js') && !(dirname(file) === 'dist' && /[.-]bundle\.js$/.test(file));
 }
 
 /** A module whose source was removed or renamed must not stay importable. */
 function removeLeftovers() {
   for (const file of filesUnder('dist')) {
     const source = join('src', relative('dist', file).replace(/\.js$/, '.ts'));
-    if (file.endsWith('.js') && file !== 'dist/workflow-bundle.js' && !existsSync(source)) {
+    if (isCompiled(file) && !existsSync(source)) {
       rmSync(file);
       rmSync(`${file}.map`, { force: true });
     }

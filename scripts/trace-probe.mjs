@@ -2,7 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import childProcess from 'node:child_process';
 import inspector from 'node:inspector';
-import { syncBuiltinESMExports } from 'node:module';
+import { registerHooks, syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
 
@@ -12,6 +12,11 @@ const isCommand = isMainThread && process.env.REPRISE_TRACE_COMMAND !== undefine
 const mine = basename(process.argv[1] ?? '') === 'main.js' || !isMainThread;
 
 if (directory !== undefined && mine && (isWorker || isCommand)) {
+  // Files are told apart: the command line runs from its modules, not from the few files that the build makes of them.
+  registerHooks({
+    resolve: (specifier, context, next) =>
+      next(specifier.replace('/command-line.bundle.js', '/command-line.js'), context),
+  });
   const session = new inspector.Session();
   session.connect();
   session.post('Profiler.enable');
@@ -21,7 +26,7 @@ if (directory !== undefined && mine && (isWorker || isCommand)) {
 }
 
 /** What runs when it is loaded, or only in the sandbox of the workflows. */
-const programs = /^(?:main|workflow-bundle|worker\/uploader)\.js$|^(?:workflows|demo)\//;
+const programs = /^(?:main|workflow-bundle|worker\/uploader|command-line.*\.bundle)\.js$|^(?:workflows|demo)\//;
 
 /** Our files on the call stack, those that await it included. */
 function callStack() {

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-// First of all, and without an import: an older Node would fail inside a library, with no word of why.
+import type * as CommandLine from './command-line.js';
+
+// First of all, and before anything is imported: an older Node would fail inside a library, with no word of why.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 12)) {
   const message = `node ${process.versions.node} is too old for Reprise`;
@@ -10,18 +12,61 @@ if (major < 22 || (major === 22 && minor < 12)) {
   process.exit(1);
 }
 
-// A reader that has enough (`| head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
-const [{ runCli }, { processTerminal }, { services }] = await Promise.all([
-  import('./cli/program.js'),
-  import('./cli/terminal/terminal.js'),
-  import('./compose.js'),
-]);
-// Output to files, pipes and terminals is written by now (they are synchronous); a long poll that is given up must not
-// keep the process, nor fail it when its connection is closed.
-process.exit(await runCli(process.argv.slice(2), services, processTerminal()));
+/** How long a command may go on when nobody reads its result any more: one that has just printed it ends with its own code. */
+const UNREAD_MS = 500;
 
-export {};
+// A reader that has enough (`| head`) is no failure. What is told on stderr is then for nobody.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  setTimeout(() => process.exit(0), UNREAD_MS).unref();
+});
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+// A worker loads the modules of the bundle from their own files too: it would have them twice in its memory.
+const isWorker = process.argv.includes('worker');
+if (!isWorker) await keepCompiledCode();
+const { runCommandLine } = await commandLine(isWorker ? './command-line.js' : './command-line.bundle.js');
+const code = await runCommandLine(process.argv.slice(2));
+// A pipe takes 64 kB at once, and the rest as it is read.
+await Promise.all([process.stdout, process.stderr].map(written));
+// A long poll that is given up must not keep the process, nor fail it when its connection is closed.
+process.exit(code);
+
+function commandLine(file: string): Promise<typeof CommandLine> {
+  return import(file) as Promise<typeof CommandLine>;
+}
+
+/** Resolves when all was handed to the reader, or the reader is gone. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
+}
+
+/**
+ * Has Node keep compiled code, which saves a part of each start. Only in a home directory that is our own: whoever could
+ * write there would run code as us. Node's own default is a directory in /tmp.
+ */
+async function keepCompiledCode(): Promise<void> {
+  const [{ enableCompileCache }, { lstatSync, mkdirSync }, { userInfo }] = await Promise.all([
+    import('node:module'),
+    import('node:fs'),
+    import('node:os'),
+  ]);
+  try {
+    const { homedir, uid } = userInfo();
+    const isOurs = (path: string): boolean => {
+      const found = lstatSync(path);
+      return found.isDirectory() && found.uid === uid && (found.mode & 0o022) === 0;
+    };
+    const [above, kept] = [`${homedir}/.cache`, `${homedir}/.cache/reprise`];
+    if (!isOurs(homedir)) return;
+    mkdirSync(kept, { recursive: true, mode: 0o700 });
+    if (isOurs(above) && isOurs(kept)) enableCompileCache(`${kept}/compiled`);
+  } catch {
+    // A user without a home directory, or one that is full: the program starts as well, a little later.
+  }
+}

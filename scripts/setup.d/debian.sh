@@ -11,6 +11,8 @@ debian_needs=(
 debian_test_needs=(
   "age age"
   "chromium chromium"
+  "postgresql-15-pgaudit /usr/lib/postgresql/1[5-9]/lib/pgaudit.so"
+  "postgresql-15-cron /usr/lib/postgresql/1[5-9]/lib/pg_cron.so"
   "zsh zsh"
   "fish fish"
 )

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '../domain/backup/backup.js';
+import { majorOf } from '../domain/backup/other-cluster.js';
 import type { RecordBody } from '../domain/backup/records.js';
 import type { ClusterConfig, HostConfig, PolicyConfig } from '../domain/config.js';
 import { RepriseError, isRepriseError } from '../domain/errors.js';
@@ -11,6 +12,7 @@ import { createJobs } from '../process/jobs/supervisor.js';
 import { type Catalogue, openCatalogue } from '../records/catalogue.js';
 import { sha256Hex } from '../records/digest.js';
 import { openHostState } from '../records/host-state.js';
+import { underPresentNames } from '../records/present-names.js';
 import { reconcile } from '../records/reconcile.js';
 import type { WritableStorage } from '../storage/storage.js';
 import type { ActivityRun } from './activity-wrapper.js';
@@ -18,6 +20,7 @@ import type { StepInput } from './api.js';
 import { repositoryUser, requireToolRepository } from './used-repository.js';
 import { clusterOf, hostOf, policiesHere, repositoryOf, requireHere } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
+import { withPreviousFolders } from './previous-folders.js';
 
 /** Names of facts are kept readable; a long one ends in its digest. */
 const LONGEST_NAME = 120;
@@ -33,9 +36,18 @@ export interface ClusterContext {
   readonly major?: number;
 }
 
-/** The same with PostgreSQL's programs of another major version; without one as it is. */
-export function withMajor(clusterContext: ClusterContext, major: number | undefined): ClusterContext {
-  return major === undefined ? clusterContext : { ...clusterContext, major };
+/**
+ * The same with PostgreSQL's programs of the version that a physical backup was made of, as before an upgrade. A dump is read by those
+ * of the cluster as it is now.
+ */
+export function forBackup(
+  clusterContext: ClusterContext,
+  { policy, server }: Pick<Backup, 'policy' | 'server'>,
+): ClusterContext {
+  const { method } = engineFor(clusterContext, policyOf(clusterContext, policy)).capabilities;
+  return server === undefined || method !== 'data-directory'
+    ? clusterContext
+    : { ...clusterContext, major: majorOf(server) };
 }
 
 /** Opens a cluster. Throws `not-found` for one the config does not have, `path-refused` where its records are out of reach. */
@@ -76,7 +88,10 @@ function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUse
   catalogues.set(deps, known);
   const catalogue =
     known.get(cluster.name) ??
-    openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name);
+    underPresentNames(
+      openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name),
+      cluster,
+    );
   known.set(cluster.name, catalogue);
   return catalogue;
 }
@@ -93,11 +108,12 @@ export function policyOf(clusterContext: ClusterContext, name: string): PolicyCo
 }
 
 export function storageOf(clusterContext: ClusterContext, policy: PolicyConfig): WritableStorage {
-  return clusterContext.deps.openStorage(
+  const storage = clusterContext.deps.openStorage(
     repositoryOf(clusterContext.deps.config, policy.repository),
     clusterContext.user,
     repositoryUser(clusterContext, policy),
   );
+  return withPreviousFolders(storage, policy);
 }
 
 /** What an engine reads with. */
@@ -167,16 +183,24 @@ export const clusterLocks = {
 
 /** PostgreSQL's programs of the cluster's own major version: of its data directory, else of its newest backup. */
 export async function postgresBinOf(clusterContext: ClusterContext): Promise<string> {
-  return clusterContext.deps.postgresBin(clusterContext.major ?? (await majorOf(clusterContext)));
+  return clusterContext.deps.postgresBin(clusterContext.major ?? (await majorOfCluster(clusterContext)));
 }
 
-async function majorOf({ cluster, catalogue, deps }: ClusterContext): Promise<number | undefined> {
-  if (cluster.dataDir && cluster.host === deps.host) {
-    const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
-    if (/^\d+\s*$/.test(text)) return Number(text);
-  }
-  const known = (await catalogue.state()).backups.findLast((backup) => backup.server);
-  return known?.server ? Math.floor(known.server.versionNum / 10000) : undefined;
+async function majorOfCluster(clusterContext: ClusterContext): Promise<number | undefined> {
+  const present = await majorOfDataDir(clusterContext);
+  if (present !== undefined) return present;
+  const known = (await clusterContext.catalogue.state()).backups.findLast((backup) => backup.server);
+  return known?.server && majorOf(known.server);
+}
+
+/** The major version of what is in the cluster's data directory now; undefined where it is gone or on another host. */
+export async function majorOfDataDir({
+  cluster,
+  deps,
+}: Pick<ClusterContext, 'cluster' | 'deps'>): Promise<number | undefined> {
+  if (!cluster.dataDir || cluster.host !== deps.host) return undefined;
+  const text = await readFile(join(cluster.dataDir, 'PG_VERSION'), 'utf8').catch(() => '');
+  return /^\d+\s*$/.test(text) ? Number(text) : undefined;
 }
 
 /**

@@ -59,20 +59,21 @@ export interface TemporalSession {
 export async function resolveTemporal(request: TemporalRequest): Promise<TemporalSettings> {
   const profile = await temporalProfile(request.env);
   const named = namedAddress(request, profile);
-  const looked = (await (named === undefined ? request.embedded?.() : request.embedded?.().catch(() => null))) ?? null;
-  if (named === undefined && looked !== null) return ofEmbedded(looked, request.config);
+  const recorded = await embeddedOf(request, named !== undefined);
+  if (named === undefined && recorded !== null) return ofEmbedded(recorded, request.config);
   const { address, origin } = named ?? { address: DEFAULT_ADDRESS, origin: 'default' as const };
-  const running = looked?.stopped === true ? null : looked;
-  const isOurs = running?.address === address;
-  const webUi = isOurs ? running.webUi : (request.config?.temporal?.webUi ?? DEFAULT_WEB_UI);
-  return {
-    address,
-    namespace: namespaceOf(request, profile),
-    webUi,
-    origin,
-    connection: profile.connection,
-    ...(running === null || isOurs ? {} : { insteadOf: running.address }),
-  };
+  const settings = { address, namespace: namespaceOf(request, profile), origin, connection: profile.connection };
+  const webUi = request.config?.temporal?.webUi ?? DEFAULT_WEB_UI;
+  if (recorded === null || recorded.stopped === true) return { ...settings, webUi };
+  return recorded.address === address
+    ? { ...settings, webUi: recorded.webUi }
+    : { ...settings, webUi, insteadOf: recorded.address };
+}
+
+/** Where another server was named, nothing depends on whether this can be seen. */
+async function embeddedOf({ embedded }: TemporalRequest, named: boolean): Promise<EmbeddedAddress | null> {
+  if (embedded === undefined) return null;
+  return named ? embedded().catch(() => null) : embedded();
 }
 
 /** The server of `reprise up`, which never has a stand-in. */
@@ -112,6 +113,15 @@ function namespaceOf({ namespace, env, config }: TemporalRequest, profile: Profi
   );
 }
 
+/** What to do where nothing answers: a certificate that one side does not accept looks like a server that is not there. */
+function connectionHint({ origin, connection: { tls } }: TemporalSettings): string {
+  if (origin === 'reprise up')
+    return 'start it again: `reprise down`, then `reprise up`; its log is temporal.log beside embedded.json in the state directory';
+  if (tls !== undefined && tls !== null && tls !== false)
+    return 'check that the server runs and speaks TLS there, and the certificates: TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_TLS_SERVER_NAME';
+  return 'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running; where it asks for TLS: the TEMPORAL_TLS_ variables (docs/security.md)';
+}
+
 /** @throws `temporal-unreachable` when nothing answers within 5 s. */
 export async function connectTemporal(settings: TemporalSettings): Promise<TemporalSession> {
   const { Client, Connection } = await import('@temporalio/client');
@@ -121,9 +131,7 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
     throw new RepriseError(
       'temporal-unreachable',
       `no Temporal server answers at ${settings.address} (from ${settings.origin})`,
-      settings.origin === 'reprise up'
-        ? 'start it again: `reprise down`, then `reprise up`; its log is temporal.log beside embedded.json in the state directory'
-        : 'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
+      connectionHint(settings),
       { reason },
     );
   });

@@ -11,7 +11,9 @@ export function checkCluster(config: Pick<Config, 'repositories'>, name: string,
   const at = ['clusters', name];
   return [
     ...repeated(cluster.databases, [...at, 'databases'], 'database'),
+    ...checkDatabases(at, cluster),
     ...checkPolicies(config, at, cluster),
+    ...checkPreviousNames(at, cluster),
     ...checkArchivers(at, cluster),
     ...checkSteps(at, cluster),
     ...checkTargets(at, cluster),
@@ -19,6 +21,13 @@ export function checkCluster(config: Pick<Config, 'repositories'>, name: string,
     ...checkHooks(at, cluster),
     ...checkApprovals(at, cluster),
   ];
+}
+
+function checkDatabases(at: ConfigPath, { databases }: ClusterConfig): Problem[] {
+  const index = databases.indexOf('template0');
+  if (index === -1) return [];
+  const hint = 'remove it: every cluster has its own, and new databases are made from it';
+  return [{ path: [...at, 'databases', index], message: 'template0 takes no connections and holds no data', hint }];
 }
 
 /** Folders that a cluster's catalogue has beside those of its policies. */
@@ -45,7 +54,7 @@ function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, clu
     },
   );
   const lacking = Object.entries(cluster.policies).flatMap(([name, { engine }]): Problem[] => {
-    const method = engineKinds[engine]?.engine.capabilities.method;
+    const method = engineKinds[engine]?.capabilities.method;
     const path = [...at, 'backups', name];
     if (method === 'data-directory' && cluster.dataDir === undefined) {
       return [
@@ -77,7 +86,7 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
   if (encryption === undefined) return [];
   const problems: Problem[] = [];
   const path = [...at, 'encryption'];
-  if (engineKinds[engine]?.engine.capabilities.encrypts !== true) {
+  if (engineKinds[engine]?.capabilities.encrypts !== true) {
     problems.push({
       path,
       atKey: true,
@@ -95,13 +104,32 @@ function checkEncryption({ engine, proof, encryption }: PolicyConfig, at: Config
   return problems;
 }
 
+/** A name has one policy: it would not be known whose its backups are. */
+function checkPreviousNames(at: ConfigPath, { policies }: ClusterConfig): Problem[] {
+  const claims = Object.values(policies).flatMap(({ name, previousNames = [] }) =>
+    previousNames.map((before, index) => ({ name, before, path: [...at, 'backups', name, 'previous_names', index] })),
+  );
+  return claims.flatMap(({ name, before, path }, index): Problem[] => {
+    if (policies[before] !== undefined)
+      return [
+        {
+          path,
+          message: `${before} is the name of a policy that there is`,
+          hint: 'name only policies that are no longer in the file',
+        },
+      ];
+    const first = claims.findIndex((claim) => claim.before === before);
+    return first === index
+      ? []
+      : [{ path, message: `${before} is named twice`, hint: `keep it in one of ${claims[first]?.name}, ${name}` }];
+  });
+}
+
 /** A cluster has one `archive_command`: of two engines that archive, one would get no WAL. */
 function checkArchivers(at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const [first, ...others] = Object.entries(cluster.policies).filter(
     ([, { engine, enabled, options }]) =>
-      enabled &&
-      engineKinds[engine]?.engine.capabilities.archivesWal &&
-      !engineKinds[engine].engine.receiver?.wanted(options),
+      enabled && engineKinds[engine]?.capabilities.archivesWal && !engineKinds[engine].receives?.(options),
   );
   return others.map(([name]) => ({
     path: [...at, 'backups', name],

@@ -1,4 +1,4 @@
-import { isAbsolute, relative, sep } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Config } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
 import { storageKinds } from '../storage/registry.js';
@@ -26,19 +26,11 @@ export function crossCheck(config: CheckedConfig): readonly Problem[] {
     ...checkPeople(config),
     ...checkMedia(config),
     // Files are under <repository>/<cluster>/<policy>/: only a shared or nested root makes two policies collide.
-    ...collisions(repositories, overlaps, 'use the same directory, or one inside the other'),
-    ...collisions(dataDirs, overlaps, 'use the same directory, or one inside the other'),
-    ...repositories.flatMap((repository) =>
-      dataDirs
-        .filter((dataDir) => repository.host === dataDir.host && overlaps(repository.place, dataDir.place))
-        .map((dataDir) => ({
-          path: repository.path,
-          message: `${repository.owner} and ${dataDir.owner} overlap: one directory is inside the other`,
-          hint: 'a recovery renames the data directory: keep backups on another device',
-        })),
-    ),
-    ...collisions(engineClaims(config), same, 'share one place'),
-    ...collisions(serverClaims(config), same, 'are one server'),
+    ...collisions(repositories, new Directories(), 'use the same directory, or one inside the other'),
+    ...collisions(dataDirs, new Directories(), 'use the same directory, or one inside the other'),
+    ...overlapping(repositories, dataDirs),
+    ...collisions(engineClaims(config), new Places(), 'share one place'),
+    ...collisions(serverClaims(config), new Places(), 'are one server'),
   ];
 }
 
@@ -159,20 +151,79 @@ function serverClaims(config: CheckedConfig): Claim[] {
   }));
 }
 
-function collisions(claims: readonly Claim[], clash: (left: string, right: string) => boolean, how: string): Problem[] {
-  return claims.flatMap((claim, index) => {
-    const earlier = claims.slice(0, index).find(({ host, place }) => host === claim.host && clash(place, claim.place));
+/** Claims that clash with one, oldest first. Each is found in a few steps: a fleet has thousands. */
+interface ClaimIndex {
+  add(claim: Claim): void;
+  clashing(claim: Claim): readonly Claim[];
+}
+
+function collisions(claims: readonly Claim[], index: ClaimIndex, how: string): Problem[] {
+  return claims.flatMap((claim) => {
+    const [earlier] = index.clashing(claim);
+    index.add(claim);
     if (!earlier) return [];
     const message = `${earlier.owner} and ${claim.owner} ${how}: ${claim.place}`;
     return [{ path: claim.path, message, hint: 'give each a separate place' }];
   });
 }
 
-const same = (left: string, right: string): boolean => left === right;
-
-/** Equal, or one within the other. */
-function overlaps(left: string, right: string): boolean {
-  return [relative(left, right), relative(right, left)].some(
-    (way) => way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way),
+function overlapping(repositories: readonly Claim[], dataDirs: readonly Claim[]): Problem[] {
+  const index = new Directories();
+  for (const dataDir of dataDirs) index.add(dataDir);
+  return repositories.flatMap((repository) =>
+    index.clashing(repository).map((dataDir) => ({
+      path: repository.path,
+      message: `${repository.owner} and ${dataDir.owner} overlap: one directory is inside the other`,
+      hint: 'a recovery renames the data directory: keep backups on another device',
+    })),
   );
+}
+
+/** Places that clash where they are the same. */
+class Places implements ClaimIndex {
+  private readonly at = new Map<string, Claim[]>();
+
+  add(claim: Claim): void {
+    append(this.at, keyOf(claim.host, claim.place), claim);
+  }
+
+  clashing({ host, place }: Claim): readonly Claim[] {
+    return this.at.get(keyOf(host, place)) ?? [];
+  }
+}
+
+/** Directories, which clash as well where one is within the other. */
+class Directories implements ClaimIndex {
+  private readonly at = new Map<string, Claim[]>();
+  /** By each directory above them. */
+  private readonly below = new Map<string, Claim[]>();
+  private readonly order = new Map<Claim, number>();
+
+  add(claim: Claim): void {
+    const [own = '', ...above] = lineage(claim);
+    this.order.set(claim, this.order.size);
+    append(this.at, own, claim);
+    for (const key of above) append(this.below, key, claim);
+  }
+
+  clashing(claim: Claim): readonly Claim[] {
+    const keys = lineage(claim);
+    const found = [...keys.flatMap((key) => this.at.get(key) ?? []), ...(this.below.get(keys[0] ?? '') ?? [])];
+    return found.sort((left, right) => (this.order.get(left) ?? 0) - (this.order.get(right) ?? 0));
+  }
+}
+
+/** A directory of a host and those above it. */
+function lineage({ host, place }: Claim): readonly string[] {
+  const paths = [resolve(place)];
+  for (let above = dirname(paths[0] ?? ''); above !== paths.at(-1); above = dirname(above)) paths.push(above);
+  return paths.map((path) => keyOf(host, path));
+}
+
+const keyOf = (host: string, place: string): string => `${host}\0${place}`;
+
+function append(claims: Map<string, Claim[]>, key: string, claim: Claim): void {
+  const there = claims.get(key);
+  if (there === undefined) claims.set(key, [claim]);
+  else there.push(claim);
 }

@@ -1,5 +1,5 @@
 import type { Config } from '../domain/config.js';
-import { engineOf } from '../engines/registry.js';
+import { engineKinds } from '../engines/registry.js';
 
 /** A policy whose WAL a worker receives all the time. */
 export interface ReceivingPolicy {
@@ -11,7 +11,7 @@ export interface ReceivingPolicy {
 export function receivingPolicies(config: Config): readonly ReceivingPolicy[] {
   return Object.values(config.clusters).flatMap((cluster) =>
     Object.values(cluster.policies)
-      .filter(({ enabled, engine, options }) => enabled && engineOf(engine).receiver?.wanted(options) === true)
+      .filter(({ enabled, engine, options }) => enabled && engineKinds[engine]?.receives?.(options) === true)
       .map(({ name }) => ({ cluster: cluster.name, policy: name })),
   );
 }

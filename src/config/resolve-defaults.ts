@@ -39,37 +39,45 @@ export function resolveDefaults(
  */
 function ownDefaults(schema: z.core.$ZodType, value: unknown, folder: string): unknown {
   const below = (part: z.core.$ZodType, given: unknown) => ownDefaults(part, given, folder);
-  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
-    return below(schema.def.innerType, value === undefined ? schema.def.defaultValue : value);
+  // By the name of its kind: `instanceof` asks each schema for all of its traits, for each value of a large file.
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  if (def.type === 'default' || def.type === 'prefault')
+    return below(def.innerType, value === undefined ? def.defaultValue : value);
   // Also where nothing was given: the default may stand in front of a transform.
-  if (schema instanceof z.ZodPipe && !(schema.in instanceof z.ZodTransform)) return below(schema.in, value);
+  if (def.type === 'pipe' && !isTransform(def.in)) return below(def.in, value);
   if (value === undefined) return undefined;
-  if (schema instanceof z.ZodOptional) return below(schema.def.innerType, value);
-  if (schema instanceof z.ZodPipe) return below(schema.out, (schema.in as z.ZodTransform).parse(value));
-  if (schema instanceof z.ZodUnion) {
-    const option = schema.options.find((one) => z.safeParse(one, value).success);
+  if (def.type === 'optional') return below(def.innerType, value);
+  if (def.type === 'pipe') return below(def.out, z.parse(def.in, value));
+  if (def.type === 'union') {
+    const option = optionOf(def, value);
     return option === undefined ? value : below(option, value);
   }
-  return partDefaults(schema, value, folder, below);
+  if (typeof value === 'string' && pathSchemas.get(schema as z.ZodType) !== undefined) return resolve(folder, value);
+  return partDefaults(def, value, below);
 }
 
-/** The same of what holds parts, or is a path. */
+/** The one that takes this value, which has passed the union. */
+function optionOf(def: z.core.$ZodUnionDef | z.core.$ZodDiscriminatedUnionDef, value: unknown) {
+  if (!('discriminator' in def)) return def.options.find((one) => z.safeParse(one, value).success);
+  const named = (value as Record<string, unknown>)[def.discriminator] as z.core.util.Primitive;
+  return def.options.find((one) => one._zod.propValues?.[def.discriminator]?.has(named));
+}
+
+const isTransform = (schema: z.core.$ZodType): boolean => (schema as z.core.$ZodTypes)._zod.def.type === 'transform';
+
+/** The same of what holds parts. */
 function partDefaults(
-  schema: z.core.$ZodType,
+  def: z.core.$ZodTypes['_zod']['def'],
   value: unknown,
-  folder: string,
   below: (part: z.core.$ZodType, given: unknown) => unknown,
 ): unknown {
-  if (schema instanceof z.ZodArray) return (value as unknown[]).map((item) => below(schema.element, item));
-  if (schema instanceof z.ZodRecord)
-    return mapValues(value as Record<string, unknown>, (item) => below(schema.valueType, item));
-  if (schema instanceof z.ZodObject) {
-    const fields = Object.entries(schema.shape as z.core.$ZodShape).map(
-      ([key, field]) => [key, below(field, (value as Record<string, unknown>)[key])] as const,
-    );
-    return Object.fromEntries(fields.filter(([, field]) => field !== undefined));
-  }
-  return typeof value === 'string' && pathSchemas.get(schema) !== undefined ? resolve(folder, value) : value;
+  if (def.type === 'array') return (value as unknown[]).map((item) => below(def.element, item));
+  if (def.type === 'record') return mapValues(value as Record<string, unknown>, (item) => below(def.valueType, item));
+  if (def.type !== 'object') return value;
+  const fields = Object.entries(def.shape).map(
+    ([key, field]) => [key, below(field, (value as Record<string, unknown>)[key])] as const,
+  );
+  return Object.fromEntries(fields.filter(([, field]) => field !== undefined));
 }
 
 /** What follows from other parts of the file. */
@@ -92,7 +100,7 @@ function fromOtherKeys(text: WithParts): { text: ConfigText; problems: readonly 
   );
   const policyOf = (policy: PolicyText, path: ConfigPath): PolicyText => {
     const repository = policy.repository ?? only('repository', Object.keys(repositories), path);
-    const { encrypts } = engineKinds[policy.engine]?.engine.capabilities ?? {};
+    const { encrypts } = engineKinds[policy.engine]?.capabilities ?? {};
     // A repository's encryption is that of the policies whose engine leaves encrypting to us.
     const encryption = policy.encryption ?? (encrypts ? repositories[repository]?.encryption : undefined);
     return {

@@ -14,5 +14,5 @@ export function previousRuns(schedule: Pick<ScheduleConfig, 'cron'>, upTo: Date,
 
 /** In UTC, and of day of month and day of week both must match: so Temporal reads a calendar, other than cron. */
 function asTemporalReads({ cron }: Pick<ScheduleConfig, 'cron'>): Cron {
-  return new Cron(cron, { mode: '5-part', timezone: 'UTC', domAndDow: true, paused: true });
+  return new Cron(cron, { mode: '5-part', utcOffset: 0, domAndDow: true, paused: true });
 }

@@ -2,7 +2,7 @@ import { RepriseError } from '../domain/errors.js';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../postgres/connection/with-client.js';
 import { giveTo } from '../files/directories.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { serviceOf } from '../postgres/server/service.js';
@@ -65,7 +65,7 @@ async function writeAccess({ dataDir, connection, user }: Scratch): Promise<void
 /** The database `mairie`, its roles and its real data. */
 export async function fillCluster(scratch: Scratch, contents: InitialContents): Promise<void> {
   const { connection, passwords } = scratch;
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+  await withMaintenance(connection, async (client) => {
     await client.query(`CREATE ROLE ${OWNER_ROLE} NOLOGIN`);
     await client.query(`CREATE ROLE ${CLIENT_ROLE} LOGIN PASSWORD ${client.escapeLiteral(passwords.client)}`);
     await client.query(`CREATE DATABASE ${DATABASE} OWNER ${OWNER_ROLE}`);
@@ -75,7 +75,7 @@ export async function fillCluster(scratch: Scratch, contents: InitialContents): 
 
 /** Closes the WAL segment being written, so that the archiver takes it, and waits until it is archived. */
 export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<string> {
-  return withClient(scratch.connection, scratch.connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(scratch.connection, async (client) => {
     const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
     const segment = rows[0]?.segment ?? '';
     const deadline = performance.now() + timeoutMs;

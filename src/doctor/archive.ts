@@ -1,7 +1,7 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
-import { engineOf } from '../engines/registry.js';
+import { engineKinds } from '../engines/registry.js';
 import type { Server } from './server.js';
 
 /** A segment that waits for longer than this was not just being archived. */
@@ -10,9 +10,9 @@ const WAITING_SECONDS = 600;
 /** Whether WAL gets where a recovery to a point in time needs it, and as fast as the objective `rpo` promises. */
 export function archiveFindings(cluster: ClusterConfig, server: Server): readonly Finding[] {
   const archiving = Object.values(cluster.policies).filter(
-    ({ enabled, engine }) => enabled && engineOf(engine).capabilities.archivesWal,
+    ({ enabled, engine }) => enabled && engineKinds[engine]?.capabilities.archivesWal,
   );
-  const pushing = archiving.find(({ engine, options }) => engineOf(engine).receiver?.wanted(options) !== true);
+  const pushing = archiving.find(({ engine, options }) => engineKinds[engine]?.receives?.(options) !== true);
   if (pushing === undefined) return withoutPushingPolicy(cluster, server, archiving.length > 0);
   const failing = failingFinding(cluster, server, pushing);
   if (failing !== null) return [failing];

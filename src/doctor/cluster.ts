@@ -4,7 +4,7 @@ import { collectFindings, warning, type Finding } from '../domain/findings.js';
 import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
 import { engineKinds } from '../engines/registry.js';
 import { resolveSecret } from '../process/exec/secrets.js';
-import { openDescribed } from '../storage/registry.js';
+import { openDescribed } from '../storage/open-storage.js';
 import { requireProgram } from '../process/exec/find-programs.js';
 import { archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';

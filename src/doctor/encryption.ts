@@ -6,7 +6,7 @@ import { recipientsOf, tryEncryption } from '../process/age/age-keys.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { jobUser } from '../process/exec/users.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
-import { openStorage } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
 import { placeOf } from './places.js';
 import { localPathOf } from './repository.js';
 import { pathExists } from '../files/paths.js';

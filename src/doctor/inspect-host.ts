@@ -3,6 +3,7 @@ import { RepriseError } from '../domain/errors.js';
 import { collectFindings, type Finding } from '../domain/findings.js';
 import { clusterFindings } from './cluster.js';
 import { configFileFindings } from './files.js';
+import { leftClusterFindings } from './left-behind.js';
 import { machineFindings } from './machine.js';
 import { repositoryFindings } from './repository.js';
 import { sharedPathFindings } from './shared-paths.js';
@@ -37,6 +38,9 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
     collectFindings(`host/${hostName}/paths`, () => sharedPathFindings({ config, host, clusters, repositories })),
     ...repositories.map((repository) =>
       collectFindings(`repository/${repository.name}`, () => repositoryFindings(repository, host)),
+    ),
+    ...repositories.map((repository) =>
+      collectFindings(`repository/${repository.name}/clusters`, () => leftClusterFindings(config, repository)),
     ),
     ...clusters.map((cluster) => collectFindings(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
     collectFindings('space', () => recordFindings(config, clusters)),

@@ -2,7 +2,7 @@ import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import { warning, type Finding } from '../domain/findings.js';
 import { previousRuns } from '../config/schedule.js';
 import { durationInWords } from '../domain/text/text.js';
-import { engineOf } from '../engines/registry.js';
+import { engineKinds } from '../engines/registry.js';
 
 /** Runs looked at for the longest pause between two of them: a year of a weekly schedule. */
 const RUNS = 53;
@@ -25,7 +25,7 @@ function rpoFindings(
   if (
     rpoSeconds === undefined ||
     policies.length === 0 ||
-    policies.some(({ engine }) => engineOf(engine).capabilities.archivesWal)
+    policies.some(({ engine }) => engineKinds[engine]?.capabilities.archivesWal)
   )
     return [];
   const pauses = policies.flatMap((policy) => longestPause(policy, now) ?? []);

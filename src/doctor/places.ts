@@ -1,6 +1,6 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
-import { engineKinds, engineOf } from '../engines/registry.js';
+import { engineKinds } from '../engines/registry.js';
 import { nearestExisting } from '../postgres/server/disk.js';
 import { localPathOf } from './repository.js';
 
@@ -33,7 +33,7 @@ export async function placeOf(config: Config, cluster: ClusterConfig, policy: Po
   const { path, encrypted, encryptHint, warnings } = ofEngine ?? {
     path: pathOfRepository(config, cluster, policy),
     encrypted: false,
-    encryptHint: engineOf(policy.engine).capabilities.encrypts ? OWN_ENCRYPTION : BELOW,
+    encryptHint: engineKinds[policy.engine]?.capabilities.encrypts ? OWN_ENCRYPTION : BELOW,
     warnings: [],
   };
   if (path === null) return { path, device: null, elsewhere: true, encrypted, encryptHint, warnings };

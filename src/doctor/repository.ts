@@ -8,7 +8,8 @@ import { acceptCommand } from '../domain/storage/repository-identity.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { knownRepositories } from '../records/known-repositories.js';
 import { identityCheck } from '../records/repository-identity.js';
-import { openStorage, storageKinds } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
+import { storageKinds } from '../storage/registry.js';
 
 /** Less than this is no room for a backup of anything. */
 const LITTLE_BYTES = 1_000_000_000;

@@ -11,7 +11,7 @@ import {
   type ArchiveBacklog,
   type ArchivingState,
 } from '../postgres/wal/archiving.js';
-import { withClient } from '../postgres/connection/with-client.js';
+import { withMaintenance } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';
 import {
@@ -46,7 +46,7 @@ export interface Server {
 export async function inspectServer(cluster: ClusterConfig): Promise<Server | Finding> {
   const { connection, name } = cluster;
   try {
-    return await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    return await withMaintenance(connection, async (client) => {
       const { rows } = await client.query<{ version: number; now: number }>(
         "SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now",
       );

@@ -1,7 +1,7 @@
 import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
-import { engineOf } from '../engines/registry.js';
+import { engineOf } from '../engines/loaded-engines.js';
 import type { Server } from './server.js';
 
 /** What a receiver that keeps up leaves behind itself: some segments at the most. */

@@ -6,9 +6,11 @@ import type { CatalogueRecord } from '../domain/backup/records.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { freeBytes } from '../postgres/server/disk.js';
 import { openCatalogueForReading } from '../records/catalogue.js';
+import { underPresentNames } from '../records/present-names.js';
 import { resolveSecret } from '../process/exec/secrets.js';
-import { openStorage } from '../storage/registry.js';
+import { openStorage } from '../storage/open-storage.js';
 import { placeOf } from './places.js';
+import { orphanFindings } from './left-behind.js';
 import { localPathOf } from './repository.js';
 import { pathExists } from '../files/paths.js';
 
@@ -39,6 +41,7 @@ export async function recordFindings(config: Config, clusters: readonly ClusterC
       );
     }
     findings.push(...recoveryTimes(cluster, await catalogue.records()));
+    findings.push(...orphanFindings(cluster, (await catalogue.state()).backups));
     filling.push(...(await policyGrowth(config, cluster, await catalogue.records())));
   }
   for (const path of new Set(filling.map((one) => one.path)))
@@ -58,7 +61,10 @@ async function openForReading(config: Config, cluster: ClusterConfig) {
   const path = localPathOf(repository);
   const isThere = path === null || (await pathExists(path));
   return isThere
-    ? openCatalogueForReading(openStorage(repository, { secret: resolveSecret, existing: true }), cluster.name)
+    ? underPresentNames(
+        openCatalogueForReading(openStorage(repository, { secret: resolveSecret, existing: true }), cluster.name),
+        cluster,
+      )
     : null;
 }
 

@@ -148,6 +148,8 @@ export type ProofDemand = 'none' | 'verify' | 'restore';
 
 export interface PolicyConfig {
   readonly name: string;
+  /** Names it had before: backups made under them are its own. */
+  readonly previousNames?: readonly string[];
   readonly cluster: string;
   /** A kind of the engine registry. */
   readonly engine: string;

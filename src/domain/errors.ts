@@ -55,6 +55,7 @@ export const errorTable = {
   'query-failed': { exit: 1, retryable: false },
   'query-timeout': { exit: 1, retryable: true },
   'extension-missing': { exit: 9, retryable: false },
+  'lock-table-full': { exit: 9, retryable: false },
   'locale-missing': { exit: 9, retryable: false },
   'key-missing': { exit: 9, retryable: false },
   'partly-done': { exit: 3, retryable: false },

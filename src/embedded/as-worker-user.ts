@@ -32,7 +32,7 @@ export async function userToBecome({ config, mainFile, report }: UpOptions): Pro
 /** The one owner of the data directories of this machine; null where there are several, or none but root. */
 async function ownerOfData({ clusters }: Config): Promise<OsUser | null> {
   const found = await Promise.all(
-    Object.values(clusters).map(({ dataDir }) => (dataDir === undefined ? null : stat(dataDir).catch(() => null))),
+    Object.values(clusters).flatMap(({ dataDir }) => (dataDir === undefined ? [] : [stat(dataDir).catch(() => null)])),
   );
   const owners = new Map(found.flatMap((one) => (one === null ? [] : [[one.uid, one] as const])));
   const [owner] = owners.values();

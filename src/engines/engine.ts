@@ -38,13 +38,17 @@ export interface EngineCapabilities {
   readonly removesTogether?: true;
 }
 
-/** A kind of engine with the schema of its `options`; one line in the registry. */
+/** A kind of engine with the schema of its `options`; one line in the registry. Whoever reads a configuration loads no engine. */
 export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
-  readonly engine: Engine;
+  readonly load: () => Promise<Engine>;
+  /** Those of the engine. */
+  readonly capabilities: EngineCapabilities;
   /** Strict schema of `options` as written in reprise.yml: snake_case, durations as text. */
   readonly options: S;
   /** Makes `PolicyConfig.options` of what the schema accepted: camelCase, durations in seconds. */
   readonly read: (options: z.output<S>) => Readonly<Record<string, unknown>>;
+  /** Whether a policy with these options (as in the config or as in `PolicyConfig`) has its WAL received, as `WalReceiver.wanted` says; absent: never. */
+  readonly receives?: (options: Readonly<Record<string, unknown>>) => boolean;
   /**
    * Where the engine keeps its files outside the repository's own tree, in words: two policies never share one;
    * `options` as in `PolicyConfig`.

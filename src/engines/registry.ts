@@ -1,23 +1,27 @@
-import { registered } from '../domain/fields.js';
-import { basebackupEngine } from './basebackup/basebackup-engine.js';
-import { basebackupOptions, readBasebackupOptions } from './basebackup/options.js';
-import type { Engine, EngineKind } from './engine.js';
-import { logicalEngine } from './logical/logical-engine.js';
-import { logicalOptions, readLogicalOptions } from './logical/options.js';
-import { pgbackrestOptions, readPgbackrestOptions, type PgbackrestOptions } from './pgbackrest/options.js';
-import { pgbackrestEngine } from './pgbackrest/pgbackrest-engine.js';
-import { inspectPgbackrestPlace, mainConfig } from './pgbackrest/config-file.js';
-import { OLDEST_PGBACKREST } from './pgbackrest/preflight.js';
-import { readWalgOptions, walgOptions } from './walg/options.js';
-import { inspectWalgPlace } from './walg/env-file.js';
-import { walgEngine } from './walg/walg-engine.js';
+import { basebackupCapabilities, basebackupOptions, readBasebackupOptions, receivesWal } from './basebackup/options.js';
+import type { EngineKind } from './engine.js';
+import { logicalCapabilities, logicalOptions, readLogicalOptions } from './logical/options.js';
+import { mainConfig } from './pgbackrest/config-places.js';
+import {
+  OLDEST_PGBACKREST,
+  pgbackrestCapabilities,
+  pgbackrestOptions,
+  readPgbackrestOptions,
+  type PgbackrestOptions,
+} from './pgbackrest/options.js';
+import { readWalgOptions, walgCapabilities, walgOptions } from './walg/options.js';
 
-/** Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. */
+/**
+ * Every kind of engine: one line each; config schema, choices of the command line and docs follow from it. It loads no
+ * engine: `loaded-engines.ts` does.
+ */
 export const engineKinds: Readonly<Record<string, EngineKind>> = {
   basebackup: engineKind({
-    engine: basebackupEngine,
+    load: async () => (await import('./basebackup/basebackup-engine.js')).basebackupEngine,
+    capabilities: basebackupCapabilities,
     options: basebackupOptions,
     read: readBasebackupOptions,
+    receives: receivesWal,
     tools: ['pg_basebackup', 'pg_verifybackup', 'pg_receivewal'].map((program) => ({
       program,
       ofPostgres: true,
@@ -25,7 +29,8 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     })),
   }),
   logical: engineKind({
-    engine: logicalEngine,
+    load: async () => (await import('./logical/logical-engine.js')).logicalEngine,
+    capabilities: logicalCapabilities,
     options: logicalOptions,
     read: readLogicalOptions,
     tools: ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'].map((program) => ({
@@ -35,21 +40,23 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     })),
   }),
   pgbackrest: engineKind({
-    engine: pgbackrestEngine,
+    load: async () => (await import('./pgbackrest/pgbackrest-engine.js')).pgbackrestEngine,
+    capabilities: pgbackrestCapabilities,
     options: pgbackrestOptions,
     read: readPgbackrestOptions,
     place: (options) => `stanza ${String(options['stanza'])} of ${mainConfig(options as PgbackrestOptions)}`,
-    inspectPlace: inspectPgbackrestPlace,
+    inspectPlace: async (options) => (await import('./pgbackrest/config-file.js')).inspectPgbackrestPlace(options),
     tools: [
       { program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST },
     ],
   }),
   walg: engineKind({
-    engine: walgEngine,
+    load: async () => (await import('./walg/walg-engine.js')).walgEngine,
+    capabilities: walgCapabilities,
     options: walgOptions,
     read: readWalgOptions,
     place: ({ envFile }) => `the storage of ${String(envFile)}`,
-    inspectPlace: inspectWalgPlace,
+    inspectPlace: async (options) => (await import('./walg/env-file.js')).inspectWalgPlace(options),
     tools: [
       {
         program: 'wal-g',
@@ -61,11 +68,6 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     ],
   }),
 };
-
-/** Engine of a kind named by a policy. Throws `config-invalid` for a kind that is not registered. */
-export function engineOf(kind: string): Engine {
-  return registered(engineKinds, kind, `unknown engine "${kind}"`, 'known engines').engine;
-}
 
 /** Checks that a line's reader and schema belong together, before their types are forgotten. */
 function engineKind<S extends EngineKind['options']>(kind: EngineKind<S>): EngineKind {

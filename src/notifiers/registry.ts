@@ -1,10 +1,8 @@
 import type { z } from 'zod';
 import { registered } from '../domain/fields.js';
-import { sendMail } from './mail/mail-notifier.js';
 import { mailAddress, mailOptions, readMailOptions } from './mail/options.js';
 import type { NotifierKind } from './notifier.js';
 import { readWebhookOptions, webhookOptions } from './webhook/options.js';
-import { sendWebhook } from './webhook/webhook-notifier.js';
 
 /** Every kind of notifier: one line each; config schema, addresses of contacts and docs follow from it. */
 export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
@@ -12,13 +10,13 @@ export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
     options: mailOptions,
     read: readMailOptions,
     address: mailAddress,
-    send: sendMail,
+    send: async (...given) => (await import('./mail/mail-notifier.js')).sendMail(...given),
   }),
   webhook: notifierKind({
     options: webhookOptions,
     read: readWebhookOptions,
     address: null,
-    send: sendWebhook,
+    send: async (...given) => (await import('./webhook/webhook-notifier.js')).sendWebhook(...given),
   }),
 };
 

@@ -5,7 +5,7 @@ import { nextRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
-import { engineOf } from '../engines/registry.js';
+import { engineOf } from '../engines/loaded-engines.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { jobUser } from '../process/exec/users.js';

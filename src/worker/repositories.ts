@@ -7,7 +7,8 @@ import type { OsUser } from '../process/jobs/jobs.js';
 import { knownRepositories } from '../records/known-repositories.js';
 import type { IdentityCheck } from '../records/repository-identity.js';
 import { guardStorage, identityCheck } from '../records/repository-identity.js';
-import { openDescribed, openStorage, storageKinds } from '../storage/registry.js';
+import { openDescribed, openStorage } from '../storage/open-storage.js';
+import { storageKinds } from '../storage/registry.js';
 import type { WritableStorage } from '../storage/storage.js';
 
 /** A bucket cannot be unmounted: it is enough to look now and then whether it is the right one. */

@@ -5,7 +5,7 @@ import type { EngineContext } from '../../src/engines/engine.js';
 import { createJobs } from '../../src/process/jobs/supervisor.js';
 import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { jobUser } from '../../src/process/exec/users.js';
-import { openDescribed, openStorage } from '../../src/storage/registry.js';
+import { openDescribed, openStorage } from '../../src/storage/open-storage.js';
 import type { WritableStorage } from '../../src/storage/storage.js';
 import { runQuery } from '../helpers/postgres.js';
 import type { ScratchCluster, ServerAddress } from '../helpers/postgres.js';

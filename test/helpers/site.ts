@@ -120,14 +120,15 @@ export class Site {
 
   // --- PostgreSQL
 
-  async startServer(): Promise<void> {
+  /** @param binDir programs of another version than the site began with */
+  async startServer(binDir = this.binDir): Promise<void> {
     const { dataDir, socketDir, port } = this.places;
     // A postmaster that was killed stays a zombie where process 1 collects nobody, and pg_ctl takes its pid for alive.
     if ((await readPostmaster(dataDir))?.alive === false) {
       for (const lock of [join(dataDir, 'postmaster.pid'), join(socketDir, `.s.PGSQL.${port}.lock`)])
         await rm(lock, { force: true });
     }
-    await pgCtl(this.binDir, dataDir, 'start', '--log', `${dataDir}.log`);
+    await pgCtl(binDir, dataDir, 'start', '--log', `${dataDir}.log`);
     const postmaster = await readPostmaster(dataDir);
     if (postmaster) this.reaper.process(postmaster.pid);
   }

@@ -216,7 +216,7 @@ async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, st
     throw new RepriseError(
       'approval-refused',
       `plan ${plan.digest.slice(0, 12)} lacks ${missing} approval(s) on this host`,
-      'approve it: reprise approve',
+      'approve it: reprise approve WORKFLOW --by NAME --reason "..."',
     );
   }
   if (Date.now() > since + windowOf(plan, policy)) {

@@ -5,7 +5,7 @@ import type { ClusterConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import {
   decisionStatements,
   dropStatement,
@@ -114,7 +114,7 @@ async function backupContext(
 
 /** What a backup holds nothing of, whatever its engine: databases nobody can connect to, transactions that are prepared. */
 async function databaseNotes({ connection }: ClusterConfig): Promise<readonly string[]> {
-  return withClient(connection, connection.maintenanceDatabase, async (client) => [
+  return withMaintenance(connection, async (client) => [
     ...(await invalidDatabases(client)).map(
       (name) => `${invalidDatabaseText(name)}; it is skipped: drop it with ${dropStatement(name)}`,
     ),

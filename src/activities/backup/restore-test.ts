@@ -9,7 +9,7 @@ import type {
   PhysicalRestore,
   VerifyVerdict,
 } from '../../engines/engine.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { countApart, countTables, type RelationsApart } from '../../postgres/content/inventory.js';
 import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/databases.js';
@@ -17,6 +17,7 @@ import { configureRecovery } from '../../postgres/recovery/recovery.js';
 import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import type { Settings } from '../../postgres/recovery/auto-conf.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
@@ -56,6 +57,8 @@ export async function testRestore(
         pgBin: context.pgBin,
         user: context.user,
         signal: context.signal,
+        preload: await preloadOfSource(context),
+        settings: dumpSettings(backup.contents?.length ?? 0),
       });
       return await restoredDump(engine.logical, context, { backup, content }, server);
     }
@@ -94,7 +97,8 @@ async function restoredServer(
     control: await readControlData(pgBin, dataDir, user),
   });
   return withWalPrefetch(physical, context, dataDir, async (prefetchSignal) => {
-    const server = await startScratchServer({ dataDir, pgBin, user, signal, role: cluster.connection.user });
+    const preload = await preloadOfSource(context);
+    const server = await startScratchServer({ dataDir, pgBin, user, signal, preload, role: cluster.connection.user });
     await waitForPause(server.connection, { service: server.service, signal: prefetchSignal });
     return server;
   });
@@ -112,9 +116,7 @@ export async function compareRestored(
   const apart: Apart = { unlogged: 0, temporary: 0, foreign: 0 };
   const locked: Omit<TableCount, 'rows'>[] = [];
   const databases = [...new Set(recorded.map((count) => count.database))];
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, databases),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
   if (invalid.length > 0)
     return { ok: false, detail: `restored, but ${invalid.map((name) => invalidDatabaseText(name)).join('; ')}` };
   for (const database of databases) {
@@ -160,6 +162,35 @@ function apartText({ unlogged, temporary, foreign }: Apart, locked: number): str
 
 /** In a server of its own, so that no name of a database has to be in it. */
 const RESTORED = 'reprise_restored';
+
+/** With its libraries the copy is read as the source is; a source that does not answer keeps no backup from its test. */
+async function preloadOfSource({ cluster: { connection } }: EngineContext): Promise<string> {
+  try {
+    return await withMaintenance(connection, async (client) => {
+      const { rows } = await client.query<{ preload: string }>(
+        "SELECT pg_catalog.current_setting('shared_preload_libraries') AS preload",
+      );
+      return rows[0]?.preload ?? '';
+    });
+  } catch (error) {
+    if (!isRepriseError(error)) throw error;
+    return '';
+  }
+}
+
+/** Of a server for one dump: its preloaded libraries do no work of their own, and its table of locks has room for all it holds. */
+function dumpSettings(tables: number): Settings {
+  return {
+    max_connections: String(SCRATCH_CONNECTIONS),
+    max_locks_per_transaction: String(Math.max(64, Math.ceil((LOCKS_PER_TABLE * tables) / SCRATCH_CONNECTIONS))),
+    max_worker_processes: '0',
+    'cron.database_name': RESTORED,
+  };
+}
+/** Jobs of pg_restore are 64 at most. */
+const SCRATCH_CONNECTIONS = 80;
+/** With its indexes, its sequence and the TOAST table and index of each. */
+const LOCKS_PER_TABLE = 12;
 
 async function restoredDump(
   logical: LogicalRestore,

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { tsToMs } from '@temporalio/common/lib/time.js';
 import type { Backup } from '../../domain/backup/backup.js';
+import { orphansAmong } from '../../domain/backup/previous-names.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RotationOrder } from '../../domain/operation/orders.js';
@@ -49,7 +50,7 @@ export function rotatingActivities(deps: HostDependencies): Pick<HostActivities,
         await sweepCluster(clusterContext, closedAsToldBy(Context.current()));
         const rotation = await rotate(clusterContext, step, run, ahead);
         await pruneOldJobs(clusterContext, step.order.policy);
-        return boundedOutput(rotation);
+        return boundedOutput({ ...rotation, ...(await orphansOf(clusterContext)) });
       }),
     ),
   };
@@ -73,6 +74,12 @@ export async function planRotation(
   const removable = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
   const locked = await objectLocks(clusterContext, policy, removable, run);
   return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
+}
+
+/** Told by each rotation: what is left behind by a policy that was renamed or removed fills the disk unseen. */
+export async function orphansOf({ cluster, catalogue }: ClusterContext): Promise<Pick<RotateOutput, 'orphans'>> {
+  const orphans = orphansAmong(cluster, (await catalogue.state()).backups);
+  return orphans.length === 0 ? {} : { orphans };
 }
 
 /** A backup rotates under its own lock. */

@@ -1,6 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
-import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { claimOperation } from '../approval/own-operation.js';
@@ -10,10 +9,10 @@ import {
   currentBackups,
   engineContext,
   engineFor,
+  forBackup,
   openClusterContext,
   policyOf,
   record,
-  withMajor,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { quarantine } from '../recovery/damaged-backup.js';
@@ -55,8 +54,7 @@ export async function verifyAndRecord(
     );
   if (backup.partial !== undefined)
     return { ok: false, detail: `it is only a part of the database, and stays listed as partial: ${backup.partial}` };
-  // One of the time before an upgrade is read with the programs of its own version.
-  const clusterContext = withMajor(present, otherClusterOf(backup, known)?.major);
+  const clusterContext = forBackup(present, backup);
   const policy = policyOf(clusterContext, backup.policy);
   const context = await engineContext(clusterContext, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
     retry: step.retry,

@@ -7,8 +7,16 @@ import { isRepriseError } from '../../domain/errors.js';
 import type { WalWindow } from '../../domain/operation/inspections.js';
 import type { RecoveryOutline } from '../../engines/engine.js';
 import type { ActivityRun } from '../activity-wrapper.js';
+import { readControlData } from '../../postgres/server/control-data.js';
 import { firstCommitAfter } from '../../postgres/wal/unarchived-commit.js';
-import { type ClusterContext, currentBackups, engineFor, postgresBinOf, readContext } from '../cluster-context.js';
+import {
+  type ClusterContext,
+  currentBackups,
+  engineFor,
+  forBackup,
+  postgresBinOf,
+  readContext,
+} from '../cluster-context.js';
 
 /**
  * Between which instants a cluster can be recovered to any moment, by each policy whose engine archives WAL: from the
@@ -19,10 +27,13 @@ export async function walWindows(clusterContext: ClusterContext, run: ActivityRu
     (policy) => policy.enabled && engineFor(clusterContext, policy).capabilities.archivesWal,
   );
   const backups = policies.length === 0 ? [] : await currentBackups(clusterContext, run, policies);
+  const present = policies.length === 0 ? null : await presentCluster(clusterContext);
+  const isPresent = ({ server }: Backup): boolean =>
+    present === null || server === undefined || server.systemIdentifier === present;
   return Promise.all(
     policies.map(async (policy) => {
       const complete = backups.filter((backup) => backup.policy === policy.name && backup.status === 'complete');
-      const own = complete.filter((backup) => otherClusterOf(backup, complete) === null);
+      const own = complete.filter((backup) => otherClusterOf(backup, complete) === null && isPresent(backup));
       // The WAL ends at the same place, whichever backup it is followed from.
       const ends: RecoveryOutline[] = [];
       const window = await windowOf(policy, own, async (backup) => {
@@ -39,6 +50,14 @@ export async function walWindows(clusterContext: ClusterContext, run: ActivityRu
       };
     }),
   );
+}
+
+/** The system identifier of what is in the data directory now; null where it cannot be read here. */
+async function presentCluster(clusterContext: ClusterContext): Promise<string | null> {
+  const { cluster, deps, user } = clusterContext;
+  if (cluster.dataDir === undefined || cluster.host !== deps.host) return null;
+  const control = await readControlData(await postgresBinOf(clusterContext), cluster.dataDir, user);
+  return control?.systemIdentifier ?? null;
 }
 
 /** The first commit that is only in the server's own pg_wal; null where there is none, or pg_wal cannot be read. */
@@ -99,7 +118,7 @@ async function outlineFrom(
 ): Promise<RecoveryOutline | { gap: string }> {
   try {
     // An operation of its own: two inspections at once share no scratch directory.
-    const context = await readContext(clusterContext, policy, run, `wal-${randomUUID()}`);
+    const context = await readContext(forBackup(clusterContext, backup), policy, run, `wal-${randomUUID()}`);
     return await engineFor(clusterContext, policy).outlineRecovery(context, {
       target: { kind: 'latest' },
       candidates: [backup],

@@ -1,4 +1,3 @@
-import { majorOf } from '../../domain/backup/other-cluster.js';
 import { homeOf } from '../../domain/plan/layout.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import type { EngineContext } from '../../engines/engine.js';
@@ -14,10 +13,10 @@ import {
   clusterLocks,
   engineContext,
   engineFor,
+  forBackup,
   openClusterContext,
   policyOf,
   postgresBinOf,
-  withMajor,
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 
@@ -52,7 +51,7 @@ export async function openAuthorizedStep(
   await followAttempt(opened, step, run);
   const { binding } = plan;
   const inPlace = binding.into === 'in-place';
-  const clusterContext = inPlace ? opened : withMajor(opened, await majorOfPlan(opened, plan));
+  const clusterContext = inPlace ? opened : await forPlanned(opened, plan);
   const dataDir = binding.dataDir ?? clusterContext.cluster.dataDir ?? '';
   return {
     clusterContext,
@@ -81,12 +80,11 @@ export async function openAuthorizedStep(
   };
 }
 
-/** Major version of the physical backup that is recovered beside, perhaps of the time before an upgrade. */
-async function majorOfPlan({ catalogue }: ClusterContext, { binding }: Plan): Promise<number | undefined> {
-  const [planned] = binding.backups;
-  if (binding.method !== 'data-directory' || planned === undefined) return undefined;
-  const server = (await catalogue.state()).backups.find(({ id }) => id === planned.id)?.server;
-  return server && majorOf(server);
+/** With the programs for the backup that is recovered beside, perhaps of the time before an upgrade. */
+async function forPlanned(clusterContext: ClusterContext, { binding }: Plan): Promise<ClusterContext> {
+  const { backups } = await clusterContext.catalogue.state();
+  const planned = backups.find(({ id }) => id === binding.backups[0]?.id);
+  return planned === undefined ? clusterContext : forBackup(clusterContext, planned);
 }
 
 /**

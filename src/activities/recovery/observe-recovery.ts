@@ -50,10 +50,11 @@ import {
   type ClusterContext,
   currentBackups,
   engineFor,
+  forBackup,
+  majorOfDataDir,
   policyOf,
   postgresBinOf,
   readContext,
-  withMajor,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { bindConfiguration } from '../backup/configuration.js';
@@ -144,12 +145,21 @@ async function observePlace(
   return {
     ...untouched,
     leftoverTargets: leftovers,
-    topology: await readClusterTopology(cluster.connection, cluster.dataDir),
+    topology: await readClusterTopology(cluster.connection, cluster.dataDir, receiverSlots(clusterContext)),
     replacesRunningServer: await isThere(cluster.connection),
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
     ...(await observeArchiving(clusterContext, source, operation)),
   };
+}
+
+/** Slots by which our own workers receive WAL: they are made again on what is recovered. */
+function receiverSlots(clusterContext: ClusterContext): readonly string[] {
+  const { cluster } = clusterContext;
+  return Object.values(cluster.policies).flatMap((policy) => {
+    const { receiver } = engineFor(clusterContext, policy);
+    return receiver?.wanted(policy.options) === true ? [receiver.slot({ cluster, policy })] : [];
+  });
 }
 
 /** It answers, or it refuses our login. */
@@ -276,9 +286,14 @@ async function outlineOf(
   const engine = engineFor(clusterContext, policy);
   const candidates = candidateBackups(one, order, backups);
   const [newest] = candidates;
-  const other = newest && one.capabilities.method === 'data-directory' ? otherClusterOf(newest, backups) : null;
-  if (newest && other) requireBeside(order, newest, other);
-  const context = await readContext(withMajor(clusterContext, other?.major), policy, run, operationId);
+  if (newest && one.capabilities.method === 'data-directory')
+    requireBeside(order, newest, otherClusterOf(newest, backups), await majorOfDataDir(clusterContext));
+  const context = await readContext(
+    newest ? forBackup(clusterContext, newest) : clusterContext,
+    policy,
+    run,
+    operationId,
+  );
   const outline = await engine.outlineRecovery(context, {
     target: order.target,
     timeline: order.timeline,

@@ -8,7 +8,7 @@ import { facts } from '../terminal/tables.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { GivenFile, Imported } from '../../config/import/import.js';
-import { BIND_IT, UNBOUND, unboundActions } from '../../domain/approval/approval-policy.js';
+import { BIND_IT, UNBOUND, cannotAsk, unboundActions } from '../../domain/approval/approval-policy.js';
 import type { Config, ConfigWarning } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 
@@ -24,7 +24,7 @@ export function registerConfig(program: Command, cli: Cli): void {
       const clusters = Object.keys(found.clusters);
       const policies = Object.values(found.clusters).flatMap((cluster) => Object.values(cluster.policies));
       const counts = { hosts: Object.keys(found.hosts).length, clusters: clusters.length, policies: policies.length };
-      const warnings = [...found.warnings, ...unboundPolicies(found)];
+      const warnings = [...found.warnings, ...unboundPolicies(found), ...unapprovable(found)];
       const told = warnings.length > 0 ? { warnings } : {};
       await self.print({ ok: true, file: found.file, digest: found.digest, ...counts, ...told }, (view) =>
         facts([
@@ -59,6 +59,24 @@ export function registerConfig(program: Command, cli: Cli): void {
     },
   });
   registerImport(config, cli);
+}
+
+/** Policies by which a plan may wait for an approval that nobody can give. */
+function unapprovable({ clusters, file }: Config): readonly ConfigWarning[] {
+  return Object.values(clusters).flatMap(({ name, approvals }) =>
+    Object.entries(approvals).flatMap(([action, policy]): ConfigWarning[] => {
+      const people = cannotAsk(policy);
+      if (people.length === 0) return [];
+      return [
+        {
+          key: `clusters.${name}.approvals.${action}.from`,
+          place: `${file}: clusters.${name}.approvals.${action}`,
+          message: `nobody can approve what ${people.join(' or ')} asks for: who asks may not approve, and too few others are named`,
+          hint: 'let somebody else ask (--by NAME), add people to from:, or set requester_may_approve: true',
+        },
+      ];
+    }),
+  );
 }
 
 /** Policies that promise more than they hold; told here and by `doctor`, and not by each worker at its start. */

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { actionPlanText, isActionPlan } from '../../domain/approval/actions.js';
-import { shortDigest } from '../../domain/approval/approval-policy.js';
+import { requireNamed, shortDigest } from '../../domain/approval/approval-policy.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget } from '../../domain/target/target.js';
@@ -11,6 +11,7 @@ import { planText } from '../../domain/plan/plan-text.js';
 import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan/plan.js';
 import type { TemporalSession } from '../../client/connect.js';
 import * as decisions from '../../client/decide.js';
+import { toRepriseError } from '../../client/errors.js';
 import type { Cli } from '../cli-context.js';
 import { agree } from '../terminal/prompts.js';
 import { byOption, reasonOption, targetOption } from '../common-options.js';
@@ -57,14 +58,17 @@ function defineApprove(program: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       await self.withTemporal(async (session) => {
         const workflowId = await decisions.recoveryOf(session, given);
-        const plan = options.plan ?? (await planToApprove(self, session, workflowId, options));
-        const approval = { plan, by: self.person(options.by), reason: options.reason };
+        const by = self.person(options.by);
+        const plan = options.plan ?? (await planToApprove(self, session, workflowId, by, options));
+        const approval = { plan, by, reason: options.reason };
         if (options.dryRun)
           return self.print(
             { dryRun: true, workflowId, approval },
             (view) => `would send approve ${JSON.stringify(view.approval)}`,
           );
-        const answer = await decisions.approve(session, workflowId, approval);
+        const answer = await decisions.approve(session, workflowId, approval).catch((error: unknown) => {
+          throw options.by === undefined ? withName(error, by) : error;
+        });
         await self.print(
           { workflowId, ...approval, ...answer, assurance: 'asserted' },
           (view) => `${approvedText(view)}\n  follow it: ${self.command('watch', workflowId)}`,
@@ -74,11 +78,23 @@ function defineApprove(program: Command, cli: Cli): void {
   });
 }
 
-/** The digest of the plan now waiting, after it was shown and agreed to. */
+/** Whoever gave no name is told under which one they were refused. */
+function withName(error: unknown, by: string): RepriseError {
+  const failure = toRepriseError(error);
+  if (failure.code !== 'approval-refused') return failure;
+  const taken = `you were taken for ${by}; to approve as somebody else: --by NAME`;
+  return new RepriseError(failure.code, failure.message, [failure.hint, taken].filter(Boolean).join('; '));
+}
+
+/**
+ * The digest of the plan now waiting, after it was shown and agreed to.
+ * @throws RepriseError `approval-refused` before that, for a person whom the plan does not name
+ */
 async function planToApprove(
   cli: Cli,
   session: TemporalSession,
   workflowId: string,
+  by: string,
   options: CommonOptions,
 ): Promise<string> {
   const plan = await decisions.waitingPlan(session, workflowId);
@@ -88,10 +104,15 @@ async function planToApprove(
       `${workflowId} has no plan to approve yet`,
       `see what it does: \`reprise status ${workflowId}\``,
     );
+  requireNamed(plan, approvalOf(plan), { by, workflowId });
   if (cli.format === 'table') cli.say(textOf(plan));
   if (options.yes !== true && options.dryRun !== true)
     await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
   return plan.digest;
+}
+
+function approvalOf(plan: ApprovablePlan): { readonly from: readonly string[] } | null | undefined {
+  return isRecoveryPlan(plan) || isActionPlan(plan) || isMediaPlan(plan) ? plan.observed.approval : null;
 }
 
 function textOf(plan: ApprovablePlan): string {

@@ -6,7 +6,7 @@ import { startRotation } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
 import { policyOption } from '../common-options.js';
 import { define } from '../define-command.js';
-import { table } from '../terminal/tables.js';
+import { counted, table } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
 
 /** `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run. */
@@ -52,5 +52,9 @@ function rotationText(result: RotateOutput): string {
   if (result.keptMore !== undefined)
     rows.push(['keep', `${result.keptMore} older ones`, 'all are shown by: reprise rotate --dry-run']);
   const refused = result.refused ? `\nrefused: ${result.refused.reason}` : '';
-  return `${rows.length > 0 ? table(['verdict', 'backup', 'reason'], rows) : 'there are no backups'}${refused}`;
+  const orphans = (result.orphans ?? []).map(
+    ({ policy, backups }) =>
+      `\nnot looked at: ${counted(backups, 'backup')} of policy ${policy}, which the configuration does not have; \`reprise doctor\` says what to do`,
+  );
+  return `${rows.length > 0 ? table(['verdict', 'backup', 'reason'], rows) : 'there are no backups'}${refused}${orphans.join('')}`;
 }

@@ -17,6 +17,13 @@ export function walFindings(
     const check = `wal/${cluster}/${policy}`;
     const fix = `reprise backup run ${cluster} --policy ${policy} --type full, so that there is a backup after the gap; then find out what removed the segments`;
     if (oldest === null) {
+      if (hole === null && ofOtherCluster > 0)
+        return {
+          check,
+          level: 'problem',
+          message: `${cluster}/${policy}: there is no complete backup of the cluster that is in data_dir now: ${ofOtherCluster} ${ofOtherCluster === 1 ? 'is' : 'are'} of another system identifier`,
+          fix: `after an upgrade: reprise backup run ${cluster} --policy ${policy}; where the cluster was lost and initdb made this one: reprise recover ${cluster}`,
+        };
       if (hole === null)
         return {
           check,

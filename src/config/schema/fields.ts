@@ -9,7 +9,7 @@ const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_.-]{0,62}$/u;
  * Name of a cluster, policy, host, repository, hook, check, target or contact: it becomes part of file paths, workflow
  * ids and task queues, so it holds neither `/` nor `:` nor `..`, no blank and no leading dash.
  */
-const name = (what: string) =>
+export const name = (what: string) =>
   z.string().superRefine((text, context) => {
     if (namePattern.test(text) && !text.includes('..') && text === text.normalize('NFC')) return;
     context.addIssue(

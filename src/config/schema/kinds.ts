@@ -10,7 +10,7 @@ import { checkKinds } from '../../checks/registry.js';
 import { engineKinds } from '../../engines/registry.js';
 import { notifierKinds } from '../../notifiers/registry.js';
 import { storageKinds } from '../../storage/registry.js';
-import { filledIn, positive, reference } from './fields.js';
+import { filledIn, name, positive, reference } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { schedule } from './schedule.js';
 import { encryptionSchema } from './encryption.js';
@@ -78,10 +78,18 @@ const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string],
         .enum(['none', 'verify', 'restore'])
         .default('verify')
         .describe('How a backup is checked after it was made.'),
+      previous_names: z
+        .array(name('policy'))
+        .min(1)
+        .optional()
+        .describe(
+          'Names that the policy had before: backups made under them are its own, for recoveries and rotation.',
+        ),
       options: options.prefault({}).describe("The engine's own options."),
     })
-    .transform(({ options, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
+    .transform(({ options, previous_names: previousNames, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
       ...policy,
+      ...(previousNames === undefined ? {} : { previousNames }),
       options: read(options),
     }));
 

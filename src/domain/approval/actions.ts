@@ -8,7 +8,7 @@ import type { ApprovableBinding, ApprovablePlan } from '../plan/plan.js';
 import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import { approveCommand, notCovered, shortDigest } from './approval-policy.js';
+import { approveCommand, approversInWords, notCovered, shortDigest } from './approval-policy.js';
 
 /**
  * What cannot be undone, beside recoveries and media: approved where the cluster has a policy for it, else confirmed at a
@@ -133,7 +133,7 @@ function factsOf({ binding, observed, approveBy }: ActionPlan): readonly (readon
   return [
     ...observed.facts,
     ['requested by', `${clipBytes(binding.requester, 200)} (asserted)`],
-    ...(approval === null ? [] : [['may approve', `${approval.approvers} of ${approval.from.join(', ')}`] as const]),
+    ...(approval === null ? [] : [['may approve', approversInWords(approval)] as const]),
     ['approve until', approveBy],
   ];
 }

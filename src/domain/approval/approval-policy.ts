@@ -1,5 +1,5 @@
 import type { ApprovalPolicy } from '../config.js';
-import type { ErrorCode } from '../errors.js';
+import { type ErrorCode, RepriseError } from '../errors.js';
 import { clipBytes } from '../text/text.js';
 import type { Approval, ApprovablePlan, Decision, Sender } from '../plan/plan.js';
 
@@ -172,8 +172,49 @@ export function distinctApprovers(policy: ApprovalPolicy): number {
 export function whyNobodyApproves(policy: ApprovalPolicy, requester: string): string | null {
   const left = distinctApprovers({ ...policy, from: mayApprove(policy, requester) });
   if (left >= policy.approvers) return null;
+  if (left === 0)
+    return `this plan cannot be approved: ${clipBytes(requester, 80)} asked for it and may not approve it, and the policy names nobody else; let somebody else ask for it (--by), or add people to from:`;
   return `this plan cannot be approved: ${clipBytes(requester, 80)} asked for it and may not approve it, and of the ${policy.approvers} people who have to, ${left} are left; let somebody else ask for it`;
 }
+
+/** Of whom `config check` says that nobody can approve what they ask for: too few others are named. Empty where others are. */
+export function cannotAsk(policy: ApprovalPolicy): readonly string[] {
+  return policy.from.filter((name) => whyNobodyApproves(policy, name) !== null);
+}
+
+/** Who has to approve, for a line of a plan. */
+export function approversInWords({
+  approvers,
+  from,
+}: {
+  readonly approvers: number;
+  readonly from: readonly string[];
+}): string {
+  if (from.length === 0) return 'nobody: who asked for it may not, and the policy names nobody else';
+  return approvers === 1 ? from.join(', ') : `${approvers} of ${from.join(', ')}`;
+}
+
+/**
+ * Refuses a person whom a plan does not name, before anything is asked of them.
+ * @throws RepriseError `approval-refused`
+ */
+export function requireNamed(
+  plan: ApprovablePlan,
+  approval: { readonly from: readonly string[] } | null | undefined,
+  { by, workflowId }: { readonly by: string; readonly workflowId: string },
+): void {
+  if (approval == null || approval.from.some((name) => personKey(name) === personKey(by))) return;
+  throw new RepriseError(
+    'approval-refused',
+    `${clipBytes(by.trim(), 80)} may not approve ${plan.binding.action} for ${plan.binding.cluster}`,
+    approval.from.length === 0
+      ? 'nobody may: who asked for it may not, and the policy names nobody else; reject it, and let somebody else ask for it'
+      : `${approvers(approval.from)}: ${approveCommand(workflowId, plan.digest, approval.from)}`,
+  );
+}
+
+const approvers = (from: readonly string[]): string =>
+  from.length === 1 ? `${from.join()} may` : `one of ${from.join(', ')} may`;
 
 /** A person as they are counted: two names that the server knows as one caller are one. */
 function keyOf({ matchPrincipal, principals = {} }: ApprovalPolicy, name: string): string {

@@ -1,3 +1,4 @@
+import type { RotateOutput } from '../retention/retention.js';
 import type { ActionPlan } from '../approval/actions.js';
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
@@ -195,6 +196,8 @@ export interface RotationPreview {
   readonly keep: readonly { readonly id: string; readonly reason: string }[];
   readonly remove: readonly { readonly id: string; readonly reason: string }[];
   readonly refused?: { readonly reason: string; readonly hint: string };
+  /** As {@link RotateOutput.orphans}. */
+  readonly orphans?: RotateOutput['orphans'];
 }
 
 /** State of a cluster as a look at it finds it now. */

@@ -1,5 +1,5 @@
 import { type Backup, isTrusted, type OtherCluster } from '../backup/backup.js';
-import { otherClusterInWords } from '../backup/other-cluster.js';
+import { majorOf, otherClusterInWords } from '../backup/other-cluster.js';
 import type { ClusterConfig, PolicyConfig } from '../config.js';
 import { RepriseError } from '../errors.js';
 import { formatTarget } from '../target/target.js';
@@ -131,17 +131,33 @@ function ofOneCluster(backups: readonly Backup[], target: RecoveryTarget): reado
 }
 
 /**
- * A backup of another cluster than the present one, as it was before pg_upgrade, replaces nothing: it is recovered beside, with
- * the programs of its own version.
- * @throws RepriseError `identity-mismatch`
+ * A backup of another cluster than the present one, or of another major version than what is in the data directory, is recovered
+ * beside: it would come with files that the service of the present one cannot start.
+ * @param other the cluster it is of, where the policy's newest backup is of another one
+ * @param present major version of what is in the data directory; undefined where nothing is
+ * @throws RepriseError `identity-mismatch`, `version-mismatch`
  */
-export function requireBeside({ into }: RecoveryOrder, { id, cluster }: Backup, other: OtherCluster): void {
-  if (into !== 'in-place') return;
-  throw new RepriseError(
-    'identity-mismatch',
-    `backup ${id} is of ${otherClusterInWords(other)}: it is not recovered in place`,
-    `recover it beside, with the programs of PostgreSQL ${other.major}: reprise recover ${cluster} --to backup:${id} --into NAME`,
-  );
+export function requireBeside(
+  { into }: RecoveryOrder,
+  { id, cluster, server }: Backup,
+  other: OtherCluster | null,
+  present?: number,
+): void {
+  if (into !== 'in-place' || server === undefined) return;
+  const major = majorOf(server);
+  const way = `recover it beside, with the programs of PostgreSQL ${major}: reprise recover ${cluster} --to backup:${id} --into NAME`;
+  if (other !== null)
+    throw new RepriseError(
+      'identity-mismatch',
+      `backup ${id} is of ${otherClusterInWords(other)}: it is not recovered in place`,
+      way,
+    );
+  if (present !== undefined && present !== major)
+    throw new RepriseError(
+      'version-mismatch',
+      `backup ${id} is of PostgreSQL ${major}, and the data directory is of PostgreSQL ${present}: it is not recovered in place`,
+      `${way}; where that data directory is not needed, as after an installation, move it away and set data_dir and service to PostgreSQL ${major}`,
+    );
 }
 
 /** The refusal where no policy can reach the target at all. */

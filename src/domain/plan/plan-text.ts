@@ -1,4 +1,4 @@
-import { approveCommand, shortDigest } from '../approval/approval-policy.js';
+import { approveCommand, approversInWords, shortDigest } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
 import { type ChangedMethod, type Plan, type RecoveryMethod, type Replacement, losesOldData } from './plan.js';
@@ -323,8 +323,7 @@ function lossInWords({ binding, observed }: Pick<Plan, 'binding' | 'observed'>):
 
 function approvers(approval: Plan['observed']['approval']): Value[] {
   if (approval === undefined) return [];
-  const names = approval.from.slice(0, mostShown).join(', ');
-  return [{ text: clipBytes(approval.approvers === 1 ? names : `${approval.approvers} of ${names}`, 500) }];
+  return [{ text: clipBytes(approversInWords({ ...approval, from: approval.from.slice(0, mostShown) }), 500) }];
 }
 
 function optional(value: string | null | undefined): Value[] {

@@ -1,4 +1,5 @@
 import { type Backup, isCounted } from '../backup/backup.js';
+import type { Orphans } from '../backup/previous-names.js';
 import type { RetentionConfig } from '../config.js';
 import { keepByRules, noRuleKeeps } from './retention-rules.js';
 import { durationInWords } from '../text/text.js';
@@ -236,6 +237,8 @@ export interface RotateOutput {
   /** So many more are kept than `keep` names; absent where it names all. */
   readonly keptMore?: number;
   readonly refused?: { readonly reason: string; readonly hint: string };
+  /** Backups of the cluster that no policy of the configuration has: no rotation removes them. Absent where there are none. */
+  readonly orphans?: readonly Orphans[];
 }
 
 /** So many kept backups are named in the result of a workflow, which is a payload of 2 MB at the most. */

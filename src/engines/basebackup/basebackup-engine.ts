@@ -9,7 +9,7 @@ import { BASEBACKUP, madeBackup, manifestOf } from './repository/manifest.js';
 import { outlineRecovery } from './restore/outline.js';
 import { prefetchWal } from './wal/wal-prefetch.js';
 import { preflightBackup } from './backup/preflight.js';
-import { receivesWal } from './options.js';
+import { basebackupCapabilities, receivesWal } from './options.js';
 import { rearm, liveServer } from './wal/archiving.js';
 import { receiveWal } from './wal/receive.js';
 import { planRemoval, remove } from './repository/remove.js';
@@ -21,13 +21,7 @@ import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal/w
 /** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13. */
 export const basebackupEngine: Engine = {
   kind: BASEBACKUP,
-  capabilities: {
-    method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
-    types: ['full', 'incr'],
-    archivesWal: true,
-    encrypts: false,
-  },
+  capabilities: basebackupCapabilities,
   preflightBackup,
   backup,
   list: listBackups,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ReadContext } from '../engine.js';
+import type { EngineCapabilities, ReadContext } from '../engine.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
 const duration = () => z.string({ error: durationRule }).regex(durationPattern, durationRule);
@@ -83,3 +83,12 @@ export function receivesWal(options: Readonly<Record<string, unknown>>): boolean
 export function optionsOf(context: Pick<ReadContext, 'policy'>): BasebackupOptions {
   return context.policy.options as BasebackupOptions;
 }
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const basebackupCapabilities: EngineCapabilities = {
+  method: 'data-directory',
+  targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
+  types: ['full', 'incr'],
+  archivesWal: true,
+  encrypts: false,
+};

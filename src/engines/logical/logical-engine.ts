@@ -2,10 +2,11 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
 import { surveyDumps, takeDump } from './backup/adopt.js';
 import { backUpDatabase } from './backup/dump.js';
+import { logicalCapabilities } from './options.js';
 import { listBackups } from './repository/list.js';
 import { bindBackup, LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
 import { everyFileOf } from './repository/names.js';
-import { LOGICAL_TARGETS, outlineRecovery } from './restore/outline.js';
+import { outlineRecovery } from './restore/outline.js';
 import { dumpableDatabases, preflightBackup } from './backup/preflight.js';
 import { planRemoval, removeBackups } from './repository/remove.js';
 import { restoreGlobals } from './restore/restore-globals.js';
@@ -15,13 +16,7 @@ import { verifyDump } from './repository/verify.js';
 /** `pg_dump -Fc` and the cluster's roles, restored beside the live database: for one database, any version, any host. */
 export const logicalEngine: Engine = {
   kind: LOGICAL,
-  capabilities: {
-    method: 'databases',
-    targets: LOGICAL_TARGETS,
-    types: ['full'],
-    archivesWal: false,
-    encrypts: true,
-  },
+  capabilities: logicalCapabilities,
   preflightBackup,
   backup: backUpDatabases,
   list: listBackups,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EngineCapabilities } from '../engine.js';
 
 /** `options` of a policy with the engine `logical`: its files go to the policy's repository, nothing else is needed. */
 export const logicalOptions = z.strictObject({
@@ -25,3 +26,15 @@ export interface LogicalOptions extends Readonly<Record<string, unknown>> {
 export function readLogicalOptions({ compress, restore_jobs }: z.output<typeof logicalOptions>): LogicalOptions {
   return { compress, restoreJobs: restore_jobs };
 }
+
+/** Kinds of target a dump can reach: the instant at which it was made, and no other. */
+export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const logicalCapabilities: EngineCapabilities = {
+  method: 'databases',
+  targets: LOGICAL_TARGETS,
+  types: ['full'],
+  archivesWal: false,
+  encrypts: true,
+};

@@ -16,6 +16,25 @@ export const LOGICAL_TOOLS: ToolTable = {
       hint: 'free space in the repository (reprise rotate --dry-run shows what can be removed), then run the backup again; older backups are untouched',
     },
     {
+      pattern:
+        /must be (?:pre)?loaded|can only be loaded via|security label provider|could not (?:access file|load library|open extension control file)|extension "[^"\n]{0,80}" is not available|can only create extension in database/i,
+      code: 'extension-missing',
+      message: 'the server lacks an extension or a library that the database uses',
+      hint: 'install its package on the host of the server, and add it to shared_preload_libraries where it has to be preloaded; nothing is wrong with the backup',
+    },
+    {
+      pattern: /could not create locale|collation "[^"\n]{0,200}" for encoding "[^"\n]{0,80}" does not exist/i,
+      code: 'locale-missing',
+      message: 'the host of the server lacks a locale that the database uses',
+      hint: 'generate it there (dpkg-reconfigure locales) and restart the server; nothing is wrong with the backup',
+    },
+    {
+      pattern: /out of shared memory|You might need to increase "?max_(?:locks|pred_locks)_per_transaction/i,
+      code: 'lock-table-full',
+      message: "the server's table of locks is too small for so many tables",
+      hint: 'set max_locks_per_transaction higher (tables, indexes and sequences of the database, divided by max_connections), and restart the server; nothing is wrong with the backup',
+    },
+    {
       pattern: /affected by row-level security/i,
       code: 'privilege-missing',
       message: 'a table has row security that the backup role does not bypass, so its dump would lack rows',

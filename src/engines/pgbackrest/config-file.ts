@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
@@ -8,6 +8,7 @@ import { pathExists } from '../../files/paths.js';
 import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf } from './command.js';
+import { configPlaces, mainConfig } from './config-places.js';
 import type { EnginePlace } from '../engine.js';
 import type { PgbackrestOptions } from './options.js';
 
@@ -16,33 +17,6 @@ export type ConfigFile = ReadonlyMap<string, string>;
 
 /** Where pgBackRest keeps a repository whose configuration names no path. */
 export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
-
-const DEFAULT_CONFIG = '/etc/pgbackrest/pgbackrest.conf';
-/** Where it was before version 2.2, and still is with Debian: read where the default one is missing. */
-const OLD_DEFAULT_CONFIG = '/etc/pgbackrest.conf';
-
-/**
- * Where pgBackRest looks for its configuration, by its own rules (`cfgFileLoad`): `--config` alone turns the include directory
- * off, `--config-path` moves both defaults, and what was not named may be missing.
- */
-export function configPlaces({ config, configPath, configIncludePath }: PgbackrestOptions): {
-  readonly file: string;
-  /** Read instead where `file` is missing. */
-  readonly otherwise: string | null;
-  readonly fileRequired: boolean;
-  readonly include: string | null;
-  readonly includeRequired: boolean;
-} {
-  const base = configPath ?? dirname(DEFAULT_CONFIG);
-  const includes = config === undefined || configPath !== undefined || configIncludePath !== undefined;
-  return {
-    file: config ?? join(base, 'pgbackrest.conf'),
-    otherwise: config === undefined && configPath === undefined ? OLD_DEFAULT_CONFIG : null,
-    fileRequired: config !== undefined,
-    include: includes ? (configIncludePath ?? join(base, 'conf.d')) : null,
-    includeRequired: configIncludePath !== undefined,
-  };
-}
 
 /** The files that pgBackRest reads, in its order: the main one, then those of the include directory by their names. */
 export async function configFiles(options: PgbackrestOptions): Promise<readonly string[]> {
@@ -98,11 +72,6 @@ export async function configDigest(policy: PolicyConfig): Promise<string> {
   return createHash('sha256')
     .update(files.map((file, index) => `${file}\0${digests[index] ?? ''}\n`).join(''))
     .digest('hex');
-}
-
-/** The main file, in words for people. */
-export function mainConfig(options: PgbackrestOptions): string {
-  return configPlaces(options).file;
 }
 
 /** Reads the sections `[global]` and `[stanza]`, and those of a command such as `[global:backup]`. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EngineCapabilities } from '../engine.js';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
@@ -76,3 +77,16 @@ export function readPgbackrestOptions(options: z.output<typeof pgbackrestOptions
     archiveTimeoutSeconds: parseDuration(archive_timeout),
   };
 }
+
+/** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
+export const OLDEST_PGBACKREST = [2, 45] as const;
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const pgbackrestCapabilities: EngineCapabilities = {
+  method: 'data-directory',
+  targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
+  types: ['full', 'diff', 'incr'],
+  archivesWal: true,
+  overwrites: true,
+  encrypts: false,
+};

@@ -5,6 +5,7 @@ import { optionsOf } from './command.js';
 import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
+import { pgbackrestCapabilities } from './options.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { acceptsArchiveCommand, rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
@@ -15,14 +16,7 @@ import { verify } from './verify/verify.js';
 /** Physical backups and WAL archive by pgBackRest: one stanza a cluster, in the first repository of its configuration. */
 export const pgbackrestEngine: Engine = {
   kind: 'pgbackrest',
-  capabilities: {
-    method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
-    types: ['full', 'diff', 'incr'],
-    archivesWal: true,
-    overwrites: true,
-    encrypts: false,
-  },
+  capabilities: pgbackrestCapabilities,
   preflightBackup,
   backup,
   list: async (context) => (await readInfo(context)).backups.map((backup) => listed(backup, optionsOf(context))),

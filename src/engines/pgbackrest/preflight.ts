@@ -1,17 +1,15 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { EngineContext } from '../engine.js';
 import { optionsOf } from './command.js';
 import type { ConfigFile } from './config-file.js';
-import { configFiles, configWarnings, mainConfig, readConfigFile } from './config-file.js';
-import type { PgbackrestOptions } from './options.js';
+import { configFiles, configWarnings, readConfigFile } from './config-file.js';
+import { mainConfig } from './config-places.js';
+import { OLDEST_PGBACKREST, type PgbackrestOptions } from './options.js';
 import { archiveCommand } from './wal/recovery-wal.js';
 import { checkArchiving, ensureStanza } from './stanza.js';
 import { liveFacts, requireArchiving } from '../shared/live-server.js';
-
-/** Annotations, which tell whose backup one is, came with 2.41; everything here was tried with 2.45. */
-export const OLDEST_PGBACKREST = [2, 45] as const;
 
 /**
  * Refuses what cannot lead to a good backup, and returns what a person should know.
@@ -51,7 +49,7 @@ async function requireVersion(): Promise<void> {
 
 /** A newline in a database's name breaks the lines of the manifest, and with it the backup of the whole cluster. */
 async function requireNames({ cluster: { connection } }: EngineContext): Promise<void> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>("SELECT datname AS name FROM pg_database WHERE datname LIKE E'%\\n%'"),
   );
   const [bad] = rows;

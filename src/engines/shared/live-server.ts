@@ -1,12 +1,12 @@
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { serverFacts } from '../../postgres/server/server-facts.js';
 import type { ReadContext } from '../engine.js';
 
 /** Facts of the running cluster of this context. */
 export function liveFacts({ cluster: { connection } }: Pick<ReadContext, 'cluster'>): Promise<LiveServerFacts> {
-  return withClient(connection, connection.maintenanceDatabase, serverFacts);
+  return withMaintenance(connection, serverFacts);
 }
 
 /** @throws RepriseError `topology-refused` for a standby, whose WAL another server archives */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EngineCapabilities } from '../engine.js';
 import { path } from '../../domain/fields.js';
 import { durationPattern, durationRule, parseDuration } from '../../domain/text/units.js';
 
@@ -37,3 +38,13 @@ export function readWalgOptions(options: z.output<typeof walgOptions>): WalgOpti
   const { env_file, binary, page_errors, archive_timeout } = options;
   return { envFile: env_file, binary, pageErrors: page_errors, archiveTimeoutSeconds: parseDuration(archive_timeout) };
 }
+
+/** Known without loading the engine: the configuration is checked with it. */
+export const walgCapabilities: EngineCapabilities = {
+  method: 'data-directory',
+  targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
+  types: ['full', 'incr'],
+  archivesWal: true,
+  encrypts: false,
+  removesTogether: true,
+};

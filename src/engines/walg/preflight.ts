@@ -4,7 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { IDENTITY_FILE } from '../../domain/storage/repository-identity.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { pathExists } from '../../files/paths.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
 import { readBackupList, requireOwnPrefix } from './backup-list.js';
@@ -60,7 +60,7 @@ async function requireFunctions(
   version: WalgVersion,
 ): Promise<void> {
   if (knowsPostgres15(version)) return;
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ found: boolean }>("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_start_backup') AS found"),
   );
   if (rows[0]?.found === true) return;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { isErrno } from '../../files/paths.js';
 import type { ReadContext } from '../engine.js';
 import { parseJson } from '../shared/manifest.js';
@@ -74,7 +74,7 @@ function refused(label: string, why: string): RepriseError {
 }
 
 async function liveTablespace({ cluster: { connection } }: Pick<ReadContext, 'cluster'>): Promise<string | undefined> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>(
       "SELECT spcname::text AS name FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')",
     ),

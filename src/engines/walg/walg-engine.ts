@@ -4,6 +4,7 @@ import { readBackupList, listed } from './backup-list.js';
 import { bindBackup } from './bound-files.js';
 import { configDigest } from './env-file.js';
 import { hold, release } from './removal/holds.js';
+import { walgCapabilities } from './options.js';
 import { outlineRecovery } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
@@ -15,14 +16,7 @@ import { verify } from './verify.js';
 /** Physical backups and WAL archive by WAL-G: one cluster a prefix, with the settings of its environment file. */
 export const walgEngine: Engine = {
   kind: 'walg',
-  capabilities: {
-    method: 'data-directory',
-    targets: ['latest', 'time', 'lsn', 'xid', 'before-xid', 'name', 'end-of-backup', 'backup'],
-    types: ['full', 'incr'],
-    archivesWal: true,
-    encrypts: false,
-    removesTogether: true,
-  },
+  capabilities: walgCapabilities,
   preflightBackup,
   backup,
   list: async (context) => (await readBackupList(context)).map(listed),

@@ -40,7 +40,7 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
       ...{ sqlState: state, database },
       invalid: true,
     });
-  const [code, hint] = classify(state);
+  const [code, hint] = classify(state, raw.message);
   return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
 }
 
@@ -60,11 +60,16 @@ function databaseUnreachable(
   );
 }
 
-function classify(state: string | undefined): [ErrorCode, string] {
+function classify(state: string | undefined, message: string): [ErrorCode, string] {
   if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
   if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
   if (state === '53100') return ['storage-full', 'Free space on the server, then try again.'];
   if (state === '57014')
     return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
+  if (state === '53200' && message.includes('shared memory'))
+    return [
+      'lock-table-full',
+      'Set max_locks_per_transaction of the server higher, and restart it: it is too small for so many tables.',
+    ];
   return ['query-failed', 'See the server log for the statement and the reason.'];
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { endSessionsOf, scramVerifier } from './login.js';
-import { withClient } from './with-client.js';
+import { withMaintenance } from './with-client.js';
 
 /** So long a role that a killed worker left can be used by nobody any more; another query's drops it then. */
 const VALID_FOR = '2 hours';
@@ -23,8 +23,7 @@ export async function withQueryLogin<T>(
 ): Promise<T> {
   const [role, password] = [`reprise_query_${randomBytes(8).toString('hex')}`, randomBytes(24).toString('hex')];
   const name = pg.escapeIdentifier(role);
-  const maintenance = <R>(work: (client: pg.Client) => Promise<R>): Promise<R> =>
-    withClient(connection, connection.maintenanceDatabase, work);
+  const maintenance = <R>(work: (client: pg.Client) => Promise<R>): Promise<R> => withMaintenance(connection, work);
   await maintenance(async (client) => {
     await dropExpired(client);
     const { rows } = await client.query<{ until: string }>(

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { askWhileWaiting } from '../../files/work-signs.js';
 import { backendAdvances } from './backend-activity.js';
 import { databaseError } from './database-errors.js';
@@ -29,13 +30,55 @@ export async function withClient<T>(
     await client.query(`SELECT ${[...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS].join(', ')}`);
     const pid = pidOf(client);
     const advances = (): Promise<boolean> =>
-      withClient(connection, connection.maintenanceDatabase, (looking) => backendAdvances(looking, pid), LOOKING);
+      withMaintenance(connection, (looking) => backendAdvances(looking, pid), LOOKING);
     return await askWhileWaiting(() => fn(client), advances);
   } catch (error) {
     throw databaseError(lost ?? error, connection, database);
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** PostgreSQL makes both in every cluster. */
+const EVERYWHERE = ['postgres', 'template1'];
+
+/**
+ * The same in the database for what concerns the whole cluster. Where that one is not there, takes no connections or is not to be
+ * used, it is another one that every cluster has: a lost maintenance database is recovered like any other.
+ * @param options `notIn`: databases that are replaced or dropped, which nobody does from within
+ * @throws RepriseError as {@link withClient}; `conflict` where no database is left
+ */
+export async function withMaintenance<T>(
+  connection: ConnectionConfig,
+  fn: (client: pg.Client) => Promise<T>,
+  { notIn = [], ...options }: ConnectOptions & { readonly notIn?: readonly string[] } = {},
+): Promise<T> {
+  const places = [...new Set([connection.maintenanceDatabase, ...EVERYWHERE])].filter((name) => !notIn.includes(name));
+  let first: unknown;
+  for (const place of places) {
+    let isReached = false;
+    const reached = (client: pg.Client): Promise<T> => {
+      isReached = true;
+      return fn(client);
+    };
+    try {
+      return await withClient(connection, place, reached, options);
+    } catch (error) {
+      if (isReached || !isClosed(error)) throw error;
+      first ??= error;
+    }
+  }
+  if (notIn.length === 0) throw first;
+  throw new RepriseError(
+    'conflict',
+    `${connection.user} can connect to no database from which ${notIn.map((name) => JSON.stringify(name)).join(', ')} can be replaced`,
+    'set connection.maintenance_database to another database, which this role may connect to',
+  );
+}
+
+/** Whether it says that a database is not there, takes no connections, or is invalid. */
+function isClosed(error: unknown): boolean {
+  return isRepriseError(error) && ['3D000', '55000'].includes(String(error.details['sqlState']));
 }
 
 const fixedSearchPath = ({ searchPath }: ConnectOptions): readonly string[] =>

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
-import { withClient } from '../connection/with-client.js';
+import { withClient, withMaintenance } from '../connection/with-client.js';
 import { dropStatement, invalidDatabaseText, walkDatabases } from '../server/databases.js';
 
 /** A collation whose rules changed with a library since its indexes were built: they may miss rows. */
@@ -48,7 +48,7 @@ export interface CollationRepair {
  * index that a prepared transaction keeps from being built: both would hold up the recovery for ever.
  */
 export async function repairAllCollations(connection: ConnectionConfig): Promise<CollationRepair> {
-  const { usable, invalid } = await withClient(connection, connection.maintenanceDatabase, walkDatabases);
+  const { usable, invalid } = await withMaintenance(connection, walkDatabases);
   const repaired: string[] = [];
   const skipped = invalid.map((name) => `${invalidDatabaseText(name)}; drop it: ${dropStatement(name)}`);
   for (const database of usable) {

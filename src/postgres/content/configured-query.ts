@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { withQueryLogin } from '../connection/query-login.js';
-import { withClient } from '../connection/with-client.js';
+import { withClient, withMaintenance } from '../connection/with-client.js';
 import type { ConnectOptions } from '../connection/with-client.js';
 
 /** As whom queries of the configuration run. */
@@ -43,7 +43,7 @@ const [READ_ALL_DATA, EVENT_TRIGGERS] = [140_000, 170_000];
 export async function withConfiguredQuery<T>(source: QuerySource, query: ConfiguredQuery<T>): Promise<T> {
   const { connection, checksRole } = source;
   if (checksRole !== undefined) return runAs({ ...connection, user: checksRole }, query);
-  const rights = await withClient(connection, connection.maintenanceDatabase, rightsOf);
+  const rights = await withMaintenance(connection, rightsOf);
   if (!rights.superuser) return runAs(connection, query);
   const options: ConnectOptions = {
     statementTimeoutMs: query.statementTimeoutMs,

@@ -1,37 +1,45 @@
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
+import { inClientBytes, sendBytes } from './encoding.js';
 
 const NEWLINE = 0x0a;
 const BACKSLASH = 0x5c;
 
-/** The column of `pg_class c` that is read to count rows: the smallest that is stored; null where it has none. */
-export const SMALLEST_COLUMN = `(SELECT a.attname::text FROM pg_catalog.pg_attribute a
-  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-  ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1)`;
+/**
+ * What `COPY` reads to count the rows of `pg_class c` in `pg_namespace n`, in hex: the table, and the smallest of its columns that
+ * are stored, if it has one.
+ */
+export const COUNTED_BY = inClientBytes(`pg_catalog.format('%I.%I', n.nspname, c.relname) || coalesce((
+  SELECT pg_catalog.format(' (%I)', a.attname) FROM pg_catalog.pg_attribute a
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+   ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1), '')`);
 
 /**
  * Counts a table's rows by COPY. A query would be planned, and planning runs code of the table's owner with our rights:
  * functions in the expressions of its indexes and statistics. COPY plans nothing, and reads no view that took the
  * table's place meanwhile. A row of its text format never holds a newline.
- * @param column the one that is read; null where the table has none
+ * @param countedBy as {@link COUNTED_BY} gives it
  */
-export async function countRows(
-  client: pg.ClientBase,
-  schema: string,
-  table: string,
-  column: string | null,
-): Promise<number> {
+export async function countRows(client: pg.ClientBase, countedBy: string): Promise<number> {
   let rows = 0;
   // Bytes as the server has them: SQL_ASCII cannot be converted, and a newline is a newline in all of its encodings.
-  for await (const chunk of copied(client, schema, table, column, " WITH (ENCODING 'SQL_ASCII')"))
+  const statement = ['COPY ', Buffer.from(countedBy, 'hex'), " TO STDOUT WITH (ENCODING 'SQL_ASCII')"];
+  for await (const chunk of client.query(copyBytes(Buffer.concat(statement.map((part) => Buffer.from(part))))))
     for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) rows++;
   return rows;
 }
 
-interface CountedRelation {
-  readonly schema: string;
-  readonly table: string;
-  readonly column: string | null;
+/** A `COPY ... TO STDOUT` whose names are bytes. */
+function copyBytes(statement: Buffer): ReturnType<typeof copyTo> {
+  const stream = copyTo('');
+  const { submit } = stream;
+  stream.submit = (connection) => {
+    const sending = {
+      query: { value: () => sendBytes(connection as unknown as Parameters<typeof sendBytes>[0], statement) },
+    };
+    submit.call(stream, Object.create(connection, sending) as typeof connection);
+  };
+  return stream;
 }
 
 /**
@@ -55,8 +63,8 @@ export async function countTable(
   if (found === undefined || !['r', 'p'].includes(found.kind)) return null;
   if (found.kind === 'r' && found.parent && !only) return null;
   if (found.kind === 'p' && only) return 0;
-  const leaves = await client.query<CountedRelation & { kind: string }>(
-    `SELECT n.nspname::text AS schema, c.relname::text AS "table", c.relkind::text AS kind, ${SMALLEST_COLUMN} AS "column"
+  const leaves = await client.query<{ kind: string; by: string }>(
+    `SELECT c.relkind::text AS kind, ${COUNTED_BY} AS by
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1) WHERE isleaf)`,
     [found.oid],
@@ -64,7 +72,7 @@ export async function countTable(
   const tables = leaves.rows.filter(({ kind }) => kind !== 'p');
   if (tables.some(({ kind }) => kind !== 'r')) return null;
   let total = 0;
-  for (const one of tables) total += await countRows(client, one.schema, one.table, one.column);
+  for (const one of tables) total += await countRows(client, one.by);
   return total;
 }
 
@@ -76,7 +84,8 @@ export async function* copiedValues(
   column: string,
 ): AsyncGenerator<string | null> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of copied(client, schema, table, column)) {
+  const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
+  for await (const chunk of client.query(copyTo(`COPY ${name} (${pg.escapeIdentifier(column)}) TO STDOUT`))) {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
@@ -85,18 +94,6 @@ export async function* copiedValues(
     }
     rest = bytes.subarray(start);
   }
-}
-
-function copied(
-  client: pg.ClientBase,
-  schema: string,
-  table: string,
-  column: string | null,
-  options = '',
-): AsyncIterable<Buffer> {
-  const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
-  const columns = column === null ? '' : ` (${pg.escapeIdentifier(column)})`;
-  return client.query(copyTo(`COPY ${name}${columns} TO STDOUT${options}`));
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };

@@ -1,10 +1,11 @@
 import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../connection/with-client.js';
+import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
-import { countRows, SMALLEST_COLUMN } from './copy-rows.js';
+import { COUNTED_BY, countRows } from './copy-rows.js';
+import { databaseTextReader, inDatabaseBytes } from './encoding.js';
 import { invalidDatabases } from '../server/databases.js';
 
 /** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
@@ -15,8 +16,8 @@ const UNDEFINED_SCHEMA = '3F000';
 export interface TableName {
   readonly schema: string;
   readonly table: string;
-  /** The column that is read to count rows: the smallest one; null where it has none that is stored. */
-  readonly column: string | null;
+  /** As {@link COUNTED_BY} gives it. */
+  readonly countedBy: string;
 }
 
 interface ListedTable extends TableName {
@@ -34,7 +35,7 @@ export interface RelationsApart {
   /** Their rows are on other servers. */
   readonly foreign: number;
   /** A transaction that is prepared, or that was under way where the replay stopped, keeps everybody from reading them. */
-  readonly locked: readonly Omit<TableName, 'column'>[];
+  readonly locked: readonly Omit<TableName, 'countedBy'>[];
 }
 
 /**
@@ -50,12 +51,15 @@ export async function countTables(client: pg.Client, database: string): Promise<
   return inSnapshot(client, async () => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
     const readsUnlogged = rows[0]?.recovery !== true;
+    // No name is converted: the server may have none of its characters in UTF-8.
+    await client.query("SET LOCAL client_encoding TO 'SQL_ASCII'");
     const listed = await listTables(client);
     const names = listed.filter(({ unlogged, locked }) => !locked && (readsUnlogged || !unlogged));
     const counts = new Map<TableName, number>();
     if (!readsUnlogged) for (const one of listed) if (one.unlogged) counts.set(one, 0);
     for (let start = 0; start < names.length; start += BATCH)
       for (const [name, rows] of await countBatch(client, names.slice(start, start + BATCH))) counts.set(name, rows);
+    await client.query("SET LOCAL client_encoding TO 'UTF8'");
     return listed.flatMap((one): TableCount[] => {
       const rows = counts.get(one);
       if (rows === undefined) return [];
@@ -74,7 +78,7 @@ export async function countApart(client: pg.Client): Promise<RelationsApart> {
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname <> 'information_schema' AND (n.nspname !~ '^pg_' OR c.relpersistence = 't')`);
   const { unlogged = 0, temporary = 0, foreign = 0 } = rows[0] ?? {};
-  const locked = (await listTables(client)).filter((one) => one.locked).map(({ column: _column, ...one }) => one);
+  const locked = (await listTables(client)).filter((one) => one.locked).map(({ schema, table }) => ({ schema, table }));
   return { unlogged, temporary, foreign, locked };
 }
 
@@ -82,13 +86,18 @@ type Table = Pick<TableName, 'schema' | 'table'>;
 
 /** To which partitioned table the rows of a partition of the connected database belong; itself for any other table. */
 export async function rootsInDatabase(client: pg.Client): Promise<(table: Table) => Table> {
-  const { rows } = await client.query<Table & { root: Table }>(`
-    SELECT n.nspname::text AS schema, c.relname::text AS "table",
-           pg_catalog.jsonb_build_object('schema', rn.nspname, 'table', r.relname) AS root
+  const read = await databaseTextReader(client);
+  const { rows } = await client.query<{ names: [string, string, string, string] }>(`
+    SELECT ARRAY[${['n.nspname', 'c.relname', 'rn.nspname', 'r.relname'].map(inDatabaseBytes).join(', ')}] AS names
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_class r ON r.oid = pg_catalog.pg_partition_root(c.oid) JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
      WHERE c.relispartition AND c.relkind = 'r'`);
-  const roots = new Map(rows.map(({ root, schema, table }) => [JSON.stringify([schema, table]), root]));
+  const roots = new Map(
+    rows.map(({ names }) => {
+      const [schema = '', table = '', ...[rootSchema = '', root = '']] = names.map(read);
+      return [JSON.stringify([schema, table]), { schema: rootSchema, table: root }];
+    }),
+  );
   return ({ schema, table }) => roots.get(JSON.stringify([schema, table])) ?? { schema, table };
 }
 
@@ -102,9 +111,7 @@ export async function countDatabases(
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, databases),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
   for (const database of databases) {
     if (invalid.includes(database)) continue;
     signal.throwIfAborted();
@@ -114,6 +121,7 @@ export async function countDatabases(
 }
 
 async function listTables(client: pg.Client): Promise<ListedTable[]> {
+  const read = await databaseTextReader(client);
   // Exclusive locks that were replayed are the startup process's; those of a prepared transaction have no process.
   const { rows } = await client.query<ListedTable>(`
     WITH held AS MATERIALIZED (
@@ -121,8 +129,8 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
        WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
          AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
-    SELECT n.nspname::text AS schema, c.relname::text AS "table",
-            ${SMALLEST_COLUMN} AS "column", c.relpersistence = 'u' AS unlogged,
+    SELECT ${inDatabaseBytes('n.nspname')} AS schema, ${inDatabaseBytes('c.relname')} AS "table",
+           ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
            c.oid IN (SELECT relation FROM held)
              OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
              AS locked
@@ -131,7 +139,7 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
      ORDER BY 1, 2`);
-  return rows;
+  return rows.map((one) => ({ ...one, schema: read(one.schema), table: read(one.table) }));
 }
 
 async function countBatch(
@@ -141,7 +149,7 @@ async function countBatch(
   try {
     return await released(client, async () => {
       const counts: [TableName, number][] = [];
-      for (const name of names) counts.push([name, await countRows(client, name.schema, name.table, name.column)]);
+      for (const name of names) counts.push([name, await countRows(client, name.countedBy)]);
       return counts;
     });
   } catch (error) {

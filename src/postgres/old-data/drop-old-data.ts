@@ -5,7 +5,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { dropRestoreLogin } from '../connection/restore-login.js';
 import { removeTree } from '../../files/remove-tree.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { processesIn } from '../server/postmaster.js';
 
 /** Only names that a recovery itself gave are ever removed, whatever a record says. */
@@ -21,7 +21,7 @@ export async function markOfOldData(where: string, connection: ConnectionConfig)
     const found = await lstat(where, { bigint: true }).catch(() => null);
     return found?.isDirectory() ? `inode ${found.ino}` : null;
   }
-  return withClient(connection, connection.maintenanceDatabase, (client) => oidOf(client, where));
+  return withMaintenance(connection, (client) => oidOf(client, where));
 }
 
 async function oidOf(client: pg.Client, database: string): Promise<string | null> {
@@ -56,11 +56,23 @@ export async function isOldDataThere({ where, mark }: OldDataAt, connection: Con
 export async function dropOldData({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<void> {
   if (!(await isOldDataThere({ where, mark }, connection))) return;
   if (isAbsolute(where)) return removeDirectory(where, mark);
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+  const drop = async (client: pg.Client): Promise<void> => {
+    // A template cannot be dropped, and an invalid database not altered.
+    if ((await isTemplate(client, where)) === true)
+      await client.query(`ALTER DATABASE ${pg.escapeIdentifier(where)} IS_TEMPLATE false`);
     await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`);
     // Of a restore that was given up in the middle.
     await dropRestoreLogin(client, where, null);
-  });
+  };
+  await withMaintenance(connection, drop, { notIn: [where] });
+}
+
+async function isTemplate(client: pg.Client, database: string): Promise<boolean | undefined> {
+  const { rows } = await client.query<{ template: boolean }>(
+    'SELECT datistemplate AS template FROM pg_catalog.pg_database WHERE datname = $1',
+    [database],
+  );
+  return rows[0]?.template;
 }
 
 /** Only the directory that has the mark, also where another one takes its name meanwhile. */

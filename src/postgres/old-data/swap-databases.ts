@@ -2,7 +2,7 @@ import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { invalidDatabases } from '../server/databases.js';
 
@@ -29,7 +29,7 @@ const OBJECT_IN_USE = '55006';
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
   const { live, fresh, oldData, mark } = swap;
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+  const swapIn = async (client: pg.Client): Promise<void> => {
     const there = await existing(client, swap);
     if (!there.has(fresh)) {
       if (isMarked(there.get(live), mark) && there.has(oldData)) return;
@@ -54,7 +54,8 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
       await allowConnections(client, live, true);
       await client.query('COMMIT');
     });
-  });
+  };
+  await withMaintenance(connection, swapIn, { notIn: [live, fresh, oldData] });
 }
 
 /** Those that are there, each with its comment. */

@@ -1,7 +1,7 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 
 /** A configuration file as it was when its backup was taken. */
 export interface ConfigurationFile {
@@ -44,11 +44,10 @@ const MOST_BYTES = 1_000_000;
  * @throws those of {@link withClient}
  */
 export async function readConfiguration(connection: ConnectionConfig): Promise<Configuration> {
-  const { settings, included, reason } = await withClient(
-    connection,
-    connection.maintenanceDatabase,
-    async (client) => ({ settings: await settingsOf(client), ...(await includedFiles(client)) }),
-  );
+  const { settings, included, reason } = await withMaintenance(connection, async (client) => ({
+    settings: await settingsOf(client),
+    ...(await includedFiles(client)),
+  }));
   const dataDirectory = settings.get('data_directory') ?? '';
   if (dataDirectory === '') {
     return {

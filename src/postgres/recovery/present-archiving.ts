@@ -4,7 +4,7 @@ import { isRepriseError } from '../../domain/errors.js';
 import { pathExists } from '../../files/paths.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from '../server/data-directory.js';
 import { type ArchiveSettings, readArchiveSettings } from '../wal/archiving.js';
 
@@ -26,7 +26,7 @@ export async function presentArchiving(server: ArchivingServer): Promise<Archive
   const { connection, dataDir } = server;
   if (dataDir !== null && (await holdsUnfinishedRecovery(dataDir))) return null;
   try {
-    return await withClient(connection, connection.maintenanceDatabase, readArchiveSettings);
+    return await withMaintenance(connection, readArchiveSettings);
   } catch (error) {
     if (!isRepriseError(error) || error.code !== 'database-unreachable') throw error;
     return dataDir === null ? null : configuredArchiving({ ...server, dataDir });

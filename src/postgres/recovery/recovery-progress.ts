@@ -1,5 +1,5 @@
 import type { ConnectionConfig } from '../../domain/config.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 
 /** Where a server in recovery is. */
 export interface ReplayProgress {
@@ -24,7 +24,7 @@ const PROGRESS = `
 
 /** The state of a server that may be in recovery. */
 export async function recoveryProgress(connection: ConnectionConfig): Promise<ReplayProgress> {
-  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(connection, async (client) => {
     const { rows } = await client.query<ProgressRow>(PROGRESS);
     const row = rows[0] as ProgressRow;
     return {

@@ -7,7 +7,7 @@ import { compareLsn } from '../../domain/target/wal.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { syncDirectory } from '../../files/directories.js';
 import { pathExists } from '../../files/paths.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { recoveryProgress, type ReplayProgress } from './recovery-progress.js';
 import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
 import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './auto-conf.js';
@@ -152,7 +152,7 @@ export interface Promoted {
  * @throws RepriseError `service-failed` where it did not happen in that time.
  */
 export async function promoteServer(connection: ConnectionConfig, timeoutSeconds = 300): Promise<Promoted> {
-  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(connection, async (client) => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_is_in_recovery() AS recovery');
     const promotedNow = rows[0]?.recovery === true;
     if (promotedNow) {

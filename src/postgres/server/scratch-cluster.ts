@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
@@ -22,6 +22,8 @@ export interface ScratchServerRequest {
   /** Superuser of the restored cluster, default `postgres`. */
   readonly role?: string;
   readonly settings?: Settings;
+  /** Libraries that the source preloads; left out where the server does not start with them. */
+  readonly preload?: string;
   /** Default 300. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
@@ -50,16 +52,25 @@ const LONGEST_SOCKET_DIR = 85;
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
   const { dataDir, pgBin, user } = request;
   const place = await privateDirectory(dataDir, user);
-  const settings = await serverSettings(request, place);
-  await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
   await writeFileAtomic(join(place, 'pg_hba.conf'), 'local all all trust\n', user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
-  // On the command line they win over postgresql.auto.conf, which came with the copy; recovery's own stay there.
-  await service.start({
-    settings: { config_file: join(place, 'postgresql.conf'), ...settings },
-    timeoutSeconds: request.timeoutSeconds,
-    signal: request.signal,
+  const own = await serverSettings(request, place);
+  const start = async (preload: string): Promise<void> => {
+    const settings = { ...own, shared_preload_libraries: preload };
+    await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
+    // On the command line they win over postgresql.auto.conf, which came with the copy; recovery's own stay there.
+    await service.start({
+      settings: { config_file: join(place, 'postgresql.conf'), ...settings },
+      timeoutSeconds: request.timeoutSeconds,
+      signal: request.signal,
+    });
+  };
+  const { preload = '' } = request;
+  await start(preload).catch((error: unknown) => {
+    // A library that is not on this host, or that wants more than there is here.
+    if (preload === '' || !isRepriseError(error) || error.code !== 'service-failed') throw error;
+    return start('');
   });
   return {
     connection: { host: place, port: PORT, user: request.role ?? 'postgres', maintenanceDatabase: 'postgres' },
@@ -84,7 +95,6 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     unix_socket_permissions: '0700',
     ssl: 'off',
     log_destination: 'stderr',
-    shared_preload_libraries: '',
     // A copy that is thrown away needs no protection against a crash of the machine.
     fsync: 'off',
     // What the copied databases have put on logins is not run with our rights.

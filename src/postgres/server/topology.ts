@@ -4,25 +4,34 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { Topology } from '../../domain/plan/topology.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 import { holdsUnfinishedRecovery } from './data-directory.js';
 import { pathExists } from '../../files/paths.js';
 
 const SLOT_DATABASE_OFFSET = 16 + 64;
 
-/** Topology of a running server, in any database of it. */
-export async function readTopology(client: pg.ClientBase): Promise<Topology> {
-  const { rows } = await client.query<Topology>(`
-    SELECT ARRAY(SELECT application_name || coalesce(' (' || host(client_addr) || ')', '') FROM pg_stat_replication
-                  WHERE application_name NOT IN ('pg_basebackup', 'pgbackrest') AND state IS DISTINCT FROM 'backup' ORDER BY 1) AS standbys,
-           ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary ORDER BY 1) AS "physicalSlots",
+/**
+ * Topology of a running server, in any database of it.
+ * @param ownSlots of receivers that make them again after a recovery: neither they nor who is connected by them depend on it
+ */
+export async function readTopology(client: pg.ClientBase, ownSlots: readonly string[]): Promise<Topology> {
+  const { rows } = await client.query<Topology>(
+    `
+    SELECT ARRAY(SELECT application_name || coalesce(' (' || host(client_addr) || ')', '') FROM pg_stat_replication r
+                  WHERE application_name NOT IN ('pg_basebackup', 'pgbackrest') AND state IS DISTINCT FROM 'backup'
+                    AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_name = ANY ($1))
+                  ORDER BY 1) AS standbys,
+           ARRAY(SELECT slot_name::text FROM pg_replication_slots
+                  WHERE slot_type = 'physical' AND NOT temporary AND slot_name <> ALL ($1) ORDER BY 1) AS "physicalSlots",
            ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary ORDER BY 1) AS "logicalSlots",
            ARRAY(SELECT subname::text FROM pg_subscription ORDER BY 1) AS subscriptions,
            EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%') AS patroni,
            pg_is_in_recovery() AS "isStandby",
            ARRAY(SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces,
            ARRAY(SELECT trim(name) FROM regexp_split_to_table(current_setting('shared_preload_libraries'), ',') name
-                  WHERE trim(name) IN ('pg_cron', 'timescaledb', 'pg_partman_bgw', 'pg_timetable')) AS schedulers`);
+                  WHERE trim(name) IN ('pg_cron', 'timescaledb', 'pg_partman_bgw', 'pg_timetable')) AS schedulers`,
+    [ownSlots],
+  );
   return rows[0] as Topology;
 }
 
@@ -30,14 +39,16 @@ export async function readTopology(client: pg.ClientBase): Promise<Topology> {
  * Topology as far as the files of a server that is down show it: slots and tablespaces. Standbys are not to be seen
  * there, but those with a slot are.
  */
-async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
+async function readTopologyFromFiles(dataDir: string, ownSlots: readonly string[]): Promise<Topology> {
   const slots = await readdir(join(dataDir, 'pg_replslot')).catch(() => [] as string[]);
   const kinds = await Promise.all(
     slots.map(async (name) => ({ name, logical: await isLogicalSlot(join(dataDir, 'pg_replslot', name, 'state')) })),
   );
   return {
     standbys: [],
-    physicalSlots: kinds.filter(({ logical }) => logical === false).map(({ name }) => name),
+    physicalSlots: kinds
+      .filter(({ name, logical }) => logical === false && !ownSlots.includes(name))
+      .map(({ name }) => name),
     logicalSlots: kinds.filter(({ logical }) => logical === true).map(({ name }) => name),
     subscriptions: [],
     patroni: await pathExists(join(dataDir, 'patroni.dynamic.json')),
@@ -51,11 +62,15 @@ async function readTopologyFromFiles(dataDir: string): Promise<Topology> {
  * Topology of a cluster, from its server or, where that is down, from its files. Null where neither can be read.
  * A standby that a recovery of ours has left unfinished counts as none.
  */
-export async function readClusterTopology(connection: ConnectionConfig, dataDir?: string): Promise<Topology | null> {
-  const topology = await withClient(connection, connection.maintenanceDatabase, readTopology).catch(
+export async function readClusterTopology(
+  connection: ConnectionConfig,
+  dataDir: string | undefined,
+  ownSlots: readonly string[],
+): Promise<Topology | null> {
+  const topology = await withMaintenance(connection, (client) => readTopology(client, ownSlots)).catch(
     (error: unknown) => {
       if (isRepriseError(error) && error.code === 'database-unreachable')
-        return dataDir === undefined ? null : readTopologyFromFiles(dataDir);
+        return dataDir === undefined ? null : readTopologyFromFiles(dataDir, ownSlots);
       throw error;
     },
   );

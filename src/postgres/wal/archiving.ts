@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isSegmentName } from '../../domain/target/wal.js';
-import { withClient } from '../connection/with-client.js';
+import { withMaintenance } from '../connection/with-client.js';
 
 export interface ArchivingState {
   readonly mode: 'off' | 'on' | 'always';
@@ -53,7 +53,7 @@ export async function restoreArchiving(
   before: ArchiveSettings | null,
   own: string | null,
 ): Promise<void> {
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+  await withMaintenance(connection, async (client) => {
     await reloadConfiguration(client);
     const now = await readArchiveSettings(client);
     if (now === null) return;
@@ -80,7 +80,7 @@ export async function rearmArchiving(
   archiveCommand: string | null,
   options: RearmOptions = {},
 ): Promise<string> {
-  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(connection, async (client) => {
     const { mode } = await archivingState(client);
     if (mode === 'off') {
       throw new RepriseError(

@@ -6,7 +6,7 @@ export const directoryOptions = z.strictObject({
   path: path().describe('Directory of the repository, mode 0700.'),
 });
 
-/** What {@link import('../registry.js').openStorage} reads from `repository.options`; `path` is absolute. */
+/** What {@link import('../open-storage.js').openStorage} reads from `repository.options`; `path` is absolute. */
 export interface DirectoryOptions extends Readonly<Record<string, unknown>> {
   readonly path: string;
 }

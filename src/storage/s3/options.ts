@@ -85,7 +85,7 @@ export const s3Options = z.strictObject({
   kms_key_id: z.string().min(1).optional().describe('KMS key for `aws:kms`; absent: the default key of the server.'),
 });
 
-/** What {@link import('../registry.js').openStorage} reads from `repository.options`. */
+/** What {@link import('../open-storage.js').openStorage} reads from `repository.options`. */
 export interface S3Options extends Readonly<Record<string, unknown>> {
   readonly bucket: string;
   /** Without a slash at its end; empty: the whole bucket. */

@@ -276,9 +276,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
   private askAfterReplay(steps: RecoverySteps, { reached }: ReachedTarget, checks: readonly CheckResult[]) {
     const { workflowId } = this.operation.step;
     // With media the host refuses it, and says what to do instead.
-    const retarget = steps.plan.binding.media ? '' : `, \`reprise retarget ${workflowId} --to TIME --reason ...\``;
+    const retarget = steps.plan.binding.media
+      ? ''
+      : `, \`reprise retarget ${workflowId} --to TIME --by NAME --reason ...\``;
     return steps.askAboutRecovered(
-      `an inspection of the recovered data (read-only) at ${reached}; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
+      `an inspection of the recovered data (read-only) at ${reached}; ${checksText(checks)}. Then \`reprise promote ${workflowId} --by NAME --reason ...\`${retarget}, or \`reprise reject ${workflowId} --reason ...\``,
       'inspect the data, then promote, retarget or reject',
       ['promote', 'retarget'],
     );
@@ -287,7 +289,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
   private async askBeforeSwap(steps: RecoverySteps, checks: readonly CheckResult[]): Promise<void> {
     const { workflowId } = this.operation.step;
     await steps.askAboutRecovered(
-      `an inspection of the restored databases, which are still beside the live ones; ${checksText(checks)}. Then \`reprise promote ${workflowId} --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
+      `an inspection of the restored databases, which are still beside the live ones; ${checksText(checks)}. Then \`reprise promote ${workflowId} --by NAME --reason ...\` swaps the databases, \`reprise reject ${workflowId} --reason ...\` keeps the live ones`,
       'inspect the restored databases, then promote or reject',
       ['promote'],
     );

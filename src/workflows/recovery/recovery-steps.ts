@@ -98,7 +98,9 @@ export class RecoverySteps {
   private async askAfterFailure(name: string, error: unknown, accepts: readonly 'retarget'[]): Promise<AfterWait> {
     const { workflowId } = this.step;
     const other =
-      accepts.length > 0 ? `, \`reprise retarget ${workflowId} --to TIME --reason ...\` tries another target` : '';
+      accepts.length > 0
+        ? `, \`reprise retarget ${workflowId} --to TIME --by NAME --reason ...\` tries another target`
+        : '';
     const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; nothing was deleted`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>

@@ -177,6 +177,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
   'query-failed': ['PostgreSQL refused a query.', 'Read its message and SQLSTATE.'],
   'query-timeout': ['A query took longer than allowed.', 'Find what it waits for (`pg_stat_activity`).'],
   'extension-missing': ['The target server lacks an extension of the backup.', 'Install the package of the extension.'],
+  'lock-table-full': [
+    "The server's table of locks is too small for the number of tables.",
+    'Set `max_locks_per_transaction` higher and restart the server.',
+  ],
   'locale-missing': ['The host lacks a locale of the backup.', 'Generate the locale (`dpkg-reconfigure locales`).'],
   'key-missing': [
     'The host cannot decrypt the backup.',

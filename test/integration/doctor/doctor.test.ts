@@ -6,7 +6,7 @@ import { inspectHost } from '../../../src/doctor/inspect-host.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';
-import { openStorage } from '../../../src/storage/registry.js';
+import { openStorage } from '../../../src/storage/open-storage.js';
 import { tempDir } from '../../helpers/temp.js';
 import { backupFacts } from '../../unit/records/samples.js';
 

@@ -1,4 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
+import pg from 'pg';
+import type { DumpManifest } from '../../../src/engines/logical/repository/manifest.js';
+import { readManifestFile } from './faults.js';
+import { withInventory } from '../../../src/engines/logical/backup/snapshot.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { asBackup, onlyBackup } from '../../contract/engine-suite.js';
@@ -6,6 +12,7 @@ import { bound } from '../../helpers/bound.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -45,16 +52,21 @@ const ON_EXTENSION: readonly string[] = [
   'CREATE TRIGGER by_user BEFORE INSERT ON app.member FOR EACH ROW EXECUTE FUNCTION app.quiet()',
 ];
 
-async function backUpVerifyAndRestore(server: ScratchCluster, database: string): Promise<void> {
+async function backUpVerifyAndRestore(
+  server: ScratchCluster,
+  database: string,
+  ways: readonly ('unprivileged' | 'superuser')[],
+): Promise<DumpManifest> {
   const ground = await makeGround(server, 'logical', { restoreJobs: 1 }, { databases: [database] });
   const context = await ground.context(database);
   const made = onlyBackup(await logicalEngine.backup(context, { type: 'full', startedAt: '2026-11-21T02:15:00Z' }));
   expect(await logicalEngine.verify(await ground.context('verify'), asBackup(made))).toMatchObject({ ok: true });
-  for (const restoreAs of ['unprivileged', 'superuser'] as const)
+  for (const restoreAs of ways)
     await logicalEngine.logical?.restoreDatabase(await ground.context(restoreAs), {
       ...(await bound(logicalEngine, context, made)),
-      ...{ intoDatabase: `again ${restoreAs}`, connection: context.cluster.connection, restoreAs },
+      ...{ intoDatabase: `${database} ${restoreAs}`, connection: context.cluster.connection, restoreAs },
     });
+  return readManifestFile(join(ground.repositoryPath, 'mairie', 'nightly'), made.label);
 }
 
 it.each([15, 18])(
@@ -65,8 +77,104 @@ it.each([15, 18])(
     const statements = version < 18 ? [...ODD, ...ON_EXTENSION] : ODD;
     for (const sql of [...statements, 'DROP SCHEMA public CASCADE']) await runQuery(server, 'odd', sql);
     await expect(runQuery(server, 'odd', 'CREATE UNIQUE INDEX CONCURRENTLY ON app.twice (i)')).rejects.toThrow();
-    await backUpVerifyAndRestore(server, 'odd');
-    const rows = await runQuery(server, 'again unprivileged', 'SELECT count(*)::int AS rows FROM app.hashed');
+    await backUpVerifyAndRestore(server, 'odd', ['unprivileged', 'superuser']);
+    const rows = await runQuery(server, 'odd unprivileged', 'SELECT count(*)::int AS rows FROM app.hashed');
     expect(rows.rows).toEqual([{ rows: 30 }]);
   },
 );
+
+/** Text in an encoding, as a client sends it that says so. */
+const inEncoding = (server: ScratchCluster, database: string, encoding: string, sql: Buffer): void => {
+  const argv = [
+    '-XqAt',
+    '-v',
+    'ON_ERROR_STOP=1',
+    '-h',
+    server.host,
+    '-p',
+    String(server.port),
+    '-U',
+    'postgres',
+    database,
+  ];
+  const env = { ...process.env, PGCLIENTENCODING: encoding };
+  execFileSync(join(server.binDir, 'psql'), argv, { input: sql, env, stdio: ['pipe', 'ignore', 'inherit'] });
+};
+/** As roles and databases are named: the same bytes in all databases. */
+const ROLE = Buffer.from('rôle', 'utf8');
+/** Names of every kind that a dump has. */
+const named = (name: Buffer): Buffer =>
+  Buffer.from(
+    `CREATE SCHEMA "@"; CREATE TABLE "@"."@" ("@" int PRIMARY KEY, "@t" text) PARTITION BY RANGE ("@");
+     CREATE TABLE "@"."@1" PARTITION OF "@"."@" DEFAULT; INSERT INTO "@"."@" VALUES (1, '@'), (2, NULL);
+     CREATE VIEW "@"."@v" AS SELECT * FROM "@"."@"; CREATE FUNCTION "@"."@f"("@" int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+     CREATE TYPE "@"."@e" AS ENUM ('@'); CREATE SEQUENCE "@"."@s"; CREATE TABLE "@"."@u" ("@" "@"."@e" DEFAULT '@');
+     INSERT INTO "@"."@u" DEFAULT VALUES; CREATE MATERIALIZED VIEW "@"."@m" AS SELECT "@" FROM "@"."@u";
+     CREATE TRIGGER "@" BEFORE UPDATE ON "@"."@u" FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+     ALTER TABLE "@"."@" OWNER TO "rôle"; ALTER FUNCTION "@"."@f"(int) OWNER TO "rôle"; GRANT SELECT ON "@"."@1" TO "rôle";
+     COMMENT ON TABLE "@"."@1" IS '@'; CREATE STATISTICS "@"."@st" ON "@", "@t" FROM "@"."@1"`
+      .replaceAll('@', name.toString('latin1'))
+      .replaceAll('rôle', ROLE.toString('latin1')),
+    'latin1',
+  );
+
+it('R5: names are bytes in the encoding of the database: counted, verified and restored with all their rows', async () => {
+  const server = await startScratchCluster();
+  await runQuery(server, 'postgres', 'CREATE ROLE "rôle" LOGIN');
+  const cases: readonly (readonly [database: string, encoding: string, name: Buffer])[] = [
+    ['bâtiment', 'LATIN1', Buffer.from('café', 'latin1')],
+    // Of no character in UTF-8: nothing may be converted.
+    ['private', 'EUC_JP', Buffer.from([0xf5, 0xa1, 0xf5, 0xa2])],
+    ['bytes', 'SQL_ASCII', Buffer.from('café', 'latin1')],
+    ['ascii', 'SQL_ASCII', Buffer.from('café', 'utf8')],
+  ];
+  for (const [database, encoding, name] of cases) {
+    await runQuery(
+      server,
+      'postgres',
+      `CREATE DATABASE "${database}" ENCODING '${encoding}' LOCALE 'C' TEMPLATE template0`,
+    );
+    inEncoding(server, database, encoding, named(name));
+    const made = await backUpVerifyAndRestore(server, database, ['unprivileged']).catch((error: unknown) => {
+      throw new Error(`${database}: ${String(error)}`, { cause: error });
+    });
+    expect(made).toMatchObject({ countedIn: 'snapshot', contents: [{ rows: 2 }, { rows: 1 }] });
+  }
+});
+
+it('R5: a count that fails leaves the snapshot to the dump', async () => {
+  const server = await startScratchCluster();
+  await runQuery(server, 'postgres', 'CREATE TABLE locked (i int); INSERT INTO locked VALUES (1), (2)');
+  const { cluster } = await makeGround(server, 'logical', { restoreJobs: 1 });
+  const holder = new pg.Client({ host: server.host, port: server.port, user: server.user, database: 'postgres' });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
+  const counting = await withInventory(
+    cluster.connection,
+    'postgres',
+    new AbortController().signal,
+    async (snapshot) => {
+      await until(async () => {
+        const { rows } = await runQuery(
+          server,
+          'postgres',
+          "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY %'",
+        );
+        return rows.length > 0;
+      }, 'the count waits and is cancelled');
+      await holder.query('ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ');
+      await until(async () => {
+        const { rows } = await runQuery(
+          server,
+          'postgres',
+          "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY %'",
+        );
+        return rows.length === 0;
+      }, 'the count has ended');
+      await holder.query(`SET TRANSACTION SNAPSHOT '${snapshot}'`);
+      return (await holder.query('SELECT count(*)::int AS rows FROM locked')).rows as unknown;
+    },
+  );
+  await holder.end();
+  expect(counting).toEqual({ result: [{ rows: 2 }], inventory: null });
+});

@@ -64,6 +64,7 @@ describe('npm pack', () => {
       'CHANGELOG.md',
       'bin/reprise',
       'dist/main.js',
+      'dist/command-line.bundle.js',
       'dist/workflow-bundle.js',
       'docs/install.md',
       'docs/upgrade.md',

@@ -33,13 +33,13 @@ describe('a recovery that was given up before it was opened for writes', () => {
     await configureRecovery(request);
     await recoverToTarget(request, service, connection);
     await waitForEndOfWal(connection, null, { service });
-    expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
+    expect(await readClusterTopology(connection, dataDir, [])).toMatchObject({ isStandby: false });
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({
       state: 'damaged',
       reason: expect.stringContaining('has not ended'),
     });
-    expect(await readClusterTopology(connection, dataDir)).toMatchObject({ isStandby: false });
+    expect(await readClusterTopology(connection, dataDir, [])).toMatchObject({ isStandby: false });
 
     await service.start();
     await promoteServer(connection);

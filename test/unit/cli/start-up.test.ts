@@ -8,33 +8,85 @@ import { tempDir } from '../../helpers/temp.js';
 
 const source = fileURLToPath(new URL('../../../src/', import.meta.url));
 const launcher = fileURLToPath(new URL('../../../bin/reprise', import.meta.url));
-const main = join(source, 'main.ts');
+const builtMain = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
+/** Each is small; zod and yaml are what reading a configuration is about. */
+const packagesOfConfig = ['croner', 'fastest-levenshtein', 'ipaddr.js', 'yaml', 'zod'];
 
-/** Files and packages loaded before the first command runs: static imports, and those main.ts waits for; no types. */
-function loadedAtStart(file: string, seen = new Set<string>()): Set<string> {
+/** Files and packages that a module loads: static imports, no types. */
+function loadedBy(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen;
   seen.add(file);
   const text = readFileSync(file, 'utf8');
   for (const [, name = ''] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from '([^']+)';/gm)) {
     if (!name.startsWith('.')) seen.add(name);
-    else loadedAtStart(resolve(dirname(file), name.replace(/\.js$/, '.ts')), seen);
-  }
-  if (file !== main) return seen;
-  for (const [, name = ''] of text.matchAll(/import\('([^']+)'\)/g)) {
-    loadedAtStart(resolve(dirname(file), name.replace(/\.js$/, '.ts')), seen);
+    else loadedBy(resolve(dirname(file), name.replace(/\.js$/, '.ts')), seen);
   }
   return seen;
 }
 
 it('the command line starts with nothing heavy: no Temporal client, no schema, no other folder', () => {
-  const loaded = [...loadedAtStart(main)];
+  const loaded = [...loadedBy(join(source, 'main.ts'), loadedBy(join(source, 'command-line.ts')))];
   expect(loaded.filter((name) => name.startsWith(source)).every((file) => existsSync(file))).toBe(true);
   const packages = loaded.filter((name) => !name.startsWith('/') && !name.startsWith('node:'));
   expect(packages).toEqual(['commander']);
   const folders = new Set(
     loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length).split('/')[0]),
   );
-  expect([...folders].sort()).toEqual(['cli', 'client', 'compose.ts', 'domain', 'main.ts']);
+  expect([...folders].sort()).toEqual(['cli', 'client', 'command-line.ts', 'compose.ts', 'domain', 'main.ts']);
+});
+
+it('reading a configuration loads what describes engines, storages, checks and notifiers, and none of them', () => {
+  const loaded = [...loadedBy(join(source, 'config/load.ts'))];
+  expect(loaded.filter((name) => !name.startsWith('/') && !name.startsWith('node:')).sort()).toEqual(packagesOfConfig);
+  const adapters = /^(engines|storage|checks|notifiers)\//;
+  const described = /\/(registry|options|config-places|keys)\.ts$/;
+  const files = loaded.filter((name) => name.startsWith(source)).map((file) => file.slice(source.length));
+  expect(files.filter((file) => adapters.test(file) && !described.test(file))).toEqual([]);
+});
+
+/** Modules that a command of the built program loads: its own files, and how many there are of packages. */
+async function loadedFor(...argv: readonly string[]): Promise<{ own: string[]; packages: string[] }> {
+  const folder = await tempDir('loaded');
+  const hook = join(folder, 'hook.mjs');
+  const list = join(folder, 'list');
+  await writeFile(
+    hook,
+    `import { registerHooks } from 'node:module';
+import { appendFileSync } from 'node:fs';
+registerHooks({ load(url, context, next) { if (url.startsWith('file:')) appendFileSync(${JSON.stringify(list)}, url + '\\n'); return next(url, context); } });
+`,
+  );
+  const child = spawn(process.execPath, ['--import', hook, builtMain, ...argv], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const code = await new Promise<number>((done) => child.once('close', (exit) => done(exit ?? -1)));
+  expect([code, stderr]).toEqual([0, '']);
+  const urls = readFileSync(list, 'utf8').trim().split('\n');
+  return {
+    own: urls.filter((url) => !url.includes('/node_modules/') && url.includes('/dist/')),
+    packages: urls.filter((url) => url.includes('/node_modules/')),
+  };
+}
+
+it('O16: a command that needs no server loads a few files, and no package from its own place', async () => {
+  const folder = await tempDir('small');
+  const config = join(folder, 'reprise.yml');
+  await writeFile(config, 'version: 1\nclusters: { mairie: { connection: { user: reprise }, databases: [mairie] } }\n');
+  // Time depends on the machine: the number of files, which is what took it, does not.
+  for (const argv of [
+    ['version'],
+    ['--help'],
+    ['config', 'check', '--config', config],
+    ['config', 'show', '--config', config],
+    ['completion', 'bash'],
+    ['complete', '--', '--config', config, 'recover', ''],
+  ]) {
+    const { own, packages } = await loadedFor(...argv);
+    expect([argv, packages]).toEqual([argv, []]);
+    expect(own.length).toBeLessThan(30);
+  }
 });
 
 /** The launcher with a Node that calls itself `version`. */

@@ -17,3 +17,12 @@ it('F12: commits that wait for longer than the promised rpo are a warning; an id
   });
   expect(found('2026-11-21T02:00:01Z', { name: 'mairie', objectives: {} })).toMatchObject({ level: 'ok' });
 });
+
+it('W12: where all backups are of another cluster than the one in data_dir, check says that it has none', () => {
+  const none = { policy: 'base', oldest: null, newest: null, hole: null };
+  expect(walFindings(promised, [{ ...none, ofOtherCluster: 2 }], now)[0]).toMatchObject({
+    level: 'problem',
+    message: expect.stringContaining('in data_dir now: 2 are of another system identifier') as unknown,
+    fix: expect.stringContaining('reprise backup run mairie --policy base') as unknown,
+  });
+});

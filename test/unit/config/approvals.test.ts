@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { unboundActions, whyNobodyApproves } from '../../../src/domain/approval/approval-policy.js';
+import {
+  approversInWords,
+  cannotAsk,
+  unboundActions,
+  whyNobodyApproves,
+} from '../../../src/domain/approval/approval-policy.js';
 import { complaint, parsed, valid } from './given.js';
 
 const withPolicy = (policy: string, contacts: string): string =>
@@ -50,6 +55,27 @@ describe('G9: requester_may_approve: false binds nobody where the requester is o
       matchPrincipal: true,
       principals: { dba: 'jwt:x' },
     });
+  });
+});
+
+describe('O7: config check names whose plans nobody can approve', () => {
+  const unheard = (policy: string): readonly string[] => {
+    const { clusters } = parsed(withPolicy(policy, '{ dba: {}, ops: {} }'));
+    const found = clusters['mairie']?.approvals['recover'];
+    return found === undefined ? [] : cannotAsk(found);
+  };
+
+  it('the only one, and each of too few', () => {
+    expect(unheard('{ from: [dba] }')).toEqual(['dba']);
+    expect(unheard('{ from: [dba, ops], approvers: 2 }')).toEqual(['dba', 'ops']);
+    expect(unheard('{ from: [dba, ops] }')).toEqual([]);
+    expect(unheard('{ from: [dba], requester_may_approve: true }')).toEqual([]);
+  });
+
+  it('and a plan says who may, or that nobody may', () => {
+    expect(approversInWords({ approvers: 1, from: ['dba', 'ops'] })).toBe('dba, ops');
+    expect(approversInWords({ approvers: 2, from: ['dba', 'ops'] })).toBe('2 of dba, ops');
+    expect(approversInWords({ approvers: 1, from: [] })).toContain('nobody');
   });
 });
 

@@ -54,6 +54,14 @@ describe('F38: a wrong config names file, line and column', () => {
       with_('clusters:', 'repositories: { offsite: { type: s3, bucket: X_Y } }\nclusters:'),
       ['reprise.yml:2:46: a bucket has 3 to 63 of a-z, 0-9, dot and dash'],
     ],
+    [
+      'R9: a database that nobody can connect to',
+      with_('[mairie]', '[mairie, template0]'),
+      [
+        'reprise.yml:6:25: template0 takes no connections and holds no data',
+        'HINT remove it: every cluster has its own, and new databases are made from it',
+      ],
+    ],
     ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
     ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
     [

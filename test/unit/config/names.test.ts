@@ -5,6 +5,27 @@ import { complaint, parsed, valid, with_ } from './given.js';
 const quoted = (text: string) => JSON.stringify(text);
 const nameHint = 'HINT use letters, digits, "_", "-" and single dots, 63 at most, with a letter or a digit first';
 
+describe('O6: the previous names of a policy', () => {
+  const renamed = (names: string) => with_('engine: logical', `engine: logical\n        previous_names: ${names}`);
+
+  it('are its own', () => {
+    expect(parsed(renamed('[nightly, weekly]')).clusters['mairie']?.policies['dump']?.previousNames).toEqual([
+      'nightly',
+      'weekly',
+    ]);
+    expect(parsed(valid).clusters['mairie']?.policies['dump']).not.toHaveProperty('previousNames');
+  });
+
+  it.each([
+    ['[dump]', 'dump is the name of a policy that there is'],
+    ['[a, a]', 'a is named twice'],
+    ['["../x"]', '"../x" is no name for a policy'],
+    ['[]', 'reprise.yml:10:9: previous_names may not be empty'],
+  ])('%s is refused', (names, said) => {
+    expect(complaint(renamed(names)).join()).toContain(said);
+  });
+});
+
 describe('F37: names become paths, workflow ids and queues', () => {
   const hostile = [
     'a/b',

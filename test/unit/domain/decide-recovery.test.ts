@@ -605,5 +605,16 @@ describe('W12: backups of another cluster, as before pg_upgrade', () => {
       }),
     );
     expect(() => requireBeside(order({ kind: 'latest' }, 'beside'), before, other)).not.toThrow();
+    // Before the present cluster has a backup of its own.
+    expect(() => requireBeside(order({ kind: 'latest' }), before, null, 18)).toThrow(
+      expect.objectContaining({
+        code: 'version-mismatch',
+        message: expect.stringContaining('of PostgreSQL 14, and the data directory is of PostgreSQL 18') as unknown,
+        hint: expect.stringContaining('--into NAME; where that data directory is not needed') as unknown,
+      }),
+    );
+    expect(() => requireBeside(order({ kind: 'latest' }, 'beside'), before, null, 18)).not.toThrow();
+    expect(() => requireBeside(order({ kind: 'latest' }), before, null, 14)).not.toThrow();
+    expect(() => requireBeside(order({ kind: 'latest' }), before, null)).not.toThrow();
   });
 });

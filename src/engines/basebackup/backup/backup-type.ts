@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
 import type { BackupType } from '../../../domain/backup/backup.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { listBackups } from '../repository/list.js';
 import type { BaseManifest } from '../repository/manifest.js';
 import { optionsOf } from '../options.js';
@@ -126,7 +126,7 @@ function isFullDue(listed: readonly ListedBackup[], startedAt: string, fullEvery
 
 /** Timeline that is written now, as names of segments begin: pg_control has that of the last checkpoint. */
 async function timelineOf({ cluster: { connection } }: EngineContext): Promise<string> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ segment: string }>('SELECT pg_walfile_name(pg_current_wal_insert_lsn()) AS segment'),
   );
   return rows[0]?.segment.slice(0, 8) ?? '';
@@ -143,7 +143,7 @@ async function obstacleTo(
       `PostgreSQL ${Math.floor(versionNum / 10_000)} takes no incremental base backups: 17 and later do`,
       'backup run --type full, or the engine pgbackrest',
     );
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ on: boolean }>(`SELECT current_setting('summarize_wal')::bool AS "on"`),
   );
   if (rows[0]?.on === true) return null;

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { RepriseError } from '../../../domain/errors.js';
 import { sizeInWords } from '../../../domain/text/text.js';
 import { archiveOneSegment, closeSegment } from '../../../postgres/wal/archiving.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { LiveServerFacts } from '../../../postgres/server/server-facts.js';
@@ -30,7 +30,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const server = await liveServer(context);
   await requireTools(context, server);
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
-  await withClient(connection, connection.maintenanceDatabase, async (client) => {
+  await withMaintenance(connection, async (client) => {
     await requireRight(client);
     await requireSpace(context, await clusterBytes(client));
     await (receivesWal(context.policy.options)

@@ -1,4 +1,4 @@
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../../postgres/server/server-facts.js';
 import type { EngineContext, ReadContext } from '../../engine.js';
 import { receivingHint, receiveAnew } from './receive.js';
@@ -42,7 +42,7 @@ export async function rearm(context: EngineContext): Promise<void> {
   const timeoutSeconds = optionsOf(context).archiveTimeoutSeconds;
   const received = receivesWal(context.policy.options);
   if (received) await receiveAnew(context);
-  const segment = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const segment = await withMaintenance(connection, (client) =>
     received ? closeSegment(client) : archiveOneSegment(client, { timeoutSeconds, signal: context.signal }),
   );
   await waitForSegment(context, segment, timeoutSeconds, archivingHint(context));

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { physicalSlots } from '../../../postgres/server/replication-slots.js';
 import type { SlotState } from '../../../postgres/server/replication-slots.js';
 import type { ReadContext } from '../../engine.js';
@@ -57,7 +57,7 @@ export async function ensureSlot(context: Pick<ReadContext, 'cluster' | 'policy'
   requireOwnSlot(context);
   const { connection } = context.cluster;
   const name = slotName(context);
-  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(connection, async (client) => {
     // A standby's slot would keep WAL there for nobody; a recovering server gets one when it is open.
     const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
     if (rows[0]?.standby === true) return false;

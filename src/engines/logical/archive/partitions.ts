@@ -1,4 +1,5 @@
 import { unquoted } from './parts.js';
+import { textDecoder } from '../../../postgres/content/encoding.js';
 import type { RootOf } from '../repository/count-dump.js';
 import type { ArchiveToc } from './toc.js';
 
@@ -10,12 +11,17 @@ const ATTACH = new RegExp(`^ALTER TABLE ONLY ${NAME}\\.${NAME} ATTACH PARTITION 
 const MOST_LEVELS = 100;
 
 /** To which partitioned table the rows of a partition belong, as a dump has it. */
-export function rootsInArchive({ entries }: ArchiveToc): RootOf {
+export function rootsInArchive({ encoding, entries }: ArchiveToc): RootOf {
+  const read = encoding === 'UTF8' ? null : textDecoder(encoding);
+  const nameOf = (identifier: string): string => {
+    const name = unquoted(identifier);
+    return read === null ? name : read(Buffer.from(name, 'latin1'));
+  };
   const parents = new Map<string, { readonly schema: string; readonly table: string }>();
   for (const { kind, definition } of entries) {
     if (!kind.startsWith('TABLE')) continue;
     for (const [, ...names] of definition.matchAll(ATTACH)) {
-      const [schema = '', table = '', partSchema = '', part = ''] = names.map(unquoted);
+      const [schema = '', table = '', partSchema = '', part = ''] = names.map(nameOf);
       parents.set(keyOf(partSchema, part), { schema, table });
     }
   }

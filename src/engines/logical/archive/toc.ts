@@ -1,4 +1,5 @@
 import { RepriseError } from '../../../domain/errors.js';
+import { textDecoder } from '../../../postgres/content/encoding.js';
 
 /** One entry of a dump's table of contents, as pg_dump wrote it (`pg_backup_archiver.c`, WriteToc). */
 export interface TocEntry {
@@ -22,6 +23,8 @@ export interface ArchiveToc {
   /** `server_version` of the server that was dumped, as text. */
   readonly serverVersion: string;
   readonly toolVersion: string;
+  /** PostgreSQL's name for it; text in another one than UTF8 is read byte by byte (`restore/dump-text.ts`). */
+  readonly encoding: string;
   readonly entries: readonly TocEntry[];
 }
 
@@ -48,13 +51,17 @@ export function readToc(beginning: Buffer): ArchiveToc {
   const count = reader.int();
   if (count < 0 || count > MOST_ENTRIES) throw damaged(`it has ${count} entries`);
   const entries: TocEntry[] = [];
+  let encoding = '';
   for (let index = 0; index < count; index++) {
     const entry = reader.entry(version);
     entries.push(entry);
-    if (entry.kind === 'ENCODING') reader.encoding = decoderOf(entry.definition);
+    if (entry.kind === 'ENCODING') {
+      encoding = /^SET client_encoding = '(\w+)';/.exec(entry.definition)?.[1] ?? '';
+      reader.encoding = decoderOf(encoding);
+    }
   }
   const { serverVersion, toolVersion } = toolStrings;
-  return { serverVersion, toolVersion, entries };
+  return { serverVersion, toolVersion, encoding, entries };
 }
 
 class TocReader {
@@ -140,31 +147,10 @@ class TocReader {
   }
 }
 
-/** PostgreSQL's names for encodings, where Node.js has another one; the rest is told by its number. */
-const LABELS: Readonly<Record<string, string>> = {
-  ...{ LATIN9: 'iso-8859-15', LATIN10: 'iso-8859-16', LATIN5: 'windows-1254', WIN866: 'ibm866', WIN874: 'windows-874' },
-  ...{ KOI8R: 'koi8-r', KOI8U: 'koi8-u', EUC_JP: 'euc-jp', EUC_KR: 'euc-kr', EUC_CN: 'gbk', SJIS: 'shift_jis' },
-};
-
 /** Every byte is told apart, also where a text is not what it says: it is compared, and names are taken from it. */
-function decoderOf(definition: string): (bytes: Buffer) => string {
-  const name = /^SET client_encoding = '(\w+)';/.exec(definition)?.[1] ?? '';
-  const label =
-    LABELS[name] ??
-    name
-      .replace(/^UTF8$/, 'utf-8')
-      .replace(/^LATIN([2-8])$/, 'iso-8859-$1')
-      .replace(/^WIN(125\d)$/, 'windows-$1');
-  const isKnown = label !== name;
-  return (bytes) => {
-    try {
-      return isKnown
-        ? new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(bytes)
-        : bytes.toString('latin1');
-    } catch {
-      return bytes.toString('latin1');
-    }
-  };
+function decoderOf(encoding: string): (bytes: Buffer) => string {
+  // Statements are made of it, and not every text of another encoding is one in UTF-8: each byte is a character of its own.
+  return encoding === 'UTF8' ? textDecoder(encoding) : (bytes) => bytes.toString('latin1');
 }
 
 function damaged(why: string): RepriseError {

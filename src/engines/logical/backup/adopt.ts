@@ -2,8 +2,6 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
-import { databaseProperties } from '../../../postgres/content/database-properties.js';
 import type { JobExit, JobExitClass } from '../../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
@@ -11,7 +9,7 @@ import type { ArchiveHeader } from './archive-header.js';
 import { whyPartial } from '../archive/partial.js';
 import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
-import { readDatabaseFacts } from './database-facts.js';
+import { factsAndProperties } from './database-facts.js';
 import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
@@ -344,14 +342,7 @@ async function describeCopy(
   const { database, finishedAt, name } = candidate;
   const header = await readHeader(context, path);
   if (databaseNamed(context, header) !== database) throw changed();
-  const {
-    superuser,
-    server: here,
-    ...live
-  } = await withClient(context.cluster.connection, database, async (client) => ({
-    ...(await readDatabaseFacts(client)),
-    properties: await databaseProperties(client, database),
-  }));
+  const { superuser, server: here, ...live } = await factsAndProperties(context, database);
   const file = { key: incoming.dump, encrypted: false, path };
   const contents = await countAll(context, candidate, { dump, extensionTables: live.extensionTables }, file);
   // Of what was copied: the original may have been another file when it was looked at first.

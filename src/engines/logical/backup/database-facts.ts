@@ -1,6 +1,10 @@
 import type pg from 'pg';
 import type { ServerFacts } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
+import { withClient } from '../../../postgres/connection/with-client.js';
+import { databaseProperties } from '../../../postgres/content/database-properties.js';
+import type { DatabaseProperties } from '../../../postgres/content/database-properties.js';
+import type { EngineContext } from '../../engine.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import type { DumpFacts, ObjectCounts } from '../repository/manifest.js';
 import { withoutMarks } from '../restore/new-database.js';
@@ -51,6 +55,18 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
   };
 }
 
+/** The same with what all databases share: read where names are not taken for text in the encoding of this database. */
+export async function factsAndProperties(
+  { cluster: { connection } }: Pick<EngineContext, 'cluster'>,
+  database: string,
+): Promise<DatabaseFacts & { readonly properties: DatabaseProperties }> {
+  const facts = await withClient(connection, database, readDatabaseFacts);
+  const properties = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    databaseProperties(client, database),
+  );
+  return { ...facts, properties };
+}
+
 interface FactsRow {
   readonly superuser: boolean;
   readonly size: string;
@@ -91,7 +107,7 @@ export async function countObjects(client: pg.Client): Promise<ObjectCounts> {
     UNION ALL
     SELECT 'trigger', count(*) FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid ${notTemporary} AND tgrelid ${userObjects} AND oid ${userObjects}
     UNION ALL
-    SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary}
+    SELECT 'policy', count(*) FROM pg_catalog.pg_policy WHERE polrelid ${notTemporary} AND polrelid ${userObjects}
     UNION ALL
     SELECT 'large object', count(*) FROM pg_catalog.pg_largeobject_metadata`);
   return Object.fromEntries(rows.map(({ kind, count }) => [kind, Number(count)]).filter(([, count]) => count !== 0));

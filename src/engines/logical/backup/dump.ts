@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
-import { databaseProperties } from '../../../postgres/content/database-properties.js';
 import type { Encryption, TableCount } from '../../../domain/backup/backup.js';
 import type { JobResult } from '../../../process/jobs/jobs.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../../engine.js';
@@ -22,7 +20,7 @@ import { encodeName, filesOf, incomingFilesOf, incomingPrefix, labelOf, manifest
 import type { BackupFiles } from '../repository/names.js';
 import type { LogicalOptions } from '../options.js';
 import { expectedSize } from './preflight.js';
-import { readDatabaseFacts } from './database-facts.js';
+import { factsAndProperties } from './database-facts.js';
 import { withInventory } from './snapshot.js';
 import { LOCK_WAIT_TIMEOUT, STALL_TIMEOUT_MS, toolMajor } from '../tools.js';
 import { uploadOutput } from './upload.js';
@@ -167,10 +165,7 @@ async function countOnHost({
 async function factsOf({ context, database, label, incoming, encryption }: Dumping): Promise<DumpFacts> {
   const taken = await takenFacts(context, label);
   if (taken !== null) return taken;
-  const { superuser, ...ofDatabase } = await withClient(context.cluster.connection, database, async (client) => ({
-    ...(await readDatabaseFacts(client)),
-    properties: await databaseProperties(client, database),
-  }));
+  const { superuser, ...ofDatabase } = await factsAndProperties(context, database);
   const globals = await dumpGlobals(
     context,
     incoming.globals,

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { tryEncryption } from '../../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
@@ -61,7 +61,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
  */
 export async function dumpableDatabases({ cluster }: EngineContext): Promise<readonly string[]> {
   const { connection, databases } = cluster;
-  const invalid: readonly string[] = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const invalid: readonly string[] = await withMaintenance(connection, (client) =>
     invalidDatabases(client, databases),
   ).catch((error: unknown) => {
     // A dump that has ended needs its server no more; one that has not says by itself that it cannot be reached.

@@ -16,7 +16,8 @@ export interface Inventory {
 }
 
 /**
- * Holds a snapshot open while `work` dumps it, and counts rows and objects in that same snapshot at the same time.
+ * Holds a snapshot open while `work` dumps it, and counts rows and objects in that same snapshot at the same time, in a session
+ * of its own: an error there would end the transaction whose snapshot is dumped.
  * Where no snapshot can be had, or counting fails, the work is done all the same and the inventory is null: a dump that
  * ended is worth more than its counts, which can be made from the dump.
  *
@@ -33,7 +34,7 @@ export async function withInventory<T>(
   try {
     await withClient(connection, database, async (client) => {
       const snapshot = await exportSnapshot(client);
-      const counting = takeInventory(client, database).catch(() => null);
+      const counting = countInSnapshot(connection, database, snapshot).catch(() => null);
       done = await work(snapshot).then(
         (result) => ({ result }),
         (error: unknown) => ({ error }),
@@ -57,12 +58,25 @@ export async function takeInventory(client: pg.Client, database: string): Promis
   }));
 }
 
+function countInSnapshot(connection: ConnectionConfig, database: string, snapshot: string): Promise<Inventory> {
+  return withClient(connection, database, async (client) => {
+    await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshot)}`);
+    await setForReading(client);
+    return takeInventory(client, database);
+  });
+}
+
 async function exportSnapshot(client: pg.Client): Promise<string> {
   await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  // Row security off makes a count fail that would leave rows out.
-  await client.query(`SET LOCAL row_security = off; SET LOCAL lock_timeout = '${LOCK_WAIT_TIMEOUT}'`);
+  await setForReading(client);
   const { rows } = await client.query<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id');
   return rows[0]?.id ?? '';
+}
+
+async function setForReading(client: pg.Client): Promise<void> {
+  // Row security off makes a count fail that would leave rows out.
+  await client.query(`SET LOCAL row_security = off; SET LOCAL lock_timeout = '${LOCK_WAIT_TIMEOUT}'`);
 }
 
 async function aborted(signal: AbortSignal): Promise<null> {

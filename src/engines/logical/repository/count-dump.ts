@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import type { EngineContext } from '../../engine.js';
 import { tailOfFile } from '../../../files/tail.js';
 import { asUser } from '../../../process/exec/users.js';
+import { textDecoder } from '../../../postgres/content/encoding.js';
+import { tocOf } from '../archive/read-toc.js';
 import { readingArgv } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import type { DumpManifest } from './manifest.js';
@@ -102,6 +104,22 @@ function unescapeLine(text: string): string {
   return text.replaceAll(/\\(n|\\)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : '\\'));
 }
 
+/** Names are bytes in the dump's encoding, which its table of contents says. */
+async function countsIn(
+  context: EngineContext,
+  database: string,
+  output: string,
+  file: SealedFile,
+): Promise<DumpCounts> {
+  const counts = parseCounts(database, output);
+  const decode = textDecoder((await tocOf(context, file)).encoding);
+  const read = (name: string): string => decode(Buffer.from(name, 'latin1'));
+  return {
+    ...counts,
+    tables: counts.tables.map((one) => ({ ...one, schema: read(one.schema), table: read(one.table) })),
+  };
+}
+
 /**
  * Counts what a dump holds in its own data, reading every block of it; a job, as this may take as long as the dump.
  *
@@ -135,7 +153,7 @@ export async function countDump(
     }),
     stallTimeoutMs: STALL_TIMEOUT_MS,
   });
-  const counts = parseCounts(database, await readFile(result.stdout, 'utf8'));
+  const counts = await countsIn(context, database, await readFile(result.stdout, 'latin1'), file);
   const isExtensions = (one: TableCount): boolean =>
     extensionTables.some(({ schema, table }) => schema === one.schema && table === one.table);
   return { ...counts, tables: counts.tables.filter((one) => !isExtensions(one)) };

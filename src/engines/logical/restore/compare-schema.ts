@@ -22,6 +22,7 @@ import {
   workDirectory,
 } from './login-work.js';
 import type { Unprivileged } from './login-work.js';
+import { withDumpText } from './dump-text.js';
 import { runRestoreJob } from './pg-restore.js';
 import { removeTree } from '../../../files/remove-tree.js';
 
@@ -130,17 +131,19 @@ async function define(
     await client.query(
       `SET check_function_bodies = off; SET xmloption = content; SELECT pg_catalog.set_config('search_path', '', false)`,
     );
-    for (const entry of expectedSchema(toc)) {
-      if (/^(?:EXTENSION|SERVER)$/.test(entry.kind)) continue;
-      const { definition, tablespace, accessMethod } = withoutBody(entry);
-      const place = tablespaces === null ? '' : tablespace;
-      await client.query(
-        `SET default_tablespace = ${client.escapeLiteral(place)}; SET default_table_access_method = ${client.escapeLiteral(accessMethod || 'heap')}`,
-      );
-      await client.query(definition).catch((error: unknown) => {
-        // An answer of the server's; a lost connection is none.
-        if (!(error instanceof Error) || !('severity' in error) || error.severity !== 'ERROR') throw error;
-      });
-    }
+    await withDumpText(client, toc, async (run) => {
+      for (const entry of expectedSchema(toc)) {
+        if (/^(?:EXTENSION|SERVER)$/.test(entry.kind)) continue;
+        const { definition, tablespace, accessMethod } = withoutBody(entry);
+        const place = tablespaces === null ? '' : tablespace;
+        await run(
+          `SET default_tablespace = ${client.escapeLiteral(place)}; SET default_table_access_method = ${client.escapeLiteral(accessMethod || 'heap')}`,
+        );
+        await run(definition).catch((error: unknown) => {
+          // An answer of the server's; a lost connection is none.
+          if (!(error instanceof Error) || !('severity' in error) || error.severity !== 'ERROR') throw error;
+        });
+      }
+    });
   });
 }

@@ -4,11 +4,14 @@ import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
 import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
+import { meaningOf } from '../../../process/exec/tool-rules.js';
+import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { useList } from '../archive/parts.js';
 import type { ArchiveParts } from '../archive/parts.js';
 import type { ArchiveToc, TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
+import { withDumpText } from './dump-text.js';
 import { runPgRestore } from './pg-restore.js';
 import { addGuard, dropGuard } from './restore-guard.js';
 import type { Restoring } from './pg-restore.js';
@@ -23,22 +26,30 @@ export interface Unprivileged extends Restoring {
 
 /** Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet. */
 export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin): Promise<void> {
-  const { parts, tablespaces } = work;
+  const { parts, tablespaces, toc } = work;
   await inDatabase(work, async (client) => {
     const escaped = client.escapeIdentifier(role);
-    for (const { kind, tag, definition } of parts.extensions) {
-      if (kind === 'COMMENT') continue;
-      await client.query(definition);
-      if (kind === 'SCHEMA') await client.query(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
-    }
-    for (const { tag, definition } of parts.servers) {
-      await client.query(definition);
-      await client.query(`ALTER SERVER ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
-    }
+    await withDumpText(client, toc, async (run) => {
+      for (const { kind, tag, definition } of parts.extensions) {
+        if (kind === 'COMMENT') continue;
+        await run(definition).catch(inTermsOfServer);
+        if (kind === 'SCHEMA') await run(`ALTER SCHEMA ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+      }
+      for (const { tag, definition } of parts.servers) {
+        await run(definition);
+        await run(`ALTER SERVER ${client.escapeIdentifier(tag)} OWNER TO ${escaped}`);
+      }
+    });
     for (const tablespace of tablespaces ?? [])
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
     await addGuard(client, work.database.name);
   });
+}
+
+/** That an extension cannot be made says nothing of the dump. */
+function inTermsOfServer(error: unknown): never {
+  const output = error instanceof Error ? error.message : '';
+  throw meaningOf(LOGICAL_TOOLS, { name: 'CREATE EXTENSION', exitCode: 1, output }) ?? error;
 }
 
 /** Ends what runs as the login. What watched it stays: making statistics runs code of the dump, too. */
@@ -92,7 +103,7 @@ export async function listOption(work: Restoring, name: string, entries: readonl
 
 export function maintenance<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {
   const { connection } = database;
-  return withClient(connection, connection.maintenanceDatabase, fn);
+  return withMaintenance(connection, fn);
 }
 
 export function inDatabase<T>({ database }: Restoring, fn: (client: pg.Client) => Promise<T>): Promise<T> {

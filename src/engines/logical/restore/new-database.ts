@@ -3,7 +3,7 @@ import type { ConnectionConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import { restoreRole } from '../../../postgres/connection/restore-login.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { INVALID_LIMIT } from '../../../postgres/server/databases.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { operationMark } from '../../shared/policy-folder.js';
@@ -163,5 +163,5 @@ function limitMark(operationId: string): number {
 }
 
 function inMaintenance<T>({ connection }: NewDatabase, fn: (client: pg.Client) => Promise<T>): Promise<T> {
-  return withClient(connection, connection.maintenanceDatabase, fn);
+  return withMaintenance(connection, fn);
 }

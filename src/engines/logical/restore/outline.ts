@@ -7,17 +7,14 @@ import type { Fingerprint } from '../../shared/hash.js';
 import { checkKey } from '../encryption.js';
 import { manifestFiles, manifestOf } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/databases.js';
-import type { LogicalOptions } from '../options.js';
+import { LOGICAL_TARGETS, type LogicalOptions } from '../options.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
 import { tocOf } from '../archive/read-toc.js';
 import { checkServer } from './target-server.js';
 import { needsSuperuser } from './unprivileged.js';
 import { toolMajor } from '../tools.js';
-
-/** Kinds of target a dump can reach: the instant at which it was made, and no other. */
-export const LOGICAL_TARGETS = ['latest', 'end-of-backup', 'backup'] as const;
 
 /**
  * Looks, without changing anything, whether the newest good dump of each database can be restored beside the live one.
@@ -63,9 +60,7 @@ async function withoutInvalid(
 ): Promise<{ readonly databases: readonly string[]; readonly skipped: readonly string[] }> {
   const without = databases.filter((name) => candidates.every(({ database }) => database !== name));
   if (without.length === 0 || without.length === databases.length) return { databases, skipped: [] };
-  const invalid = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    invalidDatabases(client, without),
-  );
+  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, without));
   return {
     databases: databases.filter((name) => !invalid.includes(name)),
     skipped: invalid.map((name) => `${invalidDatabaseText(name)}; there is no dump of it, and it is skipped`),

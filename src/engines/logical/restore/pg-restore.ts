@@ -1,13 +1,16 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import type { ConnectionConfig } from '../../../domain/config.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { NOT_DECRYPTED } from '../../../process/age/age.js';
 import { toolFailure } from '../../../process/exec/tool-rules.js';
 import type { JobExit, JobExitClass, JobRequest, JobResult } from '../../../process/jobs/jobs.js';
 import type { EngineContext } from '../../engine.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
+import { cronDatabase, hasCron, withoutCron } from '../archive/pg-cron.js';
+import { tocOf } from '../archive/read-toc.js';
+import type { ArchiveToc } from '../archive/toc.js';
 import { readingArgv } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import type { LogicalOptions } from '../options.js';
@@ -36,6 +39,14 @@ export interface Restoring {
   readonly systemIdentifier: string;
   /** `server_version_num` of the server that it is restored into. */
   readonly versionNum: number;
+}
+
+/** The table of contents of the dump, as far as the server can take it. */
+export async function restorableToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
+  const toc = await tocOf(context, dump);
+  if (!hasCron(manifest.extensions)) return toc;
+  const allowed = await withMaintenance(database.connection, cronDatabase);
+  return allowed === database.name ? toc : withoutCron(toc);
 }
 
 /** One run of pg_restore. */
@@ -162,7 +173,7 @@ export async function tablespacesThere(
   { tablespaces }: DumpManifest,
 ): Promise<readonly string[] | null> {
   if (tablespaces.length === 0) return [];
-  const there = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const there = await withMaintenance(connection, (client) =>
     client.query<{ name: string }>('SELECT spcname::text AS name FROM pg_catalog.pg_tablespace'),
   );
   const names = new Set(there.rows.map(({ name }) => name));
@@ -171,14 +182,14 @@ export async function tablespacesThere(
 
 /** Another one than before where the database was dropped and made again; 0 where there is none. */
 async function oidOf({ connection, name }: NewDatabase): Promise<string> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ oid: string }>('SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = $1', [name]),
   );
   return rows[0]?.oid ?? '0';
 }
 
 async function sizeOf({ connection, name }: NewDatabase): Promise<number> {
-  const { rows } = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const { rows } = await withMaintenance(connection, (client) =>
     client.query<{ size: string | null }>(
       'SELECT pg_catalog.pg_database_size(oid)::text AS size FROM pg_catalog.pg_database WHERE datname = $1',
       [name],

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { decryptText } from '../../../process/age/age-text.js';
 import type { EngineContext, RestoreGlobalsRequest } from '../../engine.js';
 import { withoutValues } from '../../../process/exec/tool-rules.js';
@@ -27,7 +27,7 @@ export async function restoreGlobals(
 ): Promise<readonly string[]> {
   const manifest = await boundManifest(context, backup.label, content);
   const statements = parseGlobals(await readGlobals(context, manifest));
-  return withClient(connection, connection.maintenanceDatabase, async (client) => {
+  return withMaintenance(connection, async (client) => {
     const roles = await createRoles(client, statements, manifest.globals.passwords);
     const isOwnServer =
       connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import { rootsInDatabase } from '../../../postgres/content/inventory.js';
@@ -21,7 +21,11 @@ import {
   runPgRestore,
   runRestoreJob,
   tablespacesThere,
+  restorableToc,
 } from './pg-restore.js';
+import { listOption, workDirectory } from './login-work.js';
+import { hasCron } from '../archive/pg-cron.js';
+import { removeTree } from '../../../files/remove-tree.js';
 import type { Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
 import { takeInventory } from '../backup/snapshot.js';
@@ -56,7 +60,7 @@ export async function restoreDatabase(
   const file = await wholeFile(context, key, manifest.dump);
   const dump = { key, encrypted: manifest.encryption !== undefined, path: file.path };
   await checkKey(context, dump);
-  const { systemIdentifier, versionNum } = await withClient(connection, connection.maintenanceDatabase, serverFacts);
+  const { systemIdentifier, versionNum } = await withMaintenance(connection, serverFacts);
   const restoring: Restoring = {
     context,
     manifest,
@@ -75,7 +79,7 @@ export async function restoreDatabase(
     };
     const restore = request.restoreAs === 'superuser' ? restoreAsSuperuser : restoreUnprivileged;
     const { accepted, counted } = await restore(restoring, steps);
-    const left = await withClient(connection, connection.maintenanceDatabase, (client) =>
+    const left = await withMaintenance(connection, (client) =>
       applyProperties(client, intoDatabase, manifest.properties),
     );
     await file.discard();
@@ -103,16 +107,22 @@ async function restoreAsSuperuser<T>(
   const { owner } = manifest.properties;
   await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
+  const { entries } = hasCron(manifest.extensions) ? await restorableToc(restoring) : { entries: [] };
   const accepted = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
-    options: [jobsOption(restoring), ...(tablespaces === null ? ['--no-tablespaces'] : [])],
+    options: [
+      jobsOption(restoring),
+      ...(tablespaces === null ? ['--no-tablespaces'] : []),
+      ...(hasCron(manifest.extensions) ? [await listOption(restoring, 'whole', entries)] : []),
+    ],
     cleanUp: async () => {
       await dropOurs(database);
       await createOnce(database, manifest, owner);
     },
   });
   await analyze();
+  await removeTree(workDirectory(restoring));
   return { accepted, counted: await count() };
 }
 

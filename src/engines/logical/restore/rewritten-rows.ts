@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { TableCount } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
+import { databaseTextReader, inDatabaseBytes } from '../../../postgres/content/encoding.js';
 import { summarize } from '../repository/verify.js';
 
 interface Written {
@@ -34,12 +35,13 @@ export async function refuseRewrittenRows(client: pg.Client, contents: readonly 
 }
 
 async function writtenRows(client: pg.Client): Promise<readonly Written[]> {
+  const read = await databaseTextReader(client);
   const { rows } = await client.query<Written>(
-    `SELECT schemaname::text AS schema, relname::text AS "table", n_tup_ins::float8 AS inserted,
+    `SELECT ${inDatabaseBytes('schemaname')} AS schema, ${inDatabaseBytes('relname')} AS "table", n_tup_ins::float8 AS inserted,
             (n_tup_upd + n_tup_del)::float8 AS changed
        FROM pg_catalog.pg_stat_user_tables`,
   );
-  return rows;
+  return rows.map((one) => ({ ...one, schema: read(one.schema), table: read(one.table) }));
 }
 
 /** pg_restore writes whole pages, those of one object in one transaction. */

@@ -1,11 +1,13 @@
 import type pg from 'pg';
+import type { ConnectionConfig } from '../../../domain/config.js';
 import type { ServerFacts } from '../../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
 import { requireRestoreLogin } from '../../../postgres/connection/restore-login.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import type { ReadContext } from '../../engine.js';
+import { cronDatabase, hasCron, withoutCronText } from '../archive/pg-cron.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { majorOf } from '../tools.js';
 import { pathExists } from '../../../files/paths.js';
@@ -24,11 +26,12 @@ export interface TargetServer {
 export async function checkServer(context: ReadContext, manifests: readonly DumpManifest[]): Promise<TargetServer> {
   const { connection } = context.cluster;
   try {
-    return await withClient(connection, connection.maintenanceDatabase, async (client) => {
+    return await withMaintenance(connection, async (client) => {
       const server = await serverFacts(client);
       if (context.cluster.restoreAs !== 'superuser') await requireRestoreLogin(client, connection);
       const warnings: string[] = [];
       for (const manifest of manifests) warnings.push(...(await checkDump(client, server, manifest)));
+      warnings.push(...(await checkMaintenance(connection, manifests)));
       warnings.push(...(await checkRoom(context.cluster.dataDir, manifests)));
       return { server, warnings: [...new Set(warnings)] };
     });
@@ -38,6 +41,29 @@ export async function checkServer(context: ReadContext, manifests: readonly Dump
       'a dump is restored into a running server: start this one, or install a new one, then plan again; a physical policy recovers without it';
     throw new RepriseError(error.code, error.message, hint, error.details);
   }
+}
+
+/**
+ * Nobody renames the database that he is connected to.
+ * @throws RepriseError `conflict`, `database-unreachable` where there is no other one to do it from
+ */
+async function checkMaintenance(
+  connection: ConnectionConfig,
+  manifests: readonly DumpManifest[],
+): Promise<readonly string[]> {
+  const own = manifests.find(({ database }) => database === connection.maintenanceDatabase)?.database;
+  if (own === undefined) return [];
+  const other = await withMaintenance(
+    connection,
+    async (client) => {
+      const { rows } = await client.query<{ name: string }>('SELECT pg_catalog.current_database()::text AS name');
+      return rows[0]?.name ?? '';
+    },
+    { notIn: [own] },
+  );
+  return [
+    `${JSON.stringify(own)} is the database that Reprise connects to: it is swapped from ${JSON.stringify(other)}, and the watch sees it closed for that moment`,
+  ];
 }
 
 async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpManifest): Promise<readonly string[]> {
@@ -51,6 +77,8 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
   }
   await checkExtensions(client, manifest);
   const warnings = await checkLocale(client, manifest);
+  if (hasCron(manifest.extensions))
+    warnings.push(withoutCronText(manifest.label, manifest.database, await cronDatabase(client)));
   const missing = await missingNames(
     client,
     manifest.tablespaces,

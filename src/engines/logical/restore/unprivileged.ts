@@ -16,7 +16,6 @@ import {
   restoreRole,
 } from '../../../postgres/connection/restore-login.js';
 import { granteesOf, ownersOf, ownerStatements, partsOf } from '../archive/parts.js';
-import { tocOf } from '../archive/read-toc.js';
 import { namedObjects, refusedObjects } from '../archive/refused-objects.js';
 import type { RefusedObject } from '../archive/refused-objects.js';
 import type { ArchiveToc } from '../archive/toc.js';
@@ -35,9 +34,10 @@ import {
   makeExtensions,
   workDirectory,
 } from './login-work.js';
+import { asDumpText, sharedName, withDumpText } from './dump-text.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
-import { jobsOption, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
+import { jobsOption, restorableToc, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
 import { removeTree } from '../../../files/remove-tree.js';
 
@@ -61,7 +61,7 @@ export async function restoreUnprivileged<T extends { readonly contents: readonl
   const state = await maintenance(restoring, (client) => restoreLoginState(client, database.name));
   // The login is made first and dropped last: without it, a database of ours is whole.
   if (state === 'absent' && (await isOurs(database))) return { accepted: [], counted: await count() };
-  const toc = await tocOf(restoring.context, restoring.dump);
+  const toc = await restorableToc(restoring);
   refuseSuperuserObjects(toc);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const work: Unprivileged = { ...restoring, toc, parts: partsOf(toc), tablespaces };
@@ -92,7 +92,7 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
   const { connection, name } = work.database;
   const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
   await inDatabase(work, async (client) => {
-    await runInBatches(client, ownerStatements(owned, connection.user));
+    await runInBatches(client, work.toc, ownerStatements(owned, asDumpText(work.toc, connection.user)));
     await giveMultiranges(client, restoreRole(name));
   });
   if (sequences.length > 0)
@@ -205,9 +205,9 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
 }
 
 /** @throws RepriseError `check-failed` where an owner, or who has rights, is no role of this server */
-async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise<void> {
+async function requireRoles(client: pg.Client, { parts, toc }: Unprivileged): Promise<void> {
   const owners = ownersOf([...parts.servers, ...parts.byLogin, ...parts.eventTriggers]);
-  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])];
+  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])].map((name) => sharedName(toc, name));
   const { rows } = await client.query<{ name: string }>(
     'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)',
     [needed],
@@ -222,9 +222,11 @@ async function requireRoles(client: pg.Client, { parts }: Unprivileged): Promise
   );
 }
 
-async function runInBatches(client: pg.Client, statements: readonly string[]): Promise<void> {
-  for (let start = 0; start < statements.length; start += BATCH)
-    await client.query(statements.slice(start, start + BATCH).join(';\n'));
+async function runInBatches(client: pg.Client, toc: ArchiveToc, statements: readonly string[]): Promise<void> {
+  await withDumpText(client, toc, async (run) => {
+    for (let start = 0; start < statements.length; start += BATCH)
+      await run(statements.slice(start, start + BATCH).join(';\n'));
+  });
 }
 
 /**
@@ -235,7 +237,7 @@ async function refreshViews(work: Unprivileged): Promise<void> {
   const { views } = work.parts;
   if (views.length === 0) return;
   const mighty = new Set(await maintenance(work, mightyRoles));
-  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(owner));
+  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(sharedName(work.toc, owner)));
   if (others.length === 0) return;
   await runPgRestore(work, {
     step: `restore-views:${encodeName(work.database.name)}@${work.systemIdentifier}`,
@@ -256,12 +258,17 @@ async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
   return rows.map(({ name }) => name);
 }
 
-async function addEventTriggers(client: pg.Client, { parts, database }: Unprivileged): Promise<void> {
+async function addEventTriggers(client: pg.Client, { parts, toc, database }: Unprivileged): Promise<void> {
   const entries = parts.eventTriggers;
-  const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger');
+  // An extension's own are there already.
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = ANY ($1)', [
+    entries.map(({ tag }) => tag),
+  ]);
   if (rows.length > 0) return;
-  const owners = ownerStatements(entries, database.connection.user);
+  const owners = ownerStatements(entries, asDumpText(toc, database.connection.user));
   await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
-  for (const statement of [...entries.map(({ definition }) => definition), ...owners]) await client.query(statement);
+  await withDumpText(client, toc, async (run) => {
+    for (const statement of [...entries.map(({ definition }) => definition), ...owners]) await run(statement);
+  });
   await client.query('COMMIT');
 }

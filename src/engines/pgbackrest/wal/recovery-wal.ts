@@ -1,7 +1,7 @@
 import { quotedForCommand } from '../../../postgres/wal/archiving.js';
 import type { ReadContext, EngineContext } from '../../engine.js';
 import { configArguments, optionsOf } from '../command.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { checkArchiving, ensureStanza } from '../stanza.js';
 import { liveFacts } from '../../shared/live-server.js';
 
@@ -40,7 +40,7 @@ function start(context: Pick<ReadContext, 'policy'>): string {
 export async function rearm(context: EngineContext): Promise<void> {
   const { connection } = context.cluster;
   // pgBackRest reads the timeline from pg_control, which is the old one's until the checkpoint after the promotion ends.
-  await withClient(connection, connection.maintenanceDatabase, (client) => client.query('CHECKPOINT'));
+  await withMaintenance(connection, (client) => client.query('CHECKPOINT'));
   await ensureStanza(context, await liveFacts(context));
   await checkArchiving(context);
 }

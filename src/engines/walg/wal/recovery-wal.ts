@@ -2,7 +2,7 @@ import { quotedForCommand, archiveOneSegment } from '../../../postgres/wal/archi
 import type { ReadContext, EngineContext } from '../../engine.js';
 import { IDENTITY_FILE } from '../../../domain/storage/repository-identity.js';
 import { optionsOf } from '../command.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { readArchive } from './archive.js';
 import { readBackupList, requireOwnPrefix } from '../backup-list.js';
@@ -53,7 +53,7 @@ export async function rearm(context: EngineContext): Promise<void> {
   const { connection } = context.cluster;
   requireOwnPrefix(await readBackupList(context), (await liveFacts(context)).systemIdentifier);
   const { archiveTimeoutSeconds: timeoutSeconds } = optionsOf(context);
-  const segment = await withClient(connection, connection.maintenanceDatabase, (client) =>
+  const segment = await withMaintenance(connection, (client) =>
     archiveOneSegment(client, { timeoutSeconds, signal: context.signal }),
   );
   // The server believes what the command says: whether the segment is where it belongs, the storage says.

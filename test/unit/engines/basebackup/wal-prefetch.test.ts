@@ -7,7 +7,7 @@ import { withWalPrefetch } from '../../../../src/activities/backup/wal-prefetch.
 import { prefetchWal } from '../../../../src/engines/basebackup/wal/wal-prefetch.js';
 import type { PhysicalRestore, ReadContext } from '../../../../src/engines/engine.js';
 import { resolveSecret } from '../../../../src/process/exec/secrets.js';
-import { openStorage } from '../../../../src/storage/registry.js';
+import { openStorage } from '../../../../src/storage/open-storage.js';
 import type { WritableStorage } from '../../../../src/storage/storage.js';
 import { tempDir } from '../../../helpers/temp.js';
 

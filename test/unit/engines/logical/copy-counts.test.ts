@@ -76,7 +76,7 @@ it('F3: output that ends in the middle of a table is an error, not a count', () 
 it('R4: rows of partitions are compared with their root, where the dump has them go there', () => {
   const definition = (text: string, kind = 'TABLE ATTACH') => ({ kind, definition: text }) as TocEntry;
   const rootOf = rootsInArchive({
-    ...{ serverVersion: '15', toolVersion: '15' },
+    ...{ serverVersion: '15', toolVersion: '15', encoding: 'UTF8' },
     entries: [
       definition('ALTER TABLE ONLY m.h ATTACH PARTITION m."h ""0" FOR VALUES WITH (modulus 2, remainder 0);\n'),
       definition('ALTER TABLE ONLY m.h ATTACH PARTITION m.h1 FOR VALUES WITH (modulus 2, remainder 1);\n'),

@@ -12,7 +12,8 @@ const table = (name: string, definition = `CREATE TABLE app.${name} (\n    i int
   entry('TABLE', 'app', name, definition);
 const rows = (name: string) => entry('TABLE DATA', 'app', name);
 const extension = entry('EXTENSION', '', 'postgis');
-const why = (...entries: TocEntry[]) => whyPartial({ serverVersion: '15', toolVersion: '15', entries });
+const why = (...entries: TocEntry[]) =>
+  whyPartial({ serverVersion: '15', toolVersion: '15', encoding: 'UTF8', entries });
 
 it('R1: what is missing from a dump is said, as far as its table of contents tells', () => {
   const sequence = entry('SEQUENCE', 'app', 's', 'CREATE SEQUENCE app.s\n    START WITH 1;\n');

@@ -2,12 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { pgbackrestArgv } from '../../../../src/engines/pgbackrest/command.js';
-import {
-  configDigest,
-  configFiles,
-  configPlaces,
-  inspectPgbackrestPlace,
-} from '../../../../src/engines/pgbackrest/config-file.js';
+import { configDigest, configFiles, inspectPgbackrestPlace } from '../../../../src/engines/pgbackrest/config-file.js';
+import { configPlaces } from '../../../../src/engines/pgbackrest/config-places.js';
 import { pgbackrestOptions, readPgbackrestOptions } from '../../../../src/engines/pgbackrest/options.js';
 import type { PgbackrestOptions } from '../../../../src/engines/pgbackrest/options.js';
 import { archiveCommand } from '../../../../src/engines/pgbackrest/wal/recovery-wal.js';

@@ -1,0 +1,69 @@
+/**
+ * Names of a database are bytes in its encoding. The driver reads every answer as UTF-8, which fails or lies where the server
+ * does not convert (SQL_ASCII) or cannot; so names come as hex, and are read here.
+ */
+import pg from 'pg';
+
+/** PostgreSQL's names for encodings, where Node.js has another one; the rest is told by its number. */
+const LABELS: Readonly<Record<string, string>> = {
+  ...{ UTF8: 'utf-8', LATIN9: 'iso-8859-15', LATIN10: 'iso-8859-16', LATIN5: 'windows-1254', WIN866: 'ibm866' },
+  ...{ WIN874: 'windows-874', KOI8R: 'koi8-r', KOI8U: 'koi8-u', EUC_JP: 'euc-jp', EUC_KR: 'euc-kr', EUC_CN: 'gbk' },
+  // Text of no known encoding is most often UTF-8.
+  ...{ SJIS: 'shift_jis', SQL_ASCII: 'utf-8' },
+};
+
+/**
+ * Reads text in one of PostgreSQL's encodings. What is not what it says to be is read byte by byte: every byte is told
+ * apart, and different bytes are different text.
+ */
+export function textDecoder(encoding: string): (bytes: Buffer) => string {
+  const label =
+    LABELS[encoding] ?? encoding.replace(/^LATIN([2-8])$/, 'iso-8859-$1').replace(/^WIN(125\d)$/, 'windows-$1');
+  if (LABELS[encoding] === undefined && label === encoding) return (bytes) => bytes.toString('latin1');
+  return (bytes) => {
+    try {
+      return new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      return bytes.toString('latin1');
+    }
+  };
+}
+
+/** The bytes of a text as the database has them, in hex. */
+export const inDatabaseBytes = (text: string): string =>
+  `pg_catalog.encode(pg_catalog.convert_to((${text})::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'hex')`;
+
+/** The bytes of a text as the session's client is to send them, in hex. */
+export const inClientBytes = (text: string): string =>
+  `pg_catalog.encode(pg_catalog.convert_to((${text})::pg_catalog.text, pg_catalog.pg_client_encoding()), 'hex')`;
+
+/** Reads what {@link inDatabaseBytes} gives. */
+export async function databaseTextReader(client: pg.ClientBase): Promise<(hex: string) => string> {
+  const { rows } = await client.query<{ encoding: string }>(
+    'SELECT pg_catalog.getdatabaseencoding()::pg_catalog.text AS encoding',
+  );
+  const decode = textDecoder(rows[0]?.encoding ?? 'UTF8');
+  return (hex) => decode(Buffer.from(hex, 'hex'));
+}
+
+interface RawConnection {
+  readonly stream: { write(message: Buffer): unknown };
+}
+
+/** Runs statements given in bytes of the session's encoding. */
+export async function queryBytes(client: pg.ClientBase, statements: Buffer): Promise<void> {
+  const query = new pg.Query('');
+  query.submit = (connection) => sendBytes(connection as unknown as RawConnection, statements);
+  await new Promise<void>((resolve, reject) => {
+    query.once('end', () => resolve());
+    query.once('error', reject);
+    client.query(query);
+  });
+}
+
+/** A simple query in bytes of the session's encoding: as a message of the protocol, past the driver's UTF-8. */
+export function sendBytes(connection: RawConnection, statement: Buffer): void {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(statement.length + 5);
+  connection.stream.write(Buffer.concat([Buffer.from('Q'), length, statement, Buffer.from([0])]));
+}
