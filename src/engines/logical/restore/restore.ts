@@ -108,7 +108,7 @@ async function restoreAsSuperuser<T>(
   await createOnce(database, manifest, owner);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const { entries } = hasCron(manifest.extensions) ? await restorableToc(restoring) : { entries: [] };
-  const accepted = await runPgRestore(restoring, {
+  const { accepted } = await runPgRestore(restoring, {
     step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
     connection: database.connection,
     options: [
