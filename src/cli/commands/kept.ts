@@ -68,7 +68,8 @@ async function drop(
     if (dryRun)
       return cli.print(
         { dryRun: true, dropped: [item], plan },
-        (view, screen) => `would drop:\n${keptTable(view.dropped, screen)}\n\n${actionPlanText(view.plan)}`,
+        (view, screen) =>
+          `would drop:\n${keptTable(view.dropped, screen)}\n\n${actionPlanText(view.plan, { waits: false })}`,
       );
     const asked = {
       action: order.kind,
