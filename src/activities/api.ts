@@ -1,5 +1,5 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
-import type { Backup } from '../domain/backup/backup.js';
+import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
@@ -176,6 +176,12 @@ export interface WatchFinding {
   readonly fix?: string;
 }
 
+/** Some databases of a policy have their backup, others have not. */
+export interface PartlyMade {
+  readonly made: readonly string[];
+  readonly failed: readonly FailedPart[];
+}
+
 /** Activities of a host's queues. */
 export interface HostActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
@@ -204,7 +210,8 @@ export interface HostActivities {
   describeLock(input: { cluster: string }): Promise<LockKnowledge>;
 
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
-  runBackup(input: BackupStep): Promise<readonly string[]>;
+  /** Ids of what was made; with what failed beside it, where something did. */
+  runBackup(input: BackupStep): Promise<readonly string[] | PartlyMade>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
   proveBackup(input: OrderedStep<VerificationOrder>): Promise<{ ok: boolean; detail: string }>;
   /** What `adoptBackups` would do; reads only. */

@@ -101,10 +101,12 @@ export function buildProgram(
 export async function runCli(argv: readonly string[], services: Services, terminal: Terminal): Promise<number> {
   const format = formatFromArgv(argv);
   // Asked by a shell's script, never by a person: no command of the help.
-  if (argv[0] === 'complete' && argv[1] === '--') {
-    const { complete } = await import('./terminal/completion/complete.js');
+  if (argv[0] === 'complete' && (argv[1] === '--' || argv[1] === '--refresh')) {
+    const { complete, refresh } = await import('./terminal/completion/complete.js');
     const cli = new Cli(services, terminal);
-    terminal.out(`${await complete(buildProgram(services, terminal, format, cli), cli, argv.slice(2))}\n`);
+    const program = buildProgram(services, terminal, format, cli);
+    if (argv[1] === '--') terminal.out(`${await complete(program, cli, argv.slice(2))}\n`);
+    else await refresh(program, cli, argv.slice(2));
     return 0;
   }
   try {

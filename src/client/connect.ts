@@ -113,6 +113,15 @@ function namespaceOf({ namespace, env, config }: TemporalRequest, profile: Profi
   );
 }
 
+/** What to do where nothing answers: a certificate that one side does not accept looks like a server that is not there. */
+function connectionHint({ origin, connection: { tls } }: TemporalSettings): string {
+  if (origin === 'reprise up')
+    return 'start it again: `reprise down`, then `reprise up`; its log is temporal.log beside embedded.json in the state directory';
+  if (tls !== undefined && tls !== null && tls !== false)
+    return 'check that the server runs and speaks TLS there, and the certificates: TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_TLS_SERVER_NAME';
+  return 'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running; where it asks for TLS: the TEMPORAL_TLS_ variables (docs/security.md)';
+}
+
 /** @throws `temporal-unreachable` when nothing answers within 5 s. */
 export async function connectTemporal(settings: TemporalSettings): Promise<TemporalSession> {
   const { Client, Connection } = await import('@temporalio/client');
@@ -122,9 +131,7 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
     throw new RepriseError(
       'temporal-unreachable',
       `no Temporal server answers at ${settings.address} (from ${settings.origin})`,
-      settings.origin === 'reprise up'
-        ? 'start it again: `reprise down`, then `reprise up`; its log is temporal.log beside embedded.json in the state directory'
-        : 'start one: `reprise up`; or set TEMPORAL_ADDRESS to the one that is running',
+      connectionHint(settings),
       { reason },
     );
   });

@@ -1,4 +1,4 @@
-import { errorTable, isRepriseError, RepriseError } from '../domain/errors.js';
+import { errorTable, fromSystemError, isRepriseError, RepriseError } from '../domain/errors.js';
 import type { ErrorCode } from '../domain/errors.js';
 
 const LOOK_AT_HISTORY = 'look at the history of the workflow in the Web UI';
@@ -19,6 +19,8 @@ export function toRepriseError(error: unknown): RepriseError {
     const known = fromTemporal(link, chain);
     if (known !== undefined) return known;
   }
+  const refused = fromSystemError(error);
+  if (refused !== undefined) return refused;
   const message = error instanceof Error || hasMessage(error) ? error.message : String(error);
   return new RepriseError(
     'internal',

@@ -45,5 +45,21 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
     ...clusters.map((cluster) => collectFindings(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
     collectFindings('space', () => recordFindings(config, clusters)),
   ]);
-  return found.flat();
+  return once(found.flat());
+}
+
+/** The same thing once: of a directory that is another user's that is not said again of the path to it. */
+export function once(findings: readonly Finding[]): readonly Finding[] {
+  const isOwner = ({ message }: Finding): boolean => message.includes('belongs to user');
+  const foreign = new Set(findings.filter(isOwner).map(({ check }) => check));
+  const said = new Set<string>();
+  return findings.filter((finding) => {
+    const { check, level, message } = finding;
+    if (isOwner(finding) && check.endsWith('/path') && foreign.has(check.slice(0, -'/path'.length))) return false;
+    if (level === 'ok') return true;
+    const text = `${level} ${message}`;
+    if (said.has(text)) return false;
+    said.add(text);
+    return true;
+  });
 }

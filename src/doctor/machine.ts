@@ -1,10 +1,13 @@
-import { stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { access, constants, lstat, readdir, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import type { Config, HostConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
 import { sizeInWords } from '../domain/text/text.js';
-import { freeBytes } from '../postgres/server/disk.js';
+import { errnoOf, isErrno } from '../files/paths.js';
+import { freeBytes, nearestExisting } from '../postgres/server/disk.js';
 import { findTemporalBinary } from '../process/exec/find-programs.js';
 
 /** Job records and logs are small; below this a worker soon cannot write any. */
@@ -42,10 +45,23 @@ function userFinding(): Finding {
   );
 }
 
-async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly Finding[]> {
+async function stateFindings({ name, stateDir, scratchDir }: HostConfig): Promise<readonly Finding[]> {
   const check = `host/${name}/state_dir`;
-  const found = await stat(stateDir).catch(() => null);
-  if (found === null) return [ok(check, `the state directory ${stateDir} is created by the first worker`)];
+  const looked = await seen(stateDir);
+  if (typeof looked === 'string')
+    return [
+      problem(
+        check,
+        `the state directory ${stateDir} cannot be seen by ${userInfo().username} (${looked})`,
+        `run as the user of the worker; or let ${userInfo().username} through the directories above it`,
+      ),
+    ];
+  const found = looked;
+  if (found === null)
+    return [
+      (await unmakeable(check, 'the state directory', stateDir)) ??
+        ok(check, `the state directory ${stateDir} is created by the first worker`),
+    ];
   if (!found.isDirectory())
     return [problem(check, `${stateDir} is no directory`, 'correct state_dir of the host, or move the file away')];
   const findings: Finding[] = [];
@@ -66,6 +82,7 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
         `chmod 700 ${stateDir}`,
       ),
     );
+  findings.push(...(await foreignFindings(check, stateDir, found.uid)), ...(await scratchFindings(name, scratchDir)));
   const free = await freeBytes(stateDir);
   if (free < STATE_BYTES)
     findings.push(
@@ -78,4 +95,58 @@ async function stateFindings({ name, stateDir }: HostConfig): Promise<readonly F
   return findings.length > 0
     ? findings
     : [ok(check, `the state directory ${stateDir} is owner-only, ${sizeInWords(free)} free`)];
+}
+
+/** What is at a path; null where there is nothing, the code of the error where that cannot be seen. */
+async function seen(path: string): Promise<Stats | string | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    return isErrno(error, 'ENOENT', 'ENOTDIR') ? null : (errnoOf(error) ?? String(error));
+  }
+}
+
+/** Finds that this user could not make a directory that the first command has to make; null where it could. */
+export async function unmakeable(check: string, what: string, path: string): Promise<Finding | null> {
+  const parent = await nearestExisting(path);
+  const may = await access(parent, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  if (may) return null;
+  const user = userInfo().username;
+  return problem(
+    check,
+    `${what} ${path} does not exist, and ${user} may not make it in ${parent}`,
+    `sudo install -d -m 0700 -o ${user} ${path}`,
+  );
+}
+
+async function scratchFindings(host: string, scratchDir: string): Promise<readonly Finding[]> {
+  const check = `host/${host}/scratch_dir`;
+  if ((await seen(scratchDir)) !== null) return [];
+  const found = await unmakeable(check, 'the scratch directory', scratchDir);
+  return found === null ? [] : [found];
+}
+
+/** Files that a worker of another user, mostly of root, has left: whoever owns the directory cannot go on with them. */
+async function foreignFindings(check: string, stateDir: string, uid: number): Promise<readonly Finding[]> {
+  const inDirectory = async (directory: string): Promise<readonly string[]> =>
+    (await readdir(directory).catch(() => [])).map((name) => join(directory, name));
+  const first = await inDirectory(stateDir);
+  const second = await inDirectory(join(stateDir, 'embedded'));
+  const foreign: string[] = [];
+  for (const path of [...first, ...second]) {
+    const found = await lstat(path).catch(() => null);
+    if (found !== null && found.uid !== uid) foreign.push(path);
+  }
+  const [one] = foreign;
+  if (uid === 0 || one === undefined) return [];
+  return [
+    warning(
+      check,
+      `${foreign.length === 1 ? one : `${one} and ${foreign.length - 1} more`} in the state directory ${foreign.length === 1 ? 'does' : 'do'} not belong to its owner (${uid}): a worker of that user cannot go on with ${foreign.length === 1 ? 'it' : 'them'}`,
+      `stop the workers, then: sudo chown -R ${uid} ${stateDir}`,
+    ),
+  ];
 }

@@ -7,6 +7,7 @@ import { sizeInWords } from '../domain/text/text.js';
 import { acceptCommand } from '../domain/storage/repository-identity.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { knownRepositories } from '../records/known-repositories.js';
+import { unmakeable } from './machine.js';
 import { identityCheck } from '../records/repository-identity.js';
 import { openStorage } from '../storage/open-storage.js';
 import { storageKinds } from '../storage/registry.js';
@@ -27,7 +28,10 @@ export async function repositoryFindings(
   const found = path === null ? null : await stat(path).catch(() => null);
   if (path !== null && found === null) {
     // Opening it would make it, as whoever runs doctor and not as the worker's user.
-    return [ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup creates it`)];
+    return [
+      (await unmakeable(check, `repository ${repository.name}:`, path)) ??
+        ok(check, `repository ${repository.name}: ${path} does not exist yet; the first backup creates it`),
+    ];
   }
   const storage = openStorage(repository, { secret: resolveSecret });
   const findings: Finding[] = [...plainFindings(repository)];

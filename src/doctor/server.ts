@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type pg from 'pg';
+import { didYouMean } from '../config/suggest.js';
 import type { ClusterConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
@@ -22,7 +24,9 @@ import {
   invalidDatabaseText,
   preparedTransactions,
   type PreparedTransaction,
+  walkDatabases,
 } from '../postgres/server/databases.js';
+import { engineKinds } from '../engines/registry.js';
 import { knownVulnerability } from './known-vulnerabilities.js';
 
 /** More than this between two clocks makes times in plans and reports wrong. */
@@ -42,6 +46,8 @@ export interface Server {
   /** Bytes of WAL that a slot may hold back; null where nothing bounds it. */
   readonly slotLimitBytes: number | null;
   readonly invalidDatabases: readonly string[];
+  /** Databases that applications may use; absent: nobody looked. */
+  readonly databases?: Databases;
   readonly prepared: readonly PreparedTransaction[];
 }
 
@@ -66,6 +72,7 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
         slots: await physicalSlots(client),
         slotLimitBytes: await slotLimitBytes(client),
         invalidDatabases: await invalidDatabases(client),
+        databases: await databasesOf(client),
         prepared: await preparedTransactions(client),
       };
     });
@@ -94,6 +101,25 @@ function tlsFindings({ name, connection }: ClusterConfig, encrypted: boolean): r
       fix,
     ),
   ];
+}
+
+interface Databases {
+  readonly all: readonly string[];
+  /** Without the one that was connected to, where that holds nothing of anybody. */
+  readonly used: readonly string[];
+}
+
+async function databasesOf(client: pg.ClientBase): Promise<Databases> {
+  // 16384 is PostgreSQL's FirstNormalObjectId.
+  const { rows } = await client.query<{ name: string; empty: boolean }>(
+    `SELECT current_database()::text AS name,
+            NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'v', 'S')) AS empty`,
+  );
+  const { usable } = await walkDatabases(client);
+  return {
+    all: usable,
+    used: usable.filter((database) => !rows.some(({ name, empty }) => empty && name === database)),
+  };
 }
 
 /** Its connection, its patch level and its clock. */
@@ -139,12 +165,13 @@ export function serverFindings(
 const PREPARED_SECONDS = 600;
 
 /** What hinders backups and recoveries of some of its databases. */
-export function databaseFindings(
-  { name }: ClusterConfig,
-  { invalidDatabases: invalid, prepared }: Server,
-): readonly Finding[] {
+export function databaseFindings(cluster: ClusterConfig, server: Server): readonly Finding[] {
+  const { name } = cluster;
+  const { invalidDatabases: invalid, prepared } = server;
   const forgotten = prepared.filter(({ ageSeconds }) => ageSeconds > PREPARED_SECONDS);
   return [
+    ...missingDatabases(cluster, server),
+    ...uncoveredDatabases(cluster, server),
     ...invalid.map((database) =>
       warning(
         `cluster/${name}/databases`,
@@ -158,6 +185,44 @@ export function databaseFindings(
         `cluster ${name}: transaction ${JSON.stringify(gid)} of ${owner} in database ${JSON.stringify(database)} has been prepared for ${durationInWords(ageSeconds)}: it keeps its locks, a dump holds nothing of it, and the database cannot be swapped by a recovery`,
         `in that database: ${decisionStatements({ gid })}`,
       ),
+    ),
+  ];
+}
+
+/** Databases that the configuration names and the server does not have: each backup of them fails. */
+function missingDatabases(
+  { name, databases }: ClusterConfig,
+  { databases: known, invalidDatabases: invalid }: Server,
+): readonly Finding[] {
+  if (known === undefined) return [];
+  return databases
+    .filter((database) => !known.all.includes(database) && !invalid.includes(database))
+    .map((database) =>
+      warning(
+        `cluster/${name}/databases`,
+        `cluster ${name} has no database ${JSON.stringify(database)}, which databases: names: every backup of it fails`,
+        `correct databases: of ${name} (${didYouMean(database, known.used, 'databases')}), or create it`,
+      ),
+    );
+}
+
+/** Databases of which no policy takes anything. */
+function uncoveredDatabases(
+  { name, databases, policies }: ClusterConfig,
+  { databases: known }: Server,
+): readonly Finding[] {
+  const enabled = Object.values(policies).filter((policy) => policy.enabled);
+  // A copy of the data directory holds them all.
+  if (enabled.some(({ engine }) => engineKinds[engine]?.capabilities.method === 'data-directory')) return [];
+  const named = enabled.length > 0 ? databases : [];
+  const uncovered = (known?.used ?? []).filter((database) => !named.includes(database));
+  if (uncovered.length === 0) return [];
+  const list = uncovered.map((database) => JSON.stringify(database)).join(', ');
+  return [
+    warning(
+      `cluster/${name}/uncovered`,
+      `no policy backs up ${uncovered.length === 1 ? 'the database' : 'the databases'} ${list} of cluster ${name}`,
+      `add ${uncovered.length === 1 ? 'it' : 'them'} to databases: of ${name}, or back up the whole cluster with pgbackrest, walg or basebackup`,
     ),
   ];
 }

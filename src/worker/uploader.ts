@@ -12,7 +12,12 @@ import { redact } from '../domain/text/redact.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { STORAGE_FAILED } from '../process/jobs/upload-order.js';
 import type { UploadLine, UploadOrder } from '../process/jobs/upload-order.js';
+import { acceptCommand } from '../domain/storage/repository-identity.js';
+import { knownRepositories } from '../records/known-repositories.js';
+import { identityCheck } from '../records/repository-identity.js';
 import { openStorage } from '../storage/open-storage.js';
+import { storageKinds } from '../storage/registry.js';
+import type { WritableStorage } from '../storage/storage.js';
 
 const PRINT_EVERY_MS = 2_000;
 
@@ -39,13 +44,39 @@ function failure(error: unknown): NonNullable<UploadLine['failed']> {
   };
 }
 
+function printFailure(error: unknown): number {
+  const failed = failure(error);
+  print({ failed });
+  writeSync(2, `${failed.message}\n`);
+  return STORAGE_FAILED;
+}
+
+/** Before anything is written: a bucket may have been replaced since the worker has looked, as this process may begin hours later. */
+async function requireKnown({ repository, stateDir }: UploadOrder, storage: WritableStorage): Promise<void> {
+  const { name, type, options } = repository;
+  await identityCheck({
+    name,
+    called: `repository ${name}`,
+    where: storageKinds[type]?.place(options) ?? '',
+    accept: acceptCommand(name),
+    storage,
+    known: knownRepositories(stateDir),
+  }).require(false);
+}
+
 async function main(orderFile: string): Promise<number> {
-  const { repository, key, argv, env, variables } = JSON.parse(await readFile(orderFile, 'utf8')) as UploadOrder;
+  const order = JSON.parse(await readFile(orderFile, 'utf8')) as UploadOrder;
+  const { repository, key, argv, env, variables } = order;
   Object.assign(process.env, variables);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   const storage = openStorage(repository, { secret: resolveSecret });
+  try {
+    await requireKnown(order, storage);
+  } catch (error) {
+    return printFailure(error);
+  }
   const program = startForOutput(argv, env);
   const printProgress = progressPrinter();
   try {
@@ -62,10 +93,7 @@ async function main(orderFile: string): Promise<number> {
   } catch (error) {
     const code = program.exitCode();
     if (code !== null && code !== 0) return code;
-    const failed = failure(error);
-    print({ failed });
-    writeSync(2, `${failed.message}\n`);
-    return STORAGE_FAILED;
+    return printFailure(error);
   } finally {
     program.end();
   }

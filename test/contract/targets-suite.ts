@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Backup } from '../../src/domain/backup/backup.js';
@@ -22,6 +22,8 @@ export interface TargetsSource {
   readonly engine: Engine;
   readonly cluster: ScratchCluster;
   context(operationId: string): Promise<EngineContext>;
+  /** A file of the archive; only of sources that are gone through thoroughly. */
+  archived?(name: string): string;
 }
 
 /**
@@ -48,6 +50,10 @@ export function targetsContract(
     let twice: { readonly first: string; readonly at: number };
     /** A transaction that only timeline 1 has, and an instant after it when nothing was promoted yet. */
     let [lost, beforePromotion, end] = ['', '', ''];
+    /** Instants of timeline 2 before anything was committed there: what they come to, and what the first after all WAL does. */
+    let promoted: { readonly at: RecoveryOutline; readonly after: unknown };
+    let [rolledBack, named] = ['', ''];
+    let uncommittedTimes: readonly RecoveryOutline[] = [];
 
     const outline = async (target: RecoveryTarget, timeline?: TimelineChoice): Promise<RecoveryOutline> =>
       source.engine.outlineRecovery(await source.context(`outline ${Math.random()}`), {
@@ -133,6 +139,16 @@ export function targetsContract(
         (engine.physical?.archiveCommand(context) ?? '').replace(' archive-push', ' --pg1-path="$PWD" archive-push'),
       );
       later = new RecoveryHistory({ engine, server, context: source.context });
+      // No commit, and something that a switch of the segment ends.
+      await runQuery(server, 'postgres', "SELECT pg_logical_emit_message(false, 'test', 'promoted')");
+      await later.archive();
+      promoted = {
+        at: await outline(timeTarget(beforePromotion), 2),
+        after: await outline(timeTarget(await now(server)), 2).catch((error: unknown) => error),
+      };
+      [rolledBack, named] = await uncommitted(server, () => now(server));
+      await later.archive();
+      uncommittedTimes = [await outline(timeTarget(rolledBack), 2), await outline(timeTarget(named), 2)];
       noted.set('onward', await later.commit('onward'));
       await later.archive();
     }, 300_000);
@@ -235,6 +251,16 @@ export function targetsContract(
       if (thorough) expect(await recovered(timeTarget(time))).toMatchObject({ content: point('onward').content });
     });
 
+    it('W4: an instant at which nothing was committed any more is reached where the WAL tells of a later one: a promotion, a rollback, a restore point', async () => {
+      const { target, lastCommitAt } = await outline(timeTarget(point('between').time), 2);
+      for (const found of [promoted.at, ...uncommittedTimes])
+        expect(found).toMatchObject({ timeline: 2, target, lastCommitAt });
+      expect(promoted.after).toMatchObject({ code: 'target-after-wal' });
+      const [, latest = ''] =
+        /latest recoverable time is (\S+Z)/.exec((promoted.after as RepriseError).hint ?? '') ?? [];
+      expect(Date.parse(latest)).toBeGreaterThanOrEqual(Date.parse(beforePromotion));
+    });
+
     it('W6: a transaction, a name or a position beyond the switch belongs to its timeline, or is refused', async () => {
       const { xid, lsn } = point('abandoned');
       for (const target of [
@@ -261,7 +287,35 @@ export function targetsContract(
         hint: expect.stringContaining('--timeline 1') as unknown,
       });
     });
+
+    if (thorough)
+      it('W5, F49: without the history of the newest timeline latest is refused, and the older one is not taken for it', async () => {
+        const file = source.archived?.('00000002.history') ?? '';
+        await rename(file, `${file}.lost`);
+        try {
+          await expect(outline({ kind: 'latest' })).rejects.toMatchObject({
+            code: 'wal-gap',
+            message: expect.stringMatching(
+              /^WAL of timeline 2 is in the archive .*00000002\.history is missing/,
+            ) as unknown,
+          });
+          const { timeline, warnings } = await outline({ kind: 'lsn', lsn: point('whole').lsn });
+          expect(timeline).toBe(1);
+          expect(warnings.join()).toContain('00000002.history is missing: nothing of it is recovered');
+        } finally {
+          await rename(`${file}.lost`, file);
+        }
+      });
   });
+}
+
+/** A transaction that is rolled back, then a restore point; returns an instant before each. */
+async function uncommitted(server: ServerAddress, now: () => Promise<string>): Promise<[string, string]> {
+  const beforeRollback = await now();
+  await runQuery(server, 'postgres', "BEGIN; INSERT INTO rdv (what) VALUES ('undone'); ROLLBACK");
+  const beforePoint = await now();
+  await runQuery(server, 'postgres', "SELECT pg_create_restore_point('nothing new')");
+  return [beforeRollback, beforePoint];
 }
 
 /** Drops a database, alone. */

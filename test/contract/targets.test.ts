@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import { startBaseCluster } from '../helpers/basebackup.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
@@ -9,9 +10,14 @@ failOnLeakedProcesses();
 targetsContract(
   'basebackup, PostgreSQL 18',
   async () => {
-    const { cluster, context } = await startBaseCluster({ version: 18 }, []);
+    const { cluster, context, walDirectory } = await startBaseCluster({ version: 18 }, []);
     const pgBin = await programs18();
-    return { engine: basebackupEngine, cluster, context: (operationId) => context(operationId, { pgBin }) };
+    return {
+      engine: basebackupEngine,
+      cluster,
+      context: (operationId) => context(operationId, { pgBin }),
+      archived: (name) => join(walDirectory, `${name}.gz`),
+    };
   },
   { thorough: true },
 );

@@ -1,6 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Connection } from '@temporalio/client';
 import type { Command } from 'commander';
@@ -10,6 +13,9 @@ import { processTerminal } from '../../src/cli/terminal/terminal.js';
 import { services } from '../../src/compose.js';
 import { onCleanup } from './cleanup.js';
 
+/** Where completion keeps names, for this test file alone. */
+const cacheHome = mkdtempSync(join(tmpdir(), 'reprise-cache-'));
+onCleanup(() => rm(cacheHome, { recursive: true, force: true }));
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 export interface CliResult {
@@ -61,6 +67,8 @@ const environment = (own: Record<string, string> = {}): NodeJS.ProcessEnv => ({
   TEMPORAL_ADDRESS: undefined,
   REPRISE_CONFIG: undefined,
   REPRISE_BY: undefined,
+  // What one test is told is not offered by completion in another one.
+  XDG_CACHE_HOME: cacheHome,
   ...own,
 });
 
@@ -135,5 +143,6 @@ const absent: Services = {
   down: notHere('down'),
   embedded: () => Promise.resolve(null),
   demo: notHere('demo'),
+  startDetached: notHere('startDetached'),
   inspectHost: notHere('inspectHost'),
 };

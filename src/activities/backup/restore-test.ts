@@ -201,7 +201,7 @@ async function restoredDump(
   const { connection } = server;
   const { backup } = bound;
   await logical.restoreGlobals(context, { ...bound, connection });
-  const { contents } = await logical.restoreDatabase(context, {
+  const { contents, accepted } = await logical.restoreDatabase(context, {
     ...bound,
     intoDatabase: RESTORED,
     connection,
@@ -209,7 +209,14 @@ async function restoredDump(
   });
   return {
     ok: true,
-    detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}`,
+    detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}${acceptedText(accepted)}`,
     contents,
   };
+}
+
+/** Of what a restore went on after, as much as a person reads at once. */
+export function acceptedText(accepted: readonly string[]): string {
+  if (accepted.length === 0) return '';
+  const more = accepted.length > 3 ? `; and ${accepted.length - 3} more` : '';
+  return `; noted: ${accepted.slice(0, 3).join('; ')}${more}`;
 }

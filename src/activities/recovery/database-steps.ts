@@ -6,6 +6,7 @@ import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
+import { acceptedText } from '../backup/restore-test.js';
 import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
@@ -31,8 +32,12 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         order: { policy: plan.binding.policy, type: 'auto' as const },
       };
       try {
-        const made = await makeBackup(clusterContext, own, run, clusterLocks.recovery(clusterContext.cluster.name));
-        return `taken: ${made.map(({ id }) => id).join(', ')}`;
+        const locks = clusterLocks.recovery(clusterContext.cluster.name);
+        const { made, failed } = await makeBackup(clusterContext, own, run, locks);
+        return [
+          `taken: ${made.map(({ id }) => id).join(', ')}`,
+          ...failed.map(({ database, reason }) => `not possible for database ${JSON.stringify(database)}: ${reason}`),
+        ].join('; ');
       } catch (error) {
         // What is to be replaced may be what cannot be dumped: it is kept whole, so this stops nothing.
         if (isRepriseError(error) && error.code !== 'job-cancelled')
@@ -84,12 +89,18 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   const context = await work.context();
   const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
   const current = await currentBackups(work.clusterContext, run);
+  const accepted: string[] = [];
   for (const planned of work.plan.binding.backups)
     await withQuarantine(work.clusterContext, step, planned.id, () => restoreOne(planned));
   const oldest = work.plan.binding.backups
     .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
     .toSorted()[0];
-  return { reached: `dump of ${oldest ?? 'unknown'}`, lastLsn: null, lastCommitAt: oldest ?? null, complete: false };
+  return {
+    reached: `dump of ${oldest ?? 'unknown'}${acceptedText(accepted)}`,
+    lastLsn: null,
+    lastCommitAt: oldest ?? null,
+    complete: false,
+  };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
     const { backup, content } = approvedBackup(planned, current);
@@ -101,7 +112,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
     const copy = { keptId, what, where: intoDatabase };
     await recordOldData(work, step, `kept/${keptId}`, copy);
     await logicalOf(work).restoreGlobals(context, { backup, content, connection });
-    await logicalOf(work)
+    const restored = await logicalOf(work)
       .restoreDatabase(context, {
         ...{ backup, content, intoDatabase, connection },
         restoreAs: work.plan.binding.restoreAs,
@@ -111,6 +122,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
         await markOldData(work, copy).catch(() => undefined);
         throw error;
       });
+    accepted.push(...restored.accepted.map((what) => `${database}: ${what}`));
     await markOldData(work, copy);
   }
 }

@@ -106,12 +106,16 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
       const own = { ...step, operationId: await freshOperation(clusterContext, step.operationId) };
       // Rests on nothing: what was made before may be of a timeline that this recovery has left.
-      const made = await makeBackup(
+      const { made, failed } = await makeBackup(
         clusterContext,
         { ...own, requester: 'recovery', order: { policy: plan.binding.policy, type: 'full' } },
         run,
         clusterLocks.recovery(clusterContext.cluster.name),
       );
+      // A database that this recovery has not touched keeps no other one from being finished.
+      const recovered = plan.binding.backups.map(({ database }) => database);
+      const missing = failed.find(({ database }) => database === null || recovered.includes(database));
+      if (missing !== undefined) throw missing.error;
       for (const { id } of made) {
         const verdict = await verifyAndRecord(clusterContext, own, { backupId: id, restore: false }, run);
         if (!verdict.ok)

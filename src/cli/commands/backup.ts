@@ -14,6 +14,7 @@ import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification, startAdoption } from '../../client/start.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { byOption, parseTime, policyOption, reasonOption } from '../common-options.js';
 import { carryOutAction, confirmPlan, followConfirmed, previewAction, refuseRejected } from '../confirmed-action.js';
 import { define, group } from '../define-command.js';
@@ -78,6 +79,7 @@ function defineRun(parent: Command, cli: Cli): void {
         );
         if (result.skipped)
           throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
+        failUnlessWhole(result);
       });
     },
   });
@@ -94,6 +96,7 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
+      if (cluster === undefined) await remember(self, { backups: answer.backups });
       await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
         [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
       );
@@ -247,7 +250,20 @@ function runText(result: BackupOutput & { workflowId: string }, columns: number 
   if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
   else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
   for (const note of result.notes ?? []) lines.push(`note: ${note}`);
+  for (const { database, backupId, reason } of result.failed ?? [])
+    lines.push(`FAILED: ${backupId ?? `database ${JSON.stringify(database)}`}: ${reason}`);
   return lines.join('\n');
+}
+
+/** @throws RepriseError `partly-done` where a database has no backup, or one of several backups is not verified */
+function failUnlessWhole({ failed = [] }: BackupOutput): void {
+  if (failed.length === 0) return;
+  const what = failed.map(({ database, backupId }) => backupId ?? `database ${JSON.stringify(database)}`).join(', ');
+  throw new RepriseError(
+    'partly-done',
+    `not all of the policy was backed up and verified: ${what}`,
+    'each is named above with its reason; the other backups are whole, and older ones of these databases were kept',
+  );
 }
 
 function skippedHint(code: 'policy-disabled' | 'lock-held'): string {

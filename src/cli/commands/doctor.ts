@@ -26,7 +26,10 @@ export function registerDoctor(program: Command, cli: Cli): void {
     ],
     run: async (self, _args, options) => {
       const config = await self.config();
-      const remote = await temporalFindings(self.temporalSettings(), config);
+      const remote = await temporalFindings(self.temporalSettings(), config, {
+        except: options.host,
+        withThisFile: true,
+      });
       const local = await localHosts(options.host, Object.keys(config.hosts), new Set(remote.answeredHosts));
       const inspected = await Promise.all(local.map((host) => self.services.inspectHost(config, host)));
       const skipped = Object.keys(config.hosts).filter(
@@ -65,7 +68,7 @@ function notLookedAt(host: string): Finding {
   return {
     check: `host/${host}`,
     level: 'warning',
-    message: `host ${host} was not checked: its worker is not running`,
+    message: `host ${host} was not checked with this file: its worker is not running, or runs with another one`,
     fix: `run there: reprise doctor --host ${host}`,
   };
 }

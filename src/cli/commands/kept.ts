@@ -6,6 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
 import { askUnlessApproved, carryOutAction, previewAction } from '../confirmed-action.js';
@@ -23,6 +24,7 @@ export function registerKept(program: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) => runInspection<'kept'>(session, { kind: 'kept', cluster }));
+      if (cluster === undefined) await remember(self, { kept: answer.kept });
       await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
     },
   });

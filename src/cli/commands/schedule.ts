@@ -19,6 +19,7 @@ import { applyWatches, planWatches } from '../../client/schedules/apply-watches.
 import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
 import { parseTime, reasonOption } from '../common-options.js';
+import { remember } from '../remember.js';
 import { define, group } from '../define-command.js';
 import { facts, instant, table } from '../terminal/tables.js';
 import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
@@ -92,6 +93,7 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['schedule list', 'schedule list --json'],
     run: async (self) => {
       const schedules = await self.withTemporal(listSchedules);
+      await remember(self, { schedules });
       await self.print({ schedules }, (view) => scheduleTable(view.schedules));
       for (const { id: name, missedRuns } of schedules) {
         if (missedRuns > 0)

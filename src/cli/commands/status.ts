@@ -19,6 +19,7 @@ import type { StatusView } from '../../client/status.js';
 import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { define } from '../define-command.js';
 import { facts, instant, table } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
@@ -50,7 +51,7 @@ export function registerStatus(program: Command, cli: Cli): void {
       self.withTemporal(async (session) => {
         const workers = await reportDrift(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await listRunningOperations(session), ...workers }, ({ works }) =>
+          return self.print({ works: await runningOperations(self, session), ...workers }, ({ works }) =>
             operationsText(self, works),
           );
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
@@ -160,7 +161,7 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
     let last = '';
     let pause = POLL_MS;
     while (!signal.aborted) {
-      const works = await listRunningOperations(session);
+      const works = await runningOperations(cli, session);
       const text = JSON.stringify(works);
       if (text !== last)
         await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${operationsText(cli, view.works)}\n`);
@@ -171,6 +172,13 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
     }
   });
   throw new RepriseError('interrupted', 'stopped watching', again);
+}
+
+/** Also for completion, which then offers them. */
+async function runningOperations(cli: Cli, session: TemporalSession): Promise<readonly RunningOperation[]> {
+  const operations = await listRunningOperations(session);
+  await remember(cli, { operations });
+  return operations;
 }
 
 /** All running operations, then the command that says what each waits for. */

@@ -33,8 +33,20 @@ export interface TemporalFindings {
   readonly answeredHosts: readonly string[];
 }
 
+/** Which hosts are asked. */
+interface Asked {
+  /** Hosts that are looked at from here anyway. */
+  readonly except?: readonly string[] | undefined;
+  /** What a worker found with another configuration than this one says nothing about this one. */
+  readonly withThisFile?: boolean;
+}
+
 /** What `doctor` can learn through Temporal; a server that does not answer is itself a finding. */
-export async function temporalFindings(settings: Promise<TemporalSettings>, config: Config): Promise<TemporalFindings> {
+export async function temporalFindings(
+  settings: Promise<TemporalSettings>,
+  config: Config,
+  asked: Asked = {},
+): Promise<TemporalFindings> {
   let session: TemporalSession;
   try {
     session = await connectTemporal(await settings);
@@ -50,7 +62,7 @@ export async function temporalFindings(settings: Promise<TemporalSettings>, conf
       `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`,
     );
     const workers = await pollerFindings(session, config);
-    const hosts = await hostFindings(session, config, workers);
+    const hosts = await hostFindings(session, config, workers, asked);
     const rest = await Promise.all([
       unknownPollerFindings(session, config),
       driftFindings(session, config),
@@ -117,17 +129,20 @@ async function hostFindings(
   session: TemporalSession,
   config: Config,
   workers: readonly Finding[],
+  { except = [], withThisFile = false }: Asked,
 ): Promise<{ findings: Finding[]; answered: string[] }> {
   const polls = (queue: string): boolean =>
     workers.some(({ check, level }) => check === `worker/${queue}` && level === 'ok');
   const findings: Finding[] = [];
   const answered: string[] = [];
   if (!polls(CONTROL_QUEUE)) return { findings, answered };
-  for (const host of Object.keys(config.hosts).filter((name) => polls(lightQueue(name)))) {
+  const living = Object.keys(config.hosts).filter((name) => polls(lightQueue(name)) && !except.includes(name));
+  for (const host of living) {
     try {
       const inspected = await runInspection<'host'>(session, { kind: 'host', host });
-      findings.push(...inspected.findings);
-      answered.push(host);
+      const isOther = withThisFile && inspected.configDigest !== config.digest;
+      findings.push(...(isOther ? inspected.findings.filter(({ check }) => ofAnyFile(check)) : inspected.findings));
+      if (!isOther) answered.push(host);
     } catch (error) {
       if (!isRepriseError(error) || error.code !== 'host-without-worker') {
         findings.push(
@@ -143,6 +158,9 @@ async function hostFindings(
   }
   return { findings, answered };
 }
+
+/** What a worker finds whichever configuration it has: its clock, and what operations hold. */
+const ofAnyFile = (check: string): boolean => /^host\/[^/]+\/clock$|\/pins?(\/|$)/.test(check);
 
 /** Whether all workers run with one version, and one finding for each host: that all its workers have this configuration, or which have another one. */
 async function driftFindings(session: TemporalSession, config: Config): Promise<Finding[]> {

@@ -9,7 +9,7 @@ import type { Candidate, PlainTarget } from './choose-base-backup.js';
 import { chooseBaseBackup } from './choose-base-backup.js';
 import { segmentBytesOf } from './contiguous-wal.js';
 import type { Commit, Course, NamedTarget, Occurrence, Place, Stop, TimeFound } from './find-stop.js';
-import { findLsn, findNamed, findTime, stopAt } from './find-stop.js';
+import { findLsn, findNamed, findTime, latestInstant, stopAt } from './find-stop.js';
 import { describeMissingWal } from './messages.js';
 import { elsewhere, lsnReadings, namedReadings, refuseAmbiguous, timeReadings } from './other-timelines.js';
 import type { RecoverableRange, WalSources } from './recoverable-range.js';
@@ -264,14 +264,19 @@ class RecoverySearch<C extends Candidate> {
     return findTime(this.context, this.sources, this.courseFrom(chosen, range.followed.timeline, null), time);
   }
 
-  private toTime(
+  private async toTime(
     target: Extract<RecoveryTarget, { kind: 'time' }>,
     chosen: C,
     range: RecoverableRange,
     { place, next, latest, damaged }: TimeFound,
-  ): RecoveryChoice<C> {
-    if (next === null && (latest === null || compareInstants(target.time, latest) > 0))
-      throw afterWal(target, withDamage({ ...range, lastCommitAt: latest ?? range.lastCommitAt }, damaged));
+  ): Promise<RecoveryChoice<C>> {
+    const isAfter = (instant: string | null): boolean => instant === null || compareInstants(target.time, instant) > 0;
+    if (next === null && isAfter(latest)) {
+      const course = this.courseFrom(chosen, range.followed.timeline, null);
+      const told = (await latestInstant(this.context, this.sources, course)) ?? latest;
+      if (isAfter(told))
+        throw afterWal(target, withDamage({ ...range, lastCommitAt: told ?? range.lastCommitAt }, damaged));
+    }
     return { chosen, range, stop: stopOf(target, place, null, { at: null, note: null }), warnings: [] };
   }
 

@@ -89,7 +89,7 @@ export interface TimeFound {
   readonly first: Commit | null;
   /** The first commit, in the order of the WAL, that is later; null where the WAL ends before one. */
   readonly next: Commit | null;
-  /** The latest time of a commit before it: clocks are set, so that it need not be the last one's. */
+  /** The latest time of a commit or a rollback before it: clocks are set, so that it need not be the last one's. */
   readonly latest: string | null;
   readonly damaged: string | null;
 }
@@ -114,12 +114,30 @@ export async function findTime(
         next = commitOf(event);
         return false;
       }
-      if (latest === null || compareInstants(event.time, latest) > 0) latest = event.time;
     }
+    if ((event.kind === 'commit' || event.kind === 'abort') && event.lsn >= from) latest = laterOf(event.time, latest);
     tracker.note(event);
     return true;
   });
   return { place: tracker.place, first, next, latest, damaged };
+}
+
+/**
+ * The latest instant that the WAL tells of, also where nothing was committed then: a promotion, a restore point. What was
+ * committed at any instant before it is known.
+ */
+export async function latestInstant(context: WalReader, sources: ScanSources, course: Course): Promise<string | null> {
+  const from = parseLsn(course.fromLsn);
+  let latest: string | null = null;
+  await scanWal(context, sources, { ...course, control: true }, (event) => {
+    if ('time' in event && event.time !== undefined && event.lsn >= from) latest = laterOf(event.time, latest);
+    return true;
+  });
+  return latest;
+}
+
+function laterOf(time: string, latest: string | null): string {
+  return latest === null || compareInstants(time, latest) > 0 ? time : latest;
 }
 
 /** What was committed, and being dropped, at a position: a record that begins there is replayed too. */

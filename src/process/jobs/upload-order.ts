@@ -16,6 +16,8 @@ export const STORAGE_FAILED = 75;
 export interface UploadOrder {
   readonly operationId: string;
   readonly repository: RepositoryConfig;
+  /** Of the host, where the repositories that it knows stand. */
+  readonly stateDir: string;
   readonly key: string;
   /** The program whose output is uploaded. */
   readonly argv: readonly string[];

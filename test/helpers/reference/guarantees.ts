@@ -213,6 +213,11 @@ const guarantees: readonly (readonly [
         'R1',
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
+      ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
+      [
+        'R12',
+        'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
+      ],
       [
         'R4',
         'A good dump is not quarantined, nor its recovery refused, for what every correct dump and restore changes.',
@@ -256,6 +261,10 @@ const guarantees: readonly (readonly [
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
+      [
+        'O8 O18',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+      ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
         'U1',

@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import { IDENTITY_FILE } from '../../../src/domain/storage/repository-identity.js';
 import { basebackupEngine as engine } from '../../../src/engines/basebackup/basebackup-engine.js';
 import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
@@ -17,6 +18,7 @@ import { runQuery } from '../../helpers/postgres.js';
 import { programs18 } from '../../helpers/programs-18.js';
 import { tempDir } from '../../helpers/temp.js';
 import { bound } from '../../helpers/bound.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -229,4 +231,35 @@ describe('what an incremental backup may rest on', () => {
     ]);
     await recovered.remove();
   });
+});
+
+it('W1, F47: where the disk of the repository is not mounted, nothing is archived on its mount point', async () => {
+  const { repositoryPath } = source.ground;
+  const archiver = async (): Promise<{ failed: number; archived: number }> =>
+    (
+      await runQuery(
+        source.cluster,
+        'postgres',
+        'SELECT failed_count::int AS failed, archived_count::int AS archived FROM pg_stat_archiver',
+      )
+    ).rows[0] as { failed: number; archived: number };
+  const commit = () => runQuery(source.cluster, 'postgres', "SELECT pg_create_restore_point('x'), pg_switch_wal()");
+  await writeFile(join(repositoryPath, IDENTITY_FILE), '{}');
+  const { connection } = (await newContext()).cluster;
+  await rearmArchiving(connection, engine.physical?.archiveCommand(await newContext()) ?? '');
+  const { archived } = await archiver();
+  await commit();
+  await until(async () => (await archiver()).archived > archived, 'it archives with the marker');
+  const { failed } = await archiver();
+
+  await rename(repositoryPath, `${repositoryPath}.disk`);
+  await mkdir(source.walDirectory, { recursive: true });
+  await giveToPostgres(source.walDirectory);
+  await commit();
+  await until(async () => (await archiver()).failed > failed, 'archiving fails');
+  expect(await readdir(source.walDirectory)).toEqual([]);
+  await rm(repositoryPath, { recursive: true });
+  await rename(`${repositoryPath}.disk`, repositoryPath);
+  const before = await archiver();
+  await until(async () => (await archiver()).archived > before.archived, 'it archives again');
 });

@@ -46,6 +46,18 @@ it('O7: whoever may not approve is refused before the plan is shown, with the co
   expect(stdout).toContain('this plan cannot be approved: dba asked for it');
 }, 300_000);
 
+it('O8: doctor speaks of the file that it reads, not of the one that the worker was started with', async () => {
+  await editConfig(site, (text) => text.replace('databases: [mairie]', 'databases: [mairie, gone]'));
+  const { document } = await told<{ findings: { check: string; message: string }[] }>(site, 'doctor');
+  expect(document.findings.filter(({ check }) => check === 'cluster/mairie/databases')).toMatchObject([
+    { message: expect.stringContaining('has no database "gone"') },
+  ]);
+  expect(document.findings.filter(({ check }) => check === 'host/db1/config')).toHaveLength(1);
+  // The clock of the worker's host is what it is, whichever file it has.
+  expect(document.findings.filter(({ check }) => check === 'host/db1/clock')).toHaveLength(1);
+  await editConfig(site, (text) => text.replace('databases: [mairie, gone]', 'databases: [mairie]'));
+}, 300_000);
+
 it('O6: a renamed policy has its earlier backups: they are verified, planned from and rotated; without previous_names they are named', async () => {
   const old = (await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie')).backups[0] as Backup;
 

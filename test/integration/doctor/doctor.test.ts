@@ -7,6 +7,7 @@ import type { Finding } from '../../../src/domain/findings.js';
 import { openCatalogue } from '../../../src/records/catalogue.js';
 import { resolveSecret } from '../../../src/process/exec/secrets.js';
 import { openStorage } from '../../../src/storage/open-storage.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { tempDir } from '../../helpers/temp.js';
 import { backupFacts } from '../../unit/records/samples.js';
 
@@ -71,6 +72,25 @@ describe('doctor on a host', () => {
     expect(of(found, 'cluster/mairie/approvals')).toBeUndefined();
     expect(found.filter(({ level }) => level === 'problem')).toEqual([]);
     expect(found.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
+  });
+
+  it('O8, O18: a database that is named and not there, and those that no policy backs up, are named', async () => {
+    const name = `uncovered_${process.pid}`;
+    const connection = { host: socket ?? '', port: Number(port), user: 'postgres', maintenanceDatabase: 'postgres' };
+    const sql = (text: string) => withClient(connection, 'postgres', (client) => client.query(text));
+    await sql(`CREATE DATABASE ${name}`);
+    try {
+      const found = await findings();
+      expect(of(found, 'cluster/mairie/databases')).toMatchObject({
+        level: 'warning',
+        message: expect.stringContaining('has no database "mairie"'),
+      });
+      expect(of(found, 'cluster/mairie/uncovered')?.message).toContain(`"${name}"`);
+      // A copy of the whole data directory has them all.
+      expect(of(await findings({ engine: 'basebackup' }), 'cluster/mairie/uncovered')).toBeUndefined();
+    } finally {
+      await sql(`DROP DATABASE ${name}`);
+    }
   });
 
   it('the only copy on the device of the data directory is no backup', async () => {

@@ -22,6 +22,9 @@ failOnLeakedProcesses();
 const rowsFor = (rows: readonly MatrixRow[], version: number): readonly MatrixRow[] =>
   rows.filter(({ extensions, icu, from = 0 }) => version >= from && (version < 18 || (!extensions && !icu)));
 
+/** As the last column of the table says it. */
+const triedOn = (row: MatrixRow): string => [15, 18].filter((version) => rowsFor([row], version).length > 0).join(', ');
+
 it.each([15, 18])(
   'U1: ordinary objects restore without a switch, and docs/logical.md names them (PostgreSQL %s)',
   async (version) => {
@@ -44,7 +47,7 @@ it.each([15, 18])(
     expect(restored?.accepted).toEqual([]);
     expect(await schemaOf(server, 'again')).toBe(await schemaOf(server, 'app'));
     const doc = await readFile('docs/logical.md', 'utf8');
-    for (const { what } of RESTORED) expect(doc).toContain(`| ${what} | yes |`);
+    for (const row of RESTORED) expect(doc).toContain(`| ${row.what} | yes | ${triedOn(row)} |`);
   },
 );
 
@@ -68,9 +71,10 @@ it.each([15, 18])(
     await dump(server, 'app', '--format=custom', `--file=${path}`);
     const found = refusedObjects(readToc(await readFile(path)));
     const doc = await readFile('docs/logical.md', 'utf8');
-    for (const { what, because = '' } of rows) {
+    for (const row of rows) {
+      const { what, because = '' } = row;
       expect(found.map((one) => one.because)).toContain(because);
-      expect(doc).toContain(`| ${what} | \`restore_as: superuser\` |`);
+      expect(doc).toContain(`| ${what} | \`restore_as: superuser\` | ${triedOn(row)} |`);
     }
     // What makes them is refused, too, and nothing else is.
     const known = ['language internal', 'language c', ...rows.map(({ because }) => because)];

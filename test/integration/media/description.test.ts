@@ -6,7 +6,9 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { repositoryFindings } from '../../../src/doctor/repository.js';
 import type { LostTrait } from '../../../src/domain/media/media.js';
+import { lostTexts } from '../../../src/domain/media/media-text.js';
 import { applyAll } from '../../../src/media/apply.js';
 import { type MediaRun, actionsOf } from '../../../src/media/carry-out.js';
 import { LostCounter } from '../../../src/media/lost.js';
@@ -197,6 +199,9 @@ describe('W15: what describes an object comes with it', () => {
 });
 
 describe('W16: a key without a right of its own', () => {
+  const collected = async (all: AsyncIterable<unknown>): Promise<void> => {
+    for await (const _one of all) break;
+  };
   const isVersion = (method: string, url: string): boolean => method === 'DELETE' && url.includes('versionId=');
 
   test('W16: without s3:DeleteObjectVersion deleted objects are copied on top of their markers, and the right is named', async () => {
@@ -239,15 +244,95 @@ describe('W16: a key without a right of its own', () => {
     expect(await storage.objects?.missingRights('', side)).toEqual([right]);
   });
 
+  const objectOf = (url: string): boolean => url.includes('/a/') || url.includes('photo');
+  type Lacks = [string, (method: string, url: string) => boolean, (place: MediaPlace) => Promise<unknown>];
+  test.each([
+    ['s3:GetBucketVersioning', (_, url) => url.includes('versioning'), ({ storage }) => storage.objects!.versioning()],
+    [
+      's3:GetBucketVersioning',
+      (_, url) => url.includes('versioning'),
+      ({ storage }) => storage.objects!.versionTimes(),
+    ],
+    ['s3:ListBucketVersions', (_, url) => /[?&]versions\b/.test(url), ({ storage }) => storage.objects!.versionTimes()],
+    ['s3:PutObject', (method) => method === 'PUT', ({ storage }) => storage.objects!.versionTimes()],
+    ['s3:PutObject', (method) => method === 'PUT', ({ storage }) => storage.createIfAbsent('marker', '')],
+    ['s3:DeleteObject', (method) => method === 'DELETE', ({ storage }) => storage.remove('a/photo')],
+    ['s3:ListBucket', (_, url) => url.includes('list-type'), ({ storage }) => collected(storage.objects!.list(''))],
+    [
+      's3:GetObject',
+      (method, url) => method === 'GET' && objectOf(url),
+      ({ storage }) => storage.objects!.open('a/photo'),
+    ],
+    [
+      's3:GetObject',
+      (method, url) => method === 'HEAD' && objectOf(url),
+      ({ storage }) => storage.objects!.copiedFrom('a/photo'),
+    ],
+    [
+      's3:ListBucketVersions',
+      (_, url) => /[?&]versions\b/.test(url),
+      (place) => planned({ kind: 'restore', place, at: Date.now(), later: 'keep' }),
+    ],
+  ] satisfies Lacks[])('W16: a request that needs %s says so', async (right, lacks, ask) => {
+    const bucket = await made();
+    await bucket.put(['a/photo']);
+    refused = lacks;
+    await expect(ask(refusable(bucket))).rejects.toMatchObject({
+      code: 'storage-refused',
+      hint: expect.stringContaining(right) as unknown,
+    });
+  });
+
+  test('W16: doctor names the right that a repository lacks', async () => {
+    const { name } = await made();
+    for (const [method, right] of [
+      ['PUT', 's3:PutObject'],
+      ['DELETE', 's3:DeleteObject'],
+    ] as const) {
+      refused = (asked) => asked === method;
+      const options = readS3Options(server.options(name, { endpoint: proxy }));
+      const found = await repositoryFindings({ name: 'offsite', type: 's3', options } as never, {
+        stateDir: await tempDir('state'),
+      });
+      expect(found).toContainEqual(
+        expect.objectContaining({ level: 'problem', fix: expect.stringContaining(right) as unknown }),
+      );
+    }
+  });
+
+  test('W16: an object under a lock comes back in place with it; copies have none, and the plan says how many', async () => {
+    const bucket = new MediaBucket(server, await server.bucket(`locked-${++count}`, { locked: true }));
+    const send = (Key: string, lock: object) =>
+      server.client.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body: Key, ...lock }));
+    await send('held', { ObjectLockLegalHoldStatus: 'ON' });
+    await send('kept', { ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: new Date(Date.now() + 86_400_000) });
+    await send('free', {});
+    const at = await bucket.instant();
+    await bucket.delete(['held', 'kept', 'free']);
+    const into = await made();
+    const beside: MediaRun = { kind: 'restore-into', from: bucket.place(), into: into.place(), at };
+    const { lost } = await planned(beside);
+    expect(lost).toEqual({ lock: 2 });
+    expect(lostTexts(lost)).toEqual([
+      '2 objects are copied without their object lock (retention, legal hold): copies have what the target bucket gives every new object',
+    ]);
+    expect(await apply(beside)).toEqual(['lock', 'lock']);
+    expect(await into.contents()).toEqual({ held: 'held', kept: 'kept', free: 'free' });
+
+    const inPlace: MediaRun = { kind: 'restore', place: bucket.place(), at, later: 'keep' };
+    expect((await planned(inPlace)).lost).toEqual({});
+    expect(await apply(inPlace)).toEqual([]);
+    const head = (Key: string) => server.client.send(new HeadObjectCommand({ Bucket: bucket.name, Key }));
+    expect(await head('kept')).toMatchObject({ ObjectLockMode: 'GOVERNANCE' });
+    expect(await head('held')).toMatchObject({ ObjectLockLegalHoldStatus: 'ON' });
+  });
+
   test('W16: what is refused in the middle names the right that the request needs', async () => {
     const bucket = await made();
     await bucket.put(['photo']);
     const { objects } = refusable(bucket).storage;
-    const collect = async () => {
-      for await (const _version of objects!.versions('')) break;
-    };
     refused = (_method, url) => url.includes('versions');
-    await expect(collect()).rejects.toMatchObject({
+    await expect(collected(objects!.versions(''))).rejects.toMatchObject({
       hint: expect.stringContaining('s3:ListBucketVersions') as unknown,
     });
     refused = isVersion;

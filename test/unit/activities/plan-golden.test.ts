@@ -36,14 +36,16 @@ const seen = (connection: ConnectionConfig) =>
     ? { ok: true }
     : { ok: false, layer: 'port', reason: `${connection.host}:${connection.port}: connect ECONNREFUSED` };
 await mocked('postgres/connection/probe.js', { probe: async (connection: ConnectionConfig) => seen(connection) });
+const withTopology = async (fn: (client: unknown) => unknown): Promise<unknown> => {
+  if (!machine.answers.includes(5432)) throw new RepriseError('database-unreachable', 'no server at 5432');
+  const nothing = { physicalSlots: [], logicalSlots: [], subscriptions: [], tablespaces: [], schedulers: [] };
+  const topology = { ...nothing, standbys: machine.standbys, patroni: false, isStandby: false };
+  return fn({ query: async () => ({ rows: [topology] }) });
+};
 await mocked('postgres/connection/with-client.js', {
   probe: async (connection: ConnectionConfig) => seen(connection),
-  withClient: async (_connection: unknown, _database: string, fn: (client: unknown) => unknown) => {
-    if (!machine.answers.includes(5432)) throw new RepriseError('database-unreachable', 'no server at 5432');
-    const nothing = { physicalSlots: [], logicalSlots: [], subscriptions: [], tablespaces: [], schedulers: [] };
-    const topology = { ...nothing, standbys: machine.standbys, patroni: false, isStandby: false };
-    return fn({ query: async () => ({ rows: [topology] }) });
-  },
+  withClient: (_connection: unknown, _database: string, fn: (client: unknown) => unknown) => withTopology(fn),
+  withMaintenance: (_connection: unknown, fn: (client: unknown) => unknown) => withTopology(fn),
 });
 await mocked('postgres/server/data-directory.js', {
   holdsUnfinishedRecovery: async () => false,

@@ -15,6 +15,7 @@ const orderOf = (operationId: string) => ({
   key: 'a',
   argv: ['true'],
   env: {},
+  stateDir: '/var/lib/reprise',
   variables: { AWS_SECRET_ACCESS_KEY: 'made up' },
 });
 

@@ -174,7 +174,10 @@ describe('catalogue', () => {
     await catalogue.append(fact({ kind: 'unpin' }));
     const directory = join(root, 'mairie', 'records');
     await writeFile(join(directory, '3000000000.json'), '{}\n');
-    const strangers = ['9007199254740993.json', '99999999999999999999999.json', '000000001.json', '00000000.json'];
+    const strangers = [
+      ...['9007199254740993.json', '99999999999999999999999.json', '5000000000000.json'],
+      ...['000000001.json', '00000000.json'],
+    ];
     for (const name of strangers) await writeFile(join(directory, name), '{}\n');
     const [began, before] = [performance.now(), process.memoryUsage().heapUsed];
     const again = openCatalogue(storage, 'mairie');
@@ -184,14 +187,14 @@ describe('catalogue', () => {
     expect(reads.length).toBeLessThan(10);
     expect(performance.now() - began).toBeLessThan(5_000);
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6);
-    expect(problems.slice(4)).toEqual([
+    expect(problems.slice(5)).toEqual([
       {
         key: 'mairie/records/00000002.json',
         reason: 'it is missing although later ones exist, and so are all up to mairie/records/2999999999.json',
       },
       { key: 'mairie/records/3000000000.json', reason: 'its number inside is undefined' },
     ]);
-    expect(problems.slice(0, 4).map(({ key }) => key.split('/').at(-1))).toEqual(strangers.toSorted());
+    expect(problems.slice(0, 5).map(({ key }) => key.split('/').at(-1))).toEqual(strangers.toSorted());
     // Nothing is written into the gap: what was there may come back from a copy.
     expect((await again.append(fact({ kind: 'unpin' }))).seq).toBe(3_000_000_001);
   });

@@ -95,6 +95,7 @@ function writeOrder(context: EngineContext, { step, key, argv, env }: UploadRequ
   const order = {
     operationId,
     repository,
+    stateDir: host.stateDir,
     key,
     argv: asUser(user, argv),
     env: toolEnvironment(user, env),

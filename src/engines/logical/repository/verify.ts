@@ -62,7 +62,7 @@ async function compareWithRecord(context: EngineContext, manifest: DumpManifest,
   }
   if (differences.length > 0) return failedVerification(summarize(differences));
   const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
-  const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects${countedIn === 'nowhere' ? ', which were not counted when it was made' : ''}`;
+  const detail = `size and SHA-256 match; every block was read: ${found.tables.length} tables, ${rows} rows, ${found.largeObjects} large objects${countedIn === 'nowhere' ? ', which were not counted when it was made' : ''}; it was not restored`;
   return { ok: true, detail, contents: found.tables };
 }
 

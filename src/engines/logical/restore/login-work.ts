@@ -13,7 +13,7 @@ import type { ArchiveToc, TocEntry } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { withDumpText } from './dump-text.js';
 import { runPgRestore } from './pg-restore.js';
-import { addGuard, dropGuard } from './restore-guard.js';
+import { addGuard, addSearchPath, dropGuard } from './restore-guard.js';
 import type { Restoring } from './pg-restore.js';
 
 /** A restore with what is read from its dump first. */
@@ -24,8 +24,15 @@ export interface Unprivileged extends Restoring {
   readonly tablespaces: readonly string[] | null;
 }
 
-/** Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet. */
-export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin): Promise<void> {
+/**
+ * Extensions and what belongs to them, while nothing else is in the database: no code of the dump is there yet.
+ * @param searchPath of functions made from now on, where they set none; null: none
+ */
+export async function makeExtensions(
+  work: Unprivileged,
+  { role }: RestoreLogin,
+  searchPath: string | null = null,
+): Promise<void> {
   const { parts, tablespaces, toc } = work;
   await inDatabase(work, async (client) => {
     const escaped = client.escapeIdentifier(role);
@@ -43,6 +50,7 @@ export async function makeExtensions(work: Unprivileged, { role }: RestoreLogin)
     for (const tablespace of tablespaces ?? [])
       await client.query(`GRANT CREATE ON TABLESPACE ${client.escapeIdentifier(tablespace)} TO ${escaped}`);
     await addGuard(client, work.database.name);
+    if (searchPath !== null) await addSearchPath(client, work.database.name, searchPath);
   });
 }
 

@@ -21,6 +21,7 @@ import { LOGICAL_TOOLS } from '../tool-rules.js';
 import { databaseConninfo, RESTORE_STALL_TIMEOUT_MS } from '../tools.js';
 import type { NewDatabase } from './new-database.js';
 import { complaintsIn } from './restore-complaints.js';
+import type { ClassifiedComplaints } from './restore-complaints.js';
 import { fileSize } from '../../../files/paths.js';
 
 /**
@@ -40,6 +41,8 @@ export interface Restoring {
   /** `server_version_num` of the server that it is restored into. */
   readonly versionNum: number;
 }
+
+type AcceptedComplaints = Pick<ClassifiedComplaints, 'accepted' | 'missingNames'>;
 
 /** The table of contents of the dump, as far as the server can take it. */
 export async function restorableToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
@@ -62,9 +65,10 @@ export interface RestoreRun extends Pick<JobRequest, 'prepare' | 'resultIsGone' 
 /**
  * Runs pg_restore on the dump into the new database, as a job.
  * @returns complaints of it that are known to be harmless
- * @throws RepriseError `check-failed` for any other complaint; else as {@link LOGICAL_TOOLS} has it
+ * @throws RepriseError `check-failed` for any other complaint; else as {@link LOGICAL_TOOLS} has it. `details.missingNames` where
+ *   something was not found by its name
  */
-export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promise<readonly string[]> {
+export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promise<AcceptedComplaints> {
   const { context, manifest, dump, database } = restoring;
   const result = await runRestoreJob(restoring, {
     step: run.step,
@@ -89,7 +93,7 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       unit: 'bytes',
     }),
   });
-  return result.code === 0 ? [] : (await complaintsIn(result.stderr)).accepted;
+  return result.code === 0 ? { accepted: [], missingNames: false } : complaintsIn(result.stderr);
 }
 
 /** Without the notices and warnings that the code of a dump raises, unless it asks for them. */
@@ -133,7 +137,7 @@ async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobE
   const flood = await floodOf(exit, 'pg_restore');
   if (flood !== null) return flood;
   if (exit.code === null) return 'retry';
-  const { refused, ownErrors } = await complaintsIn(exit.stderr);
+  const { refused, ownErrors, missingNames } = await complaintsIn(exit.stderr);
   if (exit.code === 1 && refused.length === 0) return 'ok';
   const failed = { name: 'pg_restore', exitCode: exit.code };
   if (toolFailure(LOGICAL_TOOLS, { ...failed, output: ownErrors }).code === 'database-unreachable') return 'retry';
@@ -148,6 +152,7 @@ async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobE
       : isKnown
         ? meant.hint
         : 'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.',
+    { missingNames },
   );
 }
 

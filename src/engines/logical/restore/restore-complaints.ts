@@ -9,6 +9,8 @@ export interface ClassifiedComplaints {
   readonly refused: readonly string[];
   /** What pg_restore says itself: the message of an ERROR is whatever code in the dump has raised. */
   readonly ownErrors: string;
+  /** Something is not found by its name: functions may need the `search_path` of their database, and `pg_restore` sets none. */
+  readonly missingNames: boolean;
 }
 
 interface Harmless {
@@ -40,7 +42,14 @@ const harmless: readonly Harmless[] = [
       /^could not execute query: ERROR: +unrecognized configuration parameter "(transaction_timeout|idle_in_transaction_session_timeout)"$/,
     command: /^SET (transaction_timeout|idle_in_transaction_session_timeout) = 0;$/,
   },
+  {
+    rule: 'a materialized view holds no data of its own, and REFRESH MATERIALIZED VIEW fills it at any time',
+    message: /^could not execute query: ERROR: /,
+    command: /^REFRESH MATERIALIZED VIEW [^;]*;$/s,
+  },
 ];
+const MISSING_NAME =
+  /ERROR: +(?:function|relation|type|operator|schema|collation|aggregate|procedure|text search \w+) [^\n]{0,500} does not exist/;
 
 /** More of a line or of a command says nothing: what is accepted is short. */
 const MOST_CHARACTERS = 16_384;
@@ -70,11 +79,15 @@ class ComplaintReader {
   private entry: string | null = null;
   private current: { message: string; command: string | null } | null = null;
   private complaints = 0;
+  /** Of them, those of parallel jobs. */
+  private ofJobs = 0;
+  private isParallel = false;
   private ignored = Number.NaN;
   private moreRefused = 0;
   private readonly accepted: string[] = [];
   private readonly refused: string[] = [];
   private readonly own: string[] = [];
+  private missingNames = false;
 
   take(line: string): void {
     const own = /^pg_restore: (?:from TOC entry (.*)|error: (.*)|warning: errors ignored on restore: (\d+)|.*)$/.exec(
@@ -82,6 +95,7 @@ class ComplaintReader {
     );
     if (own === null) return this.takeMore(line);
     this.finish();
+    if (line === 'pg_restore: entering main parallel loop') this.isParallel = true;
     const [, entry, error, ignored] = own;
     if (entry !== undefined) this.entry = entry;
     if (error !== undefined) this.current = { message: error, command: null };
@@ -90,13 +104,13 @@ class ComplaintReader {
 
   classified(): ClassifiedComplaints {
     this.finish();
-    const { accepted, complaints, ignored, moreRefused } = this;
+    const { accepted, complaints, ofJobs, ignored, moreRefused } = this;
     const refused = moreRefused === 0 ? this.refused : [...this.refused, `and ${moreRefused} more`];
-    if (ignored !== complaints && refused.length === 0)
+    if (!isCountOf(ignored, complaints, ofJobs) && refused.length === 0)
       refused.push(
         `pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints} were read`,
       );
-    return { accepted, refused, ownErrors: this.own.join('\n') };
+    return { accepted, refused, ownErrors: this.own.join('\n'), missingNames: this.missingNames };
   }
 
   private takeMore(line: string): void {
@@ -113,6 +127,8 @@ class ComplaintReader {
     const command = this.current.command?.trim() ?? '';
     this.current = null;
     this.complaints++;
+    if (this.isParallel) this.ofJobs++;
+    this.missingNames ||= MISSING_NAME.test(message);
     if (!message.includes('ERROR:  ') && this.own.length < MOST_REFUSED) this.own.push(`pg_restore: error: ${message}`);
     const rule = harmless.find((one) => one.message.test(message) && one.command.test(command));
     if (rule !== undefined) {
@@ -121,4 +137,13 @@ class ComplaintReader {
       this.refused.push(`${this.entry ?? 'no entry named'}: ${withoutValues(message)}`);
     else this.moreRefused++;
   }
+}
+
+/**
+ * Whether pg_restore's number can be that of these complaints. Of its parallel jobs each one counts for one, and once more for every
+ * complaint that the same process has had until then.
+ */
+function isCountOf(ignored: number, complaints: number, ofJobs: number): boolean {
+  const others = complaints - ofJobs;
+  return ignored >= others + 2 * ofJobs && ignored <= others + (ofJobs * (ofJobs + 3)) / 2;
 }

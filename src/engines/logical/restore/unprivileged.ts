@@ -4,9 +4,10 @@
  * else, has no rights beside it, and is closed before anything gets its owner. What it may have changed is seen, because
  * the schema that came out is compared with that of the dump first.
  */
+import { join } from 'node:path';
 import type pg from 'pg';
 import type { TableCount } from '../../../domain/backup/backup.js';
-import { RepriseError } from '../../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import {
   dropRestoreLogin,
@@ -30,6 +31,7 @@ import {
   listOption,
   loadExtensionData,
   loginFiles,
+  madeWorkDirectory,
   maintenance,
   makeExtensions,
   workDirectory,
@@ -39,6 +41,8 @@ import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
 import { jobsOption, restorableToc, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
 import type { Restoring } from './pg-restore.js';
+import { writeFileAtomic } from '../../../files/atomic-file.js';
+import { pathExists } from '../../../files/paths.js';
 import { removeTree } from '../../../files/remove-tree.js';
 
 /** What a person types to have a dump restored that a login without rights cannot. */
@@ -82,12 +86,15 @@ export async function restoreUnprivileged<T extends { readonly contents: readonl
     await inDatabase(work, (client) => refuseRewrittenRows(client, counted.contents));
     await maintenance(work, (client) => noteCompared(client, database.name));
   }
-  await giveToOwners(work);
-  return { accepted, counted };
+  const left = await giveToOwners(work);
+  return { accepted: [...accepted, ...left], counted };
 }
 
-/** Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them. */
-async function giveToOwners(work: Unprivileged): Promise<void> {
+/**
+ * Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them.
+ * @returns what is not as it was, and what to do
+ */
+async function giveToOwners(work: Unprivileged): Promise<readonly string[]> {
   const { servers, extensions, byLogin, sequences, rights, eventTriggers } = work.parts;
   const { connection, name } = work.database;
   const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
@@ -108,10 +115,26 @@ async function giveToOwners(work: Unprivileged): Promise<void> {
       options: ['--single-transaction', await listOption(work, 'rights', rights)],
     });
   await refreshViews(work);
+  const unfilled = await inDatabase(work, (client) => unfilledViews(client, work));
   if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
   await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
   await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
   await removeTree(workDirectory(work));
+  return unfilled;
+}
+
+/** Materialized views that had rows and could be filled by nobody, each with what to do. */
+async function unfilledViews(client: pg.Client, { parts }: Unprivileged): Promise<readonly string[]> {
+  const { rows } = await client.query<{ schema: string; name: string }>(
+    'SELECT schemaname::text AS schema, matviewname::text AS name FROM pg_catalog.pg_matviews WHERE NOT ispopulated',
+  );
+  const empty = new Set(rows.map(({ schema, name }) => JSON.stringify([schema, name])));
+  return parts.views
+    .filter(({ schema, tag }) => empty.has(JSON.stringify([schema, tag])))
+    .map(
+      ({ schema, tag, owner }) =>
+        `materialized view ${schema}.${tag} is empty: it could be filled neither without rights nor as ${owner}; REFRESH MATERIALIZED VIEW fills it`,
+    );
 }
 
 /** Up to PostgreSQL 15 a multirange type does not go with its range type, and no dump names its owner. */
@@ -163,7 +186,42 @@ export function needsSuperuser(refused: readonly RefusedObject[]): RepriseError 
   );
 }
 
+/**
+ * As `pg_restore` does it, without a `search_path`; where something is not found then, once more with that of the database for all
+ * functions of the dump.
+ */
 async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
+  const { database, manifest } = work;
+  const noted = join(await madeWorkDirectory(work), 'with-search-path');
+  if (!(await pathExists(noted))) {
+    const first = await restoreOnce(work, null).catch((error: unknown) => {
+      if (isRepriseError(error) && error.details['missingNames'] === true) return null;
+      throw error;
+    });
+    if (first !== null && !first.missingNames) return withoutViews(first.accepted);
+    // Before anything else: a later attempt must not take what the first one made for what the second one did.
+    await writeFileAtomic(noted, '');
+    await dropOurs(database);
+  }
+  const searchPath =
+    manifest.properties.settings.find(({ role, name }) => role === null && name === 'search_path')?.value ??
+    '"$user", public';
+  const { accepted } = await restoreOnce(work, searchPath);
+  return [
+    `functions ran with search_path ${searchPath}, as some find nothing without one: give them their own (ALTER FUNCTION ... SET search_path)`,
+    ...withoutViews(accepted),
+  ];
+}
+
+/** What is not filled is looked for at the end, when owners have filled theirs. */
+function withoutViews(accepted: readonly string[]): readonly string[] {
+  return accepted.filter((complaint) => !complaint.includes('REFRESH MATERIALIZED VIEW'));
+}
+
+async function restoreOnce(
+  work: Unprivileged,
+  searchPath: string | null,
+): Promise<{ readonly accepted: readonly string[]; readonly missingNames: boolean }> {
   const { context, database, manifest, tablespaces, parts } = work;
   const { connection, name, operationId } = database;
   const login = await maintenance(work, async (client) => {
@@ -177,7 +235,7 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
   });
   const isNew = (await createOnce(database, manifest, login.role)) === 'made';
   const fill = async (): Promise<void> => {
-    await makeExtensions(work, login);
+    await makeExtensions(work, login, searchPath);
     await loadExtensionData(work);
   };
   const makeAnew = async (): Promise<void> => {
@@ -185,8 +243,9 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
     await createOnce(database, manifest, login.role);
     await fill();
   };
-  const accepted = await runPgRestore(work, {
-    step: `restore:${encodeName(name)}@${work.systemIdentifier}`,
+  const step = searchPath === null ? 'restore' : 'restore-with-search-path';
+  const restored = await runPgRestore(work, {
+    step: `${step}:${encodeName(name)}@${work.systemIdentifier}`,
     connection: login.connection,
     options: [
       jobsOption(work),
@@ -201,7 +260,7 @@ async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
     privilegeHint: SUPERUSER_HINT,
   });
   context.signal.throwIfAborted();
-  return accepted;
+  return restored;
 }
 
 /** @throws RepriseError `check-failed` where an owner, or who has rights, is no role of this server */

@@ -98,3 +98,23 @@ it('U1: a command that is cut is no harmless one, and what pg_restore says itsel
   expect(found.refused).toHaveLength(2);
   expect(found.ownErrors).toBe('pg_restore: error: connection to server was lost');
 });
+
+it('R8: parallel jobs count their complaints more than once, and a materialized view that is not filled is no reason to refuse', () => {
+  const unfilled = (id: number): readonly string[] => [
+    'pg_restore: while PROCESSING TOC:',
+    `pg_restore: from TOC entry ${id}; 0 16429 MATERIALIZED VIEW DATA of_forced alice`,
+    'pg_restore: error: could not execute query: ERROR:  query would be affected by row-level security policy for table "forced"',
+    'Command was: REFRESH MATERIALIZED VIEW app.of_forced;',
+    '',
+  ];
+  const parallel = (count: number) =>
+    classifyComplaints(
+      [...publicExists, 'pg_restore: entering main parallel loop', ...unfilled(1), ...unfilled(2), ignored(count)].join(
+        '\n',
+      ),
+    );
+  expect(parallel(5)).toMatchObject({ refused: [], accepted: { length: 3 }, missingNames: false });
+  expect(parallel(6).refused).toEqual([]);
+  expect(parallel(4).refused).toHaveLength(1);
+  expect(parallel(7).refused).toHaveLength(1);
+});
