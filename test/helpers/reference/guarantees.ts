@@ -252,6 +252,12 @@ const guarantees: readonly (readonly [
         'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
       ],
       [
+        'O2 O3',
+        'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
+      ],
+      ['O10', 'A dry run prints no command that would decide on its plan.'],
+      ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
+      [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
