@@ -208,7 +208,7 @@ async function release(cli: Cli, id: string, options: CommonOptions & { readonly
   if (options.dryRun) {
     const plan = await cli.withTemporal((session) => previewAction(cli, session, cluster, order, options.by));
     return cli.print({ dryRun: true, change: { id, by: plan.binding.requester }, plan }, (view) =>
-      actionPlanText(view.plan),
+      actionPlanText(view.plan, { waits: false }),
     );
   }
   await cli.withTemporal(async (session) => {

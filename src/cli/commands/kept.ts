@@ -68,7 +68,7 @@ async function drop(
     if (dryRun)
       return cli.print(
         { dryRun: true, dropped: [item], plan },
-        (view) => `would drop:\n${keptTable(view.dropped)}\n\n${actionPlanText(view.plan)}`,
+        (view) => `would drop:\n${keptTable(view.dropped)}\n\n${actionPlanText(view.plan, { waits: false })}`,
       );
     const asked = {
       action: order.kind,

@@ -4,6 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
+import { rpoInWords } from '../../domain/plan/recovery-figures.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseTimelineChoice, type TimelineChoice } from '../../domain/target/timeline-choice.js';
@@ -72,7 +73,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         const { plan } = await self.withTemporal((session) =>
           interruptible((signal) => runInspection<'plan'>(session, question, signal)),
         );
-        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan, { waits: false }));
       }
       await self.withTemporal(async (session) => {
         const operation = await startRecovery(session, request);
@@ -144,14 +145,7 @@ function outcomeText(workflowId: string, { state, plan, outcome, left = '', noth
       ['asked for', outcome.target.requested],
       ['RTO', durationInWords(outcome.rtoSeconds)],
       ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
-      [
-        'RPO',
-        outcome.rpoSeconds === null
-          ? 'not known'
-          : outcome.rpoSeconds === 0
-            ? 'nothing was lost'
-            : `at most ${durationInWords(outcome.rpoSeconds)}`,
-      ],
+      ['RPO', rpoInWords(outcome)],
       ['report', outcome.report],
     ]),
     checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',

@@ -138,15 +138,17 @@ function factsOf({ binding, observed, approveBy }: ActionPlan): readonly (readon
   ];
 }
 
-/** The plan for a terminal. */
-export function actionPlanText(plan: ActionPlan): string {
+/** The plan for a terminal; `waits: false` for one that only shows what would be done. */
+export function actionPlanText(plan: ActionPlan, { waits = true } = {}): string {
+  const facts = factsOf(plan).filter(([what]) => waits || what !== 'approve until');
   return [
     visible(titleOf(plan)),
-    ...factsOf(plan).map(([what, value]) => `  ${what.padEnd(14)} ${visible(clipBytes(value, 500))}`),
-    `  ${'plan'.padEnd(14)} ${plan.digest}`,
+    ...facts.map(([what, value]) => `  ${what.padEnd(14)} ${visible(clipBytes(value, 500))}`),
+    ...(waits ? [`  ${'plan'.padEnd(14)} ${plan.digest}`] : []),
     '',
-    'Nothing is changed before that:',
-    `  ${actionWaitsFor(plan)}`,
+    ...(waits
+      ? ['Nothing is changed before that:', `  ${actionWaitsFor(plan)}`]
+      : ['Nothing was started: this is what would be done.']),
   ].join('\n');
 }
 

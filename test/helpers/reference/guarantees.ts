@@ -234,6 +234,7 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
+      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -250,6 +251,12 @@ const guarantees: readonly (readonly [
         'O1 O9',
         'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
       ],
+      [
+        'O2 O3',
+        'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
+      ],
+      ['O10', 'A dry run prints no command that would decide on its plan.'],
+      ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
       [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',

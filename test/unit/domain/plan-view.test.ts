@@ -146,3 +146,49 @@ describe('view of a plan', () => {
     );
   });
 });
+
+describe('O3: what may be lost', () => {
+  const line = (plan: Plan): string =>
+    planText(plan)
+      .split('\n')
+      .find((text) => text.trim().startsWith('may lose'))
+      ?.trim()
+      .replace(/^may lose\s+/, '') ?? '';
+  const lossOf = (binding: Partial<Plan['binding']>, observed: Partial<Plan['observed']> = {}): string => {
+    const plan = samplePlan({ method: 'data-directory', ...binding });
+    return line({ ...plan, observed: { ...plan.observed, ...observed } });
+  };
+
+  it('O3: is said where the whole data directory is gone, in place and nowhere else; or that it cannot be known', () => {
+    const gone = { replaces: [], target: { kind: 'latest' as const } };
+    const lost = { serverIsThere: false, salvageableSegments: 0 };
+    expect(lossOf(gone, { ...lost, predictedRpoSeconds: 90 })).toBe(
+      'what was written in the last 1 min 30 s before this plan; no WAL that was not archived is left to replay',
+    );
+    expect(lossOf(gone, { ...lost, predictedRpoSeconds: null })).toMatch(/^not known before the WAL is replayed/);
+    const text = planText(samplePlan({ method: 'data-directory', ...gone }));
+    expect(text).toContain('in place');
+    expect(text).not.toContain('beside');
+  });
+
+  it('O2: counts what a running server takes until it is stopped, and databases until they are swapped', () => {
+    const seen = { serverIsThere: true, predictedRpoSeconds: 60 };
+    const time = { target: { kind: 'time' as const, time: '2026-11-21T01:00:00Z' } };
+    expect(lossOf(time, seen)).toBe(
+      'what was written in the last 1 min 00 s before this plan, and what is written until the server is stopped',
+    );
+    expect(lossOf({ method: 'databases' }, seen)).toContain('until the databases are swapped');
+    // Its WAL is saved when it is stopped, and replayed to its end.
+    expect(lossOf({ target: { kind: 'latest' } }, seen)).not.toContain('until');
+    expect(lossOf({ into: 'beside', replaces: [], ...time }, seen)).toMatch(/^nothing: mairie itself stays/);
+  });
+});
+
+it('O10: a plan that only shows what would be done has no command that decides on it', () => {
+  const plan = samplePlan();
+  expect(planText(plan)).toContain('reprise approve');
+  const shown = planText(plan, { waits: false });
+  expect(shown).not.toMatch(/reprise (approve|reject)|send the update/);
+  expect(shown).not.toContain(plan.digest.slice(0, 12));
+  expect(shown).toContain('Nothing was started');
+});
