@@ -101,11 +101,22 @@ export interface NotifierConfig {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** As libpq's parameters of the same names; files by absolute path. */
+export interface TlsConfig {
+  readonly mode: (typeof sslModes)[number];
+  readonly rootCert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+
 export interface ConnectionConfig {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly passfile?: string;
+  /** Absent: libpq's own defaults, and TLS where a server elsewhere offers it. */
+  readonly tls?: TlsConfig;
   /** Database for statements that concern the whole cluster. */
   readonly maintenanceDatabase: string;
 }
