@@ -4,6 +4,7 @@ import { markdownCode, markdownTable, markdownText } from '../domain/text/markdo
 import type { Plan } from '../domain/plan/plan.js';
 import { plannedMediaInWords } from '../domain/plan/planned-media.js';
 import type { KeptItem, RecoveryOutcome } from '../domain/backup/records.js';
+import { rpoInWords } from '../domain/plan/recovery-figures.js';
 import { formatTarget } from '../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { timelineOf, whoSaid } from './timeline.js';
@@ -35,6 +36,7 @@ export function incidentDocument(input: IncidentDocumentInput): string {
     ['What happened', summary(input)],
     ['Figures', figures(input)],
     ['Decision', decision(input)],
+    ['What the plan warned of', warnings(input)],
     ['What was replaced, and where the old data is', oldData(input)],
     ['Phases', phases(input)],
     ['Checks', checks(input)],
@@ -91,17 +93,23 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
     ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
     ['RTO as planned', predicted === null ? 'not predicted' : durationInWords(predicted)],
-    ['RPO', rpoInWords(outcome.rpoSeconds)],
+    ['RPO', rpoWithBasis(outcome, plan?.binding.method)],
     ['last commit recovered', outcome.lastCommitAt ?? 'not known'],
     ['last WAL position recovered', outcome.lastLsn ?? 'not known'],
   ];
   return markdownTable(['figure', 'value'], rows);
 }
 
-function rpoInWords(seconds: number | null): string {
-  if (seconds === null) return 'not known';
-  if (seconds === 0) return 'nothing was lost: the last valid WAL record of the source was replayed';
-  return `at most ${durationInWords(seconds)} (an upper bound: first failed check minus last recovered commit)`;
+function rpoWithBasis(outcome: Omit<RecoveryOutcome, 'report'>, method: Plan['binding']['method'] | undefined): string {
+  const { rpoSeconds } = outcome;
+  const said = rpoInWords(outcome);
+  if (outcome.leavesProduction || rpoSeconds === null) return said;
+  if (rpoSeconds === 0) return `${said}: the last valid WAL record of the source was replayed`;
+  const until =
+    method === 'databases'
+      ? 'when the databases were swapped'
+      : 'the last instant at which the old server may have accepted writes';
+  return `${said} (an upper bound: from the last recovered commit to ${until})`;
 }
 
 function decision({ plan, approvals, refusals }: IncidentDocumentInput): string {
@@ -174,7 +182,16 @@ function checks({ outcome }: IncidentDocumentInput): string {
   return markdownTable(['check', 'result', 'found'], rows);
 }
 
-function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
+/** What was known when it was decided. It asks for nothing any more. */
+function warnings({ plan }: IncidentDocumentInput): string {
+  return (plan?.observed.warnings ?? []).map((warning) => `- ${markdownText(warning)}`).join('\n');
+}
+
+function mayHaveLost(outcome: IncidentDocumentInput['outcome']): boolean {
+  return outcome !== null && outcome.rpoSeconds !== 0 && outcome.leavesProduction !== true;
+}
+
+function followUps({ outcome, kept }: IncidentDocumentInput): string {
   const lines: string[] = [];
   if (!outcome) lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
@@ -182,11 +199,10 @@ function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
     if (status === 'skipped') lines.push(`Do the skipped check ${markdownText(name)} by hand.`);
   }
   if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery is verified.');
-  if (outcome && outcome.rpoSeconds !== 0)
+  if (mayHaveLost(outcome))
     lines.push('Tell the users which period may be lost. Enter that data again where possible.');
   for (const { id } of kept)
     lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
-  for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');
 }

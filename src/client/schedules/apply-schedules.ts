@@ -125,7 +125,10 @@ function settingsOf(wanted: WantedSchedule) {
   const { cluster: _cluster, policy: _policy, ...settings } = wanted;
   const digest = createHash('sha256').update(canonicalJson({ settings, action, policies })).digest('hex').slice(0, 16);
   return {
-    spec: { calendars: [{ ...wanted.calendar, comment: `as configured: ${digest}` }], timezone: 'UTC' },
+    spec: {
+      calendars: [{ ...wanted.calendar, comment: `as configured: ${digest}` }],
+      timezone: wanted.timezone ?? 'UTC',
+    },
     action,
     policies,
   };

@@ -103,8 +103,20 @@ export interface RecoveryOutcome {
   /** First failed check (or the request, where nothing failed) to validated; waiting for people excluded and shown apart. */
   readonly rtoSeconds: number;
   readonly waitedForPeopleSeconds: number;
-  /** First failed check minus last recovered commit: an upper bound; 0 where the source's last valid WAL record was replayed. */
+  /**
+   * From the last recovered commit to the last instant at which what was replaced may have accepted writes: an upper bound; 0 where the
+   * source's last valid WAL record was replayed; null where it is not known, or nothing was replaced.
+   */
   readonly rpoSeconds: number | null;
+  /** It was recovered beside a server that goes on: nothing was replaced, and nothing lost. */
+  readonly leavesProduction?: true;
+  /** Where it was recovered to; absent in outcomes of an older version. `dataDir`: null for dumps. */
+  readonly place?: {
+    readonly into: string;
+    readonly host: string;
+    readonly dataDir: string | null;
+    readonly port: number;
+  };
   readonly lastCommitAt: string | null;
   readonly lastLsn: string | null;
   readonly phases: readonly { readonly name: string; readonly seconds: number }[];
