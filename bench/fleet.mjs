@@ -9,7 +9,7 @@ import { stringify } from 'yaml';
 import { startTemporal } from '../dist/embedded/temporal-server.js';
 import { stopProcess } from '../dist/process/exec/background.js';
 
-const CLUSTERS = Number(process.env.REPRISE_BENCH_CLUSTERS ?? 1000);
+const CLUSTERS = Number(process.env.REPRISE_BENCH_FLEET ?? 1000);
 const mainFile = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 export async function fleet(say) {

@@ -19,6 +19,7 @@ import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
 import { reasonOption, timeOption } from '../common-options.js';
 import { remember } from '../remember.js';
+import { liveCount } from '../terminal/progress.js';
 import { define, group } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
@@ -76,7 +77,7 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   const searchAttributes = await registerMissingSearchAttributes(session);
   const result: Reconciled = {
     searchAttributes,
-    schedules: await applySchedules(session, config),
+    schedules: await applySchedules(session, config, liveCount(cli.terminal, 'schedules')),
     watches: await applyWatches(session, config),
   };
   await cli.print({ ...result }, (view, screen) => reconciledText(view, true, screen));

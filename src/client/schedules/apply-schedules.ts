@@ -6,7 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { scheduleId } from '../../domain/operation/names.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import type { TemporalSession } from '../connect.js';
-import { manyAtOnce } from '../many-at-once.js';
+import { manyAtOnce, type Report } from '../many-at-once.js';
 import { actionOf, differences, spelt, type WantedSchedule } from './schedule-differences.js';
 
 /** So many schedules are asked for one by one: a second or two of a server on two cores. */
@@ -81,15 +81,23 @@ function isAsApplied(wanted: WantedSchedule, { memo, spec, action }: ScheduleSum
  * Makes the server's schedules those of the config: creates, updates (keeping an operator's pause), deletes those of
  * ours that the config no longer has, and touches nothing else.
  */
-export async function applySchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
+export async function applySchedules(
+  session: TemporalSession,
+  config: Config,
+  report?: Report,
+): Promise<readonly ScheduleChange[]> {
   const changes = await planSchedules(session, config);
   const wanted = new Map((await wantedSchedules(config)).map((one) => [one.id, one]));
-  await manyAtOnce(changes, async ({ id, action }) => {
-    const one = wanted.get(id);
-    if (action === 'delete') await session.client.schedule.getHandle(id).delete();
-    else if (action === 'create' && one !== undefined) await create(session, config, one);
-    else if (action === 'update' && one !== undefined) await update(session, one);
-  });
+  await manyAtOnce(
+    changes.filter(({ action }) => action !== 'none' && action !== 'leave'),
+    async ({ id, action }) => {
+      const one = wanted.get(id);
+      if (action === 'delete') await session.client.schedule.getHandle(id).delete();
+      else if (action === 'create' && one !== undefined) await create(session, config, one);
+      else if (action === 'update' && one !== undefined) await update(session, one);
+    },
+    report,
+  );
   return changes;
 }
 
