@@ -1,20 +1,46 @@
+import { dirname } from 'node:path';
+import { pathExists } from '../../files/paths.js';
 import type { KeptItem } from '../../domain/backup/records.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
-import { dropOldData, isOldDataThere } from '../../postgres/old-data/drop-old-data.js';
+import { dropOldData, isOldDataThere, markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { outsidePlaces } from '../../postgres/server/layout.js';
 import { type KeptOnHost, openHostState } from '../../records/host-state.js';
 import { type ClusterContext, openClusterContexts, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 
-/** Old data of the clusters of this host, or of the one named. */
+/** Old data of the clusters of this host, or of the one named; what somebody has dropped by hand is not among it. */
 export async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
-  const states = await Promise.all(
-    (await openClusterContexts(deps, cluster)).map((clusterContext) => clusterContext.catalogue.state()),
+  const found = await Promise.all(
+    (await openClusterContexts(deps, cluster)).map(async (clusterContext) => {
+      const { kept } = await clusterContext.catalogue.state();
+      const gone = await Promise.all(kept.map((item) => isGone(clusterContext, item)));
+      return kept.filter((_, index) => gone[index] !== true);
+    }),
   );
-  return states.flatMap(({ kept }) => kept);
+  return found.flat();
+}
+
+/**
+ * Whether it certainly is there no more: a server that does not answer, or a disk that is not mounted, says nothing of it. One that
+ * is beside the present data directory is on a disk that is there.
+ */
+async function isGone(
+  { cluster, deps, host }: ClusterContext,
+  { id, host: keptOn, where }: KeptItem,
+): Promise<boolean> {
+  if (keptOn !== deps.host) return false;
+  const kept = await openHostState(host.stateDir).kept(id);
+  if (kept?.cluster !== cluster.name || kept.where !== where || kept.mark === null) return false;
+  if (kept.server === null) {
+    const { dataDir } = cluster;
+    const isBeside = dataDir !== undefined && dirname(dataDir) === dirname(where) && (await pathExists(dataDir));
+    return isBeside && !(await pathExists(where));
+  }
+  const mark = await markOfOldData(where, connectionAt(cluster, kept.server)).catch(() => kept.mark);
+  return mark === null;
 }
 
 /** Old data to be dropped: its line in the records, and what the ledger of this host knows of it. */
