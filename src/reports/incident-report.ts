@@ -36,6 +36,7 @@ export function incidentDocument(input: IncidentDocumentInput): string {
     ['What happened', summary(input)],
     ['Figures', figures(input)],
     ['Decision', decision(input)],
+    ['What the plan warned of', warnings(input)],
     ['What was replaced, and where the old data is', oldData(input)],
     ['Phases', phases(input)],
     ['Checks', checks(input)],
@@ -181,11 +182,16 @@ function checks({ outcome }: IncidentDocumentInput): string {
   return markdownTable(['check', 'result', 'found'], rows);
 }
 
+/** What was known when it was decided. It asks for nothing any more. */
+function warnings({ plan }: IncidentDocumentInput): string {
+  return (plan?.observed.warnings ?? []).map((warning) => `- ${markdownText(warning)}`).join('\n');
+}
+
 function mayHaveLost(outcome: IncidentDocumentInput['outcome']): boolean {
   return outcome !== null && outcome.rpoSeconds !== 0 && outcome.leavesProduction !== true;
 }
 
-function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
+function followUps({ outcome, kept }: IncidentDocumentInput): string {
   const lines: string[] = [];
   if (!outcome) lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
@@ -197,7 +203,6 @@ function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
     lines.push('Tell the users which period may be lost. Enter that data again where possible.');
   for (const { id } of kept)
     lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
-  for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');
 }
