@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailedPart, withoutContents } from '../../domain/backup/backup.js';
-import { isRetryable, type RepriseError } from '../../domain/errors.js';
+import { isRetryable, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { ClusterConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
