@@ -14,7 +14,7 @@ export async function keptItems(deps: HostDependencies, cluster?: string): Promi
   const states = await Promise.all(
     (await openClusterContexts(deps, cluster)).map((clusterContext) => clusterContext.catalogue.state()),
   );
-  return states.flatMap(({ kept }) => kept);
+  return states.flatMap(({ kept }) => kept).filter(({ beside }) => beside === undefined);
 }
 
 /** Old data to be dropped: its line in the records, and what the ledger of this host knows of it. */
@@ -76,7 +76,7 @@ export async function dropKept(
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse(
+export async function refuseWhileInUse(
   { host, cluster }: ClusterContext,
   { id, operationId, where }: KeptOnHost,
 ): Promise<void> {
