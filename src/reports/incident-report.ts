@@ -36,6 +36,7 @@ export function incidentDocument(input: IncidentDocumentInput): string {
     ['What happened', summary(input)],
     ['Figures', figures(input)],
     ['Decision', decision(input)],
+    ['What the plan warned of', warnings(input)],
     ['What was replaced, and where the old data is', oldData(input)],
     ['Phases', phases(input)],
     ['Checks', checks(input)],
@@ -202,11 +203,16 @@ function dropInWords({ id, beside }: KeptItem): string {
 const dropCommand = ({ id, beside }: Pick<KeptItem, 'id' | 'beside'>): string =>
   beside === undefined ? `reprise kept drop ${id}` : `reprise beside drop ${beside}`;
 
+/** What was known when it was decided. It asks for nothing any more. */
+function warnings({ plan }: IncidentDocumentInput): string {
+  return (plan?.observed.warnings ?? []).map((warning) => `- ${markdownText(warning)}`).join('\n');
+}
+
 function mayHaveLost(outcome: IncidentDocumentInput['outcome']): boolean {
   return outcome !== null && outcome.rpoSeconds !== 0 && outcome.leavesProduction !== true;
 }
 
-function followUps({ outcome, kept, plan, incident }: IncidentDocumentInput): string {
+function followUps({ outcome, kept, incident }: IncidentDocumentInput): string {
   const lines: string[] = [];
   if (!outcome && incident?.state !== 'closed')
     lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
@@ -218,7 +224,6 @@ function followUps({ outcome, kept, plan, incident }: IncidentDocumentInput): st
   if (mayHaveLost(outcome))
     lines.push('Tell the users which period may be lost. Enter that data again where possible.');
   lines.push(...kept.map(dropInWords));
-  for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');
 }

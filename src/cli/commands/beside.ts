@@ -8,7 +8,7 @@ import { sizeInWords } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
 import { byOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
-import { instant, table } from '../terminal/tables.js';
+import { instant, type Screen, screenTable } from '../terminal/tables.js';
 import { dropKeptItem } from './kept.js';
 
 const argumentHelp = { name: 'as `beside list` shows it: a name under recovery.targets' };
@@ -24,7 +24,7 @@ export function registerBeside(program: Command, cli: Cli): void {
     options: [ofCluster()],
     run: async (self, _args, { cluster }) => {
       const copies = await self.withTemporal((session) => listed(self, session, cluster));
-      await self.print({ beside: copies }, (view) => besideTable(view.beside));
+      await self.print({ beside: copies }, (view, screen) => besideTable(view.beside, screen));
     },
   });
   define<{ cluster?: string; by?: string }>(beside, cli, {
@@ -89,7 +89,7 @@ async function named(
   return copy;
 }
 
-function besideTable(copies: readonly BesideCopy[]): string {
+function besideTable(copies: readonly BesideCopy[], screen: Screen): string {
   if (copies.length === 0) return 'no copy is there';
   const rows = copies.map((copy) => [
     copy.name,
@@ -97,9 +97,9 @@ function besideTable(copies: readonly BesideCopy[]): string {
     copy.state,
     String(copy.port),
     copy.sizeBytes === null ? '-' : sizeInWords(copy.sizeBytes),
-    copy.where,
-    copy.host,
     instant(copy.since),
+    copy.host,
+    copy.where,
   ]);
-  return table(['name', 'cluster', 'state', 'port', 'size', 'where', 'host', 'since'], rows);
+  return screenTable(['name', 'cluster', 'state', 'port', 'size', 'since', 'host', 'where'], rows, screen);
 }

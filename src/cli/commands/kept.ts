@@ -12,7 +12,7 @@ import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
 import { askUnlessApproved, carryOutAction, previewAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { instant, table } from '../terminal/tables.js';
+import { instant, type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise kept ...` */
 export function registerKept(program: Command, cli: Cli): void {
@@ -26,7 +26,7 @@ export function registerKept(program: Command, cli: Cli): void {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) => runInspection<'kept'>(session, { kind: 'kept', cluster }));
       if (cluster === undefined) await remember(self, { kept: answer.kept });
-      await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
+      await self.print({ kept: answer.kept }, (view, screen) => keptTable(view.kept, screen));
     },
   });
   define<{ by?: string; cluster?: string }>(kept, cli, {
@@ -90,7 +90,8 @@ export async function dropKeptItem(
     if (dryRun)
       return cli.print(
         { dryRun: true, dropped: [item], plan },
-        (view) => `would drop:\n${keptTable(view.dropped)}\n\n${actionPlanText(view.plan, { waits: false })}`,
+        (view, screen) =>
+          `would drop:\n${keptTable(view.dropped, screen)}\n\n${actionPlanText(view.plan, { waits: false })}`,
       );
     const asked = {
       action: order.kind,
@@ -105,7 +106,7 @@ export async function dropKeptItem(
     if (done === null) return;
     await cli.print(
       { workflowId: done.workflowId, dropped: done.outcome?.dropped ?? [], plan: done.plan },
-      (view) => `dropped:\n${keptTable(view.dropped)}`,
+      (view, screen) => `dropped:\n${keptTable(view.dropped, screen)}`,
     );
   });
 }
@@ -116,16 +117,16 @@ async function isApprovedSomewhere(cli: Cli, named: string | undefined): Promise
   return clusters.some(({ approvals }) => approvals['kept-drop'] !== undefined);
 }
 
-function keptTable(items: readonly KeptItem[]): string {
+function keptTable(items: readonly KeptItem[], screen: Screen): string {
   if (items.length === 0) return 'nothing is kept';
   const rows = items.map((item) => [
     item.id,
     item.cluster,
-    item.what,
-    [item.where, ...(item.parts ?? [])].join(', '),
-    item.host,
     item.sizeBytes === null ? '-' : sizeInWords(item.sizeBytes),
     instant(item.since),
+    item.host,
+    item.what,
+    [item.where, ...(item.parts ?? [])].join(', '),
   ]);
-  return table(['id', 'cluster', 'what', 'where', 'host', 'size', 'since'], rows);
+  return screenTable(['id', 'cluster', 'size', 'since', 'host', 'what', 'where'], rows, screen);
 }

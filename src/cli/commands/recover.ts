@@ -36,13 +36,14 @@ export function registerRecover(program: Command, cli: Cli): void {
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
       'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
-      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
+      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME is 2026-11-21T02:15:00Z, with another offset, -10min (before now), or "2026-11-21 03:15 Europe/Paris".',
       'Each recovery that goes back begins a new timeline. A target that may mean a timeline which was left is refused with both readings: name one with --timeline.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
       'recover mairie --dry-run',
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --to -10min --into beside',
       'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
@@ -71,7 +72,9 @@ export function registerRecover(program: Command, cli: Cli): void {
         const { plan } = await self.withTemporal((session) =>
           interruptible((signal) => runInspection<'plan'>(session, question, signal)),
         );
-        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan, { waits: false }));
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) =>
+          self.planForPeople(planText(view.plan, { waits: false })),
+        );
       }
       await self.withTemporal(async (session) => {
         const operation = await startRecovery(session, request);
@@ -81,8 +84,10 @@ export function registerRecover(program: Command, cli: Cli): void {
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
             await operation.handle.result();
-          return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
-            [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+          return self.print({ ...(await detached(self, session, workflowId)), plan }, (view) =>
+            [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view)]
+              .filter(Boolean)
+              .join('\n\n'),
           );
         }
         const result = await waitFor<RecoverOutput>(
@@ -90,11 +95,11 @@ export function registerRecover(program: Command, cli: Cli): void {
           session,
           operation,
           options,
-          planToShow(session, workflowId, isRecoveryPlan, planText),
+          planToShow(session, workflowId, isRecoveryPlan, (plan) => self.planForPeople(planText(plan))),
         );
         const { state, plan, outcome, nothingToDo } = result;
-        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, () =>
-          recoveryEndText(self, workflowId, result),
+        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, (_, screen) =>
+          recoveryEndText(self, workflowId, result, screen),
         );
         if (result.state === 'rejected')
           throw new RepriseError(

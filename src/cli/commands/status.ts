@@ -21,7 +21,7 @@ import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
 import { define } from '../define-command.js';
-import { facts, instant, table } from '../terminal/tables.js';
+import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
 import { recoveryEndText } from '../terminal/outcome-text.js';
@@ -56,8 +56,8 @@ export function registerStatus(program: Command, cli: Cli): void {
       self.withTemporal(async (session) => {
         const workers = await reportDrift(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await runningOperations(self, session), ...workers }, ({ works }) =>
-            operationsText(self, works),
+          return self.print({ works: await runningOperations(self, session), ...workers }, ({ works }, screen) =>
+            operationsText(self, works, screen),
           );
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
       }),
@@ -143,7 +143,8 @@ async function printResult(cli: Cli, session: TemporalSession, view: StatusView)
   const ended = await recoveryOf(session, view.workflowId);
   if (ended === null) return;
   const { plan, outcome, nothingToDo } = ended.result;
-  if (cli.format === 'table') return cli.stream({}, () => `\n${recoveryEndText(cli, ended.workflowId, ended.result)}`);
+  if (cli.format === 'table')
+    return cli.stream({}, (_, screen) => `\n${recoveryEndText(cli, ended.workflowId, ended.result, screen)}`);
   await cli.stream({ ...view, recovery: ended.workflowId, result: { plan, nothingToDo, ...outcome } }, () => '');
 }
 
@@ -196,7 +197,10 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
       seen = running;
       const text = JSON.stringify(works);
       if (text !== last)
-        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${operationsText(cli, view.works)}\n`);
+        await cli.stream(
+          { works },
+          (view, screen) => `${new Date().toISOString()}\n${operationsText(cli, view.works, screen)}\n`,
+        );
       for (const workflowId of ended) await printEnd(cli, session, workflowId);
       // Watches and the receiving of WAL never end: there is nothing more to wait for.
       if (running.length === 0) return;
@@ -224,18 +228,19 @@ async function runningOperations(cli: Cli, session: TemporalSession): Promise<re
 }
 
 /** All running operations, then the command that says what each waits for. */
-function operationsText(cli: Cli, operations: readonly RunningOperation[]): string {
+function operationsText(cli: Cli, operations: readonly RunningOperation[], screen: Screen): string {
   if (operations.length === 0) return 'no operation is running';
-  const lines = table(
+  const lines = screenTable(
     ['workflow', 'state', 'started'],
     operations.map(({ workflowId, state, startedAt }) => [workflowId, state, instant(startedAt)]),
+    screen,
   );
   const waiting = operations.filter(({ state }) => WAITS.has(state));
   if (waiting.length === 0) return lines;
   return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
 
-function statusText(view: StatusView): string {
+function statusText(view: StatusView, screen: Screen): string {
   const jobs = view.jobs.map((job) => [
     job.tool,
     job.state,
@@ -248,19 +253,25 @@ function statusText(view: StatusView): string {
     seconds === null ? 'running' : durationInWords(seconds),
   ]);
   return [
-    facts([
-      ['workflow', view.workflowId],
-      ['state', view.state],
-      ['waiting for', view.waitingFor],
-      ['plan', view.plan],
-      ['retrying', view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`],
-      ['progress', view.progress === null ? null : progressLine(view)],
-      ['started', instant(view.startedAt)],
-      ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
-      ['Web UI', view.webUi],
-    ]),
-    phases.length > 0 ? table(['phase', 'time'], phases) : '',
-    jobs.length > 0 ? table(['tool', 'state', 'pid', 'starts', 'job'], jobs) : '',
+    facts(
+      [
+        ['workflow', view.workflowId],
+        ['state', view.state],
+        ['waiting for', view.waitingFor],
+        ['plan', view.plan],
+        [
+          'retrying',
+          view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`,
+        ],
+        ['progress', view.progress === null ? null : progressLine(view)],
+        ['started', instant(view.startedAt)],
+        ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
+        ['Web UI', view.webUi],
+      ],
+      screen,
+    ),
+    phases.length > 0 ? screenTable(['phase', 'time'], phases, screen) : '',
+    jobs.length > 0 ? screenTable(['tool', 'state', 'pid', 'starts', 'job'], jobs, screen) : '',
   ]
     .filter(Boolean)
     .join('\n\n');

@@ -3,7 +3,7 @@ import type { Plan } from '../../domain/plan/plan.js';
 import { rpoInWords } from '../../domain/plan/recovery-figures.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
-import { facts, table } from './tables.js';
+import { facts, type Screen, screenTable } from './tables.js';
 
 /** What makes commands that a person can paste. */
 interface Commands {
@@ -11,24 +11,27 @@ interface Commands {
 }
 
 /** How a recovery ended: result, where, figures, report, old data, and what to do next. */
-export function recoveryEndText(cli: Commands, workflowId: string, output: RecoverOutput): string {
+export function recoveryEndText(cli: Commands, workflowId: string, output: RecoverOutput, screen: Screen): string {
   const { state, plan, outcome, left = '', nothingToDo } = output;
   if (nothingToDo !== undefined) return `${workflowId}: ${nothingToDo}`;
   if (outcome === null)
     return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
   const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
   return [
-    facts([
-      ['recovered to', outcome.target.reached],
-      ['asked for', outcome.target.requested],
-      ['where', placeInWords(outcome.place)],
-      ['RTO', durationInWords(outcome.rtoSeconds)],
-      ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
-      ['RPO', rpoInWords(outcome)],
-      ['report', outcome.report],
-      ['old data', oldDataInWords(plan)],
-    ]),
-    checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
+    facts(
+      [
+        ['recovered to', outcome.target.reached],
+        ['asked for', outcome.target.requested],
+        ['where', placeInWords(outcome.place)],
+        ['RTO', durationInWords(outcome.rtoSeconds)],
+        ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
+        ['RPO', rpoInWords(outcome)],
+        ['report', outcome.report],
+        ['old data', oldDataInWords(plan)],
+      ],
+      screen,
+    ),
+    checks.length > 0 ? screenTable(['check', 'status', 'detail'], checks, screen) : '',
     `next:\n${nextSteps(cli, workflowId, output)
       .map((step) => `  ${step}`)
       .join('\n')}`,

@@ -38,12 +38,18 @@ export function walFindings(
         fix,
       };
     }
-    const age = newest === null ? '' : `, ${durationInWords(ageOf(newest))} ago`;
+    // Without a commit since, the last one is before the end of the backup: then there is one time, and no range.
+    const last = newest === null || Date.parse(newest) <= Date.parse(oldest) ? null : newest;
+    const age = last === null ? '' : `, ${durationInWords(ageOf(last))} ago`;
     const others =
       ofOtherCluster === 0
         ? ''
         : `; ${ofOtherCluster} older backup${ofOtherCluster === 1 ? ' is' : 's are'} of another system identifier, as before an upgrade (reprise backup list)`;
-    const window = `${cluster}/${policy}: every time from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered${others}`;
+    const range =
+      last === null
+        ? `${oldest}, the end of the oldest backup, can be recovered, and no later commit is archived`
+        : `every time from ${oldest} to ${last}${age} can be recovered`;
+    const window = `${cluster}/${policy}: ${range}${others}`;
     const { rpoSeconds } = objectives;
     // An idle server's archive grows old and lacks nothing.
     if (waitingSince !== undefined && rpoSeconds !== undefined && ageOf(waitingSince) > rpoSeconds + GRACE_SECONDS) {

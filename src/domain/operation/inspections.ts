@@ -20,7 +20,7 @@ import type { StorageUsage } from '../storage/storage-usage.js';
 
 /**
  * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
- * one workflow `inspect` with one short activity; the answer is plain JSON of the kind in {@link InspectionResults}.
+ * one short activity `answer` on each host that is asked; the answer is plain JSON of the kind in {@link InspectionResults}.
  */
 export type Inspection =
   | { readonly kind: 'backups'; readonly cluster?: string }
@@ -94,6 +94,12 @@ export type InspectionKind = Inspection['kind'];
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return kind === 'media-plan' || kind === 'plan' || kind === 'action' || kind === 'storage-usage';
+}
+
+/** A small write: what was asked, and by whom, stays to be seen in Temporal. */
+export function changesRecords(question: Inspection): boolean {
+  if (question.kind === 'repository-accept') return question.dryRun !== true;
+  return question.kind === 'hold' || question.kind === 'key-answer';
 }
 
 /** What an operation keeps from rotation, since when (UTC ISO-8601). */
@@ -175,6 +181,11 @@ export function isPaged(answer: unknown): answer is PagedAnswer {
 
 export function isInParts(answer: unknown): answer is AnswerParts {
   return isObject(answer) && Array.isArray(answer['parts']) && answer['parts'].some(isPaged);
+}
+
+/** What hosts answered, as one; where an answer is paged, in parts. */
+export function joinAnswers(answers: readonly unknown[]): unknown {
+  return answers.some(isPaged) ? { parts: answers } : mergeInspectionResults(answers);
 }
 
 /** A repository, or the place of an engine's own tool in it (`CLUSTER/POLICY`), that a host is told to use. */

@@ -234,6 +234,7 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
+      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -269,6 +270,9 @@ const guarantees: readonly (readonly [
         'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
+      ['O11', 'What the command line asks leaves no workflow in the list, answered or refused.'],
+      ['O14', 'Links open the text of an operation in the Web UI, and a query finds what waits for a person.'],
+      ['O17', 'Schedules have time zones, and every option takes the same forms of a time, local ones too.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',
