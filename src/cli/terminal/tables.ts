@@ -17,7 +17,7 @@ export function instant(iso: string | null | undefined): string {
 type Rows = readonly (readonly string[])[];
 
 /** Columns of text, each as wide as its widest cell. */
-export function table(header: readonly string[], rows: Rows): string {
+function table(header: readonly string[], rows: Rows): string {
   return gridOf(header, rows)
     .map(([line = '']) => line)
     .join('\n');
@@ -30,7 +30,7 @@ export function screenTable(header: readonly string[], rows: Rows, { columns, zo
   const beside = rows.map((row) => row.map((cell) => (isInstant(cell) ? `${cell} (${localTime(cell, zone)})` : cell)));
   const whole = table(header, beside);
   if (fits(whole.split('\n'), columns ?? Infinity)) return whole;
-  return `${foldedTable(header, rows, columns)}\n\ntimes are UTC; here it is ${zoneInWords(zone)}`;
+  return `${foldedTable(header, rows, columns)}\n\ntimes are UTC; here it is ${zoneInWords(zone, new Date())}`;
 }
 
 /**
