@@ -17,7 +17,7 @@ export function instant(iso: string | null | undefined): string {
 type Rows = readonly (readonly string[])[];
 
 /** Columns of text, each as wide as its widest cell. */
-function table(header: readonly string[], rows: Rows): string {
+export function table(header: readonly string[], rows: Rows): string {
   return gridOf(header, rows)
     .map(([line = '']) => line)
     .join('\n');
