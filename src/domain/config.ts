@@ -140,8 +140,10 @@ export interface RetentionConfig {
 }
 
 export interface ScheduleConfig {
-  /** Five fields, UTC. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
+  /** Five fields, in `timezone`. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
   readonly cron: string;
+  /** As IANA has it; absent: UTC. */
+  readonly timezone?: string;
   readonly catchUpSeconds: number;
 }
 

@@ -1,4 +1,10 @@
-import { approveCommand, approversInWords, shortDigest } from '../approval/approval-policy.js';
+import {
+  approvalJson,
+  approveCommand,
+  approversInWords,
+  shortDigest,
+  waitingLabel,
+} from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
 import { type ChangedMethod, type Plan, type RecoveryMethod, type Replacement, losesOldData } from './plan.js';
@@ -14,20 +20,15 @@ const maxDetailsBytes = 18_000;
 /** So many entries of any list are shown; the plan itself has them all. */
 const mostShown = 20;
 
-/** What a person pastes into the Web UI (update `approve`, signal `confirm-restore`) or pipes into any Temporal client. */
-export function approvalJson(plan: Plan, indent = 0): string {
-  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, indent);
-}
-
-/** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
+/** One line for a timer in the Web UI's timeline: what is waited for, which plan, and where it is told. */
 export function waitingSummary(plan: Plan): string {
   const { binding } = plan;
   const what =
     binding.method === 'restart'
       ? 'restart'
       : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
-  const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
-  return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
+  const end = `, plan ${shortDigest(plan)} until ${minute(plan.approveBy)}`;
+  return waitingLabel(`wait for approval: ${binding.cluster}, ${what}`, end);
 }
 
 /** The plan for Temporal's current details (Markdown). Lines of one list: the Web UI's column is narrow, and tables there are not wrapped. */
@@ -41,7 +42,7 @@ export function approvalDetails(plan: Plan): string {
     [
       head(plan),
       `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data; fill in your name and your reason:`,
-      markdownBlock(approvalJson(plan, 2), 'json'),
+      markdownBlock(approvalJson(plan), 'json'),
       `The result is shown in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, but returns no result.)`,
       `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
     ],
@@ -118,7 +119,10 @@ function howToDecide(plan: Plan): readonly string[] {
   return [
     'Nothing is changed before the approval. To approve:',
     `  ${approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from)}`,
-    `or, in the Web UI, send the update approve with ${approvalJson(plan)}`,
+    'or, in the Web UI, send the update approve with',
+    ...approvalJson(plan)
+      .split('\n')
+      .map((line) => `  ${line}`),
     'To decline:',
     `  ${rejectCommand(plan)}`,
   ];
@@ -333,6 +337,8 @@ function optional(value: string | null | undefined): Value[] {
 function range(from: string | null, to: string | null): Value[] {
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
+  // Nothing was committed after the end of the backup.
+  if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${second(from)}` }];
   return [
     {
       text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}`,

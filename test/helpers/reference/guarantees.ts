@@ -259,6 +259,10 @@ const guarantees: readonly (readonly [
         'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
       ],
       ['O10', 'A dry run prints no command that would decide on its plan.'],
+      [
+        'O12',
+        'A recovery ends with where it is and what to do next; copies that it left beside are listed, stopped and dropped by their names.',
+      ],
       ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
       [
         'O4 O5',
@@ -269,6 +273,9 @@ const guarantees: readonly (readonly [
         'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
+      ['O11', 'What the command line asks leaves no workflow in the list, answered or refused.'],
+      ['O14', 'Links open the text of an operation in the Web UI, and a query finds what waits for a person.'],
+      ['O17', 'Schedules have time zones, and every option takes the same forms of a time, local ones too.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',

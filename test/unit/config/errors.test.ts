@@ -250,7 +250,9 @@ describe('F38: a wrong config names file, line and column', () => {
 
   it('what an alias repeats is shown where its text stands', () => {
     const text = policy('engine: logical\nretention: &r { days: 3 }\nschedule: *r');
-    expect(complaint(text)[0]).toBe('reprise.yml:10:25: unknown key "days" (known keys: cron, calendar, catch_up)');
+    expect(complaint(text)[0]).toBe(
+      'reprise.yml:10:25: unknown key "days" (known keys: cron, calendar, timezone, catch_up)',
+    );
   });
 
   it('YAML that cannot be read shows its place and none of its text', () => {

@@ -1,13 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { approvalJson, waitingLabel } from '../../../src/domain/approval/approval-policy.js';
 import { parseApproval } from '../../../src/domain/approval/parse-decisions.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import {
-  approvalDetails,
-  approvalJson,
-  planDetails,
-  planText,
-  waitingSummary,
-} from '../../../src/domain/plan/plan-text.js';
+import { approvalDetails, planDetails, planText, waitingSummary } from '../../../src/domain/plan/plan-text.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 
@@ -106,9 +101,8 @@ describe('view of a plan', () => {
 
   it('D3: the JSON shown is an approval once a name and a reason are put in, and is not one before', () => {
     const plan = samplePlan();
-    const json = approvalJson(plan, 2);
+    const json = approvalJson(plan);
     expect(approvalDetails(plan)).toContain(json);
-    expect(JSON.parse(json)).toEqual(JSON.parse(approvalJson(plan)));
     // Once it is approved, nobody is asked any more.
     expect(planDetails(plan)).not.toContain('Send an Update');
     const filled = json.replace('<your name>', 'dba').replace('<why>', 'go');
@@ -135,14 +129,28 @@ describe('view of a plan', () => {
     const full: Plan = { ...plan, observed: { ...plan.observed, warnings: many.map(({ id }) => id) } };
     const details = approvalDetails(full);
     expect(Buffer.byteLength(details)).toBeLessThan(20_000);
-    expect(details).toContain(approvalJson(full, 2));
+    expect(details).toContain(approvalJson(full));
     expect(Buffer.byteLength(waitingSummary(full))).toBeLessThanOrEqual(120);
     expect(waitingSummary(full)).toContain(full.digest.slice(0, 12));
   });
 
+  it('O14: the timeline says where to read on, and what is pasted has the form that the Web UI gives it', () => {
+    const plan = samplePlan();
+    expect(waitingSummary(plan)).toMatch(/^wait for approval: mairie, recovery to .*; see User Metadata$/);
+    expect(waitingLabel('"restore" failed: continue or reject')).toBe(
+      '"restore" failed: continue or reject; see User Metadata',
+    );
+    const lines = approvalJson(plan).split('\n');
+    expect(lines).toHaveLength(5);
+    for (const text of [approvalDetails(plan), planText(plan)])
+      expect(text.split('\n').map((line) => line.trim())).toEqual(
+        expect.arrayContaining(lines.map((line) => line.trim())),
+      );
+  });
+
   it('the timer of an ordinary plan says what, which and until when in one line', () => {
     expect(waitingSummary(samplePlan())).toBe(
-      `wait for approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`,
+      `wait for approval: mairie, recovery to latest, plan ${samplePlan().digest.slice(0, 12)} until 2026-11-21T06:15Z; see User Metadata`,
     );
   });
 });
