@@ -256,6 +256,10 @@ const guarantees: readonly (readonly [
         'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
       ],
       ['O10', 'A dry run prints no command that would decide on its plan.'],
+      [
+        'O12',
+        'A recovery ends with where it is and what to do next; copies that it left beside are listed, stopped and dropped by their names.',
+      ],
       ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
       [
         'O4 O5',
