@@ -327,7 +327,7 @@ export async function guaranteesPage(root: string): Promise<string> {
         if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
-          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,
+          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../${file})`))].join(', ')}`,
         );
       }
     }
@@ -337,7 +337,7 @@ export async function guaranteesPage(root: string): Promise<string> {
 
 async function testsIn(root: string): Promise<readonly Test[]> {
   const names = (await readdir(join(root, 'test'), { recursive: true }))
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(?:\.test|-suite)\.ts$/.test(name))
     .toSorted();
   const found = await Promise.all(
     names.map(async (name) => {
