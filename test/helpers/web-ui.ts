@@ -120,7 +120,7 @@ export class WebUi {
   }
 
   async closeDialog(dialog: Locator): Promise<void> {
-    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    await dialog.getByTestId('cancel-modal-button').click();
     await dialog.waitFor({ state: 'hidden' });
   }
 

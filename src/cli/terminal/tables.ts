@@ -30,7 +30,7 @@ export function screenTable(header: readonly string[], rows: Rows, { columns, zo
   const beside = rows.map((row) => row.map((cell) => (isInstant(cell) ? `${cell} (${localTime(cell, zone)})` : cell)));
   const whole = table(header, beside);
   if (fits(whole.split('\n'), columns ?? Infinity)) return whole;
-  return `${foldedTable(header, rows, columns)}\n\ntimes are UTC; here it is ${zoneInWords(zone)}`;
+  return `${foldedTable(header, rows, columns)}\n\ntimes are UTC; here it is ${zoneInWords(zone, new Date())}`;
 }
 
 /**

@@ -199,7 +199,7 @@ export function withLocalTimes(text: string, zone: string | undefined): string {
 }
 
 /** `+01:00 (Europe/Paris)`, as it is at an instant. */
-export function zoneInWords(zone: string, now = new Date()): string {
+export function zoneInWords(zone: string, now: Date): string {
   return `${offsetText(offsetAt(now.getTime(), zone))} (${zone})`;
 }
 

@@ -234,7 +234,10 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
-      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
+      [
+        'R14',
+        'TLS settings of a connection hold for every session and every tool; what a database has of its own comes back; copied sets hold up nothing.',
+      ],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -256,6 +259,10 @@ const guarantees: readonly (readonly [
         'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
       ],
       ['O10', 'A dry run prints no command that would decide on its plan.'],
+      [
+        'O12',
+        'A recovery ends with where it is and what to do next; copies that it left beside are listed, stopped and dropped by their names.',
+      ],
       ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
       [
         'O4 O5',
@@ -320,7 +327,7 @@ export async function guaranteesPage(root: string): Promise<string> {
         if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
-          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,
+          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../${file})`))].join(', ')}`,
         );
       }
     }
@@ -330,7 +337,7 @@ export async function guaranteesPage(root: string): Promise<string> {
 
 async function testsIn(root: string): Promise<readonly Test[]> {
   const names = (await readdir(join(root, 'test'), { recursive: true }))
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(?:\.test|-suite)\.ts$/.test(name))
     .toSorted();
   const found = await Promise.all(
     names.map(async (name) => {

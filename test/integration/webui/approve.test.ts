@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 it('D4, O14: the list shows by the query of the docs what waits for a person, and nothing else', async () => {
   expect(await ui.list(waitingQuery, work.workflowId)).toEqual([work.workflowId]);
-  await ui.picture('web-ui-list', { height: 420 });
+  await ui.picture('web-ui-list', { height: 560 });
 }, 600_000);
 
 it('D4, O14: the link opens on what the waiting recovery will do, what it costs, who may approve, and what to paste', async () => {
@@ -72,6 +72,7 @@ it('O14: what is pasted as it is printed is sent by the first click on Submit', 
   expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain('dba');
   await ui.closeDialog(dialog);
   expect(await ui.timeline('wait for approval')).toContain('; see User Metadata');
+  await ui.tab('User Metadata');
 }, 600_000);
 
 it('D4, F32: the dialog refuses who may not approve, and what is no approval, with the reason and what to do; it goes on waiting', async () => {
