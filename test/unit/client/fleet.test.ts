@@ -70,10 +70,11 @@ function configOf(count: number, changed: Readonly<Record<number, string>> = {})
   return parseConfig(`version: 1\nclusters:\n${clusters.join('')}`, '/etc/reprise/reprise.yml').config;
 }
 
-const actions = (changes: readonly { id: string; action: string }[]): Record<string, string[]> =>
-  Object.fromEntries(
-    [...Map.groupBy(changes, ({ action }) => action)].map(([action, found]) => [action, found.map(({ id }) => id)]),
-  );
+function actions(changes: readonly { id: string; action: string }[]): Record<string, string[]> {
+  const found: Record<string, string[]> = {};
+  for (const { id, action } of changes) (found[action] ??= []).push(id);
+  return found;
+}
 
 it('D5: schedules of a fleet are made side by side, and with nothing to do none is asked for', async () => {
   const server = new FakeServer();
