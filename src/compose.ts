@@ -21,5 +21,8 @@ export const services: Services = {
     const result = await runDemo(options);
     return { result, text: demoText(result) };
   },
+  findClusters: async (pgbackrest) => (await import('./doctor/found-clusters.js')).findClusters(pgbackrest),
+  makeDirectory: async (path, dataDir) =>
+    (await import('./doctor/found-clusters.js')).makeFirstDirectory(path, dataDir),
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

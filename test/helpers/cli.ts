@@ -136,4 +136,6 @@ const absent: Services = {
   embedded: () => Promise.resolve(null),
   demo: notHere('demo'),
   inspectHost: notHere('inspectHost'),
+  findClusters: notHere('findClusters'),
+  makeDirectory: notHere('makeDirectory'),
 };
