@@ -24,5 +24,9 @@ export const services: Services = {
   findClusters: async (pgbackrest) => (await import('./doctor/found-clusters.js')).findClusters(pgbackrest),
   makeDirectory: async (path, dataDir) =>
     (await import('./doctor/found-clusters.js')).makeFirstDirectory(path, dataDir),
+  startDetached: async (argv) => {
+    const { startDetached } = await import('./process/exec/detached.js');
+    startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);
+  },
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

@@ -1,5 +1,5 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
-import type { Backup } from '../domain/backup/backup.js';
+import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
@@ -8,7 +8,7 @@ import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js'
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
 import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
-import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
+import type { CheckResult, ReachedTarget, StoppedServer } from '../domain/operation/step-events.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type {
@@ -176,6 +176,12 @@ export interface WatchFinding {
   readonly fix?: string;
 }
 
+/** Some databases of a policy have their backup, others have not. */
+export interface PartlyMade {
+  readonly made: readonly string[];
+  readonly failed: readonly FailedPart[];
+}
+
 /** Activities of a host's queues. */
 export interface HostActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
@@ -204,7 +210,8 @@ export interface HostActivities {
   describeLock(input: { cluster: string }): Promise<LockKnowledge>;
 
   preflightBackup(input: BackupStep): Promise<readonly string[]>;
-  runBackup(input: BackupStep): Promise<readonly string[]>;
+  /** Ids of what was made; with what failed beside it, where something did. */
+  runBackup(input: BackupStep): Promise<readonly string[] | PartlyMade>;
   /** Verifies (and restores, where asked) and records the proof or the quarantine. */
   proveBackup(input: OrderedStep<VerificationOrder>): Promise<{ ok: boolean; detail: string }>;
   /** What `adoptBackups` would do; reads only. */
@@ -240,7 +247,8 @@ export interface HostActivities {
   /** Runs what takes a hook back: once for each time the hook was begun. */
   undoHook(input: PlannedStep & { hook: string }): Promise<void>;
   safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
-  stopServer(input: PlannedStep): Promise<void>;
+  /** Void: of an older worker. */
+  stopServer(input: PlannedStep): Promise<StoppedServer | void>;
   startServer(input: PlannedStep): Promise<ReachedTarget>;
   salvageWal(input: PlannedStep): Promise<SalvageResult>;
   putAside(input: PlannedStep): Promise<void>;

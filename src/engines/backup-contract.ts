@@ -1,7 +1,7 @@
 /** What an engine does with backups: makes, lists, verifies, adopts, holds and removes them. */
 import type { Backup, BackupType, ListedBackup, TableCount } from '../domain/backup/backup.js';
-import type { RepriseError } from '../domain/errors.js';
 import type { HostConfig, PolicyConfig, DescribedStorage } from '../domain/config.js';
+import type { RepriseError } from '../domain/errors.js';
 import type { ReadableStorage } from '../storage/storage.js';
 import type { EngineContext, ReadContext } from './context.js';
 
@@ -50,6 +50,11 @@ export interface BackupRequest {
   readonly type: BackupType | 'auto';
   /** UTC ISO-8601 instant of the operation's start: names files, the same in every attempt. */
   readonly startedAt: string;
+  /**
+   * Told of each database that could not be backed up while others were. Without it, and where none could be, the first failure
+   * is thrown when all were tried.
+   */
+  readonly leaveOut?: (database: string, failure: RepriseError) => void;
 }
 
 /** A backup made by {@link BackupEngine.backup}: complete and published; nothing partial is ever returned. */

@@ -1,4 +1,4 @@
-import type { Backup } from '../domain/backup/backup.js';
+import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
@@ -40,6 +40,8 @@ export interface BackupOutput {
   readonly rotation?: RotateOutput;
   /** What the check before the backup found worth saying, such as a database that is skipped; absent where nothing. */
   readonly notes?: readonly string[];
+  /** Databases without a backup, and backups whose verification failed, while others are whole; absent where there are none. */
+  readonly failed?: readonly FailedPart[];
 }
 
 export type RotateInput = OperationInput<RotationOrder>;

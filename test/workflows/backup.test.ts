@@ -211,6 +211,26 @@ describe('backup: it fails', () => {
     expect(one.names.at(-1)).toBe('releaseLock');
   });
 
+  it('R12: each database is for itself: one without a backup and one whose proof fails leave the others verified, and are told', async () => {
+    const gone = { database: 'gone', backupId: null, code: 'not-found', reason: 'there is no database "gone"' };
+    const one = await start({
+      describeCluster: async () => ({
+        ...{ host: HOST, configDigest: 'config', policies: { nightly }, tells: ['failure'] },
+      }),
+      runBackup: async () => ({ made: ['b1', 'b2'], failed: [gone] }),
+      proveBackup: async ({ order: { backupId } }) => ({ ok: backupId !== 'b1', detail: 'checksum differs' }),
+    });
+    const unproven = { database: null, backupId: 'b1', code: 'backup-corrupt', reason: expect.any(String) };
+    expect(await result(one)).toMatchObject({ backups: [{ id: 'b1' }, { id: 'b2' }], failed: [gone, unproven] });
+    expect(one.of('proveBackup')).toMatchObject([{ order: { backupId: 'b1' } }, { order: { backupId: 'b2' } }]);
+    expect(one.of('rotateBackups')).toMatchObject([{ order: { policy: 'nightly', failed: ['gone', 'b1'] } }]);
+    await one.called('sendNotice', 2);
+    const told = one.of('sendNotice').map(({ notice }) => JSON.stringify(notice));
+    expect(told.join('\n')).toMatch(/partly-done.*b1 is not verified/);
+    expect(told.join('\n')).toMatch(/partly-done.*gone.* has no backup/);
+    expect(await one.status()).toMatchObject({ state: 'completed' });
+  });
+
   it.each(['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups'] as const)(
     '%s fails: recorded with its code, then thrown; the cluster is given back',
     async (name) => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withoutContents } from '../../domain/backup/backup.js';
+import { type FailedPart, withoutContents } from '../../domain/backup/backup.js';
+import { isRetryable, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { ClusterConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
@@ -7,6 +8,8 @@ import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import {
+  absentDatabases,
+  absentDatabaseText,
   decisionStatements,
   dropStatement,
   invalidDatabases,
@@ -60,7 +63,10 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
         const clusterContext = await openClusterContext(deps, step.cluster);
         await claimOperation(clusterContext, step);
         await requireGrant(clusterContext, step, policyClaim('backup', policyOf(clusterContext, step.order.policy)));
-        return (await makeBackup(clusterContext, step, run)).map((backup) => backup.id);
+        const { made, failed } = await makeBackup(clusterContext, step, run);
+        const ids = made.map(({ id }) => id);
+        if (failed.length === 0) return ids;
+        return { made: ids, failed: failed.map(({ error: _error, ...part }) => part) };
       }),
     ),
     readBackups: wrapActivity('readBackups', async ({ cluster, backupIds }, run) => {
@@ -113,11 +119,12 @@ async function backupContext(
 }
 
 /** What a backup holds nothing of, whatever its engine: databases nobody can connect to, transactions that are prepared. */
-async function databaseNotes({ connection }: ClusterConfig): Promise<readonly string[]> {
+async function databaseNotes({ connection, databases }: ClusterConfig): Promise<readonly string[]> {
   return withMaintenance(connection, async (client) => [
     ...(await invalidDatabases(client)).map(
       (name) => `${invalidDatabaseText(name)}; it is skipped: drop it with ${dropStatement(name)}`,
     ),
+    ...(await absentDatabases(client, databases)).map((name) => absentDatabaseText(name)),
     ...(await preparedTransactions(client)).map(
       ({ gid, database }) =>
         `transaction ${JSON.stringify(gid)} in database ${JSON.stringify(database)} is prepared: until ${decisionStatements({ gid })}, no backup holds its changes as committed, and what it has locked cannot be counted`,
@@ -125,17 +132,32 @@ async function databaseNotes({ connection }: ClusterConfig): Promise<readonly st
   ]);
 }
 
-/** Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. */
+/** What a backup run came to. */
+interface BackupRun {
+  readonly made: readonly MadeBackup[];
+  /** Databases that have none, for a reason that another attempt would only meet again. */
+  readonly failed: readonly (FailedPart & { readonly error: RepriseError })[];
+}
+
+/**
+ * Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. Each database
+ * is for itself: what fails of one is recorded beside the backups of the others.
+ * @throws RepriseError the first failure, where no backup was made or where another attempt may have more
+ */
 export async function makeBackup(
   clusterContext: ClusterContext,
   step: BackupStep,
   run: ActivityRun,
   locks?: readonly JobLock[],
-): Promise<readonly MadeBackup[]> {
+): Promise<BackupRun> {
   const engine = engineFor(clusterContext, policyOf(clusterContext, step.order.policy));
   const startedAt = await startOf(clusterContext, step);
   const type = engine.capabilities.types.includes('incr') ? await typeOf(clusterContext, step, run) : step.order.type;
-  const backups = await engine.backup(await backupContext(clusterContext, step, run, locks), { type, startedAt });
+  const failures: (readonly [database: string, error: RepriseError])[] = [];
+  const backups = await engine.backup(await backupContext(clusterContext, step, run, locks), {
+    ...{ type, startedAt },
+    leaveOut: (database, error) => void failures.push([database, error]),
+  });
   const made: MadeBackup[] = [];
   for (const { refused: _refused, ...backup } of backups)
     made.push(await withConfiguration(clusterContext, step.order.policy, backup));
@@ -148,10 +170,32 @@ export async function makeBackup(
     }
   for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
     await record(clusterContext, step, `repository/${body.repository}`, body);
-  return made;
+  const passing = failures.find(([, error]) => isRetryable(error));
+  if (passing !== undefined) throw passing[1];
+  const failed = failures.map(([database, error]) => {
+    const { code, message: reason } = error;
+    return { database, backupId: null, code, reason, error };
+  });
+  for (const { database, code, reason } of failed)
+    await record(
+      clusterContext,
+      step,
+      `failed/${database}`,
+      {
+        kind: 'backup-failed',
+        policy: step.order.policy,
+        code,
+        reason: `database ${JSON.stringify(database)}: ${reason}`,
+      },
+      step.requester,
+    );
+  return { made, failed };
 }
 
-/** What rests on a damaged backup is damaged too: after a quarantine the next one is a full one, in every attempt. */
+/**
+ * What rests on a damaged backup is damaged too: after a quarantine the next one is a full one, in every attempt.
+ * @throws RepriseError `no-usable-backup` where one is asked for that would rest on it
+ */
 async function typeOf(
   clusterContext: ClusterContext,
   { operationId, order: { policy: name, type: asked } }: BackupStep,
@@ -161,12 +205,21 @@ async function typeOf(
   const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
   // Also where another version asks for it: jobs may have begun with the earlier one.
   if (earlier) return earlier.result;
-  if (asked !== 'auto') return asked;
+  if (asked === 'full') return asked;
   const backups = (await currentBackups(clusterContext, run, [policyOf(clusterContext, name)])).filter(
     ({ policy }) => policy === name,
   );
   const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
-  const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';
+  const damaged = backups.slice(Math.max(0, lastFull)).find(({ status }) => status === 'quarantined');
+  if (asked !== 'auto') {
+    if (damaged === undefined) return asked;
+    throw new RepriseError(
+      'no-usable-backup',
+      `a backup of type ${asked} would depend on ${damaged.id}, which is damaged (quarantined)`,
+      `reprise backup run ${clusterContext.cluster.name} --policy ${name} --type full; the next ones depend on that one`,
+    );
+  }
+  const type = damaged === undefined ? 'auto' : 'full';
   await state.recordDone(operationId, 'type', type);
   return type;
 }

@@ -62,13 +62,14 @@ export async function planRotation(
   policyName: string,
   run: ActivityRun,
   aheadMs: number | null = null,
+  failed: readonly string[] = [],
 ) {
   const policy = policyOf(clusterContext, policyName);
   const backups = (await currentBackups(clusterContext, run, [policy])).filter(
     (backup) => backup.policy === policy.name,
   );
   const pinned = (await clusterContext.catalogue.state()).pinnedBackups();
-  const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned };
+  const request = { backups, retention: policy.retention, now: new Date(), aheadMs, pinned, failed };
   const plan = planRetention(request);
   // Asked only for backups that would be removed: an object lock costs a request for each file.
   const removable = backups.filter(({ id }) => plan.remove.some((one) => one.id === id));
@@ -95,7 +96,8 @@ async function rotate(
   run: ActivityRun,
   aheadMs: number | null,
 ): Promise<RotateOutput> {
-  const { backups, keep, remove, refused } = await planRotation(clusterContext, step.order.policy, run, aheadMs);
+  const { policy: name, failed } = step.order;
+  const { backups, keep, remove, refused } = await planRotation(clusterContext, name, run, aheadMs, failed);
 
   const { done, begun } = await earlierRemovals(clusterContext, step, backups);
   const toRemove = [...begun, ...(refused ? [] : remove)];

@@ -32,8 +32,12 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
         order: { policy: plan.binding.policy, type: 'auto' as const },
       };
       try {
-        const made = await makeBackup(clusterContext, own, run, clusterLocks.recovery(clusterContext.cluster.name));
-        return `taken: ${made.map(({ id }) => id).join(', ')}`;
+        const locks = clusterLocks.recovery(clusterContext.cluster.name);
+        const { made, failed } = await makeBackup(clusterContext, own, run, locks);
+        return [
+          `taken: ${made.map(({ id }) => id).join(', ')}`,
+          ...failed.map(({ database, reason }) => `not possible for database ${JSON.stringify(database)}: ${reason}`),
+        ].join('; ');
       } catch (error) {
         // What is to be replaced may be what cannot be dumped: it is kept whole, so this stops nothing.
         if (isRepriseError(error) && error.code !== 'job-cancelled')

@@ -99,6 +99,14 @@ export interface ServerFacts {
   readonly encoding?: string;
   readonly dataChecksums?: boolean;
 }
+/** A part of a backup run that failed while others did not: one of several databases, or the verification of one backup. */
+export interface FailedPart {
+  readonly database: string | null;
+  /** The backup whose verification failed; null: there is none. */
+  readonly backupId: string | null;
+  readonly code: string;
+  readonly reason: string;
+}
 /** Rows of one table as counted in the backup's own snapshot (or, for physical engines, close to its end). */
 export interface TableCount {
   readonly database: string;

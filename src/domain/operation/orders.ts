@@ -16,7 +16,8 @@ const count = z.number().int().min(0);
 export const backupOrder = z.strictObject({ policy: name, type: z.enum(['auto', ...backupTypes]) }).readonly();
 export type BackupOrder = z.infer<typeof backupOrder>;
 
-export const rotationOrder = z.strictObject({ policy: name }).readonly();
+/** `failed`: databases, and ids of backups, that failed in this run: all backups of these databases stay. Absent: none. */
+export const rotationOrder = z.strictObject({ policy: name, failed: z.array(z.string()).optional() }).readonly();
 export type RotationOrder = z.infer<typeof rotationOrder>;
 
 /** `restore`: restored into a scratch server and compared, instead of read only. */

@@ -15,6 +15,8 @@ export interface RetentionInput {
   readonly pinned: ReadonlySet<string>;
   /** UTC ISO-8601 by id: until when the storage itself lets nobody remove them. */
   readonly locked?: ReadonlyMap<string, string>;
+  /** Databases that failed in this run, or ids of such backups: all of theirs stay, as nothing is removed before its successor is there. */
+  readonly failed?: readonly string[];
 }
 
 export interface RetentionPlan {
@@ -44,13 +46,18 @@ export function planRetention({
   aheadMs = null,
   pinned,
   locked = new Map(),
+  failed = [],
 }: RetentionInput): RetentionPlan {
   const newestFirst = [...backups].sort(byNewest);
   const jump = clockSkew(aheadMs) ?? clockJump(newestFirst, now);
   if (jump !== null) return nothingRemoved(newestFirst, jump, 'the run is refused');
 
   const reasons = new Map<string, string[]>();
-  for (const group of groupsOf(newestFirst)) judgeGroup(group, { retention, now, pinned, locked }, reasons);
+  for (const group of groupsOf(newestFirst)) {
+    judgeGroup(group, { retention, now, pinned, locked }, reasons);
+    if (group.some(({ id, database }) => failed.includes(id) || (database !== undefined && failed.includes(database))))
+      for (const { id } of group) reasons.set(id, [...(reasons.get(id) ?? []), 'the newest of its database failed']);
+  }
 
   const doomed = newestFirst.filter(({ id }) => !reasons.has(id));
   if (doomed.length > retention.maxDeletions) {

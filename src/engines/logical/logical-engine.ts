@@ -35,7 +35,7 @@ export const logicalEngine: Engine = {
   logical: { restoreDatabase, restoreGlobals },
 };
 
-/** One dump a database, but for invalid ones, which preflight tells of. One that fails keeps no other from its backup; the first failure is told when all were tried. */
+/** One dump a database, but for invalid ones, which preflight tells of. One that fails keeps no other from its backup. */
 async function backUpDatabases(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {
   if (request.type !== 'auto' && request.type !== 'full') {
     throw new RepriseError(
@@ -45,15 +45,17 @@ async function backUpDatabases(context: EngineContext, request: BackupRequest): 
     );
   }
   const made: MadeBackup[] = [];
-  let firstFailure: RepriseError | undefined;
+  const failures: (readonly [database: string, failure: RepriseError])[] = [];
   for (const database of await dumpableDatabases(context)) {
     try {
       made.push(await backUpDatabase(context, request, database));
     } catch (error) {
       if (context.signal.aborted || !isRepriseError(error)) throw error;
-      firstFailure ??= error;
+      failures.push([database, error]);
     }
   }
-  if (firstFailure !== undefined) throw firstFailure;
+  const [first] = failures;
+  if (first !== undefined && (made.length === 0 || request.leaveOut === undefined)) throw first[1];
+  for (const [database, failure] of failures) request.leaveOut?.(database, failure);
   return made;
 }

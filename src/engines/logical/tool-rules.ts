@@ -71,6 +71,12 @@ export const LOGICAL_TOOLS: ToolTable = {
       hint: 'look in pg_stat_activity for who holds the lock, and run the backup again when it is free',
     },
     {
+      pattern: /FATAL: +database "[^\n]{0,200}" does not exist/i,
+      code: 'not-found',
+      message: 'the database is not there',
+      hint: 'see the names under databases: of the cluster in reprise.yml',
+    },
+    {
       pattern: /password authentication failed|no password supplied/i,
       code: 'database-unreachable',
       final: true,

@@ -6,7 +6,7 @@ import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
 import { COUNTED_BY, countRows } from './copy-rows.js';
 import { databaseTextReader, inDatabaseBytes } from './encoding.js';
-import { invalidDatabases } from '../server/databases.js';
+import { absentDatabases, invalidDatabases } from '../server/databases.js';
 
 /** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
@@ -103,7 +103,7 @@ export async function rootsInDatabase(client: pg.Client): Promise<(table: Table)
 
 /**
  * The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to
- * count in. Invalid ones are skipped.
+ * count in. Invalid ones, and those that are not there, are skipped.
  */
 export async function countDatabases(
   connection: ConnectionConfig,
@@ -111,9 +111,12 @@ export async function countDatabases(
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   const counts: TableCount[] = [];
-  const invalid = await withMaintenance(connection, (client) => invalidDatabases(client, databases));
+  const skipped = await withMaintenance(connection, async (client) => [
+    ...(await invalidDatabases(client, databases)),
+    ...(await absentDatabases(client, databases)),
+  ]);
   for (const database of databases) {
-    if (invalid.includes(database)) continue;
+    if (skipped.includes(database)) continue;
     signal.throwIfAborted();
     counts.push(...(await withClient(connection, database, (client) => countTables(client, database))));
   }

@@ -33,6 +33,20 @@ export async function invalidDatabases(client: pg.ClientBase, names?: readonly s
   return rows.map(({ name }) => name);
 }
 
+/** Which of these databases the server has not. */
+export async function absentDatabases(client: pg.ClientBase, names: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT datname::text AS name FROM pg_catalog.pg_database WHERE datname::text = ANY ($1)',
+    [names],
+  );
+  return names.filter((name) => rows.every((row) => row.name !== name));
+}
+
+/** What people are told of a database of the configuration that the server has not. */
+export function absentDatabaseText(name: string): string {
+  return `there is no database ${JSON.stringify(name)} on the server, and the configuration names it`;
+}
+
 /** What people are told of an invalid database, wherever it is skipped. */
 export function invalidDatabaseText(name: string): string {
   return `database ${JSON.stringify(name)} is invalid: a DROP DATABASE of it was interrupted, and nobody can connect to it`;

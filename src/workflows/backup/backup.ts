@@ -1,7 +1,8 @@
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
-import type { ClusterFacts, PolicyFacts } from '../../activities/api.js';
+import type { ClusterFacts, PartlyMade, PolicyFacts } from '../../activities/api.js';
+import type { FailedPart } from '../../domain/backup/backup.js';
 import { holderText } from '../../domain/operation/locks.js';
-import type { BackupInput, BackupOutput, RotateOutput } from '../api.js';
+import type { BackupInput, BackupOutput, RotateInput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import {
@@ -83,38 +84,86 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const { made, notes } = await backUp(operation, input, facts.engine);
-  if (facts.proof !== 'none') for (const backupId of made) await verify(operation, backupId, facts.proof === 'restore');
+  const { made, notes, ...run } = await backUp(operation, input, facts.engine);
+  await tellFailed(operation, policy, run.failed);
+  const unproven = facts.proof === 'none' ? [] : await verifyEach(operation, made, facts.proof === 'restore');
+  await tellFailed(operation, policy, unproven);
+  const failed = [...run.failed, ...unproven];
   const late = startedLate();
-  const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy });
+  const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy, ...kept(failed) });
   if (!late) await notifyRefused(operation, policy, rotation);
   const read = 'read the catalogue';
   const backups = await runStep(operation, read, () =>
     readActivities(host, read).readBackups({ ...step, backupIds: made }),
   );
-  status.show('completed', null, summaryOf(made, rotation) + notesText(notes));
-  return { backups, rotation, ...(notes.length > 0 ? { notes } : {}) };
+  status.show('completed', null, summaryOf(made, rotation) + failedText(failed) + notesText(notes));
+  return {
+    ...{ backups, rotation },
+    ...(notes.length > 0 ? { notes } : {}),
+    ...(failed.length > 0 ? { failed } : {}),
+  };
+}
+
+/** Backups of databases that failed stay, all of them: nothing is removed before its successor is verified. */
+function kept(failed: readonly FailedPart[]): Pick<RotateInput['order'], 'failed'> {
+  return failed.length === 0 ? {} : { failed: failed.flatMap(({ database, backupId }) => database ?? backupId ?? []) };
+}
+
+/** What failed is told at once: the others may take hours. */
+async function tellFailed({ notifications }: Operation, policy: string, failed: readonly FailedPart[]): Promise<void> {
+  if (failed.length === 0) return;
+  const message = `${failed.map(failedInWords).join('; ')}; the others of this run go on`;
+  const hint = 'correct what it says, then run the backup again; older backups of these databases are kept';
+  await notifications.notify(failureNotice('backup', policy, { code: 'partly-done', message, hint }));
+}
+
+function failedInWords({ database, backupId, reason }: FailedPart): string {
+  return backupId === null
+    ? `database ${JSON.stringify(database)} has no backup: ${reason}`
+    : `${backupId} is not verified: ${reason}`;
+}
+
+function failedText(failed: readonly FailedPart[]): string {
+  return failed.length === 0 ? '' : `\n\n**Failed:**\n\n${failed.map((one) => `- ${failedInWords(one)}`).join('\n')}`;
 }
 
 async function backUp(
   operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
-): Promise<{ readonly made: readonly string[]; readonly notes: readonly string[] }> {
+): Promise<PartlyMade & { readonly notes: readonly string[] }> {
   const { status, host, step } = operation;
   const check = 'check before the backup';
   const ordered = { requester, order, startedAt: workflowInfo().startTime.toISOString() };
   const notes = await status.phase(check, () =>
     runStep(operation, check, () => heavyActivities(host, check).preflightBackup({ ...step, ...ordered })),
   );
-  const made = await status.phase('back up', () =>
+  const run = await status.phase('back up', () =>
     runStep(operation, 'back up', () =>
       underLock(operation, (locked) =>
         heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
       ),
     ),
   );
-  return { made, notes };
+  return { ...('made' in run ? run : { made: run, failed: [] }), notes };
+}
+
+/**
+ * Verifies each backup, whatever becomes of the others. Returns what failed.
+ * @throws the first failure where all failed
+ */
+async function verifyEach(operation: Operation, made: readonly string[], restore: boolean): Promise<FailedPart[]> {
+  const failed: FailedPart[] = [];
+  let first: unknown;
+  for (const backupId of made)
+    await verify(operation, backupId, restore).catch((error: unknown) => {
+      if (isCancelled(error)) throw error;
+      first ??= error;
+      const { code, message: reason } = failureOf(error);
+      failed.push({ database: null, backupId, code, reason });
+    });
+  if (made.length > 0 && failed.length === made.length) throw first;
+  return failed;
 }
 
 async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {

@@ -403,6 +403,23 @@ it("D5: schedules are planned, applied, listed, paused, triggered and resumed; a
   expect(await refusal(site, 'schedule', 'pause', id)).toMatchObject({ exit: 2, code: 'usage' });
 }, 300_000);
 
+it('R12: of three databases one is dropped: the others are dumped and verified, exit 3, told and recorded; a physical backup goes on', async () => {
+  for (const worker of site.workers) await worker.kill();
+  await editConfig(site, (text) => text.replace('databases: [mairie]', 'databases: [mairie, gone, second]'));
+  await site.query('CREATE DATABASE second', 'postgres');
+  await site.startWorker();
+  const { exit, document, error } = await told<Ran & { failed: unknown }>(
+    ...([site, 'backup', 'run', 'mairie', '--policy', 'dump'] as const),
+  );
+  expect([exit, error?.code, error?.message]).toEqual([3, 'partly-done', expect.stringContaining('database "gone"')]);
+  expect(document.backups.map(({ database, proven }) => [database, proven?.level])).toEqual([
+    ['mairie', 'verified'],
+    ['second', 'verified'],
+  ]);
+  expect(document.failed).toMatchObject([{ database: 'gone', backupId: null, code: 'not-found' }]);
+  expect((await run('physical', '--type', 'incr')).backups).toMatchObject([{ proven: { level: 'verified' } }]);
+}, 300_000);
+
 it('B1: two policies that start in the same second make two backups', async () => {
   const startedAt = new Date().toISOString();
   const made = (policy: string) => {

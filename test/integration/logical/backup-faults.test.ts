@@ -115,6 +115,28 @@ it('F20: a large object that pg_read_all_data does not cover is told before, wit
   await expect(logicalEngine.preflightBackup(context)).resolves.toBeDefined();
 });
 
+it('R12: a database that is not there, and one that cannot be dumped, keep no other from its backup', async () => {
+  const context = await contextFor(['secured', 'gone', 'small'], 'three', {}, 'saver');
+  await runQuery(source, 'postgres', 'ALTER ROLE saver NOBYPASSRLS');
+  const notes = (await logicalEngine.preflightBackup(context)).join('\n');
+  expect(notes).toMatch(/database "secured" cannot be dumped: .*row security/);
+  expect(notes).toMatch(/database "gone" cannot be dumped/);
+  const left: unknown[] = [];
+  const made = await logicalEngine.backup(context, {
+    ...{ type: 'full', startedAt: startedAt() },
+    leaveOut: (database, { code }) => void left.push([database, code]),
+  });
+  expect(made.map(({ database }) => database)).toEqual(['small']);
+  expect(left).toEqual([
+    ['secured', 'privilege-missing'],
+    ['gone', 'not-found'],
+  ]);
+  const none = await contextFor(['gone', 'secured'], 'none', {}, 'saver');
+  await expect(logicalEngine.preflightBackup(none)).rejects.toMatchObject({ code: 'not-found' });
+  const request = { type: 'full', startedAt: startedAt(), leaveOut: () => undefined } as const;
+  await expect(logicalEngine.backup(none, request)).rejects.toMatchObject({ code: 'not-found' });
+});
+
 it('F20: a table that the role may not read is told before, with the grant', async () => {
   await runQuery(source, 'postgres', 'CREATE ROLE stranger LOGIN');
   const context = await contextFor(['small'], 'stranger', {}, 'stranger');

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../../domain/errors.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { tryEncryption } from '../../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../../engine.js';
@@ -18,27 +18,21 @@ import { invalidDatabases, invalidDatabaseText } from '../../../postgres/server/
 export async function preflightBackup(context: EngineContext): Promise<readonly string[]> {
   const notes: string[] = [...(await encryptionNotes(context))];
   const major = await toolMajor(context, 'pg_dump');
+  const databases = await dumpableDatabases(context);
+  const failures: RepriseError[] = [];
   let expectedBytes = 0;
-  for (const database of await dumpableDatabases(context)) {
-    const { facts, missing } = await withClient(context.cluster.connection, database, async (client) => ({
-      facts: await readDatabaseFacts(client),
-      missing: await missingRights(client),
-    }));
-    if (majorOf(facts.server.versionNum) > major) throw olderThanServer(major, majorOf(facts.server.versionNum));
-    if (missing !== null)
-      throw new RepriseError(
-        'privilege-missing',
-        `database ${JSON.stringify(database)}: ${missing.what}`,
-        missing.hint,
-      );
-    expectedBytes += (await newestDumpSize(context, database)) ?? 0;
-    if (facts.server.encoding === 'SQL_ASCII') {
-      notes.push(
-        `database ${JSON.stringify(database)} is SQL_ASCII: its text is bytes of no known encoding, and restores only into SQL_ASCII`,
-      );
+  for (const database of databases) {
+    try {
+      expectedBytes += await preflightDatabase(context, database, major, notes);
+    } catch (error) {
+      // Each for itself: one that cannot be dumped keeps no other from its backup.
+      if (!isRepriseError(error) || isRetryable(error)) throw error;
+      failures.push(error);
+      notes.push(`database ${JSON.stringify(database)} cannot be dumped: ${error.message}`);
     }
-    if (!facts.superuser) notes.push('the backup role is no superuser: the passwords of roles are not in the backup');
   }
+  const [first] = failures;
+  if (first !== undefined && failures.length === databases.length) throw first;
   const free = await context.storage.freeBytes();
   if (free !== null && free < expectedBytes) {
     throw new RepriseError(
@@ -53,6 +47,29 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
       `${left.length} files of other operations that did not finish are in the repository, such as ${left[0]}; they are no backups`,
     );
   return [...new Set(notes)];
+}
+
+/** What speaks against dumping one database. Returns how many bytes its dump will take. */
+async function preflightDatabase(
+  context: EngineContext,
+  database: string,
+  major: number,
+  notes: string[],
+): Promise<number> {
+  const { facts, missing } = await withClient(context.cluster.connection, database, async (client) => ({
+    facts: await readDatabaseFacts(client),
+    missing: await missingRights(client),
+  }));
+  if (majorOf(facts.server.versionNum) > major) throw olderThanServer(major, majorOf(facts.server.versionNum));
+  if (missing !== null)
+    throw new RepriseError('privilege-missing', `database ${JSON.stringify(database)}: ${missing.what}`, missing.hint);
+  if (facts.server.encoding === 'SQL_ASCII') {
+    notes.push(
+      `database ${JSON.stringify(database)} is SQL_ASCII: its text is bytes of no known encoding, and restores only into SQL_ASCII`,
+    );
+  }
+  if (!facts.superuser) notes.push('the backup role is no superuser: the passwords of roles are not in the backup');
+  return (await newestDumpSize(context, database)) ?? 0;
 }
 
 /**

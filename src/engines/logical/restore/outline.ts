@@ -91,7 +91,7 @@ function chooseBackups({ target, candidates, databases }: OutlineRequest): reado
     throw new RepriseError(
       'no-usable-backup',
       `there is no complete backup of database ${JSON.stringify(database)} in this policy`,
-      'choose another policy with recover --policy',
+      'recover the others with recover --database NAME, or choose another policy with recover --policy',
     );
   });
 }
