@@ -28,6 +28,8 @@ export interface CliOptions {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
   readonly heard?: (stderr: string) => void;
+  /** stdout is a terminal of this width. */
+  readonly columns?: number;
 }
 
 /** Commands that are about processes, signals or this program's own files: always run for real. */
@@ -40,7 +42,7 @@ const ofProcesses = new Set(['worker', 'up', 'down', 'demo', 'version']);
  */
 export async function reprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const isReal = options.cwd !== undefined || options.heard !== undefined || argv.some((word) => ofProcesses.has(word));
-  return isReal ? spawnReprise(argv, options) : runHere(argv, services, environment(options.env), 80);
+  return isReal ? spawnReprise(argv, options) : runHere(argv, services, environment(options.env), 80, options.columns);
 }
 
 /** The built command line in a process of its own. */
@@ -92,13 +94,14 @@ async function runHere(
   services: Services,
   env: NodeJS.ProcessEnv,
   columns: number,
+  outColumns?: number,
 ): Promise<CliResult> {
   let stdout = '';
   let stderr = '';
   const terminal = processTerminal({
     env,
     stdin: {},
-    stdout: { write: (text) => (stdout += text) },
+    stdout: { isTTY: outColumns !== undefined, columns: outColumns, write: (text) => (stdout += text) },
     stderr: { columns, write: (text) => (stderr += text) },
   });
   const code = await commands.run(true, () => runCli(argv, services, terminal));
