@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { registerBackup } from './commands/backup.js';
+import { registerBeside } from './commands/beside.js';
 import { registerCheck } from './commands/check.js';
 import { Cli } from './cli-context.js';
 import { registerCompletion } from './commands/completion.js';
@@ -46,6 +47,7 @@ const groups = [
   registerDecisions,
   registerIncident,
   registerKept,
+  registerBeside,
   registerStorage,
   registerKey,
   registerNotify,

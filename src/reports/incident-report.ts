@@ -77,8 +77,20 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
       'media',
       `${markdownText(plan.binding.media.name)}, to ${plan.binding.media.instant}: ${plannedMediaInWords(plan.binding.media, sizeInWords)}`,
     ]);
-  rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
+  if (outcome?.place) rows.push(['recovered where', placeInWords(outcome.place)]);
+  rows.push(['result', outcome ? resultInWords(outcome) : noRecovery(incident)]);
   return markdownTable(['fact', 'value'], rows);
+}
+
+function placeInWords({ into, host, port, dataDir }: NonNullable<RecoveryOutcome['place']>): string {
+  const where = into === 'in-place' ? 'in place' : `beside, as ${markdownText(into)}`;
+  return `${where}: host ${markdownCode(host)}, port ${port}${dataDir === null ? '' : `, ${markdownCode(dataDir)}`}`;
+}
+
+/** Where the cluster answered again, its incident says so. */
+function noRecovery(incident: RecordedIncident | null): string {
+  const last = incident?.state === 'closed' ? incident.history.at(-1)?.text : undefined;
+  return `no recovery was completed${last === undefined ? '' : `: ${markdownText(last)}`}`;
 }
 
 function figures({ plan, outcome }: IncidentDocumentInput): string {
@@ -151,14 +163,14 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
       ? `- Planned: ${markdownText(what)} is overwritten in place, and its content is lost.`
       : `- Planned: ${markdownText(what)} is kept as ${markdownCode(keptAs)}.`,
   );
-  for (const { id, what, where, host, sizeBytes } of kept) {
+  for (const { id, what, where, host, sizeBytes, beside } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
     lines.push(
-      `- ${markdownText(what)} is kept in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to free its space: ${markdownCode(`reprise kept drop ${id}`)}`,
+      `- ${markdownText(what)} is kept in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to free its space: ${markdownCode(dropCommand({ id, beside }))}`,
     );
   }
   if (lines.length === 0) return 'Nothing was replaced.';
-  if (kept.length === 0) lines.push('- No old data of this operation is kept now.');
+  if (kept.every(({ beside }) => beside !== undefined)) lines.push('- No old data of this operation is kept now.');
   else lines.push(`- ${markdownCode('reprise kept list')} shows what is kept. Closing an incident deletes nothing.`);
   return lines.join('\n');
 }
@@ -182,6 +194,15 @@ function checks({ outcome }: IncidentDocumentInput): string {
   return markdownTable(['check', 'result', 'found'], rows);
 }
 
+function dropInWords({ id, beside }: KeptItem): string {
+  if (beside === undefined) return `When the old data is no longer needed: ${markdownCode(dropCommand({ id }))}`;
+  const stop = markdownCode(`reprise beside stop ${beside}`);
+  return `When the copy is no longer needed: ${stop}, then ${markdownCode(dropCommand({ id, beside }))}`;
+}
+
+const dropCommand = ({ id, beside }: Pick<KeptItem, 'id' | 'beside'>): string =>
+  beside === undefined ? `reprise kept drop ${id}` : `reprise beside drop ${beside}`;
+
 /** What was known when it was decided. It asks for nothing any more. */
 function warnings({ plan }: IncidentDocumentInput): string {
   return (plan?.observed.warnings ?? []).map((warning) => `- ${markdownText(warning)}`).join('\n');
@@ -191,9 +212,10 @@ function mayHaveLost(outcome: IncidentDocumentInput['outcome']): boolean {
   return outcome !== null && outcome.rpoSeconds !== 0 && outcome.leavesProduction !== true;
 }
 
-function followUps({ outcome, kept }: IncidentDocumentInput): string {
+function followUps({ outcome, kept, incident }: IncidentDocumentInput): string {
   const lines: string[] = [];
-  if (!outcome) lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
+  if (!outcome && incident?.state !== 'closed')
+    lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
     if (status === 'failed') lines.push(`Examine the failed check ${markdownText(name)}.`);
     if (status === 'skipped') lines.push(`Do the skipped check ${markdownText(name)} by hand.`);
@@ -201,8 +223,7 @@ function followUps({ outcome, kept }: IncidentDocumentInput): string {
   if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery is verified.');
   if (mayHaveLost(outcome))
     lines.push('Tell the users which period may be lost. Enter that data again where possible.');
-  for (const { id } of kept)
-    lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
+  lines.push(...kept.map(dropInWords));
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');
 }

@@ -20,7 +20,7 @@ export async function keptItems(deps: HostDependencies, cluster?: string): Promi
     (await openClusterContexts(deps, cluster)).map(async (clusterContext) => {
       const { kept } = await clusterContext.catalogue.state();
       return Promise.all(
-        kept.map(async (item) => ({
+        oldDataOnly(kept).map(async (item) => ({
           ...item,
           sizeBytes: item.sizeBytes ?? (await sizeOf(clusterContext, item, until)),
         })),
@@ -29,6 +29,10 @@ export async function keptItems(deps: HostDependencies, cluster?: string): Promi
   );
   return lists.flat();
 }
+
+/** Copies that recoveries have left beside are listed apart. */
+const oldDataOnly = (kept: readonly KeptItem[]): readonly KeptItem[] =>
+  kept.filter(({ beside }) => beside === undefined);
 
 /** By the ledger of this host, as everything that is done with it. */
 async function sizeOf(clusterContext: ClusterContext, item: KeptItem, until: number): Promise<number | null> {
@@ -103,7 +107,7 @@ export async function dropKept(
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse(
+export async function refuseWhileInUse(
   { host, cluster }: ClusterContext,
   { id, operationId, where }: KeptOnHost,
 ): Promise<void> {

@@ -27,7 +27,7 @@ import { verifyAndRecord } from '../backup/verify.js';
 import { restoreConfiguration } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { PROMOTED, PROMOTION } from './old-data.js';
+import { PROMOTED, PROMOTION, besideCopy, markOldData, recordOldData } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, restoredWithin, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { withQuarantine } from './damaged-backup.js';
@@ -64,10 +64,13 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
           tablespaces: restoredTo(work.plan.binding),
           overOld: losesOldData(work.plan.binding),
         };
+        const copy = work.inPlace ? null : besideCopy(work, step);
+        if (copy) await recordOldData(work, step, 'kept/beside', copy);
         await once(work, step, 'restore files', async () => {
           await detachWal(home, layout);
           await physicalOf(work).restoreFiles(await work.context(), place);
         });
+        if (copy) await markOldData(work, copy);
         await once(work, step, 'restore layout', () =>
           attachParts(home, layout, step.operationId, work.clusterContext.user),
         );

@@ -29,7 +29,7 @@ import {
   onceUnderLock,
   openAuthorizedStep,
 } from './authorized-step.js';
-import { markOldData, oldDirectory, oldWal, recordOldData } from './old-data.js';
+import { forgetMovedCopies, markOldData, oldDirectory, oldWal, recordOldData } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
 import { postgresBinOf } from '../cluster-context.js';
 
@@ -141,6 +141,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, replaced: Repla
   if (!copied) {
     const inode = await claimName(work, step, keptAs, async () => inodeOf(await linkTarget(what)));
     await moveOldData(what, keptAs, inode);
+    if (!work.inPlace) await forgetMovedCopies(work, step, what);
     if (layout) await movePartsAside(keptAs, layout, owner);
     await markOldData(work, old);
     return;

@@ -5,6 +5,7 @@ import type { KeptItem } from '../../domain/backup/records.js';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
+import type { TemporalSession } from '../../client/connect.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
 import { typeTheName } from '../terminal/prompts.js';
@@ -42,28 +43,49 @@ export function registerKept(program: Command, cli: Cli): void {
     changes: true,
     asks: true,
     long: true,
-    run: (self, [id = ''], options) => drop(self, id, options),
+    run: (self, [id = ''], options) =>
+      dropKeptItem(self, id, options, async (session) => {
+        const { kept: items } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
+        const item = items.find((one) => one.id === id) ?? (await besideWithId(session, id, options.cluster));
+        if (item) return item;
+        throw new RepriseError(
+          'not-found',
+          `no old data is kept under "${id}"`,
+          options.cluster === undefined
+            ? 'reprise kept list; if its host is down: --cluster NAME'
+            : 'reprise kept list',
+        );
+      }),
   });
 }
 
-async function drop(
-  cli: Cli,
+/** A copy beside has a name too (`beside drop NAME`); plans name it by its id. */
+async function besideWithId(
+  session: TemporalSession,
   id: string,
+  cluster: string | undefined,
+): Promise<KeptItem | undefined> {
+  if (!id.endsWith('/beside')) return undefined;
+  const { copies } = await runInspection<'beside'>(session, { kind: 'beside', cluster });
+  return copies.find((copy) => copy.id === id);
+}
+
+/**
+ * Drops what a recovery has left, by an approved plan or, where the cluster has no policy for kept-drop, by who types its name.
+ * `find`: the item of that name, as its host has it.
+ */
+export async function dropKeptItem(
+  cli: Cli,
+  name: string,
   options: CommonOptions & { readonly by?: string; readonly cluster?: string },
+  find: (session: TemporalSession) => Promise<KeptItem>,
 ): Promise<void> {
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster)))
-    await typeTheName(cli, `dropping ${id} deletes it permanently`, id, options.yes);
+    await typeTheName(cli, `dropping ${name} deletes it permanently`, name, options.yes);
   await cli.withTemporal(async (session) => {
-    const { kept } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
-    const item = kept.find((one) => one.id === id);
-    if (!item)
-      throw new RepriseError(
-        'not-found',
-        `no old data is kept under "${id}"`,
-        options.cluster === undefined ? 'reprise kept list; if its host is down: --cluster NAME' : 'reprise kept list',
-      );
-    const order = { kind: 'kept-drop' as const, id, host: item.host };
+    const item = await find(session);
+    const order = { kind: 'kept-drop' as const, id: item.id, host: item.host };
     const plan = await previewAction(cli, session, item.cluster, order, options.by);
     if (dryRun)
       return cli.print(
@@ -74,8 +96,8 @@ async function drop(
     const asked = {
       action: order.kind,
       cluster: item.cluster,
-      subject: id,
-      what: `dropping ${id} deletes it permanently`,
+      subject: name,
+      what: `dropping ${name} deletes it permanently`,
     };
     const confirmed = (await cli.cluster(item.cluster)).approvals['kept-drop'] === undefined;
     // Of another cluster than those with a policy: it has not been asked yet.

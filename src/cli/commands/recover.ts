@@ -4,11 +4,9 @@ import { RepriseError } from '../../domain/errors.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
-import { rpoInWords } from '../../domain/plan/recovery-figures.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseTimelineChoice, type TimelineChoice } from '../../domain/target/timeline-choice.js';
-import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startRecovery } from '../../client/start.js';
@@ -16,7 +14,7 @@ import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
-import { facts, type Screen, screenTable } from '../terminal/tables.js';
+import { recoveryEndText } from '../terminal/outcome-text.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
 interface RecoverOptions {
@@ -101,7 +99,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         );
         const { state, plan, outcome, nothingToDo } = result;
         await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, (_, screen) =>
-          outcomeText(workflowId, result, screen),
+          recoveryEndText(self, workflowId, result, screen),
         );
         if (result.state === 'rejected')
           throw new RepriseError(
@@ -139,31 +137,4 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
   }
   const { policy, to, timeline, into, database, thawTier, withMedia, pause = false } = options;
   return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
-}
-
-function outcomeText(
-  workflowId: string,
-  { state, plan, outcome, left = '', nothingToDo }: RecoverOutput,
-  screen: Screen,
-): string {
-  if (nothingToDo !== undefined) return `${workflowId}: ${nothingToDo}`;
-  if (outcome === null)
-    return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
-  const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
-  return [
-    facts(
-      [
-        ['recovered to', outcome.target.reached],
-        ['asked for', outcome.target.requested],
-        ['RTO', durationInWords(outcome.rtoSeconds)],
-        ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
-        ['RPO', rpoInWords(outcome)],
-        ['report', outcome.report],
-      ],
-      screen,
-    ),
-    checks.length > 0 ? screenTable(['check', 'status', 'detail'], checks, screen) : '',
-  ]
-    .filter(Boolean)
-    .join('\n\n');
 }

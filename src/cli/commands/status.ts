@@ -24,7 +24,9 @@ import { define } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
+import { recoveryEndText } from '../terminal/outcome-text.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
+import type { IncidentOutput, RecoverOutput } from '../../workflows/api.js';
 
 const argumentHelp = { workflow: 'workflow id (default: all running operations)' };
 /** Between two looks at all operations: longer where nothing changes, as Temporal Cloud counts every look. */
@@ -39,6 +41,9 @@ const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'cannot-look',
   'paused',
 ]);
+
+/** Kinds of workflows that run all the time, or tell people beside what they are told of. */
+const PERMANENT: ReadonlySet<string> = new Set(['watch', 'archive', 'notify']);
 
 /** `reprise status` and `reprise watch` */
 export function registerStatus(program: Command, cli: Cli): void {
@@ -59,7 +64,7 @@ export function registerStatus(program: Command, cli: Cli): void {
   });
   define<{ timeout?: number }>(program, cli, {
     usage: 'watch [workflow]',
-    summary: 'follow an operation until it ends',
+    summary: 'follow an operation until it ends, or all until none is running',
     description:
       'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation continues.',
     argumentHelp,
@@ -121,7 +126,7 @@ async function watchOne(
       signal,
     }).finally(display.end);
     if (cli.format === 'table') await cli.print(view, statusText);
-    if (view.state === 'completed') return;
+    if (view.state === 'completed') return printResult(cli, session, view);
     // How it ended is the result of watching it: the failure itself, with its own code and hint.
     await session.client.workflow.getHandle(workflowId).result();
     if (view.state === 'rejected')
@@ -131,6 +136,30 @@ async function watchOne(
         'nothing was changed; start again when you want another plan',
       );
   });
+}
+
+/** What a recovery, or that of an incident, came to: how it ended, where, and what to do next. */
+async function printResult(cli: Cli, session: TemporalSession, view: StatusView): Promise<void> {
+  const ended = await recoveryOf(session, view.workflowId);
+  if (ended === null) return;
+  const { plan, outcome, nothingToDo } = ended.result;
+  if (cli.format === 'table')
+    return cli.stream({}, (_, screen) => `\n${recoveryEndText(cli, ended.workflowId, ended.result, screen)}`);
+  await cli.stream({ ...view, recovery: ended.workflowId, result: { plan, nothingToDo, ...outcome } }, () => '');
+}
+
+/** A recovery that has ended, by its own id or by that of its incident; null for everything else. */
+async function recoveryOf(
+  session: TemporalSession,
+  workflowId: string,
+): Promise<{ readonly workflowId: string; readonly result: RecoverOutput } | null> {
+  const resultOf = <T>(id: string): Promise<T> => session.client.workflow.getHandle(id).result() as Promise<T>;
+  if (workflowId.startsWith('recover/')) return { workflowId, result: await resultOf<RecoverOutput>(workflowId) };
+  if (!workflowId.startsWith('incident/')) return null;
+  const { recovery } = await resultOf<IncidentOutput>(workflowId);
+  // One that was dismissed or rejected has no result to show.
+  const result = recovery === null ? null : await resultOf<RecoverOutput>(recovery).catch(() => null);
+  return recovery === null || result === null ? null : { workflowId: recovery, result };
 }
 
 /** People see progress: live on a terminal, else as lines of the output. Programs get a document for every change. */
@@ -160,21 +189,35 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
   await cli.withTemporal(async (session) => {
     let last = '';
     let pause = POLL_MS;
+    let seen: readonly string[] = [];
     while (!signal.aborted) {
       const works = await runningOperations(cli, session);
+      const running = works.filter(({ kind }) => !PERMANENT.has(kind)).map(({ workflowId }) => workflowId);
+      const ended = seen.filter((workflowId) => !running.includes(workflowId));
+      seen = running;
       const text = JSON.stringify(works);
       if (text !== last)
         await cli.stream(
           { works },
           (view, screen) => `${new Date().toISOString()}\n${operationsText(cli, view.works, screen)}\n`,
         );
+      for (const workflowId of ended) await printEnd(cli, session, workflowId);
+      // Watches and the receiving of WAL never end: there is nothing more to wait for.
+      if (running.length === 0) return;
       pause = text === last ? Math.min(pause * 1.2, LONGEST_POLL_MS) : POLL_MS;
       last = text;
       if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', again);
       await sleep(pause, undefined, { signal }).catch(() => undefined);
     }
+    throw new RepriseError('interrupted', 'stopped watching', again);
   });
-  throw new RepriseError('interrupted', 'stopped watching', again);
+}
+
+/** How an operation ended that was followed with the others. */
+async function printEnd(cli: Cli, session: TemporalSession, workflowId: string): Promise<void> {
+  const view = await statusOf(session, workflowId, { jobs: false });
+  await cli.stream(view, ({ state }) => `${workflowId} has ended: ${state}`);
+  if (view.state === 'completed') await printResult(cli, session, view);
 }
 
 /** Also for completion, which then offers them. */

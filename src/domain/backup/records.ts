@@ -67,6 +67,8 @@ export type RecordBody =
       readonly parts?: readonly string[];
       readonly sizeBytes: number | null;
       readonly host: string;
+      /** The place under `recovery.targets` that it was recovered into: a copy that runs beside, and no old data. */
+      readonly beside?: string;
     }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
   /** Which repository the policies of the cluster use: `repository` as the host knows it, a name or `CLUSTER/POLICY`. The last one counts. */
@@ -140,4 +142,6 @@ export interface KeptItem {
   readonly sizeBytes: number | null;
   readonly since: string;
   readonly operationId: string;
+  /** Of a copy that was recovered beside: its place under `recovery.targets`; absent for old data. */
+  readonly beside?: string;
 }

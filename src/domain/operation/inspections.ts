@@ -34,6 +34,16 @@ export type Inspection =
       readonly by: string;
     }
   | { readonly kind: 'kept'; readonly cluster?: string }
+  /** Copies that recoveries have left beside. */
+  | { readonly kind: 'beside'; readonly cluster?: string }
+  /** Stops the server of one; `id` as its list has it. */
+  | {
+      readonly kind: 'beside-stop';
+      readonly cluster: string;
+      readonly id: string;
+      readonly host: string;
+      readonly by: string;
+    }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
@@ -123,6 +133,8 @@ export interface InspectionResults {
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };
   readonly kept: { readonly kept: readonly KeptItem[] };
+  readonly beside: { readonly copies: readonly BesideCopy[] };
+  readonly 'beside-stop': { readonly stopped: boolean };
   readonly incidents: { readonly incidents: readonly IncidentLine[] };
   readonly incident: IncidentView;
   readonly report: { readonly markdown: string };
@@ -184,6 +196,15 @@ export interface AcceptedRepository {
   readonly knownId: string | null;
   /** What is there; null where there is none yet, and for a dry run none is made. */
   readonly id: string | null;
+}
+
+/** A copy that a recovery `--into NAME` has left. */
+export interface BesideCopy extends KeptItem {
+  /** Its place under `recovery.targets`. */
+  readonly name: string;
+  readonly port: number;
+  /** `gone`: its directory is not there, or another one is. */
+  readonly state: 'running' | 'stopped' | 'gone';
 }
 
 export interface IncidentLine {

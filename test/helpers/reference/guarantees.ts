@@ -256,6 +256,10 @@ const guarantees: readonly (readonly [
         'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
       ],
       ['O10', 'A dry run prints no command that would decide on its plan.'],
+      [
+        'O12',
+        'A recovery ends with where it is and what to do next; copies that it left beside are listed, stopped and dropped by their names.',
+      ],
       ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
       [
         'O4 O5',
@@ -320,7 +324,7 @@ export async function guaranteesPage(root: string): Promise<string> {
         if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
-          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,
+          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../${file})`))].join(', ')}`,
         );
       }
     }
@@ -330,7 +334,7 @@ export async function guaranteesPage(root: string): Promise<string> {
 
 async function testsIn(root: string): Promise<readonly Test[]> {
   const names = (await readdir(join(root, 'test'), { recursive: true }))
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(?:\.test|-suite)\.ts$/.test(name))
     .toSorted();
   const found = await Promise.all(
     names.map(async (name) => {
