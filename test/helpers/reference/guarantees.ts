@@ -234,7 +234,10 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
-      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
+      [
+        'R14',
+        'TLS settings of a connection hold for every session and every tool; what a database has of its own comes back; copied sets hold up nothing.',
+      ],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -324,7 +327,7 @@ export async function guaranteesPage(root: string): Promise<string> {
         if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
-          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,
+          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../${file})`))].join(', ')}`,
         );
       }
     }
@@ -334,7 +337,7 @@ export async function guaranteesPage(root: string): Promise<string> {
 
 async function testsIn(root: string): Promise<readonly Test[]> {
   const names = (await readdir(join(root, 'test'), { recursive: true }))
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(?:\.test|-suite)\.ts$/.test(name))
     .toSorted();
   const found = await Promise.all(
     names.map(async (name) => {
