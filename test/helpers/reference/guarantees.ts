@@ -234,7 +234,10 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
-      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
+      [
+        'R14',
+        'TLS settings of a connection hold for every session and every tool; what a database has of its own comes back; copied sets hold up nothing.',
+      ],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
