@@ -43,7 +43,7 @@ import {
 } from '../../postgres/server/disk.js';
 import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
-import { readClusterTopology } from '../../postgres/server/topology.js';
+import { readClusterTopology, readDatabaseTopology } from '../../postgres/server/topology.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { StepInput } from '../api.js';
 import {
@@ -101,6 +101,9 @@ export async function observeRecovery(
   };
 }
 
+const databasesOf = ({ outline: { backups } }: RecoverySource): readonly string[] =>
+  backups.flatMap(({ database }) => database ?? []);
+
 /** What is in the place that is recovered into, as far as the method touches it. */
 async function observePlace(
   clusterContext: ClusterContext,
@@ -121,6 +124,7 @@ async function observePlace(
   if (method === 'databases')
     return {
       ...untouched,
+      topology: place.inPlace ? await readDatabaseTopology(cluster.connection, databasesOf(source)) : null,
       targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
     };
   const leftovers = await leftoverTargets(configurationFiles(clusterContext, outline.backups));
