@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { newClient } from './with-client.js';
+import { orPoolerRefused, setForSession } from './pooler.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { sqlState } from './database-errors.js';
 
@@ -41,6 +42,10 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
   const attempt = (async (): Promise<ProbeResult> => {
     await client.connect();
     layer = 'query';
+    await setForSession(client, connection, []).catch((error: unknown) => {
+      if (isRepriseError(error)) layer = 'login';
+      throw error;
+    });
     const { rows } = await client.query<{ at: Date | null }>(QUERY);
     const at = rows[0]?.at;
     return at ? { ok: true, lastCommitAt: at.toISOString() } : { ok: true };
@@ -48,7 +53,7 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
   try {
     return await Promise.race([attempt, late]);
   } catch (error) {
-    return failure(error, layer, connection);
+    return failure(orPoolerRefused(error, connection), layer, connection);
   } finally {
     timer.abort();
     // The attempt may still fail later, when its socket is gone: nobody waits for that any more.

@@ -214,6 +214,8 @@ const guarantees: readonly (readonly [
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
+      ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
+      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it.'],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
