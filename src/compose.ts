@@ -21,5 +21,9 @@ export const services: Services = {
     const result = await runDemo(options);
     return { result, text: demoText(result) };
   },
+  startDetached: async (argv) => {
+    const { startDetached } = await import('./process/exec/detached.js');
+    startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);
+  },
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

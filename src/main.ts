@@ -47,26 +47,14 @@ function written(stream: NodeJS.WriteStream): Promise<void> {
 }
 
 /**
- * Has Node keep compiled code, which saves a part of each start. Only in a home directory that is our own: whoever could
- * write there would run code as us. Node's own default is a directory in /tmp.
+ * Has Node keep compiled code, which saves a part of each start. Only where nobody else can write, because it is run: Node's
+ * own default is a directory in /tmp.
  */
 async function keepCompiledCode(): Promise<void> {
-  const [{ enableCompileCache }, { lstatSync, mkdirSync }, { userInfo }] = await Promise.all([
+  const [{ enableCompileCache }, { ownCacheDirectory }] = await Promise.all([
     import('node:module'),
-    import('node:fs'),
-    import('node:os'),
+    import('./files/cache-directory.js'),
   ]);
-  try {
-    const { homedir, uid } = userInfo();
-    const isOurs = (path: string): boolean => {
-      const found = lstatSync(path);
-      return found.isDirectory() && found.uid === uid && (found.mode & 0o022) === 0;
-    };
-    const [above, kept] = [`${homedir}/.cache`, `${homedir}/.cache/reprise`];
-    if (!isOurs(homedir)) return;
-    mkdirSync(kept, { recursive: true, mode: 0o700 });
-    if (isOurs(above) && isOurs(kept)) enableCompileCache(`${kept}/compiled`);
-  } catch {
-    // A user without a home directory, or one that is full: the program starts as well, a little later.
-  }
+  const kept = ownCacheDirectory();
+  if (kept !== null) enableCompileCache(`${kept}/compiled`);
 }

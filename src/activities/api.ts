@@ -8,7 +8,7 @@ import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js'
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
 import type { LockAnswer, LockGrant, OwnedClaim } from '../domain/operation/locks.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
-import type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
+import type { CheckResult, ReachedTarget, StoppedServer } from '../domain/operation/step-events.js';
 import type { Notice, NotifyEvent } from '../domain/notification/notices.js';
 import type { Diagnosis, Inspection } from '../domain/operation/inspections.js';
 import type {
@@ -247,7 +247,8 @@ export interface HostActivities {
   /** Runs what takes a hook back: once for each time the hook was begun. */
   undoHook(input: PlannedStep & { hook: string }): Promise<void>;
   safetyBackup(input: PlannedStep & { startedAt: string }): Promise<string>;
-  stopServer(input: PlannedStep): Promise<void>;
+  /** Void: of an older worker. */
+  stopServer(input: PlannedStep): Promise<StoppedServer | void>;
   startServer(input: PlannedStep): Promise<ReachedTarget>;
   salvageWal(input: PlannedStep): Promise<SalvageResult>;
   putAside(input: PlannedStep): Promise<void>;

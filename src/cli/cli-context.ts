@@ -1,11 +1,14 @@
 import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
+import { isUtc, withLocalTimes } from '../domain/target/instant.js';
 import { visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
+import { localZone } from './common-options.js';
 import type { Services } from './services.js';
+import type { Screen } from './terminal/tables.js';
 import type { Terminal } from './terminal/terminal.js';
 
 /** Options every command takes, before or after its name. */
@@ -96,14 +99,28 @@ export class Cli {
     }
   }
 
-  /** Prints the command's one result. */
-  print<T extends object>(document: T, human: (document: T) => string): Promise<void> {
-    return printResult(this.terminal, this.format, document, human);
+  /** Prints the command's one result; people at a terminal see it as wide as that is. */
+  print<T extends object>(document: T, human: (document: T, screen: Screen) => string): Promise<void> {
+    return printResult(this.terminal, this.format, document, (view) => human(view, this.screen));
   }
 
   /** Prints one document of a stream. */
-  stream<T extends object>(document: T, human: (document: T) => string): Promise<void> {
-    return printResult(this.terminal, this.format, document, human, { stream: true });
+  stream<T extends object>(document: T, human: (document: T, screen: Screen) => string): Promise<void> {
+    return printResult(this.terminal, this.format, document, (view) => human(view, this.screen), { stream: true });
+  }
+
+  get screen(): Screen {
+    const { outColumns } = this.terminal;
+    const zone = localZone();
+    return { columns: outColumns, zone: outColumns === undefined || isUtc(zone) ? undefined : zone };
+  }
+
+  /** A plan as text, with local times beside those in UTC, but for the commands in it, which are pasted. */
+  planForPeople(text: string): string {
+    const zone = localZone();
+    if (!this.terminal.live || isUtc(zone)) return text;
+    const line = (one: string): string => (one.includes('reprise ') ? one : withLocalTimes(one, zone));
+    return text.split('\n').map(line).join('\n');
   }
 
   /** A script reads errors from stderr as one document: progress would come before it. A person at a terminal sees both. */

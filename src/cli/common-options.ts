@@ -2,8 +2,8 @@ import { InvalidArgumentError, Option } from 'commander';
 import { RepriseError } from '../domain/errors.js';
 import { logFormats, logLevels } from '../domain/log-settings.js';
 import type { LogFormat, LogLevel, LogSettings } from '../domain/log-settings.js';
-import { parseInstant } from '../domain/target/instant.js';
-import { parseTarget } from '../domain/target/target.js';
+import { isUtc, isZone, localTime, parseInstant } from '../domain/target/instant.js';
+import { formatTarget, parseTarget } from '../domain/target/target.js';
 import { parseDuration } from '../domain/text/units.js';
 
 /** `90s`, `5m`, `4h`, `7d` as seconds. */
@@ -21,14 +21,49 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** An instant with its offset, as UTC; one without is refused, with both readings. */
-export function parseTime(text: string): string {
-  return parseInstant(text, localZone());
+/** An option that takes a time, in any form that a person writes; the command gets it in UTC. */
+export class TimeOption extends Option {
+  /** What was understood, for whoever wrote it in another form; null where it is what was written. */
+  understood: string | null = null;
+
+  /** @param read the time itself; `instant`: the time in what was read, null where there is none */
+  constructor(flags: string, description: string, read: (text: string) => { value: unknown; instant: string | null }) {
+    super(flags, description);
+    this.argParser((text) => {
+      const { value, instant } = read(text);
+      this.understood =
+        instant === null || instant === text ? null : `${this.long ?? ''} ${text} is ${inZone(instant, zoneIn(text))}`;
+      return value;
+    });
+  }
 }
 
-/** Zone of the person at the terminal: only to show what an ambiguous time may mean. */
-function localZone(): string {
+/** `--from`, `--until` and the like. @throws RepriseError `target-ambiguous` for a time without an offset, with both readings */
+export function timeOption(flags: string, description: string): TimeOption {
+  return new TimeOption(flags, description, (text) => {
+    const value = parseTime(text);
+    return { value, instant: value };
+  });
+}
+
+/** An instant in any form that a person writes, as UTC. */
+function parseTime(text: string): string {
+  return parseInstant(text, localZone(), new Date());
+}
+
+/** Zone of the person at the terminal: shown beside UTC, and what an ambiguous time may mean. */
+export function localZone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+/** The zone that a time was written with, else the local one. */
+function zoneIn(text: string): string {
+  const [written = ''] = /[A-Za-z]+(?:[/_+-][A-Za-z0-9]+)+$/.exec(text.trim()) ?? [];
+  return written !== '' && isZone(written) ? written : localZone();
+}
+
+function inZone(instant: string, zone: string): string {
+  return isUtc(zone) ? instant : `${instant}, ${localTime(instant, zone)} (${zone})`;
 }
 
 /** Gathers an option given several times. */
@@ -96,6 +131,9 @@ export function policyOption(otherwise = 'the only one'): Option {
 }
 
 /** `--to`, as `recover` and `retarget` take it. */
-export function targetOption(): Option {
-  return new Option('--to <target>', 'where to recover to').argParser((text) => parseTarget(text, localZone()));
+export function targetOption(): TimeOption {
+  return new TimeOption('--to <target>', 'where to recover to', (text) => {
+    const value = parseTarget(text, localZone(), new Date());
+    return { value, instant: value.kind === 'time' ? formatTarget(value) : null };
+  });
 }

@@ -113,7 +113,7 @@ export async function carryOutAction(
   const { workflowId } = operation;
   if (options.detach) {
     await confirmPlan(cli, session, operation, asked, options);
-    await cli.print(detached(cli, session, workflowId), detachedText);
+    await cli.print(await detached(cli, session, workflowId), detachedText);
     return null;
   }
   const output = await followConfirmed<ActionOutput>(cli, session, operation, asked, options);

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Cli } from './cli-context.js';
-import { parseSeconds } from './common-options.js';
+import { TimeOption, parseSeconds } from './common-options.js';
 
 /** One command: its help, its options and what it runs. */
 export interface CommandDefinition<O> {
@@ -66,6 +66,8 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
   );
   command.action(async () => {
     cli.globals = command.optsWithGlobals();
+    for (const option of command.options)
+      if (option instanceof TimeOption && option.understood !== null && cli.showsProgress) cli.say(option.understood);
     const args = command.processedArgs.flat().filter((value): value is string => typeof value === 'string');
     await definition.run(cli, args, command.opts<O & CommonOptions>());
   });

@@ -1,4 +1,4 @@
-import { webUiLink } from '../client/connect.js';
+import { operationLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { follow } from '../client/follow-operation.js';
 import type { StartedOperation } from '../client/start.js';
@@ -19,8 +19,8 @@ export interface Detached {
 }
 
 /** Where an operation is seen, and the command that follows it. */
-export function detached(cli: Cli, session: TemporalSession, workflowId: string): Detached {
-  return { workflowId, webUi: webUiLink(session.settings, workflowId), follow: cli.command('watch', workflowId) };
+export async function detached(cli: Cli, session: TemporalSession, workflowId: string): Promise<Detached> {
+  return { workflowId, webUi: await operationLink(session, workflowId), follow: cli.command('watch', workflowId) };
 }
 
 export function detachedText(view: Detached): string {
@@ -40,7 +40,7 @@ export async function waitFor<T>(
 ): Promise<T> {
   const { workflowId } = operation;
   if (cli.showsProgress)
-    cli.say(cli.terminal.paint('dim', `${workflowId}  ${webUiLink(session.settings, workflowId)}`, 'err'));
+    cli.say(cli.terminal.paint('dim', `${workflowId}  ${await operationLink(session, workflowId)}`, 'err'));
   const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
   const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
   void plan?.then((text) => {

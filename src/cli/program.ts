@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { registerBackup } from './commands/backup.js';
+import { registerBeside } from './commands/beside.js';
 import { registerCheck } from './commands/check.js';
 import { Cli } from './cli-context.js';
 import { registerCompletion } from './commands/completion.js';
@@ -46,6 +47,7 @@ const groups = [
   registerDecisions,
   registerIncident,
   registerKept,
+  registerBeside,
   registerStorage,
   registerKey,
   registerNotify,
@@ -79,6 +81,7 @@ export function buildProgram(
       ),
     )
     .addOption(new Option('--namespace <name>', 'namespace of the Temporal server'))
+    .addOption(new Option('--version', 'print the version'))
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(Math.max(terminal.columns, 80), 120) })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
@@ -101,14 +104,16 @@ export function buildProgram(
 export async function runCli(argv: readonly string[], services: Services, terminal: Terminal): Promise<number> {
   const format = formatFromArgv(argv);
   // Asked by a shell's script, never by a person: no command of the help.
-  if (argv[0] === 'complete' && argv[1] === '--') {
-    const { complete } = await import('./terminal/completion/complete.js');
+  if (argv[0] === 'complete' && (argv[1] === '--' || argv[1] === '--refresh')) {
+    const { complete, refresh } = await import('./terminal/completion/complete.js');
     const cli = new Cli(services, terminal);
-    terminal.out(`${await complete(buildProgram(services, terminal, format, cli), cli, argv.slice(2))}\n`);
+    const program = buildProgram(services, terminal, format, cli);
+    if (argv[1] === '--') terminal.out(`${await complete(program, cli, argv.slice(2))}\n`);
+    else await refresh(program, cli, argv.slice(2));
     return 0;
   }
   try {
-    await buildProgram(services, terminal, format).parseAsync([...argv], { from: 'user' });
+    await buildProgram(services, terminal, format).parseAsync(withVersionCommand(argv, format), { from: 'user' });
     return 0;
   } catch (error) {
     return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
@@ -125,6 +130,13 @@ function registerVersion(program: Command, cli: Cli): void {
       await self.print({ version }, (view) => `reprise ${view.version}`);
     },
   });
+}
+
+/** `--version` is the command `version`, whatever stands beside it. */
+function withVersionCommand(argv: readonly string[], format: OutputFormat): string[] {
+  const end = argv.indexOf('--');
+  const isAsked = (end < 0 ? argv : argv.slice(0, end)).includes('--version');
+  return isAsked ? ['version', '--output', format] : [...argv];
 }
 
 /** An error of parsing says which command's `--help` to read; a group without a command shows its own. */

@@ -27,6 +27,8 @@ export interface Services {
   /** The server that `reprise up` of this config has started, running or not; null where there never was one. */
   readonly embedded: (config: Config) => Promise<EmbeddedAddress | null>;
   readonly demo: (options: DemoFlags) => Promise<{ readonly result: DemoView; readonly text: string }>;
+  /** Starts this program with other arguments, as a process that goes on after this one and that nobody waits for. */
+  readonly startDetached: (argv: readonly string[]) => Promise<void>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
 }

@@ -1,7 +1,7 @@
 import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-export { webUiLink } from '../domain/operation/names.js';
+import { webUiLink } from '../domain/operation/names.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
@@ -137,6 +137,15 @@ export async function connectTemporal(settings: TemporalSettings): Promise<Tempo
   });
   const client = new Client({ connection, namespace: settings.namespace });
   return { client, connection, settings, close: () => connection.close() };
+}
+
+/** Page of a workflow's latest run in the Web UI, on the tab with its text. */
+export async function operationLink({ client, settings }: TemporalSession, workflowId: string): Promise<string> {
+  const description = await client.workflow
+    .getHandle(workflowId)
+    .describe()
+    .catch(() => undefined);
+  return webUiLink(settings, workflowId, description?.runId);
 }
 
 interface Profile {

@@ -1,3 +1,4 @@
+import type { WorkflowHandle } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import type { WatchPause } from '../domain/approval/parse-decisions.js';
@@ -8,6 +9,7 @@ import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TemporalSession } from './connect.js';
 import { toRepriseError } from './errors.js';
 import { hasPoller, rejectWithoutWorker, workerHint } from './pollers.js';
+import { statusOf } from './status.js';
 
 /** An update is answered by a worker; one that restarts has this long. */
 const ANSWER_MS = 60_000;
@@ -116,7 +118,7 @@ export async function signal(
   name: 'continue' | 'pause' | 'confirm' | 'dismiss' | 'close',
   decision: Rejection,
 ): Promise<void> {
-  await session.client.workflow.getHandle(workflowId).signal(signalNames[name], decision);
+  await unlessEnded(session, workflowId, (handle) => handle.signal(signalNames[name], decision));
 }
 
 export async function note(
@@ -124,7 +126,27 @@ export async function note(
   workflowId: string,
   entry: { by: string; text: string },
 ): Promise<void> {
-  await session.client.workflow.getHandle(workflowId).signal(signalNames.note, entry);
+  await unlessEnded(session, workflowId, (handle) => handle.signal(signalNames.note, entry));
+}
+
+/** Temporal answers for what has ended as for what never was. @throws RepriseError `conflict`, with how it ended */
+async function unlessEnded<T>(
+  session: TemporalSession,
+  workflowId: string,
+  send: (handle: WorkflowHandle) => Promise<T>,
+): Promise<T> {
+  try {
+    return await send(session.client.workflow.getHandle(workflowId));
+  } catch (error) {
+    if (toRepriseError(error).code !== 'not-found') throw error;
+    const view = await statusOf(session, workflowId, { jobs: false }).catch(() => null);
+    if (view?.finishedAt == null) throw error;
+    throw new RepriseError(
+      'conflict',
+      `${workflowId} ended at ${view.finishedAt.replace(/\.\d+Z$/, 'Z')} (${view.state}): it takes no decision any more`,
+      `see what it did: \`reprise status ${workflowId}\``,
+    );
+  }
 }
 
 /**
@@ -151,7 +173,6 @@ async function untilPlanWaits(session: TemporalSession, workflowId: string): Pro
  */
 async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
   await needWorker(session);
-  const handle = session.client.workflow.getHandle(workflowId);
   const deadline = Date.now() + ANSWER_MS;
   const ended = new AbortController();
   const alone = rejectWithoutWorker(session, workflowId, ended.signal, KEPT);
@@ -159,7 +180,7 @@ async function update<T>(session: TemporalSession, workflowId: string, name: str
   try {
     for (;;) {
       const answer = session.connection.withDeadline(deadline, () =>
-        handle.executeUpdate<T, [unknown]>(name, { args: [decision] }),
+        unlessEnded(session, workflowId, (handle) => handle.executeUpdate<T, [unknown]>(name, { args: [decision] })),
       );
       answer.catch(() => undefined);
       try {

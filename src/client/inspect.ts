@@ -1,27 +1,35 @@
+import type { ActivityOptions } from '@temporalio/client';
 import { randomUUID } from 'node:crypto';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE, workflowTypes } from '../domain/operation/names.js';
+import { CONTROL_QUEUE, lightQueue, workflowTypes } from '../domain/operation/names.js';
 import {
   type InspectionResults,
   type Inspection,
   type InspectionKind,
   type PagedAnswer,
+  changesRecords,
   isInParts,
   isPaged,
+  joinAnswers,
   listsEverything,
   mergeInspectionResults,
 } from '../domain/operation/inspections.js';
+import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
-import { rejectWithoutWorker } from './pollers.js';
+import { rejectWithoutWorker, workerHint } from './pollers.js';
+import { interrupted, lacksStandaloneActivities, removeEnded, runStandalone } from './standalone-activity.js';
 
 /** Most answer within a second. */
 const TIMEOUT_MS = 10 * 60_000;
 /** Of what lists everything: as long as its activity may take, which is given up when its heartbeats end. */
 const LISTING_TIMEOUT_MS = 7 * 86_400_000;
+/** A person waits. */
+const TAKEN_UP_MS = 30_000;
 
 /**
- * Asks the host that owns the data, by one short workflow, which ends with an interruption.
+ * Asks the hosts that own the data: neither the command line nor the control worker opens a repository or a database. It leaves no
+ * workflow behind, and of a read nothing at all. An interruption ends it.
  * @throws `host-without-worker` when no worker polls the queue that it waits on; `interrupted`; what the activity failed with otherwise.
  */
 export async function runInspection<K extends InspectionKind>(
@@ -29,29 +37,118 @@ export async function runInspection<K extends InspectionKind>(
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
 ): Promise<InspectionResults[K]> {
-  const answer: unknown = await ask(session, question, interruption);
-  if (!isInParts(answer)) return answer as InspectionResults[K];
-  const parts = await Promise.all(
-    answer.parts.map((part) => (isPaged(part) ? readPages(session, part, interruption) : part)),
-  );
-  return mergeInspectionResults(parts) as InspectionResults[K];
+  const inquiry: Inquiry = { session, interruption, reads: [] };
+  try {
+    const answer: unknown = await ask(inquiry, question);
+    if (!isInParts(answer)) return answer as InspectionResults[K];
+    const parts = await Promise.all(answer.parts.map((part) => (isPaged(part) ? readPages(inquiry, part) : part)));
+    return mergeInspectionResults(parts) as InspectionResults[K];
+  } finally {
+    await removeEnded(session, READS, inquiry.reads);
+  }
+}
+
+/** Ids of reads begin so; writes are kept, to be seen in Temporal. */
+const READS = 'inspect/';
+const WRITES = 'record/';
+
+/** All that is asked for one inspection. */
+interface Inquiry {
+  readonly session: TemporalSession;
+  readonly interruption: AbortSignal | undefined;
+  /** Ids of the activities that nobody needs afterwards. */
+  readonly reads: string[];
 }
 
 /** Reads an answer that is too long for one payload, from the host that keeps it. */
-async function readPages(
-  session: TemporalSession,
-  { paged: { host, id, pages } }: PagedAnswer,
-  interruption?: AbortSignal,
-): Promise<unknown> {
+async function readPages(inquiry: Inquiry, { paged: { host, id, pages } }: PagedAnswer): Promise<unknown> {
   let text = '';
   for (let page = 0; page < pages; page++) {
-    const answer = (await ask(session, { kind: 'page', host, id, page }, interruption)) as InspectionResults['page'];
+    const answer = (await ask(inquiry, { kind: 'page', host, id, page })) as InspectionResults['page'];
     text += answer.text;
   }
   return JSON.parse(text);
 }
 
-async function ask(session: TemporalSession, question: Inspection, interruption?: AbortSignal): Promise<unknown> {
+async function ask(inquiry: Inquiry, question: Inspection): Promise<unknown> {
+  try {
+    return await askHosts(inquiry, question);
+  } catch (error) {
+    // The first call says so, before anything was asked.
+    if (!lacksStandaloneActivities(error)) throw error;
+    inquiry.reads.length = 0;
+    return askByWorkflow(inquiry, question);
+  }
+}
+
+async function askHosts(inquiry: Inquiry, question: Inspection): Promise<unknown> {
+  const hosts =
+    question.kind === 'host' || question.kind === 'page' ? [question.host] : await hostsOf(inquiry, { question });
+  return joinAnswers(await Promise.all(hosts.map((host) => askHost(inquiry, host, question))));
+}
+
+/** The hosts that own what is asked for, by the control worker's configuration. */
+function hostsOf(
+  inquiry: Inquiry,
+  input: { readonly question: Inspection; readonly without?: string },
+): Promise<readonly string[]> {
+  const { kind } = input.question;
+  return run(inquiry, 'hostsOf', input, {
+    ...optionsOf(input.question, CONTROL_QUEUE),
+    id: `${READS}hosts/${kind}/${randomUUID()}`,
+    summary: `look up which hosts to ask: ${kind}`,
+    startToCloseTimeout: '30s',
+  });
+}
+
+function run<T>(
+  { session, interruption, reads }: Inquiry,
+  name: string,
+  input: unknown,
+  options: ActivityOptions,
+): Promise<T> {
+  if (options.id.startsWith(READS)) reads.push(options.id);
+  return runStandalone(session, { name, input, options, interruption });
+}
+
+/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */
+async function askHost(inquiry: Inquiry, host: string, question: Inspection): Promise<unknown> {
+  const answerOf = (asked: string): Promise<unknown> =>
+    run(inquiry, 'answer', { question, host: asked }, optionsOf(question, lightQueue(asked)));
+  try {
+    return await answerOf(host);
+  } catch (error) {
+    if (!wasNeverStarted(error)) throw error;
+    const [other] = question.kind === 'page' ? [] : await hostsOf(inquiry, { question, without: host });
+    if (other !== undefined && other !== host) return answerOf(other);
+    throw new RepriseError(
+      'host-without-worker',
+      `no worker took it up from the queue ${lightQueue(host)} within ${TAKEN_UP_MS / 1000} s`,
+      workerHint(lightQueue(host)),
+    );
+  }
+}
+
+/** A few attempts, so that what cannot be done is told soon. */
+function optionsOf(question: Inspection, taskQueue: string) {
+  return {
+    id: `${changesRecords(question) ? WRITES : READS}${question.kind}/${randomUUID()}`,
+    taskQueue,
+    summary: `inspection for the command line: ${question.kind}`,
+    startToCloseTimeout: listsEverything(question) ? LISTING_TIMEOUT_MS : TIMEOUT_MS,
+    scheduleToStartTimeout: TAKEN_UP_MS,
+    heartbeatTimeout: HEARTBEAT_SECONDS * 1000,
+    retry: { initialInterval: '500ms', maximumInterval: '5s', maximumAttempts: 4 },
+  } as const;
+}
+
+function wasNeverStarted(error: unknown): boolean {
+  const cause = (error as { cause?: { name?: unknown; timeoutType?: unknown } }).cause;
+  return cause?.name === 'TimeoutFailure' && cause.timeoutType === 'SCHEDULE_TO_START';
+}
+
+/** The same by one short workflow, for servers that run no activities without one. */
+async function askByWorkflow({ session, interruption }: Inquiry, question: Inspection): Promise<unknown> {
   const input: InspectInput = { question };
   const handle = await session.client.workflow.start(workflowTypes.inspect, {
     workflowId: `inspect/${question.kind}/${randomUUID()}`,
@@ -76,17 +173,13 @@ async function ask(session: TemporalSession, question: Inspection, interruption?
     throw error;
   } finally {
     ended.abort();
+    if (!changesRecords(question)) await removeWorkflow(session, handle.workflowId);
   }
 }
 
-/** Never resolves; rejects when the person who asked interrupts. */
-function interrupted(interruption: AbortSignal, ended: AbortSignal): Promise<never> {
-  return new Promise<never>((_, reject) => {
-    const stop = (): void =>
-      reject(
-        new RepriseError('interrupted', 'stopped waiting for the answer', 'run the command again: nothing was changed'),
-      );
-    if (interruption.aborted) stop();
-    interruption.addEventListener('abort', stop, { signal: ended });
-  });
+/** A read is no piece of work to look at later. Where it may not be removed, the server's retention does it. */
+async function removeWorkflow({ connection, settings }: TemporalSession, workflowId: string): Promise<void> {
+  await connection.workflowService
+    .deleteWorkflowExecution({ namespace: settings.namespace, workflowExecution: { workflowId } })
+    .catch(() => undefined);
 }

@@ -62,11 +62,31 @@ export async function rejectWithoutWorker(
   ended: AbortSignal,
   meanwhile = '',
 ): Promise<never> {
+  return rejectTwiceMissing(() => missingWorker(session, workflowId), ended, meanwhile);
+}
+
+/** The same for an activity that has no workflow and waits in one queue, until it has started. */
+export async function rejectWithoutPoller(
+  session: TemporalSession,
+  queue: string,
+  hasStarted: () => Promise<boolean>,
+  ended: AbortSignal,
+): Promise<never> {
+  const missing = async (): Promise<string | null> =>
+    (await hasPoller(session, queue, 'activity')) || (await hasStarted()) ? null : queue;
+  return rejectTwiceMissing(missing, ended, '');
+}
+
+async function rejectTwiceMissing(
+  missing: () => Promise<string | null>,
+  ended: AbortSignal,
+  meanwhile: string,
+): Promise<never> {
   let suspect: string | null = null;
   while (!ended.aborted) {
     await sleep(LOOK_FOR_WORKERS_MS, undefined, { signal: ended }).catch(() => undefined);
     if (ended.aborted) break;
-    const queue = await missingWorker(session, workflowId);
+    const queue = await missing();
     if (queue !== null && queue === suspect)
       throw new RepriseError(
         'host-without-worker',

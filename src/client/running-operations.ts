@@ -1,8 +1,7 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { OPEN_EXECUTIONS, isPausedStatus } from '../domain/operation/executions.js';
-import { searchAttributes, workflowTypes } from '../domain/operation/names.js';
+import { searchAttributes, webUiLink, workflowTypes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
-import { webUiLink } from './connect.js';
 
 /** One line of `status` without a name. */
 export interface RunningOperation {
@@ -52,7 +51,7 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
         ? 'paused'
         : (attribute(execution, searchAttributes.state) ?? 'running'),
       startedAt: execution.startTime.toISOString(),
-      webUi: webUiLink(session.settings, execution.workflowId),
+      webUi: webUiLink(session.settings, execution.workflowId, execution.runId),
     });
   }
   return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));

@@ -1,11 +1,10 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { isPausedStatus } from '../domain/operation/executions.js';
-import { CONTROL_QUEUE, queryNames, searchAttributes } from '../domain/operation/names.js';
+import { CONTROL_QUEUE, queryNames, searchAttributes, webUiLink } from '../domain/operation/names.js';
 import { buildsWithWorker, livingPollers } from '../domain/operation/pollers.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
 import { runInspection } from './inspect.js';
-import { webUiLink } from './connect.js';
 import type { TemporalSession } from './connect.js';
 import { describePollers, hasPoller, workerHint } from './pollers.js';
 
@@ -82,7 +81,7 @@ export async function statusOf(
     progress: progressOf(heartbeats),
     retrying: retryOf(description),
     jobs: uniqueByKey([...jobsOf(heartbeats), ...recorded]),
-    webUi: webUiLink(session.settings, workflowId),
+    webUi: webUiLink(session.settings, workflowId, description.runId),
     startedAt: description.startTime.toISOString(),
     finishedAt: description.closeTime?.toISOString() ?? null,
   };

@@ -7,6 +7,7 @@ import { canonicalJson } from '../domain/text/canonical-json.js';
 import { crossCheck } from './cross-check.js';
 import { validate } from './issues.js';
 import { knownNames } from './known-names.js';
+import { configCandidates, namedConfig } from './places.js';
 import { configInvalid, type Problem } from './problem.js';
 import { configSchema, type ConfigText } from './schema/schema.js';
 import { resolveDefaults } from './resolve-defaults.js';
@@ -97,10 +98,9 @@ async function findConfig(
   env: Readonly<Record<string, string | undefined>>,
   cwd: string,
 ): Promise<FoundFile> {
-  const named = flag ?? (env['REPRISE_CONFIG'] || undefined);
+  const named = namedConfig(flag, env);
   const chosenBy = flag !== undefined ? 'flag' : named !== undefined ? 'environment' : 'default';
-  const candidates = named === undefined ? ['reprise.yml', '/etc/reprise/reprise.yml'] : [named];
-  for (const candidate of candidates) {
+  for (const candidate of configCandidates(flag, env)) {
     const file = resolve(cwd, candidate);
     const bytes = await readIfThere(file);
     if (bytes) return { file, bytes, chosenBy };

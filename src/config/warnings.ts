@@ -1,6 +1,10 @@
 import type { Config } from '../domain/config.js';
 import type { Problem } from './problem.js';
 import { isHookStep } from './resolve-defaults.js';
+import { runsAtClockChanges } from './schedule.js';
+import { type ClockChange, clockChanges } from '../domain/target/instant.js';
+
+const YEAR_DAYS = 366;
 import type { ConfigText } from './schema/schema.js';
 
 /** What the file says and this version does not act on: it is told, because it would be ignored without a word. */
@@ -11,6 +15,7 @@ export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): 
     ...addressWarnings(config),
     ...unusedHookWarnings(config),
     ...hookHostWarnings(config),
+    ...clockChangeWarnings(config),
   ];
 }
 
@@ -49,6 +54,33 @@ function addressWarnings({ contacts, notifiers }: Pick<Config, 'contacts' | 'not
         hint: `remove it, or add a notifier of that name, e.g. notifiers: { ${kind}: { type: webhook, ... } }`,
       })),
   );
+}
+
+/** Temporal runs what the clocks show: not at a time that they jump over, and twice at one that they show twice. */
+function clockChangeWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
+  const changes = new Map<string, readonly ClockChange[]>();
+  const policies = Object.values(clusters).flatMap(({ name, policies: own }) =>
+    Object.values(own).map((policy) => ({ cluster: name, name: policy.name, schedule: policy.schedule })),
+  );
+  return policies.flatMap(({ cluster, name, schedule }) => {
+    const { cron, timezone } = schedule ?? {};
+    if (cron === undefined || timezone === undefined) return [];
+    const known = changes.get(timezone) ?? clockChanges(timezone, new Date(), YEAR_DAYS);
+    changes.set(timezone, known);
+    const { leftOut, twice } = runsAtClockChanges(cron, known);
+    const said = [
+      ...(leftOut.length > 0 ? [`is left out on ${leftOut.join(', ')}`] : []),
+      ...(twice.length > 0 ? [`runs twice on ${twice.join(', ')}`] : []),
+    ];
+    if (said.length === 0) return [];
+    return [
+      {
+        path: ['clusters', cluster, 'backups', name, 'schedule', 'timezone'],
+        message: `this schedule ${said.join(' and ')}, when the clocks of ${timezone} are changed`,
+        hint: 'choose a time outside of the hour in which clocks are changed, or take timezone out: then it is UTC',
+      },
+    ];
+  });
 }
 
 /** A hook runs as the step of its name, or as the undo of one that does. */

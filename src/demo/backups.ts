@@ -1,4 +1,4 @@
-import { webUiLink } from '../client/connect.js';
+import { operationLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { follow } from '../client/follow-operation.js';
 import { startBackup } from '../client/start.js';
@@ -19,7 +19,7 @@ export async function backUp(
     requester: APPROVER,
     order: { policy, type: policy === PHYSICAL_POLICY ? 'full' : 'auto' },
   });
-  narrator.say(`${work.workflowId}: ${webUiLink(session.settings, work.workflowId)}`);
+  narrator.say(`${work.workflowId}: ${await operationLink(session, work.workflowId)}`);
   await narrator.timed(`policy ${policy}: backed up and verified`, async () => {
     const { backups, skipped } = await follow<BackupOutput>(session, work.handle, {
       onStatus: () => undefined,
@@ -31,7 +31,7 @@ export async function backUp(
       throw new RepriseError(
         'check-failed',
         `policy ${policy} gave no verified backup${skipped ? `: ${skipped.reason}` : ''}`,
-        `See ${webUiLink(session.settings, work.workflowId)}.`,
+        `See ${await operationLink(session, work.workflowId)}.`,
       );
     }
   });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { approve, reject } from '../client/decide.js';
-import { webUiLink } from '../client/connect.js';
+import { operationLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { statusOf } from '../client/status.js';
 import { shortDigest } from '../domain/approval/approval-policy.js';
@@ -29,7 +29,7 @@ export async function decide(
   how: DecisionOptions,
 ): Promise<void> {
   narrator.block(planText(plan));
-  narrator.say(`waiting for confirm-restore. Web UI: ${webUiLink(session.settings, recovery)}`);
+  narrator.say(`waiting for confirm-restore. Web UI: ${await operationLink(session, recovery)}`);
   if (how.yes) {
     narrator.say(`--yes: sending approve as "${APPROVER}"`);
     return send(session, recovery, plan, 'reprise demo --yes');

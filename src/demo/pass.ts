@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runInspection } from '../client/inspect.js';
-import { webUiLink } from '../client/connect.js';
+import { operationLink } from '../client/connect.js';
 import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';
 import type { RecoverOutput } from '../workflows/api.js';
@@ -65,7 +65,7 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
     throw new RepriseError(
       'check-failed',
       `${recovery} recovered nothing`,
-      `See ${webUiLink(session.settings, recovery)}.`,
+      `See ${await operationLink(session, recovery)}.`,
     );
   await followPhases(session, incident, () => undefined, signal);
 
@@ -82,7 +82,7 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
     rpoSeconds: outcome.rpoSeconds,
     lostTransactions: comparison.lost.length,
     phases: outcome.phases,
-    webUi: webUiLink(session.settings, incident),
+    webUi: await operationLink(session, incident),
     report: await keepReport(stage, incident, earlier.length + 1),
     incident,
     recovery,

@@ -13,6 +13,7 @@ import {
   type ArchiveBacklog,
   type ArchivingState,
 } from '../postgres/wal/archiving.js';
+import { isLocalServer } from '../postgres/connection/tls.js';
 import { withMaintenance } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';
@@ -34,6 +35,8 @@ const CLOCK_SECONDS = 5;
 /** A running server as one connection finds it. */
 export interface Server {
   readonly versionNum: number;
+  /** Whether this connection is encrypted. */
+  readonly encrypted: boolean;
   /** How far its clock is ahead of this host's. */
   readonly clockSeconds: number;
   readonly archiving: ArchivingState;
@@ -53,13 +56,15 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
   const { connection, name } = cluster;
   try {
     return await withMaintenance(connection, async (client) => {
-      const { rows } = await client.query<{ version: number; now: number }>(
-        "SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now",
+      const { rows } = await client.query<{ version: number; now: number; encrypted: boolean | null }>(
+        `SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now,
+                (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted`,
       );
-      const row = rows[0] ?? { version: 0, now: 0 };
+      const row = rows[0] ?? { version: 0, now: 0, encrypted: null };
       const clockSeconds = row.now - Date.now() / 1000;
       return {
         versionNum: row.version,
+        encrypted: row.encrypted === true,
         clockSeconds,
         archiving: await archivingState(client),
         backlog: await archiveBacklog(client),
@@ -76,6 +81,26 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
     const fix = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
     return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
   }
+}
+
+/** A connection that others on the network may read, or that may be with somebody else. */
+function tlsFindings({ name, connection }: ClusterConfig, encrypted: boolean): readonly Finding[] {
+  if (isLocalServer(connection)) return [];
+  const check = `cluster/${name}/tls`;
+  const fix = `set clusters.${name}.connection.sslmode: verify-full, with sslrootcert: the authority of the server's certificate`;
+  if (!encrypted)
+    return [
+      warning(check, `what goes to the server of ${name} at ${connection.host} can be read on the way: no TLS`, fix),
+    ];
+  if (connection.tls?.mode.startsWith('verify-') === true)
+    return [ok(check, `the connection to the server of ${name} is encrypted, and its certificate checked`)];
+  return [
+    warning(
+      check,
+      `the connection to the server of ${name} at ${connection.host} is encrypted, but its certificate is not checked`,
+      fix,
+    ),
+  ];
 }
 
 interface Databases {
@@ -99,13 +124,18 @@ async function databasesOf(client: pg.ClientBase): Promise<Databases> {
 
 /** Its connection, its patch level and its clock. */
 export function serverFindings(
-  { name, connection: { host, port } }: ClusterConfig,
-  { versionNum, clockSeconds }: Server,
+  cluster: ClusterConfig,
+  { versionNum, encrypted, clockSeconds }: Server,
 ): readonly Finding[] {
+  const {
+    name,
+    connection: { host, port },
+  } = cluster;
   const check = `cluster/${name}`;
   const [major, minor] = [Math.floor(versionNum / 10_000), versionNum % 10_000];
   const findings = [
     ok(`${check}/connection`, `cluster ${name}: PostgreSQL ${major}.${minor} accepts connections at ${host}:${port}`),
+    ...tlsFindings(cluster, encrypted),
   ];
   const known = knownVulnerability('postgres', major, minor);
   if (known !== null) {

@@ -101,11 +101,22 @@ export interface NotifierConfig {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** As libpq's parameters of the same names; files by absolute path. */
+export interface TlsConfig {
+  readonly mode: (typeof sslModes)[number];
+  readonly rootCert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+
 export interface ConnectionConfig {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly passfile?: string;
+  /** Absent: libpq's own defaults, and TLS where a server elsewhere offers it. */
+  readonly tls?: TlsConfig;
   /** Database for statements that concern the whole cluster. */
   readonly maintenanceDatabase: string;
 }
@@ -129,8 +140,10 @@ export interface RetentionConfig {
 }
 
 export interface ScheduleConfig {
-  /** Five fields, UTC. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
+  /** Five fields, in `timezone`. Where both day fields are restricted, both must match: Temporal's rule, not that of cron. */
   readonly cron: string;
+  /** As IANA has it; absent: UTC. */
+  readonly timezone?: string;
   readonly catchUpSeconds: number;
 }
 

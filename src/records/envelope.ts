@@ -71,6 +71,7 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
     parts: z.array(z.string()).optional(),
     sizeBytes: bytes.nullable(),
     host: text,
+    beside: text.optional(),
   }),
   'kept-dropped': z.looseObject({ keptId: text }),
   'key-proof': z.looseObject({ recipient: text }),

@@ -153,8 +153,19 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     refusals.push({ digest, by, code, reason, ...(sender && { sender }), at, operationId });
   },
 
-  kept({ kept, cluster }, { keptId: id, what, where, parts, host, sizeBytes, at, operationId }) {
-    kept.set(id, { id, cluster, what, where, ...(parts && { parts }), host, sizeBytes, since: at, operationId });
+  kept({ kept, cluster }, { keptId: id, what, where, parts, host, sizeBytes, at, operationId, beside }) {
+    kept.set(id, {
+      id,
+      cluster,
+      what,
+      where,
+      ...(parts && { parts }),
+      host,
+      sizeBytes,
+      since: at,
+      operationId,
+      ...(beside && { beside }),
+    });
   },
 
   'kept-dropped'({ kept }, { keptId }) {

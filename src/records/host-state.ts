@@ -38,6 +38,8 @@ export interface KeptOnHost {
   readonly mark: string | null;
   /** Directories outside of it that are part of it, such as a WAL directory on a disk of its own. */
   readonly parts?: readonly KeptPart[];
+  /** It is a copy recovered beside, in a directory of a name of its own: the place under `recovery.targets`. */
+  readonly beside?: string;
 }
 
 export interface KeptPart {
@@ -108,6 +110,7 @@ const keptOnHost = z.looseObject({
   where: z.string(),
   server: z.looseObject({ port: z.number(), targetHost: z.string() }).nullable(),
   mark: z.string().nullable(),
+  beside: z.string().optional(),
   parts: z.array(z.looseObject({ where: z.string(), mark: z.string().nullable() })).optional(),
 });
 const confirmationFile = z.looseObject({ digest: z.string(), by: z.string(), at: z.string() });

@@ -4,6 +4,7 @@ import { markdownCode, markdownTable, markdownText } from '../domain/text/markdo
 import type { Plan } from '../domain/plan/plan.js';
 import { plannedMediaInWords } from '../domain/plan/planned-media.js';
 import type { KeptItem, RecoveryOutcome } from '../domain/backup/records.js';
+import { rpoInWords } from '../domain/plan/recovery-figures.js';
 import { formatTarget } from '../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../domain/text/text.js';
 import { timelineOf, whoSaid } from './timeline.js';
@@ -35,6 +36,7 @@ export function incidentDocument(input: IncidentDocumentInput): string {
     ['What happened', summary(input)],
     ['Figures', figures(input)],
     ['Decision', decision(input)],
+    ['What the plan warned of', warnings(input)],
     ['What was replaced, and where the old data is', oldData(input)],
     ['Phases', phases(input)],
     ['Checks', checks(input)],
@@ -75,8 +77,20 @@ function summary({ cluster, operationId, incident, plan, outcome }: IncidentDocu
       'media',
       `${markdownText(plan.binding.media.name)}, to ${plan.binding.media.instant}: ${plannedMediaInWords(plan.binding.media, sizeInWords)}`,
     ]);
-  rows.push(['result', outcome ? resultInWords(outcome) : 'no recovery was completed']);
+  if (outcome?.place) rows.push(['recovered where', placeInWords(outcome.place)]);
+  rows.push(['result', outcome ? resultInWords(outcome) : noRecovery(incident)]);
   return markdownTable(['fact', 'value'], rows);
+}
+
+function placeInWords({ into, host, port, dataDir }: NonNullable<RecoveryOutcome['place']>): string {
+  const where = into === 'in-place' ? 'in place' : `beside, as ${markdownText(into)}`;
+  return `${where}: host ${markdownCode(host)}, port ${port}${dataDir === null ? '' : `, ${markdownCode(dataDir)}`}`;
+}
+
+/** Where the cluster answered again, its incident says so. */
+function noRecovery(incident: RecordedIncident | null): string {
+  const last = incident?.state === 'closed' ? incident.history.at(-1)?.text : undefined;
+  return `no recovery was completed${last === undefined ? '' : `: ${markdownText(last)}`}`;
 }
 
 function figures({ plan, outcome }: IncidentDocumentInput): string {
@@ -91,17 +105,23 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
     ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
     ['RTO as planned', predicted === null ? 'not predicted' : durationInWords(predicted)],
-    ['RPO', rpoInWords(outcome.rpoSeconds)],
+    ['RPO', rpoWithBasis(outcome, plan?.binding.method)],
     ['last commit recovered', outcome.lastCommitAt ?? 'not known'],
     ['last WAL position recovered', outcome.lastLsn ?? 'not known'],
   ];
   return markdownTable(['figure', 'value'], rows);
 }
 
-function rpoInWords(seconds: number | null): string {
-  if (seconds === null) return 'not known';
-  if (seconds === 0) return 'nothing was lost: the last valid WAL record of the source was replayed';
-  return `at most ${durationInWords(seconds)} (an upper bound: first failed check minus last recovered commit)`;
+function rpoWithBasis(outcome: Omit<RecoveryOutcome, 'report'>, method: Plan['binding']['method'] | undefined): string {
+  const { rpoSeconds } = outcome;
+  const said = rpoInWords(outcome);
+  if (outcome.leavesProduction || rpoSeconds === null) return said;
+  if (rpoSeconds === 0) return `${said}: the last valid WAL record of the source was replayed`;
+  const until =
+    method === 'databases'
+      ? 'when the databases were swapped'
+      : 'the last instant at which the old server may have accepted writes';
+  return `${said} (an upper bound: from the last recovered commit to ${until})`;
 }
 
 function decision({ plan, approvals, refusals }: IncidentDocumentInput): string {
@@ -143,14 +163,14 @@ function oldData({ plan, kept }: IncidentDocumentInput): string {
       ? `- Planned: ${markdownText(what)} is overwritten in place, and its content is lost.`
       : `- Planned: ${markdownText(what)} is kept as ${markdownCode(keptAs)}.`,
   );
-  for (const { id, what, where, host, sizeBytes } of kept) {
+  for (const { id, what, where, host, sizeBytes, beside } of kept) {
     const size = sizeBytes === null ? '' : `, ${sizeInWords(sizeBytes)}`;
     lines.push(
-      `- ${markdownText(what)} is kept in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to free its space: ${markdownCode(`reprise kept drop ${id}`)}`,
+      `- ${markdownText(what)} is kept in ${markdownCode(where)} on host ${markdownCode(host)}${size}; to free its space: ${markdownCode(dropCommand({ id, beside }))}`,
     );
   }
   if (lines.length === 0) return 'Nothing was replaced.';
-  if (kept.length === 0) lines.push('- No old data of this operation is kept now.');
+  if (kept.every(({ beside }) => beside !== undefined)) lines.push('- No old data of this operation is kept now.');
   else lines.push(`- ${markdownCode('reprise kept list')} shows what is kept. Closing an incident deletes nothing.`);
   return lines.join('\n');
 }
@@ -174,19 +194,36 @@ function checks({ outcome }: IncidentDocumentInput): string {
   return markdownTable(['check', 'result', 'found'], rows);
 }
 
-function followUps({ outcome, kept, plan }: IncidentDocumentInput): string {
+function dropInWords({ id, beside }: KeptItem): string {
+  if (beside === undefined) return `When the old data is no longer needed: ${markdownCode(dropCommand({ id }))}`;
+  const stop = markdownCode(`reprise beside stop ${beside}`);
+  return `When the copy is no longer needed: ${stop}, then ${markdownCode(dropCommand({ id, beside }))}`;
+}
+
+const dropCommand = ({ id, beside }: Pick<KeptItem, 'id' | 'beside'>): string =>
+  beside === undefined ? `reprise kept drop ${id}` : `reprise beside drop ${beside}`;
+
+/** What was known when it was decided. It asks for nothing any more. */
+function warnings({ plan }: IncidentDocumentInput): string {
+  return (plan?.observed.warnings ?? []).map((warning) => `- ${markdownText(warning)}`).join('\n');
+}
+
+function mayHaveLost(outcome: IncidentDocumentInput['outcome']): boolean {
+  return outcome !== null && outcome.rpoSeconds !== 0 && outcome.leavesProduction !== true;
+}
+
+function followUps({ outcome, kept, incident }: IncidentDocumentInput): string {
   const lines: string[] = [];
-  if (!outcome) lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
+  if (!outcome && incident?.state !== 'closed')
+    lines.push('No recovery was completed: see the last step in the timeline, and decide how to continue.');
   for (const { name, status } of outcome?.checks ?? []) {
     if (status === 'failed') lines.push(`Examine the failed check ${markdownText(name)}.`);
     if (status === 'skipped') lines.push(`Do the skipped check ${markdownText(name)} by hand.`);
   }
   if (outcome && outcome.checks.length === 0) lines.push('Configure checks, so that the next recovery is verified.');
-  if (outcome && outcome.rpoSeconds !== 0)
+  if (mayHaveLost(outcome))
     lines.push('Tell the users which period may be lost. Enter that data again where possible.');
-  for (const { id } of kept)
-    lines.push(`When the old data is no longer needed: ${markdownCode(`reprise kept drop ${id}`)}`);
-  for (const warning of plan?.observed.warnings ?? []) lines.push(`The plan warned: ${markdownText(warning)}`);
+  lines.push(...kept.map(dropInWords));
   lines.push('Write down the probable cause and what would prevent it.');
   return lines.map((line) => `- [ ] ${line}`).join('\n');
 }

@@ -1,18 +1,17 @@
 import { ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
-import { type Inspection, isPaged, listsEverything, mergeInspectionResults } from '../domain/operation/inspections.js';
+import { type Inspection, joinAnswers, listsEverything } from '../domain/operation/inspections.js';
 import type { InspectInput } from './api.js';
 import { controlActivities, quickHostActivities, scanActivities } from './operation/activity-proxies.js';
 
 /**
- * One inspection of the command line, on the hosts that own the data: neither the command line nor the control worker
- * opens a repository or a database. Results of several hosts come as one; what is too long for one
- * payload stays on its host, to be read in pages.
+ * One inspection of the command line, on the hosts that own the data, where the server runs no activities without a workflow.
+ * Results of several hosts come as one; what is too long for one payload stays on its host, to be read in pages.
  */
 export async function inspect(input: InspectInput): Promise<unknown> {
   const { question } = input;
   const hosts = await controlActivities.hostsOf({ question });
   const answers = await Promise.all(hosts.map((host) => inspectOn(host, question)));
-  return answers.some(isPaged) ? { parts: answers } : mergeInspectionResults(answers);
+  return joinAnswers(answers);
 }
 
 /** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */

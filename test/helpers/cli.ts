@@ -1,6 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Connection } from '@temporalio/client';
 import type { Command } from 'commander';
@@ -10,6 +13,9 @@ import { processTerminal } from '../../src/cli/terminal/terminal.js';
 import { services } from '../../src/compose.js';
 import { onCleanup } from './cleanup.js';
 
+/** Where completion keeps names, for this test file alone. */
+const cacheHome = mkdtempSync(join(tmpdir(), 'reprise-cache-'));
+onCleanup(() => rm(cacheHome, { recursive: true, force: true }));
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 export interface CliResult {
@@ -22,6 +28,8 @@ export interface CliOptions {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
   readonly heard?: (stderr: string) => void;
+  /** stdout is a terminal of this width. */
+  readonly columns?: number;
 }
 
 /** Commands that are about processes, signals or this program's own files: always run for real. */
@@ -34,7 +42,7 @@ const ofProcesses = new Set(['worker', 'up', 'down', 'demo', 'version']);
  */
 export async function reprise(argv: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   const isReal = options.cwd !== undefined || options.heard !== undefined || argv.some((word) => ofProcesses.has(word));
-  return isReal ? spawnReprise(argv, options) : runHere(argv, services, environment(options.env), 80);
+  return isReal ? spawnReprise(argv, options) : runHere(argv, services, environment(options.env), 80, options.columns);
 }
 
 /** The built command line in a process of its own. */
@@ -61,6 +69,8 @@ const environment = (own: Record<string, string> = {}): NodeJS.ProcessEnv => ({
   TEMPORAL_ADDRESS: undefined,
   REPRISE_CONFIG: undefined,
   REPRISE_BY: undefined,
+  // What one test is told is not offered by completion in another one.
+  XDG_CACHE_HOME: cacheHome,
   ...own,
 });
 
@@ -84,13 +94,14 @@ async function runHere(
   services: Services,
   env: NodeJS.ProcessEnv,
   columns: number,
+  outColumns?: number,
 ): Promise<CliResult> {
   let stdout = '';
   let stderr = '';
   const terminal = processTerminal({
     env,
     stdin: {},
-    stdout: { write: (text) => (stdout += text) },
+    stdout: { isTTY: outColumns !== undefined, columns: outColumns, write: (text) => (stdout += text) },
     stderr: { columns, write: (text) => (stderr += text) },
   });
   const code = await commands.run(true, () => runCli(argv, services, terminal));
@@ -135,5 +146,6 @@ const absent: Services = {
   down: notHere('down'),
   embedded: () => Promise.resolve(null),
   demo: notHere('demo'),
+  startDetached: notHere('startDetached'),
   inspectHost: notHere('inspectHost'),
 };

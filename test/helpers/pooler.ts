@@ -13,6 +13,7 @@ const startup = (parameters: Readonly<Record<string, string>>): Buffer => {
   const text = Object.entries(parameters).flatMap(([name, value]) => [name, '\0', value, '\0']);
   return message('', Buffer.concat([Buffer.from([0, 3, 0, 0]), Buffer.from(`${text.join('')}\0`)]));
 };
+const SSL_REQUEST = 80_877_103;
 const READY = message('Z', Buffer.from('I'));
 const REFUSAL = message('E', Buffer.from('SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0'));
 
@@ -55,6 +56,7 @@ export async function startPooler(
         holder = client;
         return session.write(data);
       }
+      if (data.length === 8 && data.readInt32BE(4) === SSL_REQUEST) return client.write('N');
       if (strict && data.includes('\0options\0')) return client.end(REFUSAL);
       isStarted = true;
       const key = message('K', Buffer.from([0x7f, 1, 2, 3, 4, 5, 6, 7]));

@@ -192,8 +192,17 @@ export class Site {
 
   /** The command line on this site, e.g. `site.cli('backup', 'list', '--json')`. */
   cli(...argv: readonly string[]): Promise<CliResult> {
+    return reprise([...this.globals(), ...argv]);
+  }
+
+  /** The same at a terminal that is so wide. */
+  cliAt(columns: number, ...argv: readonly string[]): Promise<CliResult> {
+    return reprise([...this.globals(), '--color', 'never', ...argv], { columns });
+  }
+
+  private globals(): string[] {
     const { address, namespace } = this.session.settings;
-    return reprise(['--config', this.places.configFile, '--address', address, '--namespace', namespace, ...argv]);
+    return ['--config', this.places.configFile, '--address', address, '--namespace', namespace];
   }
 
   startBackup(policy: Policy, type: BackupType | 'auto' = 'auto'): Promise<StartedOperation> {

@@ -52,6 +52,12 @@ export class WebUi {
     await this.page.getByRole('heading', { level: 1, name: workflowId }).waitFor();
   }
 
+  /** Opens a link, as one from a mail; returns the text of the frames of the page once `wanted` is in it. */
+  async visit(link: string, wanted: string): Promise<string> {
+    await this.page.goto(link);
+    return this.framesWith(wanted, async () => undefined);
+  }
+
   async tab(name: string): Promise<void> {
     await this.page.getByRole('tab', { name }).click();
   }
@@ -59,29 +65,48 @@ export class WebUi {
   /** Text of the tab User Metadata (summary, details, current details) once `wanted` is in it. */
   async metadata(wanted: string): Promise<string> {
     await this.tab('User Metadata');
-    let text = '';
-    await until(async () => {
+    return this.framesWith(wanted, async () => {
       // The page says so itself: R brings the current details up to date.
       await this.page.getByRole('heading', { name: 'Current Details' }).click();
       await this.page.keyboard.press('r');
+    });
+  }
+
+  private async framesWith(wanted: string, refresh: () => Promise<void>): Promise<string> {
+    let text = '';
+    await until(async () => {
+      await refresh();
       await sleep(500);
       const frames = this.page.frames().slice(1);
       text = (await Promise.all(frames.map((frame) => frame.evaluate('document.body.innerText').catch(() => '')))).join(
         '\n',
       );
       return text.includes(wanted);
-    }, `User Metadata says "${wanted}"`);
+    }, `the page says "${wanted}"`);
     return text;
   }
 
   /** Opens the dialog of the menu and fills it in; {@link submit} sends it. */
   async prepareUpdate(name: string, data: object): Promise<Locator> {
+    const dialog = await this.openUpdate(name);
+    await this.fill(dialog, data);
+    return dialog;
+  }
+
+  /** Opens the dialog, pastes a text and clicks Submit once. */
+  async sendPasted(name: string, text: string): Promise<Locator> {
+    const dialog = await this.openUpdate(name);
+    await dialog.getByRole('textbox', { name: 'Data' }).fill(text);
+    await this.submit(dialog);
+    return dialog;
+  }
+
+  private async openUpdate(name: string): Promise<Locator> {
     await this.page.getByRole('button', { name: 'More Actions' }).click();
     await this.page.getByRole('menuitem', { name: 'Send an Update' }).click();
     const dialog = this.page.getByRole('dialog', { name: 'Send an Update' });
     await dialog.getByRole('button', { name: 'Select an Update' }).click();
     await dialog.getByRole('option', { name: new RegExp(`^${name} `) }).click();
-    await this.fill(dialog, data);
     return dialog;
   }
 
@@ -92,6 +117,11 @@ export class WebUi {
     // Leaving the box formats it, which moves the buttons: not under the click.
     await box.press('Tab');
     await dialog.getByText(JSON.stringify(data, null, 2).split('\n')[1] ?? '').waitFor();
+  }
+
+  async closeDialog(dialog: Locator): Promise<void> {
+    await dialog.getByTestId('cancel-modal-button').click();
+    await dialog.waitFor({ state: 'hidden' });
   }
 
   async submit(dialog: Locator): Promise<void> {

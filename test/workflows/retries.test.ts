@@ -220,9 +220,16 @@ describe('L9: a reason that passes', () => {
     const { length } = one.of('runBackup');
     await one.workflow.signal(signalNames.continue, person);
     await one.called('runBackup', length + 1);
+    // Rejected between two attempts: in the middle of one, that one would be the last.
+    await one.until(
+      async () => (/tried again at/.test((await one.status()).waitingFor ?? '') ? true : null),
+      () => one.status().then((status) => JSON.stringify(status)),
+    );
+    const tried = one.of('runBackup').length;
     // As the command line sends it.
     await one.workflow.executeUpdate(updateNames.reject, { args: [person] });
     expect(await failureOfWorkflow(one.workflow)).toMatchObject({ type: 'storage-unreachable' });
+    expect(one.of('runBackup')).toHaveLength(tried);
     expect(one.names).toContain('releaseLock');
   });
 
@@ -275,11 +282,13 @@ describe('L9: a reason that passes', () => {
     const recovery = await startRecovery(lab, { ...facts(), restoreFiles: async () => Promise.reject(gone()) });
     await recovery.approved();
     await failUntilPaused(recovery.seen);
+    const tried = recovery.seen.of('restoreFiles').length;
     await recovery.signal(signalNames.reject, person);
     expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({
       type: 'approval-refused',
       message: 'rejected at step "restore files" by dba: seen',
     });
+    expect(recovery.seen.of('restoreFiles')).toHaveLength(tried);
   });
 
   it('L9: it gives up after the time that the config of the host gives, and says so', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailedPart, withoutContents } from '../../domain/backup/backup.js';
-import { isRetryable, type RepriseError } from '../../domain/errors.js';
+import { isRetryable, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { ClusterConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
@@ -192,7 +192,10 @@ export async function makeBackup(
   return { made, failed };
 }
 
-/** What rests on a damaged backup is damaged too: after a quarantine the next one is a full one, in every attempt. */
+/**
+ * What rests on a damaged backup is damaged too: after a quarantine the next one is a full one, in every attempt.
+ * @throws RepriseError `no-usable-backup` where one is asked for that would rest on it
+ */
 async function typeOf(
   clusterContext: ClusterContext,
   { operationId, order: { policy: name, type: asked } }: BackupStep,
@@ -202,12 +205,21 @@ async function typeOf(
   const earlier = await state.onceDone<'auto' | 'full'>(operationId, 'type');
   // Also where another version asks for it: jobs may have begun with the earlier one.
   if (earlier) return earlier.result;
-  if (asked !== 'auto') return asked;
+  if (asked === 'full') return asked;
   const backups = (await currentBackups(clusterContext, run, [policyOf(clusterContext, name)])).filter(
     ({ policy }) => policy === name,
   );
   const lastFull = backups.findLastIndex(({ type, status }) => type === 'full' && status !== 'missing');
-  const type = backups.slice(Math.max(0, lastFull)).some(({ status }) => status === 'quarantined') ? 'full' : 'auto';
+  const damaged = backups.slice(Math.max(0, lastFull)).find(({ status }) => status === 'quarantined');
+  if (asked !== 'auto') {
+    if (damaged === undefined) return asked;
+    throw new RepriseError(
+      'no-usable-backup',
+      `a backup of type ${asked} would depend on ${damaged.id}, which is damaged (quarantined)`,
+      `reprise backup run ${clusterContext.cluster.name} --policy ${name} --type full; the next ones depend on that one`,
+    );
+  }
+  const type = damaged === undefined ? 'auto' : 'full';
   await state.recordDone(operationId, 'type', type);
   return type;
 }

@@ -85,6 +85,7 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   if (named !== undefined) return [named];
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
+  if (question.kind === 'beside') return besideHosts(config, name, hasWorker);
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
   if (question.kind === 'plan') return [cluster.recovery.targets[question.order.into]?.host ?? cluster.host];
@@ -99,9 +100,18 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   return [running[0] ?? cluster.host];
 }
 
+/** Copies are where they were recovered to: hosts that are named as places, those with a worker where any has one. */
+async function besideHosts(config: Config, name: string | undefined, hasWorker: HasWorker): Promise<readonly string[]> {
+  const clusters = name ? [clusterOf(config, name)] : Object.values(config.clusters);
+  const hosts = clusters.flatMap(({ recovery }) => Object.values(recovery.targets).map(({ host }) => host));
+  const all = [...new Set(hosts.length === 0 ? clusters.map(({ host }) => host) : hosts)];
+  const running = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
+  return running.length === 0 ? all : running;
+}
+
 /** The host that a question names. */
 function hostIn(question: Inspection): string | undefined {
-  if (question.kind === 'host' || question.kind === 'page') return question.host;
+  if (question.kind === 'host' || question.kind === 'page' || question.kind === 'beside-stop') return question.host;
   return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 

@@ -31,10 +31,7 @@ export function notifyingActivities(deps: ControlDependencies): Pick<ControlActi
         notifier.name,
         named(delivery.first),
         named(delivery.others),
-        webUiLink(
-          { webUi: webUiOf(deps), namespace: Context.current().info.workflowNamespace ?? 'default' },
-          notice.workflowId,
-        ),
+        await pageOf(deps, notice.workflowId),
       );
       const { refused, detail } = await deps
         .notifierOf(notifier.type)
@@ -50,6 +47,15 @@ export function notifyingActivities(deps: ControlDependencies): Pick<ControlActi
       };
     }),
   };
+}
+
+/** Page of the latest run in the Web UI, so that it opens on the tab with the text. */
+async function pageOf(deps: ControlDependencies, workflowId: string): Promise<string> {
+  const context = Context.current();
+  const latestRun = async (): Promise<string> => (await context.client.workflow.getHandle(workflowId).describe()).runId;
+  const place = { webUi: webUiOf(deps), namespace: context.info.workflowNamespace ?? 'default' };
+  // People are told in any case.
+  return webUiLink(place, workflowId, await latestRun().catch(() => undefined));
 }
 
 function webUiOf({ config, webUi }: ControlDependencies): string {

@@ -36,6 +36,7 @@ import { makePlan } from '../recovery/plan.js';
 import { closedAsToldBy, pinFindings, pinLines } from '../sweep.js';
 import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
+import { besideCopies, stopBeside } from './beside.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
@@ -99,6 +100,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   },
   adoption: async ({ cluster, order }, deps, run) =>
     surveyAdoption(await openClusterContext(deps, cluster), readOrder(adoptionOrder, order), run),
+  beside: async ({ cluster }, deps) => ({ copies: await besideCopies(deps, cluster) }),
+  'beside-stop': async (question, deps) => ({ stopped: await stopBeside(deps, question) }),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
   jobs: async ({ cluster, operationId }, deps) => ({

@@ -4,17 +4,48 @@ import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
 import { dropOldData, isOldDataThere } from '../../postgres/old-data/drop-old-data.js';
+import { sizeOfOldData } from '../../postgres/old-data/size-old-data.js';
 import { outsidePlaces } from '../../postgres/server/layout.js';
 import { type KeptOnHost, openHostState } from '../../records/host-state.js';
 import { type ClusterContext, openClusterContexts, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 
-/** Old data of the clusters of this host, or of the one named. */
+/** A person waits for the list: what takes longer to count is listed without its size. */
+const COUNT_MS = 15_000;
+
+/** Old data of the clusters of this host, or of the one named, with the size of what this host keeps itself. */
 export async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
-  const states = await Promise.all(
-    (await openClusterContexts(deps, cluster)).map((clusterContext) => clusterContext.catalogue.state()),
+  const until = performance.now() + COUNT_MS;
+  const lists = await Promise.all(
+    (await openClusterContexts(deps, cluster)).map(async (clusterContext) => {
+      const { kept } = await clusterContext.catalogue.state();
+      return Promise.all(
+        oldDataOnly(kept).map(async (item) => ({
+          ...item,
+          sizeBytes: item.sizeBytes ?? (await sizeOf(clusterContext, item, until)),
+        })),
+      );
+    }),
   );
-  return states.flatMap(({ kept }) => kept);
+  return lists.flat();
+}
+
+/** Copies that recoveries have left beside are listed apart. */
+const oldDataOnly = (kept: readonly KeptItem[]): readonly KeptItem[] =>
+  kept.filter(({ beside }) => beside === undefined);
+
+/** By the ledger of this host, as everything that is done with it. */
+async function sizeOf(clusterContext: ClusterContext, item: KeptItem, until: number): Promise<number | null> {
+  const { deps, host } = clusterContext;
+  const kept = item.host === deps.host ? await openHostState(host.stateDir).kept(item.id) : null;
+  if (kept?.where !== item.where) return null;
+  let bytes = 0;
+  for (const { where } of [kept, ...(kept.parts ?? [])]) {
+    const size = await sizeOfOldData(where, serverOf(clusterContext, kept), until);
+    if (size === null) return null;
+    bytes += size;
+  }
+  return bytes;
 }
 
 /** Old data to be dropped: its line in the records, and what the ledger of this host knows of it. */
@@ -76,7 +107,7 @@ export async function dropKept(
 }
 
 /** Until its recovery has ended, what was put aside may be the only copy there is, and saved WAL is still replayed. */
-async function refuseWhileInUse(
+export async function refuseWhileInUse(
   { host, cluster }: ClusterContext,
   { id, operationId, where }: KeptOnHost,
 ): Promise<void> {

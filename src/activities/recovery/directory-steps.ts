@@ -18,14 +18,16 @@ import {
 import { type ReplayProgress, recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { rearmArchiving, restoreArchiving } from '../../postgres/wal/archiving.js';
 import { waitForEndOfWal, waitForPause } from '../../postgres/recovery/recovery-wait.js';
+import type { Service } from '../../postgres/server/service.js';
 import { openHostState } from '../../records/host-state.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { HostActivities, PlannedStep, ReachedTarget, SalvageResult } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
 import { verifyAndRecord } from '../backup/verify.js';
 import { restoreConfiguration } from '../backup/configuration.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
-import { PROMOTED, PROMOTION } from './old-data.js';
+import { PROMOTED, PROMOTION, besideCopy, markOldData, recordOldData } from './old-data.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 import { connectionAt, restoredWithin, savedWalDir, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { withQuarantine } from './damaged-backup.js';
@@ -62,10 +64,13 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
           tablespaces: restoredTo(work.plan.binding),
           overOld: losesOldData(work.plan.binding),
         };
+        const copy = work.inPlace ? null : besideCopy(work, step);
+        if (copy) await recordOldData(work, step, 'kept/beside', copy);
         await once(work, step, 'restore files', async () => {
           await detachWal(home, layout);
           await physicalOf(work).restoreFiles(await work.context(), place);
         });
+        if (copy) await markOldData(work, copy);
         await once(work, step, 'restore layout', () =>
           attachParts(home, layout, step.operationId, work.clusterContext.user),
         );
@@ -79,6 +84,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
+      await startAgain(work, step, run);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null, step.plan);
       const { timeline } = await promoteServer(connection);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
@@ -91,6 +97,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const physical = physicalOf(work);
       const context = await work.context();
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
+      await startStopped(await work.service());
       const own = physical.archiveCommand(context);
       // Once: what a person sets after a failure stays.
       await once(work, step, 'archiving as before', async () => {
@@ -128,6 +135,33 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       return made.map(({ id }) => id);
     }),
   };
+}
+
+/** A server that died since it was recovered is started; true where it was. */
+async function startStopped(service: Service): Promise<boolean> {
+  if ((await service.status()) === 'running') return false;
+  await service.start();
+  return true;
+}
+
+/**
+ * A recovered server that died while people looked at it is started again, and replays to where it was; nobody else would start it.
+ * One that died after an attempt had begun to promote it may be open already.
+ */
+async function startAgain(work: AuthorizedStep, step: PlannedStep, run: ActivityRun): Promise<void> {
+  const service = await work.service();
+  const { clusterContext, plan } = work;
+  if ((await service.status()) === 'running') return;
+  if (await openHostState(clusterContext.host.stateDir).onceDone(step.operationId, PROMOTION, step.plan)) {
+    await startStopped(service);
+    if (!(await recoveryProgress(connectionAt(clusterContext.cluster, plan.binding))).inRecovery) return;
+  }
+  const events = await openOperationLedger(clusterContext.host.stateDir).events(step.operationId);
+  const last = events.findLast(
+    (event) => event.plan === plan.digest && event.step === 'replayWal' && event.what === 'done',
+  );
+  const { target } = (last?.result ?? {}) as Partial<ReachedTarget>;
+  await replay(work, step, target ?? plan.binding.target, run);
 }
 
 /** @throws RepriseError `wal-not-archived`, with the command that Reprise would set */
@@ -262,12 +296,15 @@ function reachedOf(
 ): ReachedTarget {
   const { replayLsn, lastReplayedCommitAt } = progress;
   const complete = salvage?.endLsn != null && replayLsn !== null && compareLsn(replayLsn, salvage.endLsn) >= 0;
-  const lastCommitAt = lastReplayedCommitAt ?? salvage?.lastCommitAt ?? plan.binding.backups[0]?.finishedAt ?? null;
+  // What was saved counts only where it was replayed.
+  const lastSaved = complete ? salvage.lastCommitAt : null;
+  const lastCommitAt =
+    lastReplayedCommitAt ?? lastSaved ?? plan.observed.lastCommitAt ?? plan.binding.backups[0]?.finishedAt ?? null;
   const reached =
     target.kind === 'latest'
       ? `last commit ${lastCommitAt ?? 'unknown'} at ${replayLsn ?? 'unknown'}`
       : `${formatTarget(target)} at ${replayLsn ?? 'unknown'}`;
-  return { reached, lastLsn: replayLsn, lastCommitAt, complete };
+  return { reached, lastLsn: replayLsn, lastCommitAt, complete, target };
 }
 
 function physicalOf(work: AuthorizedStep): PhysicalRestore {

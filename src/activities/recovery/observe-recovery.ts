@@ -98,11 +98,22 @@ export async function observeRecovery(
     disk:
       source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists, layout),
     layout,
+    ...(await serverIsThere(clusterContext, terms, request)),
   };
 }
 
 const databasesOf = ({ outline: { backups } }: RecoverySource): readonly string[] =>
   backups.flatMap(({ database }) => database ?? []);
+
+/** Of the cluster itself: another host sees only whether the worker of the cluster's own runs. */
+async function serverIsThere(
+  { cluster }: ClusterContext,
+  { host }: PlanTerms,
+  { sourceAnswers }: Request,
+): Promise<Pick<PlaceObservations, 'serverIsThere'>> {
+  if (host === cluster.host) return { serverIsThere: await isThere(cluster.connection) };
+  return sourceAnswers === false ? { serverIsThere: false } : {};
+}
 
 /** What is in the place that is recovered into, as far as the method touches it. */
 async function observePlace(

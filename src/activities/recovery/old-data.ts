@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { connectionAt, tablespaceDir } from '../../domain/plan/recovery-place.js';
 import { markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { holdsUnfinishedRecovery } from '../../postgres/server/data-directory.js';
 import { openHostState } from '../../records/host-state.js';
@@ -20,6 +20,8 @@ export interface OldData {
   readonly where: string;
   /** Directories outside of it that are part of it. */
   readonly parts?: readonly string[];
+  /** It is a copy that was recovered beside, into this place: it is dropped like old data, and listed apart. */
+  readonly beside?: string;
 }
 
 /**
@@ -30,7 +32,7 @@ export async function recordOldData(
   { clusterContext, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
   step: Pick<StepInput, 'operationId'>,
   name: string,
-  { keptId, what, where, parts }: OldData,
+  { keptId, what, where, parts, beside }: OldData,
 ): Promise<void> {
   const { cluster, deps, host } = clusterContext;
   const { port, targetHost } = plan.binding;
@@ -42,8 +44,9 @@ export async function recordOldData(
     server: isAbsolute(where) ? null : { port, targetHost },
     mark: null,
     ...(parts === undefined ? {} : { parts: parts.map((part) => ({ where: part, mark: null })) }),
+    ...(beside === undefined ? {} : { beside }),
   });
-  const body = { kind: 'kept' as const, keptId, what, where, parts, sizeBytes: null, host: deps.host };
+  const body = { kind: 'kept' as const, keptId, what, where, parts, sizeBytes: null, host: deps.host, beside };
   await record(clusterContext, step, name, body);
 }
 
@@ -56,6 +59,34 @@ export async function markOldData(
   const mark = await markOfOldData(where, connection);
   const ofParts = await Promise.all(parts.map((part) => markOfOldData(part, connection)));
   if (mark !== null) await openHostState(host.stateDir).markKept(keptId, mark, ofParts);
+}
+
+/** The directory that a recovery beside makes: what is listed, stopped and dropped as `reprise beside`. */
+export function besideCopy(
+  { home, plan }: Pick<AuthorizedStep, 'home' | 'plan'>,
+  { operationId }: Pick<StepInput, 'operationId'>,
+): OldData {
+  const { into, layout } = plan.binding;
+  const hasTablespaces = (layout?.tablespaces ?? []).length > 0;
+  return {
+    keptId: `${operationId}/beside`,
+    what: `copy recovered beside, as ${into}`,
+    where: home,
+    ...(hasTablespaces ? { parts: [tablespaceDir(home, operationId)] } : {}),
+    beside: into,
+  };
+}
+
+/** A copy that is moved away has that name no more: it is old data now. */
+export async function forgetMovedCopies(
+  { clusterContext }: Pick<AuthorizedStep, 'clusterContext'>,
+  step: Pick<StepInput, 'operationId'>,
+  where: string,
+): Promise<void> {
+  const { kept } = await clusterContext.catalogue.state();
+  for (const { id, host, beside, where: place } of kept)
+    if (beside !== undefined && place === where && host === clusterContext.deps.host)
+      await record(clusterContext, step, `dropped/${id}`, { kind: 'kept-dropped', keptId: id });
 }
 
 /** How a data directory put aside is named in the records. */

@@ -7,6 +7,7 @@ import {
   makeCopyDirectory,
   readyToOverwrite,
 } from '../../postgres/old-data/copy-old-data.js';
+import { lastWriteIn } from '../../postgres/server/last-write.js';
 import { inodeOf, moveOldData } from '../../postgres/old-data/move-old-data.js';
 import { movePartsAside } from '../../postgres/old-data/outside-parts.js';
 import { linkTarget } from '../../postgres/server/layout.js';
@@ -28,7 +29,7 @@ import {
   onceUnderLock,
   openAuthorizedStep,
 } from './authorized-step.js';
-import { markOldData, oldDirectory, oldWal, recordOldData } from './old-data.js';
+import { forgetMovedCopies, markOldData, oldDirectory, oldWal, recordOldData } from './old-data.js';
 import { connectionAt, salvageDir, savedWalDir } from '../../domain/plan/recovery-place.js';
 import { postgresBinOf } from '../cluster-context.js';
 
@@ -38,12 +39,20 @@ export const SALVAGED = 'salvage';
 /** The same of what the old server archived with, until it was stopped. */
 const ARCHIVING = 'archiving';
 
+/** Whether it ran until then; where that was not kept, it may have. */
+const WAS_RUNNING = 'running before the stop';
+
 /** What the server archived with before the recovery; null where nobody could tell. */
 export async function archivingBefore(
   { clusterContext: { host } }: Pick<AuthorizedStep, 'clusterContext'>,
   { operationId }: Pick<PlannedStep, 'operationId'>,
 ): Promise<ArchiveSettings | null> {
   return (await openHostState(host.stateDir).onceDone<ArchiveSettings | null>(operationId, ARCHIVING))?.result ?? null;
+}
+
+/** When the old server last wrote WAL or its control file; a new, empty cluster in its place says nothing of it. */
+async function lastWrite({ plan, dataDir }: AuthorizedStep): Promise<string | null> {
+  return plan.binding.freshCluster ? null : lastWriteIn(plan.binding.salvageFrom ?? dataDir);
 }
 
 async function present({ clusterContext, plan, dataDir }: AuthorizedStep): Promise<ArchiveSettings | null> {
@@ -66,8 +75,16 @@ export function serverSteps(deps: HostDependencies): ServerSteps {
       const work = await openAuthorizedStep(deps, step, run);
       await onceUnderLock(work, step, 'stop', async () => {
         await onceInOperation(work, step, ARCHIVING, () => present(work));
-        await (await work.service()).stop('fast');
+        const service = await work.service();
+        // Kept before it is stopped: an attempt after that would find it down.
+        await onceInOperation(work, step, WAS_RUNNING, async () => (await service.status()) === 'running');
+        await service.stop('fast');
       });
+      return onceInOperation(work, step, 'stopped', async () => ({
+        at: new Date().toISOString(),
+        wasRunning: await onceInOperation(work, step, WAS_RUNNING, async () => true),
+        lastWriteAt: await lastWrite(work),
+      }));
     }),
     startServer: wrapActivity('startServer', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
@@ -124,6 +141,7 @@ async function makeRoom(work: AuthorizedStep, step: PlannedStep, replaced: Repla
   if (!copied) {
     const inode = await claimName(work, step, keptAs, async () => inodeOf(await linkTarget(what)));
     await moveOldData(what, keptAs, inode);
+    if (!work.inPlace) await forgetMovedCopies(work, step, what);
     if (layout) await movePartsAside(keptAs, layout, owner);
     await markOldData(work, old);
     return;

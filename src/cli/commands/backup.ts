@@ -14,13 +14,14 @@ import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification, startAdoption } from '../../client/start.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, parseTime, policyOption, reasonOption } from '../common-options.js';
+import { remember } from '../remember.js';
+import { byOption, policyOption, reasonOption, timeOption } from '../common-options.js';
 import { carryOutAction, confirmPlan, followConfirmed, previewAction, refuseRejected } from '../confirmed-action.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
 import { backupFacts, backupTable } from '../terminal/backup-text.js';
-import { instant, table } from '../terminal/tables.js';
+import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise backup ...` */
 export function registerBackup(program: Command, cli: Cli): void {
@@ -60,9 +61,8 @@ function defineRun(parent: Command, cli: Cli): void {
           proof,
           retention,
         };
-        return self.print(
-          { dryRun: true, workflowId: backupWorkflowId(cluster, name), plan },
-          (view) => `would take a backup:\n${JSON.stringify(view.plan, null, 2)}`,
+        return self.print({ dryRun: true, workflowId: backupWorkflowId(cluster, name), plan }, (view, screen) =>
+          runPlanText(view.plan, screen),
         );
       }
       await self.withTemporal(async (session) => {
@@ -71,11 +71,9 @@ function defineRun(parent: Command, cli: Cli): void {
           requester: self.person(undefined),
           order: { policy: policy.name, type: options.type },
         });
-        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        if (options.detach) return self.print(await detached(self, session, operation.workflowId), detachedText);
         const result = await waitFor<BackupOutput>(self, session, operation, options);
-        await self.print({ workflowId: operation.workflowId, ...result }, (view) =>
-          runText(view, self.terminal.outColumns),
-        );
+        await self.print({ workflowId: operation.workflowId, ...result }, runText);
         if (result.skipped)
           throw new RepriseError(result.skipped.code, result.skipped.reason, skippedHint(result.skipped.code));
         failUnlessWhole(result);
@@ -95,8 +93,9 @@ function defineList(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
-      await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }) =>
-        [backupTable(backups, self.terminal.outColumns), pinTable(pins)].filter((part) => part !== '').join('\n\n'),
+      if (cluster === undefined) await remember(self, { backups: answer.backups });
+      await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }, screen) =>
+        [backupTable(backups, screen), pinTable(pins, screen)].filter((part) => part !== '').join('\n\n'),
       );
     },
   });
@@ -111,7 +110,7 @@ function defineList(parent: Command, cli: Cli): void {
     run: async (self, [given = '']) => {
       const id = await knownBackupId(self, given);
       const answer = await self.withTemporal((session) => runInspection<'backup'>(session, { kind: 'backup', id }));
-      await self.print({ backup: answer.backup }, ({ backup }) => backupFacts(backup));
+      await self.print({ backup: answer.backup }, ({ backup }, screen) => backupFacts(backup, screen));
     },
   });
 }
@@ -144,7 +143,7 @@ function defineVerify(parent: Command, cli: Cli): void {
           requester: self.person(undefined),
           order: { backupId: id, restore },
         });
-        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        if (options.detach) return self.print(await detached(self, session, operation.workflowId), detachedText);
         const result = await waitFor<VerifyOutput>(self, session, operation, options);
         await self.print(
           { workflowId: operation.workflowId, ...result },
@@ -170,12 +169,11 @@ function defineHolds(parent: Command, cli: Cli): void {
       'backup hold mairie:logical:mairie_full_20261121_021500 --reason "before the migration"',
       'backup hold mairie:pgbackrest:20261121-021500F --until 2027-01-31T00:00:00Z --reason audit',
     ],
-    options: [new Option('--until <time>', 'UTC or with an offset (default: for ever)'), reasonOption(), byOption()],
+    options: [timeOption('--until <time>', 'end of the hold (default: for ever)'), reasonOption(), byOption()],
     changes: true,
     run: async (self, [given = ''], options) => {
       const id = await knownBackupId(self, given);
-      const until = options.until === undefined ? 'infinity' : parseTime(options.until);
-      const change = { id, until, reason: options.reason, by: self.person(options.by) };
+      const change = { id, until: options.until ?? 'infinity', reason: options.reason, by: self.person(options.by) };
       await recordOrDryRun(self, options, change, () =>
         self.withTemporal((session) => runInspection<'hold'>(session, { kind: 'hold', ...change })),
       );
@@ -206,7 +204,7 @@ async function release(cli: Cli, id: string, options: CommonOptions & { readonly
   if (options.dryRun) {
     const plan = await cli.withTemporal((session) => previewAction(cli, session, cluster, order, options.by));
     return cli.print({ dryRun: true, change: { id, by: plan.binding.requester }, plan }, (view) =>
-      actionPlanText(view.plan),
+      actionPlanText(view.plan, { waits: false }),
     );
   }
   await cli.withTemporal(async (session) => {
@@ -214,19 +212,24 @@ async function release(cli: Cli, id: string, options: CommonOptions & { readonly
     const done = await carryOutAction(cli, session, order, asked, { ...options, confirmed: false });
     const backup = done?.outcome?.backup;
     if (done && backup)
-      await cli.print({ workflowId: done.workflowId, backup, plan: done.plan }, (view) => backupFacts(view.backup));
+      await cli.print({ workflowId: done.workflowId, backup, plan: done.plan }, (view, screen) =>
+        backupFacts(view.backup, screen),
+      );
   });
 }
 
 async function recordOrDryRun(
   cli: Cli,
   options: CommonOptions,
-  change: object,
+  change: Readonly<Record<string, string>>,
   write: () => Promise<{ backup: Backup }>,
 ): Promise<void> {
   if (options.dryRun)
-    return cli.print({ dryRun: true, change }, (view) => `would record ${JSON.stringify(view.change)}`);
-  await cli.print(await write(), ({ backup }) => backupFacts(backup));
+    return cli.print(
+      { dryRun: true, change },
+      (view, screen) => `would record:\n${facts(Object.entries(view.change), screen)}`,
+    );
+  await cli.print(await write(), ({ backup }, screen) => backupFacts(backup, screen));
 }
 
 /** An id whose cluster is in the config: a typing error is reported at once, with the name that was probably meant. */
@@ -242,9 +245,41 @@ async function knownBackupId(cli: Cli, id: string): Promise<string> {
   return id;
 }
 
-function runText(result: BackupOutput & { workflowId: string }, columns: number | undefined): string {
+/** What `backup run` would do, for people; the JSON has the same. */
+function runPlanText(
+  plan: Pick<PolicyConfig, 'engine' | 'repository' | 'enabled' | 'proof' | 'retention'> & {
+    readonly cluster: string;
+    readonly policy: string;
+    readonly type: string;
+    readonly queue: string;
+  },
+  screen: Screen,
+): string {
+  const { cluster, policy, enabled, engine, repository, type, proof, retention, queue } = plan;
+  const { maxDeletions, minProven, ...kept } = retention;
+  const rules = Object.entries(kept).flatMap(([rule, value]) =>
+    typeof value === 'number' ? [`${value} ${rule}`] : [],
+  );
+  const first = enabled
+    ? `would take a backup of ${cluster} by policy ${policy}`
+    : `would do nothing: policy ${policy} of ${cluster} is disabled`;
+  const pairs: readonly (readonly [string, string])[] = [
+    ['engine', engine],
+    ['type', type],
+    ['repository', repository],
+    ['task queue', queue],
+    ['proof', proof],
+    [
+      'then rotates',
+      `keeps ${rules.join(', ') || 'all'}, at least ${minProven} verified; removes at most ${maxDeletions}`,
+    ],
+  ];
+  return `${first}\n${facts(pairs, screen)}`;
+}
+
+function runText(result: BackupOutput & { workflowId: string }, screen: Screen): string {
   const { rotation } = result;
-  const lines = result.backups.length > 0 ? [backupTable(result.backups, columns)] : ['no backup was taken'];
+  const lines = result.backups.length > 0 ? [backupTable(result.backups, screen)] : ['no backup was taken'];
   if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
   else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
   for (const note of result.notes ?? []) lines.push(`note: ${note}`);
@@ -313,7 +348,7 @@ function defineAdopt(parent: Command, cli: Cli): void {
         const more = { ...options, confirmed: false };
         if (options.detach) {
           await confirmPlan(self, session, operation, asked, more);
-          return self.print(detached(self, session, operation.workflowId), detachedText);
+          return self.print(await detached(self, session, operation.workflowId), detachedText);
         }
         const result = await followConfirmed<AdoptOutput>(self, session, operation, asked, more);
         refuseRejected(result.rejectedBecause);
@@ -344,17 +379,17 @@ function failUnlessAllAdopted({ adopted, refused }: AdoptOutput): void {
 }
 
 /** What running operations keep from rotation. */
-function pinTable(pins: readonly PinLine[]): string {
+function pinTable(pins: readonly PinLine[], screen: Screen): string {
   if (pins.length === 0) return '';
   const rows = pins.map(({ operationId, workflowId, backupIds, walFrom, since }) => [
     [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', '),
     workflowId ?? operationId,
     since,
   ]);
-  return `kept from rotation by running operations:\n${table(['pinned', 'by', 'since'], rows)}`;
+  return `kept from rotation by running operations:\n${screenTable(['pinned', 'by', 'since'], rows, screen)}`;
 }
 
-function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview): string {
+function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPreview, screen: Screen): string {
   const rows = [
     ...adopt.map(({ name, policy, database, startedAt, sizeBytes, partial }) => [
       partial === undefined ? 'adopt' : 'partial',
@@ -363,7 +398,7 @@ function adoptionPreviewText({ adopt, refused, known, unlisted }: AdoptionPrevie
     ]),
     ...refused.map(({ name, reason }) => ['leave', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${countsText(adopt.length, refused.length, known, 'would be adopted')}${unlistedText(unlisted)}`;
+  return `${rows.length > 0 ? `${screenTable(['verdict', 'what', 'why'], rows, screen)}\n` : ''}${countsText(adopt.length, refused.length, known, 'would be adopted')}${unlistedText(unlisted)}`;
 }
 
 /** What the next rotation would do with what is about to be adopted. */
@@ -387,7 +422,7 @@ function retentionNotes(
   });
 }
 
-function adoptionResultText({ adopted, refused, known, unlisted }: AdoptOutput): string {
+function adoptionResultText({ adopted, refused, known, unlisted }: AdoptOutput, screen: Screen): string {
   const rows = [
     ...adopted.map(({ id, from, proven, detail, partial }) => [
       proven ? 'adopted' : partial === true ? 'partial' : 'FAILED',
@@ -396,7 +431,7 @@ function adoptionResultText({ adopted, refused, known, unlisted }: AdoptOutput):
     ]),
     ...refused.map(({ name, reason }) => ['left out', name, reason]),
   ];
-  return `${rows.length > 0 ? `${table(['verdict', 'what', 'why'], rows)}\n` : ''}${countsText(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${unlistedText(unlisted)}`;
+  return `${rows.length > 0 ? `${screenTable(['verdict', 'what', 'why'], rows, screen)}\n` : ''}${countsText(adopted.filter(({ proven }) => proven).length, rows.length - adopted.filter(({ proven }) => proven).length, known, 'adopted')}${unlistedText(unlisted)}`;
 }
 
 function unlistedText(unlisted = 0): string {

@@ -1,11 +1,10 @@
-import { Option } from 'commander';
 import type { Command } from 'commander';
 import { pauseWatch, resumeWatch } from '../../client/decide.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, parseTime, reasonOption } from '../common-options.js';
+import { byOption, reasonOption, timeOption } from '../common-options.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { table } from '../terminal/tables.js';
+import { screenTable } from '../terminal/tables.js';
 
 /** `reprise cluster ...` */
 export function registerCluster(program: Command, cli: Cli): void {
@@ -29,8 +28,8 @@ export function registerCluster(program: Command, cli: Cli): void {
           enabled: policy.enabled,
         })),
       }));
-      await self.print({ clusters: lines }, (view) =>
-        table(
+      await self.print({ clusters: lines }, (view, screen) =>
+        screenTable(
           ['cluster', 'host', 'port', 'databases', 'policies'],
           view.clusters.map((one) => [
             one.name,
@@ -39,6 +38,7 @@ export function registerCluster(program: Command, cli: Cli): void {
             one.databases.join(', '),
             one.policies.map(({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`).join(', '),
           ]),
+          screen,
         ),
       );
     },
@@ -59,11 +59,7 @@ function registerWatch(cluster: Command, cli: Cli): void {
       'cluster watch pause mairie --reason "minor upgrade" --until 2026-11-28T23:30:00+01:00',
       'cluster watch pause mairie --reason "new disk" --dry-run',
     ],
-    options: [
-      reasonOption(),
-      new Option('--until <time>', 'when it looks again by itself, with UTC offset').argParser(parseTime),
-      byOption(),
-    ],
+    options: [reasonOption(), timeOption('--until <time>', 'when it looks again by itself'), byOption()],
     changes: true,
     run: async (self, [name = ''], options) => {
       const { reason, until = null } = options;

@@ -9,7 +9,7 @@ export function registerCompletion(program: Command, cli: Cli): void {
     usage: 'completion <shell>',
     summary: 'print the shell completion script for commands, clusters and backups',
     description:
-      'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that come from the server: after 2 s, or $REPRISE_COMPLETION_TIMEOUT, completion continues without them.',
+      'In bash: eval "$(reprise completion bash)". In zsh the same, after compinit. In fish: reprise completion fish | source.\nNames that come from the server are those it told within ten minutes: a key starts a look in the background, and the next one offers what it found. $REPRISE_COMPLETION_TIMEOUT (such as 2s) has the first key wait for it.',
     argumentHelp: { shell: 'the shell for which the script is printed' },
     argumentChoices: { shell: shells },
     examples: [

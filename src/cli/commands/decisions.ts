@@ -64,7 +64,8 @@ function defineApprove(program: Command, cli: Cli): void {
         if (options.dryRun)
           return self.print(
             { dryRun: true, workflowId, approval },
-            (view) => `would send approve ${JSON.stringify(view.approval)}`,
+            ({ approval: { by, reason } }) =>
+              `would approve plan ${plan.slice(0, 12)} of ${workflowId} as ${by}: ${reason}`,
           );
         const answer = await decisions.approve(session, workflowId, approval).catch((error: unknown) => {
           throw options.by === undefined ? withName(error, by) : error;
@@ -105,7 +106,7 @@ async function planToApprove(
       `see what it does: \`reprise status ${workflowId}\``,
     );
   requireNamed(plan, approvalOf(plan), { by, workflowId });
-  if (cli.format === 'table') cli.say(textOf(plan));
+  if (cli.format === 'table') cli.say(cli.planForPeople(textOf(plan)));
   if (options.yes !== true && options.dryRun !== true)
     await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
   return plan.digest;

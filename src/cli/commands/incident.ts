@@ -2,7 +2,7 @@ import * as decisions from '../../client/decide.js';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
-import type { IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
+import type { Diagnosis, IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
 import type { IncidentOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
@@ -11,7 +11,7 @@ import type { Cli } from '../cli-context.js';
 import { byOption, reasonOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
-import { facts, instant, table } from '../terminal/tables.js';
+import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
 import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
 import { workflowTypes } from '../../domain/operation/names.js';
@@ -51,8 +51,8 @@ function defineStart(parent: Command, cli: Cli): void {
         );
         return self.print(
           { dryRun: true, scenario, cluster, diagnosis },
-          (view) =>
-            `would open ${scenario} for ${cluster}; the diagnosis is:\n${JSON.stringify(view.diagnosis, null, 2)}`,
+          (view, screen) =>
+            `would open ${scenario} for ${cluster}; the diagnosis is:\n${diagnosisText(view.diagnosis, screen)}`,
         );
       }
       await self.withTemporal(async (session) => {
@@ -61,7 +61,7 @@ function defineStart(parent: Command, cli: Cli): void {
           scenario,
           requester: self.person(options.by),
         });
-        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        if (options.detach) return self.print(await detached(self, session, operation.workflowId), detachedText);
         const result = await waitFor<IncidentOutput>(self, session, operation, options);
         await self.print(
           { workflowId: operation.workflowId, ...result },
@@ -132,7 +132,7 @@ function defineReads(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'incidents'>(session, { kind: 'incidents', cluster }),
       );
-      await self.print({ incidents: answer.incidents }, ({ incidents }) => incidentTable(incidents));
+      await self.print({ incidents: answer.incidents }, ({ incidents }, screen) => incidentTable(incidents, screen));
     },
   });
   define(parent, cli, {
@@ -193,28 +193,42 @@ async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
   );
 }
 
-function incidentTable(incidents: readonly IncidentLine[]): string {
-  if (incidents.length === 0) return 'no incidents';
-  const rows = incidents.map((one) => [one.id, one.state, instant(one.openedAt), instant(one.closedAt)]);
-  return table(['incident', 'state', 'opened', 'closed'], rows);
+function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis, screen: Screen): string {
+  const pairs: readonly (readonly [string, string | null])[] = [
+    ['answers', answers ? 'yes' : 'no'],
+    ['layer', layer],
+    ['reason', reason],
+    ['data directory', dataDirectory],
+    ['old WAL', walReadable ? 'can be read' : 'cannot be read'],
+  ];
+  return facts(pairs, screen);
 }
 
-function incidentText({ incident, records, outcome }: IncidentView): string {
+function incidentTable(incidents: readonly IncidentLine[], screen: Screen): string {
+  if (incidents.length === 0) return 'no incidents';
+  const rows = incidents.map((one) => [one.id, one.state, instant(one.openedAt), instant(one.closedAt)]);
+  return screenTable(['incident', 'state', 'opened', 'closed'], rows, screen);
+}
+
+function incidentText({ incident, records, outcome }: IncidentView, screen: Screen): string {
   const journal = records.map((record) => [
     instant(record.at),
     record.by,
     'text' in record ? record.text : record.kind,
   ]);
   return [
-    facts([
-      ['incident', incident.id],
-      ['state', incident.state],
-      ['opened', instant(incident.openedAt)],
-      ['closed', instant(incident.closedAt)],
-      ['recovered to', outcome?.target.reached],
-      ['report', outcome?.report],
-    ]),
-    journal.length > 0 ? table(['at', 'by', 'what'], journal) : 'its journal is empty',
+    facts(
+      [
+        ['incident', incident.id],
+        ['state', incident.state],
+        ['opened', instant(incident.openedAt)],
+        ['closed', instant(incident.closedAt)],
+        ['recovered to', outcome?.target.reached],
+        ['report', outcome?.report],
+      ],
+      screen,
+    ),
+    journal.length > 0 ? screenTable(['at', 'by', 'what'], journal, screen) : 'its journal is empty',
   ].join('\n\n');
 }
 

@@ -5,12 +5,14 @@ import type { KeptItem } from '../../domain/backup/records.js';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
+import type { TemporalSession } from '../../client/connect.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
 import { askUnlessApproved, carryOutAction, previewAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { instant, table } from '../terminal/tables.js';
+import { instant, type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise kept ...` */
 export function registerKept(program: Command, cli: Cli): void {
@@ -23,7 +25,8 @@ export function registerKept(program: Command, cli: Cli): void {
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const answer = await self.withTemporal((session) => runInspection<'kept'>(session, { kind: 'kept', cluster }));
-      await self.print({ kept: answer.kept }, (view) => keptTable(view.kept));
+      if (cluster === undefined) await remember(self, { kept: answer.kept });
+      await self.print({ kept: answer.kept }, (view, screen) => keptTable(view.kept, screen));
     },
   });
   define<{ by?: string; cluster?: string }>(kept, cli, {
@@ -40,39 +43,61 @@ export function registerKept(program: Command, cli: Cli): void {
     changes: true,
     asks: true,
     long: true,
-    run: (self, [id = ''], options) => drop(self, id, options),
+    run: (self, [id = ''], options) =>
+      dropKeptItem(self, id, options, async (session) => {
+        const { kept: items } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
+        const item = items.find((one) => one.id === id) ?? (await besideWithId(session, id, options.cluster));
+        if (item) return item;
+        throw new RepriseError(
+          'not-found',
+          `no old data is kept under "${id}"`,
+          options.cluster === undefined
+            ? 'reprise kept list; if its host is down: --cluster NAME'
+            : 'reprise kept list',
+        );
+      }),
   });
 }
 
-async function drop(
-  cli: Cli,
+/** A copy beside has a name too (`beside drop NAME`); plans name it by its id. */
+async function besideWithId(
+  session: TemporalSession,
   id: string,
+  cluster: string | undefined,
+): Promise<KeptItem | undefined> {
+  if (!id.endsWith('/beside')) return undefined;
+  const { copies } = await runInspection<'beside'>(session, { kind: 'beside', cluster });
+  return copies.find((copy) => copy.id === id);
+}
+
+/**
+ * Drops what a recovery has left, by an approved plan or, where the cluster has no policy for kept-drop, by who types its name.
+ * `find`: the item of that name, as its host has it.
+ */
+export async function dropKeptItem(
+  cli: Cli,
+  name: string,
   options: CommonOptions & { readonly by?: string; readonly cluster?: string },
+  find: (session: TemporalSession) => Promise<KeptItem>,
 ): Promise<void> {
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster)))
-    await typeTheName(cli, `dropping ${id} deletes it permanently`, id, options.yes);
+    await typeTheName(cli, `dropping ${name} deletes it permanently`, name, options.yes);
   await cli.withTemporal(async (session) => {
-    const { kept } = await runInspection<'kept'>(session, { kind: 'kept', cluster: options.cluster });
-    const item = kept.find((one) => one.id === id);
-    if (!item)
-      throw new RepriseError(
-        'not-found',
-        `no old data is kept under "${id}"`,
-        options.cluster === undefined ? 'reprise kept list; if its host is down: --cluster NAME' : 'reprise kept list',
-      );
-    const order = { kind: 'kept-drop' as const, id, host: item.host };
+    const item = await find(session);
+    const order = { kind: 'kept-drop' as const, id: item.id, host: item.host };
     const plan = await previewAction(cli, session, item.cluster, order, options.by);
     if (dryRun)
       return cli.print(
         { dryRun: true, dropped: [item], plan },
-        (view) => `would drop:\n${keptTable(view.dropped)}\n\n${actionPlanText(view.plan)}`,
+        (view, screen) =>
+          `would drop:\n${keptTable(view.dropped, screen)}\n\n${actionPlanText(view.plan, { waits: false })}`,
       );
     const asked = {
       action: order.kind,
       cluster: item.cluster,
-      subject: id,
-      what: `dropping ${id} deletes it permanently`,
+      subject: name,
+      what: `dropping ${name} deletes it permanently`,
     };
     const confirmed = (await cli.cluster(item.cluster)).approvals['kept-drop'] === undefined;
     // Of another cluster than those with a policy: it has not been asked yet.
@@ -81,7 +106,7 @@ async function drop(
     if (done === null) return;
     await cli.print(
       { workflowId: done.workflowId, dropped: done.outcome?.dropped ?? [], plan: done.plan },
-      (view) => `dropped:\n${keptTable(view.dropped)}`,
+      (view, screen) => `dropped:\n${keptTable(view.dropped, screen)}`,
     );
   });
 }
@@ -92,16 +117,16 @@ async function isApprovedSomewhere(cli: Cli, named: string | undefined): Promise
   return clusters.some(({ approvals }) => approvals['kept-drop'] !== undefined);
 }
 
-function keptTable(items: readonly KeptItem[]): string {
+function keptTable(items: readonly KeptItem[], screen: Screen): string {
   if (items.length === 0) return 'nothing is kept';
   const rows = items.map((item) => [
     item.id,
     item.cluster,
-    item.what,
-    [item.where, ...(item.parts ?? [])].join(', '),
-    item.host,
     item.sizeBytes === null ? '-' : sizeInWords(item.sizeBytes),
     instant(item.since),
+    item.host,
+    item.what,
+    [item.where, ...(item.parts ?? [])].join(', '),
   ]);
-  return table(['id', 'cluster', 'what', 'where', 'host', 'size', 'since'], rows);
+  return screenTable(['id', 'cluster', 'size', 'since', 'host', 'what', 'where'], rows, screen);
 }

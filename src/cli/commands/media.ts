@@ -10,7 +10,7 @@ import { isFinal, statusOf } from '../../client/status.js';
 import { newOperationId, startMedia, startMediaVerification } from '../../client/start.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
-import { byOption, parseCount, parseTime } from '../common-options.js';
+import { byOption, parseCount, timeOption } from '../common-options.js';
 import { type CommonOptions, define, group } from '../define-command.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
@@ -38,7 +38,7 @@ const argumentHelp = { name: 'name under media: in reprise.yml' };
 export function registerMedia(program: Command, cli: Cli): void {
   const media = group(program, 'media', 'objects that belong to a cluster: recover, copy and verify them');
   const recoverOptions = () => [
-    new Option('--to <time>', 'the point in time, with UTC offset').argParser(parseTime).makeOptionMandatory(),
+    timeOption('--to <time>', 'the point in time').makeOptionMandatory(),
     new Option('--into <name>', 'another entry of media, or a repository (default: recover in place)'),
     new Option('--later <what>', 'objects that were added later: keep or remove them')
       .choices(['keep', 'remove'])
@@ -142,7 +142,9 @@ async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Pr
   const { plan } = await cli.withTemporal((session) =>
     interruptible((signal) => runInspection<'media-plan'>(session, question, signal)),
   );
-  await cli.print({ dryRun: true, workflowId: null, plan }, (view) => mediaPlanText(view.plan, { waits: false }));
+  await cli.print({ dryRun: true, workflowId: null, plan }, (view) =>
+    cli.planForPeople(mediaPlanText(view.plan, { waits: false })),
+  );
 }
 
 async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
@@ -158,7 +160,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       // Over without a plan: why it was refused is the answer, or there was nothing to do.
       if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
         await operation.handle.result();
-      return cli.print({ ...detached(cli, session, workflowId), plan }, (view) =>
+      return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view) =>
         [view.plan === null ? '' : mediaPlanText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
       );
     }
@@ -167,7 +169,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       session,
       operation,
       options,
-      planToShow(session, workflowId, isMediaPlan, mediaPlanText, LISTING_MS),
+      planToShow(session, workflowId, isMediaPlan, (plan) => cli.planForPeople(mediaPlanText(plan)), LISTING_MS),
     );
     const { state, plan, outcome } = result;
     await cli.print({ workflowId, state, plan, ...outcome }, () => {
@@ -220,7 +222,7 @@ async function verify(
       requester: cli.person(undefined),
       order: { media: name, sample: options.sample },
     });
-    if (options.detach) return cli.print(detached(cli, session, operation.workflowId), detachedText);
+    if (options.detach) return cli.print(await detached(cli, session, operation.workflowId), detachedText);
     const verdict = await waitFor<VerifyMediaOutput>(cli, session, operation, options);
     await cli.print({ workflowId: operation.workflowId, ...verdict }, mediaVerdictText);
     if (verdict.problems > 0)

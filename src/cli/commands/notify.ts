@@ -9,7 +9,7 @@ import type { NotifyOutput, NotifyResult } from '../../workflows/api.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { byOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
-import { table } from '../terminal/tables.js';
+import { type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise notify ...` */
 export function registerNotify(program: Command, cli: Cli): void {
@@ -39,17 +39,19 @@ export function registerNotify(program: Command, cli: Cli): void {
           type: config.notifiers[notifier]?.type ?? '',
           addresses: addressesOf(config, contact, notifier),
         }));
-        return self.print({ dryRun: true, contact, deliveries: would, subject, text }, (view) => {
+        return self.print({ dryRun: true, contact, deliveries: would, subject, text }, (view, screen) => {
           const rows = view.deliveries.map(({ notifier, type, addresses }) => [
             notifier,
             type,
             addresses.join(', ') || 'its one address',
           ]);
-          return `would send:\n${table(['notifier', 'type', 'to'], rows)}\n\n${view.subject}\n\n${view.text}`;
+          return `would send:\n${screenTable(['notifier', 'type', 'to'], rows, screen)}\n\n${view.subject}\n\n${view.text}`;
         });
       }
       const sent = await self.withTemporal((session) => sendTest(session, notice));
-      await self.print({ contact, workflowId: notice.workflowId, ...sent }, (view) => resultText(view.deliveries));
+      await self.print({ contact, workflowId: notice.workflowId, ...sent }, (view, screen) =>
+        resultText(view.deliveries, screen),
+      );
       failUnlessSent(contact, sent);
     },
   });
@@ -72,7 +74,7 @@ function unreached({ notifiers, file }: Config, contact: string, notifier: strin
   );
 }
 
-function resultText(deliveries: readonly NotifyResult[]): string {
+function resultText(deliveries: readonly NotifyResult[], screen: Screen): string {
   const rows = deliveries.map(({ notifier, code, refused, detail }) => {
     if (code !== null) return [notifier, 'not sent', `${detail} (${code})`];
     return [
@@ -81,7 +83,7 @@ function resultText(deliveries: readonly NotifyResult[]): string {
       refused === 0 ? detail : `${detail}; ${refused} addresses were refused`,
     ];
   });
-  return table(['notifier', 'result', 'detail'], rows);
+  return screenTable(['notifier', 'result', 'detail'], rows, screen);
 }
 
 /** @throws `partly-done` (exit 3), or the first failure where nothing was taken. */

@@ -7,7 +7,6 @@ import { planText } from '../../domain/plan/plan-text.js';
 import type { ThawTier } from '../../domain/storage/storage-classes.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseTimelineChoice, type TimelineChoice } from '../../domain/target/timeline-choice.js';
-import { durationInWords } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startRecovery } from '../../client/start.js';
@@ -15,7 +14,7 @@ import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
-import { facts, table } from '../terminal/tables.js';
+import { recoveryEndText } from '../terminal/outcome-text.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
 interface RecoverOptions {
@@ -37,13 +36,14 @@ export function registerRecover(program: Command, cli: Cli): void {
     summary: 'recover a cluster from its backups, after the approval of a plan',
     description: [
       'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
-      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME needs its offset: 2026-11-21T02:15:00Z.',
+      'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME is 2026-11-21T02:15:00Z, with another offset, -10min (before now), or "2026-11-21 03:15 Europe/Paris".',
       'Each recovery that goes back begins a new timeline. A target that may mean a timeline which was left is refused with both readings: name one with --timeline.',
     ].join('\n'),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: [
       'recover mairie --dry-run',
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
+      'recover mairie --to -10min --into beside',
       'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
@@ -72,7 +72,9 @@ export function registerRecover(program: Command, cli: Cli): void {
         const { plan } = await self.withTemporal((session) =>
           interruptible((signal) => runInspection<'plan'>(session, question, signal)),
         );
-        return self.print({ dryRun: true, workflowId: null, plan }, (view) => planText(view.plan));
+        return self.print({ dryRun: true, workflowId: null, plan }, (view) =>
+          self.planForPeople(planText(view.plan, { waits: false })),
+        );
       }
       await self.withTemporal(async (session) => {
         const operation = await startRecovery(session, request);
@@ -82,8 +84,10 @@ export function registerRecover(program: Command, cli: Cli): void {
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
             await operation.handle.result();
-          return self.print({ ...detached(self, session, workflowId), plan }, (view) =>
-            [view.plan === null ? '' : planText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+          return self.print({ ...(await detached(self, session, workflowId)), plan }, (view) =>
+            [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view)]
+              .filter(Boolean)
+              .join('\n\n'),
           );
         }
         const result = await waitFor<RecoverOutput>(
@@ -91,10 +95,12 @@ export function registerRecover(program: Command, cli: Cli): void {
           session,
           operation,
           options,
-          planToShow(session, workflowId, isRecoveryPlan, planText),
+          planToShow(session, workflowId, isRecoveryPlan, (plan) => self.planForPeople(planText(plan))),
         );
         const { state, plan, outcome, nothingToDo } = result;
-        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, () => outcomeText(workflowId, result));
+        await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, (_, screen) =>
+          recoveryEndText(self, workflowId, result, screen),
+        );
         if (result.state === 'rejected')
           throw new RepriseError(
             'approval-refused',
@@ -131,31 +137,4 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
   }
   const { policy, to, timeline, into, database, thawTier, withMedia, pause = false } = options;
   return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
-}
-
-function outcomeText(workflowId: string, { state, plan, outcome, left = '', nothingToDo }: RecoverOutput): string {
-  if (nothingToDo !== undefined) return `${workflowId}: ${nothingToDo}`;
-  if (outcome === null)
-    return `${workflowId}: ${state} (${plan === null ? 'no plan was made' : `plan ${plan.digest.slice(0, 12)}`}). ${left}`.trimEnd();
-  const checks = outcome.checks.map(({ name, status, detail }) => [name, status, detail]);
-  return [
-    facts([
-      ['recovered to', outcome.target.reached],
-      ['asked for', outcome.target.requested],
-      ['RTO', durationInWords(outcome.rtoSeconds)],
-      ['waited for people', durationInWords(outcome.waitedForPeopleSeconds)],
-      [
-        'RPO',
-        outcome.rpoSeconds === null
-          ? 'not known'
-          : outcome.rpoSeconds === 0
-            ? 'nothing was lost'
-            : `at most ${durationInWords(outcome.rpoSeconds)}`,
-      ],
-      ['report', outcome.report],
-    ]),
-    checks.length > 0 ? table(['check', 'status', 'detail'], checks) : '',
-  ]
-    .filter(Boolean)
-    .join('\n\n');
 }

@@ -6,7 +6,7 @@ import { startRotation } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
 import { policyOption } from '../common-options.js';
 import { define } from '../define-command.js';
-import { counted, table } from '../terminal/tables.js';
+import { counted, type Screen, screenTable } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
 
 /** `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run. */
@@ -34,7 +34,7 @@ export function registerRotate(program: Command, cli: Cli): void {
           requester: self.person(undefined),
           order: { policy },
         });
-        if (options.detach) return self.print(detached(self, session, operation.workflowId), detachedText);
+        if (options.detach) return self.print(await detached(self, session, operation.workflowId), detachedText);
         const result = await waitFor<RotateOutput>(self, session, operation, options);
         await self.print({ workflowId: operation.workflowId, ...result }, rotationText);
         if (result.refused) throw new RepriseError('rotation-refused', result.refused.reason, result.refused.hint);
@@ -43,7 +43,7 @@ export function registerRotate(program: Command, cli: Cli): void {
   });
 }
 
-function rotationText(result: RotateOutput): string {
+function rotationText(result: RotateOutput, screen: Screen): string {
   const removed = new Set(result.removed);
   const rows = [
     ...result.keep.map(({ id, reason }) => ['keep', id, reason]),
@@ -56,5 +56,5 @@ function rotationText(result: RotateOutput): string {
     ({ policy, backups }) =>
       `\nnot looked at: ${counted(backups, 'backup')} of policy ${policy}, which the configuration does not have; \`reprise doctor\` says what to do`,
   );
-  return `${rows.length > 0 ? table(['verdict', 'backup', 'reason'], rows) : 'there are no backups'}${refused}${orphans.join('')}`;
+  return `${rows.length > 0 ? screenTable(['verdict', 'backup', 'reason'], rows, screen) : 'there are no backups'}${refused}${orphans.join('')}`;
 }

@@ -1,4 +1,3 @@
-import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../../client/connect.js';
@@ -18,9 +17,10 @@ import type { AttributeCheck } from '../../client/search-attributes.js';
 import { applyWatches, planWatches } from '../../client/schedules/apply-watches.js';
 import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
-import { parseTime, reasonOption } from '../common-options.js';
+import { reasonOption, timeOption } from '../common-options.js';
+import { remember } from '../remember.js';
 import { define, group } from '../define-command.js';
-import { facts, instant, table } from '../terminal/tables.js';
+import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
 import type { BackfillStart } from '../../client/schedules/backfill.js';
 
@@ -67,7 +67,7 @@ async function showPlan(cli: Cli, session: TemporalSession): Promise<void> {
     watches: await planWatches(session, config),
     searchAttributes: { missing: await missingSearchAttributes(session).catch(() => []) },
   };
-  await cli.print({ dryRun: true, ...result }, (view) => reconciledText(view, false));
+  await cli.print({ dryRun: true, ...result }, (view, screen) => reconciledText(view, false, screen));
 }
 
 async function apply(cli: Cli, session: TemporalSession): Promise<void> {
@@ -79,7 +79,7 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
     schedules: await applySchedules(session, config),
     watches: await applyWatches(session, config),
   };
-  await cli.print({ ...result }, (view) => reconciledText(view, true));
+  await cli.print({ ...result }, (view, screen) => reconciledText(view, true, screen));
   if (searchAttributes.refused !== undefined) {
     throw attributesMissing(session.settings.namespace, searchAttributes.missing, searchAttributes.refused);
   }
@@ -92,7 +92,8 @@ function defineList(parent: Command, cli: Cli): void {
     examples: ['schedule list', 'schedule list --json'],
     run: async (self) => {
       const schedules = await self.withTemporal(listSchedules);
-      await self.print({ schedules }, (view) => scheduleTable(view.schedules));
+      await remember(self, { schedules });
+      await self.print({ schedules }, (view, screen) => scheduleTable(view.schedules, screen));
       for (const { id: name, missedRuns } of schedules) {
         if (missedRuns > 0)
           self.say(
@@ -164,36 +165,37 @@ async function operate(
     const schedule = await (dryRun ? scheduleLine(session, given) : run(session));
     await cli.print(
       { dryRun, would: dryRun ? what : undefined, schedule },
-      (view) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule)}`,
+      (view, screen) => `${dryRun ? `would ${what}:\n` : ''}${scheduleFacts(view.schedule, screen)}`,
     );
   });
 }
 
-function scheduleTable(schedules: readonly ScheduleLine[]): string {
+function scheduleTable(schedules: readonly ScheduleLine[], screen: Screen): string {
   if (schedules.length === 0) return 'no schedules yet: `reprise schedule apply` makes them';
   const rows = schedules.map((one) => [
     one.id,
     one.paused ? 'paused' : 'on',
-    instant(one.nextRuns[0]),
+    one.paused ? '-' : instant(one.nextRuns[0]),
     instant(one.lastRun),
     String(one.missedRuns),
     one.note ?? '',
   ]);
-  return table(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows);
+  return screenTable(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows, screen);
 }
 
-function scheduleFacts(schedule: ScheduleLine): string {
-  return facts([
+function scheduleFacts(schedule: ScheduleLine, screen: Screen): string {
+  const pairs: readonly (readonly [string, string | null])[] = [
     ['schedule', schedule.id],
     ['state', schedule.paused ? 'paused' : 'on'],
     ['note', schedule.note],
     ['next runs', schedule.paused ? 'none while paused' : schedule.nextRuns.map(instant).join(', ')],
     ['last run', instant(schedule.lastRun)],
     ['missed runs', String(schedule.missedRuns)],
-  ]);
+  ];
+  return facts(pairs, screen);
 }
 
-function reconciledText({ schedules, watches, searchAttributes }: Reconciled, done: boolean): string {
+function reconciledText({ schedules, watches, searchAttributes }: Reconciled, done: boolean, screen: Screen): string {
   const rows = [
     ...schedules.map((change) => [change.action, change.id, change.reasons.join('; ')]),
     ...watches.map((change) => [change.action, change.workflowId, change.reasons.join('; ')]),
@@ -206,7 +208,7 @@ function reconciledText({ schedules, watches, searchAttributes }: Reconciled, do
       : done
         ? `${changes} done`
         : `${changes} to do: \`reprise schedule apply\``;
-  return `${rows.length > 0 ? `${table(['action', 'what', 'why'], rows)}\n` : ''}${last}`;
+  return `${rows.length > 0 ? `${screenTable(['action', 'what', 'why'], rows, screen)}\n` : ''}${last}`;
 }
 
 /** `reprise schedule backfill` */
@@ -224,10 +226,8 @@ function registerBackfill(parent: Command, cli: Cli): void {
       'schedule backfill mairie/nightly-dump --from 2026-11-20T02:00:00+01:00 --to 2026-11-20T03:00:00+01:00',
     ],
     options: [
-      new Option('--from <time>', 'start of the range, with UTC offset').argParser(parseTime).makeOptionMandatory(),
-      new Option('--to <time>', 'end of the range, with UTC offset, at least two minutes ago')
-        .argParser(parseTime)
-        .makeOptionMandatory(),
+      timeOption('--from <time>', 'start of the range').makeOptionMandatory(),
+      timeOption('--to <time>', 'end of the range, at least two minutes ago').makeOptionMandatory(),
     ],
     changes: true,
     run: async (self, [id = ''], { from, to, dryRun }) => {
@@ -235,7 +235,9 @@ function registerBackfill(parent: Command, cli: Cli): void {
       const starts = await self.withTemporal((session) =>
         (dryRun ? backfillStarts : backfill)(session, config, id, { from, to }),
       );
-      await self.print({ dryRun, id, from, to, starts }, (view) => startsText(view.starts, dryRun === true));
+      await self.print({ dryRun, id, from, to, starts }, (view, screen) =>
+        startsText(view.starts, dryRun === true, screen),
+      );
       const first = starts.find(({ alreadyStarted }) => !alreadyStarted);
       if (!dryRun && first)
         self.say(`they run one after the other; follow the first: ${self.command('watch', first.workflowId)}`);
@@ -243,11 +245,12 @@ function registerBackfill(parent: Command, cli: Cli): void {
   });
 }
 
-function startsText(starts: readonly BackfillStart[], dryRun: boolean): string {
+function startsText(starts: readonly BackfillStart[], dryRun: boolean, screen: Screen): string {
   const what = ({ alreadyStarted }: BackfillStart) =>
     alreadyStarted ? 'ran already' : dryRun ? 'would start' : 'starts';
-  return table(
-    ['due', 'what', 'workflow'],
-    starts.map((one) => [one.at, what(one), one.workflowId]),
+  return screenTable(
+    ['workflow', 'due', 'what'],
+    starts.map((one) => [one.workflowId, one.at, what(one)]),
+    screen,
   );
 }

@@ -19,11 +19,14 @@ import type { StatusView } from '../../client/status.js';
 import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { define } from '../define-command.js';
-import { facts, instant, table } from '../terminal/tables.js';
+import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
+import { recoveryEndText } from '../terminal/outcome-text.js';
 import { ProgressDisplay, progressLine } from '../terminal/progress.js';
+import type { IncidentOutput, RecoverOutput } from '../../workflows/api.js';
 
 const argumentHelp = { workflow: 'workflow id (default: all running operations)' };
 /** Between two looks at all operations: longer where nothing changes, as Temporal Cloud counts every look. */
@@ -39,6 +42,9 @@ const WAITS: ReadonlySet<string> = new Set<OperationState>([
   'paused',
 ]);
 
+/** Kinds of workflows that run all the time, or tell people beside what they are told of. */
+const PERMANENT: ReadonlySet<string> = new Set(['watch', 'archive', 'notify']);
+
 /** `reprise status` and `reprise watch` */
 export function registerStatus(program: Command, cli: Cli): void {
   define(program, cli, {
@@ -50,15 +56,15 @@ export function registerStatus(program: Command, cli: Cli): void {
       self.withTemporal(async (session) => {
         const workers = await reportDrift(self, session);
         if (workflowId === undefined)
-          return self.print({ works: await listRunningOperations(session), ...workers }, ({ works }) =>
-            operationsText(self, works),
+          return self.print({ works: await runningOperations(self, session), ...workers }, ({ works }, screen) =>
+            operationsText(self, works, screen),
           );
         await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
       }),
   });
   define<{ timeout?: number }>(program, cli, {
     usage: 'watch [workflow]',
-    summary: 'follow an operation until it ends',
+    summary: 'follow an operation until it ends, or all until none is running',
     description:
       'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation continues.',
     argumentHelp,
@@ -120,7 +126,7 @@ async function watchOne(
       signal,
     }).finally(display.end);
     if (cli.format === 'table') await cli.print(view, statusText);
-    if (view.state === 'completed') return;
+    if (view.state === 'completed') return printResult(cli, session, view);
     // How it ended is the result of watching it: the failure itself, with its own code and hint.
     await session.client.workflow.getHandle(workflowId).result();
     if (view.state === 'rejected')
@@ -130,6 +136,30 @@ async function watchOne(
         'nothing was changed; start again when you want another plan',
       );
   });
+}
+
+/** What a recovery, or that of an incident, came to: how it ended, where, and what to do next. */
+async function printResult(cli: Cli, session: TemporalSession, view: StatusView): Promise<void> {
+  const ended = await recoveryOf(session, view.workflowId);
+  if (ended === null) return;
+  const { plan, outcome, nothingToDo } = ended.result;
+  if (cli.format === 'table')
+    return cli.stream({}, (_, screen) => `\n${recoveryEndText(cli, ended.workflowId, ended.result, screen)}`);
+  await cli.stream({ ...view, recovery: ended.workflowId, result: { plan, nothingToDo, ...outcome } }, () => '');
+}
+
+/** A recovery that has ended, by its own id or by that of its incident; null for everything else. */
+async function recoveryOf(
+  session: TemporalSession,
+  workflowId: string,
+): Promise<{ readonly workflowId: string; readonly result: RecoverOutput } | null> {
+  const resultOf = <T>(id: string): Promise<T> => session.client.workflow.getHandle(id).result() as Promise<T>;
+  if (workflowId.startsWith('recover/')) return { workflowId, result: await resultOf<RecoverOutput>(workflowId) };
+  if (!workflowId.startsWith('incident/')) return null;
+  const { recovery } = await resultOf<IncidentOutput>(workflowId);
+  // One that was dismissed or rejected has no result to show.
+  const result = recovery === null ? null : await resultOf<RecoverOutput>(recovery).catch(() => null);
+  return recovery === null || result === null ? null : { workflowId: recovery, result };
 }
 
 /** People see progress: live on a terminal, else as lines of the output. Programs get a document for every change. */
@@ -159,33 +189,58 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
   await cli.withTemporal(async (session) => {
     let last = '';
     let pause = POLL_MS;
+    let seen: readonly string[] = [];
     while (!signal.aborted) {
-      const works = await listRunningOperations(session);
+      const works = await runningOperations(cli, session);
+      const running = works.filter(({ kind }) => !PERMANENT.has(kind)).map(({ workflowId }) => workflowId);
+      const ended = seen.filter((workflowId) => !running.includes(workflowId));
+      seen = running;
       const text = JSON.stringify(works);
       if (text !== last)
-        await cli.stream({ works }, (view) => `${new Date().toISOString()}\n${operationsText(cli, view.works)}\n`);
+        await cli.stream(
+          { works },
+          (view, screen) => `${new Date().toISOString()}\n${operationsText(cli, view.works, screen)}\n`,
+        );
+      for (const workflowId of ended) await printEnd(cli, session, workflowId);
+      // Watches and the receiving of WAL never end: there is nothing more to wait for.
+      if (running.length === 0) return;
       pause = text === last ? Math.min(pause * 1.2, LONGEST_POLL_MS) : POLL_MS;
       last = text;
       if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', again);
       await sleep(pause, undefined, { signal }).catch(() => undefined);
     }
+    throw new RepriseError('interrupted', 'stopped watching', again);
   });
-  throw new RepriseError('interrupted', 'stopped watching', again);
+}
+
+/** How an operation ended that was followed with the others. */
+async function printEnd(cli: Cli, session: TemporalSession, workflowId: string): Promise<void> {
+  const view = await statusOf(session, workflowId, { jobs: false });
+  await cli.stream(view, ({ state }) => `${workflowId} has ended: ${state}`);
+  if (view.state === 'completed') await printResult(cli, session, view);
+}
+
+/** Also for completion, which then offers them. */
+async function runningOperations(cli: Cli, session: TemporalSession): Promise<readonly RunningOperation[]> {
+  const operations = await listRunningOperations(session);
+  await remember(cli, { operations });
+  return operations;
 }
 
 /** All running operations, then the command that says what each waits for. */
-function operationsText(cli: Cli, operations: readonly RunningOperation[]): string {
+function operationsText(cli: Cli, operations: readonly RunningOperation[], screen: Screen): string {
   if (operations.length === 0) return 'no operation is running';
-  const lines = table(
+  const lines = screenTable(
     ['workflow', 'state', 'started'],
     operations.map(({ workflowId, state, startedAt }) => [workflowId, state, instant(startedAt)]),
+    screen,
   );
   const waiting = operations.filter(({ state }) => WAITS.has(state));
   if (waiting.length === 0) return lines;
   return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
 
-function statusText(view: StatusView): string {
+function statusText(view: StatusView, screen: Screen): string {
   const jobs = view.jobs.map((job) => [
     job.tool,
     job.state,
@@ -198,19 +253,25 @@ function statusText(view: StatusView): string {
     seconds === null ? 'running' : durationInWords(seconds),
   ]);
   return [
-    facts([
-      ['workflow', view.workflowId],
-      ['state', view.state],
-      ['waiting for', view.waitingFor],
-      ['plan', view.plan],
-      ['retrying', view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`],
-      ['progress', view.progress === null ? null : progressLine(view)],
-      ['started', instant(view.startedAt)],
-      ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
-      ['Web UI', view.webUi],
-    ]),
-    phases.length > 0 ? table(['phase', 'time'], phases) : '',
-    jobs.length > 0 ? table(['tool', 'state', 'pid', 'starts', 'job'], jobs) : '',
+    facts(
+      [
+        ['workflow', view.workflowId],
+        ['state', view.state],
+        ['waiting for', view.waitingFor],
+        ['plan', view.plan],
+        [
+          'retrying',
+          view.retrying === null ? null : `attempt ${view.retrying.attempt}, because ${view.retrying.reason}`,
+        ],
+        ['progress', view.progress === null ? null : progressLine(view)],
+        ['started', instant(view.startedAt)],
+        ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
+        ['Web UI', view.webUi],
+      ],
+      screen,
+    ),
+    phases.length > 0 ? screenTable(['phase', 'time'], phases, screen) : '',
+    jobs.length > 0 ? screenTable(['tool', 'state', 'pid', 'starts', 'job'], jobs, screen) : '',
   ]
     .filter(Boolean)
     .join('\n\n');

@@ -46,8 +46,8 @@ export function registerStorage(program: Command, cli: Cli): void {
           ),
         ),
       );
-      await self.print({ repositories: usages }, (view) =>
-        view.repositories.map((usage) => usageText(self, usage)).join('\n\n'),
+      await self.print({ repositories: usages }, (view, screen) =>
+        view.repositories.map((usage) => usageText(self, usage, screen)).join('\n\n'),
       );
     },
   });

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { UpResult } from '../../domain/embedded-server.js';
+import { waitingLink } from '../../domain/operation/names.js';
 import type { Cli } from '../cli-context.js';
 import { logOptions, logSettings } from '../common-options.js';
 import type { LogFlags } from '../common-options.js';
@@ -60,6 +61,7 @@ function upText(result: UpResult): string {
   return [
     facts([
       ['Web UI', result.webUi],
+      ['what waits', waitingLink(result)],
       [
         'Temporal',
         `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`,

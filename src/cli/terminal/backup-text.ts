@@ -1,14 +1,15 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { otherClusterInWords } from '../../domain/backup/other-cluster.js';
 import { sizeInWords } from '../../domain/text/text.js';
-import { facts, foldedTable, instant } from './tables.js';
+import { facts, instant, type Screen, screenTable } from './tables.js';
 
-/** Backups for a terminal, as they come; `columns`: how wide it is. */
-export function backupTable(backups: readonly Backup[], columns?: number): string {
+/** Backups for a terminal, as they come. */
+export function backupTable(backups: readonly Backup[], screen: Screen): string {
   if (backups.length === 0) return 'no backups yet: take one with `reprise backup run CLUSTER`';
-  const header = ['id', 'type', 'finished', 'size', 'proven', 'held until', 'status'];
+  const header = ['id', 'policy', 'type', 'finished', 'size', 'proven', 'held until', 'status'];
   const rows = backups.map((one) => [
     one.id,
+    one.policy,
     one.type,
     instant(one.finishedAt),
     sizeInWords(one.sizeBytes),
@@ -16,12 +17,12 @@ export function backupTable(backups: readonly Backup[], columns?: number): strin
     held(one),
     one.otherCluster === undefined ? one.status : `${one.status}, of PostgreSQL ${one.otherCluster.major} before`,
   ]);
-  return foldedTable(header, rows, columns);
+  return screenTable(header, rows, screen);
 }
 
 /** One backup whole. */
-export function backupFacts(backup: Backup): string {
-  return facts([
+export function backupFacts(backup: Backup, screen: Screen): string {
+  const pairs: readonly (readonly [string, string | null | undefined])[] = [
     ['id', backup.id],
     ['status', backup.status],
     ['cluster', backup.cluster],
@@ -46,7 +47,8 @@ export function backupFacts(backup: Backup): string {
     ['certificates', backup.configuration?.certificates.map((path) => `${path} (path only)`).join(', ')],
     ['not captured', backup.configuration?.notCaptured.map(({ path, reason }) => `${path}: ${reason}`).join('; ')],
     ['encrypted', backup.encryption && `${backup.encryption.tool}, for ${backup.encryption.recipients.join(', ')}`],
-  ]);
+  ];
+  return facts(pairs, screen);
 }
 
 /** An adopted backup is named so, whatever was checked since. */

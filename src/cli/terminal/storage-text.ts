@@ -4,7 +4,7 @@ import type { AppliedSetting, StoragePlan, StorageSetting } from '../../domain/s
 import type { StorageUsage } from '../../domain/storage/storage-usage.js';
 import { sizeInWords, visible } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
-import { table } from './tables.js';
+import { type Screen, screenTable } from './tables.js';
 
 /** What came of a repository, and its plan as it is now. */
 export type AppliedPlan = StoragePlan & { readonly applied: readonly AppliedSetting[] };
@@ -74,7 +74,11 @@ function settingText({ terminal }: Painter, setting: StorageSetting): string {
 }
 
 /** What a repository holds, row by row, and the sum. */
-export function usageText({ terminal }: Painter, { repository, host, currency, rows, total }: StorageUsage): string {
+export function usageText(
+  { terminal }: Painter,
+  { repository, host, currency, rows, total }: StorageUsage,
+  screen: Screen,
+): string {
   const money = (cost: number | null): string => (cost === null ? '-' : `${cost.toFixed(2)} ${currency ?? ''}`);
   const cells = [
     ...rows.map((row) => [
@@ -94,7 +98,7 @@ export function usageText({ terminal }: Painter, { repository, host, currency, r
     unpriced.length === 0
       ? ''
       : `\nno price is known for ${unpriced.join(', ')}: add ${unpriced.length === 1 ? 'it' : 'them'} to \`prices: { per_gb_month: { ... } }\` of this repository`;
-  return `${terminal.paint('bold', repository, 'out')}, seen from host ${host}\n${table(['cluster', 'class', 'state', 'objects', 'size', 'a month'], cells)}${hint}`;
+  return `${terminal.paint('bold', repository, 'out')}, seen from host ${host}\n${screenTable(['cluster', 'class', 'state', 'objects', 'size', 'a month'], cells, screen)}${hint}`;
 }
 
 export function acceptedText(repositories: readonly AcceptedRepository[], dryRun: boolean): string {

@@ -255,7 +255,9 @@ function lineFindings({ id, paused, note, missedRuns, lastRun }: ScheduleLine, d
 async function watchFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
   const watches = await planWatches(session, config);
   const ours = new Set(watches.filter(({ action }) => action === 'none').map(({ workflowId }) => workflowId));
-  const blind = (await blindWatches(session)).filter((workflowId) => ours.has(workflowId));
+  // Where nothing was ever started, the server may not know the attribute that is asked for.
+  const listed = ours.size === 0 ? [] : await blindWatches(session);
+  const blind = listed.filter((workflowId) => ours.has(workflowId));
   const states = await Promise.all(blind.map((workflowId) => statusOf(session, workflowId, { jobs: false })));
   return [...states.flatMap(watchStateFinding), ...unappliedWatches(watches)];
 }

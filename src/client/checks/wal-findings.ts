@@ -38,12 +38,11 @@ export function walFindings(
         fix,
       };
     }
-    const age = newest === null ? '' : `, ${durationInWords(ageOf(newest))} ago`;
     const others =
       ofOtherCluster === 0
         ? ''
         : `; ${ofOtherCluster} older backup${ofOtherCluster === 1 ? ' is' : 's are'} of another system identifier, as before an upgrade (reprise backup list)`;
-    const window = `${cluster}/${policy}: every time from ${oldest} to ${newest ?? 'the end of that backup'}${age} can be recovered${others}`;
+    const window = `${cluster}/${policy}: ${rangeInWords(oldest, newest, ageOf)}${others}`;
     const { rpoSeconds } = objectives;
     // An idle server's archive grows old and lacks nothing.
     if (waitingSince !== undefined && rpoSeconds !== undefined && ageOf(waitingSince) > rpoSeconds + GRACE_SECONDS) {
@@ -63,4 +62,11 @@ export function walFindings(
       fix: 'the segments are lost, unless another copy of the archive has them; rotation removes these backups in time',
     };
   });
+}
+
+/** Without a commit since, the last one is before the end of the backup: then there is one time, and no range. */
+function rangeInWords(oldest: string, newest: string | null, ageOf: (instant: string) => number): string {
+  if (newest === null || Date.parse(newest) <= Date.parse(oldest))
+    return `${oldest}, the end of the oldest backup, can be recovered, and no later commit is archived`;
+  return `every time from ${oldest} to ${newest}, ${durationInWords(ageOf(newest))} ago can be recovered`;
 }

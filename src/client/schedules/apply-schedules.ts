@@ -91,7 +91,7 @@ async function update(session: TemporalSession, wanted: WantedSchedule): Promise
 
 function settingsOf(wanted: WantedSchedule) {
   return {
-    spec: { calendars: [wanted.calendar], timezone: 'UTC' },
+    spec: { calendars: [wanted.calendar], timezone: wanted.timezone ?? 'UTC' },
     action: actionOf(wanted),
     policies: { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 },
   };

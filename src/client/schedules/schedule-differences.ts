@@ -54,7 +54,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
   const pairs: [string, unknown, unknown][] = [
     ['times', [spelt(wanted.calendar)], (spec.calendars ?? []).map(spelt)],
     ['other times', [0, 0], [spec.intervals?.length ?? 0, spec.skip?.length ?? 0]],
-    ['time zone', 'UTC', spec.timezone || 'UTC'],
+    ['time zone', wanted.timezone ?? 'UTC', spec.timezone || 'UTC'],
     ['catch-up window', wanted.catchUpSeconds, Math.round(policies.catchupWindow / 1000)],
     ['overlap', 'SKIP', policies.overlap],
     ['pause on failure', false, policies.pauseOnFailure],

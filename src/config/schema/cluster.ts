@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { sslModes } from '../../domain/config.js';
 import type { ApprovalPolicy, ClusterConfig, OldDataConfig } from '../../domain/config.js';
 import { holdsNoNul, noNulRule, duration, path } from '../../domain/fields.js';
 import {
@@ -45,6 +46,15 @@ const connection = z
     port: port().default(5432).describe('Port.'),
     user: z.string().min(1).refine(holdsNoNul, noNulRule).describe('Role that Reprise connects as.'),
     passfile: path().optional().describe('Password file as libpq reads it (PGPASSFILE), mode 0600.'),
+    sslmode: z
+      .enum(sslModes, { error: `expected one of ${sslModes.join(', ')}` })
+      .optional()
+      .describe("libpq's sslmode; absent: TLS where a server elsewhere offers it, unchecked."),
+    sslrootcert: path()
+      .optional()
+      .describe("Certificates of authorities that sign the server's; for `verify-ca`, `verify-full`."),
+    sslcert: path().optional().describe('Certificate of the role, where the server asks for one.'),
+    sslkey: path().optional().describe('Its private key, mode 0600.'),
     maintenance_database: databaseName
       .default('postgres')
       .describe('Database for statements that concern the whole cluster.'),
@@ -53,13 +63,39 @@ const connection = z
       'put it into a file of mode 0600 and name that under passfile:',
     ),
   })
-  .transform(({ host, port, user, passfile, maintenance_database: maintenanceDatabase }) => ({
-    host,
-    port,
-    user,
-    passfile,
-    maintenanceDatabase,
-  }));
+  .superRefine(({ sslmode, sslrootcert, sslcert, sslkey }, context) => {
+    const refuse = (key: string, message: string): void => context.addIssue({ code: 'custom', path: [key], message });
+    if (sslmode?.startsWith('verify-') === true && sslrootcert === undefined)
+      refuse('sslmode', `${sslmode} needs sslrootcert: the authority that signs the server's certificate`);
+    if (sslrootcert !== undefined && !['require', 'verify-ca', 'verify-full'].includes(sslmode ?? ''))
+      refuse(
+        'sslrootcert',
+        'without sslmode: require, verify-ca or verify-full the certificate of the server is not checked',
+      );
+    if ((sslcert === undefined) !== (sslkey === undefined))
+      refuse(sslcert === undefined ? 'sslkey' : 'sslcert', 'sslcert and sslkey belong together');
+    if (sslcert !== undefined && sslmode === undefined) refuse('sslcert', 'it is used only with sslmode');
+  })
+  .transform(
+    ({
+      host,
+      port,
+      user,
+      passfile,
+      sslmode,
+      sslrootcert,
+      sslcert,
+      sslkey,
+      maintenance_database: maintenanceDatabase,
+    }) => ({
+      host,
+      port,
+      user,
+      passfile,
+      tls: sslmode === undefined ? undefined : { mode: sslmode, rootCert: sslrootcert, cert: sslcert, key: sslkey },
+      maintenanceDatabase,
+    }),
+  );
 
 const versionRule = "expected PostgreSQL's major version, e.g. 15";
 const service = z.discriminatedUnion(

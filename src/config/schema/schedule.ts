@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ScheduleConfig } from '../../domain/config.js';
 import { duration } from '../../domain/fields.js';
+import { isZone } from '../../domain/target/instant.js';
 import { nextRuns } from '../schedule.js';
 import { withHint } from '../problem.js';
 
@@ -12,7 +13,7 @@ const cronWord = /^(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|
 
 const fieldsOf = (text: string): string[] => text.trim().split(/\s+/);
 
-/** Five fields, UTC. Refused: what Temporal would read in another way than cron does, and what never comes. */
+/** Five fields. Refused: what Temporal would read in another way than cron does, and what never comes. */
 const cron = z.string().superRefine((text, context) => {
   const fields = fieldsOf(text);
   const words = text.match(/[A-Za-z]+/g) ?? [];
@@ -22,10 +23,7 @@ const cron = z.string().superRefine((text, context) => {
     !words.every((word) => cronWord.test(word))
   ) {
     context.addIssue(
-      withHint(
-        'this is no cron line of five fields',
-        'minute hour day-of-month month day-of-week, e.g. "30 1 * * *", in UTC',
-      ),
+      withHint('this is no cron line of five fields', 'minute hour day-of-month month day-of-week, e.g. "30 1 * * *"'),
     );
     return;
   }
@@ -81,7 +79,7 @@ const calendar = z
       .describe('SUNDAY to SATURDAY, or a list.'),
     day_of_month: numbers(1, 31).optional().describe('Number, range "1-7", or a list.'),
     months: numbers(1, 12).optional().describe('Number, range, or a list; 1 is January.'),
-    hour: numbers(0, 23).describe('Hour, UTC.'),
+    hour: numbers(0, 23).describe('Hour.'),
     minute: numbers(0, 59).default(0).describe('Minute.'),
   })
   .transform(({ day_of_week, day_of_month, months, hour, minute }) => {
@@ -90,11 +88,20 @@ const calendar = z
   })
   .refine((cron) => !neverComes(cron), 'this calendar matches no date');
 
-/** When a policy runs: all of it in UTC. Both spellings are read as one cron line. */
+/** `CET` or `Europe/Paris`, as every Temporal server knows them: no offset, and no abbreviation that means several zones. */
+const timezone = z
+  .string()
+  .refine(
+    (name) => /^(UTC|[A-Za-z]+(?:\/[A-Za-z0-9_+-]+)+)$/.test(name) && isZone(name),
+    'expected a time zone by its IANA name, such as Europe/Paris or UTC',
+  );
+
+/** When a policy runs. Both spellings are read as one cron line. */
 export const schedule = z
   .strictObject({
-    cron: cron.optional().describe('Five fields, UTC.'),
-    calendar: calendar.optional().describe('Fields that must all match, UTC.'),
+    cron: cron.optional().describe('Five fields, in `timezone`.'),
+    calendar: calendar.optional().describe('Fields that must all match, in `timezone`.'),
+    timezone: timezone.optional().describe('Time zone by its IANA name, such as Europe/Paris; UTC by default.'),
     catch_up: duration().prefault('6h').describe('How late a missed run may still be started.'),
   })
   .superRefine((value, context) => {
@@ -102,8 +109,9 @@ export const schedule = z
       context.addIssue(withHint('a schedule needs one of cron and calendar', 'for example cron: "30 1 * * *"'));
     }
   })
-  .transform(({ cron, calendar, catch_up: catchUpSeconds }): ScheduleConfig => ({
+  .transform(({ cron, calendar, timezone, catch_up: catchUpSeconds }): ScheduleConfig => ({
     cron: calendar ?? fieldsOf(cron ?? '').join(' '),
+    ...(timezone === undefined || timezone === 'UTC' ? {} : { timezone }),
     catchUpSeconds,
   }));
 

@@ -8,7 +8,14 @@ import type { ApprovableBinding, ApprovablePlan } from '../plan/plan.js';
 import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import { approveCommand, approversInWords, notCovered, shortDigest } from './approval-policy.js';
+import {
+  approvalJson,
+  approveCommand,
+  approversInWords,
+  notCovered,
+  shortDigest,
+  waitingLabel,
+} from './approval-policy.js';
 
 /**
  * What cannot be undone, beside recoveries and media: approved where the cluster has a policy for it, else confirmed at a
@@ -123,9 +130,9 @@ export function actionWaitsFor(plan: ActionPlan): string {
   return `confirm it at a terminal of host ${plan.binding.targetHost}: ${actionCommand(plan.binding)}`;
 }
 
-/** One line for a timer, 120 bytes at the most. */
+/** One line for a timer. */
 export function actionWaiting(plan: ActionPlan): string {
-  return clipBytes(visible(`wait for approval: plan ${shortDigest(plan)}, ${titleOf(plan)}`), 120);
+  return waitingLabel(`wait for approval: plan ${shortDigest(plan)}, ${titleOf(plan)}`);
 }
 
 function factsOf({ binding, observed, approveBy }: ActionPlan): readonly (readonly [string, string])[] {
@@ -138,21 +145,22 @@ function factsOf({ binding, observed, approveBy }: ActionPlan): readonly (readon
   ];
 }
 
-/** The plan for a terminal. */
-export function actionPlanText(plan: ActionPlan): string {
+/** The plan for a terminal; `waits: false` for one that only shows what would be done. */
+export function actionPlanText(plan: ActionPlan, { waits = true } = {}): string {
+  const facts = factsOf(plan).filter(([what]) => waits || what !== 'approve until');
   return [
     visible(titleOf(plan)),
-    ...factsOf(plan).map(([what, value]) => `  ${what.padEnd(14)} ${visible(clipBytes(value, 500))}`),
-    `  ${'plan'.padEnd(14)} ${plan.digest}`,
+    ...facts.map(([what, value]) => `  ${what.padEnd(14)} ${visible(clipBytes(value, 500))}`),
+    ...(waits ? [`  ${'plan'.padEnd(14)} ${plan.digest}`] : []),
     '',
-    'Nothing is changed before that:',
-    `  ${actionWaitsFor(plan)}`,
+    ...(waits
+      ? ['Nothing is changed before that:', `  ${actionWaitsFor(plan)}`]
+      : ['Nothing was started: this is what would be done.']),
   ].join('\n');
 }
 
 /** The same for Temporal's Web UI (Markdown). */
 export function actionDetails(plan: ActionPlan): string {
-  const data = { plan: shortDigest(plan), by: '<your name>', reason: '<why>' };
   return [
     `### ${markdownText(titleOf(plan))}`,
     factsOf(plan)
@@ -162,7 +170,7 @@ export function actionDetails(plan: ActionPlan): string {
       ? [`To confirm: at a terminal of host ${plan.binding.targetHost}, ${markdownCode(actionCommand(plan.binding))}`]
       : [
           `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-          markdownBlock(JSON.stringify(data, null, 2), 'json'),
+          markdownBlock(approvalJson(plan), 'json'),
         ]),
   ].join('\n\n');
 }

@@ -1,6 +1,6 @@
 import type { ApprovalPolicy } from '../config.js';
 import { type ErrorCode, RepriseError } from '../errors.js';
-import { clipBytes } from '../text/text.js';
+import { clipBytes, utf8Bytes, visible } from '../text/text.js';
 import type { Approval, ApprovablePlan, Decision, Sender } from '../plan/plan.js';
 
 export interface ApprovalQuestion {
@@ -31,6 +31,23 @@ export function approveCommand(workflowId: string, digest: string, from: readonl
   const [only] = from;
   const by = from.length === 1 && only !== undefined && /^[\w.@-]+$/.test(only) ? only : 'NAME';
   return `reprise approve ${workflowId} --plan ${digest.slice(0, 12)} --by ${by} --reason "..."`;
+}
+
+/**
+ * What a person pastes into the Web UI (update `approve`, signal `confirm-restore`) or pipes into any Temporal client. In several
+ * lines, as the Web UI formats it: it would lay out a single line anew at the first click on Submit, which then misses the button.
+ */
+export function approvalJson(plan: Pick<ApprovablePlan, 'digest'>): string {
+  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, 2);
+}
+
+/** Characters of a summary that the Web UI's timeline shows. */
+const TIMELINE_BYTES = 120;
+const WHERE = '; see User Metadata';
+
+/** The summary of a timer under which a person is waited for: what for, and on which tab of the page the rest is said. */
+export function waitingLabel(what: string, end = ''): string {
+  return clipBytes(visible(what), TIMELINE_BYTES - utf8Bytes(end + WHERE)) + end + WHERE;
 }
 
 /**

@@ -67,6 +67,8 @@ export type RecordBody =
       readonly parts?: readonly string[];
       readonly sizeBytes: number | null;
       readonly host: string;
+      /** The place under `recovery.targets` that it was recovered into: a copy that runs beside, and no old data. */
+      readonly beside?: string;
     }
   | { readonly kind: 'kept-dropped'; readonly keptId: string }
   /** Which repository the policies of the cluster use: `repository` as the host knows it, a name or `CLUSTER/POLICY`. The last one counts. */
@@ -103,8 +105,20 @@ export interface RecoveryOutcome {
   /** First failed check (or the request, where nothing failed) to validated; waiting for people excluded and shown apart. */
   readonly rtoSeconds: number;
   readonly waitedForPeopleSeconds: number;
-  /** First failed check minus last recovered commit: an upper bound; 0 where the source's last valid WAL record was replayed. */
+  /**
+   * From the last recovered commit to the last instant at which what was replaced may have accepted writes: an upper bound; 0 where the
+   * source's last valid WAL record was replayed; null where it is not known, or nothing was replaced.
+   */
   readonly rpoSeconds: number | null;
+  /** It was recovered beside a server that goes on: nothing was replaced, and nothing lost. */
+  readonly leavesProduction?: true;
+  /** Where it was recovered to; absent in outcomes of an older version. `dataDir`: null for dumps. */
+  readonly place?: {
+    readonly into: string;
+    readonly host: string;
+    readonly dataDir: string | null;
+    readonly port: number;
+  };
   readonly lastCommitAt: string | null;
   readonly lastLsn: string | null;
   readonly phases: readonly { readonly name: string; readonly seconds: number }[];
@@ -128,4 +142,6 @@ export interface KeptItem {
   readonly sizeBytes: number | null;
   readonly since: string;
   readonly operationId: string;
+  /** Of a copy that was recovered beside: its place under `recovery.targets`; absent for old data. */
+  readonly beside?: string;
 }

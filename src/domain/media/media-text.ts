@@ -1,4 +1,4 @@
-import { approveCommand, shortDigest } from '../approval/approval-policy.js';
+import { approvalJson, approveCommand, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import {
   type LostTrait,
@@ -75,7 +75,7 @@ export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
 export function mediaDetails(plan: MediaPlan): string {
   const approve = [
     `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-    markdownBlock(JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, 2), 'json'),
+    markdownBlock(approvalJson(plan), 'json'),
   ];
   return [
     `### ${markdownText(mediaTitle(plan))}`,
@@ -87,9 +87,9 @@ export function mediaDetails(plan: MediaPlan): string {
   ].join('\n\n');
 }
 
-/** One line for a timer, 120 bytes at the most. */
+/** One line for a timer. */
 export function mediaWaiting(plan: MediaPlan): string {
-  return clipBytes(visible(`wait for approval: plan ${shortDigest(plan)}, ${mediaTitle(plan)}`), 120);
+  return waitingLabel(`wait for approval: plan ${shortDigest(plan)}, ${mediaTitle(plan)}`);
 }
 
 /** Nothing is approved where nothing is changed. */

@@ -1,5 +1,6 @@
 import { shortDigest } from '../approval/approval-policy.js';
 import type { Notice, NoticeFacts } from './notices.js';
+import { rpoInWords } from '../plan/recovery-figures.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
@@ -126,14 +127,7 @@ function body(notice: Notice): string {
     case 'recovered':
       return lines([
         ['Took', durationInWords(facts.rtoSeconds)],
-        [
-          'Lost',
-          facts.rpoSeconds === null
-            ? 'not known'
-            : facts.rpoSeconds === 0
-              ? 'nothing'
-              : `at most ${durationInWords(facts.rpoSeconds)}`,
-        ],
+        ['Lost', facts.rpoSeconds === 0 ? 'nothing' : rpoInWords(facts)],
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
       ]);

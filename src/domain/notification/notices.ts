@@ -63,6 +63,7 @@ export type NoticeFacts =
       readonly reached: string;
       readonly rtoSeconds: number;
       readonly rpoSeconds: number | null;
+      readonly leavesProduction?: true;
       readonly report: string;
     }
   | { readonly kind: 'test'; readonly contact: string; readonly notifier: string | null; readonly by: string };

@@ -20,7 +20,7 @@ import type { StorageUsage } from '../storage/storage-usage.js';
 
 /**
  * What the command line asks of the host that owns the data: reads, and small writes that need no approval. Each is
- * one workflow `inspect` with one short activity; the answer is plain JSON of the kind in {@link InspectionResults}.
+ * one short activity `answer` on each host that is asked; the answer is plain JSON of the kind in {@link InspectionResults}.
  */
 export type Inspection =
   | { readonly kind: 'backups'; readonly cluster?: string }
@@ -34,6 +34,16 @@ export type Inspection =
       readonly by: string;
     }
   | { readonly kind: 'kept'; readonly cluster?: string }
+  /** Copies that recoveries have left beside. */
+  | { readonly kind: 'beside'; readonly cluster?: string }
+  /** Stops the server of one; `id` as its list has it. */
+  | {
+      readonly kind: 'beside-stop';
+      readonly cluster: string;
+      readonly id: string;
+      readonly host: string;
+      readonly by: string;
+    }
   | { readonly kind: 'incidents'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
@@ -86,6 +96,12 @@ export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return kind === 'media-plan' || kind === 'plan' || kind === 'action' || kind === 'storage-usage';
 }
 
+/** A small write: what was asked, and by whom, stays to be seen in Temporal. */
+export function changesRecords(question: Inspection): boolean {
+  if (question.kind === 'repository-accept') return question.dryRun !== true;
+  return question.kind === 'hold' || question.kind === 'key-answer';
+}
+
 /** What an operation keeps from rotation, since when (UTC ISO-8601). */
 export interface PinLine {
   readonly cluster: string;
@@ -117,6 +133,8 @@ export interface InspectionResults {
   readonly backup: { readonly backup: Backup };
   readonly hold: { readonly backup: Backup };
   readonly kept: { readonly kept: readonly KeptItem[] };
+  readonly beside: { readonly copies: readonly BesideCopy[] };
+  readonly 'beside-stop': { readonly stopped: boolean };
   readonly incidents: { readonly incidents: readonly IncidentLine[] };
   readonly incident: IncidentView;
   readonly report: { readonly markdown: string };
@@ -165,6 +183,11 @@ export function isInParts(answer: unknown): answer is AnswerParts {
   return isObject(answer) && Array.isArray(answer['parts']) && answer['parts'].some(isPaged);
 }
 
+/** What hosts answered, as one; where an answer is paged, in parts. */
+export function joinAnswers(answers: readonly unknown[]): unknown {
+  return answers.some(isPaged) ? { parts: answers } : mergeInspectionResults(answers);
+}
+
 /** A repository, or the place of an engine's own tool in it (`CLUSTER/POLICY`), that a host is told to use. */
 export interface AcceptedRepository {
   readonly name: string;
@@ -173,6 +196,15 @@ export interface AcceptedRepository {
   readonly knownId: string | null;
   /** What is there; null where there is none yet, and for a dry run none is made. */
   readonly id: string | null;
+}
+
+/** A copy that a recovery `--into NAME` has left. */
+export interface BesideCopy extends KeptItem {
+  /** Its place under `recovery.targets`. */
+  readonly name: string;
+  readonly port: number;
+  /** `gone`: its directory is not there, or another one is. */
+  readonly state: 'running' | 'stopped' | 'gone';
 }
 
 export interface IncidentLine {

@@ -1,3 +1,6 @@
+import { OPEN_EXECUTIONS } from './executions.js';
+import type { OperationState } from './status.js';
+
 /** Names that live in Temporal histories and schedules: public API, changed only with `patched` and a replay test. */
 export const CONTROL_QUEUE = 'reprise';
 /** Light work of a host: reads, hooks, records. */
@@ -77,6 +80,19 @@ export const queryNames = {
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
 export const searchAttributes = { state: 'RepriseState', cluster: 'RepriseCluster', kind: 'RepriseKind' } as const;
 
+/** States in which nothing more happens until a person has decided something, or started or mended something. */
+const waitingStates = [
+  'waiting-approval',
+  'waiting-sign-off',
+  'waiting-worker',
+  'suspected',
+  'paused',
+  'cannot-look',
+] as const satisfies readonly OperationState[];
+
+/** A query for Temporal's lists: what waits for a person. What has ended keeps its last state, so it is left out by its end. */
+export const waitingQuery = `RepriseState IN (${waitingStates.map((state) => `"${state}"`).join(', ')}) AND ${OPEN_EXECUTIONS}`;
+
 export const backupWorkflowId = (cluster: string, policy: string): string => `backup/${cluster}/${policy}`;
 export const rotateWorkflowId = (cluster: string, policy: string): string => `rotate/${cluster}/${policy}`;
 export const adoptWorkflowId = (cluster: string): string => `adopt/${cluster}`;
@@ -97,11 +113,25 @@ export const scheduleId = (cluster: string, policy: string): string => `reprise/
 export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
   `notify/${cluster ?? 'test'}/${operationId}/${key}`;
 
-/** Page of one workflow in Temporal's Web UI. */
-export function webUiLink(
-  { webUi, namespace }: { readonly webUi: string; readonly namespace: string },
-  workflowId: string,
-): string {
-  const base = webUi.replace(/\/+$/, '');
-  return `${base}/namespaces/${encodeURIComponent(namespace)}/workflows/${encodeURIComponent(workflowId)}`;
+interface WebUiPlace {
+  readonly webUi: string;
+  readonly namespace: string;
+}
+
+/**
+ * Page of one workflow in Temporal's Web UI. With the id of a run it opens the tab that says in words what is done and waited for;
+ * without one the Web UI looks for the latest run, and shows its timeline.
+ */
+export function webUiLink(place: WebUiPlace, workflowId: string, runId?: string): string {
+  const page = `${workflowsPage(place)}/${encodeURIComponent(workflowId)}`;
+  return runId === undefined ? page : `${page}/${encodeURIComponent(runId)}/user-metadata`;
+}
+
+/** The Web UI's list of what waits for a person. */
+export function waitingLink(place: WebUiPlace): string {
+  return `${workflowsPage(place)}?query=${encodeURIComponent(waitingQuery)}`;
+}
+
+function workflowsPage({ webUi, namespace }: WebUiPlace): string {
+  return `${webUi.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows`;
 }

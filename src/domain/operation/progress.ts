@@ -19,3 +19,8 @@ export interface JobView {
   readonly starts: number;
   readonly state: 'recorded' | 'running' | 'succeeded' | 'failed' | 'gone';
 }
+
+/** An estimate of the whole, until more than that is done: then nothing is known of it. */
+export function unlessPassed(total: number | null, done: number): { readonly total?: number } {
+  return total === null || done >= total ? {} : { total };
+}

@@ -1,3 +1,5 @@
+import type { RecoveryTarget } from '../target/target.js';
+
 /** One thing that happened to a step of an approved plan, seen by the host that did it. */
 export interface StepEvent {
   /** UTC ISO-8601. */
@@ -18,6 +20,18 @@ export interface ReachedTarget {
   readonly lastCommitAt: string | null;
   /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
   readonly complete: boolean;
+  /** Where the replay was told to stop; absent: not said, or it was no replay. */
+  readonly target?: RecoveryTarget;
+}
+
+/** The server that a recovery in place has stopped. */
+export interface StoppedServer {
+  /** UTC ISO-8601, when it was stopped. */
+  readonly at: string;
+  /** It accepted writes until then. */
+  readonly wasRunning: boolean;
+  /** The last change of its WAL and control file, UTC ISO-8601; null where they are gone. */
+  readonly lastWriteAt: string | null;
 }
 
 export interface CheckResult {

@@ -131,7 +131,7 @@ export function refuseLiveTablespaces(
   throw new RepriseError(
     'path-refused',
     `tablespace ${made.oid} in ${made.path} was created after backup ${backups[0]?.label ?? ''}: replaying that would write into the living cluster's files`,
-    'take a new backup and recover from it, or recover in place, to the end of a backup (--to backup:ID), or onto another host',
+    'take a new backup and recover from it, or recover in place, to the end of a backup (--to backup:ID), or onto another host; a time before it was created is refused too, because a copy can be sent on to a later one (reprise retarget)',
   );
 }
 

@@ -52,6 +52,7 @@ export function decideRecovery(
       ...(terms.place.inPlace && seen.layout ? { layout: seen.layout } : {}),
     }),
     thaw: thaw?.observed ?? undefined,
+    serverIsThere: seen.serverIsThere,
     approval: { approvers: terms.approval.approvers, from: mayApprove(terms.approval, request.requester) },
   };
   const approveBy = new Date(Date.parse(seen.at) + terms.approval.approveWithinSeconds * 1000).toISOString();

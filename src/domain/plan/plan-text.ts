@@ -1,10 +1,17 @@
-import { approveCommand, approversInWords, shortDigest } from '../approval/approval-policy.js';
+import {
+  approvalJson,
+  approveCommand,
+  approversInWords,
+  shortDigest,
+  waitingLabel,
+} from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
 import { type ChangedMethod, type Plan, type RecoveryMethod, type Replacement, losesOldData } from './plan.js';
 import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
+import { leavesProduction } from './recovery-figures.js';
 import { thawInWords } from './thaw.js';
 import { historyInWords } from './timeline-history.js';
 
@@ -13,20 +20,15 @@ const maxDetailsBytes = 18_000;
 /** So many entries of any list are shown; the plan itself has them all. */
 const mostShown = 20;
 
-/** What a person pastes into the Web UI (update `approve`, signal `confirm-restore`) or pipes into any Temporal client. */
-export function approvalJson(plan: Plan, indent = 0): string {
-  return JSON.stringify({ plan: shortDigest(plan), by: '<your name>', reason: '<why>' }, null, indent);
-}
-
-/** One line for a timer in the Web UI's timeline, 120 bytes at the most: what is waited for, and which plan. */
+/** One line for a timer in the Web UI's timeline: what is waited for, which plan, and where it is told. */
 export function waitingSummary(plan: Plan): string {
   const { binding } = plan;
   const what =
     binding.method === 'restart'
       ? 'restart'
       : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
-  const end = ` — plan ${shortDigest(plan)}, until ${minute(plan.approveBy)}`;
-  return clipBytes(visible(`wait for approval: ${binding.cluster}, ${what}`), 120 - utf8Bytes(end)) + end;
+  const end = `, plan ${shortDigest(plan)} until ${minute(plan.approveBy)}`;
+  return waitingLabel(`wait for approval: ${binding.cluster}, ${what}`, end);
 }
 
 /** The plan for Temporal's current details (Markdown). Lines of one list: the Web UI's column is narrow, and tables there are not wrapped. */
@@ -40,7 +42,7 @@ export function approvalDetails(plan: Plan): string {
     [
       head(plan),
       `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data; fill in your name and your reason:`,
-      markdownBlock(approvalJson(plan, 2), 'json'),
+      markdownBlock(approvalJson(plan), 'json'),
       `The result is shown in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, but returns no result.)`,
       `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
     ],
@@ -90,10 +92,12 @@ function within(parts: readonly string[], plan: Plan): string {
   ].join('\n\n');
 }
 
-/** The plan for a terminal, ending in what to type. */
-export function planText(plan: Plan): string {
-  const width = Math.max(...facts(plan).map(({ name }) => name.length));
-  const lines = facts(plan).flatMap(({ name, values }) =>
+/** The plan for a terminal, ending in what to type; `waits: false` for one that only shows what would be done. */
+export function planText(plan: Plan, { waits = true } = {}): string {
+  // Of a plan that nobody keeps there is nothing to approve.
+  const told = facts(plan).filter(({ name }) => waits || (name !== 'plan' && name !== 'approve until'));
+  const width = Math.max(...told.map(({ name }) => name.length));
+  const lines = told.flatMap(({ name, values }) =>
     values.map(({ text }, index) => `  ${(index === 0 ? name : '').padEnd(width)}  ${visible(text)}`),
   );
   return [
@@ -103,12 +107,25 @@ export function planText(plan: Plan): string {
     ...lines,
     ...warningsOf(plan).map((warning) => `  warning: ${visible(warning)}`),
     '',
+    ...(waits
+      ? howToDecide(plan)
+      : [
+          'Nothing was started: this is what would be done. Without --dry-run the plan is kept, and waits for its approval.',
+        ]),
+  ].join('\n');
+}
+
+function howToDecide(plan: Plan): readonly string[] {
+  return [
     'Nothing is changed before the approval. To approve:',
     `  ${approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from)}`,
-    `or, in the Web UI, send the update approve with ${approvalJson(plan)}`,
+    'or, in the Web UI, send the update approve with',
+    ...approvalJson(plan)
+      .split('\n')
+      .map((line) => `  ${line}`),
     'To decline:',
     `  ${rejectCommand(plan)}`,
-  ].join('\n');
+  ];
 }
 
 interface Value {
@@ -129,11 +146,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
     },
     ...targetFacts(binding, observed),
-    // Beside what is there, nothing is lost.
-    {
-      name: 'may lose',
-      values: binding.replaces.length === 0 && binding.method !== 'restart' ? [] : loss(observed.predictedRpoSeconds),
-    },
+    { name: 'may lose', values: [{ text: lossInWords({ binding, observed }) }] },
     {
       name: 'from backup',
       values: shown(binding.backups, (backup) => ({
@@ -244,10 +257,17 @@ function effectOf({ binding, observed }: Plan): string {
       : ` The recovery takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
   if (binding.method === 'restart')
     return `The data directory is intact: the server is started, nothing is replaced.${time}`;
-  if (binding.replaces.length === 0) return `The target directory contains no data: nothing is replaced.${time}`;
+  if (binding.replaces.length === 0) return `${nothingThere(binding)}: nothing is replaced.${time}`;
   if (losesOldData(binding))
     return `The present data is OVERWRITTEN AND LOST: no copy of it is kept, and this cannot be undone.${time}`;
   return `The present data is replaced and kept under another name.${time}`;
+}
+
+function nothingThere({ dataDir, into }: Plan['binding']): string {
+  const where = dataDir ?? 'The target directory';
+  return into === 'in-place'
+    ? `${where} is gone or empty, and is restored there`
+    : `${where} contains no data, and the copy is restored there`;
 }
 
 function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
@@ -285,10 +305,24 @@ function seconds(value: number | null): Value[] {
   return value === null ? [] : [{ text: durationInWords(value) }];
 }
 
-function loss(value: number | null): Value[] {
-  return value === null
-    ? []
-    : [{ text: value === 0 ? 'nothing' : `what was written in the last ${durationInWords(value)} before this plan` }];
+/** What may be lost, or that it cannot be known: always said. */
+function lossInWords({ binding, observed }: Pick<Plan, 'binding' | 'observed'>): string {
+  const { predictedRpoSeconds: seconds, serverIsThere, salvageableSegments } = observed;
+  const { method, into, target } = binding;
+  if (leavesProduction({ binding, observed })) return `nothing: ${binding.cluster} itself stays as it is`;
+  const unsaved =
+    method === 'data-directory' && serverIsThere === false && salvageableSegments === 0
+      ? '; no WAL that was not archived is left to replay'
+      : '';
+  if (seconds === null) return `not known before the WAL is replayed${unsaved}`;
+  // What a running server has not archived is saved when it is stopped, and replayed to its end.
+  const isAllReplayed = method === 'data-directory' && target.kind === 'latest';
+  const further =
+    serverIsThere !== true || into !== 'in-place' || method === 'restart' || isAllReplayed
+      ? ''
+      : `, and what is written until ${method === 'databases' ? 'the databases are swapped' : 'the server is stopped'}`;
+  if (seconds === 0) return `nothing${further}${unsaved}`;
+  return `what was written in the last ${durationInWords(seconds)} before this plan${further}${unsaved}`;
 }
 
 function approvers(approval: Plan['observed']['approval']): Value[] {
@@ -303,6 +337,8 @@ function optional(value: string | null | undefined): Value[] {
 function range(from: string | null, to: string | null): Value[] {
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
+  // Nothing was committed after the end of the backup.
+  if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${second(from)}` }];
   return [
     {
       text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}`,

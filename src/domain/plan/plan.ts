@@ -166,6 +166,8 @@ export interface PlanObservations {
   /** Who may approve this very plan, and how many of them have to. */
   readonly approval?: { readonly approvers: number; readonly from: readonly string[] };
   readonly changedMethod?: ChangedMethod;
+  /** Whether the cluster's own server was there when the plan was made; absent where that could not be seen. */
+  readonly serverIsThere?: boolean;
   readonly warnings: readonly string[];
 }
 

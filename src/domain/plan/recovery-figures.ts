@@ -1,6 +1,7 @@
 import type { RecoveryOutcome } from '../backup/records.js';
-import type { CheckResult, ReachedTarget, StepEvent } from '../operation/step-events.js';
+import type { CheckResult, ReachedTarget, StepEvent, StoppedServer } from '../operation/step-events.js';
 import { formatTarget } from '../target/target.js';
+import { durationInWords } from '../text/text.js';
 import type { Plan, RecoveryMethod } from './plan.js';
 import { stepNames } from './recovery-step-names.js';
 
@@ -64,7 +65,9 @@ export function recoveryFigures(facts: RecoveryFacts): Omit<RecoveryOutcome, 're
     target: { requested: formatTarget(plan.binding.target), reached: reached.reached },
     rtoSeconds: Math.max(0, validatedAt - since - timeWithin(waits, { from: since, to: validatedAt })) / 1000,
     waitedForPeopleSeconds: timeWithin(waits) / 1000,
-    rpoSeconds: rpoOf(reached, since),
+    ...(leavesProduction(plan) ? { leavesProduction: true as const } : {}),
+    place: placeOf(plan),
+    rpoSeconds: rpoOf(facts, reached, acceptedWritesUntil(facts, own, { since, validatedAt })),
     lastCommitAt: reached.lastCommitAt,
     lastLsn: reached.lastLsn,
     phases: [{ name: 'wait for approval', seconds: timeWithin(approvals) / 1000 }, ...phasesOf(events)],
@@ -72,10 +75,42 @@ export function recoveryFigures(facts: RecoveryFacts): Omit<RecoveryOutcome, 're
   };
 }
 
-/** Seconds whose commits may be lost: 0 where the last valid WAL record was replayed, null where it is not known. */
-function rpoOf({ complete, lastCommitAt }: ReachedTarget, since: number): number | null {
+/**
+ * Seconds whose commits may be lost: 0 where the last valid WAL record was replayed, null where it is not known, or where nothing was
+ * lost because what is there was not replaced.
+ */
+function rpoOf({ plan }: RecoveryFacts, { complete, lastCommitAt }: ReachedTarget, until: number): number | null {
+  if (leavesProduction(plan)) return null;
   if (complete) return 0;
-  return lastCommitAt === null ? null : Math.max(0, (since - Date.parse(lastCommitAt)) / 1000);
+  return lastCommitAt === null ? null : Math.max(0, (until - Date.parse(lastCommitAt)) / 1000);
+}
+
+function placeOf({ binding: { into, targetHost: host, dataDir, port } }: Plan): RecoveryOutcome['place'] {
+  return { into, host, dataDir, port };
+}
+
+/** It recovers beside a server that goes on. */
+export function leavesProduction({ binding, observed }: Pick<Plan, 'binding' | 'observed'>): boolean {
+  return binding.into !== 'in-place' && observed.serverIsThere !== false;
+}
+
+/** The last instant at which the old server, or the old databases, may have accepted writes, ms since the epoch. */
+function acceptedWritesUntil(
+  { plan, failingSince }: RecoveryFacts,
+  own: readonly StepEvent[],
+  { since, validatedAt }: { readonly since: number; readonly validatedAt: number },
+): number {
+  const { method, into } = plan.binding;
+  // Until they are renamed; what was restored is checked by then.
+  if (method === 'databases') return validatedAt;
+  const stop = own.find(({ step }) => step === 'stopServer');
+  if (into !== 'in-place' || stop === undefined) return since;
+  const stopped = (stop.result ?? null) as StoppedServer | null;
+  const stoppedAt = Date.parse(stopped?.at ?? stop.at);
+  const wasSeenDown = failingSince !== null || plan.observed.serverIsThere === false;
+  if (stopped === null || stopped.wasRunning || !wasSeenDown) return Math.max(since, stoppedAt);
+  // It may have answered for a while after it was first seen down.
+  return Math.max(since, stopped.lastWriteAt === null ? since : Math.min(Date.parse(stopped.lastWriteAt), stoppedAt));
 }
 
 /** From each plan to its approval; one that nobody approved was waited for until the next was made. */
@@ -122,4 +157,14 @@ function phasesOf(events: readonly StepEvent[]): readonly { readonly name: strin
     } else begun.delete(step);
   }
   return [...seconds].map(([step, taken]) => ({ name: namesOfSteps[step] ?? step, seconds: taken }));
+}
+
+/** What may be lost, for a person. */
+export function rpoInWords({
+  rpoSeconds,
+  leavesProduction: stays,
+}: Pick<RecoveryOutcome, 'rpoSeconds' | 'leavesProduction'>): string {
+  if (stays) return 'nothing was replaced: the cluster itself stays as it is';
+  if (rpoSeconds === null) return 'not known';
+  return rpoSeconds === 0 ? 'nothing was lost' : `at most ${durationInWords(rpoSeconds)}`;
 }

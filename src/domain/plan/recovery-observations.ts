@@ -89,6 +89,8 @@ export interface LeftoverTarget {
 export interface PlaceObservations {
   /** Of a cluster whose data directory is replaced in place; null where neither server nor files can be read. */
   readonly topology: Topology | null;
+  /** The cluster's own server is there, whether it is replaced or not; absent where that cannot be seen. */
+  readonly serverIsThere?: boolean;
   /** The server whose data directory is replaced answers. */
   readonly replacesRunningServer: boolean;
   /** Processes of a server in the directory that a copy is restored into. */

@@ -38,7 +38,12 @@ export function connectionAt(
   const { connection } = cluster;
   const isLocal =
     targetHost === cluster.host || connection.host.startsWith('/') || /^(?:localhost|127\.|::1$)/.test(connection.host);
-  return { ...connection, port, ...(isLocal ? {} : { host: '127.0.0.1' }) };
+  if (isLocal) return { ...connection, port };
+  // The certificate is for the host that the configuration names.
+  const { tls } = connection;
+  const unchecked =
+    tls?.mode.startsWith('verify-') === true ? { ...tls, mode: 'require' as const, rootCert: undefined } : tls;
+  return { ...connection, port, host: '127.0.0.1', tls: unchecked };
 }
 
 /** A path below a directory whose own path is absolute and normalised, as all of the config are. */

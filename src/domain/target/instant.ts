@@ -1,4 +1,5 @@
 import { RepriseError } from '../errors.js';
+import { parseDuration } from '../text/units.js';
 
 const pattern =
   /^(\d{4}-\d{2}-\d{2})(?:[T ]+(\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?|[A-Za-z]+(?:[/_+-][A-Za-z0-9]+)+)?$/;
@@ -11,14 +12,24 @@ interface Wall {
   readonly fraction: string;
 }
 
+/** `-10min`, `-90s`, `+2h`: so long before or after now. */
+const relative = /^([+-])\s*([1-9]\d{0,8})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)$/i;
+
 /**
  * An instant as UTC ISO-8601, digits below the second kept (PostgreSQL has six). Local time is never guessed at.
  * @param localZone IANA zone whose readings are shown when the offset is missing.
- * @throws RepriseError `target-invalid`, `target-ambiguous` (F26: no offset, or the name of a zone instead of one).
+ * @param now what times such as `-10min` count from; absent: they are refused.
+ * @throws RepriseError `target-invalid`, `target-ambiguous` (F26: no offset, or a time that a zone's clocks show twice or never).
  */
-export function parseInstant(text: string, localZone?: string): string {
+export function parseInstant(text: string, localZone?: string, now?: Date): string {
+  const [, sign, amount = '', unit = ''] = relative.exec(text.trim()) ?? [];
+  if (sign !== undefined && now !== undefined) return away(text, sign, `${amount}${unit.charAt(0).toLowerCase()}`, now);
   const match = pattern.exec(text.trim());
-  if (match === null) throw invalid(text, 'Write it as 2026-11-21T02:15:00Z or 2026-11-21T03:15:00+01:00.');
+  if (match === null)
+    throw invalid(
+      text,
+      'Write it as 2026-11-21T02:15:00Z, 2026-11-21T03:15:00+01:00, "2026-11-21 03:15 Europe/Paris" or, before now, -10min.',
+    );
   const [, date = '', minutes, seconds = '00', fraction = '', zone] = match;
   if (minutes === undefined) {
     throw new RepriseError(
@@ -31,7 +42,14 @@ export function parseInstant(text: string, localZone?: string): string {
   if (zone === undefined) throw withoutOffset(text, wall, localZone);
   if (/^(z|utc|gmt)$/i.test(zone)) return iso(wall.ms, fraction);
   if (/^[+-]/.test(zone)) return iso(wall.ms - offsetMinutes(text, zone) * 60_000, fraction);
-  throw namedZone(text, wall, zone);
+  return inZone(text, wall, zone);
+}
+
+/** To the second: nobody means the milliseconds of now. */
+function away(text: string, sign: string, duration: string, now: Date): string {
+  const ms = now.getTime() + (sign === '-' ? -1 : 1) * parseDuration(duration) * 1000;
+  if (!(Math.abs(ms) <= 8.64e15)) throw invalid(text, 'Write a shorter time before now, e.g. -10min.');
+  return iso(Math.floor(ms / 1000) * 1000, '');
 }
 
 function wallClock(text: string, date: string, minutes: string, seconds: string): number {
@@ -65,20 +83,19 @@ function withoutOffset(text: string, wall: Wall, localZone: string | undefined):
   );
 }
 
-function namedZone(text: string, wall: Wall, zone: string): RepriseError {
+function inZone(text: string, wall: Wall, zone: string): string {
   if (!isZone(zone))
-    return invalid(
+    throw invalid(
       text,
       `There is no time zone '${zone}': write an offset, e.g. ${local(wall.ms, wall.fraction)}+01:00.`,
     );
   const found = readings(wall, zone);
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return iso(only.ms, only.fraction);
   const choices = found.map((reading) => describe(reading, zone)).join('; ');
-  if (found.length === 1) {
-    return new RepriseError('target-ambiguous', `'${text}' has a time zone but no offset`, `Write: ${choices}.`);
-  }
   const exact = found.every(({ exact: same }) => same);
   const why = exact ? 'happened twice: clocks were set back' : 'did not exist: clocks were set forward';
-  return new RepriseError('target-ambiguous', `'${text}' ${why}`, `Write the one that is meant: ${choices}.`);
+  throw new RepriseError('target-ambiguous', `'${text}' ${why}`, `Write the one that is meant: ${choices}.`);
 }
 
 interface Reading {
@@ -105,29 +122,89 @@ function readings(wall: Wall, zone: string): Reading[] {
 
 /** Minutes a zone is ahead of UTC at an instant. */
 function offsetAt(ms: number, zone: string): number {
-  const parts = new Intl.DateTimeFormat('en-US', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  }).formatToParts(ms);
+  const parts = clockOf(zone).formatToParts(ms);
   const of = (type: string): number => Number(parts.find((part) => part.type === type)?.value);
   const shown = Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second'));
   return Math.round((shown - Math.floor(ms / 1000) * 1000) / 60_000);
 }
 
-function describe({ ms, offset, fraction }: Reading, zone: string): string {
-  const sign = offset < 0 ? '-' : '+';
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const written = `${sign}${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
-  return `${local(ms + offset * 60_000, fraction)}${written} (${iso(ms, fraction)}, ${zone})`;
+/** Milliseconds, and by how many minutes the clocks are ahead of UTC before and after. */
+export interface ClockChange {
+  readonly at: number;
+  readonly before: number;
+  readonly after: number;
 }
 
-function isZone(zone: string): boolean {
+/** When a zone's clocks are changed within so many days. */
+export function clockChanges(zone: string, from: Date, days: number): readonly ClockChange[] {
+  const changes: ClockChange[] = [];
+  for (let day = 0; day < days; day++) {
+    let [start, end] = [from.getTime() + day * 24 * HOUR_MS, from.getTime() + (day + 1) * 24 * HOUR_MS];
+    const [before, after] = [offsetAt(start, zone), offsetAt(end, zone)];
+    if (before === after) continue;
+    // Clocks are changed at a full minute.
+    while (end - start > 60_000) {
+      const middle = start + Math.floor((end - start) / 2);
+      if (offsetAt(middle, zone) === before) start = middle;
+      else end = middle;
+    }
+    changes.push({ at: Math.floor(end / 60_000) * 60_000, before, after });
+  }
+  return changes;
+}
+
+/** To make one takes longer than to use it a hundred times. */
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+function clockOf(zone: string): Intl.DateTimeFormat {
+  const known = clocks.get(zone);
+  if (known !== undefined) return known;
+  const two = '2-digit';
+  const clock = new Intl.DateTimeFormat('en-US', {
+    ...{ timeZone: zone, hourCycle: 'h23', year: 'numeric', month: two, day: two, hour: two, minute: two, second: two },
+  });
+  clocks.set(zone, clock);
+  return clock;
+}
+
+function describe({ ms, offset, fraction }: Reading, zone: string): string {
+  return `${local(ms + offset * 60_000, fraction)}${offsetText(offset)} (${iso(ms, fraction)}, ${zone})`;
+}
+
+function offsetText(minutes: number): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return `${minutes < 0 ? '-' : '+'}${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
+}
+
+/** Instants as Reprise prints them, which are not part of a name or of a longer word. */
+const printed = /(?<![\w:./-])\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z(?![\w:/-])/g;
+
+/** Whether a text is one instant in UTC and nothing else. */
+export function isInstant(text: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z$/.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+/** `03:15:00 +01:00`, with its day where that is another one than in UTC. */
+export function localTime(instant: string, zone: string): string {
+  const ms = Date.parse(instant);
+  const offset = offsetAt(ms, zone);
+  const [day = '', time = ''] = local(ms + offset * 60_000, '').split('T');
+  return `${instant.startsWith(day) ? '' : `${day} `}${time} ${offsetText(offset)}`;
+}
+
+/** The same text with the local time in brackets behind each instant; without a zone the text as it is. */
+export function withLocalTimes(text: string, zone: string | undefined): string {
+  if (zone === undefined) return text;
+  return text.replace(printed, (found) => (isInstant(found) ? `${found} (${localTime(found, zone)})` : found));
+}
+
+/** `+01:00 (Europe/Paris)`, as it is at an instant. */
+export function zoneInWords(zone: string, now: Date): string {
+  return `${offsetText(offsetAt(now.getTime(), zone))} (${zone})`;
+}
+
+/** Whether this is the name of a time zone, as IANA has them. */
+export function isZone(zone: string): boolean {
   try {
     return new Intl.DateTimeFormat('en-US', { timeZone: zone }).resolvedOptions().timeZone !== '';
   } catch {
@@ -135,7 +212,7 @@ function isZone(zone: string): boolean {
   }
 }
 
-function isUtc(zone: string): boolean {
+export function isUtc(zone: string): boolean {
   return /^(utc|gmt|etc\/(utc|gmt|uct|zulu))$/i.test(zone);
 }
 

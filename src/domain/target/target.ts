@@ -16,16 +16,17 @@ export type RecoveryTarget =
   | { readonly kind: 'backup'; readonly id: string };
 
 const FORMS =
-  'latest, TIME with an offset (2026-11-21T02:15:00Z), lsn:0/16B3740, xid:1234, before-xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
+  'latest, TIME (2026-11-21T02:15:00Z, "2026-11-21 03:15 Europe/Paris", -10min), lsn:0/16B3740, xid:1234, before-xid:1234, name:RESTORE_POINT, end-of-backup or backup:ID';
 /** PostgreSQL's MAXFNAMELEN less its end: bytes of a restore point's name. */
 const RESTORE_POINT_BYTES = 63;
 
 /**
  * Reads what a person typed after `--to`. Times come back in UTC.
  * @param localZone IANA zone of whoever typed it, only used to show what a time without an offset may mean.
+ * @param now what `-10min` counts from; absent: it is refused.
  * @throws RepriseError `target-invalid` for what is no target; `target-ambiguous` for a time without an offset.
  */
-export function parseTarget(text: string, localZone?: string): RecoveryTarget {
+export function parseTarget(text: string, localZone?: string, now?: Date): RecoveryTarget {
   const typed = text.trim();
   const colon = typed.indexOf(':');
   const value = typed.slice(colon + 1);
@@ -48,8 +49,9 @@ export function parseTarget(text: string, localZone?: string): RecoveryTarget {
       if (value.trim() === '') throw invalid('backup: needs an id', 'List ids with: reprise backup list.');
       return { kind: 'backup', id: value.trim() };
     default:
-      if (!/^\d{4}-/.test(typed)) throw invalid(`'${typed}' is not a recovery target`, `Write one of: ${FORMS}.`);
-      return { kind: 'time', time: parseInstant(typed, localZone) };
+      if (!/^(\d{4}-|[+-]\s*\d)/.test(typed))
+        throw invalid(`'${typed}' is not a recovery target`, `Write one of: ${FORMS}.`);
+      return { kind: 'time', time: parseInstant(typed, localZone, now) };
   }
 }
 

@@ -1,4 +1,5 @@
 import { runProgram } from '../../process/exec/run-program.js';
+import { tlsEnv } from '../../postgres/connection/tls.js';
 import { sessionOptions } from '../../postgres/connection/session-options.js';
 import type { ProgramResult } from '../../process/exec/run-program.js';
 import type { ReadContext } from '../engine.js';
@@ -57,6 +58,7 @@ export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>, version
   const { passfile } = cluster.connection;
   return {
     ...(passfile === undefined ? {} : { PGPASSFILE: passfile }),
+    ...tlsEnv(cluster.connection),
     PGOPTIONS: sessionOptions({ versionNum }),
   };
 }

@@ -16,6 +16,14 @@ export function sqlState(error: unknown): string | undefined {
     : undefined;
 }
 
+/** What a certificate, or a server that will not encrypt, has to do with it; codes are those of Node.js and OpenSSL. */
+function isAboutTls(error: unknown): boolean {
+  return (
+    /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/.test(sqlState(error) ?? '') ||
+    (error instanceof Error && /does not support SSL|establishing an SSL connection/.test(error.message))
+  );
+}
+
 /** Whether the error means that there is no session any more, or never was one. */
 function isConnectionLoss(error: unknown): boolean {
   const code = sqlState(error) ?? '';
@@ -33,6 +41,14 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
   if (isRepriseError(error)) return error;
   const raw: RawError = error instanceof Error ? (error as RawError) : { message: String(error) };
   const state = sqlState(error);
+  if (isAboutTls(error))
+    return databaseUnreachable(
+      raw.message,
+      connection,
+      database,
+      state,
+      'Check sslmode, sslrootcert, sslcert and sslkey of the connection against the certificate of the server.',
+    );
   if (isConnectionLoss(error)) return databaseUnreachable(raw.message, connection, database, state);
   // "cannot connect to invalid database", and its like for statements from another one.
   if (state === '55000' && /\binvalid database\b/.test(raw.message))
@@ -50,13 +66,14 @@ function databaseUnreachable(
   connection: ConnectionConfig,
   database: string,
   state?: string,
+  tlsHint?: string,
 ): RepriseError {
   return new RepriseError(
     'database-unreachable',
     `database ${JSON.stringify(database)} at ${connection.host}:${connection.port} cannot be reached: ${reason}`,
-    'See whether the server runs and lets this user in: reprise doctor.',
-    // A login that is refused (class 28) is refused again, until a person corrects it.
-    { sqlState: state, final: state?.startsWith('28') === true },
+    tlsHint ?? 'See whether the server runs and lets this user in: reprise doctor.',
+    // A login that is refused (class 28), or a certificate, is refused again, until a person corrects it.
+    { sqlState: state, final: state?.startsWith('28') === true || tlsHint !== undefined },
   );
 }
 

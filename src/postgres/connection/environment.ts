@@ -1,4 +1,5 @@
 import type { ConnectionConfig } from '../../domain/config.js';
+import { tlsEnv } from './tls.js';
 import { sessionOptions } from './session-options.js';
 
 /** What PostgreSQL shows as `application_name`, so that a DBA sees who is connected. */
@@ -17,6 +18,7 @@ export function libpqEnv(connection: ConnectionConfig, database: string, version
     PGUSER: connection.user,
     PGDATABASE: database,
     ...(connection.passfile === undefined ? {} : { PGPASSFILE: connection.passfile }),
+    ...tlsEnv(connection),
     PGCONNECT_TIMEOUT: String(CONNECT_TIMEOUT_SECONDS),
     PGAPPNAME: APPLICATION_NAME,
     PGOPTIONS: sessionOptions({ versionNum }),

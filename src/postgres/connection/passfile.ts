@@ -43,25 +43,52 @@ export async function passwordFor(connection: ConnectionConfig, database: string
 }
 
 /**
- * The connection with a password file that tools running as `user` can read. Under root they run as somebody else, and
- * libpq silently ignores a file it may not read: then an owner-only copy of theirs is kept in `directory`.
+ * The connection with files that tools running as `user` can read. Under root they run as somebody else, and libpq silently
+ * ignores a password file it may not read: then owner-only copies of theirs are kept in `directory`.
  */
 export async function readableBy(
   connection: ConnectionConfig,
   user: OsUser | null,
   directory: string,
 ): Promise<ConnectionConfig> {
-  const { passfile } = connection;
-  if (passfile === undefined || user === null) return connection;
-  const found = await stat(passfile).catch(() => null);
-  if (found === null || found.uid === user.uid) return connection;
-  const content = await readOwnerOnly(passfile);
+  if (user === null) return connection;
+  const readable = async (path: string | undefined, read: typeof readOwnerOnly): Promise<string | undefined> =>
+    path === undefined ? undefined : readableFile(path, read, user, directory);
+  const { passfile, tls } = connection;
+  return {
+    ...connection,
+    passfile: await readable(passfile, readOwnerOnly),
+    ...(tls === undefined
+      ? {}
+      : {
+          tls: {
+            ...tls,
+            rootCert: await readable(tls.rootCert, readAny),
+            cert: await readable(tls.cert, readAny),
+            key: await readable(tls.key, readAny),
+          },
+        }),
+  };
+}
+
+async function readableFile(
+  path: string,
+  read: (path: string) => Promise<string>,
+  user: OsUser,
+  directory: string,
+): Promise<string> {
+  const found = await stat(path).catch(() => null);
+  if (found === null || found.uid === user.uid) return path;
+  const content = await read(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await giveTo(directory, user);
-  const copy = join(directory, createHash('sha256').update(passfile).digest('hex').slice(0, 16));
+  const copy = join(directory, createHash('sha256').update(path).digest('hex').slice(0, 16));
   if ((await readFile(copy, 'utf8').catch(() => null)) !== content) await writeFileAtomic(copy, content, user);
-  return { ...connection, passfile: copy };
+  return copy;
 }
+
+/** libpq itself refuses a private key that others may read. */
+const readAny = (path: string): Promise<string> => readFile(path, 'utf8');
 
 async function readOwnerOnly(path: string): Promise<string> {
   const found = await stat(path).catch(() => null);

@@ -1,5 +1,7 @@
 import { Socket } from 'node:net';
 import type { ConnectionConfig } from '../../domain/config.js';
+import type pg from 'pg';
+import { byFirstWay, waysToConnect } from './tls.js';
 import { newClient } from './with-client.js';
 import { orPoolerRefused, setForSession } from './pooler.js';
 import { isRepriseError } from '../../domain/errors.js';
@@ -29,18 +31,25 @@ const QUERY = `SELECT CASE WHEN current_setting('track_commit_timestamp') = 'on'
  * @param timeoutMs for the whole, default 5 s.
  */
 export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Promise<ProbeResult> {
-  const socket = new Socket();
   let layer: ProbeLayer = 'host';
-  socket.once('connect', () => (layer = 'login'));
-  const client = newClient(connection, connection.maintenanceDatabase, { connectTimeoutMs: 0, stream: () => socket });
-  client.on('error', () => undefined);
+  const opened: { readonly client: pg.Client; readonly socket: Socket }[] = [];
   const timer = new AbortController();
   const late = new Promise<never>((_, reject) => {
     const handle = setTimeout(() => reject(new ProbeTimeout(timeoutMs)), timeoutMs);
     timer.signal.addEventListener('abort', () => clearTimeout(handle));
   });
   const attempt = (async (): Promise<ProbeResult> => {
-    await client.connect();
+    const client = await byFirstWay(await waysToConnect(connection), async (way) => {
+      const socket = new Socket();
+      layer = 'host';
+      socket.once('connect', () => (layer = 'login'));
+      const stream = (): Socket => socket;
+      const one = newClient(connection, connection.maintenanceDatabase, { connectTimeoutMs: 0, stream, way });
+      one.on('error', () => undefined);
+      opened.push({ client: one, socket });
+      await one.connect();
+      return one;
+    });
     layer = 'query';
     await setForSession(client, connection, []).catch((error: unknown) => {
       if (isRepriseError(error)) layer = 'login';
@@ -58,7 +67,7 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
     timer.abort();
     // The attempt may still fail later, when its socket is gone: nobody waits for that any more.
     attempt.catch(() => undefined);
-    await hangUp(client, socket);
+    await Promise.all(opened.map(({ client, socket }) => hangUp(client, socket)));
   }
 }
 

@@ -7,6 +7,8 @@ import { databaseError } from './database-errors.js';
 import { APPLICATION_NAME } from './environment.js';
 import { passwordFor } from './passfile.js';
 import { pidOf, orPoolerRefused, setForSession } from './pooler.js';
+import { byFirstWay, waysToConnect } from './tls.js';
+import type { TlsWay } from './tls.js';
 import { sessionOptions, WITHOUT_NEWER_TIMEOUTS } from './session-options.js';
 
 /**
@@ -22,21 +24,37 @@ export async function withClient<T>(
   fn: (client: pg.Client) => Promise<T>,
   options: ConnectOptions = {},
 ): Promise<T> {
-  const client = newClient(connection, database, options);
-  // Without a listener a server that dies between two statements would end the whole process.
   let lost: unknown;
-  client.on('error', (error) => (lost = error));
+  let client: pg.Client | undefined;
   try {
-    await client.connect();
+    client = await byFirstWay(await waysToConnect(connection), async (way) => {
+      const attempt = newClient(connection, database, { ...options, way });
+      // Without a listener a server that dies between two statements would end the whole process.
+      attempt.on('error', (error) => {
+        if (attempt === client) lost = error;
+      });
+      return connected(attempt);
+    });
     await setForSession(client, connection, [...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS]);
-    const pid = pidOf(client);
+    const session = client;
+    const pid = pidOf(session);
     const advances = (): Promise<boolean> =>
       withMaintenance(connection, (looking) => backendAdvances(looking, pid), LOOKING);
-    return await askWhileWaiting(() => fn(client), advances);
+    return await askWhileWaiting(() => fn(session), advances);
   } catch (error) {
     throw databaseError(orPoolerRefused(lost ?? error, connection), connection, database);
   } finally {
+    await client?.end().catch(() => undefined);
+  }
+}
+
+async function connected(client: pg.Client): Promise<pg.Client> {
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
     await client.end().catch(() => undefined);
+    throw error;
   }
 }
 
@@ -106,7 +124,7 @@ export interface ConnectOptions {
 export function newClient(
   connection: ConnectionConfig,
   database: string,
-  options: ConnectOptions & Pick<pg.ClientConfig, 'stream'> = {},
+  options: ConnectOptions & Pick<pg.ClientConfig, 'stream'> & { readonly way: TlsWay },
 ): pg.Client {
   return new pg.Client({
     host: connection.host,
@@ -122,6 +140,7 @@ export function newClient(
       others: options.withoutEventTriggers === true ? ['event_triggers=off'] : [],
     }),
     keepAlive: true,
+    ssl: options.way,
     stream: options.stream,
   });
 }

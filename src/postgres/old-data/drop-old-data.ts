@@ -35,14 +35,20 @@ async function oidOf(client: pg.Client, database: string): Promise<string | null
 interface OldDataAt {
   readonly where: string;
   readonly mark: string | null;
+  /** A copy that was recovered beside: its name is the configuration's, and it is known by its mark alone. */
+  readonly beside?: string;
 }
 
 /**
  * Whether the old data is still there; false where nothing of that name is.
  * @throws RepriseError `path-refused` for a name no recovery gives, or for something that is not what was kept under it
  */
-export async function isOldDataThere({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<boolean> {
-  if (!(isAbsolute(where) ? DIRECTORY : DATABASE).test(where)) throw refused(where);
+export async function isOldDataThere(
+  { where, mark, beside }: OldDataAt,
+  connection: ConnectionConfig,
+): Promise<boolean> {
+  const isNamed = beside !== undefined || (isAbsolute(where) ? DIRECTORY : DATABASE).test(where);
+  if (!isNamed) throw refused(where);
   const found = await markOfOldData(where, connection);
   const isGone = found === null && (!isAbsolute(where) || (await lstat(where).catch(() => null)) === null);
   if (!isGone && (found === null || found !== mark)) throw another(where);
@@ -53,8 +59,9 @@ export async function isOldDataThere({ where, mark }: OldDataAt, connection: Con
  * Removes old data that a recovery has kept. What is gone already is no error.
  * @throws RepriseError those of {@link isOldDataThere}; `conflict` while a server is running in the directory
  */
-export async function dropOldData({ where, mark }: OldDataAt, connection: ConnectionConfig): Promise<void> {
-  if (!(await isOldDataThere({ where, mark }, connection))) return;
+export async function dropOldData(old: OldDataAt, connection: ConnectionConfig): Promise<void> {
+  const { where, mark } = old;
+  if (!(await isOldDataThere(old, connection))) return;
   if (isAbsolute(where)) return removeDirectory(where, mark);
   const drop = async (client: pg.Client): Promise<void> => {
     // A template cannot be dropped, and an invalid database not altered.
@@ -82,7 +89,7 @@ async function removeDirectory(path: string, mark: string | null): Promise<void>
     throw new RepriseError(
       'conflict',
       `a server is running in ${path} (process ${living.join(', ')})`,
-      'Stop it first, or keep the directory.',
+      'Stop it first (a copy recovered beside: reprise beside stop NAME), or keep the directory.',
     );
   await removeTree(path, { ino: BigInt(/^inode (\d+)$/.exec(mark ?? '')?.[1] ?? 0) });
 }

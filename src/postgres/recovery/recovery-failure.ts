@@ -1,7 +1,7 @@
 import { RepriseError } from '../../domain/errors.js';
 
-/** A line of a log, or of a program that it starts, for which there was no room. */
-const NO_SPACE = /^.*(?:No space left on device|Disk quota exceeded|could not write init file).*$/m;
+/** A line of a log, or of a program that it starts, for which there was no room; a restore_command in Go writes it in small letters. */
+const NO_SPACE = /^.*(?:No space left on device|Disk quota exceeded|could not write init file).*$/im;
 
 /** The disk is full, as far as a message or the end of a log says so; null where neither does. */
 export function noSpace(text: string): RepriseError | null {

@@ -20,6 +20,7 @@ import {
   parseRetarget,
   readRejection,
 } from '../../domain/approval/parse-decisions.js';
+import { waitingLabel } from '../../domain/approval/approval-policy.js';
 import { queryNames, signalNames, updateNames } from '../../domain/operation/names.js';
 import type { Approval, ApprovablePlan, Decision, Rejection, SentBy } from '../../domain/plan/plan.js';
 import { failureOf, refusal } from './operation-status.js';
@@ -194,7 +195,8 @@ export class ApprovalInbox implements StepPeople {
     const pending: ApprovalInbox['pending'] = { accepts, decision: null };
     this.pending = pending;
     try {
-      await conditionWithSummary(summary, () => pending.decision !== null || this.rejection !== null || or(), forMs);
+      const label = waitingLabel(summary);
+      await conditionWithSummary(label, () => pending.decision !== null || this.rejection !== null || or(), forMs);
     } finally {
       this.pending = null;
     }
@@ -332,7 +334,7 @@ async function conditionWithSummary(summary: string, until: () => boolean, forMs
   const timer = new CancellationScope();
   let isOver = false;
   const label = timer.run(async () => {
-    do await sleep(forMs ?? '30d', { summary: summary.slice(0, 190) });
+    do await sleep(forMs ?? '30d', { summary });
     while (forMs === undefined);
     isOver = true;
   });

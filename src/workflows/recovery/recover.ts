@@ -6,6 +6,7 @@ import { signalNames } from '../../domain/operation/names.js';
 import { approveCommand } from '../../domain/approval/approval-policy.js';
 import type { NothingToDo, Plan } from '../../domain/plan/plan.js';
 import { approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
+import { rpoInWords } from '../../domain/plan/recovery-figures.js';
 import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
@@ -300,12 +301,13 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
     const documented = await steps.run(stepNames.document, (host, step) =>
       host.finishRecovery({ ...step, incident, firstFailedAt }),
     );
-    const { target, rtoSeconds, rpoSeconds, report } = documented;
+    const { target, rtoSeconds, rpoSeconds, leavesProduction, report } = documented;
     await this.operation.notifications.notify({
       kind: 'recovered',
       reached: target.reached,
       rtoSeconds,
       rpoSeconds,
+      ...(leavesProduction && { leavesProduction }),
       report,
     });
     return documented;
@@ -332,7 +334,11 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
     }
     const { plan, outcome } = ending;
     if (outcome)
-      status.show('completed', null, `**Recovered** to ${outcome.target.reached}. Report: ${outcome.report}`);
+      status.show(
+        'completed',
+        null,
+        `**Recovered** to ${outcome.target.reached}. RTO: ${durationInWords(outcome.rtoSeconds)}; RPO: ${rpoInWords(outcome)}. Report: ${outcome.report}`,
+      );
     return { state: 'completed', plan, outcome };
   }
 }

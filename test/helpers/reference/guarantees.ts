@@ -236,6 +236,7 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
+      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -253,6 +254,16 @@ const guarantees: readonly (readonly [
         'What answers again ends its plan, no plan changes its method by itself, and a server that refuses a login is no loss.',
       ],
       [
+        'O2 O3',
+        'Every plan says what may be lost, and the RPO in the report is an upper bound, to the last write that what was replaced may have taken.',
+      ],
+      ['O10', 'A dry run prints no command that would decide on its plan.'],
+      [
+        'O12',
+        'A recovery ends with where it is and what to do next; copies that it left beside are listed, stopped and dropped by their names.',
+      ],
+      ['O13', 'A recovered server that dies while it is paused is started again, and promoted.'],
+      [
         'O4 O5',
         'The state, server and worker of `reprise up` belong to the owner of the data, also when root starts them; no command asks another Temporal server while that one is down.',
       ],
@@ -261,6 +272,9 @@ const guarantees: readonly (readonly [
         'A renamed policy keeps its backups, and backups that no policy has are named by doctor and by each rotation.',
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
+      ['O11', 'What the command line asks leaves no workflow in the list, answered or refused.'],
+      ['O14', 'Links open the text of an operation in the Web UI, and a query finds what waits for a person.'],
+      ['O17', 'Schedules have time zones, and every option takes the same forms of a time, local ones too.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',
@@ -312,7 +326,7 @@ export async function guaranteesPage(root: string): Promise<string> {
         if (!legend.includes(`| ${row} | `)) throw new Error(`docs/faults.md does not say what ${row} means`);
         if (found.length === 0) throw new Error(`no test names ${row}: ${promise}`);
         lines.push(
-          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/\.test\.ts$/, '')}](../${file})`))].join(', ')}`,
+          `- ${row}: ${[...new Set(found.map(({ file }) => `[${file.replace(/^test\//, '').replace(/(?:\.test)?\.ts$/, '')}](../${file})`))].join(', ')}`,
         );
       }
     }
@@ -322,7 +336,7 @@ export async function guaranteesPage(root: string): Promise<string> {
 
 async function testsIn(root: string): Promise<readonly Test[]> {
   const names = (await readdir(join(root, 'test'), { recursive: true }))
-    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /(?:\.test|-suite)\.ts$/.test(name))
     .toSorted();
   const found = await Promise.all(
     names.map(async (name) => {

@@ -1,6 +1,9 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { TemporalSession } from '../../../src/client/connect.js';
+import { runInspection } from '../../../src/client/inspect.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Finding } from '../../../src/domain/findings.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -40,6 +43,20 @@ async function archiveMore(): Promise<string> {
     return (found[0] as { there: boolean | null }).there === true;
   }, `${segment} is archived`);
   return segment;
+}
+
+/** Rows in the lists of the Web UI: workflows but the locks, which each operation may start, and activities of their own. */
+async function rows(): Promise<{ readonly workflows: number; readonly activities: number }> {
+  const { workflow, activity } = site.session.client;
+  const { count } = await workflow.count("WorkflowType NOT IN ('clusterLock', 'hostSlots')");
+  return { workflows: count, activities: (await activity.count('')).count };
+}
+
+/** As older servers answer, and those that have it turned off. */
+function withoutStandaloneActivities(session: TemporalSession): TemporalSession {
+  const refused = Object.assign(new Error('12 UNIMPLEMENTED: Standalone activity is disabled'), { code: 12 });
+  const { workflow } = session.client;
+  return { ...session, client: { workflow, activity: { start: () => Promise.reject(refused) } } as never };
 }
 
 beforeAll(async () => {
@@ -133,6 +150,27 @@ describe('with a worker', () => {
     );
   }, 300_000);
 
+  it('O11: what people ask leaves no row behind, whether it is answered or refused, also on a server without standalone activities', async () => {
+    const before = await rows();
+    await nagios();
+    await told(site, 'backup', 'list', 'mairie');
+    await told(site, 'kept', 'list');
+    const refused = ['recover', 'mairie', '--policy', 'physical', '--to', '2020-01-01T00:00:00Z', '--dry-run'];
+    expect((await told(site, ...refused)).error?.code).toBe('target-before-backup');
+    await site.waitFor(async () => isDeepStrictEqual(await rows(), before), 'nothing is left of the reads');
+
+    const { kept } = await runInspection<'kept'>(withoutStandaloneActivities(site.session), { kind: 'kept' });
+    expect(kept).toEqual([]);
+    await expect(
+      runInspection<'backup'>(withoutStandaloneActivities(site.session), { kind: 'backup', id: 'mairie:logical:x' }),
+    ).rejects.toThrow();
+    await site.waitFor(async () => isDeepStrictEqual(await rows(), before), 'nothing is left of the short workflows');
+    // Who held a backup stays to be seen.
+    const [backup] = (await site.backUp('dump')).backups;
+    await answer(site, 'backup', 'hold', backup?.id ?? '', '--reason', 'audit');
+    await site.waitFor(async () => (await rows()).activities === 1, 'the write is there');
+  }, 300_000);
+
   it('F15: a quarantined backup is a warning: exit 0, WARNING', async () => {
     const { backups } = await site.backUp('dump');
     const { id, label } = backups[0] as Backup;
@@ -189,6 +227,34 @@ describe('with a worker', () => {
       message: expect.stringContaining(segment),
     });
   }, 300_000);
+
+  it.each([
+    [['backup', 'list'], /physical/],
+    [
+      ['backup', 'run', 'mairie', '--policy', 'dump', '--dry-run'],
+      /^would take a backup of mairie by policy dump\nengine/,
+    ],
+    [['schedule', 'list'], /reprise\/mairie\/dump/],
+    [['schedule', 'plan'], /nothing to change/],
+    [
+      ['schedule', 'pause', 'mairie/dump', '--reason', 'a long maintenance of the storage of the whole town hall'],
+      /paused/,
+    ],
+    [['schedule', 'list'], /paused(?!.*T\d\d:30)/],
+    [['kept', 'list'], /nothing is kept/],
+    [['incident', 'list'], /no incidents/],
+    [['cluster', 'list'], /mairie/],
+    [['rotate', 'mairie', '--policy', 'physical', '--dry-run'], /keep/],
+    [['status'], /operation|WORKFLOW/],
+  ])(
+    'O16: %j fits a terminal of 80 columns',
+    async (argv, wanted) => {
+      const { stdout, stderr } = await site.cliAt(80, ...argv);
+      expect(stdout).toMatch(wanted);
+      expect([stdout.split('\n').filter((line) => line.length > 80), stderr]).toEqual([[], '']);
+    },
+    120_000,
+  );
 
   it('drift: a configuration that the worker has not read is said', async () => {
     await editConfig(site, (text) => text.replace('approve_within: 4h', 'approve_within: 5h'));

@@ -11,6 +11,7 @@ import {
 import { applySchedules, ownerOf, planSchedules } from '../../../src/client/schedules/apply-schedules.js';
 import { applyWatches, planWatches } from '../../../src/client/schedules/apply-watches.js';
 import { parseConfig } from '../../../src/config/load.js';
+import { nextRuns } from '../../../src/config/schedule.js';
 import type { Config } from '../../../src/domain/config.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -38,6 +39,8 @@ beforeAll(async () => {
 interface Shape {
   readonly file?: string;
   readonly cron?: string;
+  /** Further keys of the schedule. */
+  readonly more?: string;
   readonly policies?: readonly string[];
   readonly disabled?: readonly string[];
   readonly watch?: boolean;
@@ -49,6 +52,7 @@ interface Shape {
 function config({
   file = '/etc/reprise/reprise.yml',
   cron = '30 1 * * *',
+  more = 'catch_up: 6h',
   policies = ['nightly'],
   disabled = [],
   watch = false,
@@ -57,7 +61,7 @@ function config({
 }: Shape = {}): Config {
   const backups = policies.map(
     (name) =>
-      `      ${name}: { ${engine}, repository: local, enabled: ${String(!disabled.includes(name))}, schedule: { cron: "${cron}" }, retention: { days: 14 } }`,
+      `      ${name}: { ${engine}, repository: local, enabled: ${String(!disabled.includes(name))}, schedule: { cron: "${cron}", ${more} }, retention: { days: 14 } }`,
   );
   return parseConfig(
     `version: 1
@@ -105,6 +109,22 @@ describe('D5: schedules are reconciled with the config', () => {
       ]);
     },
   );
+
+  it('O17: a schedule in a time zone runs when the clocks there show it, on the server as in the config', async () => {
+    const paris = config({ cron: '30 4 * * *', more: 'timezone: Europe/Paris' });
+    const [change] = await applySchedules(session, paris);
+    expect(change).toMatchObject({
+      action: 'update',
+      reasons: expect.arrayContaining(['time zone: "UTC" becomes "Europe/Paris"']),
+    });
+    expect(await planSchedules(session, paris)).toMatchObject([{ action: 'none' }]);
+    const { info } = await describeSchedule('reprise/mairie/nightly');
+    const due = nextRuns({ cron: '30 4 * * *', timezone: 'Europe/Paris' }, new Date(), 1);
+    expect(info.nextActionTimes.slice(0, 1)).toEqual(due);
+    expect(await planSchedules(session, config({ cron: '30 4 * * *' }))).toMatchObject([
+      { action: 'update', reasons: ['time zone: "Europe/Paris" becomes "UTC"'] },
+    ]);
+  });
 
   it("updates what differs, says what, and keeps an operator's pause and note", async () => {
     await applySchedules(session, config());

@@ -2,8 +2,12 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Finding } from '../../../src/domain/findings.js';
+import type { RecoveryOutcome } from '../../../src/domain/backup/records.js';
 import type { IncidentLine } from '../../../src/domain/operation/inspections.js';
+import { planText } from '../../../src/domain/plan/plan-text.js';
+import { rpoInWords } from '../../../src/domain/plan/recovery-figures.js';
 import { readPostmaster } from '../../../src/postgres/server/postmaster.js';
+import type { RecoverOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, approved, planned, reaches, refusal, statusOf } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
@@ -111,6 +115,60 @@ describe('a server that comes back', () => {
     }
     await watchIs('running');
     expect(await incidents()).toHaveLength(count);
+  }, 300_000);
+});
+
+describe('a recovery of a server that goes on meanwhile', () => {
+  /** Commits a row, and says when. */
+  const commitNow = async (): Promise<number> => {
+    await site.commit(1);
+    const { rows } = await site.query('SELECT now() AS at');
+    return (rows[0] as { at: Date }).at.getTime();
+  };
+
+  it('O13, O2: the recovered server dies while it is paused: promote starts it again; the RPO reaches to the last commit that was lost', async () => {
+    await site.commit();
+    const target = (await site.query('SELECT now() AS at')).rows[0] as { at: Date };
+    const kept = await site.commit(0);
+    await site.commit();
+    const started = await planned(site, '--to', target.at.toISOString(), '--pause');
+    // Production goes on while people read the plan.
+    const lost = await commitNow();
+    expect(planText(started.plan)).toContain('and what is written until the server is stopped');
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'paused');
+    await site.loseInstance('killed');
+    await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'looks right');
+    await reaches(site, started.workflowId, 'completed');
+    expect(await site.commit(0)).toBe(kept);
+    const { outcome } = (await resultOf(started.workflowId)) as RecoverOutput;
+    expect(outcome?.rpoSeconds).toBeGreaterThan((lost - target.at.getTime()) / 1000);
+    expect(outcome?.place).toMatchObject({ into: 'in-place', port: site.places.port });
+    const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
+    expect(markdown).toContain('may have accepted writes');
+    expect(markdown).toContain(rpoInWords(outcome as RecoveryOutcome));
+  }, 300_000);
+
+  it('O2: dumps replace databases that take writes until they are swapped: the RPO reaches to there', async () => {
+    await site.backUp('dump');
+    const started = await planned(site, '--policy', 'dump');
+    expect(planText(started.plan)).toContain('and what is written until the databases are swapped');
+    const lost = await commitNow();
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'completed');
+    const { outcome } = (await resultOf(started.workflowId)) as RecoverOutput;
+    const from = Date.parse(outcome?.lastCommitAt ?? '');
+    expect(outcome?.rpoSeconds).toBeGreaterThan((lost - from) / 1000);
+  }, 300_000);
+
+  it('O3: with the whole data directory gone, the plan says what may be lost, and that it recovers in place', async () => {
+    await site.loseInstance('all');
+    const { stdout } = await site.cli('recover', 'mairie', '--dry-run');
+    expect(stdout).toMatch(/may lose +\S.*no WAL that was not archived is left to replay/);
+    expect(stdout).toContain('in place');
+    expect(stdout).not.toContain('beside');
+    // O10: nothing of it can be approved.
+    expect(stdout).not.toContain('reprise approve');
   }, 300_000);
 });
 

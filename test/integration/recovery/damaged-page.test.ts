@@ -58,6 +58,14 @@ it.each(['pgbackrest', 'walg'] as const)(
     // Read whole it is as it was taken, and counts no more for that.
     expect((await site.cli('backup', 'verify', refused?.id ?? '', '--json')).code).toBe(8);
     expect((await site.backups())[0]).toMatchObject({ status: 'quarantined', proven: null });
+    // What rests on it would hold the page too.
+    const { code, stderr } = await site.cli(
+      ...['backup', 'run', 'mairie', '--policy', 'physical', '--type', 'incr', '--json'],
+    );
+    expect({ code, error: JSON.parse(stderr.trim().split('\n').at(-1) ?? '') as object }).toMatchObject({
+      code: 9,
+      error: { error: { code: 'no-usable-backup', hint: expect.stringContaining('--type full') } },
+    });
 
     await site.configure({ physical: physical('page_errors: accept') });
     await worker.kill();

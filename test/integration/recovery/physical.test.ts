@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
+import type { BesideCopy } from '../../../src/domain/operation/inspections.js';
 import type { KeptItem } from '../../../src/domain/backup/records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -205,7 +206,8 @@ describe('beside the cluster', () => {
     });
     expect(outcome.target.reached).toContain(`xid:${at.xid}`);
     expect(outcome.rtoSeconds).toBeGreaterThan(0);
-    expect(outcome.rpoSeconds).toBeGreaterThanOrEqual(0);
+    // O12: production goes on, so that nothing is lost.
+    expect(outcome).toMatchObject({ rpoSeconds: null, leavesProduction: true, place: { into: 'beside' } });
     for (const phase of outcome.phases)
       expect(phase).toEqual({ name: expect.any(String), seconds: expect.any(Number) });
     expect(await scalar('INSERT INTO marks VALUES (99) RETURNING n', beside())).toBe('99');
@@ -234,7 +236,30 @@ describe('beside the cluster', () => {
     await approved(site, ended);
     await reaches(site, ended.workflowId, 'completed');
     expect(await marks(beside())).toEqual([]);
-    await stopBeside();
+
+    // O12: what a recovery has left beside is listed, and is stopped and dropped by its name; the one before is old data now.
+    const copies = async () => (await answer<{ beside: BesideCopy[] }>(site, 'beside', 'list')).beside;
+    expect(await copies()).toMatchObject([
+      { name: 'beside', cluster: 'mairie', state: 'running', port: beside(), sizeBytes: expect.any(Number) },
+    ]);
+    const told = (await site.cli('watch', ended.workflowId)).stdout;
+    for (const word of ['recovered to', `port ${beside()}`, 'report', 'reprise beside stop beside', 'pg_dump -p'])
+      expect(told).toContain(word);
+    expect(told).toContain('nothing was replaced: the cluster itself stays as it is');
+    // Nothing is running but what runs all the time: the follower ends.
+    expect((await site.cli('watch')).code).toBe(0);
+    expect(await answer(site, 'beside', 'drop', 'beside', '--dry-run')).toMatchObject({ dryRun: true });
+    expect(await refusal(site, 'beside', 'drop', 'beside', '--yes')).toMatchObject({
+      hint: expect.stringContaining('reprise beside stop'),
+    });
+    expect(await answer(site, 'beside', 'stop', 'beside', '--dry-run')).toMatchObject({ stopped: true });
+    expect(await answer(site, 'beside', 'stop', 'beside')).toMatchObject({ stopped: true });
+    expect(await answer(site, 'beside', 'stop', 'beside')).toMatchObject({ stopped: false });
+    expect(await copies()).toMatchObject([{ name: 'beside', state: 'stopped' }]);
+    expect(await refusal(site, 'beside', 'drop', 'beside')).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+    await answer(site, 'beside', 'drop', 'beside', '--yes');
+    expect(await copies()).toEqual([]);
+    await expect(readdir(ended.plan.binding.dataDir ?? '')).rejects.toMatchObject({ code: 'ENOENT' });
 
     const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
     expect(kept).toMatchObject(

@@ -1,5 +1,7 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import { queryNames } from '../../../src/domain/operation/names.js';
+import { listRunningOperations } from '../../../src/client/running-operations.js';
+import { approvalJson } from '../../../src/domain/approval/approval-policy.js';
+import { queryNames, waitingQuery } from '../../../src/domain/operation/names.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { StartedOperation } from '../../../src/client/start.js';
 import { onCleanup } from '../../helpers/cleanup.js';
@@ -11,6 +13,7 @@ import { WebUi } from '../../helpers/web-ui.js';
 failOnLeakedProcesses();
 
 let site: Site;
+let webUi: string;
 let ui: WebUi;
 let work: StartedOperation;
 let plan: Plan;
@@ -26,17 +29,20 @@ beforeAll(async () => {
   await site.query('DELETE FROM metier.demandes_rdv WHERE id > 100');
   work = await site.recover('dump');
   plan = await site.waitFor(async () => work.handle.query<Plan | null>(queryNames.plan), 'there is a plan');
-  ui = await WebUi.open(server.webUi ?? '', 'default');
+  webUi = server.webUi ?? '';
+  ui = await WebUi.open(webUi, 'default');
 }, 600_000);
 
-it('D4: the list shows by the search attribute that something waits for a person, and nothing else', async () => {
-  expect(await ui.list('`RepriseState`="waiting-approval"', work.workflowId)).toEqual([work.workflowId]);
-  await ui.picture('web-ui-list', { height: 420 });
+it('D4, O14: the list shows by the query of the docs what waits for a person, and nothing else', async () => {
+  expect(await ui.list(waitingQuery, work.workflowId)).toEqual([work.workflowId]);
+  await ui.picture('web-ui-list', { height: 560 });
 }, 600_000);
 
-it('D4: the waiting recovery says what it will do, what it costs, who may approve, and what to paste', async () => {
-  await ui.follow(work.workflowId);
-  const text = await ui.metadata('State: waiting-approval');
+it('D4, O14: the link opens on what the waiting recovery will do, what it costs, who may approve, and what to paste', async () => {
+  const [line] = (
+    await listRunningOperations({ ...site.session, settings: { ...site.session.settings, webUi } })
+  ).filter(({ workflowId }) => workflowId === work.workflowId);
+  const text = await ui.visit(line?.webUi ?? '', 'State: waiting-approval');
   await ui.picture('web-ui-waiting', { height: 1505 });
 
   const [backup] = plan.binding.backups;
@@ -59,6 +65,14 @@ it('D4: the waiting recovery says what it will do, what it costs, who may approv
   expect(text).toMatch(/data as of:\s+20/);
   expect(text).toMatch(/takes about:\s+15 s/);
   expect(text).toMatch(/may approve:\s+dba/);
+}, 600_000);
+
+it('O14: what is pasted as it is printed is sent by the first click on Submit', async () => {
+  const dialog = await ui.sendPasted('approve', approvalJson(plan).replace('<your name>', 'intern'));
+  expect(await ui.refusal(dialog, 'intern may not approve recover for mairie')).toContain('dba');
+  await ui.closeDialog(dialog);
+  expect(await ui.timeline('wait for approval')).toContain('; see User Metadata');
+  await ui.tab('User Metadata');
 }, 600_000);
 
 it('D4, F32: the dialog refuses who may not approve, and what is no approval, with the reason and what to do; it goes on waiting', async () => {

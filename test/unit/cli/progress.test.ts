@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ProgressDisplay, Rate } from '../../../src/cli/terminal/progress.js';
 import type { Terminal } from '../../../src/cli/terminal/terminal.js';
 import type { StatusView } from '../../../src/client/status.js';
+import { unlessPassed } from '../../../src/domain/operation/progress.js';
 
 const t0 = Date.parse('2026-11-21T02:15:00Z');
 const phase = (name: string, seconds: number | null) => ({ name, startedAt: new Date(t0).toISOString(), seconds });
@@ -111,4 +112,11 @@ describe('rate of a step', () => {
     rate.add(view({ phases: [phase('run checks', null)], progress: { done: 7, unit: 'tables' } }), 3000);
     expect(rate.perSecond).toBeNull();
   });
+});
+
+it('O16: an estimate of the whole is dropped once more than that is done: it never shows 100 % of what goes on', () => {
+  expect(unlessPassed(8_000_000, 1200)).toEqual({ total: 8_000_000 });
+  expect(unlessPassed(1200, 1200)).toEqual({});
+  expect(unlessPassed(1200, 5_000_000)).toEqual({});
+  expect(unlessPassed(null, 1)).toEqual({});
 });

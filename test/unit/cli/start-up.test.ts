@@ -85,7 +85,7 @@ it('O16: a command that needs no server loads a few files, and no package from i
   ]) {
     const { own, packages } = await loadedFor(...argv);
     expect([argv, packages]).toEqual([argv, []]);
-    expect(own.length).toBeLessThan(30);
+    expect(own.length).toBeLessThan(60);
   }
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { approve, reject } from '../../../src/client/decide.js';
+import { approve, reject, signal } from '../../../src/client/decide.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
 
 const person = { by: 'dba', reason: 'seen' };
@@ -74,4 +74,35 @@ describe('L12: a decision that waits for a host without a worker', () => {
     },
     20_000,
   );
+});
+
+it('O16: a decision on what has ended is told how and when it ended, and not that there is no such work', async () => {
+  const gone = Object.assign(new Error('workflow execution already completed'), {
+    name: 'WorkflowNotFoundError',
+    workflowId: 'recover/c/op',
+  });
+  const { session } = sessionThat([gone]);
+  const handle = session.client.workflow.getHandle('recover/c/op') as unknown as Record<string, unknown>;
+  const ended = {
+    runId: 'r',
+    status: { name: 'COMPLETED' },
+    startTime: new Date('2026-11-21T02:00:00Z'),
+    closeTime: new Date('2026-11-21T02:15:00.123Z'),
+    typedSearchAttributes: { getAll: () => [{ key: { name: 'RepriseState' }, value: 'rejected' }] },
+    raw: { pendingActivities: [] },
+  };
+  handle['describe'] = async () => ended;
+  handle['query'] = async () => Promise.reject(Object.assign(new Error('x'), { name: 'QueryNotRegisteredError' }));
+  handle['signal'] = async () => Promise.reject(gone);
+  Object.assign(session.settings, { webUi: 'http://ui' });
+  Object.assign(session.client, { options: { loadedDataConverter: { payloadConverter: {} } } });
+  const told = {
+    code: 'conflict',
+    message: 'recover/c/op ended at 2026-11-21T02:15:00Z (rejected): it takes no decision any more',
+    hint: expect.stringContaining('reprise status recover/c/op') as unknown,
+  };
+  await expect(reject(session, 'recover/c/op', person)).rejects.toMatchObject(told);
+  await expect(signal(session, 'recover/c/op', 'continue', person)).rejects.toMatchObject(told);
+  handle['describe'] = async () => Promise.reject(gone);
+  await expect(signal(session, 'recover/c/op', 'continue', person)).rejects.toBe(gone);
 });

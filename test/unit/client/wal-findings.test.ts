@@ -26,3 +26,9 @@ it('W12: where all backups are of another cluster than the one in data_dir, chec
     fix: expect.stringContaining('reprise backup run mairie --policy base') as unknown,
   });
 });
+
+it('O16: without a commit since the backup there is one time and no range that ends before it begins', () => {
+  const [idle] = walFindings(promised, [{ ...window, newest: '2026-11-20T01:59:59Z' }], now);
+  expect(idle?.message).toContain('2026-11-20T02:00:00Z, the end of the oldest backup, can be recovered');
+  expect(idle?.message).not.toContain(' from ');
+});

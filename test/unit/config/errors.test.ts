@@ -62,6 +62,20 @@ describe('F38: a wrong config names file, line and column', () => {
         'HINT remove it: every cluster has its own, and new databases are made from it',
       ],
     ],
+    ...[
+      ['sslmode: verify-full', "verify-full needs sslrootcert: the authority that signs the server's certificate"],
+      [
+        'sslrootcert: /ca',
+        'without sslmode: require, verify-ca or verify-full the certificate of the server is not checked',
+      ],
+      ['sslmode: require, sslkey: /k', 'sslcert and sslkey belong together'],
+      ['sslcert: /c, sslkey: /k', 'it is used only with sslmode'],
+      ['sslmode: verify', 'expected one of disable, allow, prefer, require, verify-ca, verify-full'],
+    ].map(([keys = '', message = '']): [string, string, string[]] => [
+      `R14: ${keys}`,
+      with_('user: reprise', `user: reprise, ${keys}`),
+      [expect.stringContaining(message) as unknown as string],
+    ]),
     ['missing engine', policy('enabled: true'), ['reprise.yml:8:7: missing key "engine"']],
     ['missing key', with_('connection: { user: reprise }', 'connection: {}'), ['reprise.yml:4:5: missing key "user"']],
     [
@@ -236,7 +250,9 @@ describe('F38: a wrong config names file, line and column', () => {
 
   it('what an alias repeats is shown where its text stands', () => {
     const text = policy('engine: logical\nretention: &r { days: 3 }\nschedule: *r');
-    expect(complaint(text)[0]).toBe('reprise.yml:10:25: unknown key "days" (known keys: cron, calendar, catch_up)');
+    expect(complaint(text)[0]).toBe(
+      'reprise.yml:10:25: unknown key "days" (known keys: cron, calendar, timezone, catch_up)',
+    );
   });
 
   it('YAML that cannot be read shows its place and none of its text', () => {

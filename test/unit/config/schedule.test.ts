@@ -37,6 +37,42 @@ describe('times at which a schedule is due', () => {
   );
 });
 
+describe('O17: a schedule in a time zone', () => {
+  const nightly = { cron: '30 2 * * *', timezone: 'Europe/Paris' };
+
+  it('is due when the clocks there show it, for the first time where they show it twice', () => {
+    expect(minutes(previousRuns(nightly, new Date('2026-10-27T00:00:00Z'), 3))).toEqual([
+      '2026-10-26T01:30',
+      '2026-10-25T00:30',
+      '2026-10-24T00:30',
+    ]);
+    expect(minutes(nextRuns(nightly, new Date('2026-07-01T00:00:00Z'), 1))).toEqual(['2026-07-01T00:30']);
+  });
+
+  it('F26: is left out where clocks jump over it, as Temporal does', () => {
+    const around = new Date('2026-03-28T12:00:00Z');
+    expect(minutes(nextRuns(nightly, around, 2))).toEqual(['2026-03-30T00:30', '2026-03-31T00:30']);
+    expect(minutes(previousRuns(nightly, new Date('2026-03-30T12:00:00Z'), 2))).toEqual([
+      '2026-03-30T00:30',
+      '2026-03-28T01:30',
+    ]);
+  });
+
+  it('the config takes IANA names only, keeps UTC as none, and warns of the days on which clocks are changed', () => {
+    const text = (zone: string, cron = '30 2 * * *') => scheduled(`{ cron: "${cron}", timezone: ${zone} }`);
+    const zoneOf = (zone: string) => parsed(text(zone)).clusters['mairie']?.policies['dump']?.schedule?.timezone;
+    expect([zoneOf('Europe/Paris'), zoneOf('UTC')]).toEqual(['Europe/Paris', undefined]);
+    for (const zone of ['Mars/Olympus', '"+01:00"', 'CEST', '""'])
+      expect(complaint(text(zone))[0]).toContain('IANA name');
+    const { warnings } = parsed(text('Europe/Paris'));
+    expect(warnings.map(({ message }) => message).join('\n')).toMatch(
+      /is left out on \d{4}-03-\d\d and runs twice on \d{4}-10-\d\d, when the clocks of Europe\/Paris are changed/,
+    );
+    expect(parsed(text('Europe/Paris', '30 4 * * *')).warnings).toEqual([]);
+    expect(parsed(text('Africa/Tunis')).warnings).toEqual([]);
+  });
+});
+
 describe('a schedule of the config is one cron line, whichever way it is written', () => {
   it('P4: the first Sunday of a quarter: day of month and day of week must both match, as Temporal reads them', () => {
     const cron = cronOf('{ calendar: { day_of_week: SUNDAY, day_of_month: "1-7", months: [1, 4, 7, 10], hour: 2 } }');

@@ -32,6 +32,7 @@ const archiving = {
 };
 const server: Server = {
   versionNum: 150020,
+  encrypted: false,
   clockSeconds: 0,
   archiving,
   backlog: { segments: 0, oldestSeconds: null, walBytes: 0 },

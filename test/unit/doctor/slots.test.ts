@@ -23,6 +23,7 @@ const slot = { name: 'reprise_mairie_base', active: true, keptBytes: 1_000_000, 
 const server: Server = {
   ...{
     versionNum: 150020,
+    encrypted: false,
     clockSeconds: 0,
     backlog: null,
     archiveTimeoutSeconds: 0,

@@ -1,13 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { approvalJson, waitingLabel } from '../../../src/domain/approval/approval-policy.js';
 import { parseApproval } from '../../../src/domain/approval/parse-decisions.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import {
-  approvalDetails,
-  approvalJson,
-  planDetails,
-  planText,
-  waitingSummary,
-} from '../../../src/domain/plan/plan-text.js';
+import { approvalDetails, planDetails, planText, waitingSummary } from '../../../src/domain/plan/plan-text.js';
 import { golden } from '../../helpers/golden.js';
 import { samplePlan } from '../records/samples.js';
 
@@ -106,9 +101,8 @@ describe('view of a plan', () => {
 
   it('D3: the JSON shown is an approval once a name and a reason are put in, and is not one before', () => {
     const plan = samplePlan();
-    const json = approvalJson(plan, 2);
+    const json = approvalJson(plan);
     expect(approvalDetails(plan)).toContain(json);
-    expect(JSON.parse(json)).toEqual(JSON.parse(approvalJson(plan)));
     // Once it is approved, nobody is asked any more.
     expect(planDetails(plan)).not.toContain('Send an Update');
     const filled = json.replace('<your name>', 'dba').replace('<why>', 'go');
@@ -135,14 +129,74 @@ describe('view of a plan', () => {
     const full: Plan = { ...plan, observed: { ...plan.observed, warnings: many.map(({ id }) => id) } };
     const details = approvalDetails(full);
     expect(Buffer.byteLength(details)).toBeLessThan(20_000);
-    expect(details).toContain(approvalJson(full, 2));
+    expect(details).toContain(approvalJson(full));
     expect(Buffer.byteLength(waitingSummary(full))).toBeLessThanOrEqual(120);
     expect(waitingSummary(full)).toContain(full.digest.slice(0, 12));
   });
 
+  it('O14: the timeline says where to read on, and what is pasted has the form that the Web UI gives it', () => {
+    const plan = samplePlan();
+    expect(waitingSummary(plan)).toMatch(/^wait for approval: mairie, recovery to .*; see User Metadata$/);
+    expect(waitingLabel('"restore" failed: continue or reject')).toBe(
+      '"restore" failed: continue or reject; see User Metadata',
+    );
+    const lines = approvalJson(plan).split('\n');
+    expect(lines).toHaveLength(5);
+    for (const text of [approvalDetails(plan), planText(plan)])
+      expect(text.split('\n').map((line) => line.trim())).toEqual(
+        expect.arrayContaining(lines.map((line) => line.trim())),
+      );
+  });
+
   it('the timer of an ordinary plan says what, which and until when in one line', () => {
     expect(waitingSummary(samplePlan())).toBe(
-      `wait for approval: mairie, recovery to latest — plan ${samplePlan().digest.slice(0, 12)}, until 2026-11-21T06:15Z`,
+      `wait for approval: mairie, recovery to latest, plan ${samplePlan().digest.slice(0, 12)} until 2026-11-21T06:15Z; see User Metadata`,
     );
   });
+});
+
+describe('O3: what may be lost', () => {
+  const line = (plan: Plan): string =>
+    planText(plan)
+      .split('\n')
+      .find((text) => text.trim().startsWith('may lose'))
+      ?.trim()
+      .replace(/^may lose\s+/, '') ?? '';
+  const lossOf = (binding: Partial<Plan['binding']>, observed: Partial<Plan['observed']> = {}): string => {
+    const plan = samplePlan({ method: 'data-directory', ...binding });
+    return line({ ...plan, observed: { ...plan.observed, ...observed } });
+  };
+
+  it('O3: is said where the whole data directory is gone, in place and nowhere else; or that it cannot be known', () => {
+    const gone = { replaces: [], target: { kind: 'latest' as const } };
+    const lost = { serverIsThere: false, salvageableSegments: 0 };
+    expect(lossOf(gone, { ...lost, predictedRpoSeconds: 90 })).toBe(
+      'what was written in the last 1 min 30 s before this plan; no WAL that was not archived is left to replay',
+    );
+    expect(lossOf(gone, { ...lost, predictedRpoSeconds: null })).toMatch(/^not known before the WAL is replayed/);
+    const text = planText(samplePlan({ method: 'data-directory', ...gone }));
+    expect(text).toContain('in place');
+    expect(text).not.toContain('beside');
+  });
+
+  it('O2: counts what a running server takes until it is stopped, and databases until they are swapped', () => {
+    const seen = { serverIsThere: true, predictedRpoSeconds: 60 };
+    const time = { target: { kind: 'time' as const, time: '2026-11-21T01:00:00Z' } };
+    expect(lossOf(time, seen)).toBe(
+      'what was written in the last 1 min 00 s before this plan, and what is written until the server is stopped',
+    );
+    expect(lossOf({ method: 'databases' }, seen)).toContain('until the databases are swapped');
+    // Its WAL is saved when it is stopped, and replayed to its end.
+    expect(lossOf({ target: { kind: 'latest' } }, seen)).not.toContain('until');
+    expect(lossOf({ into: 'beside', replaces: [], ...time }, seen)).toMatch(/^nothing: mairie itself stays/);
+  });
+});
+
+it('O10: a plan that only shows what would be done has no command that decides on it', () => {
+  const plan = samplePlan();
+  expect(planText(plan)).toContain('reprise approve');
+  const shown = planText(plan, { waits: false });
+  expect(shown).not.toMatch(/reprise (approve|reject)|send the update/);
+  expect(shown).not.toContain(plan.digest.slice(0, 12));
+  expect(shown).toContain('Nothing was started');
 });

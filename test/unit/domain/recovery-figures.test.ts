@@ -62,6 +62,49 @@ describe('G7: the figures of a recovery, from the ledger of its host alone', () 
     });
   });
 
+  const stopped = (minutes: number, wasRunning: boolean, lastWriteAt: string | null = null): readonly Line[] => [
+    [minutes, 'stopServer', 'begun'],
+    [minutes, 'stopServer', 'done', { result: { at: at(minutes), wasRunning, lastWriteAt } }],
+  ];
+  const rpoOf = (lines: readonly Line[], more: Partial<RecoveryFacts> = {}, binding = {}): number | null | undefined =>
+    recoveryFigures(facts([...lines, ...replayed, ...promoted], more, binding))?.rpoSeconds;
+
+  it('O2: the RPO reaches to the stop of a server that still took writes, not to the request', () => {
+    expect(rpoOf(stopped(65, true))).toBe(66 * 60);
+    expect(rpoOf(stopped(65, true), { failingSince: null })).toBe(66 * 60);
+    // Down when it was stopped, and nobody had seen it down before: until then it may have taken writes.
+    expect(rpoOf(stopped(65, false), { failingSince: null })).toBe(66 * 60);
+  });
+
+  it('O2: of a server that was down it reaches to the first failed check, or to what it wrote after that', () => {
+    expect(rpoOf(stopped(65, false))).toBe(60);
+    expect(rpoOf(stopped(65, false, at(-30)))).toBe(60);
+    expect(rpoOf(stopped(65, false, at(10)))).toBe(11 * 60);
+    expect(rpoOf([[65, 'stopServer', 'done']])).toBe(66 * 60);
+  });
+
+  it('O2: databases take writes until they are swapped', () => {
+    const swapped: readonly Line[] = [
+      [66, 'restoreDatabases', 'begun'],
+      [70, 'restoreDatabases', 'done', { result: reached }],
+      [80, 'swapDatabases', 'begun'],
+      [81, 'swapDatabases', 'done'],
+    ];
+    expect(recoveryFigures(facts(swapped, {}, { method: 'databases' }))?.rpoSeconds).toBe(82 * 60);
+  });
+
+  it('O12: beside a server that goes on nothing is lost and no RPO is claimed; beside one that is lost it is', () => {
+    const beside = facts([...replayed, ...promoted], {}, { into: 'beside', port: 5434, dataDir: '/srv/beside' });
+    expect(recoveryFigures(beside)).toMatchObject({
+      ...{ rpoSeconds: null, leavesProduction: true },
+      place: { into: 'beside', port: 5434, dataDir: '/srv/beside' },
+    });
+    const { plan } = beside;
+    const lost = { ...beside, plan: { ...plan, observed: { ...plan.observed, serverIsThere: false } } };
+    expect(recoveryFigures(lost)).toMatchObject({ rpoSeconds: 60 });
+    expect(recoveryFigures(lost)).not.toHaveProperty('leavesProduction');
+  });
+
   it('G7: where the host itself saw nothing fail, RTO runs from the request, whatever a client says', () => {
     expect(recoveryFigures(facts([...replayed, ...promoted], { failingSince: null }))?.rtoSeconds).toBe(9 * 60);
   });

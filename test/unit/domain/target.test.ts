@@ -76,10 +76,26 @@ describe('recovery targets', () => {
     expect(error.hint).toContain('2026-10-25T02:30:00+01:00 (2026-10-25T01:30:00Z, Europe/Paris)');
   });
 
-  it('F26: an unambiguous hour of a named zone is refused, too, with the one form that is taken', () => {
-    expect(refusal('2026-07-14 12:00 Europe/Paris').hint).toBe(
-      'Write: 2026-07-14T12:00:00+02:00 (2026-07-14T10:00:00Z, Europe/Paris).',
-    );
+  it('O17: a time of a named zone is that instant, in summer and in winter', () => {
+    expect(parseTarget('2026-07-14 12:00 Europe/Paris')).toEqual({ kind: 'time', time: '2026-07-14T10:00:00Z' });
+    expect(parseTarget('2026-11-28 14:02 Europe/Paris')).toEqual({ kind: 'time', time: '2026-11-28T13:02:00Z' });
+    expect(parseTarget('2026-11-28T14:02:03.123456 America/Argentina/Buenos_Aires')).toEqual({
+      kind: 'time',
+      time: '2026-11-28T17:02:03.123456Z',
+    });
+  });
+
+  it('O17: a time before now counts from now, to the second; without a now it is refused', () => {
+    const now = new Date('2026-11-21T02:15:00.750Z');
+    const at = (text: string): unknown => parseTarget(text, 'Europe/Paris', now);
+    expect(at('-10min')).toEqual({ kind: 'time', time: '2026-11-21T02:05:00Z' });
+    expect(at('-90s')).toEqual({ kind: 'time', time: '2026-11-21T02:13:30Z' });
+    expect(at(' - 2 hours ')).toEqual({ kind: 'time', time: '2026-11-21T00:15:00Z' });
+    expect(at('-1d')).toEqual({ kind: 'time', time: '2026-11-20T02:15:00Z' });
+    expect(at('+5m')).toEqual({ kind: 'time', time: '2026-11-21T02:20:00Z' });
+    for (const text of ['-10', '-min', '-10 parsecs', '-0min', `-${'9'.repeat(40)}d`])
+      expect(() => at(text)).toThrow(expect.objectContaining({ code: expect.stringMatching(/^(target-invalid)$/) }));
+    expect(refusal('-10min').code).toBe('target-invalid');
   });
 
   it('refuses what is no target with what to write instead', () => {

@@ -175,9 +175,10 @@ describe('small readers', () => {
   });
 
   it('F36: a database goes to libpq by PGDATABASE, a password by its file (F39)', () => {
-    expect(
-      libpqEnv({ host: '/run', port: 5432, user: 'u', passfile: '/p', maintenanceDatabase: 'postgres' }, 'host=evil'),
-    ).toEqual({
+    const connection = { host: '/run', port: 5432, user: 'u', passfile: '/p', maintenanceDatabase: 'postgres' };
+    const { PGOPTIONS, ...env } = libpqEnv(connection, 'host=evil');
+    expect(PGOPTIONS).toContain('-c statement_timeout=0');
+    expect(env).toEqual({
       ...{
         PGHOST: '/run',
         PGPORT: '5432',
@@ -186,7 +187,24 @@ describe('small readers', () => {
         PGPASSFILE: '/p',
         PGCONNECT_TIMEOUT: '10',
         PGAPPNAME: 'reprise',
+        PGOPTIONS: expect.stringContaining('statement_timeout=0') as unknown,
       },
+    });
+  });
+
+  it('R7, R14: time-outs that the server knows are off for libpq, and TLS is as the connection has it', () => {
+    const tls = { mode: 'verify-full', rootCert: '/ca', cert: '/c', key: '/k' } as const;
+    const connection = { host: 'db', port: 5432, user: 'u', maintenanceDatabase: 'postgres', tls };
+    const names = (versionNum?: number): readonly string[] =>
+      [...(libpqEnv(connection, 'd', versionNum)['PGOPTIONS'] ?? '').matchAll(/-c (\w+)=0/g)].map(
+        ([, name = '']) => name,
+      );
+    const always = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'tcp_user_timeout'];
+    expect(names()).toEqual(always);
+    expect(names(150_004)).toEqual([...always, 'idle_session_timeout']);
+    expect(names(180_000)).toEqual([...always, 'idle_session_timeout', 'transaction_timeout']);
+    expect(libpqEnv(connection, 'd')).toMatchObject({
+      ...{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/ca', PGSSLCERT: '/c', PGSSLKEY: '/k' },
     });
   });
 

@@ -30,6 +30,10 @@ describe('W17: a disk that becomes full while WAL is replayed is said as such', 
     'FATAL:  could not extend file "base/5/16384": No space left on device',
     "cp: error writing 'pg_wal/RECOVERYXLOG': No space left on device\nFATAL:  recovery ended before configured recovery target was reached",
     'FATAL:  could not write init file',
+    // What the tools of the other engines print where restore_command has no room.
+    'ERROR: 2026/11/21 02:15:00.1 write pg_wal/RECOVERYXLOG: no space left on device\nFATAL:  recovery ended before configured recovery target was reached',
+    "ERROR: [082]: unable to write to '/srv/pg_wal/RECOVERYXLOG': [28] No space left on device",
+    'ERROR: 2026/11/21 02:15:00.1 write pg_wal/RECOVERYXLOG: disk quota exceeded',
   ])('by its log: %s', async (logTail) => {
     await expect(waitForPause(nobody, ended(`LOG:  redo starts\n${logTail}`))).rejects.toMatchObject({
       code: 'disk-full',

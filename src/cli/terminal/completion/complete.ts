@@ -1,21 +1,18 @@
 import { RootCommand } from '@bomb.sh/tab';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command as Completed, Complete } from '@bomb.sh/tab';
 import type { Command, Option } from 'commander';
 import type { Cli } from '../../cli-context.js';
-import { namesFor } from './names.js';
+import { namesFor, refreshNames } from './names.js';
 import type { NameKind, Names } from './names.js';
+import { wantedByArgument, wantedByOption } from './wanted.js';
+import type { Wanted } from './wanted.js';
+import { REFRESH_MS } from './cache.js';
+import type { Candidate } from './cache.js';
 import { printed } from './capture-output.js';
 
 /** There is nothing to offer, and no file names either (a directive of tab). */
 const NOTHING = ':4';
-
-const byArgument: Readonly<Record<string, NameKind>> = { cluster: 'cluster', workflow: 'workflow' };
-const byOption: Readonly<Record<string, NameKind>> = {
-  '--cluster': 'cluster',
-  '--policy': 'policy',
-  '--host': 'host',
-  '--into': 'target',
-};
 
 /**
  * Answers a shell, in the protocol of tab's scripts: a line for each candidate, then a directive. `words` are those
@@ -26,17 +23,39 @@ export async function complete(program: Command, cli: Cli, words: readonly strin
     program.parseOptions([...words]);
     cli.globals = program.opts();
     // First to learn which names are wanted: only those are looked up.
-    const wanted = new Set<NameKind>();
-    const first = answer(program, words, (kind) => void wanted.add(kind));
-    if (wanted.size === 0) return first;
-    const names: Names = await namesFor(wanted, cli);
-    return answer(program, words, (kind, offer) => names.get(kind)?.forEach((name) => offer(name, '')));
+    const kinds = new Set<NameKind>();
+    const first = answer(program, words, ({ kind }) => void kinds.add(kind));
+    if (kinds.size === 0) return first;
+    const names: Names = await namesFor(new Set([...kinds, ...withCluster(kinds)]), cli);
+    const typed = new Set(words.slice(0, -1));
+    const clusters = new Set((names.get('cluster') ?? []).map(({ name }) => name).filter((name) => typed.has(name)));
+    return answer(program, words, ({ kind, accepts }, offer) => {
+      // Where a cluster was named, what is of another one is not meant.
+      const isMeant = ({ cluster }: Candidate): boolean =>
+        clusters.size === 0 || cluster === undefined || clusters.has(cluster);
+      const found = (names.get(kind) ?? []).filter((one) => isMeant(one) && (accepts?.(one) ?? true));
+      for (const name of new Set(found.map((one) => one.name))) offer(name, '');
+    });
   } catch {
     return NOTHING;
   }
 }
 
-type Offer = (kind: NameKind, offer: Complete) => void;
+/** What a process does that completion has started: `words` are the kinds to ask for, and the options to find the server. */
+export async function refresh(program: Command, cli: Cli, [kinds = '', ...words]: readonly string[]): Promise<void> {
+  program.parseOptions([...words]);
+  cli.globals = program.opts();
+  // The process ends with it, whatever does not answer.
+  const late = sleep(REFRESH_MS, undefined, { ref: false });
+  await Promise.race([refreshNames(cli, kinds.split(',')).catch(() => undefined), late]);
+}
+
+/** Kinds whose names belong to a cluster, which may have been typed already. */
+function withCluster(kinds: ReadonlySet<NameKind>): readonly NameKind[] {
+  return ['policy', 'database', 'target'].some((kind) => kinds.has(kind as NameKind)) ? ['cluster'] : [];
+}
+
+type Offer = (wanted: Wanted, offer: Complete) => void;
 
 function answer(program: Command, words: readonly string[], offer: Offer): string {
   const root = new RootCommand();
@@ -54,13 +73,13 @@ function describe(
 ): void {
   const target: Completed = path.length === 0 ? root : root.command(path.join(' '), command.summary());
   const options = [...inherited, ...command.createHelp().visibleOptions(command)];
-  for (const option of options) addOption(target, option, offer);
+  for (const option of options) addOption(target, path, option, offer);
   for (const argument of command.registeredArguments) {
-    const kind = path[0] === 'backup' && argument.name() === 'id' ? 'backup' : byArgument[argument.name()];
+    const wanted = wantedByArgument(path, argument.name());
     const choices = argument.argChoices ?? [];
     target.argument(
       argument.name(),
-      (give) => (kind === undefined ? choices.forEach((choice) => give(choice, '')) : offer(kind, give)),
+      (give) => (wanted === undefined ? choices.forEach((choice) => give(choice, '')) : offer(wanted, give)),
       argument.variadic,
     );
   }
@@ -74,7 +93,7 @@ function describe(
     );
 }
 
-function addOption(target: Completed, option: Option, offer: Offer): void {
+function addOption(target: Completed, path: readonly string[], option: Option, offer: Offer): void {
   const { long, short, description, argChoices } = option;
   if (!long) return;
   const name = long.slice(2);
@@ -83,8 +102,8 @@ function addOption(target: Completed, option: Option, offer: Offer): void {
     target.option(name, description, alias);
     return;
   }
-  const kind = byOption[long];
+  const wanted = wantedByOption(path, long);
   const give = (add: Complete): void =>
-    kind === undefined ? argChoices?.forEach((choice) => add(choice, '')) : offer(kind, add);
+    wanted === undefined ? argChoices?.forEach((choice) => add(choice, '')) : offer(wanted, add);
   target.option(name, description, give, alias);
 }

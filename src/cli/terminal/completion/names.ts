@@ -1,67 +1,194 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../domain/config.js';
 import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
+import { NameCache, configKinds, configStamp, serverKinds } from './cache.js';
+import type { Candidate, ConfigKind, ServerKind } from './cache.js';
 
-/** What a shell may be asked to complete from outside the command line itself. */
-export type NameKind = 'cluster' | 'policy' | 'host' | 'target' | 'backup' | 'workflow';
-export type Names = ReadonlyMap<NameKind, readonly string[]>;
+export type NameKind = ConfigKind | ServerKind;
+export type Names = ReadonlyMap<NameKind, readonly Candidate[]>;
 
-/** A person waits: what does not answer in time is left out. Slow links may need more. */
-const TIMEOUT = '2s';
+/** How long completion waits for what it does not know yet: by default not at all, the next key finds it. */
 const TIMEOUT_VARIABLE = 'REPRISE_COMPLETION_TIMEOUT';
+const LOOK_MS = 20;
+/** Reading a larger configuration takes longer than a key may: it is read in the background. */
+const LARGE_BYTES = 50_000;
 
-/** Looks up the names asked for, as far as configuration and server answer in time. */
+/** The names of these kinds, from the cache; what is missing or old there is refreshed by a process of its own. */
 export async function namesFor(kinds: ReadonlySet<NameKind>, cli: Cli): Promise<Names> {
-  const timeoutMs = parseDuration(cli.terminal.env[TIMEOUT_VARIABLE] || TIMEOUT) * 1000;
-  const found = await Promise.all(
-    [...kinds].map(async (kind) => [kind, (await inTime(lookups[kind](cli), timeoutMs)).filter(isTypeable)] as const),
-  );
+  const cache = NameCache.of(cli);
+  const missing = [
+    ...(await missingConfig(kinds, cli, cache)),
+    ...serverKinds.filter((kind) => kinds.has(kind) && !cache.isFresh(kind)),
+  ];
+  if (missing.length > 0) await refreshInBackground(cli, cache, missing);
+  const { config } = cache.read();
+  const found = [...kinds].map((kind) => {
+    const list = isServerKind(kind) ? (cache.known(kind) ?? []) : (config?.lists[kind] ?? []);
+    return [kind, list.filter(({ name }) => isTypeable(name))] as const;
+  });
   return new Map(found);
 }
 
-const lookups: Readonly<Record<NameKind, (cli: Cli) => Promise<readonly string[]>>> = {
-  cluster: async (cli) => Object.keys((await cli.config()).clusters),
-  policy: async (cli) => unique(clusters(await cli.config()).flatMap(({ policies }) => Object.keys(policies))),
-  host: async (cli) => Object.keys((await cli.config()).hosts),
-  target: async (cli) => [
-    'in-place',
-    ...unique(clusters(await cli.config()).flatMap(({ recovery }) => Object.keys(recovery.targets))),
-  ],
-  backup: (cli) =>
-    cli.withTemporal(async (session) => {
-      const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
-        import('../../../client/pollers.js'),
-        import('../../../client/inspect.js'),
-        import('../../../domain/operation/names.js'),
-      ]);
-      // Without a worker a question would stay open after us.
-      if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return [];
-      return (await runInspection<'backups'>(session, { kind: 'backups' })).backups.map(({ id }) => id);
-    }),
-  workflow: (cli) =>
-    cli.withTemporal(async (session) => {
-      const { listRunningOperations } = await import('../../../client/running-operations.js');
-      return (await listRunningOperations(session)).map(({ workflowId }) => workflowId);
-    }),
-};
+const isServerKind = (kind: NameKind): kind is ServerKind => (serverKinds as readonly string[]).includes(kind);
 
-function clusters(config: Config): readonly Config['clusters'][string][] {
-  return Object.values(config.clusters);
+/** Reads a small configuration at once; of a large one, which kinds are to be read in the background. */
+async function missingConfig(kinds: ReadonlySet<NameKind>, cli: Cli, cache: NameCache): Promise<readonly ConfigKind[]> {
+  const wanted = configKinds.filter((kind) => kinds.has(kind));
+  const file = configStamp(cli);
+  if (wanted.length === 0 || file === null || cache.read().config?.stamp === file.stamp) return [];
+  if (file.bytes > LARGE_BYTES) return wanted;
+  await keepConfigNames(cli, cache);
+  return [];
 }
 
-function unique(names: readonly string[]): readonly string[] {
-  return [...new Set(names)];
+async function keepConfigNames(cli: Cli, cache: NameCache): Promise<void> {
+  const file = configStamp(cli);
+  const config = await cli.config().catch(() => null);
+  if (file !== null && config !== null) await cache.keepConfig({ stamp: file.stamp, lists: configNames(config) });
+}
+
+async function refreshInBackground(cli: Cli, cache: NameCache, kinds: readonly NameKind[]): Promise<void> {
+  await cache.prepare();
+  if (cache.claimRefresh()) {
+    const { config, address, namespace } = cli.globals;
+    const given = Object.entries({ config, address, namespace }).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}`, value],
+    );
+    await cli.services
+      .startDetached(['complete', '--refresh', kinds.join(','), ...given])
+      .catch(() => cache.endRefresh());
+  }
+  const until = performance.now() + parseDuration(cli.terminal.env[TIMEOUT_VARIABLE] || '0s') * 1000;
+  while (performance.now() < until && serverKinds.some((kind) => kinds.includes(kind) && !cache.isFresh(kind)))
+    await sleep(LOOK_MS);
+}
+
+/** What the process does that `refreshInBackground` starts: asks for these kinds, and keeps the answers. */
+export async function refreshNames(cli: Cli, kinds: readonly string[]): Promise<void> {
+  const cache = NameCache.of(cli);
+  try {
+    if (configKinds.some((kind) => kinds.includes(kind))) await keepConfigNames(cli, cache);
+    const asked = serverKinds.filter((kind) => kinds.includes(kind));
+    if (asked.length === 0) return;
+    await cli.withTemporal(async (session) => {
+      for (const kind of asked) {
+        const told = await askServer[kind](session).catch(() => null);
+        if (told !== null) await cache.keepServer(candidates(told));
+      }
+    });
+  } finally {
+    cache.endRefresh();
+  }
+}
+
+/** What commands are told, and completion may offer. */
+export interface Told {
+  readonly operations?: readonly {
+    readonly workflowId: string;
+    readonly cluster: string | null;
+    readonly state: string;
+  }[];
+  readonly schedules?: readonly { readonly id: string; readonly cluster: string; readonly paused: boolean }[];
+  readonly backups?: readonly {
+    readonly id: string;
+    readonly cluster: string;
+    readonly status: string;
+    readonly heldUntil: string | null;
+  }[];
+  readonly kept?: readonly { readonly id: string; readonly cluster: string }[];
+}
+
+/** Keeps what a command has just been told, so that completion knows it too. */
+export async function rememberNames(cli: Cli, told: Told): Promise<void> {
+  await NameCache.of(cli).keepServer(candidates(told));
+}
+
+function candidates({ operations, schedules, backups, kept }: Told): Partial<Record<ServerKind, readonly Candidate[]>> {
+  return {
+    ...(operations && {
+      operation: operations.map(({ workflowId, cluster, state }) => ({
+        name: workflowId,
+        cluster: cluster ?? undefined,
+        state,
+      })),
+    }),
+    ...(schedules && {
+      scheduled: schedules.map(({ id, cluster, paused }) => ({ name: id, cluster, state: paused ? 'paused' : 'on' })),
+    }),
+    ...(backups && {
+      backup: backups.map(({ id, cluster, status, heldUntil }) => ({
+        name: id,
+        cluster,
+        state: status,
+        held: heldUntil !== null,
+      })),
+    }),
+    ...(kept && { kept: kept.map(({ id, cluster }) => ({ name: id, cluster })) }),
+  };
+}
+
+type Session = Parameters<Parameters<Cli['withTemporal']>[0]>[0];
+
+const askServer: Readonly<Record<ServerKind, (session: Session) => Promise<Told | null>>> = {
+  operation: async (session) => {
+    const { listRunningOperations } = await import('../../../client/running-operations.js');
+    return { operations: await listRunningOperations(session) };
+  },
+  scheduled: async (session) => {
+    const { listSchedules } = await import('../../../client/schedules/operate-schedules.js');
+    return { schedules: await listSchedules(session) };
+  },
+  backup: async (session) => {
+    const answer = await inspected(session, 'backups');
+    return answer === null ? null : { backups: answer.backups };
+  },
+  kept: async (session) => {
+    const answer = await inspected(session, 'kept');
+    return answer === null ? null : { kept: answer.kept };
+  },
+};
+
+/** Null without a worker: the question would stay open after us. */
+async function inspected<K extends 'backups' | 'kept'>(session: Session, kind: K) {
+  const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
+    import('../../../client/pollers.js'),
+    import('../../../client/inspect.js'),
+    import('../../../domain/operation/names.js'),
+  ]);
+  return (await hasPoller(session, CONTROL_QUEUE, 'workflow')) ? runInspection<K>(session, { kind } as never) : null;
+}
+
+function configNames({
+  clusters,
+  hosts,
+  repositories,
+  media,
+  contacts,
+  notifiers,
+}: Config): Readonly<Record<ConfigKind, readonly Candidate[]>> {
+  const named = (values: object): readonly Candidate[] => Object.keys(values).map((name) => ({ name }));
+  const below = (list: (cluster: Config['clusters'][string]) => readonly string[]): readonly Candidate[] =>
+    Object.values(clusters).flatMap((cluster) => list(cluster).map((name) => ({ name, cluster: cluster.name })));
+  return {
+    cluster: named(clusters),
+    policy: below(({ policies }) => Object.keys(policies)),
+    database: below(({ databases }) => databases),
+    host: named(hosts),
+    target: [{ name: 'in-place' }, ...below(({ recovery }) => Object.keys(recovery.targets))],
+    repository: named(repositories),
+    media: named(media),
+    contact: named(contacts),
+    notifier: named(notifiers),
+    schedule: Object.values(clusters).flatMap(({ name, policies }) =>
+      Object.values(policies)
+        .filter(({ enabled, schedule }) => enabled && schedule !== undefined)
+        .map((policy) => ({ name: `reprise/${name}/${policy.name}`, cluster: name })),
+    ),
+  };
 }
 
 /** Names that shells would take apart, or that would take a line apart, have to be typed. */
 function isTypeable(name: string): boolean {
   return /^[\p{L}\p{N}._:/@+-]+$/u.test(name);
-}
-
-async function inTime(names: Promise<readonly string[]>, timeoutMs: number): Promise<readonly string[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<readonly string[]>((resolve) => {
-    timer = setTimeout(() => resolve([]), timeoutMs);
-  });
-  return Promise.race([names.catch(() => []), late]).finally(() => clearTimeout(timer));
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Backup } from '../../../domain/backup/backup.js';
 import { isRepriseError } from '../../../domain/errors.js';
+import type { Progress } from '../../../domain/operation/progress.js';
 import { neededSegments } from '../../../domain/target/wal.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { EngineContext, VerifyVerdict } from '../../engine.js';
@@ -43,9 +44,18 @@ export async function verify(context: EngineContext, backup: Backup): Promise<Ve
 
 /** Why a backup's files are not what was recorded; null where they are. */
 async function damageOfFiles(context: EngineContext, manifest: BaseManifest): Promise<string | null> {
+  const total = manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let before = 0;
+  // Of all files, and not of each from 0 to 100 %.
+  const reading = {
+    storage: context.storage,
+    signal: context.signal,
+    report: (progress: Progress) => context.report({ ...progress, done: before + progress.done, total }),
+  };
   for (const file of manifest.files) {
-    const damage = await damageOf(context, fileKey(context, manifest.label, file), file);
+    const damage = await damageOf(reading, fileKey(context, manifest.label, file), file);
     if (damage !== null) return damage;
+    before += file.sizeBytes;
   }
   return null;
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { unlessPassed } from '../../../domain/operation/progress.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import type { Encryption, TableCount } from '../../../domain/backup/backup.js';
 import type { JobResult } from '../../../process/jobs/jobs.js';
@@ -233,7 +234,7 @@ async function runPgDump(
       return {
         phase: `dumping ${database}`,
         done,
-        ...(total === null ? {} : { total: Math.max(total, done) }),
+        ...unlessPassed(total, done),
         unit: 'bytes',
       };
     },

@@ -1,5 +1,6 @@
 import { open, rm } from 'node:fs/promises';
 import { RepriseError } from '../../../domain/errors.js';
+import { unlessPassed } from '../../../domain/operation/progress.js';
 import type { UploadLine } from '../../../process/jobs/upload-order.js';
 import { STORAGE_FAILED, writeUploadOrder } from '../../../process/jobs/upload-order.js';
 import { toolEnvironment } from '../../../process/exec/environment.js';
@@ -73,8 +74,12 @@ async function uploadOnce(
       },
       progress: async ({ stdout }) => {
         const { bytes = 0, waiting } = (await lastLine(stdout)) ?? {};
-        const total = totalBytes === null ? {} : { total: Math.max(totalBytes, bytes) };
-        return { phase: waiting === undefined ? phase : `${phase}: ${waiting}`, done: bytes, ...total, unit: 'bytes' };
+        return {
+          phase: waiting === undefined ? phase : `${phase}: ${waiting}`,
+          done: bytes,
+          ...unlessPassed(totalBytes, bytes),
+          unit: 'bytes',
+        };
       },
       stallTimeoutMs: STALL_TIMEOUT_MS,
     });

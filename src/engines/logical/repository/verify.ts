@@ -17,7 +17,7 @@ import type { DumpManifest } from './manifest.js';
 const NAMED = 3;
 
 /**
- * Size and SHA-256 of dump and roles first; then every block of the dump is read, and the rows of every table in
+ * Size and SHA-256 of roles and dump first; then every block of the dump is read, and the rows of every table in
  * it compared with those recorded when it was made. Damage is a verdict; only what hinders looking is thrown.
  */
 export async function verifyDump(context: EngineContext, backup: Backup): Promise<VerifyVerdict> {
@@ -27,10 +27,12 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
     if (differsFromRecord)
       return failedVerification(`the manifest of ${backup.label} differs from the recorded one: another SHA-256`);
     const files = manifestFiles(context, manifest);
+    // First, because it is small: the progress that is shown while the dump is read is that of the dump.
+    const damaged = await damageOf(context, files.globals, manifest.globals);
+    if (damaged !== null) return failedVerification(damaged);
     const dump = await wholeFile(context, files.dump, manifest.dump);
     try {
-      const reason = await damageOf(context, files.globals, manifest.globals);
-      return reason === null ? await compareWithRecord(context, manifest, dump.path) : failedVerification(reason);
+      return await compareWithRecord(context, manifest, dump.path);
     } finally {
       // Where the worker shuts down, its job reads on.
       if (!context.signal.aborted) await dump.discard();

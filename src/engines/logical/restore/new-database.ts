@@ -44,9 +44,7 @@ export async function createOnce(
       );
     }
     if (standing === 'absent')
-      await client.query(
-        creation(database, manifest, owner, await hasTablespace(client, manifest.properties.tablespace)),
-      );
+      await client.query(creation(database, manifest, owner, await isNamed(client, manifest.properties.tablespace)));
     await mark(client, database, manifest);
     return standing === 'absent' ? 'made' : 'found';
   });
@@ -123,8 +121,13 @@ async function standingOf(client: pg.Client, database: NewDatabase): Promise<Sta
   return row.limit === INVALID_LIMIT ? 'invalid' : 'ours';
 }
 
-async function hasTablespace(client: pg.Client, name: string): Promise<boolean> {
-  const { rows } = await client.query('SELECT FROM pg_catalog.pg_tablespace WHERE spcname = $1', [name]);
+/** Whether a tablespace is there and has to be named: that of the template needs no right, unless somebody spells it out. */
+async function isNamed(client: pg.Client, name: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_catalog.pg_tablespace
+      WHERE spcname = $1 AND oid <> (SELECT dattablespace FROM pg_catalog.pg_database WHERE datname = 'template0')`,
+    [name],
+  );
   return rows.length > 0;
 }
 

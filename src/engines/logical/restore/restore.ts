@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import type { ConnectionConfig } from '../../../domain/config.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
@@ -151,6 +152,7 @@ function countDifferences(...[recorded, found, rootOf]: Required<Parameters<type
 }
 
 async function compareWithManifest({ manifest, database, versionNum }: Restoring): Promise<Inventory> {
+  const withoutEventTriggers = majorOf(versionNum) >= WITH_LOGIN_TRIGGERS && (await isSuperuser(database.connection));
   const { found, rootOf } = await withClient(
     database.connection,
     database.name,
@@ -158,8 +160,8 @@ async function compareWithManifest({ manifest, database, versionNum }: Restoring
       found: await takeInventory(client, manifest.database),
       rootOf: await rootsInDatabase(client),
     }),
-    // A later attempt finds the event triggers of the dump there.
-    { withoutEventTriggers: majorOf(versionNum) >= WITH_LOGIN_TRIGGERS },
+    // A later attempt finds the event triggers of the dump there, which only a superuser makes.
+    { withoutEventTriggers },
   );
   const differences =
     manifest.countedIn === 'nowhere' ? [] : [...countDifferences(manifest.contents, found.contents, rootOf)];
@@ -172,4 +174,13 @@ async function compareWithManifest({ manifest, database, versionNum }: Restoring
     `the restored database is not what was dumped: ${summarize(differences)}`,
     'the live database was not touched; choose another backup with recover --to backup:ID',
   );
+}
+
+async function isSuperuser(connection: ConnectionConfig): Promise<boolean> {
+  const { rows } = await withMaintenance(connection, (client) =>
+    client.query<{ superuser: boolean }>(
+      'SELECT rolsuper AS superuser FROM pg_catalog.pg_roles WHERE rolname = current_user',
+    ),
+  );
+  return rows[0]?.superuser === true;
 }

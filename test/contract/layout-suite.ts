@@ -3,20 +3,17 @@ import { chmod, mkdir, readdir, readlink, rename, rm, symlink, writeFile } from 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import type { KeptItem } from '../../../src/domain/backup/records.js';
-import { planText } from '../../../src/domain/plan/plan-text.js';
-import { basebackupEngine } from '../../../src/engines/basebackup/basebackup-engine.js';
-import { onCleanup } from '../../helpers/cleanup.js';
-import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { giveToPostgres } from '../../helpers/postgres-user.js';
-import { initdb } from '../../helpers/templates.js';
-import { programs18 } from '../../helpers/programs-18.js';
-import { answer, editConfig, refusal } from '../../helpers/site-cli.js';
-import { pgCtl } from '../../helpers/site-template.js';
-import { Site, type SiteOptions } from '../../helpers/site.js';
-import { renamedFunctions, walgPolicy } from '../../helpers/walg.js';
-
-failOnLeakedProcesses();
+import type { KeptItem } from '../../src/domain/backup/records.js';
+import { planText } from '../../src/domain/plan/plan-text.js';
+import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
+import { onCleanup } from '../helpers/cleanup.js';
+import { giveToPostgres } from '../helpers/postgres-user.js';
+import { initdb } from '../helpers/templates.js';
+import { programs18 } from '../helpers/programs-18.js';
+import { answer, editConfig, refusal } from '../helpers/site-cli.js';
+import { pgCtl } from '../helpers/site-template.js';
+import { Site, type SiteOptions } from '../helpers/site.js';
+import { renamedFunctions, walgPolicy } from '../helpers/walg.js';
 
 const run = promisify(execFile);
 
@@ -93,11 +90,11 @@ const receivedByCommand = async (): Promise<Setting> => ({
   },
 });
 
-const engines: Record<string, () => Promise<Setting>> = {
-  pgbackrest: async () => ({ options: {} }),
+const engines = {
+  pgbackrest: async (): Promise<Setting> => ({ options: {} }),
   basebackup: receivedByCommand,
   'basebackup, PostgreSQL 18': receivedByCommand,
-  walg: async () => {
+  walg: async (): Promise<Setting> => {
     const { physical } = await walgPolicy();
     // Restore-tested too: of a pg_wal that is a symbolic link WAL-G keeps nothing, not even a directory.
     return {
@@ -107,14 +104,18 @@ const engines: Record<string, () => Promise<Setting>> = {
   },
 };
 
-let site: Site;
+/** A cluster whose data directory is a link, with its WAL and a tablespace on disks of their own. */
+export function layoutContract(engine: keyof typeof engines): void {
+  describe(`a cluster on several disks, with ${engine}`, () => inLayout(engine));
+}
 
-describe.each(Object.keys(engines))('a cluster on several disks, with %s', (engine) => {
+function inLayout(engine: keyof typeof engines): void {
+  let site: Site;
   afterAll(() => void delete process.env['REPRISE_PG_BIN']);
 
   it('W8, F50, W2: keeps its links, its WAL disk and its tablespaces; old parts go with the old data; the archive_command comes back', async () => {
     if (engine.endsWith('18')) process.env['REPRISE_PG_BIN'] = await programs18();
-    const { options, ready } = (await engines[engine]?.()) ?? { options: {} };
+    const { options, ready } = await engines[engine]();
     site = await Site.create(options);
     const { dataDir } = site.places;
     const { data, wal, space } = await spreadOut(site, engine !== 'walg');
@@ -212,4 +213,4 @@ describe.each(Object.keys(engines))('a cluster on several disks, with %s', (engi
       expect(await readdir(join(keptAs, 'base'))).not.toContain('16384');
       await rm(`${data}.lost`, { recursive: true });
     }, 300_000);
-});
+}
