@@ -227,6 +227,14 @@ const guarantees: readonly (readonly [
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
       ],
       [
+        'R8',
+        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+      ],
+      [
+        'R10',
+        'A role that may make databases and is no superuser, as managed services give it, backs up, restores and swaps in.',
+      ],
+      [
         'R9',
         'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
       ],
