@@ -287,7 +287,11 @@ const guarantees: readonly (readonly [
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',
-        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up; recover list shows past recoveries.',
+      ],
+      [
+        'O15',
+        '`reprise init` writes a first configuration of the clusters that it finds and overwrites nothing; doctor prints what pgbackrest.conf and the server lack.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [
