@@ -228,7 +228,7 @@ export async function currentBackups(
     }),
   );
   if (lost.length > 0 && lost.length === policies.length) throw lost[0];
-  return reconcile(state, lists);
+  return reconcile(state, lists, new Date());
 }
 
 async function listOf(clusterContext: ClusterContext, policy: PolicyConfig, run: ActivityRun) {

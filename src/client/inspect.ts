@@ -97,6 +97,8 @@ function hostsOf(
     ...optionsOf(input.question, CONTROL_QUEUE),
     id: `${READS}hosts/${kind}/${randomUUID()}`,
     summary: `look up which hosts to ask: ${kind}`,
+    // A worker that has just started is not the current one yet.
+    scheduleToStartTimeout: TIMEOUT_MS,
     startToCloseTimeout: '30s',
   });
 }

@@ -41,7 +41,7 @@ export async function runStandalone<T>(
   }
 }
 
-/** Whether this server runs no activities without a workflow: those before 1.30 do not, and others may have it turned off. */
+/** Whether this server runs no activities without a workflow: those before 1.31 do not, and others may have it turned off. */
 export function lacksStandaloneActivities(error: unknown): boolean {
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
   return code === GRPC_UNIMPLEMENTED || cause?.code === GRPC_UNIMPLEMENTED;

@@ -21,6 +21,8 @@ interface Folded {
   readonly cluster: string;
   readonly backups: Map<string, Known>;
   readonly holds: Map<string, string>;
+  /** Quarantined backups that no record tells of otherwise, such as those that somebody copied there. */
+  readonly quarantined: Set<string>;
   /** Counts of tables that were written apart from their backup's record. */
   readonly contents: Map<string, (readonly TableCount[])[]>;
   readonly pins: Map<string, Pin>;
@@ -45,6 +47,7 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     cluster,
     backups: new Map(),
     holds: new Map(),
+    quarantined: new Set(),
     contents: new Map(),
     pins: new Map(),
     kept: new Map(),
@@ -82,12 +85,13 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     contents.set(piece, [...(contents.get(piece) ?? []), tables]);
   },
 
-  backup({ contents, backups, holds }, { operationId, backup, contentRecords }) {
+  backup({ contents, backups, holds, quarantined }, { operationId, backup, contentRecords }) {
     const apart = contents.get(pieceOf(operationId, backup.id)) ?? [];
     // A part of the counts would look like tables that were lost.
     const whole = contentRecords === apart.length ? { contents: apart.flat() } : {};
     backups.set(backup.id, { ...backup, ...whole, proofs: [], quarantined: false });
     holds.delete(backup.id);
+    quarantined.delete(backup.id);
   },
 
   'backup-failed'({ unmade }, { policy, reason, code, at, operationId }) {
@@ -98,18 +102,21 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     unmade.push({ kind: 'skipped', policy, reason, code: null, at, operationId });
   },
 
-  proof({ backups }, { backupId, proof }) {
+  proof({ backups, quarantined }, { backupId, proof }) {
+    quarantined.delete(backupId);
     const known = backups.get(backupId);
     known?.proofs.push(proof);
     if (known !== undefined) known.quarantined = false;
   },
 
-  quarantine({ backups }, { backupId }) {
+  quarantine({ backups, quarantined }, { backupId }) {
     const known = backups.get(backupId);
-    if (known !== undefined) Object.assign(known, { proofs: [], quarantined: true });
+    if (known === undefined) quarantined.add(backupId);
+    else Object.assign(known, { proofs: [], quarantined: true });
   },
 
-  removed({ backups, holds }, { backupId }) {
+  removed({ backups, holds, quarantined }, { backupId }) {
+    quarantined.delete(backupId);
     backups.delete(backupId);
     holds.delete(backupId);
   },

@@ -14,11 +14,12 @@ export interface PolicyListing {
  * Backups as catalogue and engines agree on them, oldest first. The engine's own list decides what exists; the
  * catalogue what is verified and held. Recorded and not listed → `missing`. Listed and not recorded →
  * `complete` and not verified, because its origin is unknown. A part of a database → `partial`. Damaged, or another content than was
- * recorded → `quarantined`. A policy that was not listed stays as it is recorded.
+ * recorded, or of unknown origin and dated after `now` → `quarantined`. A policy that was not listed stays as it is recorded.
  */
 export function reconcile(
-  state: Pick<CatalogueState, 'backups'> & Partial<Pick<CatalogueState, 'holds'>>,
+  state: Pick<CatalogueState, 'backups'> & Partial<Pick<CatalogueState, 'holds' | 'quarantined'>>,
   listings: readonly PolicyListing[],
+  now?: Date,
 ): Backup[] {
   const listingOf = new Map(listings.map((listing) => [placeOf(listing), listing]));
   const recorded = new Map<string, Map<string, Backup>>();
@@ -35,7 +36,7 @@ export function reconcile(
     for (const found of listing.listed) {
       const known = unseen.get(found.label);
       unseen.delete(found.label);
-      backups.push(known === undefined ? unknownOrigin(listing, found, state.holds) : confirmed(known, found));
+      backups.push(known === undefined ? unknownOrigin(listing, found, state, now) : confirmed(known, found));
     }
     for (const lost of unseen.values()) backups.push({ ...lost, status: 'missing', proven: null });
   }
@@ -63,7 +64,8 @@ const differ = (recorded: string | undefined, found: string | undefined): boolea
 function unknownOrigin(
   { cluster, policy, engine, repository }: PolicyListing,
   found: ListedBackup,
-  holds?: CatalogueState['holds'],
+  { holds, quarantined }: Partial<Pick<CatalogueState, 'holds' | 'quarantined'>>,
+  now: Date | undefined,
 ): Backup {
   const { damaged, cold: _cold, ...facts } = found;
   const id = backupId(cluster, engine, found.label);
@@ -77,8 +79,19 @@ function unknownOrigin(
     proven: null,
     // Its own record may be lost or frozen, and somebody's hold on it still counts.
     heldUntil: holds?.get(id) ?? null,
-    status: damaged !== undefined ? 'quarantined' : soundStatus(found),
+    status:
+      damaged !== undefined || quarantined?.has(id) === true || isMisdated(found, now)
+        ? 'quarantined'
+        : soundStatus(found),
   };
+}
+
+/** Clocks of two hosts differ by less. */
+const CLOCKS_MS = 86_400_000;
+
+/** It would be the newest one for as long as it lies there. */
+function isMisdated({ startedAt }: ListedBackup, now: Date | undefined): boolean {
+  return now !== undefined && Date.parse(startedAt) > now.getTime() + CLOCKS_MS;
 }
 
 function soundStatus({ partial, cold, finishedAt }: ListedBackup): Backup['status'] {

@@ -225,6 +225,12 @@ export const REFUSED: readonly MatrixRow[] = [
     because: 'a base type',
   },
   {
+    what: 'shell types',
+    sql: ['CREATE TYPE app.shell'],
+    refused: /must be superuser to create a base type/,
+    because: 'a shell type',
+  },
+  {
     what: 'casts between types that are all built in or of an extension, and casts without a function',
     sql: ['CREATE CAST (int4range AS text) WITH INOUT'],
     refused: /must be owner of type/,

@@ -1,9 +1,11 @@
+import { dirname } from 'node:path';
+import { pathExists } from '../../files/paths.js';
 import type { KeptItem } from '../../domain/backup/records.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
-import { dropOldData, isOldDataThere } from '../../postgres/old-data/drop-old-data.js';
+import { dropOldData, isOldDataThere, markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { sizeOfOldData } from '../../postgres/old-data/size-old-data.js';
 import { outsidePlaces } from '../../postgres/server/layout.js';
 import { type KeptOnHost, openHostState } from '../../records/host-state.js';
@@ -13,18 +15,20 @@ import type { HostDependencies } from '../dependencies.js';
 /** A person waits for the list: what takes longer to count is listed without its size. */
 const COUNT_MS = 15_000;
 
-/** Old data of the clusters of this host, or of the one named, with the size of what this host keeps itself. */
+/** Old data of the clusters of this host, or of the one named, with the size of what this host keeps itself; without what somebody has dropped by hand. */
 export async function keptItems(deps: HostDependencies, cluster?: string): Promise<readonly KeptItem[]> {
   const until = performance.now() + COUNT_MS;
   const lists = await Promise.all(
     (await openClusterContexts(deps, cluster)).map(async (clusterContext) => {
       const { kept } = await clusterContext.catalogue.state();
-      return Promise.all(
-        oldDataOnly(kept).map(async (item) => ({
-          ...item,
-          sizeBytes: item.sizeBytes ?? (await sizeOf(clusterContext, item, until)),
-        })),
+      const listed = await Promise.all(
+        oldDataOnly(kept).map(async (item) =>
+          (await isGone(clusterContext, item))
+            ? []
+            : [{ ...item, sizeBytes: item.sizeBytes ?? (await sizeOf(clusterContext, item, until)) }],
+        ),
       );
+      return listed.flat();
     }),
   );
   return lists.flat();
@@ -46,6 +50,26 @@ async function sizeOf(clusterContext: ClusterContext, item: KeptItem, until: num
     bytes += size;
   }
   return bytes;
+}
+
+/**
+ * Whether it certainly is there no more: a server that does not answer, or a disk that is not mounted, says nothing of it. One that
+ * is beside the present data directory is on a disk that is there.
+ */
+async function isGone(
+  { cluster, deps, host }: ClusterContext,
+  { id, host: keptOn, where }: KeptItem,
+): Promise<boolean> {
+  if (keptOn !== deps.host) return false;
+  const kept = await openHostState(host.stateDir).kept(id);
+  if (kept?.cluster !== cluster.name || kept.where !== where || kept.mark === null) return false;
+  if (kept.server === null) {
+    const { dataDir } = cluster;
+    const isBeside = dataDir !== undefined && dirname(dataDir) === dirname(where) && (await pathExists(dataDir));
+    return isBeside && !(await pathExists(where));
+  }
+  const mark = await markOfOldData(where, connectionAt(cluster, kept.server)).catch(() => kept.mark);
+  return mark === null;
 }
 
 /** Old data to be dropped: its line in the records, and what the ledger of this host knows of it. */

@@ -221,7 +221,7 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
   );
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules agree with the configuration'));
   const { previousRuns } = await import('../../config/schedule.js');
-  for (const line of await listSchedules(session)) {
+  for (const line of await listSchedules(session, { exact: true })) {
     const schedule = config.clusters[line.cluster]?.policies[line.policy]?.schedule;
     const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
     findings.push(...lineFindings(line, due));
@@ -241,7 +241,7 @@ function lineFindings({ id, paused, note, missedRuns, lastRun }: ScheduleLine, d
       ),
     ];
   // The server counts for ever: what was missed and made up for since is no finding any more.
-  if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
+  if (!missedRuns || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
   return [
     finding(
       `schedule/${id}`,

@@ -10,6 +10,8 @@ export interface CatalogueState {
   readonly pins: ReadonlyMap<string, Pin>;
   /** Holds in force by backup id, until when; also those of a backup whose own record cannot be read. */
   readonly holds: ReadonlyMap<string, string>;
+  /** Ids of quarantined backups that no record tells of otherwise. */
+  readonly quarantined: ReadonlySet<string>;
   /** Old data put aside and not yet dropped, oldest first. */
   readonly kept: readonly KeptItem[];
   /** By digest. */

@@ -78,9 +78,14 @@ export async function manifestOfBackup<T extends { readonly cluster: string; rea
   if (manifest.cluster === cluster.name && manifest.label === label) return stored;
   throw new RepriseError(
     'identity-mismatch',
-    `the files of ${label} are those of backup ${manifest.label} of cluster ${manifest.cluster}`,
+    `backup ${label}: ${misplaced(manifest)}`,
     'move them back to their own folder, and choose a backup of this cluster',
   );
+}
+
+/** Why files that somebody copied or renamed are no backup under the name that they have. */
+export function misplaced({ label, cluster }: { readonly label: string; readonly cluster: string }): string {
+  return `its files are those of backup ${label} of cluster ${cluster}`;
 }
 
 /** Reads a small object as it is; null where there is none. */

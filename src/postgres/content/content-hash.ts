@@ -25,6 +25,9 @@ const sumOf = (text: string): string =>
  * Counts and hashes a table by SQL alone: MD5 of each row's text, summed, so that equal rows count as often as they are
  * there. It compares copies of the same data and is no protection against somebody who forges them. Children that
  * inherit are not included; of a partitioned table all partitions are.
+ *
+ * It plans a query and casts rows, so that code of the table's owner may run with the rights of the session: only for databases in which
+ * nobody else owns anything, such as those of the demo. `countTables` runs none.
  */
 export async function tableContentHash(client: pg.Client, schema: string, table: string): Promise<ContentHash> {
   return inSnapshot(client, () =>

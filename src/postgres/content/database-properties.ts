@@ -19,6 +19,10 @@ export interface DatabaseProperties {
   readonly settings: readonly DatabaseSetting[];
   /** Null: nothing was ever granted or revoked, the server's own default counts. */
   readonly grants: readonly DatabaseGrant[] | null;
+  /** Whether databases may be made from it by anybody (`datistemplate`); absent in older records. */
+  readonly template?: boolean;
+  /** Security labels on the database itself. */
+  readonly labels?: readonly { readonly provider: string; readonly label: string }[];
 }
 
 export interface DatabaseGrant {
@@ -33,7 +37,7 @@ export async function databaseProperties(client: pg.ClientBase, database: string
   // Columns that came with PostgreSQL 15 and 17 are read through JSON, which does not mind their absence.
   const { rows } = await client.query<PropertiesRow>(
     `SELECT pg_catalog.pg_get_userbyid(datdba) AS owner, pg_catalog.pg_encoding_to_char(encoding) AS encoding,
-            datcollate::text AS collate, datctype::text AS ctype, datconnlimit AS "connectionLimit",
+            datistemplate AS template, datcollate::text AS collate, datctype::text AS ctype, datconnlimit AS "connectionLimit",
             (SELECT spcname::text FROM pg_catalog.pg_tablespace t WHERE t.oid = dattablespace) AS tablespace,
             pg_catalog.to_jsonb(d) ->> 'datlocprovider' AS provider,
             coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale') AS "icuLocale",
@@ -44,7 +48,10 @@ export async function databaseProperties(client: pg.ClientBase, database: string
             (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                'role', CASE WHEN s.setrole <> 0 THEN pg_catalog.pg_get_userbyid(s.setrole) END,
                'name', pg_catalog.split_part(c, '=', 1), 'value', pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1))), '[]')
-               FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c WHERE s.setdatabase = d.oid) AS settings
+               FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c WHERE s.setdatabase = d.oid) AS settings,
+            (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('provider', provider, 'label', label) ORDER BY provider), '[]')
+               FROM pg_catalog.pg_shseclabel l
+              WHERE l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND l.objoid = d.oid) AS labels
        FROM pg_catalog.pg_database d WHERE datname = $1`,
     [database],
   );
@@ -62,7 +69,7 @@ export async function databaseProperties(client: pg.ClientBase, database: string
 /**
  * Gives a database the owner, limit, settings and rights of another. Encoding, locale and tablespace are decided when it
  * is made. It can be repeated.
- * @returns what could not be given, because a role of it is not on this server, in words.
+ * @returns what could not be given, with the reason, in words.
  */
 export async function applyProperties(
   client: pg.ClientBase,
@@ -74,19 +81,30 @@ export async function applyProperties(
   const attempt = async (statement: string, what: string): Promise<void> => {
     await client.query(statement).catch((error: unknown) => {
       if (!isMissingRole(error)) throw error;
-      left.push(what);
+      left.push(`${what} was left out: the role is not on this server`);
     });
   };
   await attempt(
     `ALTER DATABASE ${name} OWNER TO ${pg.escapeIdentifier(properties.owner)}`,
     `owner ${properties.owner}`,
   );
+  const hasOwner = left.length === 0;
   await client.query(`ALTER DATABASE ${name} CONNECTION LIMIT ${properties.connectionLimit}`);
   for (const setting of properties.settings) {
     await attempt(settingStatement(database, setting), `${setting.name} for role ${setting.role ?? ''}`);
   }
+  if (properties.template === true) await client.query(`ALTER DATABASE ${name} IS_TEMPLATE true`);
+  for (const { provider, label } of properties.labels ?? []) {
+    const statement = `SECURITY LABEL FOR ${pg.escapeLiteral(provider)} ON DATABASE ${name} IS ${pg.escapeLiteral(label)}`;
+    await client.query(statement).catch((error: unknown) => {
+      if (!(error instanceof Error) || !/security label provider/.test(error.message)) throw error;
+      left.push(`the security label of ${provider} was left out: the server does not load that provider`);
+    });
+  }
   if (properties.grants === null) return left;
   await client.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`);
+  // What the owner has revoked from himself.
+  if (hasOwner) await client.query(`REVOKE ALL ON DATABASE ${name} FROM ${pg.escapeIdentifier(properties.owner)}`);
   for (const { grantee, privilege, grantable } of properties.grants) {
     const to = grantee === null ? 'PUBLIC' : pg.escapeIdentifier(grantee);
     await attempt(

@@ -229,6 +229,14 @@ const guarantees: readonly (readonly [
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
       ],
       [
+        'R8',
+        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+      ],
+      [
+        'R10',
+        'A role that may make databases and is no superuser, as managed services give it, backs up, restores and swaps in.',
+      ],
+      [
         'R9',
         'Data in the maintenance database or in `template1` is recovered in place like any other, also where that database is lost.',
       ],
@@ -236,7 +244,10 @@ const guarantees: readonly (readonly [
         'R11',
         'A library, label provider or locale that a server lacks is no damage of a backup; restore tests preload what the source preloads, and plans name pg_cron.',
       ],
-      ['R14', 'TLS settings of a connection hold for every session and every tool.'],
+      [
+        'R14',
+        'TLS settings of a connection hold for every session and every tool; what a database has of its own comes back; copied sets hold up nothing.',
+      ],
       [
         'R7',
         'Time-outs of roles, databases and servers end nothing of ours, and what a finished job made is believed only while it is there.',
@@ -278,7 +289,11 @@ const guarantees: readonly (readonly [
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',
-        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up; recover list shows past recoveries.',
+      ],
+      [
+        'O15',
+        '`reprise init` writes a first configuration of the clusters that it finds and overwrites nothing; doctor prints what pgbackrest.conf and the server lack.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [

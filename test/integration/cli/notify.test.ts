@@ -107,7 +107,7 @@ describe('S2: reprise notify test, sent by a real worker', () => {
 });
 
 describe('S2, F34: told beside the work', () => {
-  it('a recovery that waits asks who may approve; a notifier that is down delays nothing and approves nothing', async () => {
+  it('O14: a recovery that waits asks who may approve, with a link to the text; a notifier that is down delays nothing and approves nothing', async () => {
     await site.backUp('dump');
     const started = await planned(site, '--policy', 'dump');
     await site.waitFor(
@@ -119,6 +119,8 @@ describe('S2, F34: told beside the work', () => {
     expect(asked?.text.replaceAll('\n', ' ')).toContain(
       `reprise approve ${started.workflowId} --plan ${started.plan.digest.slice(0, 12)} --by `,
     );
+    const { runId } = await site.session.client.workflow.getHandle(started.workflowId).describe();
+    expect(asked?.text).toContain(`/workflows/${encodeURIComponent(started.workflowId)}/${runId}/user-metadata`);
     await reaches(site, started.workflowId, 'waiting-approval');
     await approved(site, started);
     await reaches(site, started.workflowId, 'completed');

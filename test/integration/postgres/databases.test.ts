@@ -308,8 +308,8 @@ describe('database properties', () => {
       grants: [{ grantee: 'gone too', privilege: 'CONNECT', grantable: false }],
     } as const;
     expect(await inDatabase('postgres', (client) => applyProperties(client, 'target', missing))).toEqual([
-      'owner gone',
-      'CONNECT for role gone too',
+      'owner gone was left out: the role is not on this server',
+      'CONNECT for role gone too was left out: the role is not on this server',
     ]);
     await run('DROP DATABASE target');
     await run('DROP DATABASE "so urce"');

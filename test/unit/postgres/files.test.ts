@@ -187,7 +187,6 @@ describe('small readers', () => {
         PGPASSFILE: '/p',
         PGCONNECT_TIMEOUT: '10',
         PGAPPNAME: 'reprise',
-        PGOPTIONS: expect.stringContaining('statement_timeout=0') as unknown,
       },
     });
   });

@@ -54,6 +54,13 @@ describe('state of the records', () => {
     expect(fold(proof('verified', '2026-11-20T03:00:00Z'), quarantine).backups).toEqual([]);
   });
 
+  it('R14: but for a quarantine, which counts for what somebody has copied there, until it was verified or recorded', () => {
+    const ids = (...records: Parameters<typeof fold>): readonly string[] => [...fold(...records).quarantined];
+    expect(ids(quarantine)).toEqual([id]);
+    expect(ids(quarantine, proof('verified', '2026-11-20T03:00:00Z'))).toEqual([]);
+    expect(ids(quarantine, backup)).toEqual([]);
+  });
+
   it('backups come oldest first', () => {
     const older = fact({ kind: 'backup', backup: backupFacts('b', { startedAt: '2026-11-01T00:00:00Z' }) });
     expect(fold(backup, older).backups.map(({ label }) => label)).toEqual(['b', 'a']);

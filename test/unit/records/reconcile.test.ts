@@ -47,6 +47,19 @@ describe('F13: what exists is what the engine lists', () => {
     ]);
   });
 
+  it('R14: of unknown origin and dated in the future, or quarantined before: quarantined; a recorded one stays what it is', () => {
+    const now = new Date('2026-11-21T00:00:00Z');
+    const ahead = { startedAt: '2099-01-01T00:00:00Z' };
+    const statuses = (backups: Backup[], found: ListedBackup[], quarantined: readonly string[] = []) =>
+      reconcile({ backups, quarantined: new Set(quarantined) }, [{ ...place, listed: found }], now).map(
+        ({ status }) => status,
+      );
+    expect(statuses([], [listed('a', ahead)])).toEqual(['quarantined']);
+    expect(statuses([], [listed('a')])).toEqual(['complete']);
+    expect(statuses([], [listed('a')], ['mairie:logical:a'])).toEqual(['quarantined']);
+    expect(statuses([recorded('a', ahead)], [listed('a', ahead)])).toEqual(['complete']);
+  });
+
   it('listed without an end: running', () => {
     expect(one([], [listed('b', { finishedAt: null })])[0]).toMatchObject({ status: 'running', finishedAt: null });
   });

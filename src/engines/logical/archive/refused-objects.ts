@@ -67,6 +67,9 @@ interface Context {
 
 const OWN_TYPES = /^(?:TYPE|SHELL TYPE|DOMAIN|TABLE|VIEW|MATERIALIZED VIEW|FOREIGN TABLE)$/;
 
+/** One that was announced and never defined. */
+const SHELL_TYPE = /^CREATE TYPE (?:"(?:[^"]|"")*"|[^\s;"(]){1,300};\s*$/;
+
 function reasonFor({ kind, definition }: TocEntry, { types, ofFiles }: Context): string | null {
   if (SUPERUSER_KINDS.has(kind)) return 'only a superuser may make one';
   switch (kind) {
@@ -74,6 +77,7 @@ function reasonFor({ kind, definition }: TocEntry, { types, ofFiles }: Context):
     case 'PROCEDURE':
       return reasonForFunction(definition);
     case 'TYPE':
+      if (SHELL_TYPE.test(definition)) return 'a shell type';
       return /^CREATE TYPE \S+ \(\n {4}INTERNALLENGTH = /.test(definition) ? 'a base type' : null;
     case 'CAST':
       return reasonForCast(definition, types);

@@ -1,6 +1,7 @@
 import { isRepriseError } from '../../../domain/errors.js';
 import type { StoredObject } from '../../../storage/storage.js';
 import type { ListedBackup, ReadContext } from '../../engine.js';
+import { misplaced } from '../../shared/manifest.js';
 import { readStoredManifest } from './manifest.js';
 import { policyPrefix } from '../../shared/policy-folder.js';
 import { databaseOf, encodeName, incomingPrefix } from './names.js';
@@ -75,6 +76,8 @@ async function listed(
     const stored = await readStoredManifest(context.storage, key);
     if (stored !== null) {
       const { manifest, sha256 } = stored;
+      if (manifest.label !== label || manifest.cluster !== context.cluster.name)
+        return { ...nameOnly, damaged: misplaced(manifest) };
       const damaged = damageAtAGlance(manifest.dump.sizeBytes, dumpSize);
       return {
         label,

@@ -97,6 +97,8 @@ export const dumpFactsSchema = z.object({
     collationVersion: z.string().nullable(),
     connectionLimit: z.int(),
     tablespace: z.string(),
+    template: z.boolean().optional(),
+    labels: z.array(z.object({ provider: z.string(), label: z.string() })).optional(),
     settings: z.array(z.object({ role: z.string().nullable(), name: z.string(), value: z.string() })),
     grants: z
       .array(

@@ -4,6 +4,7 @@ import { RepriseError } from '../../../domain/errors.js';
 export type GlobalStatement =
   | { readonly kind: 'create-role' | 'alter-role' | 'comment-role'; readonly role: string; readonly sql: string }
   | { readonly kind: 'grant-role'; readonly granted: string; readonly member: string; readonly sql: string }
+  | { readonly kind: 'grant-parameter'; readonly role: string; readonly sql: string }
   | { readonly kind: 'create-tablespace'; readonly tablespace: string; readonly location: string; readonly sql: string }
   | { readonly kind: 'alter-tablespace'; readonly tablespace: string; readonly sql: string }
   | { readonly kind: 'setting' | 'other'; readonly sql: string };
@@ -26,6 +27,10 @@ const patterns = {
   commentRole: new RegExp(`^COMMENT ON ROLE ${name} IS ${literal}$`, 's'),
   grantRole: new RegExp(
     `^GRANT ${name} TO ${name}((?: WITH ${membership}(?:, ${membership})*)?)(?: GRANTED BY ${name})?$`,
+    's',
+  ),
+  grantParameter: new RegExp(
+    `^GRANT (?:ALL|SET|ALTER SYSTEM)(?:, ?(?:SET|ALTER SYSTEM))* ON PARAMETER ${name} TO ${name}(?: WITH GRANT OPTION)?$`,
     's',
   ),
   createTablespace: new RegExp(`^CREATE TABLESPACE ${name} OWNER ${name} LOCATION '((?:[^'\\\\]|'')*)'$`, 's'),
@@ -87,6 +92,7 @@ const readers: readonly [RegExp, (sql: string, parts: RegExpExecArray) => Global
       sql: `GRANT ${granted} TO ${member}${options}`,
     }),
   ],
+  [patterns.grantParameter, (sql, [, , role]) => ({ kind: 'grant-parameter', role: unquote(role), sql })],
   [
     patterns.createTablespace,
     (sql, [, tablespace, , location = '']) => ({

@@ -65,6 +65,8 @@ async function createRoles(
       created.add(statement.role);
     } else if ((statement.kind === 'alter-role' || statement.kind === 'comment-role') && created.has(statement.role)) {
       await run(client, statement, `role ${statement.role}`);
+    } else if (statement.kind === 'grant-parameter' && created.has(statement.role)) {
+      await run(client, statement, `right of ${statement.role} to set a parameter`);
     } else if (statement.kind === 'grant-role' && created.has(statement.member)) {
       await run(client, statement, `membership of ${statement.member} in ${statement.granted}`);
     }

@@ -86,7 +86,7 @@ export async function restoreDatabase(
     await file.discard();
     return {
       contents: counted.contents,
-      accepted: [...accepted, ...left.map((what) => `${what} was left out: the role is not on this server`)],
+      accepted: [...accepted, ...left],
     };
   } catch (error) {
     // Only what can not go on: a worker that shuts down leaves the job and its database.

@@ -21,7 +21,7 @@ export interface TargetServer {
 /**
  * Whether the running server can take these dumps: version, extensions, locale, room. Changes nothing.
  *
- * @throws RepriseError `database-unreachable`, `privilege-missing`, `version-mismatch`, `extension-missing`, `locale-missing`, `disk-full`
+ * @throws RepriseError `database-unreachable`, `privilege-missing`, `version-mismatch`, `extension-missing`, `locale-missing`, `lock-table-full`, `disk-full`
  */
 export async function checkServer(context: ReadContext, manifests: readonly DumpManifest[]): Promise<TargetServer> {
   const { connection } = context.cluster;
@@ -76,6 +76,7 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
     );
   }
   await checkExtensions(client, manifest);
+  await requireLocks(client, manifest);
   const warnings = await checkLocale(client, manifest);
   if (hasCron(manifest.extensions))
     warnings.push(withoutCronText(manifest.label, manifest.database, await cronDatabase(client)));
@@ -97,6 +98,24 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
   if (manifest.properties.encoding === 'SQL_ASCII')
     warnings.push(`${manifest.label} is of encoding SQL_ASCII: it is restored as such, its text unchecked`);
   return warnings;
+}
+
+/**
+ * A dump, and the comparison of its schema, lock all tables at once.
+ * @throws RepriseError `lock-table-full`
+ */
+async function requireLocks(client: pg.Client, { label, contents }: DumpManifest): Promise<void> {
+  const { rows } = await client.query<{ perSession: number; sessions: number }>(
+    `SELECT current_setting('max_locks_per_transaction')::int AS "perSession",
+            current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int AS sessions`,
+  );
+  const { perSession = 0, sessions = 1 } = rows[0] ?? {};
+  if (contents.length <= perSession * sessions) return;
+  throw new RepriseError(
+    'lock-table-full',
+    `${label} has ${contents.length} tables, and the server has room for ${perSession * sessions} locks (max_locks_per_transaction ${perSession})`,
+    `set max_locks_per_transaction = ${Math.ceil((contents.length * 2) / sessions)} and restart the server, then plan again`,
+  );
 }
 
 async function checkExtensions(client: pg.Client, manifest: DumpManifest): Promise<void> {
