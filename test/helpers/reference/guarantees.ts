@@ -214,6 +214,8 @@ const guarantees: readonly (readonly [
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
+      ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
+      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it.'],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
@@ -225,6 +227,14 @@ const guarantees: readonly (readonly [
       [
         'R6',
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
+        'R8',
+        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+      ],
+      [
+        'R10',
+        'A role that may make databases and is no superuser, as managed services give it, backs up, restores and swaps in.',
       ],
       [
         'R9',
