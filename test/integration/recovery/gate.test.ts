@@ -101,7 +101,7 @@ describe('F31, F32: approvals', () => {
       message: expect.stringContaining('12'),
     });
     // Without a terminal, the plan shown has to be named, or agreed to.
-    expect(await refusal(site, 'approve', started.workflowId, '--reason', 'x')).toMatchObject({
+    expect(await refusal(site, 'approve', started.workflowId, '--by', 'dba', '--reason', 'x')).toMatchObject({
       exit: 9,
       code: 'confirmation-needed',
     });
