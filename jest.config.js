@@ -21,8 +21,8 @@ const servers = {
 };
 
 export default {
-  // One more than the two cores that a run is made for: test files wait for servers half of their time.
-  maxWorkers: 3,
+  // Twice the two cores that a run is made for: test files wait for servers half of their time.
+  maxWorkers: 4,
   // Machines are shared: a test waits for what it waits for, and no speed is promised.
   testTimeout: 240_000,
   testSequencer: '<rootDir>/test/helpers/slowest-first.cjs',

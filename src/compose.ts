@@ -21,6 +21,9 @@ export const services: Services = {
     const result = await runDemo(options);
     return { result, text: demoText(result) };
   },
+  findClusters: async (pgbackrest) => (await import('./doctor/found-clusters.js')).findClusters(pgbackrest),
+  makeDirectory: async (path, dataDir) =>
+    (await import('./doctor/found-clusters.js')).makeFirstDirectory(path, dataDir),
   startDetached: async (argv) => {
     const { startDetached } = await import('./process/exec/detached.js');
     startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);

@@ -10,6 +10,7 @@ import { registerDecisions } from './commands/decisions.js';
 import { registerDoctor } from './commands/doctor.js';
 import { reportError } from './report-error.js';
 import { registerIncident } from './commands/incident.js';
+import { registerInit } from './commands/init.js';
 import { registerKept } from './commands/kept.js';
 import { registerKey } from './commands/key.js';
 import { isNagios, reportUnknown } from './terminal/nagios.js';
@@ -31,6 +32,7 @@ import type { ColorMode, Terminal } from './terminal/terminal.js';
 
 /** In the order of `--help`: from the first command to those of an incident. */
 const groups = [
+  registerInit,
   registerUp,
   registerWorker,
   registerDemo,

@@ -2,6 +2,7 @@ import type { Config } from '../domain/config.js';
 import type { DownResult, UpResult } from '../domain/embedded-server.js';
 import type { LogSettings } from '../domain/log-settings.js';
 import type { Finding } from '../domain/findings.js';
+import type { FoundCluster } from '../domain/found-cluster.js';
 import type { EmbeddedAddress, TemporalSettings } from '../client/connect.js';
 
 /**
@@ -31,6 +32,10 @@ export interface Services {
   readonly startDetached: (argv: readonly string[]) => Promise<void>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
+  /** Clusters of this machine, by Debian's tools and by pgbackrest.conf. */
+  readonly findClusters: (pgbackrest?: string) => Promise<readonly FoundCluster[]>;
+  /** Makes a directory for the owner of a data directory. */
+  readonly makeDirectory: (path: string, dataDir: string) => Promise<void>;
 }
 
 export type DemoScenario = 'instance-loss' | 'table-corruption' | 'drill';

@@ -8,13 +8,17 @@ import type { Server } from './server.js';
 const WAITING_SECONDS = 600;
 
 /** Whether WAL gets where a recovery to a point in time needs it, and as fast as the objective `rpo` promises. */
-export function archiveFindings(cluster: ClusterConfig, server: Server): readonly Finding[] {
+export function archiveFindings(
+  cluster: ClusterConfig,
+  server: Server,
+  commands: ReadonlyMap<string, string> = new Map(),
+): readonly Finding[] {
   const archiving = Object.values(cluster.policies).filter(
     ({ enabled, engine }) => enabled && engineKinds[engine]?.capabilities.archivesWal,
   );
   const pushing = archiving.find(({ engine, options }) => engineKinds[engine]?.receives?.(options) !== true);
   if (pushing === undefined) return withoutPushingPolicy(cluster, server, archiving.length > 0);
-  const failing = failingFinding(cluster, server, pushing);
+  const failing = failingFinding(cluster, server, pushing, commands.get(pushing.name));
   if (failing !== null) return [failing];
   return [
     backlogFinding(cluster, server) ?? archivedFinding(cluster, server),
@@ -60,19 +64,28 @@ function withoutPushingPolicy(
 }
 
 /** What keeps WAL from being archived at all; null where it is archived. */
-function failingFinding(cluster: ClusterConfig, server: Server, policy: PolicyConfig): Finding | null {
+function failingFinding(
+  cluster: ClusterConfig,
+  server: Server,
+  policy: PolicyConfig,
+  wanted: string | undefined,
+): Finding | null {
   const { mode, command, lastArchivedAt, lastFailed, lastFailedAt } = server.archiving;
   if (mode === 'off')
     return problem(
       checkOf(cluster),
       `cluster ${cluster.name}: policy ${policy.name} (${policy.engine}) needs WAL archiving, and archive_mode is off`,
-      `set archive_mode=on and the archive_command of ${policy.engine}, then restart the server`,
+      wanted === undefined
+        ? `set archive_mode=on and the archive_command of ${policy.engine}, then restart the server`
+        : `set archive_mode=on, then restart the server: ALTER SYSTEM SET archive_mode = 'on'; ${setCommand(wanted)}`,
     );
   if (command === '' || command === '(disabled)')
     return problem(
       checkOf(cluster),
       `cluster ${cluster.name}: archive_command is empty, WAL accumulates in pg_wal`,
-      `set the archive_command of ${policy.engine}, then reload`,
+      wanted === undefined
+        ? `set the archive_command of ${policy.engine}, then reload`
+        : `${setCommand(wanted)} SELECT pg_reload_conf();`,
     );
   if (lastFailed !== null && (lastFailedAt ?? '') > (lastArchivedAt ?? ''))
     return problem(
@@ -81,6 +94,19 @@ function failingFinding(cluster: ClusterConfig, server: Server, policy: PolicyCo
       'read the message of archive_command in the server log',
     );
   return null;
+}
+
+const setCommand = (command: string): string =>
+  `ALTER SYSTEM SET archive_command = '${command.replaceAll("'", "''")}';`;
+
+/** The `archive_command` of each policy whose engine knows it by the policy alone. */
+export async function archiveCommands({ policies }: ClusterConfig): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const policy of Object.values(policies)) {
+    const command = await engineKinds[policy.engine]?.archiveCommand?.(policy);
+    if (command !== undefined) found.set(policy.name, command);
+  }
+  return found;
 }
 
 function archivedFinding(cluster: ClusterConfig, { archiving }: Server): Finding {

@@ -1,12 +1,12 @@
 import { BIND_IT, UNBOUND, unboundActions } from '../domain/approval/approval-policy.js';
 import type { ClusterConfig, Config } from '../domain/config.js';
-import { collectFindings, warning, type Finding } from '../domain/findings.js';
+import { collectFindings, problem, warning, type Finding } from '../domain/findings.js';
 import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
 import { engineKinds } from '../engines/registry.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openDescribed } from '../storage/open-storage.js';
 import { requireProgram } from '../process/exec/find-programs.js';
-import { archiveFindings } from './archive.js';
+import { archiveCommands, archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
 import { identityFinding } from './repository.js';
 import { dataDirFindings, passfileFindings } from './files.js';
@@ -23,6 +23,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   const server = await inspectServer(cluster);
   const version = 'versionNum' in server ? server.versionNum : await versionOnDisk(cluster);
   const parts = await Promise.all([
+    collectFindings(`${check}/engine`, () => setUpFindings(cluster)),
     collectFindings(`${check}/passfile`, () => passfileFindings(cluster)),
     collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
     collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
@@ -36,7 +37,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
       ? [
           ...serverFindings(cluster, server),
           ...databaseFindings(cluster, server),
-          ...archiveFindings(cluster, server),
+          ...archiveFindings(cluster, server, await archiveCommands(cluster)),
           ...slotFindings(cluster, server),
           ...rightsFindings(cluster, server.missingRights),
         ]
@@ -70,6 +71,24 @@ async function toolRepositoryFindings(config: Config, cluster: ClusterConfig): P
     }),
   );
   return found.filter((finding) => finding !== null);
+}
+
+/** What the engines' own tools have to be told of this cluster, with the very lines. */
+async function setUpFindings({ name, policies, dataDir, connection }: ClusterConfig): Promise<readonly Finding[]> {
+  if (dataDir === undefined) return [];
+  const socketDir = connection.host.startsWith('/') ? connection.host : null;
+  const found = await Promise.all(
+    Object.values(policies).map(async (policy): Promise<readonly Finding[]> => {
+      const missing = await engineKinds[policy.engine]?.missingSetUp?.(policy.options, {
+        dataDir,
+        port: connection.port,
+        socketDir,
+      });
+      if (missing == null || !policy.enabled) return [];
+      return [problem(`cluster/${name}/engine/${policy.name}`, missing.message, missing.lines)];
+    }),
+  );
+  return found.flat();
 }
 
 async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Finding[]> {

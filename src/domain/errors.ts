@@ -48,6 +48,7 @@ export const errorTable = {
   'rotation-refused': { exit: 9, retryable: false },
   'path-refused': { exit: 9, retryable: false },
   'topology-refused': { exit: 9, retryable: false },
+  'pooler-refused': { exit: 9, retryable: false },
   'service-failed': { exit: 1, retryable: true },
   'host-without-worker': { exit: 5, retryable: true },
   timeout: { exit: 124, retryable: false },

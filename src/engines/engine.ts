@@ -1,4 +1,5 @@
 /** The contract of an engine, in three parts: backups, restore, WAL; and what a kind of engine says in the registry. */
+import type { PolicyConfig } from '../domain/config.js';
 import type { z } from 'zod';
 import type { BackupType, ListedBackup } from '../domain/backup/backup.js';
 import type { RecoveryMethod } from '../domain/plan/plan.js';
@@ -56,8 +57,23 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly place?: (options: Readonly<Record<string, unknown>>) => string;
   /** Looks where that is, for engines whose files do not go to the repository's own tree; `options` as in `PolicyConfig`. */
   readonly inspectPlace?: (options: Readonly<Record<string, unknown>>) => Promise<EnginePlace>;
+  /** The `archive_command` that a policy needs; absent where the server needs none, or it depends on more than the policy. */
+  readonly archiveCommand?: (policy: PolicyConfig) => Promise<string>;
+  /** What is missing in its tool's own configuration for this cluster, with the very lines to add; null where nothing is. */
+  readonly missingSetUp?: (
+    options: Readonly<Record<string, unknown>>,
+    server: SetUpServer,
+  ) => Promise<{ readonly message: string; readonly lines: string } | null>;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
+}
+
+/** What the configuration of an engine's own tool has to say of a cluster. */
+export interface SetUpServer {
+  readonly dataDir: string;
+  readonly port: number;
+  /** Directory of its socket; null where it is reached by TCP. */
+  readonly socketDir: string | null;
 }
 
 /** A program an engine starts, so that `doctor` can look whether it is there. */

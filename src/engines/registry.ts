@@ -46,6 +46,9 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     read: readPgbackrestOptions,
     place: (options) => `stanza ${String(options['stanza'])} of ${mainConfig(options as PgbackrestOptions)}`,
     inspectPlace: async (options) => (await import('./pgbackrest/config-file.js')).inspectPgbackrestPlace(options),
+    archiveCommand: async (policy) => (await import('./pgbackrest/wal/recovery-wal.js')).archiveCommand({ policy }),
+    missingSetUp: async (options, server) =>
+      (await import('./pgbackrest/config-file.js')).missingStanza(options as PgbackrestOptions, server),
     tools: [
       { program: 'pgbackrest', ofPostgres: false, install: 'apt-get install pgbackrest', oldest: OLDEST_PGBACKREST },
     ],
@@ -57,6 +60,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     read: readWalgOptions,
     place: ({ envFile }) => `the storage of ${String(envFile)}`,
     inspectPlace: async (options) => (await import('./walg/env-file.js')).inspectWalgPlace(options),
+    archiveCommand: async (policy) => (await import('./walg/wal/recovery-wal.js')).archiveCommand({ policy }),
     tools: [
       {
         program: 'wal-g',

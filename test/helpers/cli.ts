@@ -148,4 +148,6 @@ const absent: Services = {
   demo: notHere('demo'),
   startDetached: notHere('startDetached'),
   inspectHost: notHere('inspectHost'),
+  findClusters: notHere('findClusters'),
+  makeDirectory: notHere('makeDirectory'),
 };

@@ -38,6 +38,7 @@ import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
 import { besideCopies, stopBeside } from './beside.js';
 import { incidentReport, listIncidents, showIncident } from './incidents.js';
+import { listRecoveries } from './recoveries.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { planStorage, storageUsage } from './storage.js';
@@ -80,6 +81,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   },
   kept: async ({ cluster }, deps) => ({ kept: await keptItems(deps, cluster) }),
   incidents: async ({ cluster }, deps) => ({ incidents: await listIncidents(deps, cluster) }),
+  recoveries: async ({ cluster }, deps) => ({ recoveries: await listRecoveries(deps, cluster) }),
   incident: ({ id }, deps) => showIncident(deps, id),
   report: async ({ id, cluster }, deps) => ({ markdown: await incidentReport(deps, id, cluster) }),
   plan: async ({ kind: _kind, ...request }, deps, run) => {

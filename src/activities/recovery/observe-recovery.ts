@@ -43,7 +43,7 @@ import {
 } from '../../postgres/server/disk.js';
 import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
-import { readClusterTopology } from '../../postgres/server/topology.js';
+import { readClusterTopology, readDatabaseTopology } from '../../postgres/server/topology.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { StepInput } from '../api.js';
 import {
@@ -102,6 +102,9 @@ export async function observeRecovery(
   };
 }
 
+const databasesOf = ({ outline: { backups } }: RecoverySource): readonly string[] =>
+  backups.flatMap(({ database }) => database ?? []);
+
 /** Of the cluster itself: another host sees only whether the worker of the cluster's own runs. */
 async function serverIsThere(
   { cluster }: ClusterContext,
@@ -132,6 +135,7 @@ async function observePlace(
   if (method === 'databases')
     return {
       ...untouched,
+      topology: place.inPlace ? await readDatabaseTopology(cluster.connection, databasesOf(source)) : null,
       targetServer: await probe(connectionAt(cluster, { port: place.port, targetHost: place.host })),
     };
   const leftovers = await leftoverTargets(configurationFiles(clusterContext, outline.backups));

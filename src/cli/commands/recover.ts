@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
+import type { RecoveryLine } from '../../domain/operation/inspections.js';
 import type { RecoveryOrder } from '../../domain/operation/orders.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { planText } from '../../domain/plan/plan-text.js';
@@ -14,6 +15,8 @@ import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
+import { durationInWords } from '../../domain/text/text.js';
+import { facts, instant } from '../terminal/tables.js';
 import { recoveryEndText } from '../terminal/outcome-text.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
@@ -32,15 +35,20 @@ interface RecoverOptions {
 /** `reprise recover` */
 export function registerRecover(program: Command, cli: Cli): void {
   define<RecoverOptions>(program, cli, {
-    usage: 'recover <cluster>',
-    summary: 'recover a cluster from its backups, after the approval of a plan',
+    usage: 'recover <cluster> [of]',
+    summary: 'recover a cluster from its backups, after the approval of a plan; or list past recoveries',
     description: [
       'A plan is made first: nothing is changed before it is approved (`reprise approve`). The old data is kept under another name, unless `recovery: old_data` of the cluster says that it is overwritten.',
       'TARGET is latest | TIME | lsn:X | xid:N | before-xid:N | name:S | end-of-backup | backup:ID. A TIME is 2026-11-21T02:15:00Z, with another offset, -10min (before now), or "2026-11-21 03:15 Europe/Paris".',
+      '`reprise recover list [CLUSTER]` shows past recoveries: when, to which target, how, with what result, and where the report is.',
       'Each recovery that goes back begins a new timeline. A target that may mean a timeline which was left is refused with both readings: name one with --timeline.',
     ].join('\n'),
-    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    argumentHelp: {
+      cluster: 'name of the cluster in reprise.yml; or list',
+      of: 'with list: recoveries of this cluster only',
+    },
     examples: [
+      'recover list mairie',
       'recover mairie --dry-run',
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
       'recover mairie --to -10min --into beside',
@@ -64,7 +72,15 @@ export function registerRecover(program: Command, cli: Cli): void {
     changes: true,
     takesYes: true,
     long: true,
-    run: async (self, [cluster = ''], options) => {
+    run: async (self, [cluster = '', of], options) => {
+      // A cluster of that name has the older right to it.
+      if (cluster === LIST && (await self.config()).clusters[LIST] === undefined) return listRecoveries(self, of);
+      if (of !== undefined)
+        throw new RepriseError(
+          'usage',
+          `recover takes one cluster, and ${of} is a second`,
+          'see `reprise recover --help`',
+        );
       const order = await orderOf(self, cluster, options);
       const request = { cluster, requester: self.person(options.by), order };
       if (options.dryRun) {
@@ -110,6 +126,34 @@ export function registerRecover(program: Command, cli: Cli): void {
       });
     },
   });
+}
+
+const LIST = 'list';
+
+async function listRecoveries(cli: Cli, cluster: string | undefined): Promise<void> {
+  if (cluster !== undefined) await cli.cluster(cluster);
+  const { recoveries } = await cli.withTemporal((session) =>
+    interruptible((signal) => runInspection<'recoveries'>(session, { kind: 'recoveries', cluster }, signal)),
+  );
+  await cli.print({ recoveries }, (view) => recoveryTable(view.recoveries));
+}
+
+function recoveryTable(recoveries: readonly RecoveryLine[]): string {
+  if (recoveries.length === 0) return 'there were no recoveries';
+  return recoveries
+    .map((one) =>
+      [
+        `${one.workflowId}  ${one.result}`,
+        facts([
+          ['planned', `${instant(one.at)}, for ${one.requester} (asserted)`],
+          ['target', `${one.target.requested}${one.target.reached === null ? '' : `, reached ${one.target.reached}`}`],
+          ['method', `${one.method} of policy ${one.policy}, ${one.into}`],
+          ...(one.rtoSeconds === null ? [] : [['RTO', durationInWords(one.rtoSeconds)] as [string, string]]),
+          ...(one.report === null ? [] : [['report', `reprise incident report ${one.workflowId}`] as [string, string]]),
+        ]),
+      ].join('\n'),
+    )
+    .join('\n\n');
 }
 
 async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Promise<RecoveryOrder> {

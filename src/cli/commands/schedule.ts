@@ -19,6 +19,7 @@ import type { WatchChange } from '../../client/schedules/apply-watches.js';
 import type { Cli } from '../cli-context.js';
 import { reasonOption, timeOption } from '../common-options.js';
 import { remember } from '../remember.js';
+import { liveCount } from '../terminal/progress.js';
 import { define, group } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { MOST_STARTS, backfill, backfillStarts } from '../../client/schedules/backfill.js';
@@ -76,7 +77,7 @@ async function apply(cli: Cli, session: TemporalSession): Promise<void> {
   const searchAttributes = await registerMissingSearchAttributes(session);
   const result: Reconciled = {
     searchAttributes,
-    schedules: await applySchedules(session, config),
+    schedules: await applySchedules(session, config, liveCount(cli.terminal, 'schedules')),
     watches: await applyWatches(session, config),
   };
   await cli.print({ ...result }, (view, screen) => reconciledText(view, true, screen));
@@ -95,7 +96,7 @@ function defineList(parent: Command, cli: Cli): void {
       await remember(self, { schedules });
       await self.print({ schedules }, (view, screen) => scheduleTable(view.schedules, screen));
       for (const { id: name, missedRuns } of schedules) {
-        if (missedRuns > 0)
+        if (missedRuns !== null && missedRuns > 0)
           self.say(
             `warning: ${name} missed ${missedRuns} run${missedRuns === 1 ? '' : 's'}, later than its catch-up window; run it now: reprise schedule trigger ${name}`,
           );
@@ -177,7 +178,7 @@ function scheduleTable(schedules: readonly ScheduleLine[], screen: Screen): stri
     one.paused ? 'paused' : 'on',
     one.paused ? '-' : instant(one.nextRuns[0]),
     instant(one.lastRun),
-    String(one.missedRuns),
+    one.missedRuns === null ? '-' : String(one.missedRuns),
     one.note ?? '',
   ]);
   return screenTable(['schedule', 'state', 'next run', 'last run', 'missed', 'note'], rows, screen);
@@ -190,7 +191,7 @@ function scheduleFacts(schedule: ScheduleLine, screen: Screen): string {
     ['note', schedule.note],
     ['next runs', schedule.paused ? 'none while paused' : schedule.nextRuns.map(instant).join(', ')],
     ['last run', instant(schedule.lastRun)],
-    ['missed runs', String(schedule.missedRuns)],
+    ['missed runs', schedule.missedRuns === null ? null : String(schedule.missedRuns)],
   ];
   return facts(pairs, screen);
 }

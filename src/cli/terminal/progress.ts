@@ -65,6 +65,16 @@ export class ProgressDisplay {
   }
 }
 
+/** Tells on a terminal how many of many things are done, on one line that is gone at the end; elsewhere nothing. */
+export function liveCount(
+  terminal: Pick<Terminal, 'live' | 'err'>,
+  what: string,
+): (done: number, total: number) => void {
+  return (done, total) => {
+    if (terminal.live) terminal.err(done < total ? `\r\x1b[2K${done} of ${total} ${what}` : '\r\x1b[2K');
+  };
+}
+
 /** `now   back up, 12 s: 40 % (1.2 GB of 3.0 GB), 80.0 MB/s, about 2 min 05 s left`. */
 function liveLine(view: StatusView, now: number, perSecond: number | null): string {
   const { phases, progress, state, retrying } = view;

@@ -53,7 +53,7 @@ export async function checkClusters(
       }
     }
   } finally {
-    await session.close();
+    await session.close().catch(() => undefined);
   }
   return { findings, figures };
 }

@@ -63,23 +63,48 @@ export async function temporalFindings(
     );
     const workers = await pollerFindings(session, config);
     const hosts = await hostFindings(session, config, workers, asked);
-    const rest = await Promise.all([
-      unknownPollerFindings(session, config),
-      driftFindings(session, config),
-      attributeFinding(session),
-      scheduleFindings(session, config),
-      watchFindings(session, config),
+    const rest = await eachByItself([
+      () => unknownPollerFindings(session, config),
+      () => driftFindings(session, config),
+      () => attributeFinding(session),
+      () => scheduleFindings(session, config),
+      () => watchFindings(session, config),
     ]);
     return {
-      findings: [reached, ...plainFindings(session.settings), ...workers, ...hosts.findings, ...rest.flat()],
+      findings: [reached, ...plainFindings(session.settings), ...workers, ...hosts.findings, ...rest],
       answeredHosts: hosts.answered,
     };
   } catch (error) {
     const { message, hint } = toRepriseError(error);
     return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
   } finally {
-    await session.close();
+    // What was found is not lost because a call was still open.
+    await session.close().catch(() => undefined);
   }
+}
+
+/** Other than `temporal`, which says that the server does not answer at all. */
+const UNANSWERED = 'temporal/unanswered';
+
+/** Questions to the server: one that it does not answer (in time, or under its limits) is a finding, and the others stay. */
+export async function eachByItself(
+  questions: readonly (() => Promise<readonly Finding[]>)[],
+): Promise<readonly Finding[]> {
+  const found = await Promise.all(
+    questions.map((ask) =>
+      ask().catch((error: unknown): readonly Finding[] => {
+        const { message, hint } = toRepriseError(error);
+        return [finding(UNANSWERED, 'problem', message, hint ?? null)];
+      }),
+    ),
+  );
+  const failures = new Set<string>();
+  return found.flat().filter(({ check, level, message }) => {
+    if (check !== UNANSWERED || level !== 'problem') return true;
+    const isNew = !failures.has(message);
+    failures.add(message);
+    return isNew;
+  });
 }
 
 /** A server elsewhere without TLS: who is on the way reads all histories and can send decisions as anybody. */
@@ -221,7 +246,7 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
   );
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules agree with the configuration'));
   const { previousRuns } = await import('../../config/schedule.js');
-  for (const line of await listSchedules(session)) {
+  for (const line of await listSchedules(session, { exact: true })) {
     const schedule = config.clusters[line.cluster]?.policies[line.policy]?.schedule;
     const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
     findings.push(...lineFindings(line, due));
@@ -241,7 +266,7 @@ function lineFindings({ id, paused, note, missedRuns, lastRun }: ScheduleLine, d
       ),
     ];
   // The server counts for ever: what was missed and made up for since is no finding any more.
-  if (missedRuns === 0 || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
+  if (!missedRuns || (due !== undefined && lastRun !== null && Date.parse(lastRun) >= due.getTime())) return [];
   return [
     finding(
       `schedule/${id}`,

@@ -1,10 +1,16 @@
-import type { ScheduleDescription, ScheduleUpdateOptions } from '@temporalio/client';
+import type { ScheduleDescription, ScheduleSummary, ScheduleUpdateOptions } from '@temporalio/client';
+import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { scheduleId } from '../../domain/operation/names.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
 import type { TemporalSession } from '../connect.js';
-import { actionOf, differences, type WantedSchedule } from './schedule-differences.js';
+import { manyAtOnce, type Report } from '../many-at-once.js';
+import { actionOf, differences, spelt, type WantedSchedule } from './schedule-differences.js';
+
+/** So many schedules are asked for one by one: a second or two of a server on two cores. */
+export const ASKED_EACH = 100;
 
 /** What would be, or was, done to one schedule. */
 export interface ScheduleChange {
@@ -34,33 +40,64 @@ export async function wantedSchedules(config: Config): Promise<readonly WantedSc
   );
 }
 
-/** Compares config and server; changes nothing. */
+/**
+ * Compares config and server; changes nothing. Each schedule is asked for, up to {@link ASKED_EACH} of them: with more, those
+ * that the server's list shows as they were applied are left alone, so what somebody has changed by hand is found only in
+ * their times and their type.
+ */
 export async function planSchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
-  const wanted = await wantedSchedules(config);
-  const found = await describeAll(
-    session,
-    wanted.map(({ id }) => id),
+  const wanted = new Map((await wantedSchedules(config)).map((one) => [one.id, one]));
+  const listed = await ownSchedules(session);
+  // A list alone is not enough: it lags behind.
+  const ids = [...new Set([...wanted.keys(), ...listed.keys()])];
+  const trusted = (id: string): boolean => {
+    const [one, summary] = [wanted.get(id), listed.get(id)];
+    return ids.length > ASKED_EACH && one !== undefined && summary !== undefined && isAsApplied(one, summary);
+  };
+  const changes = await manyAtOnce(ids, async (id): Promise<ScheduleChange | null> => {
+    if (trusted(id)) return { id, action: 'none', reasons: [] };
+    const description = await describeIfThere(session, id);
+    const one = wanted.get(id);
+    if (one !== undefined) return compare(one, description);
+    return description === undefined ? null : changeOfUnwanted(id, markOf(description), config);
+  });
+  return changes.filter((change) => change !== null);
+}
+
+/** Whether the list shows a schedule of ours with the settings that were applied last, which are those wanted. */
+function isAsApplied(wanted: WantedSchedule, { memo, spec, action }: ScheduleSummary): boolean {
+  const own = settingsOf(wanted);
+  const [calendar, ...others] = spec?.calendars ?? [];
+  return (
+    markOf({ memo }) !== undefined &&
+    others.length === 0 &&
+    calendar?.comment === own.spec.calendars[0]?.comment &&
+    spelt(calendar ?? {}) === spelt(wanted.calendar) &&
+    action?.workflowType === own.action.workflowType
   );
-  const changes: ScheduleChange[] = wanted.map((one) => compare(one, found.get(one.id)));
-  for (const [id, description] of found) {
-    if (!wanted.some((one) => one.id === id)) changes.push(changeOfUnwanted(id, markOf(description), config));
-  }
-  return changes;
 }
 
 /**
  * Makes the server's schedules those of the config: creates, updates (keeping an operator's pause), deletes those of
  * ours that the config no longer has, and touches nothing else.
  */
-export async function applySchedules(session: TemporalSession, config: Config): Promise<readonly ScheduleChange[]> {
+export async function applySchedules(
+  session: TemporalSession,
+  config: Config,
+  report?: Report,
+): Promise<readonly ScheduleChange[]> {
   const changes = await planSchedules(session, config);
   const wanted = new Map((await wantedSchedules(config)).map((one) => [one.id, one]));
-  for (const { id, action } of changes) {
-    const one = wanted.get(id);
-    if (action === 'delete') await session.client.schedule.getHandle(id).delete();
-    else if (action === 'create' && one !== undefined) await create(session, config, one);
-    else if (action === 'update' && one !== undefined) await update(session, one);
-  }
+  await manyAtOnce(
+    changes.filter(({ action }) => action !== 'none' && action !== 'leave'),
+    async ({ id, action }) => {
+      const one = wanted.get(id);
+      if (action === 'delete') await session.client.schedule.getHandle(id).delete();
+      else if (action === 'create' && one !== undefined) await create(session, config, one);
+      else if (action === 'update' && one !== undefined) await update(session, one);
+    },
+    report,
+  );
   return changes;
 }
 
@@ -89,11 +126,19 @@ async function update(session: TemporalSession, wanted: WantedSchedule): Promise
   });
 }
 
+/** With a digest of them all, which the server's list shows: comments of a calendar are free text. */
 function settingsOf(wanted: WantedSchedule) {
+  const action = actionOf(wanted);
+  const policies = { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 };
+  const { cluster: _cluster, policy: _policy, ...settings } = wanted;
+  const digest = createHash('sha256').update(canonicalJson({ settings, action, policies })).digest('hex').slice(0, 16);
   return {
-    spec: { calendars: [wanted.calendar], timezone: wanted.timezone ?? 'UTC' },
-    action: actionOf(wanted),
-    policies: { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 },
+    spec: {
+      calendars: [{ ...wanted.calendar, comment: `as configured: ${digest}` }],
+      timezone: wanted.timezone ?? 'UTC',
+    },
+    action,
+    policies,
   };
 }
 
@@ -124,19 +169,11 @@ function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): S
   return { id, action: 'delete', reasons: ['no longer in the config'] };
 }
 
-/** Wanted ones by name, and whatever else is below `reprise/`. A list alone is not enough: it lags behind. */
-async function describeAll(
-  session: TemporalSession,
-  wanted: readonly string[],
-): Promise<Map<string, ScheduleDescription>> {
-  const ids = new Set(wanted);
-  for await (const { scheduleId: id } of session.client.schedule.list()) {
-    if (id.startsWith('reprise/')) ids.add(id);
-  }
-  const found = new Map<string, ScheduleDescription>();
-  for (const id of ids) {
-    const description = await describeIfThere(session, id);
-    if (description !== undefined) found.set(id, description);
+/** All that are below `reprise/`, as far as the server's list has them: it lags behind. */
+export async function ownSchedules(session: TemporalSession): Promise<ReadonlyMap<string, ScheduleSummary>> {
+  const found = new Map<string, ScheduleSummary>();
+  for await (const summary of session.client.schedule.list({ pageSize: 1000 })) {
+    if (summary.scheduleId.startsWith('reprise/')) found.set(summary.scheduleId, summary);
   }
   return found;
 }

@@ -4,6 +4,7 @@ import { archiveWorkflowId, CONTROL_QUEUE, watchWorkflowId, workflowTypes } from
 import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ArchiveInput, WatchInput } from '../../workflows/api.js';
 import type { TemporalSession } from '../connect.js';
+import { manyAtOnce } from '../many-at-once.js';
 import { ownerOf } from './apply-schedules.js';
 
 /** What would be, or was, done to one workflow that never ends: a cluster's watch, the receiving of its WAL. */
@@ -56,8 +57,9 @@ export async function planWatches(session: TemporalSession, config: Config): Pro
       ? { workflowId, action: 'none', reasons: [] }
       : { workflowId, action: 'start', reasons: [reason] },
   );
+  const wantedIds = new Set(wanted.map((one) => one.workflowId));
   for (const [workflowId, owner] of running) {
-    if (wanted.some((one) => one.workflowId === workflowId)) continue;
+    if (wantedIds.has(workflowId)) continue;
     const [kind, cluster = ''] = workflowId.split('/');
     const mine = owner === ownerOf(config) || (owner !== undefined && config.clusters[cluster] !== undefined);
     changes.push(
@@ -77,15 +79,15 @@ export async function planWatches(session: TemporalSession, config: Config): Pro
 export async function applyWatches(session: TemporalSession, config: Config): Promise<readonly WatchChange[]> {
   const changes = await planWatches(session, config);
   const wanted = new Map((await wantedWorkflows(config)).map((one) => [one.workflowId, one]));
-  for (const { workflowId, action, reasons } of changes) {
+  await manyAtOnce(changes, async ({ workflowId, action, reasons }) => {
     const missing = wanted.get(workflowId);
     if (action === 'start' && missing !== undefined) await startWorkflow(session, config, missing);
-    if (action !== 'stop') continue;
+    if (action !== 'stop') return;
     const handle = session.client.workflow.getHandle(workflowId);
     // A receiver's program has to end with it: a cancellation reaches the host.
     if (workflowId.startsWith('archive/')) await handle.cancel();
     else await handle.terminate(reasons[0]);
-  }
+  });
   return changes;
 }
 
@@ -115,7 +117,7 @@ async function runningWorkflows(
   const query = `WorkflowType IN ('${workflowTypes.watch}', '${workflowTypes.archive}') AND ${OPEN_EXECUTIONS}`;
   for await (const { workflowId } of session.client.workflow.list({ query })) ids.add(workflowId);
   const running = new Map<string, string | undefined>();
-  for (const id of ids) {
+  await manyAtOnce([...ids], async (id) => {
     const description = await session.client.workflow
       .getHandle(id)
       .describe()
@@ -123,9 +125,9 @@ async function runningWorkflows(
         if (error instanceof Error && error.name === 'WorkflowNotFoundError') return undefined;
         throw error;
       });
-    if (!description || isClosedStatus(description.status.name)) continue;
+    if (!description || isClosedStatus(description.status.name)) return;
     const owner = description.memo?.['owner'];
     running.set(id, typeof owner === 'string' ? owner : undefined);
-  }
+  });
   return running;
 }

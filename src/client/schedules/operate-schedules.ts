@@ -1,8 +1,9 @@
-import type { ScheduleDescription } from '@temporalio/client';
+import type { ScheduleDescription, ScheduleSummary } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import type { TemporalSession } from '../connect.js';
-import { describeIfThere, markOf } from './apply-schedules.js';
+import { manyAtOnce } from '../many-at-once.js';
+import { ASKED_EACH, describeIfThere, markOf, ownSchedules } from './apply-schedules.js';
 
 /** A schedule as `schedule list` shows it. */
 export interface ScheduleLine {
@@ -13,22 +14,29 @@ export interface ScheduleLine {
   readonly note: string | null;
   readonly nextRuns: readonly string[];
   readonly lastRun: string | null;
-  /** Runs that were due while the server was not running, for longer than the catch-up window. */
-  readonly missedRuns: number;
-  /** Runs left out because the one before was still running. */
-  readonly skippedRuns: number;
+  /** Runs that were due while the server was not running, for longer than the catch-up window; null where they were not counted. */
+  readonly missedRuns: number | null;
+  /** Runs left out because the one before was still running; null where they were not counted. */
+  readonly skippedRuns: number | null;
 }
 
-/** All schedules made by reprise on this server. */
-export async function listSchedules(session: TemporalSession): Promise<readonly ScheduleLine[]> {
-  const lines: ScheduleLine[] = [];
-  for await (const { scheduleId } of session.client.schedule.list()) {
-    if (!scheduleId.startsWith('reprise/')) continue;
-    const description = await describeIfThere(session, scheduleId);
-    const line = description && lineOf(description);
-    if (line) lines.push(line);
-  }
-  return lines.sort((a, b) => (a.id < b.id ? -1 : 1));
+/**
+ * All schedules made by reprise on this server. With more than {@link ASKED_EACH} and unless `exact`, they are those of the
+ * server's list, which does not count what was missed.
+ */
+export async function listSchedules(
+  session: TemporalSession,
+  { exact = false } = {},
+): Promise<readonly ScheduleLine[]> {
+  const listed = [...(await ownSchedules(session)).values()];
+  const lines =
+    exact || listed.length <= ASKED_EACH
+      ? await manyAtOnce(listed, async ({ scheduleId: id }) => {
+          const description = await describeIfThere(session, id);
+          return description === undefined ? undefined : lineOf(description, description.info);
+        })
+      : listed.map((summary) => lineOf(summary));
+  return lines.filter((line) => line !== undefined).sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** @throws `not-found` for a schedule that is not there, or not ours. */
@@ -65,7 +73,8 @@ export async function triggerSchedule(session: TemporalSession, id: string): Pro
 
 /** The one schedule, as a line. */
 export async function scheduleLine(session: TemporalSession, id: string): Promise<ScheduleLine> {
-  return lineOf(await describeOurs(session, id)) as ScheduleLine;
+  const description = await describeOurs(session, id);
+  return lineOf(description, description.info) as ScheduleLine;
 }
 
 /** `mairie/nightly` is enough. */
@@ -84,19 +93,22 @@ export async function describeOurs(session: TemporalSession, id: string): Promis
   throw new RepriseError('not-found', why, 'see `reprise schedule list`, or create it with `reprise schedule apply`');
 }
 
-function lineOf(description: ScheduleDescription): ScheduleLine | undefined {
-  const mark = markOf(description);
+function lineOf(
+  schedule: Pick<ScheduleSummary, 'scheduleId' | 'memo' | 'state' | 'info'>,
+  counted?: ScheduleDescription['info'],
+): ScheduleLine | undefined {
+  const mark = markOf(schedule);
   if (mark === undefined) return undefined;
-  const { state, info } = description;
+  const { state, info } = schedule;
   return {
-    id: description.scheduleId,
+    id: schedule.scheduleId,
     cluster: mark.cluster,
     policy: mark.policy,
     paused: state.paused,
     note: state.note || null,
     nextRuns: info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
     lastRun: info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
-    missedRuns: info.numActionsMissedCatchupWindow,
-    skippedRuns: info.numActionsSkippedOverlap,
+    missedRuns: counted?.numActionsMissedCatchupWindow ?? null,
+    skippedRuns: counted?.numActionsSkippedOverlap ?? null,
   };
 }

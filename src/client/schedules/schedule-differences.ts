@@ -73,7 +73,7 @@ export function differences(wanted: WantedSchedule, found: ScheduleDescription):
 }
 
 /** One text for one calendar, so that the spelling of its ranges makes no difference. */
-function spelt(calendar: CalendarSpec): string {
+export function spelt(calendar: CalendarSpec): string {
   const parts = ['second', 'minute', 'hour', 'dayOfMonth', 'month', 'dayOfWeek', 'year'] as const;
   return parts.map((part) => valuesOf(calendar[part]).join(',') || '*').join(' ');
 }

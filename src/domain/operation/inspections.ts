@@ -45,6 +45,8 @@ export type Inspection =
       readonly by: string;
     }
   | { readonly kind: 'incidents'; readonly cluster?: string }
+  /** Recoveries that were planned, and how they ended. */
+  | { readonly kind: 'recoveries'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
   | { readonly kind: 'report'; readonly id: string; readonly cluster?: string }
@@ -136,6 +138,7 @@ export interface InspectionResults {
   readonly beside: { readonly copies: readonly BesideCopy[] };
   readonly 'beside-stop': { readonly stopped: boolean };
   readonly incidents: { readonly incidents: readonly IncidentLine[] };
+  readonly recoveries: { readonly recoveries: readonly RecoveryLine[] };
   readonly incident: IncidentView;
   readonly report: { readonly markdown: string };
   readonly plan: { readonly plan: Plan };
@@ -222,6 +225,28 @@ export interface IncidentView {
   /** Journal of the incident and of its recovery, oldest first. */
   readonly records: readonly CatalogueRecord[];
   readonly outcome: RecoveryOutcome | null;
+}
+
+/** A recovery as `recover list` shows it; times are UTC ISO-8601. */
+export interface RecoveryLine {
+  readonly workflowId: string;
+  readonly operationId: string;
+  readonly cluster: string;
+  /** When its last plan was made. */
+  readonly at: string;
+  readonly endedAt: string | null;
+  readonly policy: string;
+  readonly method: string;
+  readonly into: string;
+  /** Asserted. */
+  readonly requester: string;
+  readonly target: { readonly requested: string; readonly reached: string | null };
+  /** `waiting`: for its approval; `not-executed`: rejected or expired; `not-completed`: it ended without an outcome. */
+  readonly result: 'recovered' | 'running' | 'waiting' | 'not-executed' | 'not-completed';
+  readonly rtoSeconds: number | null;
+  readonly rpoSeconds: number | null;
+  /** Key of the incident document in the catalogue's repository. */
+  readonly report: string | null;
 }
 
 export interface RotationPreview {

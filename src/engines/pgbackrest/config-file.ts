@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { iniSections } from '../../domain/text/ini.js';
 import { pathExists } from '../../files/paths.js';
 import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf } from './command.js';
 import { configPlaces, mainConfig } from './config-places.js';
-import type { EnginePlace } from '../engine.js';
+import type { EnginePlace, SetUpServer } from '../engine.js';
 import type { PgbackrestOptions } from './options.js';
 
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
@@ -119,6 +119,37 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
     }
   }
   return warnings;
+}
+
+/** Says that a stanza is in no configuration, with the lines that put it there; null where it is in one. */
+export async function missingStanza(
+  options: PgbackrestOptions,
+  { dataDir, port, socketDir }: SetUpServer,
+): Promise<{ message: string; lines: string } | null> {
+  const file = mainConfig(options);
+  const stanza = [
+    `[${options.stanza}]`,
+    `pg1-path=${dataDir}`,
+    `pg1-port=${port}`,
+    ...(socketDir === null ? [] : [`pg1-socket-path=${socketDir}`]),
+  ];
+  const tellsTheServer = 'the first backup makes the stanza; docs/pgbackrest.md says more';
+  // As `copies` says it: the same thing is said once.
+  const wrong = await inspectPgbackrestPlace(options).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  if (wrong !== null) {
+    if (!isRepriseError(wrong) || (await pathExists(file))) return null;
+    const global = ['[global]', `repo1-path=${DEFAULT_REPOSITORY}`, 'start-fast=y', 'process-max=2', ''];
+    return { message: wrong.message, lines: `write ${file}:\n${[...global, ...stanza].join('\n')}\n${tellsTheServer}` };
+  }
+  const files = await configFiles(options);
+  if (iniSections(await wholeText(files)).some(({ name }) => name.split(':')[0] === options.stanza)) return null;
+  return {
+    message: `${files.join(', ')} has no stanza ${options.stanza}`,
+    lines: `add to ${file}:\n${stanza.join('\n')}\n${tellsTheServer}`,
+  };
 }
 
 /** Directory of the repository on this host; null where another host or an object store has it. */

@@ -3,6 +3,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import type pg from 'pg';
 import { byFirstWay, waysToConnect } from './tls.js';
 import { newClient } from './with-client.js';
+import { orPoolerRefused, setForSession } from './pooler.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { sqlState } from './database-errors.js';
 
@@ -50,6 +51,10 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
       return one;
     });
     layer = 'query';
+    await setForSession(client, connection, []).catch((error: unknown) => {
+      if (isRepriseError(error)) layer = 'login';
+      throw error;
+    });
     const { rows } = await client.query<{ at: Date | null }>(QUERY);
     const at = rows[0]?.at;
     return at ? { ok: true, lastCommitAt: at.toISOString() } : { ok: true };
@@ -57,7 +62,7 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
   try {
     return await Promise.race([attempt, late]);
   } catch (error) {
-    return failure(error, layer, connection);
+    return failure(orPoolerRefused(error, connection), layer, connection);
   } finally {
     timer.abort();
     // The attempt may still fail later, when its socket is gone: nobody waits for that any more.

@@ -6,6 +6,7 @@ import { backendAdvances } from './backend-activity.js';
 import { databaseError } from './database-errors.js';
 import { APPLICATION_NAME } from './environment.js';
 import { passwordFor } from './passfile.js';
+import { pidOf, orPoolerRefused, setForSession } from './pooler.js';
 import { byFirstWay, waysToConnect } from './tls.js';
 import type { TlsWay } from './tls.js';
 import { sessionOptions, WITHOUT_NEWER_TIMEOUTS } from './session-options.js';
@@ -34,14 +35,14 @@ export async function withClient<T>(
       });
       return connected(attempt);
     });
-    await client.query(`SELECT ${[...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS].join(', ')}`);
+    await setForSession(client, connection, [...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS]);
     const session = client;
     const pid = pidOf(session);
     const advances = (): Promise<boolean> =>
       withMaintenance(connection, (looking) => backendAdvances(looking, pid), LOOKING);
     return await askWhileWaiting(() => fn(session), advances);
   } catch (error) {
-    throw databaseError(lost ?? error, connection, database);
+    throw databaseError(orPoolerRefused(lost ?? error, connection), connection, database);
   } finally {
     await client?.end().catch(() => undefined);
   }
@@ -101,9 +102,6 @@ function isClosed(error: unknown): boolean {
 
 const fixedSearchPath = ({ searchPath }: ConnectOptions): readonly string[] =>
   searchPath === 'database' ? [] : ["pg_catalog.set_config('search_path', 'pg_catalog', false)"];
-
-/** Of its session on the server; the types of `pg` do not know it. */
-const pidOf = (client: pg.Client): number => (client as pg.Client & { readonly processID: number }).processID;
 
 // In the maintenance database: a further session in another one would hinder who renames or drops it.
 const LOOKING: ConnectOptions = { statementTimeoutMs: 10_000 };

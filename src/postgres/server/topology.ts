@@ -36,6 +36,30 @@ export async function readTopology(client: pg.ClientBase, ownSlots: readonly str
 }
 
 /**
+ * What depends on some databases of a running server, and would not follow to others of their names: a slot stays with the database
+ * that it was made in, a subscription with its publisher's position. Null where the server does not answer.
+ */
+export async function readDatabaseTopology(
+  connection: ConnectionConfig,
+  databases: readonly string[],
+): Promise<Topology | null> {
+  const read = async (client: pg.Client): Promise<Topology> => {
+    const { rows } = await client.query<Pick<Topology, 'logicalSlots' | 'subscriptions'>>(
+      `SELECT ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database::text = ANY ($1) AND NOT temporary ORDER BY 1) AS "logicalSlots",
+              ARRAY(SELECT s.subname::text || ' of database ' || d.datname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                     WHERE d.datname::text = ANY ($1) ORDER BY 1) AS subscriptions`,
+      [databases],
+    );
+    const none = { standbys: [], physicalSlots: [], patroni: false, isStandby: false, tablespaces: [], schedulers: [] };
+    return { ...none, logicalSlots: rows[0]?.logicalSlots ?? [], subscriptions: rows[0]?.subscriptions ?? [] };
+  };
+  return withMaintenance(connection, read).catch((error: unknown) => {
+    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
+    throw error;
+  });
+}
+
+/**
  * Topology as far as the files of a server that is down show it: slots and tablespaces. Standbys are not to be seen
  * there, but those with a slot are.
  */

@@ -170,6 +170,10 @@ const codes: Readonly<Record<ErrorCode, readonly [meaning: string, action: strin
     'Standbys, Patroni or logical slots would have to be rebuilt.',
     'Follow the message, or recover beside: `--into NAME`.',
   ],
+  'pooler-refused': [
+    'The connection leads to a pooler such as PgBouncer, which shares sessions with applications.',
+    'Set `connection.host` and `connection.port` to those of PostgreSQL itself.',
+  ],
   'service-failed': ['PostgreSQL did not start or stop.', 'Read its log; the message names the file.'],
   'host-without-worker': ['No worker serves the queue of this host.', 'Start it there: `reprise worker --host NAME`.'],
   timeout: ['`--timeout` passed.', 'The work continues: `reprise watch WORKFLOW-ID`.'],

@@ -214,6 +214,8 @@ const guarantees: readonly (readonly [
         'A dump that is only a part of its database is listed as such, counts for nothing and is never recovered from.',
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
+      ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
+      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it.'],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
@@ -225,6 +227,14 @@ const guarantees: readonly (readonly [
       [
         'R6',
         'A row of any width is verified as fast as a narrow one, and no recovery of another cluster waits for a verification.',
+      ],
+      [
+        'R8',
+        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+      ],
+      [
+        'R10',
+        'A role that may make databases and is no superuser, as managed services give it, backs up, restores and swaps in.',
       ],
       [
         'R9',
@@ -279,7 +289,11 @@ const guarantees: readonly (readonly [
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],
       [
         'O8 O18',
-        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up.',
+        'doctor finds what the next command would stumble over, by the file that it reads: directories, databases that are not there, and databases that no policy backs up; recover list shows past recoveries.',
+      ],
+      [
+        'O15',
+        '`reprise init` writes a first configuration of the clusters that it finds and overwrites nothing; doctor prints what pgbackrest.conf and the server lack.',
       ],
       ['F38', 'A wrong configuration is an error with file, line and column; nothing starts.'],
       [

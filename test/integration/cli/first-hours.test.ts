@@ -2,10 +2,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
+import type { RecoveryLine } from '../../../src/domain/operation/inspections.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { RotateOutput } from '../../../src/domain/retention/retention.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, editConfig, planned, refusal, told } from '../../helpers/site-cli.js';
+import { answer, approved, editConfig, planned, reaches, refusal, told } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -86,4 +87,24 @@ it('O6: a renamed policy has its earlier backups: they are verified, planned fro
   const files = async (policy: string) =>
     (await readdir(join(site.places.backupsDir, 'mairie', policy))).filter((name) => name.includes('_full_'));
   expect([await files('dump'), (await files('nightly')).length]).toEqual([[], expect.any(Number)]);
+}, 300_000);
+
+it('O18: recover list shows past recoveries: when, target, method, result, report', async () => {
+  const [rejected] = (await answer<{ recoveries: RecoveryLine[] }>(site, 'recover', 'list')).recoveries;
+  expect(rejected).toMatchObject({ result: 'not-executed', report: null, requester: 'ops' });
+  const done = await planned(site, '--policy', 'nightly', '--by', 'ops');
+  await approved(site, done);
+  await reaches(site, done.workflowId, 'completed');
+  const { recoveries } = await answer<{ recoveries: RecoveryLine[] }>(site, 'recover', 'list', 'mairie');
+  expect(recoveries).toHaveLength(2);
+  expect(recoveries[1]).toMatchObject({
+    ...{ workflowId: done.workflowId, cluster: 'mairie', policy: 'nightly', into: 'in-place', result: 'recovered' },
+    target: { requested: 'latest', reached: expect.any(String) },
+    report: expect.stringContaining('incidents/'),
+  });
+  const { stdout } = await site.cli('recover', 'list');
+  expect(stdout).toContain(`reprise incident report ${done.workflowId}`);
+  expect((await site.cli('incident', 'report', done.workflowId)).code).toBe(0);
+  expect((await refusal(site, 'recover', 'list', 'mairy')).code).toBe('not-found');
+  expect((await refusal(site, 'recover', 'mairie', 'mairie')).code).toBe('usage');
 }, 300_000);

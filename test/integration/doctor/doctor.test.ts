@@ -145,6 +145,25 @@ describe('doctor on a host', () => {
     });
   });
 
+  it('O15: without pgbackrest.conf, or without its stanza, the very lines for it; and the archive_command', async () => {
+    const conf = join(folder, 'pgbackrest.conf');
+    const wrong = async () => {
+      const found = await findings({ engine: 'pgbackrest' });
+      return { engine: of(found, 'cluster/mairie/engine/nightly'), archiving: of(found, 'cluster/mairie/archiving') };
+    };
+    const stanza = `[mairie]\npg1-path=${folder}/data\npg1-port=${port}\npg1-socket-path=${socket}`;
+    expect((await wrong()).engine).toMatchObject({
+      level: 'problem',
+      fix: expect.stringContaining(`write ${conf}:\n[global]\nrepo1-path=/var/lib/pgbackrest`),
+    });
+    await writeFile(conf, '[global]\nrepo1-path=/var/lib/pgbackrest\n[other]\npg1-path=/x\n');
+    const { engine, archiving } = await wrong();
+    expect(engine).toMatchObject({ message: `${conf} has no stanza mairie`, fix: expect.stringContaining(stanza) });
+    expect(archiving?.fix).toContain(`archive_command = 'pgbackrest --config=${conf} --stanza=mairie`);
+    await writeFile(conf, `[global]\nrepo1-path=/var/lib/pgbackrest\n${stanza}\n`);
+    expect((await wrong()).engine?.level).not.toBe('problem');
+  });
+
   it('F7: a policy that archives WAL on a server that does not', async () => {
     const found = await findings({ engine: 'pgbackrest' });
     expect(of(found, 'cluster/mairie/archiving')).toMatchObject({

@@ -14,6 +14,7 @@ import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
 import { runQuery, sharedServer, startScratchCluster } from '../../helpers/postgres.js';
+import { startPooler } from '../../helpers/pooler.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const server = sharedServer();
@@ -306,5 +307,31 @@ describe('SQL check (K4)', () => {
       status: 'passed',
       detail: expect.stringContaining('nothing was recorded'),
     });
+  });
+});
+
+describe('R3: a connection pooler is refused before anything is set', () => {
+  it('in transaction mode: sessions of applications stay as they were; with or without settings at the start', async () => {
+    const database = 'pooled';
+    await runQuery(server, 'postgres', `CREATE DATABASE ${database}`);
+    onCleanup(() => runQuery(server, 'postgres', `DROP DATABASE ${database} WITH (FORCE)`));
+    for (const strict of [false, true]) {
+      const port = await startPooler(server, database, { strict });
+      const pooled = { ...connection, host: '127.0.0.1', port, maintenanceDatabase: database };
+      const refused = { code: 'pooler-refused', hint: expect.stringContaining('connection.port') };
+      for (const searchPath of ['fixed', 'database'] as const)
+        await expect(
+          withClient(pooled, database, (client) => client.query('SELECT 1'), { searchPath }),
+        ).rejects.toMatchObject(refused);
+      expect(await probe(pooled)).toMatchObject({
+        ...{ ok: false, layer: 'login', reason: expect.stringContaining('pooler') },
+        fix: expect.stringContaining('connection.port'),
+      });
+      const application = new pg.Client({ host: '127.0.0.1', port, user: server.user, database });
+      await application.connect();
+      const { rows } = await application.query<{ search_path: string }>('SHOW search_path');
+      await application.end();
+      expect(rows).toEqual([{ search_path: '"$user", public' }]);
+    }
   });
 });

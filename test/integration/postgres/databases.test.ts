@@ -12,7 +12,7 @@ import { largeObjectsHash, tableContentHash } from '../../../src/postgres/conten
 import { dropOldData, markOfOldData } from '../../../src/postgres/old-data/drop-old-data.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
 import { topologyRefusal } from '../../../src/domain/plan/topology.js';
-import { readTopology } from '../../../src/postgres/server/topology.js';
+import { readDatabaseTopology, readTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
 
@@ -444,4 +444,28 @@ describe('topology', () => {
       'subscription feed',
     ]);
   });
+});
+
+it('R2: a database with a logical slot or a subscription is not replaced by a dump of it; others of the server are', async () => {
+  for (const name of ['published', 'subscribed', 'free']) await run(`CREATE DATABASE ${name}`);
+  await run("SELECT pg_create_logical_replication_slot('to_debezium', 'pgoutput')", 'published');
+  await run(
+    `CREATE SUBSCRIPTION from_erp CONNECTION 'dbname=nowhere' PUBLICATION erp WITH (connect = false, slot_name = NONE)`,
+    'subscribed',
+  );
+  const refusal = async (databases: readonly string[]) => {
+    const topology = await readDatabaseTopology(connection, databases);
+    return topology && topologyRefusal(topology);
+  };
+  expect(await refusal(['free'])).toBeNull();
+  expect(await refusal(['published', 'free'])).toMatchObject({
+    ...{ code: 'topology-refused', details: { rebuild: ['the subscriber behind logical slot to_debezium'] } },
+    hint: expect.stringContaining('rebuild'),
+  });
+  expect(await refusal(['free', 'subscribed'])).toMatchObject({
+    details: { rebuild: ['subscription from_erp of database subscribed'] },
+  });
+  await run('DROP SUBSCRIPTION from_erp', 'subscribed');
+  await run("SELECT pg_drop_replication_slot('to_debezium')", 'published');
+  for (const name of ['published', 'subscribed', 'free']) await run(`DROP DATABASE ${name}`);
 });

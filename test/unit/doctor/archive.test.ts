@@ -107,6 +107,21 @@ describe('F7: WAL on its way to the archive', () => {
     expect(archiveFindings(cluster(), { ...server, archiveTimeoutSeconds: 0 })).toHaveLength(1);
   });
 
+  it('O15: a command that is missing is given, ready to paste', () => {
+    const commands = new Map([['physical', "pgbackrest --stanza='a b' archive-push %p"]]);
+    const missing = { ...server, archiving: { ...archiving, command: '' } };
+    expect(archiveFindings(cluster(), missing, commands)).toMatchObject([
+      {
+        level: 'problem',
+        fix: "ALTER SYSTEM SET archive_command = 'pgbackrest --stanza=''a b'' archive-push %p'; SELECT pg_reload_conf();",
+      },
+    ]);
+    const off = { ...server, archiving: { ...archiving, mode: 'off' as const } };
+    expect(archiveFindings(cluster(), off, commands)[0]?.fix).toMatch(
+      /restart the server: ALTER SYSTEM SET archive_mode = 'on'; ALTER SYSTEM SET archive_command = /,
+    );
+  });
+
   it('a role that may not look is given the grant', () => {
     expect(archiveFindings(cluster(), { ...server, backlog: null })).toMatchObject([
       { level: 'warning', fix: 'GRANT pg_monitor TO "reprise";' },

@@ -154,7 +154,7 @@ function configFile(flag: string | undefined, env: Readonly<Record<string, strin
 }
 
 /** Tells one content of a file from another without reading it; null where it is not there. */
-export function stampOf(file: string): string | null {
+function stampOf(file: string): string | null {
   try {
     const { mtimeMs, size, ino } = statSync(file);
     return `${mtimeMs} ${size} ${ino}`;

@@ -11,7 +11,7 @@ const main = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
 const PIPE_BYTES = 65_536;
 const MANY = 1200;
 /** `doctor` looks at each of them. */
-const SOME = 25;
+const SOME = 40;
 
 let folder: string;
 let cache: string;
