@@ -56,7 +56,8 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
       ...{ sqlState: state, database },
       invalid: true,
     });
-  const [code, hint] = classify(state, raw.message);
+  const [code, hint] =
+    state === '42501' ? missingRight(raw.message, connection, database) : classify(state, raw.message);
   return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
 }
 
@@ -77,9 +78,24 @@ function databaseUnreachable(
   );
 }
 
+/** The statement that gives the right, where the server's message names a function. */
+function missingRight(message: string, { user }: ConnectionConfig, database: string): [ErrorCode, string] {
+  const named = /^permission denied for function (\w+)/.exec(message)?.[1];
+  if (named === undefined)
+    return ['privilege-missing', `Grant the missing right to ${user}, the user of the connection.`];
+  if (named === 'pg_promote')
+    return [
+      'privilege-missing',
+      'A server in recovery takes no GRANT. As the owner of its data directory: pg_ctl promote -D DIRECTORY; then continue.',
+    ];
+  return [
+    'privilege-missing',
+    `As a superuser, in the database ${database}: GRANT EXECUTE ON FUNCTION ${named} TO "${user}"; then try again.`,
+  ];
+}
+
 function classify(state: string | undefined, message: string): [ErrorCode, string] {
   if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
-  if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
   if (state === '53100') return ['storage-full', 'Free space on the server, then try again.'];
   if (state === '57014')
     return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];
