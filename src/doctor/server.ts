@@ -28,6 +28,7 @@ import {
 } from '../postgres/server/databases.js';
 import { engineKinds } from '../engines/registry.js';
 import { knownVulnerability } from './known-vulnerabilities.js';
+import { missingRights } from './rights.js';
 
 /** More than this between two clocks makes times in plans and reports wrong. */
 const CLOCK_SECONDS = 5;
@@ -49,6 +50,8 @@ export interface Server {
   /** Databases that applications may use; absent: nobody looked. */
   readonly databases?: Databases;
   readonly prepared: readonly PreparedTransaction[];
+  /** Statements that give what a recovery of the server needs; absent: nobody looked. */
+  readonly missingRights?: readonly string[];
 }
 
 /** The server, or the finding that no connection was possible. */
@@ -74,6 +77,7 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
         invalidDatabases: await invalidDatabases(client),
         databases: await databasesOf(client),
         prepared: await preparedTransactions(client),
+        missingRights: await missingRights(client),
       };
     });
   } catch (error) {

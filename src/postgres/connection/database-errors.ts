@@ -78,20 +78,31 @@ function databaseUnreachable(
   );
 }
 
-/** The statement that gives the right, where the server's message names a function. */
+/** The statement that grants what is missing, where the server's message names it. */
 function missingRight(message: string, { user }: ConnectionConfig, database: string): [ErrorCode, string] {
-  const named = /^permission denied for function (\w+)/.exec(message)?.[1];
-  if (named === undefined)
-    return ['privilege-missing', `Grant the missing right to ${user}, the user of the connection.`];
-  if (named === 'pg_promote')
+  if (/^permission denied for function pg_promote\b/.test(message))
     return [
       'privilege-missing',
       'A server in recovery takes no GRANT. As the owner of its data directory: pg_ctl promote -D DIRECTORY; then continue.',
     ];
+  const grant = grantOf(message);
   return [
     'privilege-missing',
-    `As a superuser, in the database ${database}: GRANT EXECUTE ON FUNCTION ${named} TO "${user}"; then try again.`,
+    grant === null
+      ? `Grant the missing right to ${user}, the user of the connection.`
+      : `As a superuser, in the database ${JSON.stringify(database)}: GRANT ${grant} TO ${quotedRole(user)};`,
   ];
+}
+
+/** The right that the server's message names; null where it names none. */
+function grantOf(message: string): string | null {
+  const called = /^permission denied for function (pg_[a-z_]+)$/.exec(message.split('\n')[0] ?? '')?.[1];
+  if (called !== undefined) return `EXECUTE ON FUNCTION pg_catalog.${called}`;
+  return /\bCHECKPOINT\b/.test(message) && /\bpg_checkpoint\b/.test(message) ? 'pg_checkpoint' : null;
+}
+
+function quotedRole(role: string): string {
+  return `"${role.replaceAll('"', '""')}"`;
 }
 
 function classify(state: string | undefined, message: string): [ErrorCode, string] {

@@ -11,7 +11,7 @@ function hintFor(message: string): string | undefined {
 describe('a missing right', () => {
   it('is told with the statement that gives it', () => {
     expect(hintFor('permission denied for function pg_switch_wal')).toBe(
-      'As a superuser, in the database postgres: GRANT EXECUTE ON FUNCTION pg_switch_wal TO "reprise"; then try again.',
+      'As a superuser, in the database "postgres": GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal TO "reprise";',
     );
     expect(hintFor('permission denied for table app')).toContain('reprise, the user of the connection');
   });
