@@ -13,6 +13,7 @@ import { dataDirFindings, passfileFindings } from './files.js';
 import { encryptionFindings } from './encryption.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
+import { rightsFindings } from './rights.js';
 import { databaseFindings, inspectServer, serverFindings, versionOnDisk } from './server.js';
 import { toolFindings } from './tools.js';
 
@@ -38,6 +39,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
           ...databaseFindings(cluster, server),
           ...archiveFindings(cluster, server, await archiveCommands(cluster)),
           ...slotFindings(cluster, server),
+          ...rightsFindings(cluster, server),
         ]
       : [server]),
     ...parts.flat(),

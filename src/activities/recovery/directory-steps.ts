@@ -86,7 +86,7 @@ export function directorySteps(deps: HostDependencies): DirectorySteps {
       const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
       await startAgain(work, step, run);
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTION, null, step.plan);
-      const { timeline } = await promoteServer(connection);
+      const { timeline } = await promoteServer(connection, await work.service());
       await openHostState(work.clusterContext.host.stateDir).recordDone(step.operationId, PROMOTED, null);
       await resetRecoverySettings(work.dataDir, work.clusterContext.user, { later: work.inPlace });
       await (await work.service()).reload();

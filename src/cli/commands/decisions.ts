@@ -123,7 +123,8 @@ function textOf(plan: ApprovablePlan): string {
 }
 
 function approvedText({ plan, by, missing }: { plan: string; by: string; missing: number }): string {
-  const rest = missing === 0 ? 'it continues now' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
+  const rest =
+    missing === 0 ? 'no further approval is needed' : `${missing} more approval${missing === 1 ? '' : 's'} needed`;
   return `plan ${plan.slice(0, 12)} approved by ${by} (asserted, not signed): ${rest}`;
 }
 

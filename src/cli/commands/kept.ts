@@ -82,7 +82,7 @@ export async function dropKeptItem(
 ): Promise<void> {
   const dryRun = options.dryRun === true;
   if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster)))
-    await typeTheName(cli, `dropping ${name} deletes it permanently`, name, options.yes);
+    await typeTheName(cli, `deleting ${name} permanently`, name, options.yes);
   await cli.withTemporal(async (session) => {
     const item = await find(session);
     const order = { kind: 'kept-drop' as const, id: item.id, host: item.host };
@@ -97,7 +97,7 @@ export async function dropKeptItem(
       action: order.kind,
       cluster: item.cluster,
       subject: name,
-      what: `dropping ${name} deletes it permanently`,
+      what: `deleting ${name} permanently`,
     };
     const confirmed = (await cli.cluster(item.cluster)).approvals['kept-drop'] === undefined;
     // Of another cluster than those with a policy: it has not been asked yet.

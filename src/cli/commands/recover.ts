@@ -165,7 +165,7 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
     throw new RepriseError(
       'not-found',
       `${cluster} has no recovery target "${options.into}"`,
-      didYouMean(options.into, known, 'targets'),
+      `${didYouMean(options.into, known, 'targets')}; add it to reprise.yml: clusters.${cluster}.recovery.targets.${options.into}: { data_dir: DIRECTORY, port: PORT }`,
     );
   }
   if (options.withMedia !== undefined && (await cli.config()).media[options.withMedia]?.cluster !== cluster) {

@@ -21,7 +21,9 @@ export function recoveryPlace(cluster: ClusterConfig, into: string): RecoveryPla
       `cluster ${cluster.name} has no recovery target "${into}"`,
       `--into takes in-place${Object.keys(cluster.recovery.targets)
         .map((name) => `, ${name}`)
-        .join('')}; add it under recovery.targets`,
+        .join(
+          '',
+        )}; add it under recovery.targets. If reprise.yml names it: restart the worker, which has read an older one`,
     );
   }
   return { inPlace: false, host: target.host, dataDir: target.dataDir, port: target.port };

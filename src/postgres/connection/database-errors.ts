@@ -56,7 +56,8 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
       ...{ sqlState: state, database },
       invalid: true,
     });
-  const [code, hint] = classify(state, raw.message);
+  const [code, hint] =
+    state === '42501' ? missingRight(raw.message, connection, database) : classify(state, raw.message);
   return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
 }
 
@@ -77,9 +78,35 @@ function databaseUnreachable(
   );
 }
 
+/** The statement that grants what is missing, where the server's message names it. */
+function missingRight(message: string, { user }: ConnectionConfig, database: string): [ErrorCode, string] {
+  if (/^permission denied for function pg_promote\b/.test(message))
+    return [
+      'privilege-missing',
+      'A server in recovery takes no GRANT. As the owner of its data directory: pg_ctl promote -D DIRECTORY; then continue.',
+    ];
+  const grant = grantOf(message);
+  return [
+    'privilege-missing',
+    grant === null
+      ? `Grant the missing right to ${user}, the user of the connection.`
+      : `As a superuser, in the database ${JSON.stringify(database)}: GRANT ${grant} TO ${quotedRole(user)};`,
+  ];
+}
+
+/** The right that the server's message names; null where it names none. */
+function grantOf(message: string): string | null {
+  const called = /^permission denied for function (pg_[a-z_]+)$/.exec(message.split('\n')[0] ?? '')?.[1];
+  if (called !== undefined) return `EXECUTE ON FUNCTION pg_catalog.${called}`;
+  return /\bCHECKPOINT\b/.test(message) && /\bpg_checkpoint\b/.test(message) ? 'pg_checkpoint' : null;
+}
+
+function quotedRole(role: string): string {
+  return `"${role.replaceAll('"', '""')}"`;
+}
+
 function classify(state: string | undefined, message: string): [ErrorCode, string] {
   if (state === '3D000') return ['not-found', 'See the names under `databases:` of the cluster in reprise.yml.'];
-  if (state === '42501') return ['privilege-missing', 'Grant the missing right to the user of the connection.'];
   if (state === '53100') return ['storage-full', 'Free space on the server, then try again.'];
   if (state === '57014')
     return ['query-timeout', 'The statement took too long: see what it waits for in pg_stat_activity.'];

@@ -1,5 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js';
@@ -148,27 +149,39 @@ export interface Promoted {
 
 /**
  * Ends the recovery: the server takes writes, on a new timeline. Already promoted is no error.
+ * @param service promotes where the role of the connection may not: nobody can grant a right in a server that is in recovery.
  * @param timeoutSeconds default 300.
  * @throws RepriseError `service-failed` where it did not happen in that time.
  */
-export async function promoteServer(connection: ConnectionConfig, timeoutSeconds = 300): Promise<Promoted> {
+export async function promoteServer(
+  connection: ConnectionConfig,
+  service?: Pick<Service, 'promote'>,
+  timeoutSeconds = 300,
+): Promise<Promoted> {
   return withMaintenance(connection, async (client) => {
-    const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_is_in_recovery() AS recovery');
+    const { rows } = await client.query<{ recovery: boolean; allowed: boolean }>(
+      `SELECT pg_is_in_recovery() AS recovery,
+         has_function_privilege('pg_catalog.pg_promote(boolean, integer)', 'EXECUTE') AS allowed`,
+    );
     const promotedNow = rows[0]?.recovery === true;
     if (promotedNow) {
-      const answer = await client.query<{ done: boolean }>('SELECT pg_promote(true, $1) AS done', [timeoutSeconds]);
-      if (answer.rows[0]?.done !== true) {
-        throw new RepriseError(
-          'service-failed',
-          `the server was not promoted within ${timeoutSeconds} s`,
-          'See its log; trying again is harmless.',
-        );
-      }
+      if (service === undefined || rows[0]?.allowed === true) await promoteInside(client, timeoutSeconds);
+      else await service.promote(timeoutSeconds);
     }
     // Not from pg_control: its checkpoint may still be the old timeline's.
     const wal = await client.query<{ file: string }>('SELECT pg_walfile_name(pg_current_wal_lsn()) AS file');
     return { timeline: Number.parseInt(wal.rows[0]?.file.slice(0, 8) ?? '', 16), promotedNow };
   });
+}
+
+async function promoteInside(client: pg.ClientBase, timeoutSeconds: number): Promise<void> {
+  const { rows } = await client.query<{ done: boolean }>('SELECT pg_promote(true, $1) AS done', [timeoutSeconds]);
+  if (rows[0]?.done === true) return;
+  throw new RepriseError(
+    'service-failed',
+    `the server was not promoted within ${timeoutSeconds} s`,
+    'See its log; trying again is harmless.',
+  );
 }
 
 /** Access from this host only, by the passwords and users of the cluster. */

@@ -26,6 +26,11 @@ export interface Service {
   /** Stops and waits until the postmaster and all its backends are gone. */
   stop(mode: StopMode, timeoutSeconds?: number): Promise<void>;
   reload(): Promise<void>;
+  /**
+   * Promotes a server in recovery by pg_ctl, which needs no right within the database.
+   * @throws RepriseError `tool-failed` where it did not happen in that time.
+   */
+  promote(timeoutSeconds: number): Promise<void>;
   /** Last lines of the server's log since the last start by this object, all where it did not start it. */
   logTail(): Promise<string>;
 }
@@ -113,7 +118,13 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
   const reload = async (): Promise<void> => {
     await runProgram([join(pgBin, 'pg_ctl'), 'reload', '-D', dataDir, '-s'], { user });
   };
-  return { dataDir, status, start, stop, reload, logTail: tail };
+  const promote = async (seconds: number): Promise<void> => {
+    await runProgram([join(pgBin, 'pg_ctl'), 'promote', '-w', '-D', dataDir, '-s', '-t', String(seconds)], {
+      user,
+      timeoutMs: (seconds + 10) * 1000,
+    });
+  };
+  return { dataDir, status, start, stop, reload, promote, logTail: tail };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { missingRights } from '../../../src/doctor/rights.js';
 import { inspectDataDir } from '../../../src/postgres/server/data-directory.js';
 import {
   configureRecovery,
@@ -17,6 +18,7 @@ import { RecoveryLab } from '../../helpers/recovery-lab.js';
 describe('a recovery that was given up before it was opened for writes', () => {
   it('is no whole data directory that a restart would bring back, and no standby that forbids another recovery', async () => {
     const lab = await RecoveryLab.create();
+    await lab.query('CREATE ROLE low LOGIN');
     await lab.commitRows(20);
     await lab.archiveSegment();
     const { dataDir, port, connection, service } = await lab.restore('given-up');
@@ -42,7 +44,22 @@ describe('a recovery that was given up before it was opened for writes', () => {
     expect(await readClusterTopology(connection, dataDir, [])).toMatchObject({ isStandby: false });
 
     await service.start();
-    await promoteServer(connection);
+    // The role may promote nothing, and nobody can let it while the server is in recovery.
+    const low = { ...connection, user: 'low' };
+    await expect(promoteServer(low)).rejects.toMatchObject({
+      code: 'privilege-missing',
+      hint: expect.stringContaining('GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote TO "low"'),
+    });
+    expect(await promoteServer(low, service)).toEqual({ timeline: 2, promotedNow: true });
+    expect(await promoteServer(low, service)).toEqual({ timeline: 2, promotedNow: false });
+    const asked = await withClient(low, 'postgres', missingRights);
+    expect(asked).toEqual([
+      'GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_create_restore_point(text), pg_switch_wal() TO low',
+      'GRANT pg_checkpoint TO low',
+    ]);
+    await withClient(connection, 'postgres', (superuser) => superuser.query(asked.join('; ')));
+    expect(await withClient(low, 'postgres', missingRights)).toEqual([]);
+    expect(await withClient(connection, 'postgres', missingRights)).toEqual([]);
     await resetRecoverySettings(dataDir, lab.user);
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });
