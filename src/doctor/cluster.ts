@@ -39,7 +39,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
           ...databaseFindings(cluster, server),
           ...archiveFindings(cluster, server, await archiveCommands(cluster)),
           ...slotFindings(cluster, server),
-          ...rightsFindings(cluster, server.missingRights),
+          ...rightsFindings(cluster, server),
         ]
       : [server]),
     ...parts.flat(),

@@ -29,15 +29,23 @@ export async function missingRights(client: pg.ClientBase): Promise<readonly str
   ];
 }
 
-/** Rights that a recovery in place would stop for, after the data was restored. */
+/** Rights that a recovery would be refused for, or stop for after the data was restored. */
 export function rightsFindings(
-  { name, connection, policies }: ClusterConfig,
-  missing: readonly string[] | undefined,
+  cluster: ClusterConfig,
+  { missingRights: missing, isSuperuser }: { missingRights?: readonly string[]; isSuperuser?: boolean },
 ): readonly Finding[] {
-  const isPhysical = Object.values(policies).some(
-    ({ enabled, engine }) => enabled && engineKinds[engine]?.capabilities.method === 'data-directory',
-  );
-  if (missing === undefined || !isPhysical) return [];
+  return [...serverRights(cluster, missing), ...dumpRights(cluster, isSuperuser)];
+}
+
+function policiesOf({ policies }: ClusterConfig, method: 'databases' | 'data-directory'): readonly string[] {
+  return Object.values(policies)
+    .filter(({ enabled, engine }) => enabled && engineKinds[engine]?.capabilities.method === method)
+    .map(({ name }) => name);
+}
+
+function serverRights(cluster: ClusterConfig, missing: readonly string[] | undefined): readonly Finding[] {
+  if (missing === undefined || policiesOf(cluster, 'data-directory').length === 0) return [];
+  const { name, connection } = cluster;
   const check = `cluster/${name}/rights`;
   if (missing.length === 0)
     return [ok(check, `${connection.user} has the rights that a recovery of the server of ${name} needs`)];
@@ -46,6 +54,19 @@ export function rightsFindings(
       check,
       `${connection.user} lacks rights that a recovery of the server of ${name} needs: it would wait for them, with the data restored`,
       `as a superuser, in the database ${connection.maintenanceDatabase}: ${missing.join('; ')}`,
+    ),
+  ];
+}
+
+/** Dumps that this role makes, and cannot restore. */
+function dumpRights(cluster: ClusterConfig, isSuperuser: boolean | undefined): readonly Finding[] {
+  const dumps = policiesOf(cluster, 'databases');
+  if (isSuperuser !== false || cluster.restoreAs === 'superuser' || dumps.length === 0) return [];
+  return [
+    warning(
+      `cluster/${cluster.name}/rights`,
+      `${cluster.connection.user} is no superuser: a recovery of ${cluster.name} from the dumps of ${dumps.join(', ')} is refused`,
+      'connect as a superuser; or, where you trust all that is in the dumps, set restore_as: superuser for the cluster, see docs/logical.md',
     ),
   ];
 }

@@ -52,6 +52,7 @@ export interface Server {
   readonly prepared: readonly PreparedTransaction[];
   /** Statements that give what a recovery of the server needs; absent: nobody looked. */
   readonly missingRights?: readonly string[];
+  readonly isSuperuser?: boolean;
 }
 
 /** The server, or the finding that no connection was possible. */
@@ -59,11 +60,17 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
   const { connection, name } = cluster;
   try {
     return await withMaintenance(connection, async (client) => {
-      const { rows } = await client.query<{ version: number; now: number; encrypted: boolean | null }>(
+      const { rows } = await client.query<{
+        version: number;
+        now: number;
+        encrypted: boolean | null;
+        superuser: boolean;
+      }>(
         `SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now,
-                (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted`,
+                (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted,
+                (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser`,
       );
-      const row = rows[0] ?? { version: 0, now: 0, encrypted: null };
+      const row = rows[0] ?? { version: 0, now: 0, encrypted: null, superuser: false };
       const clockSeconds = row.now - Date.now() / 1000;
       return {
         versionNum: row.version,
@@ -78,6 +85,7 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
         databases: await databasesOf(client),
         prepared: await preparedTransactions(client),
         missingRights: await missingRights(client),
+        isSuperuser: row.superuser,
       };
     });
   } catch (error) {
