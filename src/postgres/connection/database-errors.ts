@@ -80,11 +80,6 @@ function databaseUnreachable(
 
 /** The statement that grants what is missing, where the server's message names it. */
 function missingRight(message: string, { user }: ConnectionConfig, database: string): [ErrorCode, string] {
-  if (/^permission denied for function pg_promote\b/.test(message))
-    return [
-      'privilege-missing',
-      'A server in recovery takes no GRANT. As the owner of its data directory: pg_ctl promote -D DIRECTORY; then continue.',
-    ];
   const grant = grantOf(message);
   return [
     'privilege-missing',

@@ -15,10 +15,4 @@ describe('a missing right', () => {
     );
     expect(hintFor('permission denied for table app')).toContain('reprise, the user of the connection');
   });
-
-  it('to promote is told with what works during a recovery, where no right can be given', () => {
-    const hint = hintFor('permission denied for function pg_promote');
-    expect(hint).toContain('pg_ctl promote -D');
-    expect(hint).not.toContain('GRANT EXECUTE');
-  });
 });

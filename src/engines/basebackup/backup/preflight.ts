@@ -30,14 +30,14 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   const server = await liveServer(context);
   await requireTools(context, server);
   await context.storage.prepare(walPrefix(context), context.user ?? undefined);
-  return withMaintenance(connection, async (client) => {
-    const warnings = await requireRight(client);
+  await withMaintenance(connection, async (client) => {
+    await requireRight(client);
     await requireSpace(context, await clusterBytes(client));
     await (receivesWal(context.policy.options)
       ? requireReceiving(context, client)
       : requireArchiving(context, server, client));
-    return warnings;
   });
+  return [];
 }
 
 async function requireTools({ pgBin, user, signal }: EngineContext, server: LiveServerFacts): Promise<void> {
@@ -58,32 +58,28 @@ async function requireTools({ pgBin, user, signal }: EngineContext, server: Live
     );
 }
 
-/** What the statements of a backup execute; without these it fails. */
-const FOR_BACKUPS = ['pg_create_restore_point(text)', 'pg_switch_wal()'];
-/** What a recovery executes. A server in recovery takes no GRANT: these are wanted while there is time. */
-const FOR_RECOVERIES = ['pg_promote(boolean,integer)', 'pg_reload_conf()'];
+/** What the statements of a backup execute. */
+const CALLED = ['pg_create_restore_point(text)', 'pg_switch_wal()'];
 
-/**
- * All rights at once: each one found by its own failure costs a person one more run.
- * @returns warnings about rights that a recovery will miss.
- */
-async function requireRight(client: pg.ClientBase): Promise<readonly string[]> {
+/** All rights at once: each one found by its own failure costs a person one more run. */
+async function requireRight(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ role: string; may: boolean; missing: string[] }>(
     `SELECT quote_ident(current_user) AS role, rolreplication OR rolsuper AS may,
             ARRAY(SELECT signature FROM unnest($1::text[]) AS signature
-                   WHERE NOT has_function_privilege(signature, 'EXECUTE')) AS missing
+                   WHERE NOT has_function_privilege('pg_catalog.' || signature, 'EXECUTE')) AS missing
        FROM pg_roles WHERE rolname = current_user`,
-    [[...FOR_BACKUPS, ...FOR_RECOVERIES]],
+    [CALLED],
   );
   const { role = '?', may = false, missing = [] } = rows[0] ?? {};
-  const grants = missing.length === 0 ? [] : [`GRANT EXECUTE ON FUNCTION ${missing.join(', ')} TO ${role}`];
-  if (!may || missing.some((one) => FOR_BACKUPS.includes(one)))
-    throw new RepriseError(
-      'privilege-missing',
-      `role ${role} may not take base backups`,
-      [...(may ? [] : [`ALTER ROLE ${role} REPLICATION`]), ...grants].join('; '),
-    );
-  return grants.map((grant) => `role ${role} cannot finish a recovery: as a superuser, ${grant}`);
+  if (may && missing.length === 0) return;
+  throw new RepriseError(
+    'privilege-missing',
+    `role ${role} may not take base backups`,
+    [
+      ...(may ? [] : [`ALTER ROLE ${role} REPLICATION`]),
+      ...(missing.length === 0 ? [] : [`GRANT EXECUTE ON FUNCTION ${missing.join(', ')} TO ${role}`]),
+    ].join('; '),
+  );
 }
 
 async function clusterBytes(client: pg.ClientBase): Promise<number> {
