@@ -21,8 +21,8 @@ beforeEach(async () => {
   [key, escrow] = await Promise.all([makeAgeKey(), makeAgeKey()]);
 });
 
-/** What doctor says of the encryption of one policy. */
-async function findings(policy: string): Promise<readonly Pick<Finding, 'level' | 'message' | 'fix'>[]> {
+/** What doctor says of a host with one policy. */
+async function allFindings(policy: string): Promise<readonly Finding[]> {
   const text = `version: 1
 hosts: { db1: { state_dir: ./state } }
 repositories: { local: { type: directory, path: ./repo, host: db1 } }
@@ -33,8 +33,12 @@ clusters:
     databases: [mairie]
     backups: { nightly: { ${policy} } }
 `;
-  const found = await inspectHost(parseConfig(text, join(folder, 'reprise.yml')).config, 'db1');
-  return found.filter(({ check }) => check === 'cluster/mairie/encryption/nightly');
+  return inspectHost(parseConfig(text, join(folder, 'reprise.yml')).config, 'db1');
+}
+
+/** What it says of the encryption of that policy. */
+async function findings(policy: string): Promise<readonly Pick<Finding, 'level' | 'message' | 'fix'>[]> {
+  return (await allFindings(policy)).filter(({ check }) => check === 'cluster/mairie/encryption/nightly');
 }
 const encrypted = (
   recipients: readonly string[],
@@ -143,8 +147,9 @@ describe('doctor on encryption', () => {
     ]);
     expect(JSON.stringify(found)).not.toContain(key.secret);
     await rm(join(folder, 'pgbackrest.conf'));
-    expect(await findings(policy)).toEqual([
-      expect.objectContaining({ level: 'problem', message: expect.stringContaining('ENOENT') }),
+    // Once, whatever else needs the file.
+    expect((await allFindings(policy)).filter(({ message }) => message.includes('ENOENT'))).toEqual([
+      expect.objectContaining({ level: 'problem', message: expect.stringContaining('pgbackrest.conf') }),
     ]);
   });
 });

@@ -9,7 +9,8 @@ const bench = (...names: string[]) =>
   promisify(execFile)(process.execPath, [join(root, 'bench/run.mjs'), ...names], { cwd: root });
 
 it('loads every bench, and names them where one is asked for that is not there', async () => {
-  const names = 'setup | demo | attach | overhead | memory | kill | scale | stream | wal | media';
+  const names =
+    'setup | demo | attach | overhead | memory | kill | scale | fleet | start | stream | count | wal | media';
   await expect(bench('speed')).rejects.toMatchObject({
     code: 2,
     stderr: `there is no bench speed\nHINT: npm run bench -- ${names}\n`,
