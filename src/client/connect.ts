@@ -124,9 +124,12 @@ function connectionHint({ origin, connection: { tls } }: TemporalSettings): stri
 
 /** @throws `temporal-unreachable` when nothing answers within 5 s. */
 export async function connectTemporal(settings: TemporalSettings): Promise<TemporalSession> {
-  const { Client, Connection } = await import('@temporalio/client');
+  const [{ Client }, { openConnection }] = await Promise.all([
+    import('@temporalio/client'),
+    import('./open-connection.js'),
+  ]);
   const options = { address: settings.address, ...settings.connection, connectTimeout: 5000 };
-  const connection = await Connection.connect(options).catch((error: unknown) => {
+  const connection = await openConnection(options).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     throw new RepriseError(
       'temporal-unreachable',

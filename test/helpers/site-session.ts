@@ -1,6 +1,7 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import type { TemporalSession } from '../../src/client/connect.js';
+import { openConnection } from '../../src/client/open-connection.js';
 
 /** The Temporal server was away while it was asked. */
 export function isOutage(error: unknown): boolean {
@@ -20,7 +21,7 @@ export function sharedTemporal(): string {
 
 /** A session in a namespace made now: workers of two sites would share the queue `reprise` otherwise. */
 export async function openNamespace(address: string, namespace: string): Promise<TemporalSession> {
-  const connection = await Connection.connect({ address });
+  const connection = await openConnection({ address });
   await connection.workflowService
     .registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') })
     .catch((error: unknown) => {

@@ -1,10 +1,11 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import type { TemporalSession } from '../../src/client/connect.js';
+import { openConnection } from '../../src/client/open-connection.js';
 import { onCleanup } from './cleanup.js';
 
 /** A session on a test's server, closed at the end of the file. */
 export async function temporalSession(address: string): Promise<TemporalSession> {
-  const connection = await Connection.connect({ address });
+  const connection = await openConnection({ address });
   const settings = {
     address,
     namespace: 'default',

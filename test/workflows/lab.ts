@@ -1,5 +1,5 @@
 import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity';
-import { type BaseWorkflowHandle, Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import {
@@ -25,6 +25,7 @@ import {
 import type { OperationStatusView } from '../../src/domain/operation/status.js';
 import { findTestServerBinary } from '../../src/process/exec/find-programs.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
+import { openConnection } from '../../src/client/open-connection.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';
 import { wellBehaved } from './well-behaved.js';
@@ -78,7 +79,7 @@ export class Lab {
     installRuntime();
     const [native, connection] = await Promise.all([
       NativeConnection.connect({ address }),
-      Connection.connect({ address }),
+      openConnection({ address }),
     ]);
     onCleanup(async () => {
       await connection.close();
