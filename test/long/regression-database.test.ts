@@ -13,6 +13,7 @@ import { logicalEngine } from '../../src/engines/logical/logical-engine.js';
 import { makeGround } from '../contract/engine-fixture.js';
 import { onlyBackup } from '../contract/engine-suite.js';
 import { bound } from '../helpers/bound.js';
+import { schemaText } from '../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../helpers/postgres.js';
 import type { ScratchCluster } from '../helpers/postgres.js';
@@ -50,12 +51,7 @@ async function rowsOf(server: ScratchCluster, database: string): Promise<Record<
 }
 
 async function schemaOf(server: ScratchCluster, database: string): Promise<readonly string[]> {
-  const { stdout } = await promisify(execFile)(
-    join(server.binDir, 'pg_dump'),
-    ['-s', '--restrict-key=x', '-h', server.host, '-p', String(server.port), '-U', server.user, database],
-    { maxBuffer: 1 << 28 },
-  );
-  return stdout.split(/\n--\n-- (?=Name: )/);
+  return (await schemaText(server, database)).split(/\n--\n-- (?=Name: )/);
 }
 
 /** Names of what differs between two databases. */

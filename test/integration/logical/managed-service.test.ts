@@ -1,6 +1,3 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { databaseMark } from '../../../src/domain/plan/recovery-place.js';
@@ -8,9 +5,9 @@ import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js'
 import { makeGround } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
 import { bound } from '../../helpers/bound.js';
+import { schemaText } from '../../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
-import type { ScratchCluster } from '../../helpers/postgres.js';
 
 failOnLeakedProcesses();
 
@@ -27,15 +24,6 @@ const ORDINARY = `SET ROLE app;
   GRANT USAGE ON SCHEMA data TO reader; GRANT SELECT ON data.t TO reader; SELECT lo_from_bytea(4711, 'hello');
   COMMENT ON TABLE data.t IS 'ordinary'; GRANT SELECT ON LARGE OBJECT 4711 TO reader`;
 
-async function schemaOf(server: ScratchCluster, database: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    join(server.binDir, 'pg_dump'),
-    ['-s', '--restrict-key=x', '-h', server.host, '-p', String(server.port), '-U', server.user, database],
-    { maxBuffer: 1 << 26 },
-  );
-  return stdout;
-}
-
 it.each([15, 18])(
   'R10: a role that may make databases and is no superuser backs up, restores and swaps in (PostgreSQL %s)',
   async (version) => {
@@ -44,7 +32,7 @@ it.each([15, 18])(
     await runQuery(server, 'postgres', 'CREATE DATABASE app OWNER app');
     await runQuery(server, 'postgres', "ALTER DATABASE app SET work_mem = '8MB'");
     await runQuery(server, 'app', ORDINARY);
-    const before = await schemaOf(server, 'app');
+    const before = await schemaText(server, 'app');
     const ground = await makeGround(
       server,
       'logical',
@@ -66,7 +54,7 @@ it.each([15, 18])(
     expect(restored?.contents).toMatchObject([{ schema: 'data', table: 't', rows: 100 }]);
     const names = { live: 'app', fresh: 'app_new', oldData: 'app_old', mark: databaseMark('managed') };
     await swapDatabases(connection, names);
-    expect(await schemaOf(server, 'app')).toBe(before);
+    expect(await schemaText(server, 'app')).toBe(before);
     const owner = `SELECT pg_get_userbyid(datdba)::text AS owner FROM pg_database WHERE datname = 'app'`;
     expect((await runQuery(server, 'postgres', owner)).rows).toEqual([{ owner: 'app' }]);
   },

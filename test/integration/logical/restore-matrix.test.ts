@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import { refusedObjects } from '../../../src/engines/logical/archive/refused-objects.js';
 import { readToc } from '../../../src/engines/logical/archive/toc.js';
@@ -9,6 +7,7 @@ import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
 import { bound } from '../../helpers/bound.js';
+import { dumpText, schemaText } from '../../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
@@ -45,7 +44,7 @@ it.each([15, 18])(
       connection: context.cluster.connection,
     });
     expect(restored?.accepted).toEqual([]);
-    expect(await schemaOf(server, 'again')).toBe(await schemaOf(server, 'app'));
+    expect(await schemaText(server, 'again')).toBe(await schemaText(server, 'app'));
     const doc = await readFile('docs/logical.md', 'utf8');
     for (const row of RESTORED) expect(doc).toContain(`| ${row.what} | yes | ${triedOn(row)} |`);
   },
@@ -68,7 +67,7 @@ it.each([15, 18])(
       await make(server, 'app', { ...row, bySuperuser: true });
     }
     const path = join(await tempDir('dump'), 'app.dump');
-    await dump(server, 'app', '--format=custom', `--file=${path}`);
+    await dumpText(server, 'app', '--format=custom', `--file=${path}`);
     const found = refusedObjects(readToc(await readFile(path)));
     const doc = await readFile('docs/logical.md', 'utf8');
     for (const row of rows) {
@@ -97,12 +96,4 @@ async function make(
         throw new Error(`${statement}: ${String(error)}`);
       },
     );
-}
-
-const schemaOf = (server: ScratchCluster, database: string): Promise<string> =>
-  dump(server, database, '--schema-only', '--restrict-key=x');
-
-async function dump(server: ScratchCluster, database: string, ...options: readonly string[]): Promise<string> {
-  const argv = ['-h', server.host, '-p', String(server.port), '-U', 'postgres', ...options, database];
-  return (await promisify(execFile)(join(server.binDir, 'pg_dump'), argv, { maxBuffer: 1e8 })).stdout;
 }

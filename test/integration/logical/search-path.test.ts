@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
 import { bound } from '../../helpers/bound.js';
+import { schemaText } from '../../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
@@ -53,17 +51,8 @@ async function restored(server: ScratchCluster, statements: readonly string[], i
     connection: context.cluster.connection,
   };
   const done = await logicalEngine.logical?.restoreDatabase(context, request);
-  expect(await schemaOf(server, into)).toBe(await schemaOf(server, 'app'));
+  expect(await schemaText(server, into)).toBe(await schemaText(server, 'app'));
   return done?.accepted;
-}
-
-async function schemaOf(server: ScratchCluster, database: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    join(server.binDir, 'pg_dump'),
-    ['-s', '--restrict-key=x', '-h', server.host, '-p', String(server.port), '-U', server.user, database],
-    { maxBuffer: 1 << 26 },
-  );
-  return stdout;
 }
 
 it.each([15, 18])(

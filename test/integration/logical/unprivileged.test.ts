@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
@@ -14,6 +12,7 @@ import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
 import { bound } from '../../helpers/bound.js';
 import { seedHostile } from '../../helpers/hostile-database.js';
+import { schemaText } from '../../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
@@ -49,13 +48,8 @@ async function prove(ground: Ground, backup: Backup): Promise<unknown> {
 }
 
 async function schemaOf(server: ScratchCluster, database: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    join(server.binDir, 'pg_dump'),
-    ['-s', '--restrict-key=x', '-h', server.host, '-p', String(server.port), '-U', server.user, database],
-    { maxBuffer: 1 << 26 },
-  );
   // PostgreSQL itself writes such a check in another way once it was restored.
-  return stdout
+  return (await schemaText(server, database))
     .replaceAll("(ARRAY['a'::character varying, 'b'::character varying])::text[]", "ARRAY['a', 'b']")
     .replaceAll("ARRAY[('a'::character varying)::text, ('b'::character varying)::text]", "ARRAY['a', 'b']");
 }

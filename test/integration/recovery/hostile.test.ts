@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
 import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { seedHostile } from '../../helpers/hostile-database.js';
+import { schemaText } from '../../helpers/dump-text.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
 
@@ -28,14 +26,7 @@ async function hostileSite(): Promise<{ site: Site; escaped: () => Promise<reado
   return { site, escaped };
 }
 
-async function schemaOf({ binDir, server }: Site): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    join(binDir, 'pg_dump'),
-    ['-s', '--restrict-key=x', '-h', server.host, '-p', String(server.port), '-U', server.user, 'app'],
-    { maxBuffer: 1 << 26 },
-  );
-  return stdout;
-}
+const schemaOf = ({ binDir, server }: Site): Promise<string> => schemaText({ ...server, binDir }, 'app');
 
 it('U1: a hostile database is backed up, restore-tested and recovered by a physical engine, and nothing of it runs as a superuser', async () => {
   const { site, escaped } = await hostileSite();
