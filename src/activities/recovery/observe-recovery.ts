@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Backup, BoundContent } from '../../domain/backup/backup.js';
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import type { ClusterConfig, ConnectionConfig } from '../../domain/config.js';
@@ -18,29 +18,18 @@ import {
 } from '../../domain/plan/choose-source.js';
 import type { PlanTerms, PlanningRequest } from '../../domain/plan/plan-terms.js';
 import { mediaRefusal } from '../../domain/plan/recovered-media.js';
-import type { ObservedLayout } from '../../domain/plan/layout.js';
 import type {
-  ObservedDisk,
   PlaceObservations,
   RecoveryObservations,
   RecoverySource,
 } from '../../domain/plan/recovery-observations.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
-import { oldDataFate } from '../../domain/plan/replacements.js';
 import { pathExists } from '../../files/paths.js';
-import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { probe } from '../../postgres/connection/probe.js';
 import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
 import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
 import { inspectDataDir, isFreshCluster } from '../../postgres/server/data-directory.js';
-import {
-  freeBytes,
-  isWritableDirectory,
-  onSameFileSystem,
-  quicklyUsedBytes,
-  usedBytes,
-} from '../../postgres/server/disk.js';
 import { observeLayout, tablespaceLinks } from '../../postgres/server/layout.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { readClusterTopology, readDatabaseTopology } from '../../postgres/server/topology.js';
@@ -59,6 +48,7 @@ import {
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { bindConfiguration } from '../backup/configuration.js';
 import { damagedBackup } from './damaged-backup.js';
+import { observeDisk } from './observe-disk.js';
 import { oldDataDirOf } from './old-data.js';
 import { mediaPlanAt } from './recovered-media.js';
 import { observeColdFiles } from './thaw.js';
@@ -87,18 +77,19 @@ export async function observeRecovery(
     source.method === 'data-directory' && dataDir !== null
       ? await observeLayout(dataDir, clusterContext.user)
       : undefined;
+  const there = await serverIsThere(clusterContext, terms, request);
   return {
     at,
     source,
     dataDirExists,
-    ...(await observePlace(clusterContext, terms, source, { ...request, run })),
+    ...(await observePlace(clusterContext, terms, source, { ...request, run }, there)),
     coldFiles: policy ? await observeColdFiles(clusterContext, policy, source.outline.backups, run, operationId) : null,
     engineConfigDigest: policy && (await engineFor(clusterContext, policy).configDigest?.(policy)),
     media: await observeMedia(clusterContext, request, recoveredInstant(source), run),
     disk:
       source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists, layout),
     layout,
-    ...(await serverIsThere(clusterContext, terms, request)),
+    ...there,
   };
 }
 
@@ -121,6 +112,7 @@ async function observePlace(
   { cluster, place }: PlanTerms,
   source: RecoverySource,
   operation: PlannedFor,
+  { serverIsThere: isLive }: Pick<PlaceObservations, 'serverIsThere'>,
 ): Promise<PlaceObservations> {
   const { method, outline } = source;
   const untouched = {
@@ -150,7 +142,7 @@ async function observePlace(
     ...untouched,
     leftoverTargets: leftovers,
     topology: await readClusterTopology(cluster.connection, cluster.dataDir, receiverSlots(clusterContext)),
-    replacesRunningServer: await isThere(cluster.connection),
+    replacesRunningServer: isLive === true,
     oldDataDir: place.dataDir ? await oldDataDirOf(clusterContext, place.dataDir) : null,
     missingConfiguration: await missingConfiguration(outline.backups),
     ...(await observeArchiving(clusterContext, source, operation)),
@@ -341,69 +333,4 @@ async function observeMedia(
   if (name === undefined || stateAt === null || mediaRefusal(request, clusterContext.cluster, stateAt) !== null)
     return null;
   return mediaPlanAt(clusterContext, { ...request, name, instant: new Date(stateAt).toISOString() }, run);
-}
-
-async function observeDisk(
-  clusterContext: ClusterContext,
-  { cluster: { recovery }, place }: PlanTerms,
-  { method, outline }: RecoverySource,
-  dataDirExists: boolean,
-  layout: ObservedLayout | undefined,
-): Promise<ObservedDisk | null> {
-  if (place.dataDir === null) return null;
-  const dataDir = layout?.dataDir ?? place.dataDir;
-  const { oldData } = recovery;
-  // Before anything is planned that would write there.
-  if (method === 'data-directory') await refuseSharedPlaces(clusterContext, place, layout);
-  const isForeign = outline.freshCluster !== undefined;
-  const fate = oldDataFate(place, oldData, { method, dataDirExists, isForeign });
-  const presentBytes =
-    layout && !isForeign ? await presentSize(clusterContext, place.inPlace ? layout : undefined) : undefined;
-  if (fate === 'none' || fate === 'renamed') return { freeBytes: await freeBytes(dirname(dataDir)), presentBytes };
-  const old = {
-    usedBytes: await usedBytes(dataDir, clusterContext.user),
-    walBytes: fate === 'overwritten' ? await usedBytes(join(dataDir, 'pg_wal'), clusterContext.user) : 0,
-  };
-  const free = await freeBytes(dataDir);
-  if (oldData.mode !== 'aside-on') return { freeBytes: free, presentBytes, oldData: old };
-  const { path } = oldData;
-  await refuseSharedPath(path, { owner: clusterContext.user });
-  return {
-    freeBytes: free,
-    presentBytes,
-    oldData: old,
-    copyTo: {
-      path,
-      freeBytes: await freeBytes(path),
-      writable: await isWritableDirectory(path, clusterContext.user),
-      user: clusterContext.user?.name ?? null,
-      sameFileSystem: await onSameFileSystem(path, dataDir),
-    },
-  };
-}
-
-/** @throws RepriseError `path-refused` where other users of the host could put links into what is written to */
-async function refuseSharedPlaces(
-  { user: owner }: ClusterContext,
-  { dataDir, inPlace }: PlanTerms['place'],
-  layout: ObservedLayout | undefined,
-): Promise<void> {
-  if (dataDir !== null) await refuseSharedPath(dataDir, { owner, sticky: true });
-  if (!layout || !inPlace) return;
-  for (const { path } of [...(layout.wal ? [layout.wal] : []), ...layout.tablespaces])
-    await refuseSharedPath(path, { owner });
-}
-
-/** Bytes of the cluster as it is on this host, without its WAL: about what it has after everything was replayed. */
-async function presentSize(
-  { cluster, deps, user }: ClusterContext,
-  layout: ObservedLayout | undefined,
-): Promise<number | undefined> {
-  if (cluster.dataDir === undefined || cluster.host !== deps.host) return undefined;
-  const { tablespaces, wal } = layout ?? (await observeLayout(cluster.dataDir, user));
-  const whole = await quicklyUsedBytes(cluster.dataDir, user);
-  const walInside = wal === null ? await quicklyUsedBytes(join(cluster.dataDir, 'pg_wal'), user) : 0;
-  if (whole === null || walInside === null) return undefined;
-  const outside = tablespaces.reduce((sum, { usedBytes: bytes, isInside }) => sum + (isInside ? 0 : bytes), 0);
-  return whole - walInside + outside;
 }

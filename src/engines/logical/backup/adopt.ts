@@ -69,7 +69,7 @@ async function namesIn(directory: string): Promise<readonly string[]> {
       entries.map(
         async (entry) =>
           !entry.name.startsWith('.') &&
-          (!entry.isDirectory() || (await pathExists(join(join(directory, entry.name), 'toc.dat')))),
+          (!entry.isDirectory() || (await pathExists(join(directory, entry.name, 'toc.dat')))),
       ),
     );
     return entries
