@@ -1,3 +1,4 @@
+import { expect, test } from '@jest/globals';
 import { recoveryEndText } from '../../../src/cli/terminal/outcome-text.js';
 import type { ClusterConfig } from '../../../src/domain/config.js';
 import type { RecoverOutput } from '../../../src/workflows/api.js';
