@@ -2,6 +2,7 @@ import { BIND_IT, UNBOUND, unboundActions } from '../domain/approval/approval-po
 import type { ClusterConfig, Config } from '../domain/config.js';
 import { collectFindings, problem, warning, type Finding } from '../domain/findings.js';
 import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
+import { isLoopback } from '../domain/plain-address.js';
 import { engineKinds } from '../engines/registry.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openDescribed } from '../storage/open-storage.js';
@@ -108,7 +109,7 @@ async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Fi
   return found.flat();
 }
 
-function policyFindings({ contacts }: Config, cluster: ClusterConfig): readonly Finding[] {
+function policyFindings({ contacts, temporal }: Config, cluster: ClusterConfig): readonly Finding[] {
   const check = `cluster/${cluster.name}`;
   const findings = Object.values(cluster.policies)
     .filter(({ enabled }) => !enabled)
@@ -137,7 +138,9 @@ function policyFindings({ contacts }: Config, cluster: ClusterConfig): readonly 
       ),
     );
   }
-  const unbound = unboundActions(cluster.approvals);
+  // The embedded server, and any that only this machine reaches, has no authorizer that could bind it.
+  const address = temporal.address ?? (process.env['TEMPORAL_ADDRESS'] || 'localhost');
+  const unbound = isLoopback(address.replace(/:\d+$/, '')) ? [] : unboundActions(cluster.approvals);
   if (unbound.length > 0) {
     findings.push(
       warning(`${check}/approvals/requester`, `${UNBOUND} (${cluster.name}: ${unbound.join(', ')})`, BIND_IT),
