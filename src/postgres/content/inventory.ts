@@ -4,7 +4,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
-import { COUNTED_BY, countRows } from './copy-rows.js';
+import { COUNTED_BY, countRows, TABLE_NAME } from './copy-rows.js';
 import { databaseTextReader, inDatabaseBytes } from './encoding.js';
 import { absentDatabases, invalidDatabases } from '../server/databases.js';
 
@@ -20,7 +20,9 @@ export interface TableName {
   readonly countedBy: string;
 }
 
-interface ListedTable extends TableName {
+export interface ListedTable extends TableName {
+  /** As {@link TABLE_NAME} gives it. */
+  readonly name: string;
   readonly unlogged: boolean;
   /** A transaction without a session, so that nobody sees its end, holds it or one of its indexes exclusively. */
   readonly locked: boolean;
@@ -123,7 +125,8 @@ export async function countDatabases(
   return counts;
 }
 
-async function listTables(client: pg.Client): Promise<ListedTable[]> {
+/** Every ordinary table of the connected database that is no part of an extension and of no other session. */
+export async function listTables(client: pg.Client): Promise<ListedTable[]> {
   const read = await databaseTextReader(client);
   // Exclusive locks that were replayed are the startup process's; those of a prepared transaction have no process.
   const { rows } = await client.query<ListedTable>(`
@@ -133,7 +136,7 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
          AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
     SELECT ${inDatabaseBytes('n.nspname')} AS schema, ${inDatabaseBytes('c.relname')} AS "table",
-           ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
+           ${TABLE_NAME} AS name, ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
            c.oid IN (SELECT relation FROM held)
              OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
              AS locked
