@@ -1,4 +1,3 @@
-import { createHash, hash as md5Of } from 'node:crypto';
 import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { TableContent } from '../../domain/drill/content.js';
@@ -9,14 +8,8 @@ import { inSnapshot, released } from '../connection/snapshot.js';
 import { withClient, withMaintenance } from '../connection/with-client.js';
 import { invalidDatabaseText, walkDatabases } from '../server/databases.js';
 import { largeObjectsHash } from './content-hash.js';
-import { copyTable } from './copy-rows.js';
 import { listTables, rootsInDatabase } from './inventory.js';
-
-/** Settings under which the same values are the same text everywhere; `C` is a locale of every system. */
-const CANONICAL = `SET LOCAL "DateStyle" TO 'ISO, YMD'; SET LOCAL "IntervalStyle" TO 'postgres'; SET LOCAL "TimeZone" TO 'UTC';
-  SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; SET LOCAL lc_monetary TO 'C';
-  SET LOCAL client_encoding TO 'SQL_ASCII'; SET LOCAL row_security TO off`;
-const NEWLINE = 0x0a;
+import { hashRows, SAME_TEXT } from './row-hash.js';
 
 /** What a server holds, as far as it could be read. */
 export interface ReadTables {
@@ -75,7 +68,7 @@ async function readDatabase(
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
     const inRecovery = rows[0]?.recovery === true;
     const rootOf = await rootsInDatabase(client);
-    await client.query(CANONICAL);
+    await client.query(`${SAME_TEXT}; SET LOCAL client_encoding TO 'SQL_ASCII'; SET LOCAL row_security TO off`);
     const [tables, problems]: [TableContent[], string[]] = [[], []];
     const listed = await listTables(client);
     for (const { schema, table, name, unlogged } of listed.filter((one) => !one.locked)) {
@@ -108,24 +101,3 @@ async function orProblem<T>(client: pg.Client, read: () => Promise<T>): Promise<
 }
 
 const stateOf = (state: unknown): string => `SQLSTATE ${String(state ?? 'unknown')}`;
-
-/** Sum, modulo 2^64, of the first eight bytes of the MD5 of each row as COPY writes it: two copies of the same rows have the same. */
-export async function hashRows(client: pg.Client, name: string): Promise<{ rows: number; hash: string }> {
-  let [rows, sum] = [0, 0n];
-  let begun: ReturnType<typeof createHash> | null = null;
-  const add = (digest: Buffer): void => {
-    rows += 1;
-    sum = BigInt.asUintN(64, sum + digest.readBigUInt64BE(0));
-  };
-  for await (const chunk of copyTable(client, name)) {
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
-      const line = chunk.subarray(start, end);
-      add(begun === null ? md5Of('md5', line, 'buffer') : begun.update(line).digest());
-      begun = null;
-      start = end + 1;
-    }
-    if (start < chunk.length) begun = (begun ?? createHash('md5')).update(chunk.subarray(start));
-  }
-  return { rows, hash: String(sum) };
-}
