@@ -1,6 +1,6 @@
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
-import { compareContent, nameOf } from '../compare-content.js';
+import { compareContent, nameOf } from '../../domain/drill/content.js';
 import { failed, namedOf, ofRestored, passed, skipped, withEvidence } from '../outcomes.js';
 
 const hasHash = (one: TableCount): one is TableCount & { readonly hash: string } => one.hash !== undefined;

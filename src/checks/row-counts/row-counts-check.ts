@@ -1,5 +1,5 @@
 import type { CheckContext, CheckOutcome, RestoredService } from '../check.js';
-import { type ComparedTable, compareContent, isSame, nameOf } from '../compare-content.js';
+import { type ComparedTable, compareContent, isSame, nameOf } from '../../domain/drill/content.js';
 import { failed, namedOf, ofRestored, passed, skipped, withEvidence } from '../outcomes.js';
 import { isNamed } from '../table-patterns.js';
 import type { RowCountsOptions } from './options.js';
