@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { isUtc, withLocalTimes } from '../domain/target/instant.js';
-import { visibleLines } from '../domain/text/text.js';
+import { oneOf, visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -67,7 +67,7 @@ export class Cli {
       throw new RepriseError(
         'usage',
         what,
-        names.length === 0 ? 'add one under `backups`' : `name one: --policy ${names.join(' | ')}`,
+        names.length === 0 ? 'add one under `backups`' : `name one: ${oneOf('--policy', names)}`,
       );
     }
     const policy = cluster.policies[name];
@@ -153,7 +153,7 @@ export class Cli {
   }
 
   /** Commands that name a workflow need no file; a file that was named and is not there, or one that is wrong, is an error. */
-  private async configIfAny(): Promise<Config | undefined> {
+  async configIfAny(): Promise<Config | undefined> {
     try {
       return await this.config();
     } catch (error) {
@@ -177,6 +177,6 @@ export async function unknownName(
 }
 
 /** As a shell takes it for one word. */
-function shellWord(text: string): string {
+export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -12,6 +12,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/orders.js';
 import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
+import { oneOf } from '../../domain/text/text.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, OrderedStep, PlannedStep, StepInput } from '../api.js';
@@ -262,7 +263,10 @@ function policiesFor(
   throw new RepriseError(
     'usage',
     `cluster ${clusterContext.cluster.name} has several policies that can adopt files`,
-    `name one: --policy ${[only, ...others].map(({ name }) => name).join(' | ')}`,
+    `name one: ${oneOf(
+      '--policy',
+      [only, ...others].map(({ name }) => name),
+    )}`,
   );
 }
 

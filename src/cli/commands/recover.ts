@@ -114,8 +114,9 @@ export function registerRecover(program: Command, cli: Cli): void {
           planToShow(session, workflowId, isRecoveryPlan, (plan) => self.planForPeople(planText(plan))),
         );
         const { state, plan, outcome, nothingToDo } = result;
+        const config = await self.config();
         await self.print({ workflowId, state, plan, nothingToDo, ...outcome }, (_, screen) =>
-          recoveryEndText(self, workflowId, result, screen),
+          recoveryEndText(self, workflowId, result, config, screen),
         );
         if (result.state === 'rejected')
           throw new RepriseError(

@@ -143,8 +143,10 @@ async function printResult(cli: Cli, session: TemporalSession, view: StatusView)
   const ended = await recoveryOf(session, view.workflowId);
   if (ended === null) return;
   const { plan, outcome, nothingToDo } = ended.result;
-  if (cli.format === 'table')
-    return cli.stream({}, (_, screen) => `\n${recoveryEndText(cli, ended.workflowId, ended.result, screen)}`);
+  if (cli.format === 'table') {
+    const config = (await cli.configIfAny().catch(() => undefined)) ?? null;
+    return cli.stream({}, (_, screen) => `\n${recoveryEndText(cli, ended.workflowId, ended.result, config, screen)}`);
+  }
   await cli.stream({ ...view, recovery: ended.workflowId, result: { plan, nothingToDo, ...outcome } }, () => '');
 }
 

@@ -3,6 +3,7 @@ import { clusterForStorage } from '../../domain/approval/actions.js';
 import { RepriseError } from '../../domain/errors.js';
 import { storageChanges } from '../../domain/storage/storage-plan.js';
 import type { StoragePlan } from '../../domain/storage/storage-plan.js';
+import { oneOf } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { type Cli, unknownName } from '../cli-context.js';
@@ -79,7 +80,10 @@ export function registerStorage(program: Command, cli: Cli): void {
         throw new RepriseError(
           'usage',
           `the settings of ${asked.length} repositories would change: --detach follows one operation`,
-          `name one: ${asked.map(({ subject }) => subject).join(' | ')}`,
+          `name one: ${oneOf(
+            'reprise storage apply',
+            asked.map(({ subject }) => subject),
+          )}`,
         );
       const confirmed = new Map<string, boolean>();
       for (const one of asked) {
