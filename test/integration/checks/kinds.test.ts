@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { CheckContext, CheckOutcome } from '../../../src/checks/check.js';
+import type { CheckContext, CheckOutcome, RestoredService } from '../../../src/checks/check.js';
 import { checkOf, checksOfEveryDrill } from '../../../src/checks/registry.js';
 import type { TableCount } from '../../../src/domain/backup/backup.js';
 import type { ConnectionConfig } from '../../../src/domain/config.js';
@@ -42,7 +42,7 @@ const recordedOf = async (database: string): Promise<readonly TableCount[]> =>
 async function check(
   type: string,
   database: string,
-  more: Partial<CheckContext> & { restored?: Partial<CheckContext['restored']> } = {},
+  more: Omit<Partial<CheckContext>, 'restored'> & { readonly restored?: Partial<RestoredService> } = {},
   options: object = {},
 ): Promise<CheckOutcome> {
   const kind = checkOf(type);
@@ -59,7 +59,7 @@ async function check(
         ...{ user: await jobUser(cluster.dataDir), target: { kind: 'latest' }, reached: null, backups: [] },
         tables: () => readTables(connection, [database], signal),
         ...restored,
-      } as NonNullable<CheckContext['restored']>,
+      } as RestoredService,
     },
     kind.read(kind.options.parse(options)),
   );
