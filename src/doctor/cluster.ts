@@ -15,7 +15,7 @@ import { encryptionFindings } from './encryption.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
 import { rightsFindings } from './rights.js';
-import { databaseFindings, inspectServer, serverFindings, versionOnDisk } from './server.js';
+import { databaseFindings, inspectServer, serverFindings, versionOnDisk, type Server } from './server.js';
 import { toolFindings } from './tools.js';
 
 /** One cluster as this host sees it: server, tools, archive, copies, approvals. */
@@ -24,7 +24,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   const server = await inspectServer(cluster);
   const version = 'versionNum' in server ? server.versionNum : await versionOnDisk(cluster);
   const parts = await Promise.all([
-    collectFindings(`${check}/engine`, () => setUpFindings(cluster)),
+    collectFindings(`${check}/engine`, () => setUpFindings(cluster, server)),
     collectFindings(`${check}/passfile`, () => passfileFindings(cluster)),
     collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
     collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
@@ -75,14 +75,19 @@ async function toolRepositoryFindings(config: Config, cluster: ClusterConfig): P
 }
 
 /** What the engines' own tools have to be told of this cluster, with the very lines. */
-async function setUpFindings({ name, policies, dataDir, connection }: ClusterConfig): Promise<readonly Finding[]> {
+async function setUpFindings(
+  { name, policies, dataDir, connection }: ClusterConfig,
+  server: Server | Finding,
+): Promise<readonly Finding[]> {
   if (dataDir === undefined) return [];
+  const answers = 'versionNum' in server;
   const socketDir = connection.host.startsWith('/') ? connection.host : null;
   const found = await Promise.all(
     Object.values(policies).map(async (policy): Promise<readonly Finding[]> => {
       const missing = await engineKinds[policy.engine]?.missingSetUp?.(policy.options, {
         dataDir,
-        port: connection.port,
+        port: answers ? server.port : connection.port,
+        answers,
         socketDir,
       });
       if (missing == null || !policy.enabled) return [];

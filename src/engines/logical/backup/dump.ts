@@ -87,7 +87,13 @@ async function makeAndPublish(
     const manifest = await makeDump({ context, ...named, incoming, encryption });
     await commitManifest(context.storage, incoming.manifest, manifest);
   }
-  if (inPlace) return;
+  if (!inPlace) await publishDump(context, label, encryption !== null);
+}
+
+/** Gives whole files their last names, the manifest last. */
+export async function publishDump(context: EngineContext, label: string, encrypted: boolean): Promise<void> {
+  const incoming = incomingFilesOf(context, context.operationId, label, encrypted);
+  const files = filesOf(context, label, encrypted);
   await context.storage.publish(incoming.dump, files.dump);
   await context.storage.publish(incoming.globals, files.globals);
   await context.storage.publish(incoming.manifest, files.manifest);
