@@ -1,4 +1,5 @@
 import type { BoundContent } from '../backup/backup.js';
+import type { PredictedSeconds } from '../drill/drill.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { PlannedLayout } from './layout.js';
@@ -161,7 +162,12 @@ export interface PlanObservations {
   readonly lastCommitAt?: string;
   /** Which history the recovery follows; absent where there is no WAL. */
   readonly history?: TimelineHistory;
+  /** The middle of `predictedRto`; null where nothing was measured on this host with this engine. */
   readonly predictedRtoSeconds: number | null;
+  /** From what was measured on this host with this engine; absent where nothing was. */
+  readonly predictedRto?: PredictedSeconds;
+  /** All WAL between the backup and the target; absent where it is not known. */
+  readonly replayBytes?: number;
   readonly predictedRpoSeconds: number | null;
   /** Who may approve this very plan, and how many of them have to. */
   readonly approval?: { readonly approvers: number; readonly from: readonly string[] };
