@@ -1,6 +1,7 @@
 import type { CatalogueState } from '../domain/backup/catalogue.js';
+import type { PlannedRestore, PredictedSeconds } from '../domain/drill/drill.js';
 import type { RecoveryMethod } from '../domain/plan/plan.js';
-import { type MeasuredRestore, measuredRecovery } from '../domain/plan/predict-duration.js';
+import { type MeasuredRestore, measuredRecovery, predictSeconds, sizeOf } from '../domain/plan/predict-duration.js';
 import { openMeasuredRestores } from '../records/measured-restores.js';
 import type { ClusterContext } from './cluster-context.js';
 
@@ -15,6 +16,19 @@ export async function measuredRestores(
   const kept = await openMeasuredRestores(host.stateDir).list(engine);
   const all = new Map([...recordedRestores(await catalogue.state(), deps.host), ...kept].map((one) => [one.id, one]));
   return [...all.values()].filter((one) => one.engine === engine && one.method === method);
+}
+
+/** How long a restore of a drill will take here; null where nothing was measured. */
+export async function predictedRestore(
+  clusterContext: Pick<ClusterContext, 'catalogue' | 'host' | 'deps'>,
+  planned: Omit<PlannedRestore, 'predicted'>,
+): Promise<PredictedSeconds | null> {
+  const measured = await measuredRestores(clusterContext, planned);
+  // In a drill nothing is stopped, moved or promoted.
+  return predictSeconds(
+    measured.map((one) => ({ ...one, otherSeconds: null })),
+    sizeOf(planned),
+  );
 }
 
 /** Recoveries that were carried out on a host, by the records of a cluster. */

@@ -29,6 +29,9 @@ export interface PlannedRestore {
   readonly chosen: 'asked' | 'latest' | 'random' | 'same-as';
   /** What a random instant was chosen in, UTC ISO-8601. */
   readonly window?: { readonly from: string; readonly to: string };
+  /** What is restored, and all WAL that is replayed, as plans of recoveries count them; absent: not known. */
+  readonly sizeBytes?: number;
+  readonly walBytes?: number;
   readonly predicted: PredictedSeconds | null;
 }
 

@@ -1,4 +1,4 @@
-import type { PredictedSeconds } from '../drill/drill.js';
+import type { DrillRestored, PlannedRestore, PredictedSeconds } from '../drill/drill.js';
 import type { RecoveryOutcome } from '../backup/records.js';
 import type { Plan, RecoveryMethod } from './plan.js';
 import { stepNames } from './recovery-step-names.js';
@@ -54,6 +54,34 @@ export function measuredRecovery(
     restoreSeconds: secondsOf((name) => RESTORING.has(name)),
     replaySeconds: secondsOf((name) => REPLAYING.has(name)),
     otherSeconds: secondsOf((name) => !RESTORING.has(name) && !REPLAYING.has(name) && !name.startsWith('wait for')),
+  };
+}
+
+/** What a restore of a drill says of the next one. `id`: of the drill. */
+export function measuredDrill(
+  planned: PlannedRestore,
+  { phases, rtoSeconds }: Pick<DrillRestored, 'phases' | 'rtoSeconds'>,
+  { id, at }: { readonly id: string; readonly at: string },
+): MeasuredRestore {
+  const replaySeconds = phases.reduce(
+    (sum, { name, seconds }) => sum + (/^(?:replay|start)/.test(name) ? seconds : 0),
+    0,
+  );
+  return {
+    ...{ id: `${id}/${planned.policy}`, at, engine: planned.engine, method: planned.method },
+    ...{ ...sizeOf(planned), replaySeconds, otherSeconds: null },
+    restoreSeconds: Math.max(0, rtoSeconds - replaySeconds),
+  };
+}
+
+/** What a planned restore is measured by. */
+export function sizeOf({ sizeBytes, walBytes, backups }: Pick<PlannedRestore, 'sizeBytes' | 'walBytes' | 'backups'>): {
+  readonly sizeBytes: number;
+  readonly walBytes: number | null;
+} {
+  return {
+    sizeBytes: sizeBytes ?? backups.reduce((sum, backup) => sum + (backup.sizeBytes ?? 0), 0),
+    walBytes: walBytes ?? null,
   };
 }
 
