@@ -128,6 +128,16 @@ async function removeIdle(directory: string, jobs: readonly Found[]): Promise<bo
   }
 }
 
+/** Ends what still runs of an operation's jobs, and of those of its parts, whose ids begin with its own and a slash. */
+export async function endJobsOf(stateDir: string, operationId: string): Promise<void> {
+  for (const name of await namesIn(jobsDirectory(stateDir))) {
+    const directory = join(jobsDirectory(stateDir), name);
+    const owners = (await jobsIn(directory)).map(({ state }) => state.record?.operationId ?? '');
+    if (owners.some((owner) => owner === operationId || owner.startsWith(`${operationId}/`)))
+      await endJobsBelow(directory);
+  }
+}
+
 /** Ends every living process that carries the mark of a job below `directory`. Returns how many there were. */
 export async function endJobsBelow(directory: string): Promise<number> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
