@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathExists } from '../../files/paths.js';
 
 /** What `postmaster.pid` says (its lines: manual of the source, `pidfile.h`), and whether that server lives. */
 export interface Postmaster {
@@ -58,6 +59,8 @@ export async function runningServers(): Promise<readonly RunningServer[]> {
     if (!/^\d+$/.test(name)) continue;
     const dataDir = await workingDirectory(Number(name));
     if (dataDir === null || found.has(dataDir) || !(await isPostgres(Number(name)))) continue;
+    // One that only says its version, or has just begun, works elsewhere.
+    if (!(await pathExists(join(dataDir, 'PG_VERSION')))) continue;
     const postmaster = await readPostmaster(dataDir);
     const commandLine = await readFile(`/proc/${postmaster?.pid ?? name}/cmdline`, 'utf8').catch(() => '');
     found.set(dataDir, { dataDir, port: postmaster?.port ?? 0, arguments: commandLine.split('\0') });

@@ -39,7 +39,7 @@ async function production() {
   const { rows } = await site.query(
     `SELECT (SELECT json_agg(s) FROM (SELECT slot_name, active FROM pg_replication_slots ORDER BY 1) s) AS slots,
             (SELECT failed_count FROM pg_stat_archiver)::int AS failed,
-            (SELECT pg_current_wal_lsn()) AS lsn, (SELECT count(*)::int FROM pg_database) AS databases`,
+            (SELECT count(*)::int FROM pg_database) AS databases`,
   );
   const archived = await readdir(join(site.root, 'pgb', 'repo', 'archive', 'main'), { recursive: true });
   return { ...(rows[0] as object), archived: archived.sort(), content: await site.contentHash() };
