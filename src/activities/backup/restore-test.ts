@@ -16,6 +16,7 @@ import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/dat
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
 import { pathExists } from '../../files/paths.js';
 import { sha256Hex } from '../../records/digest.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
@@ -66,7 +67,7 @@ export async function testRestore(
     throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
-    if (!context.signal.aborted) {
+    if (!isLeaving(context)) {
       await server?.remove();
       await removeInstance(clusterContext, instance);
     }

@@ -10,6 +10,7 @@ import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import { markStaging, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
 import { sha256Hex } from '../../records/digest.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities, OrderedStep } from '../api.js';
@@ -51,7 +52,7 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
           const damaged = damagedBackup(error);
           if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
           // Another drill may have the place. Where this fails too, a sweep does it.
-          if (!run.signal.aborted) await removeInstance(clusterContext, instance).catch(() => undefined);
+          if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
           throw error;
         }
       }),

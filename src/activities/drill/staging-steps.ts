@@ -7,7 +7,7 @@ import type { ReachedTarget } from '../../domain/operation/step-events.js';
 import { formatTarget } from '../../domain/target/target.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { runProgram } from '../../process/exec/run-program.js';
-import { endJobsOf } from '../../process/jobs/supervisor.js';
+import { endJobsOf, operationsInUse } from '../../process/jobs/supervisor.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { promoteServer } from '../../postgres/recovery/recovery.js';
 import { usedBytes } from '../../postgres/server/disk.js';
@@ -61,7 +61,7 @@ export function stagingSteps(deps: HostDependencies): Steps {
       await requireOwnOperation(clusterContext, step);
       const instance = await openTemporaryInstances(clusterContext.host.stateDir).at(place.dataDir);
       if (instance?.operationId === step.operationId) {
-        await endJobsOf(clusterContext.host.stateDir, step.operationId);
+        await endRestores(clusterContext.host.stateDir, step.operationId);
         await removeInstance(clusterContext, instance);
       }
       await releaseDrill(clusterContext, step);
@@ -80,9 +80,15 @@ async function wipe(work: DrillWork): Promise<void> {
   const { stateDir } = clusterContext.host;
   await requireStaging(work);
   // Of an attempt before a Reset: it would fill the directory again.
-  await endJobsOf(stateDir, instance.operationId);
+  await endRestores(stateDir, instance.operationId);
   await emptyInstance(clusterContext, instance);
   await openTemporaryInstances(stateDir).update({ ...instance, generation: instance.generation + 1 });
+}
+
+/** Tools that still fill the directory: those of the operation's restores. */
+async function endRestores(stateDir: string, operationId: string): Promise<void> {
+  for (const one of await operationsInUse(stateDir, 0))
+    if (one.startsWith(`${operationId}/`)) await endJobsOf(stateDir, one);
 }
 
 /** What a restore does once in an emptied directory: its result and when it came. */
