@@ -191,6 +191,8 @@ export interface CheckConfig {
   readonly name: string;
   /** A kind of the checks registry. */
   readonly type: string;
+  /** It is not run, and a kind that every drill runs is left out of drills. Absent: it is run. */
+  readonly enabled?: false;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -238,19 +240,9 @@ export interface DrillConfig {
   readonly at: 'random' | 'latest';
   /** Absent: nobody is asked, and the checks alone decide. */
   readonly signOff?: { readonly by: readonly string[]; readonly withinSeconds: number };
-  readonly schedule: DrillScheduleConfig;
+  readonly schedule: ScheduleConfig;
   /** Runs on the staging host before people are let in. */
   readonly mask?: { readonly argv: readonly string[]; readonly timeoutSeconds: number };
-}
-
-/** As Temporal's calendars: all of them must match. */
-export interface DrillScheduleConfig {
-  readonly dayOfWeek: string;
-  readonly dayOfMonth: string;
-  readonly months: readonly number[];
-  readonly hour: number;
-  readonly minute: number;
-  readonly timezone?: string;
 }
 
 export interface ClusterConfig {

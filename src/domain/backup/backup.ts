@@ -119,6 +119,8 @@ export interface TableCount {
   readonly rows: number;
   /** PostgreSQL writes no WAL for it: a physical backup holds the table without its rows. */
   readonly unlogged?: boolean;
+  /** Of its rows, as `TableContent.hash`, in the very snapshot of the backup; absent where the policy records none. */
+  readonly hash?: string;
 }
 
 /** What is on the storage, whoever made it: the engine's own list decides what exists. */

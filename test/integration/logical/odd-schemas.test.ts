@@ -198,9 +198,7 @@ it('R5: a count that fails leaves the snapshot to the dump', async () => {
   await holder.connect();
   await holder.query('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
   const counting = await withInventory(
-    cluster.connection,
-    'postgres',
-    new AbortController().signal,
+    { connection: cluster.connection, database: 'postgres', hashes: false, signal: new AbortController().signal },
     async (snapshot) => {
       await until(async () => {
         const { rows } = await runQuery(

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import type { JobExit, JobExitClass } from '../../../process/jobs/jobs.js';
+import { isLeaving, type JobExit, type JobExitClass } from '../../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
@@ -11,6 +11,7 @@ import { compareDump } from './compare-dump.js';
 import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
 import { factsAndProperties } from './database-facts.js';
+import { publishDump } from './dump.js';
 import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
@@ -159,9 +160,7 @@ export async function takeDump(
   if (context.storage.capabilities.localPath) {
     if ((await context.storage.stat(ownMark.manifest)) === null)
       await fill(context, source, candidate, { label, startedAt }, ownMark);
-    await context.storage.publish(ownMark.dump, files.dump);
-    await context.storage.publish(ownMark.globals, files.globals);
-    await context.storage.publish(ownMark.manifest, files.manifest);
+    await publishDump(context, label, false);
   } else {
     // The upload gets its last name at once: this tells a later attempt that the name is taken by its own operation.
     await context.storage.write(ownMark.manifest, '{}');
@@ -204,7 +203,7 @@ async function fill(
     .then((copied) => describeCopy(context, candidate, named, files, copied))
     .catch(async (error: unknown) => {
       // Where the worker shuts down, the copy goes on and is found by the next attempt.
-      if (!context.signal.aborted) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
+      if (!isLeaving(context)) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
       throw error;
     });
   // A manifest whose answer was lost may be there all the same: from here on its dump stays.
