@@ -5,6 +5,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { forgetRestore } from '../../postgres/connection/restore-login.js';
 import { dropOldData, isOldDataThere, markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { sizeOfOldData } from '../../postgres/old-data/size-old-data.js';
 import { outsidePlaces } from '../../postgres/server/layout.js';
@@ -121,6 +122,7 @@ export async function dropKept(
 ): Promise<void> {
   // The directory last: its links say where the rest is.
   for (const one of [...(kept.parts ?? []), kept]) await dropOldData(one, serverOf(clusterContext, kept));
+  if (kept.server !== null) await forgetRestore(clusterContext.host.stateDir, kept.where);
   await record(
     clusterContext,
     { operationId: kept.operationId },

@@ -1,5 +1,5 @@
 import type { Plan } from '../../domain/plan/plan.js';
-import { type ChangedMethod, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { type ChangedMethod, isExecutablePlan } from '../../domain/plan/plan.js';
 import { allowsRestart } from '../../domain/plan/choose-source.js';
 import { type AnsweringServer, answeringServer } from '../../postgres/connection/answering-server.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
@@ -10,7 +10,7 @@ import { type ClusterContext, postgresBinOf } from '../cluster-context.js';
 
 /** The plan that this host made last for an operation; null where it has made none. */
 export async function planBefore({ host }: ClusterContext, operationId: string): Promise<Plan | null> {
-  const plans = (await openHostState(host.stateDir).plans()).filter(isRecoveryPlan);
+  const plans = (await openHostState(host.stateDir).plans()).filter(isExecutablePlan);
   const own = plans.filter(({ binding }) => binding.operationId === operationId);
   return own.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1)).at(-1) ?? null;
 }

@@ -33,6 +33,14 @@ export interface PlannedBackup {
   readonly database?: string;
 }
 
+/** What the restore of a database could not make; all its rows are there. */
+export interface RestoreErrors {
+  readonly database: string;
+  /** The copy beside, which is meant and no other. */
+  readonly copy: string;
+  readonly errors: readonly string[];
+}
+
 /** What is replaced and where the old one goes: read by the person who approves. */
 export interface Replacement {
   readonly what: string;
@@ -70,6 +78,11 @@ export interface ApprovablePlan {
 
 export function isRecoveryPlan(plan: ApprovablePlan): plan is Plan {
   return plan.binding.action === 'recover';
+}
+
+/** A plan whose steps can be run; one that only accepts errors is no such plan. */
+export function isExecutablePlan(plan: ApprovablePlan): plan is Plan {
+  return isRecoveryPlan(plan) && plan.binding.accepts === undefined;
 }
 
 /** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
@@ -110,6 +123,11 @@ export interface PlanBinding {
   readonly thaw?: PlannedThaw;
   /** Media recovered to the same instant; absent where nobody asked. */
   readonly media?: PlannedMedia;
+  /**
+   * What a restore has left behind and a person accepts with this very plan; absent: nothing. `plan`: the digest of the one that was
+   * being executed, of which this one is a copy in all else.
+   */
+  readonly accepts?: { readonly plan: string; readonly databases: readonly RestoreErrors[] };
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   /** By hook: the one that takes it back on every way out; absent where the configuration names none. */

@@ -230,7 +230,7 @@ const guarantees: readonly (readonly [
       ],
       [
         'R8',
-        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+        'What needs the search_path of its database is restored with it; what a restore cannot make is shown, and swapped in only where people accept these very errors. Missing rows are never accepted.',
       ],
       [
         'R10',
