@@ -13,13 +13,15 @@ export interface Topology {
   readonly isStandby: boolean;
   /** Locations of tablespaces outside the data directory. */
   readonly tablespaces: readonly string[];
+  /** What to type to detach slots and subscriptions, each with what becomes of the other side; absent: nobody could look. */
+  readonly statements?: readonly string[];
   /** Extensions that run jobs by themselves, such as pg_cron. */
   readonly schedulers: readonly string[];
 }
 
 /** The refusal of an in-place recovery (`topology-refused`, naming what must be rebuilt), or null where nothing depends on the cluster. */
 export function topologyRefusal(topology: Topology): RepriseError | null {
-  const { standbys, physicalSlots, logicalSlots, subscriptions, patroni, isStandby } = topology;
+  const { standbys, physicalSlots, logicalSlots, subscriptions, statements = [], patroni, isStandby } = topology;
   const rebuild = [
     ...(patroni ? ['the Patroni cluster (pause it, or recover with its own bootstrap)'] : []),
     ...(isStandby ? ['this server as a standby of its primary'] : []),
@@ -32,7 +34,16 @@ export function topologyRefusal(topology: Topology): RepriseError | null {
   return new RepriseError(
     'topology-refused',
     `an in-place recovery would break what depends on this cluster: ${rebuild.join('; ')}`,
-    'Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.',
+    `Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.${statementsText(statements)}`,
     { rebuild },
   );
+}
+
+const MOST_STATEMENTS = 10;
+
+function statementsText(statements: readonly string[]): string {
+  if (statements.length === 0) return '';
+  const more = statements.length - MOST_STATEMENTS;
+  const shown = [...statements.slice(0, MOST_STATEMENTS), ...(more > 0 ? [`and ${more} more`] : [])];
+  return `\n${shown.map((text) => `  ${text}`).join('\n')}\nThen plan again: reprise recover.`;
 }

@@ -2,6 +2,8 @@ import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { topologyRefusal } from '../../domain/plan/topology.js';
+import { topologyOfDatabases } from '../server/topology.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { invalidDatabases } from '../server/databases.js';
@@ -24,7 +26,8 @@ const OBJECT_IN_USE = '55006';
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
  * from the start and keeps refusing them: what is in it is evidence, and applications cannot write there unnoticed.
  * A live one that is already gone is no error. The way back is a swap with `fresh` and `oldData` exchanged.
- * @throws RepriseError `not-found` where there is nothing to swap in; `conflict` where it is another one;
+ * @throws RepriseError `not-found` where there is nothing to swap in; `conflict` where it is another one; `topology-refused` where
+ *   a subscription or a logical slot would stay behind with the old one;
  *   `lock-held` where sessions cannot be ended.
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
@@ -46,7 +49,12 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
         'drop or rename it, then recover again',
       );
     const closing = [fresh, ...(there.has(live) ? [live] : [])];
-    if (there.has(live)) await refusePrepared(client, live);
+    if (there.has(live)) {
+      await refusePrepared(client, live);
+      // It may have got one while the restore took hours.
+      const refusal = topologyRefusal(await topologyOfDatabases(client, [live]));
+      if (refusal) throw refusal;
+    }
     await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');
       if (there.has(live)) await rename(client, live, oldData);
