@@ -1,5 +1,6 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
+import { detachedInWords } from '../../domain/plan/topology.js';
 import { errorsInWords } from '../../domain/plan/plan-text.js';
 import type { PlannedBackup, RestoreErrors } from '../../domain/plan/plan.js';
 import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
@@ -12,6 +13,7 @@ import { acceptedText } from '../backup/restore-test.js';
 import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
+import { sha256Hex } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
@@ -78,6 +80,7 @@ export const SWAPPED = 'swap databases';
 
 async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
   const { clusterContext, plan } = work;
+  const { detaches } = plan.binding;
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const oldName = oldDatabaseName(database, step.operationId);
@@ -88,6 +91,7 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
       mark: databaseMark(step.operationId),
+      ...(detaches && { detaches }),
     });
     await markOldData(work, old);
     await forgetRestore(clusterContext.host.stateDir, newDatabaseName(database, step.operationId));
@@ -95,6 +99,10 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),
     });
+  }
+  for (const text of detaches ? detachedInWords(detaches) : []) {
+    const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'detached', text };
+    await record(clusterContext, step, `detached/${sha256Hex(text)}`, body);
   }
 }
 

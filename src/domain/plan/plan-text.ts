@@ -18,6 +18,7 @@ import {
 import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
+import { detachedInWords } from './topology.js';
 import { leavesProduction } from './recovery-figures.js';
 import { thawInWords } from './thaw.js';
 import { historyInWords } from './timeline-history.js';
@@ -176,6 +177,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     },
     { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    {
+      name: 'detaches',
+      values: shown(binding.detaches ? detachedInWords(binding.detaches) : [], (text) => ({ text })),
+    },
     { name: 'stays', values: shown(whatStays(binding), (value) => value) },
     { name: 'moves', values: shown(whatMoves(binding), (value) => value) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },

@@ -2,6 +2,7 @@ import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { PlannedLayout } from './layout.js';
+import type { DetachedReplication } from './topology.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
 
@@ -115,6 +116,8 @@ export interface PlanBinding {
   readonly freshCluster?: string;
   /** Symbolic links, a WAL disk, tablespaces; absent for a data directory that is one plain directory. */
   readonly layout?: PlannedLayout;
+  /** What is logical in the databases that are replaced, and stays with the old ones; absent: nothing. */
+  readonly detaches?: DetachedReplication;
   /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
   readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */

@@ -19,8 +19,40 @@ export interface Topology {
   readonly schedulers: readonly string[];
 }
 
-/** The refusal of an in-place recovery (`topology-refused`, naming what must be rebuilt), or null where nothing depends on the cluster. */
-export function topologyRefusal(topology: Topology): RepriseError | null {
+/** Each as {@link Topology} names it. */
+export type DetachedReplication = Pick<Topology, 'logicalSlots' | 'subscriptions'>;
+
+/** What of these databases stays with the old ones; undefined where there is nothing. */
+export function detachedFrom({ logicalSlots, subscriptions }: Topology): DetachedReplication | undefined {
+  return logicalSlots.length + subscriptions.length === 0 ? undefined : { logicalSlots, subscriptions };
+}
+
+/** What becomes of each, for the plan and the report. */
+export function detachedInWords({ logicalSlots, subscriptions }: DetachedReplication): readonly string[] {
+  return [
+    ...subscriptions.map(
+      (name) =>
+        `subscription ${name}: it is disabled and stays in the old database; what holds WAL at its publisher has to be used by a new subscription, or dropped there`,
+    ),
+    ...logicalSlots.map(
+      (name) => `logical slot ${name}: it stays with the old database and holds WAL; its subscriber has to be rebuilt`,
+    ),
+  ];
+}
+
+/** Without what a plan detaches. */
+export function withoutDetached(topology: Topology, detached: DetachedReplication | undefined): Topology {
+  const rest = (names: readonly string[], known: readonly string[] = []): readonly string[] =>
+    names.filter((name) => !known.includes(name));
+  return {
+    ...topology,
+    logicalSlots: rest(topology.logicalSlots, detached?.logicalSlots),
+    subscriptions: rest(topology.subscriptions, detached?.subscriptions),
+  };
+}
+
+/** The refusal of an in-place recovery (`topology-refused`, naming what must be rebuilt), or null where nothing depends on the cluster. `mayDetach`: an order may say that they are left behind. */
+export function topologyRefusal(topology: Topology, { mayDetach = false } = {}): RepriseError | null {
   const { standbys, physicalSlots, logicalSlots, subscriptions, statements = [], patroni, isStandby } = topology;
   const rebuild = [
     ...(patroni ? ['the Patroni cluster (pause it, or recover with its own bootstrap)'] : []),
@@ -34,7 +66,7 @@ export function topologyRefusal(topology: Topology): RepriseError | null {
   return new RepriseError(
     'topology-refused',
     `an in-place recovery would break what depends on this cluster: ${rebuild.join('; ')}`,
-    `Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME.${statementsText(statements)}`,
+    `Detach them first (stop standbys, drop slots and subscriptions) and rebuild them after the recovery, or recover beside with --into NAME${mayDetach ? ', or have them stay with the old databases with --detach-replication, and rebuild them' : ''}.${statementsText(statements)}`,
     { rebuild },
   );
 }

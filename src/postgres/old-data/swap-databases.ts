@@ -2,7 +2,7 @@ import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { topologyRefusal } from '../../domain/plan/topology.js';
+import { type DetachedReplication, topologyRefusal, withoutDetached } from '../../domain/plan/topology.js';
 import { topologyOfDatabases } from '../server/topology.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
@@ -15,6 +15,8 @@ export interface DatabaseSwap {
   readonly oldData: string;
   /** Stands in the comment of `fresh`, which is not swapped in without it; absent for the way back, where there is none. */
   readonly mark?: string;
+  /** Subscriptions and logical slots that stay with `live` under its new name; with any other one it is not swapped. */
+  readonly detaches?: DetachedReplication;
 }
 
 /** How often sessions that come back between their end and the rename are ended again. */
@@ -52,18 +54,40 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
     if (there.has(live)) {
       await refusePrepared(client, live);
       // It may have got one while the restore took hours.
-      const refusal = topologyRefusal(await topologyOfDatabases(client, [live]));
+      const found = await topologyOfDatabases(client, [live]);
+      const refusal = topologyRefusal(withoutDetached(found, swap.detaches));
       if (refusal) throw refusal;
     }
     await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');
-      if (there.has(live)) await rename(client, live, oldData);
+      if (there.has(live)) {
+        await disableSubscriptions(client, live);
+        await rename(client, live, oldData);
+      }
       await rename(client, fresh, live);
       await allowConnections(client, live, true);
       await client.query('COMMIT');
     });
   };
   await withMaintenance(connection, swapIn, { notIn: [live, fresh, oldData] });
+}
+
+/**
+ * For all who ever open the old database again: what it would take from a publisher then is needed by whoever is rebuilt. Only a
+ * superuser can; while it is closed its workers cannot start.
+ */
+async function disableSubscriptions(client: pg.ClientBase, database: string): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+      WHERE d.datname = $1 AND s.subenabled AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)`,
+    [database],
+  );
+  if (rows.length === 0) return;
+  await client.query(
+    `UPDATE pg_catalog.pg_subscription SET subenabled = false
+      WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = $1)`,
+    [database],
+  );
 }
 
 /** Those that are there, each with its comment. */

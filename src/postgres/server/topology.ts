@@ -16,7 +16,7 @@ const STATEMENTS = (databases: string): string => `ARRAY(
    WHERE slot_type = 'logical' AND NOT temporary AND (${databases} IS NULL OR database::text = ANY (${databases}))
   UNION ALL
   SELECT format('in database %1$I: ALTER SUBSCRIPTION %2$I DISABLE; ALTER SUBSCRIPTION %2$I SET (slot_name = NONE); DROP SUBSCRIPTION %2$I;', d.datname, s.subname)
-         || coalesce(format('  -- its slot %I holds WAL at the publisher until a new subscription uses it (create_slot = false) or it is dropped there', s.subslotname), '')
+         || coalesce('  -- its slot ' || quote_ident(s.subslotname) || ' holds WAL at the publisher until a new subscription uses it (create_slot = false) or it is dropped there', '')
     FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
    WHERE ${databases} IS NULL OR d.datname::text = ANY (${databases}))`;
 
@@ -64,7 +64,7 @@ export async function readDatabaseTopology(
 export async function topologyOfDatabases(client: pg.ClientBase, databases: readonly string[]): Promise<Topology> {
   const { rows } = await client.query<Pick<Topology, 'logicalSlots' | 'subscriptions' | 'statements'>>(
     `SELECT ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database::text = ANY ($1) AND NOT temporary ORDER BY 1) AS "logicalSlots",
-              ARRAY(SELECT s.subname::text || ' of database ' || d.datname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+              ARRAY(SELECT s.subname::text || ' of database ' || d.datname || coalesce(' (slot ' || s.subslotname || ' at its publisher)', '') FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
                      WHERE d.datname::text = ANY ($1) ORDER BY 1) AS subscriptions,
               ${STATEMENTS('$1::text[]')} AS statements`,
     [databases],

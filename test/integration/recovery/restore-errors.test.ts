@@ -105,3 +105,56 @@ describe('R8: what a restore left behind', () => {
     expect(kept).toMatchObject([{ what: 'old database mairie' }]);
   }, 300_000);
 });
+
+describe('R2: a database with a live subscription', () => {
+  const subscriptions = async (): Promise<unknown> =>
+    (
+      await site.query(
+        'SELECT subname, subenabled, datname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid',
+        'postgres',
+      )
+    ).rows;
+
+  it('R2: is refused with the statements that detach it; by an order it stays with the old database, disabled, and goes with kept drop', async () => {
+    for (const { id } of (await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept)
+      await answer(site, 'kept', 'drop', id, '--yes');
+    await site.backUp('dump');
+    await site.query('DELETE FROM metier.demandes_rdv WHERE id > 100');
+    // Nobody listens there: the worker tries again and again.
+    await site.query(
+      `CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1 dbname=erp' PUBLICATION erp WITH (connect = false, slot_name = erp_feed)`,
+    );
+    await site.query('ALTER SUBSCRIPTION feed ENABLE');
+    const command = ['recover', 'mairie', '--policy', 'dump'] as const;
+    for (const how of ['--dry-run', '--detach']) {
+      const { exit, code, message, hint } = await refusal(site, ...command, how);
+      expect([exit, code]).toEqual([9, 'topology-refused']);
+      expect(message).toContain('subscription feed of database mairie (slot erp_feed at its publisher)');
+      expect(hint).toMatch(
+        /--detach-replication.*ALTER SUBSCRIPTION feed DISABLE; ALTER SUBSCRIPTION feed SET \(slot_name = NONE\); DROP SUBSCRIPTION feed;.*reprise recover/s,
+      );
+    }
+    expect(await subscriptions()).toEqual([{ subname: 'feed', subenabled: true, datname: 'mairie' }]);
+
+    const started = await planned(site, '--policy', 'dump', '--detach-replication');
+    const detaches = {
+      logicalSlots: [],
+      subscriptions: ['feed of database mairie (slot erp_feed at its publisher)'],
+    };
+    expect(started.plan.binding.detaches).toEqual(detaches);
+    await approved(site, started);
+    await reaches(site, started.workflowId, 'completed');
+    expect(await rows()).toEqual([{ n: 3000 }]);
+    const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
+    const [old] = kept as [KeptItem];
+    expect(await subscriptions()).toEqual([{ subname: 'feed', subenabled: false, datname: old.where }]);
+    const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
+    expect(markdown).toMatch(/subscription feed of database mairie .*is disabled and stays in the old database/);
+
+    const { stdout } = await site.cli('kept', 'drop', old.id, '--dry-run');
+    expect(stdout).toMatch(/drops first +subscription feed; its slot erp_feed stays at the publisher and holds WAL/);
+    await answer(site, 'kept', 'drop', old.id, '--yes');
+    expect(await subscriptions()).toEqual([]);
+    expect(await databases()).toEqual(['mairie']);
+  }, 300_000);
+});

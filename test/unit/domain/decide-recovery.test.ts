@@ -620,3 +620,38 @@ describe('W12: backups of another cluster, as before pg_upgrade', () => {
     expect(() => requireBeside(order({ kind: 'latest' }), before, null)).not.toThrow();
   });
 });
+
+describe('R2: what is logical in the databases that dumps replace', () => {
+  const topology = {
+    ...nothing,
+    logicalSlots: ['cdc'],
+    subscriptions: ['feed of database mairie'],
+    statements: [`SELECT pg_drop_replication_slot('cdc');`],
+  };
+  const seen = { source: dumpSource, targetServer: { ok: true }, topology, disk: null } as const;
+
+  it('is refused with the statements, and stays with the old databases where the order says so', () => {
+    let refused: unknown = null;
+    try {
+      decide({ seen });
+    } catch (error) {
+      refused = error;
+    }
+    expect(refused).toMatchObject({
+      code: 'topology-refused',
+      hint: expect.stringMatching(/--detach-replication.*pg_drop_replication_slot\('cdc'\).*reprise recover/s),
+    });
+    const detaching = decide({ seen, order: { detachReplication: true } });
+    const { logicalSlots, subscriptions } = topology;
+    expect(detaching.binding.detaches).toEqual({ logicalSlots, subscriptions });
+    const none = { ...seen, topology: nothing };
+    expect(decide({ seen: none, order: { detachReplication: true } }).binding.detaches).toBeUndefined();
+  });
+
+  it('a standby beside it is refused all the same, and so is a physical recovery', () => {
+    const order = { detachReplication: true };
+    const more = { ...seen, topology: { ...topology, standbys: ['replica'] } };
+    expect(() => decide({ seen: more, order })).toThrow(/standby replica/);
+    expect(() => decide({ seen: { topology }, order })).toThrow(/logical slot cdc/);
+  });
+});
