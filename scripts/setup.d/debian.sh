@@ -13,6 +13,7 @@ debian_test_needs=(
   "chromium chromium"
   "postgresql-15-pgaudit /usr/lib/postgresql/1[5-9]/lib/pgaudit.so"
   "postgresql-15-cron /usr/lib/postgresql/1[5-9]/lib/pg_cron.so"
+  "pgbouncer /usr/sbin/pgbouncer"
   "zsh zsh"
   "fish fish"
 )
@@ -43,10 +44,10 @@ apt_install() {
     return 1
   fi
   refresh_apt || return 1
-  case " $* " in
-    *' postgresql-15 '*) without_main_cluster apt_get install "$@" ;;
-    *) apt_get install "$@" ;;
-  esac
+  local install=(apt_get install "$@")
+  case " $* " in *' postgresql-15 '*) install=(without_main_cluster "${install[@]}") ;; esac
+  case " $* " in *' pgbouncer '*) install=(without_services "${install[@]}") ;; esac
+  "${install[@]}"
 }
 
 # Once per run: the lists of a fresh machine are empty, those of an old one name versions that are gone.
@@ -88,5 +89,18 @@ without_main_cluster() {
   "$@" || status=$?
   # Put back: whoever installs another version later expects Debian's own ways.
   as_root mv -f "$settings.reprise" "$settings"
+  return "$status"
+}
+
+# Debian starts a service when it is installed. The tests start their own, and nobody asked for another one.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 0755 "$policy" || return 1
+  "$@" || status=$?
+  as_root rm -f "$policy"
   return "$status"
 }

@@ -1,6 +1,7 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
+import type { DrillCheck, DrillOutcome, DrillPlan, DrillRestored, SignOff } from '../domain/drill/drill.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
@@ -15,6 +16,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  DrillOrder,
   MediaOrder,
   MediaVerificationOrder,
   PolicyAdoptionOrder,
@@ -180,6 +182,38 @@ export interface WatchFinding {
 export interface PartlyMade {
   readonly made: readonly string[];
   readonly failed: readonly FailedPart[];
+}
+
+/** A step of a drill on its staging host: nothing but the plan's digest and the place in it says what is done. */
+export interface DrillStep extends StepInput {
+  readonly plan: string;
+}
+/** `restore`: its index in `DrillPlan.restores`. */
+export interface DrillRestoreStep extends DrillStep {
+  readonly restore: number;
+}
+
+/** Activities of the staging host of a drill; every one is found done where an earlier attempt did it. */
+export interface DrillActivities {
+  /** Looks at backups and staging, refuses what must not be, claims the place, pins the backups, keeps the plan. */
+  planDrill(input: OrderedStep<DrillOrder> & { requester: string }): Promise<DrillPlan>;
+  /** Stops what runs in staging and empties it: only a directory that carries the marker of this place. */
+  wipeStaging(input: DrillStep): Promise<void>;
+  /** Files of a physical backup, or a fresh cluster with the databases of a dump. */
+  restoreStaging(input: DrillRestoreStep): Promise<void>;
+  /** Started read-only at its target, archiving and egress off. */
+  startStaging(input: DrillRestoreStep): Promise<DrillRestored>;
+  checkStaging(input: DrillRestoreStep): Promise<readonly DrillCheck[]>;
+  /** What two engines restored to one instant, compared by table. */
+  crossCheck(input: DrillStep): Promise<readonly DrillCheck[]>;
+  /** The masking hook, then logins of people: returns where to connect. */
+  openStaging(input: DrillStep): Promise<{ connection: string }>;
+  /** Checks who signs and keeps it. */
+  recordSignOff(input: DrillStep & { signOff: SignOff; sentBy?: SentBy }): Promise<ApprovalAnswer>;
+  /** Reports, hashes, signature; archived in the catalogue's repository. */
+  sealEvidence(input: DrillStep & { ended: 'done' | 'failed' | 'cancelled'; reason?: string }): Promise<DrillOutcome>;
+  /** Stops and empties staging, releases place and pins. */
+  closeStaging(input: StepInput): Promise<void>;
 }
 
 /** Activities of a host's queues. */

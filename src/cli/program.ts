@@ -115,7 +115,9 @@ export async function runCli(argv: readonly string[], services: Services, termin
     return 0;
   }
   try {
-    await buildProgram(services, terminal, format).parseAsync(withVersionCommand(argv, format), { from: 'user' });
+    const program = buildProgram(services, terminal, format);
+    const asked = unknownCommand(program, argv) ?? withVersionCommand(argv, format);
+    await program.parseAsync([...asked], { from: 'user' });
     return 0;
   } catch (error) {
     return isNagios(argv) ? reportUnknown(terminal, error) : await reportError(terminal, format, error);
@@ -132,6 +134,32 @@ function registerVersion(program: Command, cli: Cli): void {
       await self.print({ version }, (view) => `reprise ${view.version}`);
     },
   });
+}
+
+/**
+ * Help that is asked of a command that there is not: the command alone, which is refused with what was probably meant. The
+ * parser would print the help of the group. Null where the command is known, or no help was asked for.
+ */
+function unknownCommand(program: Command, argv: readonly string[]): readonly string[] | null {
+  const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+  if (!words.includes('--help') && !words.includes('-h')) return null;
+  let command = program;
+  const known: string[] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? '';
+    if (word === '--') return null;
+    if (word.startsWith('-')) {
+      const option = [...program.options, ...command.options].find(({ long, short }) => [long, short].includes(word));
+      if (option?.required === true) index++;
+      continue;
+    }
+    if (command.commands.length === 0 || word === 'help') return null;
+    known.push(word);
+    const next = command.commands.find((one) => one.name() === word);
+    if (next === undefined) return known;
+    command = next;
+  }
+  return null;
 }
 
 /** `--version` is the command `version`, whatever stands beside it. */

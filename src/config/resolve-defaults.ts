@@ -116,7 +116,7 @@ function fromOtherKeys(text: WithParts): { text: ConfigText; problems: readonly 
     const backups = mapValues(cluster.backups ?? {}, (policy, policyName) =>
       policyOf(policy, [...at, 'backups', policyName]),
     );
-    const { hooks = {}, recovery } = cluster;
+    const { hooks = {}, recovery, drill } = cluster;
     return {
       ...cluster,
       host,
@@ -124,6 +124,7 @@ function fromOtherKeys(text: WithParts): { text: ConfigText; problems: readonly 
       catalogue:
         cluster.catalogue ?? Object.values(backups)[0]?.repository ?? only('catalogue', Object.keys(repositories), at),
       backups,
+      ...(drill === undefined ? {} : { drill: { ...drill, host: hostOf(drill.host, [...at, 'drill']) } }),
       hooks: mapValues(hooks, (hook) => ({ ...hook, host: hook.host ?? host })),
       recovery: {
         ...recovery,

@@ -1,4 +1,5 @@
 import type { Config } from '../domain/config.js';
+import { unreachedWarnings } from './check-drills.js';
 import type { Problem } from './problem.js';
 import { isHookStep } from './resolve-defaults.js';
 import { runsAtClockChanges } from './schedule.js';
@@ -16,6 +17,7 @@ export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): 
     ...unusedHookWarnings(config),
     ...hookHostWarnings(config),
     ...clockChangeWarnings(config),
+    ...unreachedWarnings(config),
   ];
 }
 
@@ -32,7 +34,7 @@ function languageWarnings({ language }: ConfigText): Problem[] {
 
 /** Areas that the schema knows for what is to come. */
 function raciWarnings({ raci }: Pick<Config, 'raci'>): Problem[] {
-  return Object.entries({ drill: 'restore drills', 'table-repair': 'table repairs' })
+  return Object.entries({ 'table-repair': 'table repairs' })
     .filter(([area]) => raci[area] !== undefined)
     .map(([area, what]) => ({
       path: ['raci', area],

@@ -2,6 +2,7 @@ import { BIND_IT, UNBOUND, unboundActions } from '../domain/approval/approval-po
 import type { ClusterConfig, Config } from '../domain/config.js';
 import { collectFindings, problem, warning, type Finding } from '../domain/findings.js';
 import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
+import { isLoopback } from '../domain/plain-address.js';
 import { engineKinds } from '../engines/registry.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openDescribed } from '../storage/open-storage.js';
@@ -14,7 +15,7 @@ import { encryptionFindings } from './encryption.js';
 import { slotFindings } from './slots.js';
 import { objectiveFindings } from './objectives.js';
 import { rightsFindings } from './rights.js';
-import { databaseFindings, inspectServer, serverFindings, versionOnDisk } from './server.js';
+import { databaseFindings, inspectServer, serverFindings, versionOnDisk, type Server } from './server.js';
 import { toolFindings } from './tools.js';
 
 /** One cluster as this host sees it: server, tools, archive, copies, approvals. */
@@ -23,7 +24,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   const server = await inspectServer(cluster);
   const version = 'versionNum' in server ? server.versionNum : await versionOnDisk(cluster);
   const parts = await Promise.all([
-    collectFindings(`${check}/engine`, () => setUpFindings(cluster)),
+    collectFindings(`${check}/engine`, () => setUpFindings(cluster, server)),
     collectFindings(`${check}/passfile`, () => passfileFindings(cluster)),
     collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
     collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
@@ -74,14 +75,19 @@ async function toolRepositoryFindings(config: Config, cluster: ClusterConfig): P
 }
 
 /** What the engines' own tools have to be told of this cluster, with the very lines. */
-async function setUpFindings({ name, policies, dataDir, connection }: ClusterConfig): Promise<readonly Finding[]> {
+async function setUpFindings(
+  { name, policies, dataDir, connection }: ClusterConfig,
+  server: Server | Finding,
+): Promise<readonly Finding[]> {
   if (dataDir === undefined) return [];
+  const answers = 'versionNum' in server;
   const socketDir = connection.host.startsWith('/') ? connection.host : null;
   const found = await Promise.all(
     Object.values(policies).map(async (policy): Promise<readonly Finding[]> => {
       const missing = await engineKinds[policy.engine]?.missingSetUp?.(policy.options, {
         dataDir,
-        port: connection.port,
+        port: answers ? server.port : connection.port,
+        answers,
         socketDir,
       });
       if (missing == null || !policy.enabled) return [];
@@ -103,7 +109,7 @@ async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Fi
   return found.flat();
 }
 
-function policyFindings({ contacts }: Config, cluster: ClusterConfig): readonly Finding[] {
+function policyFindings({ contacts, temporal }: Config, cluster: ClusterConfig): readonly Finding[] {
   const check = `cluster/${cluster.name}`;
   const findings = Object.values(cluster.policies)
     .filter(({ enabled }) => !enabled)
@@ -132,7 +138,9 @@ function policyFindings({ contacts }: Config, cluster: ClusterConfig): readonly 
       ),
     );
   }
-  const unbound = unboundActions(cluster.approvals);
+  // The embedded server, and any that only this machine reaches, has no authorizer that could bind it.
+  const address = temporal.address ?? (process.env['TEMPORAL_ADDRESS'] || 'localhost');
+  const unbound = isLoopback(address.replace(/:\d+$/, '')) ? [] : unboundActions(cluster.approvals);
   if (unbound.length > 0) {
     findings.push(
       warning(`${check}/approvals/requester`, `${UNBOUND} (${cluster.name}: ${unbound.join(', ')})`, BIND_IT),

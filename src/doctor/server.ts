@@ -36,6 +36,8 @@ const CLOCK_SECONDS = 5;
 /** A running server as one connection finds it. */
 export interface Server {
   readonly versionNum: number;
+  /** Of its own, also where this host reaches it by another one. */
+  readonly port: number;
   /** Whether this connection is encrypted. */
   readonly encrypted: boolean;
   /** How far its clock is ahead of this host's. */
@@ -62,18 +64,21 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
     return await withMaintenance(connection, async (client) => {
       const { rows } = await client.query<{
         version: number;
+        port: number;
         now: number;
         encrypted: boolean | null;
         superuser: boolean;
       }>(
-        `SELECT current_setting('server_version_num')::int AS version, extract(epoch FROM clock_timestamp())::float8 AS now,
+        `SELECT current_setting('server_version_num')::int AS version, current_setting('port')::int AS port,
+                extract(epoch FROM clock_timestamp())::float8 AS now,
                 (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted,
                 (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser`,
       );
-      const row = rows[0] ?? { version: 0, now: 0, encrypted: null, superuser: false };
+      const row = rows[0] ?? { version: 0, port: 0, now: 0, encrypted: null, superuser: false };
       const clockSeconds = row.now - Date.now() / 1000;
       return {
         versionNum: row.version,
+        port: row.port,
         encrypted: row.encrypted === true,
         clockSeconds,
         archiving: await archivingState(client),
@@ -90,7 +95,8 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
     });
   } catch (error) {
     const message = isRepriseError(error) ? error.message : String(error);
-    const fix = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
+    const usual = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
+    const fix = isRepriseError(error) && error.code === 'pooler-refused' ? (error.hint ?? usual) : usual;
     return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
   }
 }

@@ -19,6 +19,8 @@ export interface Config {
   /** Contacts by activity (`backup`, `recover`...), whoever is responsible first. */
   readonly raci: Readonly<Record<string, readonly string[]>>;
   readonly media: Readonly<Record<string, MediaConfig>>;
+  /** Private SSH key, by absolute path, that signs the evidence of drills on the staging host; absent: it is hashed, not signed. */
+  readonly evidence?: { readonly signingKey: string };
   /** What the file says and this version does not act on: shown by `config check`, `doctor` and each worker. */
   readonly warnings: readonly ConfigWarning[];
   /** SHA-256 (hex) of the canonical resolved configuration, secrets by reference: workers with another one are drift. */
@@ -189,6 +191,8 @@ export interface CheckConfig {
   readonly name: string;
   /** A kind of the checks registry. */
   readonly type: string;
+  /** It is not run, and a kind that every drill runs is left out of drills. Absent: it is run. */
+  readonly enabled?: false;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -224,6 +228,23 @@ export type OldDataConfig =
   | { readonly mode: 'aside-on'; readonly path: string }
   | { readonly mode: 'overwrite-delta' };
 
+/** A restore drill: where to, with what, when, and who says that it was good. */
+export interface DrillConfig {
+  readonly host: string;
+  /** Staging may be on the cluster's own host. */
+  readonly allowSameHost: boolean;
+  readonly dataDir: string;
+  readonly port: number;
+  /** Kinds of engine or names of policies, in this order; empty: every enabled policy in turn. */
+  readonly engines: readonly string[];
+  readonly at: 'random' | 'latest';
+  /** Absent: nobody is asked, and the checks alone decide. */
+  readonly signOff?: { readonly by: readonly string[]; readonly withinSeconds: number };
+  readonly schedule: ScheduleConfig;
+  /** Runs on the staging host before people are let in. */
+  readonly mask?: { readonly argv: readonly string[]; readonly timeoutSeconds: number };
+}
+
 export interface ClusterConfig {
   readonly name: string;
   readonly host: string;
@@ -249,6 +270,10 @@ export interface ClusterConfig {
   readonly importFolders?: Readonly<Record<string, string>>;
   readonly hooks: Readonly<Record<string, HookConfig>>;
   readonly checks: Readonly<Record<string, CheckConfig>>;
+  /** Absent: no drills, which `doctor` says. */
+  readonly drill?: DrillConfig;
+  /** A row that is written at an interval and has to come back; absent: none. */
+  readonly canary?: { readonly database: string; readonly everySeconds: number };
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */
   readonly approvals: Readonly<Record<string, ApprovalPolicy>>;
 }

@@ -70,7 +70,7 @@ export async function readEmbeddedRecord(config: Config): Promise<EmbeddedRecord
     throw new RepriseError(
       'internal',
       `${file} is damaged`,
-      `see which server and worker run: ps -ef | grep temporal; stop them, move the file away, then \`reprise up --config ${config.file}\``,
+      `see which server and worker run: pgrep -a temporal; stop them, move the file away, then \`reprise up --config ${config.file}\``,
     );
   }
 }

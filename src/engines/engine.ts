@@ -59,7 +59,7 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   readonly inspectPlace?: (options: Readonly<Record<string, unknown>>) => Promise<EnginePlace>;
   /** The `archive_command` that a policy needs; absent where the server needs none, or it depends on more than the policy. */
   readonly archiveCommand?: (policy: PolicyConfig) => Promise<string>;
-  /** What is missing in its tool's own configuration for this cluster, with the very lines to add; null where nothing is. */
+  /** What is missing or wrong in its tool's own configuration for this cluster, with the very lines to add or change; null where nothing is. */
   readonly missingSetUp?: (
     options: Readonly<Record<string, unknown>>,
     server: SetUpServer,
@@ -71,7 +71,9 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
 /** What the configuration of an engine's own tool has to say of a cluster. */
 export interface SetUpServer {
   readonly dataDir: string;
+  /** Its own; where it does not answer, the one of the configuration. */
   readonly port: number;
+  readonly answers: boolean;
   /** Directory of its socket; null where it is reached by TCP. */
   readonly socketDir: string | null;
 }

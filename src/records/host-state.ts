@@ -5,7 +5,7 @@ import { RepriseError } from '../domain/errors.js';
 import type { Approval, ApprovablePlan, Sender } from '../domain/plan/plan.js';
 import { type Confirmation, confirmationPath } from '../files/confirmations.js';
 import { isDigest, planDigest, sha256Hex } from './digest.js';
-import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, replaceJson } from './state-files.js';
+import { createJsonOnce, jsonFilesIn, readJson, readJsonAs, replaceJson } from './state-files.js';
 import { ledgerFileName } from '../files/safe-names.js';
 
 /** An approval that policy accepted, and when. */
@@ -34,11 +34,11 @@ export interface KeptOnHost {
   readonly where: string;
   /** Where the server of a database was recovered to; null for a directory. */
   readonly server: { readonly port: number; readonly targetHost: string } | null;
-  /** Inode of the directory, or OID of the database; null until it was there. */
+  /** Inode of the directory, or OID of the database, of a copy with the mark in its comment; null until it was there. */
   readonly mark: string | null;
   /** Directories outside of it that are part of it, such as a WAL directory on a disk of its own. */
   readonly parts?: readonly KeptPart[];
-  /** It is a copy recovered beside, in a directory of a name of its own: the place under `recovery.targets`. */
+  /** It is a copy recovered beside, in a directory or a database of a name of its own: the place under `recovery.targets`. */
   readonly beside?: string;
 }
 
@@ -131,16 +131,16 @@ export function openHostState(stateDir: string): HostState {
       `${ledgerFileName(step)}.json`,
     );
   const timeIn = async (digest: string, what: 'round' | 'active') =>
-    (await readState<{ at: string }>(ledger(digest, what), moment))?.at ?? null;
+    (await readJsonAs<{ at: string }>(ledger(digest, what), moment))?.at ?? null;
 
   const keptFile = (id: string) => join(stateDir, 'kept', `${sha256Hex(id)}.json`);
   const keptOf = async (id: string) => {
-    const found = await readState<KeptOnHost>(keptFile(id), keptOnHost);
+    const found = await readJsonAs<KeptOnHost>(keptFile(id), keptOnHost);
     return found?.id === id ? found : null;
   };
 
   const isClosed = async (digest: string) => (await readJson(ledger(digest, 'closed'))) !== null;
-  const usedBy = (digest: string) => readState<PlanUse>(ledger(digest, 'used'), planUse);
+  const usedBy = (digest: string) => readJsonAs<PlanUse>(ledger(digest, 'used'), planUse);
   const planOf = async (digest: string): Promise<ApprovablePlan | null> => {
     const found = await readJson(planFile(digest));
     if (found === null) return null;
@@ -175,7 +175,7 @@ export function openHostState(stateDir: string): HostState {
 
     async saveApproval(digest, approval, at = new Date().toISOString(), sender = null) {
       const file = join(approvalsOf(digest), `${sha256Hex(approval.by)}.json`);
-      const earlier = await readState<StoredApproval>(file, storedApproval);
+      const earlier = await readJsonAs<StoredApproval>(file, storedApproval);
       const round = await timeIn(digest, 'round');
       const first = earlier && (round === null || earlier.at >= round) ? (earlier.firstAt ?? earlier.at) : at;
       const stored = { ...approval, at, ...(first === at ? {} : { firstAt: first }), ...(sender && { sender }) };
@@ -192,7 +192,7 @@ export function openHostState(stateDir: string): HostState {
       const directory = approvalsOf(digest);
       const names = await jsonFilesIn(directory);
       const found = await Promise.all(
-        names.map((name) => readState<StoredApproval>(join(directory, name), storedApproval)),
+        names.map((name) => readJsonAs<StoredApproval>(join(directory, name), storedApproval)),
       );
       return found.filter((approval) => approval !== null).sort((left, right) => (left.at < right.at ? -1 : 1));
     },
@@ -228,7 +228,7 @@ export function openHostState(stateDir: string): HostState {
     async confirmation(digest) {
       const file = confirmationPath(stateDir, checked(digest));
       if (!(await isWrittenHere(stateDir, file))) return null;
-      const found = await readState<Confirmation>(file, confirmationFile);
+      const found = await readJsonAs<Confirmation>(file, confirmationFile);
       return found?.digest === digest ? found : null;
     },
 
@@ -245,7 +245,7 @@ export function openHostState(stateDir: string): HostState {
     hasBegun: async (digest) => (await readJson(ledger(digest, 'begun'))) !== null,
 
     async onceDone<T>(operationId: string, step: string, plan?: string) {
-      const found = (file: string) => readState<{ result: T }>(file, z.looseObject({}));
+      const found = (file: string) => readJsonAs<{ result: T }>(file, z.looseObject({}));
       return (plan && (await found(doneFile(operationId, step, plan)))) || found(doneFile(operationId, step));
     },
 
@@ -254,17 +254,6 @@ export function openHostState(stateDir: string): HostState {
       await createJsonOnce(doneFile(operationId, step, plan), { operationId, step, at, result });
     },
   };
-}
-
-/**
- * A state file as its schema describes it; null where there is none.
- * @throws RepriseError `internal` for one that is damaged
- */
-async function readState<T>(path: string, schema: z.ZodObject): Promise<T | null> {
-  const value = await readJson(path);
-  if (value === null) return null;
-  if (!schema.safeParse(value).success) throw damagedStateFile(path);
-  return value as T;
 }
 
 function isUnchanged(found: unknown, digest: string): found is ApprovablePlan {

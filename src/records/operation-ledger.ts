@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { StepEvent } from '../domain/operation/step-events.js';
 import { ledgerFileName } from '../files/safe-names.js';
-import { createJsonOnce, damagedStateFile, jsonFilesIn, readJson, removeState } from './state-files.js';
+import { createJsonOnce, jsonFilesIn, readJson, readJsonAs, removeState } from './state-files.js';
 
 /** Which workflow an operation belongs to, as the Temporal server told this host when its first step came. */
 export interface OperationClaim {
@@ -55,7 +55,7 @@ export function openOperationLedger(stateDir: string): OperationLedger {
   const ofEvents = (operationId: string) => join(stateDir, 'steps', ledgerFileName(operationId));
   const hasEnded = async (operationId: string) => (await readJson(ofEnd(operationId))) !== null;
   const claimOf = async (operationId: string): Promise<OperationClaim | null> => {
-    const open = await readAs<OperationClaim>(ofClaim(operationId), claimFile);
+    const open = await readJsonAs<OperationClaim>(ofClaim(operationId), claimFile);
     if (open !== null) return open;
     const ended = claimFile.safeParse(await readJson(ofEnd(operationId)));
     return ended.success ? ended.data : null;
@@ -74,14 +74,14 @@ export function openOperationLedger(stateDir: string): OperationLedger {
 
     async open(cluster) {
       const found = await Promise.all(
-        (await jsonFilesIn(operations)).map((name) => readAs<OperationClaim>(join(operations, name), claimFile)),
+        (await jsonFilesIn(operations)).map((name) => readJsonAs<OperationClaim>(join(operations, name), claimFile)),
       );
       return found.filter((claim) => claim !== null && claim.cluster === cluster) as readonly OperationClaim[];
     },
 
     // Ended ones lie apart: a sweep reads those that are open, however many years there have been.
     async end(operationId) {
-      const claim = await readAs<OperationClaim>(ofClaim(operationId), claimFile);
+      const claim = await readJsonAs<OperationClaim>(ofClaim(operationId), claimFile);
       await createJsonOnce(ofEnd(operationId), { operationId, ...claim, endedAt: new Date().toISOString() });
       await removeState(ofClaim(operationId));
     },
@@ -97,16 +97,8 @@ export function openOperationLedger(stateDir: string): OperationLedger {
     async events(operationId) {
       const directory = ofEvents(operationId);
       const names = await jsonFilesIn(directory);
-      const found = await Promise.all(names.map((name) => readAs<StepEvent>(join(directory, name), eventFile)));
+      const found = await Promise.all(names.map((name) => readJsonAs<StepEvent>(join(directory, name), eventFile)));
       return found.filter((event) => event !== null);
     },
   };
-}
-
-/** @throws RepriseError `internal` for a damaged file */
-async function readAs<T>(path: string, schema: z.ZodObject): Promise<T | null> {
-  const value = await readJson(path);
-  if (value === null) return null;
-  if (!schema.safeParse(value).success) throw damagedStateFile(path);
-  return value as T;
 }

@@ -1,5 +1,6 @@
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { z } from 'zod';
 import { RepriseError } from '../domain/errors.js';
 import { createFileAtomic, writeFileAtomic } from '../files/atomic-file.js';
 import { makePrivateDirectory } from '../files/directories.js';
@@ -39,6 +40,17 @@ export async function readJson(path: string): Promise<unknown> {
   } catch {
     throw damagedStateFile(path);
   }
+}
+
+/**
+ * A state file as its schema describes it; null where there is none.
+ * @throws RepriseError `internal` for one that is damaged
+ */
+export async function readJsonAs<T>(path: string, schema: z.ZodObject): Promise<T | null> {
+  const value = await readJson(path);
+  if (value === null) return null;
+  if (!schema.safeParse(value).success) throw damagedStateFile(path);
+  return value as T;
 }
 
 export async function jsonFilesIn(directory: string): Promise<string[]> {

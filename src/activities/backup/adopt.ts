@@ -5,6 +5,7 @@ import type {
   AdoptOutput,
   RefusedFile,
 } from '../../domain/backup/adoption.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import { isActionPlan } from '../../domain/approval/actions.js';
 import type { PolicyConfig } from '../../domain/config.js';
@@ -12,6 +13,7 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
 import type { AdoptionOrder, PolicyAdoptionOrder } from '../../domain/operation/orders.js';
 import { adoptionOrder, policyAdoptionOrder } from '../../domain/operation/orders.js';
+import { oneOf } from '../../domain/text/text.js';
 import type { Adoption, EngineContext } from '../../engines/engine.js';
 import { openHostState } from '../../records/host-state.js';
 import type { HostActivities, OrderedStep, PlannedStep, StepInput } from '../api.js';
@@ -167,6 +169,7 @@ function recordBackup(
 ): Promise<void> {
   // What is a file could be anybody's; what an engine lists by itself is of the cluster's own system identifier.
   const adopted = {
+    ...backup.adopted,
     checked: engineFor(clusterContext, policyOf(clusterContext, backup.policy)).adoption?.take === undefined,
   };
   const body = { kind: 'backup' as const, backup: { ...backup, adopted } };
@@ -191,7 +194,7 @@ async function proveAdopted(
     context.report({ phase: `verifying ${id}`, done: index, total: own.length, unit: 'steps' });
     const state = (await clusterContext.catalogue.state()).backups.find((backup) => backup.id === id);
     const from = sources.get(id) ?? null;
-    if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
+    if (state?.proven) adopted.push({ id, from, proven: true, detail: `verified${doubtIn(state)}` });
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'its verification failed: it is quarantined' });
     else if (state?.partial !== undefined)
@@ -204,10 +207,16 @@ async function proveAdopted(
       });
     else {
       const { ok, detail } = await verifyAndRecord(clusterContext, step, { backupId: id, restore: false }, run);
-      adopted.push({ id, from, proven: ok, detail });
+      adopted.push({ id, from, proven: ok, detail: `${detail}${doubtIn(state)}` });
     }
   }
   return adopted;
+}
+
+/** Why it counts for nothing, also when it was restore-tested. */
+function doubtIn(backup: Pick<Backup, 'adopted'> | undefined): string {
+  const unknown = backup?.adopted?.unknown;
+  return unknown === undefined ? '' : `; it counts for nothing, as nobody can tell whether it is whole: ${unknown}`;
 }
 
 /** Backups that the engine lists, oldest first, and no record names. */
@@ -262,7 +271,10 @@ function policiesFor(
   throw new RepriseError(
     'usage',
     `cluster ${clusterContext.cluster.name} has several policies that can adopt files`,
-    `name one: --policy ${[only, ...others].map(({ name }) => name).join(' | ')}`,
+    `name one: ${oneOf(
+      '--policy',
+      [only, ...others].map(({ name }) => name),
+    )}`,
   );
 }
 

@@ -18,7 +18,7 @@ import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
-import { markOldData, recordOldData } from './old-data.js';
+import { besideDatabase, forgetMovedCopies, markOldData, recordOldData } from './old-data.js';
 import { planToAccept, requireAccepted } from './restore-errors.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
@@ -86,14 +86,22 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
     const oldName = oldDatabaseName(database, step.operationId);
     const old = { keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: oldName };
     await recordOldData(work, step, `kept/${database}`, old);
+    const copy = work.inPlace ? null : besideDatabase(work, step, database);
+    if (copy) {
+      // An earlier copy of that name is about to be old data.
+      await forgetMovedCopies(work, step, database, copy.beside);
+      await recordOldData(work, step, `kept/beside/${database}`, copy);
+    }
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
       mark: databaseMark(step.operationId),
-      ...(detaches && { detaches }),
+      // An earlier copy beside is nobody's publisher or subscriber, whatever its dump had.
+      ...(work.inPlace ? detaches && { detaches } : { detaches: 'all' as const }),
     });
     await markOldData(work, old);
+    if (copy) await markOldData(work, copy);
     await forgetRestore(clusterContext.host.stateDir, newDatabaseName(database, step.operationId));
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',

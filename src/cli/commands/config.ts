@@ -20,11 +20,13 @@ export function registerConfig(program: Command, cli: Cli): void {
     summary: 'check the configuration; every problem with file, line and column',
     examples: ['config check', 'config check --config /etc/reprise/reprise.yml --json'],
     run: async (self) => {
-      const found = await self.config();
+      const { readConfig } = await import('../../config/load.js');
+      const loaded = await readConfig({ file: self.globals.config, env: self.terminal.env });
+      const found = loaded.config;
       const clusters = Object.keys(found.clusters);
       const policies = Object.values(found.clusters).flatMap((cluster) => Object.values(cluster.policies));
       const counts = { hosts: Object.keys(found.hosts).length, clusters: clusters.length, policies: policies.length };
-      const warnings = [...found.warnings, ...unboundPolicies(found), ...unapprovable(found)];
+      const warnings = [...found.warnings, ...unboundPolicies(loaded), ...unapprovable(found)];
       const told = warnings.length > 0 ? { warnings } : {};
       await self.print({ ok: true, file: found.file, digest: found.digest, ...counts, ...told }, (view) =>
         facts([
@@ -79,15 +81,18 @@ function unapprovable({ clusters, file }: Config): readonly ConfigWarning[] {
   );
 }
 
-/** Policies that promise more than they hold; told here and by `doctor`, and not by each worker at its start. */
-function unboundPolicies({ clusters, file }: Config): readonly ConfigWarning[] {
+/**
+ * Policies that promise more than they hold, where the file says so itself: the default promises nothing. Not told by each
+ * worker at its start; `doctor` tells it of a server that others can reach.
+ */
+function unboundPolicies({ config: { clusters }, source, label }: LoadedConfig): readonly ConfigWarning[] {
   return Object.values(clusters).flatMap(({ name, approvals }) =>
-    unboundActions(approvals).map((action) => ({
-      key: `clusters.${name}.approvals.${action}.requester_may_approve`,
-      place: `${file}: clusters.${name}.approvals.${action}`,
-      message: UNBOUND,
-      hint: BIND_IT,
-    })),
+    unboundActions(approvals).flatMap((action): ConfigWarning[] => {
+      const path = ['clusters', name, 'approvals', action, 'requester_may_approve'];
+      const line = source.lineOf(path);
+      if (line === undefined) return [];
+      return [{ key: path.join('.'), place: `${label}:${line}`, message: UNBOUND, hint: BIND_IT }];
+    }),
   );
 }
 

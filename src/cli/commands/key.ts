@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
 import type { InspectionResults } from '../../domain/operation/inspections.js';
+import { oneOf } from '../../domain/text/text.js';
 import { runInspection } from '../../client/inspect.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption } from '../common-options.js';
@@ -91,7 +92,10 @@ async function writeChallenge(file: string, challenges: readonly Challenge[]): P
     throw new RepriseError(
       'usage',
       `there are ${challenges.length} recipients, and each has a separate challenge`,
-      `name one: --recipient ${challenges.map(({ recipient }) => recipient).join(' | ')}`,
+      `name one: ${oneOf(
+        '--recipient',
+        challenges.map(({ recipient }) => recipient),
+      )}`,
     );
   }
   await writeFile(file, only.challenge, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {

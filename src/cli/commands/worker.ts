@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { hostname } from 'node:os';
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { oneOf } from '../../domain/text/text.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { collect, logOptions, logSettings } from '../common-options.js';
 import type { LogFlags } from '../common-options.js';
@@ -46,7 +47,7 @@ function ownHost(config: Config): string {
   throw new RepriseError(
     'usage',
     'the config has several hosts, and none has the name of this machine',
-    `name it: --host ${names.join(' | ')}`,
+    `name it: ${oneOf('--host', names)}`,
   );
 }
 

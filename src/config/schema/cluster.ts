@@ -19,6 +19,7 @@ import {
 } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
+import { canarySchema, drillSchema } from './drill.js';
 import { checkSchema, policySchema } from './kinds.js';
 
 export const recoverySteps = [
@@ -303,9 +304,16 @@ const cluster = (names: KnownNames) =>
       import_folders: dictionary('import folder', path())
         .optional()
         .describe('Folders on the host of the cluster from which `backup adopt --from NAME` takes dumps, by name.'),
-      drill: later('drill', 'restore drills'),
+      drill: drillSchema(names)
+        .optional()
+        .describe('Restore drills on a staging host; absent: none, which doctor says.'),
+      canary: canarySchema
+        .optional()
+        .describe(
+          'A row that Reprise writes into a table of its own, and that a restore must bring back; absent: none.',
+        ),
     })
-    .transform(({ data_dir, restore_as: restoreAs, checks_role, import_folders, drill: _drill, ...rest }) => ({
+    .transform(({ data_dir, restore_as: restoreAs, checks_role, import_folders, ...rest }) => ({
       ...rest,
       dataDir: data_dir,
       ...(restoreAs === undefined ? {} : { restoreAs }),

@@ -4,6 +4,7 @@ import { atLeastOne, filledIn, later, mapValues, named, positive } from './field
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { clustersSchema } from './cluster.js';
+import { evidenceSchema } from './drill.js';
 import { notifierSchema, repositorySchema } from './kinds.js';
 import { mediaSchema } from './media.js';
 import { contactsSchema, notifySchema, raciSchema } from './people.js';
@@ -110,6 +111,7 @@ export function configSchema(names: KnownNames) {
       media: mediaSchema(names)
         .prefault({})
         .describe('Objects that belong to a cluster: recovered with `reprise media`.'),
+      evidence: evidenceSchema.optional().describe('How the evidence of drills is signed; absent: it is not signed.'),
       signers: later('signers', 'signatures'),
     })
     .transform(({ version: _version, language: _language, signers: _signers, ...config }) => ({

@@ -87,6 +87,23 @@ export type MediaOrder = z.infer<typeof mediaOrder>;
 export const mediaVerificationOrder = z.strictObject({ media: name, sample: count }).readonly();
 export type MediaVerificationOrder = z.infer<typeof mediaVerificationOrder>;
 
+/**
+ * A restore drill. `engines`: kinds of engine or names of policies, restored in this order; absent: as the configuration says. `at`: the instant;
+ * `random` inside what can be recovered, chosen by the seed.
+ */
+export const drillOrder = z
+  .strictObject({
+    engines: z.array(name).min(1).optional(),
+    at: z.union([z.enum(['random', 'latest']), z.iso.datetime()]).optional(),
+    /** Hex, of an earlier drill whose random choice is repeated; absent: a new one. */
+    seed: z
+      .string()
+      .regex(/^[0-9a-f]{16,64}$/)
+      .optional(),
+  })
+  .readonly();
+export type DrillOrder = z.infer<typeof drillOrder>;
+
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {
   readonly cluster: string;

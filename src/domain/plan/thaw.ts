@@ -2,7 +2,7 @@ import { RepriseError } from '../errors.js';
 import { storageClasses, thawTierNames } from '../storage/storage-classes.js';
 import type { ThawTier } from '../storage/storage-classes.js';
 import { type Prices, thawPrice } from '../storage/storage-usage.js';
-import { durationInWords, sizeInWords } from '../text/text.js';
+import { durationInWords, oneOf, sizeInWords } from '../text/text.js';
 
 /** The part of a plan that says how its files are made readable: approved with it, since it costs money and hours. */
 export interface PlannedThaw {
@@ -65,7 +65,10 @@ export function planThaw(
     throw new RepriseError(
       'usage',
       `${classes.join(', ')} cannot be thawed with the tier ${tier}`,
-      `name one of them: --thaw-tier ${possible.map((one) => one.tier).join(' | ')}`,
+      `name one of them: ${oneOf(
+        '--thaw-tier',
+        possible.map((one) => one.tier),
+      )}`,
     );
   }
   const priceOf = (one: ThawTier): number | null =>

@@ -80,3 +80,8 @@ export function durationInWords(seconds: number): string {
   if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
+
+/** What may be typed, each with its option: `--policy a, or --policy b`. A shell would take `a | b` for a pipe. */
+export function oneOf(option: string, values: readonly string[]): string {
+  return values.map((value) => `${option} ${value}`).join(', or ');
+}

@@ -17,6 +17,7 @@ export type ConfigFile = ReadonlyMap<string, string>;
 
 /** Where pgBackRest keeps a repository whose configuration names no path. */
 export const DEFAULT_REPOSITORY = '/var/lib/pgbackrest';
+const DEFAULT_PORT = 5432;
 
 /** The files that pgBackRest reads, in its order: the main one, then those of the include directory by their names. */
 export async function configFiles(options: PgbackrestOptions): Promise<readonly string[]> {
@@ -121,10 +122,10 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
   return warnings;
 }
 
-/** Says that a stanza is in no configuration, with the lines that put it there; null where it is in one. */
+/** Says that a stanza is in no configuration, or leads elsewhere, with the lines that mend it; null where nothing is to be done. */
 export async function missingStanza(
   options: PgbackrestOptions,
-  { dataDir, port, socketDir }: SetUpServer,
+  { dataDir, port, answers, socketDir }: SetUpServer,
 ): Promise<{ message: string; lines: string } | null> {
   const file = mainConfig(options);
   const stanza = [
@@ -145,11 +146,28 @@ export async function missingStanza(
     return { message: wrong.message, lines: `write ${file}:\n${[...global, ...stanza].join('\n')}\n${tellsTheServer}` };
   }
   const files = await configFiles(options);
-  if (iniSections(await wholeText(files)).some(({ name }) => name.split(':')[0] === options.stanza)) return null;
+  const text = await wholeText(files);
+  if (iniSections(text).some(({ name }) => name.split(':')[0] === options.stanza)) {
+    const why = answers ? otherPort(parseConfigFile(text, options.stanza), options.stanza, port) : null;
+    return why === null ? null : { message: why, lines: `write into section [${options.stanza}]: pg1-port=${port}` };
+  }
   return {
     message: `${files.join(', ')} has no stanza ${options.stanza}`,
     lines: `add to ${file}:\n${stanza.join('\n')}\n${tellsTheServer}`,
   };
+}
+
+/**
+ * Why pgBackRest does not reach the server by the port of its configuration; null where it does. What listens on another port is a
+ * pooler, in whose sessions pgBackRest would leave its settings and locks, or another server.
+ */
+export function otherPort(config: ConfigFile, stanza: string, port: number): string | null {
+  // Where `pg1` is another host's server, or goes by a name of an older pgBackRest, nothing is known of this one's port.
+  const isKnown = config.has('pg1-path') && !config.has('pg1-host');
+  const configured = Number(config.get('pg1-port') ?? DEFAULT_PORT);
+  return !isKnown || configured === port
+    ? null
+    : `pgBackRest's configuration leads stanza ${stanza} to port ${configured} (pg1-port), and the server itself is on port ${port}`;
 }
 
 /** Directory of the repository on this host; null where another host or an object store has it. */

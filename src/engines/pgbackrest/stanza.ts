@@ -2,6 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { ToolContext } from '../shared/tool-config.js';
 import { optionsOf, runPgbackrest } from './command.js';
+import { otherPort, readConfigFile } from './config-file.js';
 import type { StanzaInfo } from './info.js';
 import { currentDatabase, readInfo } from './info.js';
 
@@ -9,19 +10,25 @@ import { currentDatabase, readInfo } from './info.js';
  * The stanza of this very cluster: made where there is none, accepted where it is this cluster's, refused where it is
  * another's. A stanza is never upgraded here: pg_upgrade makes a new system identifier, so that only a person
  * knows whether it is the same cluster's next version or another cluster.
- * @throws RepriseError `identity-mismatch`, `version-mismatch`
+ * @throws RepriseError `identity-mismatch`, `version-mismatch`; `pooler-refused` where pgBackRest would connect to something else
  */
 export async function ensureStanza(
   context: ToolContext,
-  server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum'>,
+  server: Pick<LiveServerFacts, 'systemIdentifier' | 'versionNum' | 'port'>,
 ): Promise<StanzaInfo> {
+  const { stanza } = optionsOf(context);
   const info = await readInfo(context);
-  if (!info.exists) {
-    await runPgbackrest(context, 'stanza-create');
-    return readInfo(context);
-  }
-  requireSameCluster(info, optionsOf(context).stanza, server);
-  return info;
+  if (info.exists) requireSameCluster(info, stanza, server);
+  const elsewhere = otherPort(await readConfigFile(context), stanza, server.port);
+  if (elsewhere !== null)
+    throw new RepriseError(
+      'pooler-refused',
+      `${elsewhere}: what listens there is a connection pooler or another server`,
+      `set pg1-port=${server.port} in section [${stanza}] of pgBackRest's configuration`,
+    );
+  if (info.exists) return info;
+  await runPgbackrest(context, 'stanza-create');
+  return readInfo(context);
 }
 
 /** Refuses a cluster that is not the stanza's present one. */

@@ -15,8 +15,8 @@ export interface DatabaseSwap {
   readonly oldData: string;
   /** Stands in the comment of `fresh`, which is not swapped in without it; absent for the way back, where there is none. */
   readonly mark?: string;
-  /** Subscriptions and logical slots that stay with `live` under its new name; with any other one it is not swapped. */
-  readonly detaches?: DetachedReplication;
+  /** Subscriptions and logical slots that stay with `live` under its new name; with any other one it is not swapped. `all`: nobody depends on them. */
+  readonly detaches?: DetachedReplication | 'all';
 }
 
 /** How often sessions that come back between their end and the rename are ended again. */
@@ -54,9 +54,11 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
     if (there.has(live)) {
       await refusePrepared(client, live);
       // It may have got one while the restore took hours.
-      const found = await topologyOfDatabases(client, [live]);
-      const refusal = topologyRefusal(withoutDetached(found, swap.detaches));
-      if (refusal) throw refusal;
+      if (swap.detaches !== 'all') {
+        const found = await topologyOfDatabases(client, [live]);
+        const refusal = topologyRefusal(withoutDetached(found, swap.detaches));
+        if (refusal) throw refusal;
+      }
     }
     await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');

@@ -12,6 +12,8 @@ export interface LiveServerFacts extends ServerFacts {
   /** What it writes on; of a standby that of its last restart point. pg_control may still name the one before a promotion. */
   readonly timeline: number;
   readonly dataDirectory: string | null;
+  /** Of its own, also where we reach it by another one. */
+  readonly port: number;
 }
 
 /** Facts of the server a client is connected to; `encoding` is that of the connected database. */
@@ -25,7 +27,8 @@ export async function serverFacts(client: pg.ClientBase): Promise<LiveServerFact
            pg_is_in_recovery() AS recovery,
            CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
                 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline,
-           CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END AS directory
+           CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END AS directory,
+           current_setting('port')::int AS port
       FROM pg_control_system()`);
   const row = rows[0] as FactsRow;
   return {
@@ -40,6 +43,7 @@ export async function serverFacts(client: pg.ClientBase): Promise<LiveServerFact
     inRecovery: row.recovery,
     timeline: row.timeline,
     dataDirectory: row.directory,
+    port: row.port,
   };
 }
 
@@ -54,4 +58,5 @@ interface FactsRow {
   readonly recovery: boolean;
   readonly timeline: number;
   readonly directory: string | null;
+  readonly port: number;
 }

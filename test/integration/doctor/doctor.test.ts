@@ -255,7 +255,7 @@ describe('doctor on a host', () => {
     const conf = (...lines: string[]) =>
       writeFile(
         join(folder, 'pgbackrest.conf'),
-        ['[global]', ...lines, '[mairie]', `pg1-path=${folder}/data`, ''].join('\n'),
+        ['[global]', ...lines, '[mairie]', `pg1-path=${folder}/data`, `pg1-port=${port}`, ''].join('\n'),
         { mode: 0o644 },
       );
     await conf(

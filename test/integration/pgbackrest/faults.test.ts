@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup, BackupType } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
+import { missingStanza } from '../../../src/engines/pgbackrest/config-file.js';
 import { pgbackrestEngine as engine } from '../../../src/engines/pgbackrest/pgbackrest-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
@@ -11,7 +12,8 @@ import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
-import { asRoot } from '../../helpers/postgres-user.js';
+import { startPgbouncer } from '../../helpers/pooler.js';
+import { asRoot, giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 
 failOnLeakedProcesses();
@@ -87,6 +89,28 @@ describe('preflight', () => {
     ).rejects.toMatchObject({ code: 'identity-mismatch' });
     expect(await source.pgbackrest('info', '--output=json')).toBe(before);
     await other.remove();
+  });
+
+  it('R3: refuses a stanza whose port leads to PgBouncer, before pgBackRest connects', async () => {
+    const { port, socketDir } = await startPgbouncer(source.cluster, { mode: 'transaction', ignored: ['options'] });
+    const config = join(source.repository, '..', 'pooled.conf');
+    const pooled = (await readFile(source.config, 'utf8'))
+      .replace(/^pg1-port=.*$/m, `pg1-port=${port}`)
+      .replace(/^pg1-socket-path=.*$/m, `pg1-socket-path=${socketDir}`);
+    await writeFile(config, pooled, { mode: 0o600 });
+    await giveToPostgres(config);
+    const context = await newContext();
+    const policy = { ...context.policy, options: { ...source.options, config } };
+    const refused = { code: 'pooler-refused', hint: expect.stringContaining(`pg1-port=${source.cluster.port}`) };
+    await expect(engine.preflightBackup({ ...context, policy })).rejects.toMatchObject(refused);
+    await expect(
+      engine.backup({ ...context, policy }, { type: 'full', startedAt: new Date().toISOString() }),
+    ).rejects.toMatchObject(refused);
+    expect(
+      await missingStanza(policy.options, {
+        ...{ dataDir: source.cluster.dataDir, port: source.cluster.port, answers: true, socketDir: null },
+      }),
+    ).toMatchObject({ lines: expect.stringContaining(`pg1-port=${source.cluster.port}`) });
   });
 
   it('refuses a configuration file that is not there', async () => {

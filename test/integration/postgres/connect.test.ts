@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
-import type { ConnectionConfig } from '../../../src/domain/config.js';
+import { inspectServer } from '../../../src/doctor/server.js';
+import type { ClusterConfig, ConnectionConfig } from '../../../src/domain/config.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { watchWork } from '../../../src/files/work-signs.js';
 import { probe } from '../../../src/postgres/connection/probe.js';
@@ -14,7 +15,7 @@ import { runProgram } from '../../../src/process/exec/run-program.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { freePort } from '../../helpers/ports.js';
 import { runQuery, sharedServer, startScratchCluster } from '../../helpers/postgres.js';
-import { startPooler } from '../../helpers/pooler.js';
+import { startForwarder, startPgbouncer } from '../../helpers/pooler.js';
 import { tempDir } from '../../helpers/temp.js';
 
 const server = sharedServer();
@@ -311,27 +312,58 @@ describe('SQL check (K4)', () => {
 });
 
 describe('R3: a connection pooler is refused before anything is set', () => {
-  it('in transaction mode: sessions of applications stay as they were; with or without settings at the start', async () => {
-    const database = 'pooled';
-    await runQuery(server, 'postgres', `CREATE DATABASE ${database}`);
-    onCleanup(() => runQuery(server, 'postgres', `DROP DATABASE ${database} WITH (FORCE)`));
-    for (const strict of [false, true]) {
-      const port = await startPooler(server, database, { strict });
-      const pooled = { ...connection, host: '127.0.0.1', port, maintenanceDatabase: database };
-      const refused = { code: 'pooler-refused', hint: expect.stringContaining('connection.port') };
-      for (const searchPath of ['fixed', 'database'] as const)
-        await expect(
-          withClient(pooled, database, (client) => client.query('SELECT 1'), { searchPath }),
-        ).rejects.toMatchObject(refused);
-      expect(await probe(pooled)).toMatchObject({
-        ...{ ok: false, layer: 'login', reason: expect.stringContaining('pooler') },
-        fix: expect.stringContaining('connection.port'),
-      });
-      const application = new pg.Client({ host: '127.0.0.1', port, user: server.user, database });
-      await application.connect();
-      const { rows } = await application.query<{ search_path: string }>('SHOW search_path');
+  const refused = { code: 'pooler-refused', hint: expect.stringContaining('connection.port') };
+  const pathOf = async (place: { host: string; port: number }, database: string): Promise<unknown> => {
+    const application = new pg.Client({ ...place, user: server.user, database });
+    await application.connect();
+    try {
+      return (await application.query<{ search_path: string }>('SHOW search_path')).rows[0]?.search_path;
+    } finally {
       await application.end();
-      expect(rows).toEqual([{ search_path: '"$user", public' }]);
     }
+  };
+
+  it.each(['transaction', 'session', 'statement'] as const)(
+    'PgBouncer in %s mode, by TCP and by its socket: sessions of applications stay as they were',
+    async (mode) => {
+      const database = `pooled_${mode}`;
+      await runQuery(server, 'postgres', `CREATE DATABASE ${database}`);
+      onCleanup(() => runQuery(server, 'postgres', `DROP DATABASE ${database} WITH (FORCE)`));
+      for (const ignored of [[], ['options', 'extra_float_digits']]) {
+        const { port, socketDir } = await startPgbouncer(server, { mode, ignored });
+        for (const host of ['127.0.0.1', socketDir]) {
+          const pooled = { ...connection, host, port, maintenanceDatabase: database };
+          for (const searchPath of ['fixed', 'database'] as const)
+            await expect(
+              withClient(pooled, database, (client) => client.query('SELECT 1'), { searchPath }),
+            ).rejects.toMatchObject(refused);
+          expect(await probe(pooled)).toMatchObject({
+            ...{ ok: false, layer: 'login', reason: expect.stringContaining('pooler') },
+            fix: expect.stringContaining('connection.port'),
+          });
+          expect(await inspectServer({ name: 'c', connection: pooled } as unknown as ClusterConfig)).toMatchObject({
+            ...{ level: 'problem', message: expect.stringContaining('pooler') },
+            fix: expect.stringContaining('connection.port'),
+          });
+          expect(await pathOf({ host, port }, database)).toBe('"$user", public');
+        }
+      }
+    },
+  );
+
+  it('Pgpool-II, which tells the process of the server; a network that only forwards is none, and is asked once', async () => {
+    const pgpool = await startForwarder(server, { asPgpool: true });
+    const pooled = { ...connection, host: '127.0.0.1', port: pgpool.port };
+    await expect(withClient(pooled, 'postgres', (client) => client.query('SELECT 1'))).rejects.toMatchObject(refused);
+    expect(await probe(pooled)).toMatchObject({ ok: false, layer: 'login', reason: expect.stringContaining('pooler') });
+
+    const network = await startForwarder(server, { asPgpool: false });
+    const forwarded = { ...connection, host: '127.0.0.1', port: network.port };
+    const set = (): Promise<unknown> =>
+      withClient(forwarded, 'postgres', async (client) => (await client.query('SHOW search_path')).rows[0]);
+    expect(await set()).toEqual({ search_path: 'pg_catalog' });
+    expect(await set()).toEqual({ search_path: 'pg_catalog' });
+    expect(await probe(forwarded)).toMatchObject({ ok: true });
+    expect(network.questions()).toBe(1);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { fileURLToPath } from 'node:url';
 import { repriseHere } from '../../helpers/cli.js';
 
 interface Told {
@@ -16,6 +17,42 @@ describe('errors of usage', () => {
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toContain(suggestion);
+  });
+
+  it.each([
+    [['bakup', '--help'], 'did you mean backup?'],
+    [['--json', 'bakup', '-h'], 'did you mean backup?'],
+    [['backup', 'lst', '--help'], 'did you mean list?'],
+    [['help', 'bakup'], 'did you mean backup?'],
+    [['help', 'backup', 'lst'], 'did you mean list?'],
+  ])(
+    'O16: %j asks for the help of a command that there is not: exit 2, and what was meant',
+    async (argv, suggestion) => {
+      const { code, stdout, stderr } = await repriseHere(argv);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toContain(suggestion);
+    },
+  );
+
+  it('O16: help of a command that there is, in every spelling, is printed with exit 0', async () => {
+    const spellings = [
+      ['backup', 'list', '--help'],
+      ['--address', 'x:1', 'backup', 'list', 'mairie', '-h'],
+      ['backup', 'help', 'list'],
+    ];
+    for (const argv of spellings) {
+      const { code, stdout } = await repriseHere(argv);
+      expect([code, stdout]).toEqual([0, expect.stringContaining('reprise backup list')]);
+    }
+    const root = await repriseHere(['help', 'backup']);
+    expect([root.code, root.stdout]).toEqual([0, expect.stringContaining('Usage: reprise backup')]);
+  });
+
+  it('O16: what may be typed is said so that a shell runs none of it as a pipe', async () => {
+    const file = fileURLToPath(new URL('../../../examples/mairie.yml', import.meta.url));
+    const { code, stderr } = await repriseHere(['rotate', 'mairie', '--config', file, '--json']);
+    expect(code).toBe(2);
+    expect(told(stderr).hint).toMatch(/^name one: --policy \S+(, or --policy \S+)+$/);
   });
 
   it.each([

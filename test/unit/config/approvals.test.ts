@@ -5,6 +5,10 @@ import {
   unboundActions,
   whyNobodyApproves,
 } from '../../../src/domain/approval/approval-policy.js';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { repriseHere } from '../../helpers/cli.js';
+import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { complaint, parsed, valid } from './given.js';
 
 const withPolicy = (policy: string, contacts: string): string =>
@@ -55,6 +59,24 @@ describe('G9: requester_may_approve: false binds nobody where the requester is o
       matchPrincipal: true,
       principals: { dba: 'jwt:x' },
     });
+  });
+});
+
+describe('O7: config check warns of requester_may_approve only where the file itself promises it', () => {
+  const warned = async (policy: string): Promise<readonly string[]> => {
+    const directory = await makeTempDir('approvals');
+    const file = join(directory, 'reprise.yml');
+    await writeFile(file, withPolicy(policy, '{ dba: {}, ops: {} }'));
+    const { stdout } = await repriseHere(['config', 'check', '--config', file, '--json']);
+    const { warnings = [] } = JSON.parse(stdout) as { warnings?: { key: string; place: string }[] };
+    return warnings.map(({ key }) => key);
+  };
+
+  it('the default promises nothing; a written line is named', async () => {
+    expect(await warned('{ from: [dba, ops] }')).toEqual([]);
+    expect(await warned('{ from: [dba, ops], requester_may_approve: false }')).toEqual([
+      'clusters.mairie.approvals.recover.requester_may_approve',
+    ]);
   });
 });
 

@@ -18,7 +18,7 @@ describe('F38: a wrong config names file, line and column', () => {
       'banana: 1\n' + valid,
       [
         'reprise.yml:1:1: unknown key "banana"',
-        'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media',
+        'HINT known keys: version, language, temporal, hosts, repositories, clusters, contacts, notifiers, notify, raci, media, evidence',
       ],
     ],
     [
@@ -353,7 +353,10 @@ describe('F38: two of a kind in one place', () => {
   });
 
   it('a policy in a folder of the catalogue', () => {
-    expect(complaint(valid.replace('dump:', 'records:'))[0]).toBe('reprise.yml:8:7: a policy may not be named records');
+    for (const name of ['records', 'incidents', 'evidence'])
+      expect(complaint(valid.replace('dump:', `${name}:`))[0]).toBe(
+        `reprise.yml:8:7: a policy may not be named ${name}`,
+      );
   });
 });
 
@@ -415,7 +418,6 @@ describe('what comes later is refused in plain words: nothing silently does noth
   });
 
   test.each<[string, string, string]>([
-    ['drill', 'drill: { host: x }', 'reprise.yml:6:5: "drill" is not supported by this version'],
     [
       'table-repair',
       'approvals: { table-repair: { from: [x] } }',

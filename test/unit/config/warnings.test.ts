@@ -15,9 +15,9 @@ describe('what is accepted and does nothing is said to do nothing', () => {
       'reprise.yml:2:11: French is not available yet: reports and messages are in English',
     ],
     [
-      'raci of drills',
-      `${valid}contacts: { dba: {} }\nraci: { drill: { responsible: dba }, backup: { responsible: dba } }\n`,
-      'reprise.yml:11:9: raci.drill does nothing yet: restore drills come with a later version',
+      'raci of table repairs',
+      `${valid}contacts: { dba: {} }\nraci: { table-repair: { responsible: dba }, backup: { responsible: dba } }\n`,
+      'reprise.yml:11:9: raci.table-repair does nothing yet: table repairs come with a later version',
     ],
     [
       'an address without a notifier',

@@ -32,6 +32,7 @@ const archiving = {
 };
 const server: Server = {
   versionNum: 150020,
+  port: 5432,
   encrypted: false,
   clockSeconds: 0,
   archiving,

@@ -23,6 +23,7 @@ const slot = { name: 'reprise_mairie_base', active: true, keptBytes: 1_000_000, 
 const server: Server = {
   ...{
     versionNum: 150020,
+    port: 5432,
     encrypted: false,
     clockSeconds: 0,
     backlog: null,

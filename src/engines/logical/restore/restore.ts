@@ -29,6 +29,7 @@ import { addSearchPathOnly, dropGuard } from './restore-guard.js';
 import { isRefused, markRefused } from './restore-note.js';
 import { withSearchPath } from './search-path.js';
 import { hasCron } from '../archive/pg-cron.js';
+import { isCancelled } from '../../../process/jobs/jobs.js';
 import { removeTree } from '../../../files/remove-tree.js';
 import type { RestoreComplaints, Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
@@ -97,8 +98,8 @@ export async function restoreDatabase(
       errors: [...errors, ...counted.differences],
     };
   } catch (error) {
-    // Only what can not go on: a worker that shuts down leaves the job and its database.
-    if (toolHasEnded(error) || (isRepriseError(error) && FINAL.has(error.code))) {
+    // Only what cannot go on: a worker that shuts down leaves the job and its database.
+    if (isCancelled(context) || toolHasEnded(error) || (isRepriseError(error) && FINAL.has(error.code))) {
       await (isRepriseError(error) && error.details['isKept'] === true ? markRefused(restoring) : discard(restoring));
       await file.discard();
     }

@@ -1,0 +1,154 @@
+import type { DrillOrder } from '../operation/orders.js';
+import type { ReachedTarget } from '../operation/step-events.js';
+import type { RecoveryTarget } from '../target/target.js';
+
+/** Where a drill restores to: a place of its own, wiped and made anew, that shares nothing with production. */
+export interface StagingPlace {
+  readonly host: string;
+  readonly dataDir: string;
+  readonly port: number;
+}
+
+/** One restore of a drill. */
+export interface PlannedRestore {
+  readonly policy: string;
+  readonly engine: string;
+  readonly method: 'data-directory' | 'databases';
+  /** One for a physical engine; one for each database of a dump. */
+  readonly backups: readonly {
+    readonly id: string;
+    readonly database: string | null;
+    readonly label: string;
+    readonly sizeBytes: number | null;
+    readonly finishedAt: string;
+    /** SHA-256 (hex) of what the restore has to find; see `BoundBackup.content`. */
+    readonly content: string;
+  }[];
+  readonly target: RecoveryTarget;
+  /** How the target was chosen; `same-as`: the instant that another engine of this drill reached. */
+  readonly chosen: 'asked' | 'latest' | 'random' | 'same-as';
+  /** What a random instant was chosen in, UTC ISO-8601. */
+  readonly window?: { readonly from: string; readonly to: string };
+  readonly predicted: PredictedSeconds | null;
+}
+
+/** From the rates measured on this host with this engine; null where nothing was measured yet. */
+export interface PredictedSeconds {
+  readonly p50: number;
+  readonly p90: number;
+  /** Number of measured restores it rests on. */
+  readonly samples: number;
+}
+
+/** Something that this drill does not show, and says so (V3). */
+export interface NotTested {
+  readonly kind: 'engine' | 'database' | 'tablespace' | 'media' | 'host' | 'policy' | 'check';
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** What a drill will do, made and kept on the staging host before anything is wiped. */
+export interface DrillPlan {
+  /** SHA-256 (hex) of all the rest, canonical JSON. */
+  readonly digest: string;
+  readonly cluster: string;
+  readonly operationId: string;
+  readonly workflowId: string;
+  readonly requester: string;
+  readonly order: DrillOrder;
+  /** UTC ISO-8601. */
+  readonly createdAt: string;
+  readonly place: StagingPlace;
+  readonly configDigest: string;
+  /** Hex; random choices follow from it alone: the same seed and window give the same instant. */
+  readonly seed: string;
+  /** In the order in which they are carried out. The last one stays for the sign-off. */
+  readonly restores: readonly PlannedRestore[];
+  /** Names of the checks that follow each restore. */
+  readonly checks: readonly string[];
+  readonly notTested: readonly NotTested[];
+}
+
+/** What one restore came to. */
+export interface DrillRestored extends ReachedTarget {
+  readonly policy: string;
+  readonly engine: string;
+  /** Of the restore and the replay, without the checks. */
+  readonly rtoSeconds: number;
+  readonly phases: readonly { readonly name: string; readonly seconds: number }[];
+  readonly bytes: number | null;
+}
+
+/** What one check of a drill found. */
+export interface DrillCheck {
+  /** Which restore: its policy. */
+  readonly policy: string;
+  readonly name: string;
+  readonly type: string;
+  readonly status: 'passed' | 'failed' | 'skipped';
+  /** One sentence without row values. */
+  readonly detail: string;
+  /** What to do, where it failed. */
+  readonly hint?: string;
+  readonly seconds: number;
+  /** Name of a file of the evidence folder with the whole; absent: the detail is all. */
+  readonly evidence?: string;
+}
+
+/** A person's word on what was restored. */
+export interface SignOff {
+  readonly verdict: 'pass' | 'fail';
+  readonly by: string;
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly remarks: string | null;
+}
+
+/** What a drill came to: a record of the catalogue, `drill show --json` and the evidence have it alike. */
+export interface DrillOutcome {
+  readonly drillId: string;
+  readonly workflowId: string;
+  readonly cluster: string;
+  /** `fail`: a check, a restore or the person; `incomplete`: it ended before it could say. */
+  readonly verdict: 'pass' | 'fail' | 'incomplete';
+  /** Why not `pass`, in one sentence. */
+  readonly reason: string | null;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly seed: string;
+  readonly restores: readonly (DrillRestored & { readonly predicted: PredictedSeconds | null })[];
+  readonly checks: readonly DrillCheck[];
+  /** null: nobody was asked, or nobody answered in time. */
+  readonly signOff: SignOff | null;
+  /** Upper bound of what a loss at the drill's start would have cost; null: not known. */
+  readonly rpoSeconds: number | null;
+  readonly notTested: readonly NotTested[];
+  readonly evidence: SealedEvidence | null;
+}
+
+/** The evidence as it lies in the catalogue's repository. */
+export interface SealedEvidence {
+  /** Key of its folder in the repository. */
+  readonly path: string;
+  /** Of its manifest, hex. */
+  readonly sha256: string;
+  readonly signed: boolean;
+}
+
+/** An entry of the quality register: opened by a failed or overdue drill, closed by a later one that passes. */
+export interface RegisterEntry {
+  readonly id: string;
+  readonly cluster: string;
+  readonly what: 'drill-failed' | 'drill-overdue';
+  /** One sentence. */
+  readonly text: string;
+  /** Contact of the RACI; null where nobody is named. */
+  readonly owner: string | null;
+  readonly openedAt: string;
+  readonly dueAt: string;
+  /** The drill that failed; null for one that did not take place. */
+  readonly drillId: string | null;
+  /** The drill that closed it; null: it is open. */
+  readonly closedBy: string | null;
+  readonly closedAt: string | null;
+}
