@@ -113,10 +113,11 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     };
   const facts = await factsOf(dumping).catch(removedIf(toolHasEnded));
   const { connection } = context.cluster;
+  const hashes = (context.policy.options as LogicalOptions).contentHashes === true;
   const {
     result: { job: result, written },
     inventory,
-  } = await withInventory(connection, database, context.signal, (snapshot) =>
+  } = await withInventory({ connection, database, hashes, signal: context.signal }, (snapshot) =>
     runPgDump(dumping, facts, snapshot),
   ).catch(removedIf(toolHasEnded));
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));
