@@ -35,9 +35,12 @@ export async function whyNothingToDo(
   const silentAt = claim?.failingSince ?? before?.createdAt ?? claim?.at;
   // One that was not started meanwhile was out of reach.
   const since = silentAt !== undefined && server.startedAt > silentAt ? server.startedAt : new Date().toISOString();
-  const other = await otherRecovery(clusterContext, operationId, silentAt);
-  const by = other === null ? '' : `, recovered by ${other}`;
-  return `${cluster.name} answers again since ${since.replace(/\.\d+Z$/, 'Z')}${by}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
+  return `${cluster.name} answers again since ${since.replace(/\.\d+Z$/, 'Z')}${await recoveredBy(clusterContext, operationId, silentAt)}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
+}
+
+async function recoveredBy(...asked: Parameters<typeof otherRecovery>): Promise<string> {
+  const other = await otherRecovery(...asked);
+  return other === null ? '' : `, recovered by ${other}`;
 }
 
 /** A recovery that somebody had started, and that was carried out in place since then: an incident opened while it waited needs no other. */
