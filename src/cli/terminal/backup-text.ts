@@ -72,7 +72,10 @@ function levelText({ proven, adopted }: Backup): string {
 
 function adoptedText({ adopted }: Backup): string | null {
   if (adopted === undefined) return null;
-  return adopted.checked ? 'yes, of this cluster by its system identifier' : 'yes, of unknown origin';
+  if (adopted.checked) return 'yes, of this cluster by its system identifier';
+  const { unknown, whole } = adopted;
+  if (unknown !== undefined) return `yes, of unknown origin, and nobody can tell whether it is whole: ${unknown}`;
+  return whole === true ? 'yes, of unknown origin, with all that the database had' : 'yes, of unknown origin';
 }
 
 function held({ heldUntil }: Backup): string {

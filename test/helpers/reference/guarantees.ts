@@ -50,8 +50,8 @@ const guarantees: readonly (readonly [
         'A canary row, written at an interval, comes back from a restore as it was, and bounds what a loss would have cost.',
       ],
       [
-        'V4',
-        'The evidence of a drill is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
+        'V3 V4',
+        'The report of a drill says first what was not tested. Its evidence is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
       ],
       ['F5 F6', 'A full disk changes neither older backups, nor the source, nor the old data.'],
     ],

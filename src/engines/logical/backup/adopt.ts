@@ -7,6 +7,7 @@ import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, Read
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
 import { whyPartial } from '../archive/partial.js';
+import { compareDump } from './compare-dump.js';
 import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
 import { factsAndProperties } from './database-facts.js';
@@ -345,7 +346,9 @@ async function describeCopy(
   const file = { key: incoming.dump, encrypted: false, path };
   const contents = await countAll(context, candidate, { dump, extensionTables: live.extensionTables }, file);
   // Of what was copied: the original may have been another file when it was looked at first.
-  const partial = whyPartial(await tocOf(context, file));
+  const toc = await tocOf(context, file);
+  const compared = await compareDump(context, { database, startedAt }, toc);
+  const partial = whyPartial(toc) ?? compared.partial;
   // Where the original was read instead of the copy, it must still be what was copied.
   if (
     !context.storage.capabilities.localPath &&
@@ -378,7 +381,12 @@ async function describeCopy(
     contents,
     countedIn: 'dump',
     objects: null,
-    adopted: { from: name, at: context.now().toISOString() },
+    adopted: {
+      from: name,
+      at: context.now().toISOString(),
+      whole: partial === null && compared.unknown === null,
+      ...(compared.unknown === null ? {} : { unknown: compared.unknown }),
+    },
     ...(partial === null ? {} : { partial }),
   };
 }
