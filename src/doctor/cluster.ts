@@ -8,6 +8,7 @@ import { sessionTimeouts, timeoutsInWords, timeoutsOff } from '../postgres/conne
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openDescribed } from '../storage/open-storage.js';
 import { requireProgram } from '../process/exec/find-programs.js';
+import { canaryFindings } from './canary.js';
 import { archiveCommands, archiveFindings } from './archive.js';
 import { copyFindings } from './copies.js';
 import { identityFinding } from './repository.js';
@@ -34,6 +35,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
     collectFindings(`${check}/repository`, () => toolRepositoryFindings(config, cluster)),
     encryptionFindings(config, cluster),
     collectFindings(`${check}/hooks`, () => hookFindings(cluster)),
+    collectFindings(`${check}/canary`, async () => ('versionNum' in server ? canaryFindings(cluster) : [])),
   ]);
   return [
     ...('versionNum' in server

@@ -3,6 +3,7 @@ import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { PlannedBackup } from '../../domain/plan/plan.js';
 import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
 import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
+import { readControlData } from '../../postgres/server/control-data.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
 import { makeBackup } from '../backup/backup.js';
@@ -14,7 +15,7 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { besideDatabase, forgetMovedCopies, markOldData, recordOldData } from './old-data.js';
-import { clusterLocks, currentBackups, record } from '../cluster-context.js';
+import { clusterLocks, currentBackups, postgresBinOf, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
 
@@ -54,6 +55,7 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
       await beginChange(work);
+      await startAgain(work);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
@@ -61,6 +63,21 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
 
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
 export const SWAPPED = 'swap databases';
+
+/**
+ * The live server may have died while people inspected the restored databases: whoever promotes wants them in it, so it is started
+ * again. One that was shut down was shut down by somebody, and another cluster in its place is not the one of the plan.
+ */
+async function startAgain(work: AuthorizedStep): Promise<void> {
+  const { clusterContext, plan, inPlace } = work;
+  const { cluster, deps, user } = clusterContext;
+  if (!inPlace || cluster.dataDir === undefined || cluster.host !== deps.host) return;
+  const service = await work.service();
+  if ((await service.status()) === 'running') return;
+  const control = await readControlData(await postgresBinOf(clusterContext), cluster.dataDir, user);
+  const isOfPlan = control !== null && control.systemIdentifier === plan.binding.systemIdentifier;
+  if (isOfPlan && !control.state.startsWith('shut down')) await service.start();
+}
 
 async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
   const { clusterContext, plan } = work;

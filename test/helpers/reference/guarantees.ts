@@ -46,6 +46,10 @@ const guarantees: readonly (readonly [
         'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
       [
+        'V2',
+        'A canary row, written at an interval, comes back from a restore as it was, and bounds what a loss would have cost.',
+      ],
+      [
         'V3 V4',
         'The report of a drill says first what was not tested. Its evidence is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
       ],
