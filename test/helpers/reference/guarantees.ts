@@ -223,7 +223,10 @@ const guarantees: readonly (readonly [
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
       ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
-      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it; a kept one is dropped with what its plan names.'],
+      [
+        'R2',
+        'A database that a subscriber or publisher depends on is not replaced by a dump of it; a kept one is dropped with what its plan names.',
+      ],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
