@@ -1,6 +1,6 @@
 import { STALL_SECONDS } from '../domain/operation/retries.js';
 import type { WrappedActivity } from './activity-wrapper.js';
-import type { HostActivities } from './api.js';
+import type { DrillActivities, HostActivities } from './api.js';
 import { actionActivities } from './action/action.js';
 import { approvalActivities } from './approval/approvals.js';
 import { decisionActivities } from './approval/decisions.js';
@@ -10,6 +10,8 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { registerActivities } from './drill/register.js';
+import { signOffActivities } from './drill/sign-off.js';
 import { grantActivities } from './lock-grant.js';
 import { inspectionActivities } from './inspection/inspect.js';
 import { watchingActivities } from './inspection/watch.js';
@@ -38,7 +40,9 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): HostActivities {
+type Made = Omit<HostActivities, Exclude<keyof DrillActivities, 'recordSignOff' | 'recordUnplannedDrill'>>;
+
+function allActivities(deps: HostDependencies): Made {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -55,6 +59,8 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
+    ...registerActivities(deps),
+    ...signOffActivities(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
     ...serverSteps(deps),

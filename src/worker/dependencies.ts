@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf } from '../checks/registry.js';
-import { nextRuns } from '../config/schedule.js';
+import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
@@ -45,5 +45,6 @@ export function controlDependencies(config: Config, webUi: string | undefined): 
     notifierOf,
     secret: resolveSecret,
     nextRun: (schedule, after) => nextRuns(schedule, after, 1)[0],
+    lastRun: (schedule, upTo) => previousRuns(schedule, upTo, 1)[0],
   };
 }

@@ -43,9 +43,24 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
+    case 'drill':
+      return drillTitle(cluster, facts);
+    case 'sign-off':
+      return `${signOffStage[facts.stage]}: sign off the drill of ${cluster} until ${facts.until.slice(0, 16)}Z`;
     case 'test':
       return `test for ${facts.contact}`;
   }
+}
+
+const signOffStage: Readonly<Record<Extract<NoticeFacts, { kind: 'sign-off' }>['stage'], string>> = {
+  asked: 'to do',
+  reminder: 'reminder',
+  escalation: 'nobody has answered',
+};
+
+function drillTitle(cluster: string | null, { state }: Extract<NoticeFacts, { kind: 'drill' }>): string {
+  if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
+  return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
 }
 
 function failedTitle(cluster: string | null, { what, policy, code }: Extract<NoticeFacts, { kind: 'failed' }>): string {
@@ -130,6 +145,32 @@ function body(notice: Notice): string {
         ['Lost', facts.rpoSeconds === 0 ? 'nothing' : rpoInWords(facts)],
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
+      ]);
+    case 'drill':
+      return lines([
+        ['Reason', facts.reason],
+        [
+          'Next',
+          facts.hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register',
+        ],
+        ['Until', facts.dueAt ?? null],
+        [
+          'Type',
+          facts.state === 'overdue'
+            ? `reprise schedule list\nreprise drill run ${notice.cluster}`
+            : `reprise drill show ${notice.workflowId}\nreprise drill run ${notice.cluster}`,
+        ],
+      ]);
+    case 'sign-off':
+      return lines([
+        ['By', facts.by.join(', ')],
+        ['Staging', facts.connection],
+        ['Until', facts.until],
+        ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
+        [
+          'Type',
+          `reprise sign-off ${workflowId} --verdict pass --remarks "..."\nreprise sign-off ${workflowId} --verdict fail --remarks "..."`,
+        ],
       ]);
     case 'test':
       return lines([

@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import { eventOf, type Notice } from './notices.js';
+import { eventOf, type Notice, type NotifyEvent, toldAs } from './notices.js';
 
 /** One message to be sent by one notifier; people by the names of their contacts. */
 export interface Delivery {
@@ -23,7 +23,7 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
       .map(({ name }) => ({ notifier: name, first: [contact], others: [] }));
   }
   const event = eventOf(facts);
-  const wanted = event === null ? [] : (config.notify[event] ?? []);
+  const wanted = event === null ? [] : notifiersFor(config, event);
   const acting = actingContacts(config, cluster, facts);
   return wanted.flatMap((notifier) => {
     const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
@@ -38,6 +38,12 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
   });
 }
 
+/** By which notifiers people are told of an event. */
+export function notifiersFor({ notify }: Pick<Config, 'notify'>, event: NotifyEvent): readonly string[] {
+  const other = toldAs[event];
+  return notify[event] ?? (other === undefined ? [] : (notify[other] ?? []));
+}
+
 /** Addresses of a contact for a notifier, as the file has them: one or a list. */
 export function addressesOf(config: Config, contact: string, notifier: string): readonly string[] {
   const found = config.contacts[contact]?.[notifier];
@@ -50,6 +56,9 @@ function actingContacts(config: Config, cluster: string | null, facts: Notice['f
   if (facts.kind === 'skipped' || (facts.kind === 'paused' && facts.action === null))
     return config.raci['backup'] ?? [];
   if (facts.kind === 'paused') return approversOf(config, cluster, facts.action ?? 'recover');
+  if (facts.kind === 'drill') return config.raci['drill'] ?? [];
+  if (facts.kind === 'sign-off')
+    return facts.stage === 'escalation' ? [...(config.raci['drill'] ?? []), ...facts.by] : facts.by;
   if (facts.kind === 'failed' && !isRecovery[facts.what]) return config.raci['backup'] ?? [];
   return config.raci['recover'] ?? [];
 }
