@@ -31,7 +31,7 @@ function checkDatabases(at: ConfigPath, { databases }: ClusterConfig): Problem[]
 }
 
 /** Folders that a cluster's catalogue has beside those of its policies. */
-const reservedPolicies = ['records', 'incidents'];
+const reservedPolicies = ['records', 'incidents', 'evidence'];
 
 function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const reserved = Object.keys(cluster.policies)
