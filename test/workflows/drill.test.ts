@@ -22,19 +22,23 @@ interface Given {
   readonly order?: DrillOrder;
   /** Nobody is asked. */
   readonly unasked?: boolean;
+  /** The cluster's own host is another one, without a worker. */
+  readonly elsewhere?: boolean;
   /** As a schedule starts it: without an operation id. */
   readonly scheduled?: boolean;
 }
 
-/** A drill whose staging host is the one that has a worker; the cluster's own has none. */
+/** A drill whose staging host is the one that has a worker. */
 async function startDrill({ staging = new StagingHost(), activities, order = {}, ...how }: Given = {}): Promise<Case> {
   const one = lab.case({
     ...staging.activities(),
     describeCluster: async (input) => ({
       ...(await wellBehaved.describeCluster(input)),
-      host: 'elsewhere',
+      // What waits in the queue of a host without a worker would keep the server's clock from being set forward.
+      ...(how.elsewhere
+        ? { host: 'elsewhere', tells: [] }
+        : { tells: ['failure', 'drill-failed', 'sign-off'] as const }),
       drill: { host: HOST, ...(how.unasked ? {} : { signOff: { by, withinSeconds: 5 * DAY } }) },
-      tells: ['failure', 'drill-failed', 'sign-off'],
     }),
     ...activities,
   });
@@ -82,7 +86,7 @@ describe('P4: a restore drill', () => {
   });
 
   it('works on the staging host, its heavy steps with a slot of it, which it does not keep while people are waited for', async () => {
-    const one = await startDrill();
+    const one = await startDrill({ elsewhere: true });
     await one.state('waiting-sign-off');
     const queues = Object.fromEntries(one.calls.map(({ name, queue }) => [name, queue]));
     expect(queues).toMatchObject({
