@@ -134,6 +134,7 @@ export async function readContext(
     pgBin: await postgresBinOf(clusterContext),
     user,
     signal: run.signal,
+    leaveOnAbort: run.leaveOnAbort,
     report: run.report,
     now: () => new Date(),
     openToolStore: (described) => clusterContext.deps.openDescribed(described),

@@ -1,5 +1,6 @@
 import type { CheckKind } from '../checks/check.js';
 import type {
+  CheckConfig,
   Config,
   DescribedStorage,
   PolicyConfig,
@@ -51,6 +52,8 @@ export interface HostDependencies {
   /** Command of the counter of rows, without the program whose output it counts. */
   readonly rowCounter: readonly string[];
   checkOf(kind: string): CheckKind;
+  /** Checks that every drill runs beside those of the configuration. */
+  checksOfEveryDrill(): readonly CheckConfig[];
   /** Directory of PostgreSQL's programs of a major version; the newest where none is given. */
   postgresBin(major?: number): Promise<string>;
   /** User that tools on a cluster's files run as; null = the worker's own. */

@@ -1,12 +1,12 @@
 import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
-import { isUtc, withLocalTimes } from '../domain/target/instant.js';
+import { withLocalTimes } from '../domain/target/instant.js';
 import { oneOf, visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
-import { localZone } from './common-options.js';
+import { shownZone } from './common-options.js';
 import type { Services } from './services.js';
 import type { Screen } from './terminal/tables.js';
 import type { Terminal } from './terminal/terminal.js';
@@ -111,16 +111,20 @@ export class Cli {
 
   get screen(): Screen {
     const { outColumns } = this.terminal;
-    const zone = localZone();
-    return { columns: outColumns, zone: outColumns === undefined || isUtc(zone) ? undefined : zone };
+    return { columns: outColumns, zone: outColumns === undefined ? undefined : shownZone() };
   }
 
   /** A plan as text, with local times beside those in UTC, but for the commands in it, which are pasted. */
   planForPeople(text: string): string {
-    const zone = localZone();
-    if (!this.terminal.live || isUtc(zone)) return text;
+    const { zone } = this.progressScreen;
     const line = (one: string): string => (one.includes('reprise ') ? one : withLocalTimes(one, zone));
     return text.split('\n').map(line).join('\n');
+  }
+
+  /** Where progress and errors are shown. */
+  get progressScreen(): Screen {
+    const { live, columns } = this.terminal;
+    return { columns, zone: live ? shownZone() : undefined };
   }
 
   /** A script reads errors from stderr as one document: progress would come before it. A person at a terminal sees both. */

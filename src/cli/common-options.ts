@@ -56,6 +56,12 @@ export function localZone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
+/** The zone whose times stand beside those in UTC; undefined where it is UTC. */
+export function shownZone(): string | undefined {
+  const zone = localZone();
+  return isUtc(zone) ? undefined : zone;
+}
+
 /** The zone that a time was written with, else the local one. */
 function zoneIn(text: string): string {
   const [written = ''] = /[A-Za-z]+(?:[/_+-][A-Za-z0-9]+)+$/.exec(text.trim()) ?? [];

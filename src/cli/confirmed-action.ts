@@ -96,7 +96,10 @@ export async function followConfirmed<T>(
     await confirm();
     return waitFor<T>(cli, session, operation, options);
   }
-  const [result] = await Promise.all([waitFor<T>(cli, session, operation, options), confirm()]);
+  // Without a policy it waits for the confirmation that is on its way, and for nobody.
+  const isConfirmedHere = (await cli.cluster(asked.cluster)).approvals[asked.action] === undefined;
+  const shown = isConfirmedHere ? { ...options, unshown: 'waiting-approval' as const } : options;
+  const [result] = await Promise.all([waitFor<T>(cli, session, operation, shown), confirm()]);
   return result;
 }
 

@@ -6,6 +6,8 @@ import { isFinal, statusOf } from '../client/status.js';
 import type { StatusView } from '../client/status.js';
 import type { Cli } from './cli-context.js';
 import type { CommonOptions } from './define-command.js';
+import type { OperationState } from '../domain/operation/status.js';
+import { besideOrBelow, type Screen } from './terminal/tables.js';
 import { ProgressDisplay } from './terminal/progress.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApprovablePlan } from '../domain/plan/plan.js';
@@ -23,26 +25,29 @@ export async function detached(cli: Cli, session: TemporalSession, workflowId: s
   return { workflowId, webUi: await operationLink(session, workflowId), follow: cli.command('watch', workflowId) };
 }
 
-export function detachedText(view: Detached): string {
-  return `started ${view.workflowId}\n  watch it:  ${view.follow}\n  Web UI:    ${view.webUi}`;
+export function detachedText(view: Detached, { columns }: Screen = {}): string {
+  return `started ${view.workflowId}\n  watch it:  ${view.follow}\n${besideOrBelow('  Web UI:', '    ', view.webUi, columns)}`;
 }
 
 /**
  * Waits for the result with progress on stderr; Ctrl-C and `--timeout` end the waiting, not the operation. `plan` is
- * text that people wait for too, shown between the lines once it is there.
+ * text that people wait for too, shown between the lines once it is there. `unshown`: a state that this very command ends.
  */
 export async function waitFor<T>(
   cli: Cli,
   session: TemporalSession,
   operation: StartedOperation,
-  options: CommonOptions,
+  options: CommonOptions & { readonly unshown?: OperationState },
   plan?: Promise<string | null>,
 ): Promise<T> {
   const { workflowId } = operation;
-  if (cli.showsProgress)
-    cli.say(cli.terminal.paint('dim', `${workflowId}  ${await operationLink(session, workflowId)}`, 'err'));
-  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line));
-  const onStatus = (view: StatusView): void => (cli.showsProgress ? display.update(view) : undefined);
+  if (cli.showsProgress) {
+    const link = await operationLink(session, workflowId);
+    cli.say(cli.terminal.paint('dim', besideOrBelow(workflowId, '  ', link, cli.terminal.columns), 'err'));
+  }
+  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line), cli.progressScreen.zone);
+  const onStatus = (view: StatusView): void =>
+    cli.showsProgress && view.state !== options.unshown ? display.update(view) : undefined;
   void plan?.then((text) => {
     if (text === null || !cli.showsProgress) return;
     display.clear();

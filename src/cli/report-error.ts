@@ -1,5 +1,7 @@
 import { CommanderError } from 'commander';
 import { errorTable, RepriseError } from '../domain/errors.js';
+import { withLocalTimes } from '../domain/target/instant.js';
+import { shownZone } from './common-options.js';
 import { visible, visibleJson } from '../domain/text/text.js';
 import { toRepriseError } from '../client/errors.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -33,9 +35,11 @@ export function explained(error: unknown): RepriseError {
 }
 
 function asText(terminal: Terminal, { code, message, hint }: RepriseError): string {
-  const lines = message.split('\n').map(visible);
+  const zone = terminal.live ? shownZone() : undefined;
+  const shown = (line: string): string => withLocalTimes(visible(line), zone);
+  const lines = message.split('\n').map(shown);
   const first = `${terminal.paint('red', 'error', 'err')}: ${lines.join('\n       ')} (${code})`;
-  const next = (hint ?? nextStep(code)).split('\n').map(visible).join('\n      ');
+  const next = (hint ?? nextStep(code)).split('\n').map(shown).join('\n      ');
   return `${first}\n${terminal.paint('bold', 'HINT', 'err')}: ${next}\n`;
 }
 

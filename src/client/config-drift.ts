@@ -1,8 +1,7 @@
 import type { Config } from '../domain/config.js';
-import { CONTROL_QUEUE, lightQueue } from '../domain/operation/names.js';
+import { lightQueue } from '../domain/operation/names.js';
 import { type WorkerIdentity, parseIdentity, shortConfig } from '../domain/operation/worker-identity.js';
-import type { TemporalSession } from './connect.js';
-import { pollersOf } from './pollers.js';
+import type { PolledQueue } from './pollers.js';
 
 /** A worker, and the version and configuration it was started with. */
 export interface WorkerConfig {
@@ -17,22 +16,12 @@ export interface WorkerConfig {
 }
 
 /** What living workers say they were started with, as the pollers of their queues are called: no worker has to answer. */
-export async function workerConfigs(session: TemporalSession, config: Config): Promise<readonly WorkerConfig[]> {
-  const queues = [
-    { host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const },
-    ...Object.keys(config.hosts).map((host) => ({ host, queue: lightQueue(host), kind: 'activity' as const })),
-  ];
-  const found = await Promise.all(
-    queues.map(async ({ host, queue, kind }) =>
-      livingWorkers(await pollersOf(session, queue, kind)).map(({ worker, config: theirs, version }) => ({
-        host,
-        worker,
-        config: theirs,
-        version,
-      })),
-    ),
-  );
-  return found.flat();
+export function workerConfigs(queues: readonly PolledQueue[]): readonly WorkerConfig[] {
+  return queues
+    .filter(({ queue, kind, host }) => (host === null ? kind === 'workflow' : queue === lightQueue(host)))
+    .flatMap(({ host, pollers }) =>
+      livingWorkers(pollers).map(({ worker, config, version }) => ({ host, worker, config, version })),
+    );
 }
 
 /** Those with another configuration than this one: a destructive step is refused on a host where that is so. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
-import { CONTROL_QUEUE } from '../domain/operation/names.js';
+import type { Config } from '../domain/config.js';
+import { CONTROL_QUEUE, hostQueues } from '../domain/operation/names.js';
 import { livingPollers, taskQueueTypes } from '../domain/operation/pollers.js';
 import type { DescribedPoller, Poller } from '../domain/operation/pollers.js';
 import type { TemporalSession } from './connect.js';
@@ -21,13 +22,37 @@ export async function describePollers(
   return pollers ?? [];
 }
 
-/** The workers that poll this queue now. */
-export async function pollersOf(
+/** A task queue of ours, and who polls it. */
+export interface PolledQueue {
+  readonly queue: string;
+  readonly kind: keyof typeof taskQueueTypes;
+  /** Null for the queue of the workflows. */
+  readonly host: string | null;
+  readonly pollers: readonly Poller[];
+  /** Identities that have polled it in the last minutes, those too that do not any more. */
+  readonly seen: readonly string[];
+}
+
+/** Reads once who polls the queues of a configuration: all, or of each host those that are wanted. */
+export async function polledQueues(
   session: TemporalSession,
-  queue: string,
-  kind: keyof typeof taskQueueTypes,
-): Promise<readonly Poller[]> {
-  return livingPollers(await describePollers(session, queue, kind), Date.now());
+  config: Pick<Config, 'hosts'>,
+  queuesOf: (host: string) => readonly string[] = hostQueues,
+): Promise<readonly PolledQueue[]> {
+  const queues = [
+    { host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const },
+    { host: null, queue: CONTROL_QUEUE, kind: 'activity' as const },
+    ...Object.keys(config.hosts).flatMap((host) =>
+      queuesOf(host).map((queue) => ({ host, queue, kind: 'activity' as const })),
+    ),
+  ];
+  return Promise.all(
+    queues.map(async (one) => {
+      const described = await describePollers(session, one.queue, one.kind);
+      const seen = described.map(({ identity }) => identity ?? '');
+      return { ...one, pollers: livingPollers(described, Date.now()), seen };
+    }),
+  );
 }
 
 /** Whether a worker polls this queue: the server is asked, because waiting would not tell. */
@@ -36,7 +61,7 @@ export async function hasPoller(
   queue: string,
   kind: keyof typeof taskQueueTypes,
 ): Promise<boolean> {
-  return (await pollersOf(session, queue, kind)).length > 0;
+  return livingPollers(await describePollers(session, queue, kind), Date.now()).length > 0;
 }
 
 /** Queue without a worker on which this workflow waits now; null where everybody it needs is there. */

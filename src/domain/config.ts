@@ -191,6 +191,8 @@ export interface CheckConfig {
   readonly name: string;
   /** A kind of the checks registry. */
   readonly type: string;
+  /** It is not run, and a kind that every drill runs is left out of drills. Absent: it is run. */
+  readonly enabled?: false;
   readonly options: Readonly<Record<string, unknown>>;
 }
 

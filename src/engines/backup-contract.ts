@@ -9,6 +9,12 @@ export interface BackupEngine {
   /** Refuses, before anything is changed, what cannot lead to a good backup (versions, grants, archiving). */
   preflightBackup(context: EngineContext): Promise<readonly string[]>;
   backup(context: EngineContext, request: BackupRequest): Promise<readonly BackupResult[]>;
+  /**
+   * Takes away what `backup` has begun in an operation that was cancelled: nothing of it runs any more, and no attempt goes on with
+   * it. What is whole stays, and becomes the backup it is. `backup` itself does so where it is cancelled. Absent where what a
+   * tool leaves is known to that tool alone. `startedAt`: as in {@link BackupRequest}; null where no attempt had named it.
+   */
+  abandonBackup?(context: EngineContext, startedAt: string | null): Promise<void>;
   list(context: ReadContext): Promise<readonly ListedBackup[]>;
   /** Reads the whole backup and compares it with what was recorded. */
   verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;

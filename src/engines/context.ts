@@ -1,10 +1,10 @@
 import type { ClusterConfig, DescribedStorage, HostConfig, PolicyConfig, RepositoryConfig } from '../domain/config.js';
 import type { Progress } from '../domain/operation/progress.js';
-import type { Jobs, OsUser } from '../process/jobs/jobs.js';
+import type { Aborting, Jobs, OsUser } from '../process/jobs/jobs.js';
 import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 
 /** What an engine works with; made by the activities, for one operation on one host. */
-export interface EngineContext<S extends ReadableStorage = WritableStorage> {
+export interface EngineContext<S extends ReadableStorage = WritableStorage> extends Aborting {
   readonly cluster: ClusterConfig;
   readonly policy: PolicyConfig;
   readonly host: HostConfig;
@@ -17,7 +17,6 @@ export interface EngineContext<S extends ReadableStorage = WritableStorage> {
   readonly uploader: Uploader;
   /** Command of a program of ours that counts rows in what another one prints; the other one's arguments are added to it. */
   readonly rowCounter: readonly string[];
-  readonly signal: AbortSignal;
   readonly report: (progress: Progress) => void;
   /** UTC now, injected so that names are reproducible in a test. */
   readonly now: () => Date;

@@ -52,6 +52,34 @@ export async function verifyAll(
   return { objects, bytes, read, unchecked, decoded, problems, samples };
 }
 
+/** Reads so many of these objects, chosen by chance, and decodes every image among them. A key without an object is a problem. */
+export async function verifySample(
+  place: MediaPlace,
+  keys: AsyncIterable<{ readonly key: string }>,
+  { objects: most, signal }: { readonly objects: number; readonly signal: AbortSignal },
+): Promise<MediaVerdict> {
+  const chosen: { readonly key: string }[] = [];
+  let count = 0;
+  for await (const one of keys) choose(chosen, one, ++count, most);
+  let [bytes, read, unchecked, decoded, problems] = [0, 0, 0, 0, 0];
+  const samples: { key: string; problem: string }[] = [];
+  for (const { key } of chosen) {
+    const whole = await readWhole(place, { key, sizeBytes: null }, signal);
+    bytes += whole.length;
+    const decodes = whole.problem === null && isImage({ key, sizeBytes: whole.length });
+    if (decodes) decoded += 1;
+    const problem = decodes ? await decodeProblem(place, key, signal) : whole.problem;
+    if (problem === null) {
+      read += 1;
+      if (!whole.checked) unchecked += 1;
+      continue;
+    }
+    problems += 1;
+    if (samples.length < SHOWN) samples.push({ key, problem });
+  }
+  return { objects: chosen.length, bytes, read, unchecked, decoded, problems, samples };
+}
+
 /** Each of so many stays with the same chance, whatever comes (reservoir sampling). */
 function choose<T>(chosen: T[], item: T, count: number, most: number): void {
   if (chosen.length < most) {
@@ -64,25 +92,24 @@ function choose<T>(chosen: T[], item: T, count: number, most: number): void {
 
 async function readWhole(
   place: MediaPlace,
-  { key, sizeBytes }: ObjectFacts,
+  { key, sizeBytes }: { readonly key: string; readonly sizeBytes: number | null },
   signal?: AbortSignal,
-): Promise<{ readonly problem: string | null; readonly checked: boolean }> {
-  let checked = false;
+): Promise<{ readonly problem: string | null; readonly checked: boolean; readonly length: number }> {
+  let [checked, length] = [false, 0];
   const problem = await problemOf(signal, async () => {
     const { body, md5 } = await openIn(place, key);
     checked = md5 !== null;
     const hash = createHash('md5');
-    let length = 0;
     for await (const chunk of body) {
       signal?.throwIfAborted();
       hash.update(chunk as Buffer);
       length += (chunk as Buffer).length;
       workMoved();
     }
-    if (length !== sizeBytes) return `has ${length} bytes and is listed with ${sizeBytes}`;
+    if (sizeBytes !== null && length !== sizeBytes) return `has ${length} bytes and is listed with ${sizeBytes}`;
     return md5 !== null && hash.digest('hex') !== md5 ? 'is not what its checksum says' : null;
   });
-  return { problem, checked };
+  return { problem, checked, length };
 }
 
 function decodeProblem(place: MediaPlace, key: string, signal?: AbortSignal): Promise<string | null> {

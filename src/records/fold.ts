@@ -239,9 +239,10 @@ function toBackup({ proofs, quarantined, ...facts }: Known, holds: ReadonlyMap<s
   };
 }
 
-/** Read whole and checked, a backup of unknown origin is no more than adopted. */
+/** Read whole and checked, a backup of unknown origin is no more than adopted; nor restored, where nobody can tell whether it is whole. */
 function levelOf(proof: Proof | null, adopted: Backup['adopted']): Proof | null {
-  return proof?.level === 'verified' && adopted?.checked === false ? { ...proof, level: 'adopted' } : proof;
+  const isKnown = adopted?.checked !== false || (proof?.level === 'restored' && adopted.whole !== false);
+  return proof === null || isKnown ? proof : { ...proof, level: 'adopted' };
 }
 
 /** The latest proof of the highest level there is: `restored` says more than `verified`. */

@@ -34,11 +34,11 @@ export interface KeptOnHost {
   readonly where: string;
   /** Where the server of a database was recovered to; null for a directory. */
   readonly server: { readonly port: number; readonly targetHost: string } | null;
-  /** Inode of the directory, or OID of the database; null until it was there. */
+  /** Inode of the directory, or OID of the database, of a copy with the mark in its comment; null until it was there. */
   readonly mark: string | null;
   /** Directories outside of it that are part of it, such as a WAL directory on a disk of its own. */
   readonly parts?: readonly KeptPart[];
-  /** It is a copy recovered beside, in a directory of a name of its own: the place under `recovery.targets`. */
+  /** It is a copy recovered beside, in a directory or a database of a name of its own: the place under `recovery.targets`. */
   readonly beside?: string;
 }
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
-import { checkOf } from '../checks/registry.js';
+import { checkOf, checksOfEveryDrill } from '../checks/registry.js';
 import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
@@ -31,6 +31,7 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     ],
     engineOf,
     checkOf,
+    checksOfEveryDrill,
     postgresBin: (major) => findPostgresBin(major),
     jobUser,
     inspectHost,

@@ -138,9 +138,9 @@ export async function makeGround(
   };
   const user = await jobUser(source.dataDir);
   const context = async (operationId: string, more: Partial<EngineContext> = {}): Promise<EngineContext> => {
-    const signal = more.signal ?? new AbortController().signal;
+    const { signal = new AbortController().signal, leaveOnAbort = () => false } = more;
     return {
-      ...{ cluster, policy, storage, operationId, pgBin: source.binDir, user, signal },
+      ...{ cluster, policy, storage, operationId, pgBin: source.binDir, user, signal, leaveOnAbort },
       host: {
         name: 'db1',
         stateDir,
@@ -151,7 +151,7 @@ export async function makeGround(
       },
       rowCounter: rowCounterArgv,
       uploader: { argv: uploaderArgv, repository: config },
-      jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort: () => false, report: () => undefined }),
+      jobs: createJobs({ stateDir, operationId, user, signal, leaveOnAbort, report: () => undefined }),
       report: () => undefined,
       now: () => new Date(),
       openToolStore: ({ type, values, secrets }) =>

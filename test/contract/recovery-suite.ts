@@ -101,6 +101,14 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
       expect(Date.parse(reachableFrom ?? '')).toBeGreaterThan(Date.parse(backup.finishedAt ?? ''));
     });
 
+    it('O16: both ends of the range that a plan shows are taken as they are printed', async () => {
+      const { reachableTo, reachableFrom } = await history.outline({ kind: 'latest' });
+      await history.outline({ kind: 'time', time: reachableTo ?? '' });
+      // Where everything was committed in the second in which the backup ended there is no range.
+      if ((reachableFrom ?? '') < (reachableTo ?? ''))
+        await history.outline({ kind: 'time', time: (reachableFrom ?? '').replace(/\.\d+Z$/, 'Z') });
+    });
+
     it('F23: a segment missing in the middle is named; before it all is well', async () => {
       await takeAway(lastSegment);
       const refused = { code: 'wal-gap', message: expect.stringContaining(lastSegment) as unknown };

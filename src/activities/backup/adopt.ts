@@ -5,6 +5,7 @@ import type {
   AdoptOutput,
   RefusedFile,
 } from '../../domain/backup/adoption.js';
+import type { Backup } from '../../domain/backup/backup.js';
 import { boundedPreview, joinAdoptions } from '../../domain/backup/adoption.js';
 import { isActionPlan } from '../../domain/approval/actions.js';
 import type { PolicyConfig } from '../../domain/config.js';
@@ -168,6 +169,7 @@ function recordBackup(
 ): Promise<void> {
   // What is a file could be anybody's; what an engine lists by itself is of the cluster's own system identifier.
   const adopted = {
+    ...backup.adopted,
     checked: engineFor(clusterContext, policyOf(clusterContext, backup.policy)).adoption?.take === undefined,
   };
   const body = { kind: 'backup' as const, backup: { ...backup, adopted } };
@@ -192,7 +194,7 @@ async function proveAdopted(
     context.report({ phase: `verifying ${id}`, done: index, total: own.length, unit: 'steps' });
     const state = (await clusterContext.catalogue.state()).backups.find((backup) => backup.id === id);
     const from = sources.get(id) ?? null;
-    if (state?.proven) adopted.push({ id, from, proven: true, detail: 'verified' });
+    if (state?.proven) adopted.push({ id, from, proven: true, detail: `verified${doubtIn(state)}` });
     else if (state?.status === 'quarantined')
       adopted.push({ id, from, proven: false, detail: 'its verification failed: it is quarantined' });
     else if (state?.partial !== undefined)
@@ -205,10 +207,16 @@ async function proveAdopted(
       });
     else {
       const { ok, detail } = await verifyAndRecord(clusterContext, step, { backupId: id, restore: false }, run);
-      adopted.push({ id, from, proven: ok, detail });
+      adopted.push({ id, from, proven: ok, detail: `${detail}${doubtIn(state)}` });
     }
   }
   return adopted;
+}
+
+/** Why it counts for nothing, also when it was restore-tested. */
+function doubtIn(backup: Pick<Backup, 'adopted'> | undefined): string {
+  const unknown = backup?.adopted?.unknown;
+  return unknown === undefined ? '' : `; it counts for nothing, as nobody can tell whether it is whole: ${unknown}`;
 }
 
 /** Backups that the engine lists, oldest first, and no record names. */

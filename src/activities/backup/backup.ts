@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailedPart, withoutContents } from '../../domain/backup/backup.js';
 import { isRetryable, RepriseError } from '../../domain/errors.js';
 import { policyClaim } from '../../domain/operation/locks.js';
-import type { ClusterConfig } from '../../domain/config.js';
+import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
 import type { BackupOrder } from '../../domain/operation/orders.js';
 import { backupOrder } from '../../domain/operation/orders.js';
 import type { MadeBackup } from '../../engines/engine.js';
@@ -16,7 +16,9 @@ import {
   invalidDatabaseText,
   preparedTransactions,
 } from '../../postgres/server/databases.js';
+import { waitForLock, withHostLock } from '../../process/jobs/file-lock.js';
 import type { JobLock } from '../../process/jobs/jobs.js';
+import { endJobsOf } from '../../process/jobs/supervisor.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { claimOperation } from '../approval/own-operation.js';
@@ -88,7 +90,7 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
         teller(),
       );
     }),
-    recordFailed: wrapActivity('recordFailed', async (step) => {
+    recordFailed: wrapActivity('recordFailed', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await claimOperation(clusterContext, step);
       await record(
@@ -103,9 +105,34 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
         },
         teller(),
       );
+      if (step.code === 'job-cancelled') await abandonBackup(clusterContext, step, run);
     }),
   };
 }
+
+/**
+ * The second chance after a cancellation that no attempt has heard of: its worker was gone, or was given up for dead, or the next
+ * attempt was waited for. An attempt that is still at it ends when its next heartbeat is refused, and is waited for.
+ */
+async function abandonBackup(
+  clusterContext: ClusterContext,
+  { operationId, policy: name }: Pick<BackupStep, 'operationId'> & { readonly policy: string },
+  run: ActivityRun,
+): Promise<void> {
+  const policy = policyOf(clusterContext, name);
+  const { stateDir } = clusterContext.host;
+  const abandon = async (): Promise<void> => {
+    await endJobsOf(stateDir, operationId);
+    const started = await openHostState(stateDir).onceDone<string>(operationId, 'start');
+    const context = await engineContext(clusterContext, policy, run, operationId, []);
+    await engineFor(clusterContext, policy).abandonBackup?.(context, started?.result ?? null);
+  };
+  await waitForLock(stateDir, attemptsOf(policy), abandon, { signal: run.signal, timeoutMs: ATTEMPT_ENDS_MS });
+}
+
+/** Held by every attempt at a backup of a policy while it works. */
+const attemptsOf = ({ cluster, name }: PolicyConfig): string => `attempts-${cluster}-${name}`;
+const ATTEMPT_ENDS_MS = 120_000;
 
 async function backupContext(
   clusterContext: ClusterContext,
@@ -154,10 +181,13 @@ export async function makeBackup(
   const startedAt = await startOf(clusterContext, step);
   const type = engine.capabilities.types.includes('incr') ? await typeOf(clusterContext, step, run) : step.order.type;
   const failures: (readonly [database: string, error: RepriseError])[] = [];
-  const backups = await engine.backup(await backupContext(clusterContext, step, run, locks), {
-    ...{ type, startedAt },
-    leaveOut: (database, error) => void failures.push([database, error]),
-  });
+  const context = await backupContext(clusterContext, step, run, locks);
+  const backups = await withHostLock(context.host.stateDir, attemptsOf(context.policy), 'shared', () =>
+    engine.backup(context, {
+      ...{ type, startedAt },
+      leaveOut: (database, error) => void failures.push([database, error]),
+    }),
+  );
   const made: MadeBackup[] = [];
   for (const { refused: _refused, ...backup } of backups)
     made.push(await withConfiguration(clusterContext, step.order.policy, backup));

@@ -18,6 +18,7 @@ import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
 import type { Settings } from '../../postgres/recovery/auto-conf.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { sha256Hex } from '../../records/digest.js';
 import { withWalPrefetch } from './wal-prefetch.js';
@@ -70,7 +71,7 @@ export async function testRestore(
     throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
-    if (!context.signal.aborted) {
+    if (!isLeaving(context)) {
       await server?.remove();
       await removeTree(root);
     }

@@ -110,7 +110,7 @@ async function whatStays({ where, server, parts = [] }: KeptOnHost): Promise<rea
 }
 
 /** The server that has it, where it is a database. */
-const serverOf = ({ cluster }: ClusterContext, { server }: KeptOnHost): ConnectionConfig =>
+export const serverOf = ({ cluster }: ClusterContext, { server }: KeptOnHost): ConnectionConfig =>
   server === null ? cluster.connection : connectionAt(cluster, server);
 
 /** Deletes it for good, and records that. */

@@ -13,7 +13,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
-import { markOldData, recordOldData } from './old-data.js';
+import { besideDatabase, forgetMovedCopies, markOldData, recordOldData } from './old-data.js';
 import { clusterLocks, currentBackups, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -69,6 +69,12 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
     const oldName = oldDatabaseName(database, step.operationId);
     const old = { keptId: `${step.operationId}/${database}`, what: `old database ${database}`, where: oldName };
     await recordOldData(work, step, `kept/${database}`, old);
+    const copy = work.inPlace ? null : besideDatabase(work, step, database);
+    if (copy) {
+      // An earlier copy of that name is about to be old data.
+      await forgetMovedCopies(work, step, database, copy.beside);
+      await recordOldData(work, step, `kept/beside/${database}`, copy);
+    }
     await swapDatabases(connectionAt(clusterContext.cluster, plan.binding), {
       live: database,
       fresh: newDatabaseName(database, step.operationId),
@@ -76,6 +82,7 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
       mark: databaseMark(step.operationId),
     });
     await markOldData(work, old);
+    if (copy) await markOldData(work, copy);
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),

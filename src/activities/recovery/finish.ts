@@ -1,3 +1,4 @@
+import type { RestoredService } from '../../checks/check.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { TableCount } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
@@ -6,10 +7,11 @@ import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import { type RecoveryFacts, recoveryFigures } from '../../domain/plan/recovery-figures.js';
+import { type ReadTables, readTables } from '../../postgres/content/read-tables.js';
 import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { incidentDocument } from '../../reports/incident-report.js';
-import type { CheckResult, HostActivities, StepInput } from '../api.js';
+import type { CheckResult, HostActivities, PlannedStep, ReachedTarget, StepInput } from '../api.js';
 import { approvalsOf, authorize, closePlansOf } from '../approval/authorize.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
@@ -17,7 +19,8 @@ import { SWAPPED } from './database-steps.js';
 import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { checkMedia } from './recovered-media.js';
 import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
-import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
+import { type ClusterContext, openClusterContext, postgresBinOf, record } from '../cluster-context.js';
+import { sampleMedia } from '../media/sample.js';
 import { recordTold } from '../told.js';
 
 /** Checks what was recovered, and records the outcome. */
@@ -31,7 +34,9 @@ export function finishingActivities(
       if (!work.plan.binding.steps.includes('run-checks')) return [];
       const results: CheckResult[] = [];
       const beside = step.method === 'databases' && !(await isDone(work, step, SWAPPED));
-      for (const check of Object.values(cluster.checks)) results.push(await runOne(work, check, beside, run));
+      const restored = await restoredService(work, step, beside, run);
+      for (const check of Object.values(cluster.checks))
+        if (check.enabled !== false) results.push(await runOne(work, check, restored, run));
       const { media } = work.plan.binding;
       if (media) results.push(await checkMedia(work, step, media, beside));
       return results;
@@ -119,31 +124,67 @@ function isOf(incident: RecordedIncident, operationId: string): boolean {
   return operationId === incident.operationId || operationId.startsWith(`${incident.operationId}-`);
 }
 
+/** What checks are told of what was restored. Databases that are not swapped in yet have their new names. */
+async function restoredService(
+  { clusterContext, plan, dataDir }: AuthorizedStep,
+  { operationId }: PlannedStep,
+  beside: boolean,
+  { signal }: ActivityRun,
+): Promise<RestoredService & { readonly nameOf: (database: string) => string; readonly beside: boolean }> {
+  const { method, backups: planned, target } = plan.binding;
+  const nameOf = (database: string): string =>
+    beside ? newDatabaseName(database, plan.binding.operationId) : database;
+  const ids = planned.map(({ id }) => id);
+  const { backups } = await clusterContext.catalogue.state();
+  const databases = method === 'databases' ? planned.flatMap(({ database }) => database ?? []).map(nameOf) : null;
+  const replayed = (await openOperationLedger(clusterContext.host.stateDir).events(operationId)).findLast(
+    ({ step, what, plan: of }) => step === 'replayWal' && what === 'done' && of === plan.digest,
+  );
+  const connection = connectionAt(clusterContext.cluster, plan.binding);
+  let tables: Promise<ReadTables> | undefined;
+  return {
+    method: method === 'databases' ? 'databases' : 'data-directory',
+    databases,
+    dataDir: method === 'databases' ? null : dataDir,
+    pgBin: await postgresBinOf(clusterContext),
+    user: clusterContext.user,
+    target,
+    reached: (replayed?.result as ReachedTarget | undefined) ?? null,
+    backups: backups
+      .filter(({ id }) => ids.includes(id))
+      .map((one) => ({ ...one, ...(one.database === undefined ? {} : { database: nameOf(one.database) }) })),
+    tables: () => (tables ??= readTables(connection, databases, signal)),
+    nameOf,
+    beside,
+  };
+}
+
 /** One check; an unreachable server or a wrong query is a failed check, not a failed recovery. */
 async function runOne(
   work: AuthorizedStep,
   check: CheckConfig,
-  beside: boolean,
+  { nameOf, beside, ...restored }: Awaited<ReturnType<typeof restoredService>>,
   run: ActivityRun,
 ): Promise<CheckResult> {
   const { clusterContext, plan } = work;
   const { database } = check.options as { database?: string };
-  if (beside && database && !plan.binding.backups.some((planned) => planned.database === database)) {
+  const isApart = database !== undefined && nameOf(database) !== database;
+  if (isApart && !plan.binding.backups.some((planned) => planned.database === database)) {
     return { name: check.name, status: 'skipped', detail: `database ${database} is not part of this recovery` };
   }
-  const options =
-    beside && database
-      ? { ...check.options, database: newDatabaseName(database, plan.binding.operationId) }
-      : check.options;
+  const options = isApart ? { ...check.options, database: nameOf(database) } : check.options;
   try {
     const connection = connectionAt(clusterContext.cluster, plan.binding);
     const { status, detail } = await clusterContext.deps.checkOf(check.type).run(
       {
         connection,
         checksRole: clusterContext.cluster.checksRole,
-        recorded: await recordedCounts(work, database),
+        recorded: (await recordedCounts(work)).map((one) => ({ ...one, database: nameOf(one.database) })),
         recordedIsExact: beside || isBackupsEnd(plan.binding.target),
         signal: run.signal,
+        restored,
+        sampleMedia: (media, objects) =>
+          sampleMedia(clusterContext, { connection, nameOf }, media, { objects, signal: run.signal }),
       },
       options,
     );
@@ -158,14 +199,9 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 }
 
 /** Rows as they were counted with the backups of the plan. A dump holds those of unlogged tables like those of others. */
-async function recordedCounts(
-  { clusterContext, plan }: AuthorizedStep,
-  database: string | undefined,
-): Promise<readonly TableCount[]> {
+async function recordedCounts({ clusterContext, plan }: AuthorizedStep): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
   const { backups } = await clusterContext.catalogue.state();
-  const counts = backups
-    .filter(({ id }) => ids.includes(id))
-    .flatMap(({ contents }) => (contents ?? []).filter((count) => !database || count.database === database));
+  const counts = backups.filter(({ id }) => ids.includes(id)).flatMap(({ contents }) => contents ?? []);
   return plan.binding.method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }

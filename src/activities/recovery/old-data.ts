@@ -53,10 +53,10 @@ export async function recordOldData(
 /** Keeps by what it is recognised, now that it is there. */
 export async function markOldData(
   { clusterContext: { cluster, host }, plan }: Pick<AuthorizedStep, 'clusterContext' | 'plan'>,
-  { keptId, where, parts = [] }: Pick<OldData, 'keptId' | 'where' | 'parts'>,
+  { keptId, where, parts = [], beside }: Pick<OldData, 'keptId' | 'where' | 'parts' | 'beside'>,
 ): Promise<void> {
   const connection = connectionAt(cluster, plan.binding);
-  const mark = await markOfOldData(where, connection);
+  const mark = await markOfOldData(where, connection, beside);
   const ofParts = await Promise.all(parts.map((part) => markOfOldData(part, connection)));
   if (mark !== null) await openHostState(host.stateDir).markKept(keptId, mark, ofParts);
 }
@@ -77,15 +77,32 @@ export function besideCopy(
   };
 }
 
+/** A database that a recovery beside puts into a server there, under its own name: listed and dropped as `reprise beside`. */
+export function besideDatabase(
+  { plan }: Pick<AuthorizedStep, 'plan'>,
+  { operationId }: Pick<StepInput, 'operationId'>,
+  database: string,
+): OldData & { readonly beside: string } {
+  const { into } = plan.binding;
+  const what = `database ${database}, recovered beside from its dump, as ${into}`;
+  return { keptId: `${operationId}/beside/${database}`, what, where: database, beside: into };
+}
+
 /** A copy that is moved away has that name no more: it is old data now. */
 export async function forgetMovedCopies(
   { clusterContext }: Pick<AuthorizedStep, 'clusterContext'>,
   step: Pick<StepInput, 'operationId'>,
   where: string,
+  into?: string,
 ): Promise<void> {
   const { kept } = await clusterContext.catalogue.state();
-  for (const { id, host, beside, where: place } of kept)
-    if (beside !== undefined && place === where && host === clusterContext.deps.host)
+  for (const { id, host, beside, where: place, operationId } of kept)
+    if (
+      beside !== undefined &&
+      (into === undefined || (beside === into && operationId !== step.operationId)) &&
+      place === where &&
+      host === clusterContext.deps.host
+    )
       await record(clusterContext, step, `dropped/${id}`, { kind: 'kept-dropped', keptId: id });
 }
 

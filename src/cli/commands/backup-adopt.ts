@@ -23,7 +23,7 @@ export function defineAdopt(parent: Command, cli: Cli): void {
       'Without --from: backups that the engines list and the catalogue does not contain. With --from: dumps of pg_dump -Fc in that import folder of the',
       "cluster, whatever their names, are copied into the policy's folder; originals are never moved or deleted.",
       'Each is read whole. A dump is adopted, not verified: it counts for no promise, and a recovery uses it only by its name or after',
-      '`backup verify ID --restore`. A dump without rows, or with rows only, is listed as partial and never used. Backups that are not adopted are listed (exit 3).',
+      '`backup verify ID --restore`. A dump that is only a part of its database is listed as partial and never used; one that may be a part is used only by its name. Backups that are not adopted are listed (exit 3).',
     ].join(' '),
     argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
     examples: ['backup adopt mairie --dry-run', 'backup adopt mairie --from old-dumps --policy nightly-dump'],

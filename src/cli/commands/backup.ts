@@ -18,7 +18,7 @@ import { carryOutAction, previewAction } from '../confirmed-action.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
-import { backupFacts, backupTable } from '../terminal/backup-text.js';
+import { backupCommand, backupFacts, backupTable } from '../terminal/backup-text.js';
 import { facts, type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise backup ...` */
@@ -92,8 +92,9 @@ function defineList(parent: Command, cli: Cli): void {
         runInspection<'backups'>(session, { kind: 'backups', cluster }),
       );
       if (cluster === undefined) await remember(self, { backups: answer.backups });
+      const take = backupCommand(self, await self.config(), cluster);
       await self.print({ backups: answer.backups, pins: answer.pins ?? [] }, ({ backups, pins }, screen) =>
-        [backupTable(backups, screen), pinTable(pins, screen)].filter((part) => part !== '').join('\n\n'),
+        [backupTable(backups, screen, take), pinTable(pins, screen)].filter((part) => part !== '').join('\n\n'),
       );
     },
   });

@@ -4,14 +4,15 @@ import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { BesideCopy } from '../../domain/operation/inspections.js';
-import { sizeInWords } from '../../domain/text/text.js';
+import { oneOf, sizeInWords } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
+import { remember } from '../remember.js';
 import { byOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import { instant, type Screen, screenTable } from '../terminal/tables.js';
 import { dropKeptItem } from './kept.js';
 
-const argumentHelp = { name: 'as `beside list` shows it: a name under recovery.targets' };
+const argumentHelp = { name: 'as `beside list` shows it: a name under recovery.targets, or an id' };
 const ofCluster = (): Option => new Option('--cluster <name>', 'only of this cluster');
 
 /** `reprise beside ...` */
@@ -24,6 +25,7 @@ export function registerBeside(program: Command, cli: Cli): void {
     options: [ofCluster()],
     run: async (self, _args, { cluster }) => {
       const copies = await self.withTemporal((session) => listed(self, session, cluster));
+      if (cluster === undefined) await remember(self, { beside: copies });
       await self.print({ beside: copies }, (view, screen) => besideTable(view.beside, screen));
     },
   });
@@ -78,13 +80,20 @@ async function named(
   // Of one that was replaced by a later recovery only the last is there.
   const found = (await listed(cli, session, cluster)).filter((copy) => copy.name === name || copy.id === name);
   const there = found.filter(({ state }) => state !== 'gone');
-  const [copy, other] = there.length === 0 ? found.slice(-1) : there;
+  const [copy, ...others] = there.length === 0 ? found.slice(-1) : there;
   if (!copy) throw new RepriseError('not-found', `there is no copy "${name}"`, 'reprise beside list');
-  if (other)
+  const clusters = [...new Set([copy, ...others].map((one) => one.cluster))];
+  if (clusters.length > 1)
     throw new RepriseError(
       'usage',
-      `several clusters have a copy "${name}": ${copy.cluster}, ${other.cluster}`,
-      'name one: --cluster NAME',
+      `several clusters have a copy "${name}": ${clusters.join(', ')}`,
+      `name one: ${oneOf('--cluster', clusters)}`,
+    );
+  if (others.length > 0)
+    throw new RepriseError(
+      'usage',
+      `${there.length} databases were recovered as "${name}"`,
+      `name one: ${there.map(({ id }) => id).join(', or ')}`,
     );
   return copy;
 }
@@ -99,7 +108,7 @@ function besideTable(copies: readonly BesideCopy[], screen: Screen): string {
     copy.sizeBytes === null ? '-' : sizeInWords(copy.sizeBytes),
     instant(copy.since),
     copy.host,
-    copy.where,
+    copy.where.startsWith('/') ? copy.where : `database ${copy.where}`,
   ]);
   return screenTable(['name', 'cluster', 'state', 'port', 'size', 'since', 'host', 'where'], rows, screen);
 }

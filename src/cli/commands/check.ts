@@ -41,8 +41,8 @@ export function registerCheck(program: Command, cli: Cli): void {
         self.terminal.out(`${line}\n`);
         throw new QuietExit(exitCode);
       }
-      await self.print({ status: nagiosState(result.findings).toLowerCase(), ...result }, (view) =>
-        findingsText(self.terminal, view.findings),
+      await self.print({ status: nagiosState(result.findings).toLowerCase(), ...result }, (view, screen) =>
+        findingsText(self.terminal, view.findings, screen),
       );
       const problems = result.findings.filter(({ level }) => level === 'problem').length;
       if (problems > 0)

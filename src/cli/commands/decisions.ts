@@ -96,7 +96,7 @@ async function planToApprove(
   session: TemporalSession,
   workflowId: string,
   by: string,
-  options: CommonOptions,
+  options: CommonOptions & { readonly reason: string },
 ): Promise<string> {
   const plan = await decisions.waitingPlan(session, workflowId);
   if (plan === null)
@@ -107,8 +107,11 @@ async function planToApprove(
     );
   requireNamed(plan, approvalOf(plan), { by, workflowId });
   if (cli.format === 'table') cli.say(cli.planForPeople(textOf(plan)));
-  if (options.yes !== true && options.dryRun !== true)
-    await agree(cli, `Approve plan ${shortDigest(plan)}?`, `plan ${shortDigest(plan)} was not approved`);
+  if (options.yes !== true && options.dryRun !== true) {
+    const digest = shortDigest(plan);
+    const words = ['approve', workflowId, '--plan', digest, '--by', by, '--reason', options.reason];
+    await agree(cli, `Approve plan ${digest}?`, `plan ${digest} was not approved`, cli.command(...words));
+  }
   return plan.digest;
 }
 

@@ -36,7 +36,7 @@ export function registerDoctor(program: Command, cli: Cli): void {
         (host) => !local.includes(host) && !remote.answeredHosts.includes(host),
       );
       const findings: readonly Finding[] = [...inspected.flat(), ...remote.findings, ...skipped.map(notLookedAt)];
-      await self.print({ findings }, (view) => findingsText(self.terminal, view.findings));
+      await self.print({ findings }, (view, screen) => findingsText(self.terminal, view.findings, screen));
       const problems = findings.filter(({ level }) => level === 'problem').length;
       if (problems > 0)
         throw new RepriseError(

@@ -8,7 +8,7 @@ import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
-import { typeTheName } from '../terminal/prompts.js';
+import { requireTerminal } from '../terminal/prompts.js';
 import { byOption } from '../common-options.js';
 import { askUnlessApproved, carryOutAction, previewAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
@@ -65,7 +65,7 @@ async function besideWithId(
   id: string,
   cluster: string | undefined,
 ): Promise<KeptItem | undefined> {
-  if (!id.endsWith('/beside')) return undefined;
+  if (!/\/beside(\/|$)/.test(id)) return undefined;
   const { copies } = await runInspection<'beside'>(session, { kind: 'beside', cluster });
   return copies.find((copy) => copy.id === id);
 }
@@ -81,8 +81,8 @@ export async function dropKeptItem(
   find: (session: TemporalSession) => Promise<KeptItem>,
 ): Promise<void> {
   const dryRun = options.dryRun === true;
-  if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster)))
-    await typeTheName(cli, `deleting ${name} permanently`, name, options.yes);
+  const what = `deleting ${name} permanently`;
+  if (!dryRun && !(await isApprovedSomewhere(cli, options.cluster))) requireTerminal(cli, what, options.yes);
   await cli.withTemporal(async (session) => {
     const item = await find(session);
     const order = { kind: 'kept-drop' as const, id: item.id, host: item.host };
@@ -97,11 +97,9 @@ export async function dropKeptItem(
       action: order.kind,
       cluster: item.cluster,
       subject: name,
-      what: `deleting ${name} permanently`,
+      what,
     };
-    const confirmed = (await cli.cluster(item.cluster)).approvals['kept-drop'] === undefined;
-    // Of another cluster than those with a policy: it has not been asked yet.
-    if (confirmed && (await isApprovedSomewhere(cli, options.cluster))) await askUnlessApproved(cli, asked, options);
+    const confirmed = await askUnlessApproved(cli, asked, options);
     const done = await carryOutAction(cli, session, order, asked, { ...options, confirmed });
     if (done === null) return;
     await cli.print(

@@ -131,6 +131,14 @@ async function clusterOfMedia(cli: Cli, name: string): Promise<string> {
   throw await unknownName(`there are no media "${name}" in the config`, name, Object.keys(media), 'media');
 }
 
+/** Before anybody is asked to confirm it; what the place may be is the host's to say. */
+async function requireKnownPlace(cli: Cli, name: string): Promise<void> {
+  const { media, repositories } = await cli.config();
+  const known = [...Object.keys(media), ...Object.keys(repositories)];
+  if (!known.includes(name))
+    throw await unknownName(`there is no media entry and no repository "${name}"`, name, known, 'places');
+}
+
 async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Promise<void> {
   const question = {
     kind: 'media-plan' as const,
@@ -151,6 +159,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
   if (options.dryRun) return showPlan(cli, order, options.by);
   const { media, task } = order;
   const cluster = await clusterOfMedia(cli, media);
+  if (task.into !== undefined) await requireKnownPlace(cli, task.into);
   const confirmed = await confirmRemoval(cli, cluster, media, task, options.yes);
   await cli.withTemporal(async (session) => {
     const operation = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
@@ -160,8 +169,8 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       // Over without a plan: why it was refused is the answer, or there was nothing to do.
       if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
         await operation.handle.result();
-      return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view) =>
-        [view.plan === null ? '' : mediaPlanText(view.plan), detachedText(view)].filter(Boolean).join('\n\n'),
+      return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view, screen) =>
+        [view.plan === null ? '' : mediaPlanText(view.plan), detachedText(view, screen)].filter(Boolean).join('\n\n'),
       );
     }
     const result = await waitFor<MediaOutput>(

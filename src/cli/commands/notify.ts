@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Config } from '../../domain/config.js';
 import { errorTable, RepriseError, type ErrorCode } from '../../domain/errors.js';
+import { withLocalTimes } from '../../domain/target/instant.js';
 import { noticeText } from '../../domain/notification/notice-text.js';
 import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
 import { webUiLink } from '../../domain/operation/names.js';
@@ -45,7 +46,7 @@ export function registerNotify(program: Command, cli: Cli): void {
             type,
             addresses.join(', ') || 'its one address',
           ]);
-          return `would send:\n${screenTable(['notifier', 'type', 'to'], rows, screen)}\n\n${view.subject}\n\n${view.text}`;
+          return `would send:\n${screenTable(['notifier', 'type', 'to'], rows, screen)}\n\n${view.subject}\n\n${withLocalTimes(view.text, screen.zone)}`;
         });
       }
       const sent = await self.withTemporal((session) => sendTest(session, notice));

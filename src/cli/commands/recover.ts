@@ -16,7 +16,7 @@ import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
 import { durationInWords } from '../../domain/text/text.js';
-import { facts, instant } from '../terminal/tables.js';
+import { facts, instant, type Screen } from '../terminal/tables.js';
 import { recoveryEndText } from '../terminal/outcome-text.js';
 import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
 
@@ -100,8 +100,8 @@ export function registerRecover(program: Command, cli: Cli): void {
           // Over without a plan: why it was refused is the answer.
           if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
             await operation.handle.result();
-          return self.print({ ...(await detached(self, session, workflowId)), plan }, (view) =>
-            [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view)]
+          return self.print({ ...(await detached(self, session, workflowId)), plan }, (view, screen) =>
+            [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view, screen)]
               .filter(Boolean)
               .join('\n\n'),
           );
@@ -136,22 +136,30 @@ async function listRecoveries(cli: Cli, cluster: string | undefined): Promise<vo
   const { recoveries } = await cli.withTemporal((session) =>
     interruptible((signal) => runInspection<'recoveries'>(session, { kind: 'recoveries', cluster }, signal)),
   );
-  await cli.print({ recoveries }, (view) => recoveryTable(view.recoveries));
+  await cli.print({ recoveries }, (view, screen) => recoveryTable(view.recoveries, screen));
 }
 
-function recoveryTable(recoveries: readonly RecoveryLine[]): string {
+function recoveryTable(recoveries: readonly RecoveryLine[], screen: Screen): string {
   if (recoveries.length === 0) return 'there were no recoveries';
   return recoveries
     .map((one) =>
       [
         `${one.workflowId}  ${one.result}`,
-        facts([
-          ['planned', `${instant(one.at)}, for ${one.requester} (asserted)`],
-          ['target', `${one.target.requested}${one.target.reached === null ? '' : `, reached ${one.target.reached}`}`],
-          ['method', `${one.method} of policy ${one.policy}, ${one.into}`],
-          ...(one.rtoSeconds === null ? [] : [['RTO', durationInWords(one.rtoSeconds)] as [string, string]]),
-          ...(one.report === null ? [] : [['report', `reprise incident report ${one.workflowId}`] as [string, string]]),
-        ]),
+        facts(
+          [
+            ['planned', `${instant(one.at)}, for ${one.requester} (asserted)`],
+            [
+              'target',
+              `${one.target.requested}${one.target.reached === null ? '' : `, reached ${one.target.reached}`}`,
+            ],
+            ['method', `${one.method} of policy ${one.policy}, ${one.into}`],
+            ...(one.rtoSeconds === null ? [] : [['RTO', durationInWords(one.rtoSeconds)] as [string, string]]),
+            ...(one.report === null
+              ? []
+              : [['report', `reprise incident report ${one.workflowId}`] as [string, string]]),
+          ],
+          screen,
+        ),
       ].join('\n'),
     )
     .join('\n\n');

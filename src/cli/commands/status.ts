@@ -2,7 +2,8 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
-import type { OperationState } from '../../domain/operation/status.js';
+import { lightQueue } from '../../domain/operation/names.js';
+import { waitsForPerson } from '../../domain/operation/status.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { TemporalSession } from '../../client/connect.js';
 import {
@@ -13,6 +14,7 @@ import {
   workerConfigs,
 } from '../../client/config-drift.js';
 import type { WorkerConfig } from '../../client/config-drift.js';
+import { polledQueues } from '../../client/pollers.js';
 import { watchOperation } from '../../client/follow-operation.js';
 import { statusOf } from '../../client/status.js';
 import type { StatusView } from '../../client/status.js';
@@ -21,7 +23,7 @@ import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
 import { define } from '../define-command.js';
-import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
+import { besideOrBelow, facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
 import { recoveryEndText } from '../terminal/outcome-text.js';
@@ -32,15 +34,6 @@ const argumentHelp = { workflow: 'workflow id (default: all running operations)'
 /** Between two looks at all operations: longer where nothing changes, as Temporal Cloud counts every look. */
 const POLL_MS = 2000;
 const LONGEST_POLL_MS = 10_000;
-/** In these states nothing happens before a person does something. */
-const WAITS: ReadonlySet<string> = new Set<OperationState>([
-  'suspected',
-  'waiting-approval',
-  'waiting-worker',
-  'waiting-sign-off',
-  'cannot-look',
-  'paused',
-]);
 
 /** Kinds of workflows that run all the time, or tell people beside what they are told of. */
 const PERMANENT: ReadonlySet<string> = new Set(['watch', 'archive', 'notify']);
@@ -66,7 +59,7 @@ export function registerStatus(program: Command, cli: Cli): void {
     usage: 'watch [workflow]',
     summary: 'follow an operation until it ends, or all until none is running',
     description:
-      'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s. With --json: one document for each change. Ctrl-C stops watching; the operation continues.',
+      'On a terminal: one live line for each phase. Otherwise: a line for each change, and one every 30 s while it works. With --json: one document for each change. Ctrl-C stops watching; the operation continues.',
     argumentHelp,
     examples: ['watch', 'watch backup/mairie/nightly-dump --json'],
     options: [new Option('--timeout <duration>', 'stop watching after this time (exit 124)').argParser(parseSeconds)],
@@ -93,7 +86,7 @@ async function reportDrift(cli: Cli, session: TemporalSession): Promise<WorkerDr
   const warn = (message: string, fix: string): void => {
     if (cli.format === 'table') cli.say(`warning: ${message}\nHINT: ${fix}`);
   };
-  const workers = await workerConfigs(session, config);
+  const workers = workerConfigs(await polledQueues(session, config, (host) => [lightQueue(host)]));
   const drift = withOtherConfig(workers, config);
   for (const worker of drift) {
     const { message, fix } = driftInWords(worker, config);
@@ -171,9 +164,8 @@ function statusDisplay(cli: Cli): {
 } {
   const { terminal } = cli;
   if (cli.format === 'table') {
-    const display = new ProgressDisplay(terminal, (line) =>
-      terminal.live ? cli.say(line) : terminal.out(`${line}\n`),
-    );
+    const say = (line: string): void => (terminal.live ? cli.say(line) : terminal.out(`${line}\n`));
+    const display = new ProgressDisplay(terminal, say, cli.progressScreen.zone);
     return { onStatus: (view) => display.update(view), end: () => display.clear() };
   }
   let last = '';
@@ -237,7 +229,7 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
     operations.map(({ workflowId, state, startedAt }) => [workflowId, state, instant(startedAt)]),
     screen,
   );
-  const waiting = operations.filter(({ state }) => WAITS.has(state));
+  const waiting = operations.filter(({ state }) => waitsForPerson(state));
   if (waiting.length === 0) return lines;
   return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
 }
@@ -254,6 +246,7 @@ function statusText(view: StatusView, screen: Screen): string {
     name,
     seconds === null ? 'running' : durationInWords(seconds),
   ]);
+  const link = besideOrBelow('Web UI:', ' ', view.webUi, screen.columns);
   return [
     facts(
       [
@@ -268,10 +261,9 @@ function statusText(view: StatusView, screen: Screen): string {
         ['progress', view.progress === null ? null : progressLine(view)],
         ['started', instant(view.startedAt)],
         ['finished', view.finishedAt === null ? null : instant(view.finishedAt)],
-        ['Web UI', view.webUi],
       ],
       screen,
-    ),
+    ).concat('\n', link),
     phases.length > 0 ? screenTable(['phase', 'time'], phases, screen) : '',
     jobs.length > 0 ? screenTable(['tool', 'state', 'pid', 'starts', 'job'], jobs, screen) : '',
   ]

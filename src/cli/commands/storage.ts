@@ -10,7 +10,7 @@ import { type Cli, unknownName } from '../cli-context.js';
 import { byOption, reasonOption } from '../common-options.js';
 import { type AskedAction, askUnlessApproved, carryOutAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { typeTheName } from '../terminal/prompts.js';
+import { requireTerminal, typeTheName } from '../terminal/prompts.js';
 import { acceptedText, appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
 import type { AppliedPlan } from '../terminal/storage-text.js';
 
@@ -130,12 +130,17 @@ function defineAccept(storage: Command, cli: Cli): void {
         by: self.person(options.by),
         reason: options.reason,
       };
-      if (options.dryRun !== true)
-        await typeTheName(self, `using what is at the place of ${repository} now`, repository, options.yes);
+      const what = `using what is at the place of ${repository} now`;
+      if (options.dryRun !== true) requireTerminal(self, what, options.yes);
       const dryRun = options.dryRun === true ? { dryRun: true as const } : {};
-      const { repositories } = await self.withTemporal((session) =>
-        runInspection<'repository-accept'>(session, { ...question, ...dryRun }),
-      );
+      const { repositories } = await self.withTemporal(async (session) => {
+        if (options.dryRun !== true && options.yes !== true) {
+          const found = await runInspection<'repository-accept'>(session, { ...question, dryRun: true });
+          if (self.showsProgress) self.say(acceptedText(found.repositories, true));
+          await typeTheName(self, what, repository, options.yes);
+        }
+        return runInspection<'repository-accept'>(session, { ...question, ...dryRun });
+      });
       await self.print({ ...dryRun, repositories }, (view) => acceptedText(view.repositories, options.dryRun === true));
     },
   });

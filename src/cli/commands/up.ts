@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import type { Config } from '../../domain/config.js';
 import type { UpResult } from '../../domain/embedded-server.js';
 import { waitingLink } from '../../domain/operation/names.js';
 import type { Cli } from '../cli-context.js';
 import { logOptions, logSettings } from '../common-options.js';
 import type { LogFlags } from '../common-options.js';
 import { define } from '../define-command.js';
+import { backupCommand } from '../terminal/backup-text.js';
 import { facts } from '../terminal/tables.js';
 
 /** `reprise up` and `reprise down` */
@@ -30,7 +32,8 @@ function defineUp(program: Command, cli: Cli): void {
         log: logSettings(options, self.terminal.env),
         report: (line) => self.say(line),
       });
-      await self.print({ dryRun: options.dryRun, ...result }, upText);
+      const next = options.dryRun || self.format !== 'table' ? null : await nextSteps(self, config);
+      await self.print({ dryRun: options.dryRun, ...result }, (view) => upText(view, next));
     },
   });
 }
@@ -57,7 +60,26 @@ function defineDown(program: Command, cli: Cli): void {
   });
 }
 
-function upText(result: UpResult): string {
+/** After a restart schedules and watches stand as they were: only what is not done yet is a next step. */
+async function nextSteps(cli: Cli, config: Config): Promise<string> {
+  const first = [cli.command('schedule', 'apply'), backupCommand(cli, config)].join(', then ');
+  const [{ planSchedules }, { planWatches }] = await Promise.all([
+    import('../../client/schedules/apply-schedules.js'),
+    import('../../client/schedules/apply-watches.js'),
+  ]);
+  try {
+    return await cli.withTemporal(async (session) => {
+      const changes = [...(await planSchedules(session, config)), ...(await planWatches(session, config))];
+      if (changes.some(({ action }) => action !== 'none' && action !== 'leave')) return first;
+      return `${cli.command('status')}; schedules and watches are those of the configuration`;
+    });
+  } catch {
+    // What `up` was to do is done: only the hint is missing.
+    return first;
+  }
+}
+
+function upText(result: UpResult, next: string | null): string {
   return [
     facts([
       ['Web UI', result.webUi],
@@ -71,6 +93,7 @@ function upText(result: UpResult): string {
       ['state', result.stateDir],
       ['logs', result.logs.join(', ')],
     ]),
-    'next: reprise schedule apply, then reprise backup run CLUSTER; reprise down stops it',
+    ...(next === null ? [] : [`next: ${next}`]),
+    'reprise down stops it',
   ].join('\n');
 }

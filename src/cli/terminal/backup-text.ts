@@ -1,11 +1,24 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { otherClusterInWords } from '../../domain/backup/other-cluster.js';
+import type { Config } from '../../domain/config.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { facts, instant, type Screen, screenTable } from './tables.js';
 
-/** Backups for a terminal, as they come. */
-export function backupTable(backups: readonly Backup[], screen: Screen): string {
-  if (backups.length === 0) return 'no backups yet: take one with `reprise backup run CLUSTER`';
+/** The command that takes a backup: of the cluster named, else of the first one, by its first enabled policy where it has several. */
+export function backupCommand(
+  cli: { command(...words: readonly string[]): string },
+  { clusters }: Pick<Config, 'clusters'>,
+  named?: string,
+): string {
+  const cluster = Object.values(clusters).find(({ name }) => named === undefined || name === named);
+  const [policy, ...others] = Object.values(cluster?.policies ?? {}).filter(({ enabled }) => enabled);
+  const words = ['backup', 'run', cluster?.name ?? 'CLUSTER'];
+  return cli.command(...words, ...(policy === undefined || others.length === 0 ? [] : ['--policy', policy.name]));
+}
+
+/** Backups for a terminal, as they come; `take`: what to type where there are none. */
+export function backupTable(backups: readonly Backup[], screen: Screen, take?: string): string {
+  if (backups.length === 0) return take === undefined ? 'no backups yet' : `no backups yet: take one with \`${take}\``;
   const header = ['id', 'policy', 'type', 'finished', 'size', 'proven', 'held until', 'status'];
   const rows = backups.map((one) => [
     one.id,
@@ -59,7 +72,10 @@ function levelText({ proven, adopted }: Backup): string {
 
 function adoptedText({ adopted }: Backup): string | null {
   if (adopted === undefined) return null;
-  return adopted.checked ? 'yes, of this cluster by its system identifier' : 'yes, of unknown origin';
+  if (adopted.checked) return 'yes, of this cluster by its system identifier';
+  const { unknown, whole } = adopted;
+  if (unknown !== undefined) return `yes, of unknown origin, and nobody can tell whether it is whole: ${unknown}`;
+  return whole === true ? 'yes, of unknown origin, with all that the database had' : 'yes, of unknown origin';
 }
 
 function held({ heldUntil }: Backup): string {

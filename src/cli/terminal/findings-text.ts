@@ -1,13 +1,18 @@
 import type { Finding } from '../../domain/findings.js';
+import { withLocalTimes } from '../../domain/target/instant.js';
 import { visible } from '../../domain/text/text.js';
-import { counted, wrapped } from './tables.js';
+import { counted, type Screen, wrapped } from './tables.js';
 import type { Terminal } from './terminal.js';
 
 const levels = ['problem', 'warning', 'ok'] as const;
 const colors = { ok: 'green', warning: 'yellow', problem: 'red' } as const;
 
 /** Findings below what they are about, what is wrong first, each with its fix; a count at the end. */
-export function findingsText(terminal: Pick<Terminal, 'paint' | 'outColumns'>, findings: readonly Finding[]): string {
+export function findingsText(
+  terminal: Pick<Terminal, 'paint'>,
+  findings: readonly Finding[],
+  { columns = Infinity, zone }: Screen,
+): string {
   const groups = new Map<string, Finding[]>();
   for (const finding of findings) {
     const name = groupOf(finding);
@@ -19,7 +24,7 @@ export function findingsText(terminal: Pick<Terminal, 'paint' | 'outColumns'>, f
       .map(({ level, message, fix }) => {
         const mark = terminal.paint(colors[level], level.padEnd(7), 'out');
         // A fix is often typed: it is left in one piece.
-        const lines = wrapped(visible(message), (terminal.outColumns ?? Infinity) - 11);
+        const lines = wrapped(withLocalTimes(visible(message), zone), columns - 11);
         return `  ${mark}  ${lines.join(`\n${' '.repeat(11)}`)}${fix === null ? '' : `\n             fix: ${visible(fix)}`}`;
       });
     return `${terminal.paint('bold', name, 'out')}\n${lines.join('\n')}`;

@@ -78,12 +78,12 @@ function nextSteps(
     ? [`see the old data:  ${cli.command('kept', 'list')}`]
     : [];
   const place = outcome?.place;
-  if (!place || place.into === 'in-place' || place.dataDir === null) return [report, ...kept];
+  if (!place || place.into === 'in-place') return [report, ...kept];
   const { copy, live } = connectionsOf(place, config?.clusters[plan?.binding.cluster ?? '']);
   return [
     `connect to it:     psql ${copy} DATABASE`,
     `copy a table back: pg_dump ${copy} -t SCHEMA.TABLE DATABASE | psql ${live} DATABASE`,
-    `stop it:           ${cli.command('beside', 'stop', place.into)}`,
+    ...(place.dataDir === null ? [] : [`stop it:           ${cli.command('beside', 'stop', place.into)}`]),
     `drop it:           ${cli.command('beside', 'drop', place.into)}`,
     report,
     ...kept,

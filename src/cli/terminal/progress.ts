@@ -1,4 +1,6 @@
+import { withLocalTimes } from '../../domain/target/instant.js';
 import { durationInWords, sizeInWords, visible } from '../../domain/text/text.js';
+import { waitsForPerson } from '../../domain/operation/status.js';
 import type { StatusView } from '../../client/status.js';
 import type { Terminal } from './terminal.js';
 
@@ -7,7 +9,7 @@ const LINE_EVERY_MS = 30_000;
 
 /**
  * Shows how far an operation is. On a terminal each phase has one line: live while it is under way, then what it
- * took. Otherwise a dated line for every change and one every 30 s. What a person is waited for is said once, in full.
+ * took. Otherwise a dated line for every change, and one every 30 s while it works. What a person is waited for is said once, in full.
  */
 export class ProgressDisplay {
   private lastLineAt = -Infinity;
@@ -22,6 +24,8 @@ export class ProgressDisplay {
   constructor(
     private readonly terminal: Terminal,
     private readonly say: (line: string) => void,
+    /** Whose local times stand beside those in UTC. */
+    private readonly zone?: string,
   ) {}
 
   update(view: StatusView, now = Date.now()): void {
@@ -30,7 +34,9 @@ export class ProgressDisplay {
     if (view.waitingFor !== this.lastWaiting) {
       this.clear();
       if (view.waitingFor !== null)
-        this.say(`${this.terminal.paint('yellow', 'waiting for', 'err')} ${visible(view.waitingFor)}`);
+        this.say(
+          `${this.terminal.paint('yellow', 'waiting for', 'err')} ${withLocalTimes(visible(view.waitingFor), this.zone)}`,
+        );
       this.lastWaiting = view.waitingFor;
     }
     if (this.terminal.live) {
@@ -42,7 +48,8 @@ export class ProgressDisplay {
       return;
     }
     const state = `${view.state} ${view.phase ?? ''} ${view.retrying?.reason ?? ''}`;
-    if (state === this.lastState && now - this.lastLineAt < LINE_EVERY_MS) return;
+    const isStill = waitsForPerson(view.state) || now - this.lastLineAt < LINE_EVERY_MS;
+    if (state === this.lastState && isStill) return;
     this.lastState = state;
     this.lastLineAt = now;
     this.say(`${new Date(now).toISOString()} ${progressLine(view, this.rate.perSecond)}`);

@@ -116,6 +116,12 @@ export function wrapped(text: string, columns: number): readonly string[] {
   return lines;
 }
 
+/** Two texts on one line or, where that is too long for the terminal, the second below the first: a link is then copied whole. */
+export function besideOrBelow(first: string, gap: string, second: string, columns = Infinity): string {
+  const line = `${first}${gap}${second}`;
+  return width(line) <= columns ? line : `${first}\n${second}`;
+}
+
 /** `1 problem`, `2 problems`. */
 export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;

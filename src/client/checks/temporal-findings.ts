@@ -17,7 +17,7 @@ import type { TemporalSession, TemporalSettings } from '../connect.js';
 import { driftInWords, mixedVersions, mixedVersionsInWords, withOtherConfig, workerConfigs } from '../config-drift.js';
 import type { WorkerConfig } from '../config-drift.js';
 import { toRepriseError } from '../errors.js';
-import { hasPoller, workerHint } from '../pollers.js';
+import { type PolledQueue, polledQueues, workerHint } from '../pollers.js';
 import { listSchedules } from '../schedules/operate-schedules.js';
 import type { ScheduleLine } from '../schedules/operate-schedules.js';
 import { planSchedules } from '../schedules/apply-schedules.js';
@@ -25,7 +25,7 @@ import { registrationHint } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes } from '../search-attributes.js';
 import { type WatchChange, planWatches } from '../schedules/apply-watches.js';
 import { type StatusView, statusOf } from '../status.js';
-import { unknownPollerFindings } from './unknown-pollers.js';
+import { unknownPollers } from './unknown-pollers.js';
 
 export interface TemporalFindings {
   readonly findings: readonly Finding[];
@@ -55,32 +55,37 @@ export async function temporalFindings(
     return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
   }
   try {
-    const { address, namespace, origin } = session.settings;
-    const reached = finding(
-      'temporal',
-      'ok',
-      `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`,
-    );
-    const workers = await pollerFindings(session, config);
-    const hosts = await hostFindings(session, config, workers, asked);
-    const rest = await eachByItself([
-      () => unknownPollerFindings(session, config),
-      () => driftFindings(session, config),
-      () => attributeFinding(session),
-      () => scheduleFindings(session, config),
-      () => watchFindings(session, config),
-    ]);
-    return {
-      findings: [reached, ...plainFindings(session.settings), ...workers, ...hosts.findings, ...rest],
-      answeredHosts: hosts.answered,
-    };
-  } catch (error) {
-    const { message, hint } = toRepriseError(error);
-    return { findings: [finding('temporal', 'problem', message, hint ?? null)], answeredHosts: [] };
+    return await findingsOf(session, config, asked);
   } finally {
     // What was found is not lost because a call was still open.
     await session.close().catch(() => undefined);
   }
+}
+
+/** What a server that answers is asked: each question by itself, and who polls the queues once for all of them. */
+export async function findingsOf(
+  session: TemporalSession,
+  config: Config,
+  asked: Asked = {},
+): Promise<TemporalFindings> {
+  const { address, namespace, origin } = session.settings;
+  const reached = finding('temporal', 'ok', `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`);
+  const queues = polledQueues(session, config);
+  let answeredHosts: readonly string[] = [];
+  const found = await eachByItself([
+    async () => pollerFindings(await queues, config),
+    async () => {
+      const hosts = await hostFindings(session, config, await queues, asked);
+      answeredHosts = hosts.answered;
+      return hosts.findings;
+    },
+    async () => unknownPollers(await queues),
+    async () => driftFindings(await queues, config),
+    () => attributeFinding(session),
+    () => scheduleFindings(session, config),
+    () => watchFindings(session, config),
+  ]);
+  return { findings: [reached, ...plainFindings(session.settings), ...found], answeredHosts };
 }
 
 /** Other than `temporal`, which says that the server does not answer at all. */
@@ -122,13 +127,18 @@ export function plainFindings({ address, connection }: TemporalSettings): readon
   ];
 }
 
+/** Whether a queue has a worker; that of the workflows, one that runs them. */
+function isPolled(queues: readonly PolledQueue[], queue: string): boolean {
+  return queues.some(
+    (one) => one.queue === queue && one.pollers.length > 0 && (one.host !== null || one.kind === 'workflow'),
+  );
+}
+
 /** One finding where all queues of a worker are polled, one for each that is not. */
-async function pollerFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
+function pollerFindings(queues: readonly PolledQueue[], config: Config): Finding[] {
   const hosts = Object.keys(config.hosts).map(hostQueues);
-  const polled = new Map<string, boolean>([[CONTROL_QUEUE, await hasPoller(session, CONTROL_QUEUE, 'workflow')]]);
-  await Promise.all(hosts.flat().map(async (queue) => polled.set(queue, await hasPoller(session, queue, 'activity'))));
   const workerFindings = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
-    const missing = [first, ...others].filter((queue) => polled.get(queue) !== true);
+    const missing = [first, ...others].filter((queue) => !isPolled(queues, queue));
     if (missing.length === 0)
       return [
         finding(
@@ -153,15 +163,15 @@ async function pollerFindings(session: TemporalSession, config: Config): Promise
 async function hostFindings(
   session: TemporalSession,
   config: Config,
-  workers: readonly Finding[],
+  queues: readonly PolledQueue[],
   { except = [], withThisFile = false }: Asked,
 ): Promise<{ findings: Finding[]; answered: string[] }> {
-  const polls = (queue: string): boolean =>
-    workers.some(({ check, level }) => check === `worker/${queue}` && level === 'ok');
   const findings: Finding[] = [];
   const answered: string[] = [];
-  if (!polls(CONTROL_QUEUE)) return { findings, answered };
-  const living = Object.keys(config.hosts).filter((name) => polls(lightQueue(name)) && !except.includes(name));
+  if (!isPolled(queues, CONTROL_QUEUE)) return { findings, answered };
+  const living = Object.keys(config.hosts).filter(
+    (name) => isPolled(queues, lightQueue(name)) && !except.includes(name),
+  );
   for (const host of living) {
     try {
       const inspected = await runInspection<'host'>(session, { kind: 'host', host });
@@ -188,8 +198,8 @@ async function hostFindings(
 const ofAnyFile = (check: string): boolean => /^host\/[^/]+\/clock$|\/pins?(\/|$)/.test(check);
 
 /** Whether all workers run with one version, and one finding for each host: that all its workers have this configuration, or which have another one. */
-async function driftFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
-  const workers = await workerConfigs(session, config);
+function driftFindings(queues: readonly PolledQueue[], config: Config): Finding[] {
+  const workers = workerConfigs(queues);
   const drift = withOtherConfig(workers, config);
   const differing = drift.map((worker) => {
     const { message, fix } = driftInWords(worker, config);

@@ -1,50 +1,14 @@
-import type { Config } from '../../domain/config.js';
 import { type Finding, warning } from '../../domain/findings.js';
-import { CONTROL_QUEUE, hostQueues, lightQueue } from '../../domain/operation/names.js';
-import { type Poller, livingPollers } from '../../domain/operation/pollers.js';
+import { lightQueue } from '../../domain/operation/names.js';
 import { parseIdentity } from '../../domain/operation/worker-identity.js';
 import { livingWorkers } from '../config-drift.js';
-import type { TemporalSession } from '../connect.js';
-import { describePollers } from '../pollers.js';
-
-/** A task queue of ours, and who polls it. */
-export interface PolledQueue {
-  readonly queue: string;
-  /** Null for the queue of the workflows. */
-  readonly host: string | null;
-  readonly pollers: readonly Poller[];
-  /** Identities that have polled it in the last minutes, those too that do not any more. */
-  readonly seen: readonly string[];
-}
+import type { PolledQueue } from '../pollers.js';
 
 /**
  * Who polls our queues and is no worker of ours, as far as names tell: whoever may poll a queue of a host is taken for the
- * host, and can answer that a backup was made or verified.
+ * host, and can answer that a backup was made or verified. One finding for each queue and stranger, and one for each host
+ * that several machines serve.
  */
-export async function unknownPollerFindings(session: TemporalSession, config: Config): Promise<readonly Finding[]> {
-  const queues = [
-    { host: null, queue: CONTROL_QUEUE, kind: 'workflow' as const },
-    { host: null, queue: CONTROL_QUEUE, kind: 'activity' as const },
-    ...Object.keys(config.hosts).flatMap((host) =>
-      hostQueues(host).map((queue) => ({ host, queue, kind: 'activity' as const })),
-    ),
-  ];
-  return unknownPollers(
-    await Promise.all(
-      queues.map(async ({ host, queue, kind }) => {
-        const described = await describePollers(session, queue, kind);
-        return {
-          host,
-          queue,
-          pollers: livingPollers(described, Date.now()),
-          seen: described.map(({ identity }) => identity ?? ''),
-        };
-      }),
-    ),
-  );
-}
-
-/** One finding for each queue and stranger, and one for each host that several machines serve. */
 export function unknownPollers(queues: readonly PolledQueue[]): readonly Finding[] {
   const strangers = new Map<string, Finding>();
   for (const { queue, host, pollers } of queues) {

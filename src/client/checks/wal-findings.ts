@@ -1,6 +1,7 @@
 import type { ClusterConfig } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
 import type { WalWindow } from '../../domain/operation/inspections.js';
+import { consistentFrom } from '../../domain/target/consistent-from.js';
 import { durationInWords } from '../../domain/text/text.js';
 
 /** What is committed just before a segment is closed in time is archived a moment after. */
@@ -64,9 +65,10 @@ export function walFindings(
   });
 }
 
-/** Without a commit since, the last one is before the end of the backup: then there is one time, and no range. */
+/** Both ends as `--to` takes them. Without a commit since, the last one is before the end of the backup: then there is no range, and no time is taken. */
 function rangeInWords(oldest: string, newest: string | null, ageOf: (instant: string) => number): string {
-  if (newest === null || Date.parse(newest) <= Date.parse(oldest))
-    return `${oldest}, the end of the oldest backup, can be recovered, and no later commit is archived`;
-  return `every time from ${oldest} to ${newest}, ${durationInWords(ageOf(newest))} ago can be recovered`;
+  const from = consistentFrom(oldest);
+  if (newest === null || Date.parse(newest) <= Date.parse(from))
+    return `${oldest}, the end of the oldest backup, can be recovered (--to latest, or --to backup:ID), and no later commit is archived`;
+  return `every time from ${from} to ${newest}, ${durationInWords(ageOf(newest))} ago can be recovered`;
 }

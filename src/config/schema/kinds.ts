@@ -127,9 +127,14 @@ export function repositorySchema(names: KnownNames) {
 export function checkSchema() {
   const common = (kind: string) => ({
     type: z.literal(kind).describe(`Kind of check: ${Object.keys(checkKinds).join(', ')}.`),
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe('false: it is not run, and a kind that every drill runs is left out of drills.'),
   });
-  return beside(checkKinds, common, (own, type, kind): Omit<CheckConfig, 'name'> => ({
+  return beside(checkKinds, common, ({ enabled, ...own }, type, kind): Omit<CheckConfig, 'name'> => ({
     type,
+    ...(enabled ? {} : { enabled }),
     options: kind.read(own),
   }));
 }

@@ -17,9 +17,10 @@ export interface Backup {
   readonly status: BackupStatus;
   /**
    * Made before Reprise, or by another program, and taken over; absent: our own. `checked`: its origin was compared with the
-   * cluster, by the system identifier; of a dump nobody can tell where it came from.
+   * cluster, by the system identifier; of a dump nobody can tell where it came from. `whole`: whether such a dump has all that its
+   * database had, as far as the live one and a backup of our own tell; `unknown`: why nobody can tell. Absent: it was not compared.
    */
-  readonly adopted?: { readonly checked: boolean };
+  readonly adopted?: { readonly checked: boolean; readonly whole?: boolean; readonly unknown?: string };
   /**
    * Why it holds only a part of its database, such as definitions without rows: it is no backup to recover from, is never
    * verified and counts for nothing. Absent: nothing is known to be missing.
@@ -88,7 +89,10 @@ export const backupTypes = ['full', 'diff', 'incr'] as const;
 export type BackupType = (typeof backupTypes)[number];
 export type BackupStatus = 'running' | 'complete' | 'failed' | 'quarantined' | 'missing' | 'cold' | 'partial';
 export interface Proof {
-  /** `adopted`: read whole and checked, but of unknown origin and not restore-tested here: it counts for no promise. */
+  /**
+   * `adopted`: read whole and checked, but of unknown origin, and not restore-tested here or perhaps only a part of its
+   * database: it counts for no promise.
+   */
   readonly level: 'adopted' | 'verified' | 'restored';
   readonly at: string;
 }
@@ -115,6 +119,8 @@ export interface TableCount {
   readonly rows: number;
   /** PostgreSQL writes no WAL for it: a physical backup holds the table without its rows. */
   readonly unlogged?: boolean;
+  /** Of its rows, as `TableContent.hash`, in the very snapshot of the backup; absent where the policy records none. */
+  readonly hash?: string;
 }
 
 /** What is on the storage, whoever made it: the engine's own list decides what exists. */

@@ -15,6 +15,20 @@ export type OperationState =
   | 'rejected'
   | 'cancelled';
 
+/** In these states nothing happens before a person does something. */
+const WAITS_FOR_PERSON: ReadonlySet<string> = new Set<OperationState>([
+  'suspected',
+  'waiting-approval',
+  'waiting-worker',
+  'waiting-sign-off',
+  'cannot-look',
+  'paused',
+]);
+
+export function waitsForPerson(state: string): boolean {
+  return WAITS_FOR_PERSON.has(state);
+}
+
 /** Answer of the query `status`; the command line adds `workflowId`, `progress`, `jobs` and `webUi`. */
 export interface OperationStatusView {
   readonly kind:

@@ -115,7 +115,9 @@ export function candidateBackups(
     throw new RepriseError(
       'no-usable-backup',
       `policy ${policy.name} of ${policy.cluster} has only adopted backups, of which nobody knows where they came from`,
-      `restore-test one: reprise backup verify ${adopted.id} --restore; or name it: --to backup:${adopted.id}`,
+      adopted.adopted?.whole === false
+        ? `name one: --to backup:${adopted.id}; nobody can tell whether it is whole`
+        : `restore-test one: reprise backup verify ${adopted.id} --restore; or name it: --to backup:${adopted.id}`,
     );
   }
   return (method === 'data-directory' ? ofOneCluster(trusted, target) : trusted).toReversed();
@@ -199,7 +201,10 @@ function adoptedAmong(backups: readonly Backup[], policy: string, outline: Recov
     .filter((backup) => backup.policy === policy && backup.adopted !== undefined)
     .flatMap((backup) => {
       const { id, adopted, proven } = backup;
-      const tested = proven?.level === 'restored' ? 'restore-tested here' : 'not restore-tested here';
+      const tested = [
+        proven?.level === 'restored' ? 'restore-tested here' : 'not restore-tested here',
+        ...(adopted?.unknown === undefined ? [] : [`perhaps not whole: ${adopted.unknown}`]),
+      ].join(', ');
       if (used.has(id))
         return [
           `backup ${id} was adopted (${adopted?.checked === true ? 'of this cluster, by its system identifier' : `of unknown origin, ${tested}`})`,
@@ -208,7 +213,9 @@ function adoptedAmong(backups: readonly Backup[], policy: string, outline: Recov
         ({ database, startedAt }) => database === backup.database && startedAt >= backup.startedAt,
       );
       return !hasNewer && !isTrusted(backup)
-        ? [`backup ${id} is newer but adopted and not restore-tested here: to use it, name it (--to backup:${id})`]
+        ? [
+            `backup ${id} is newer but adopted and ${adopted?.whole === false ? 'perhaps not whole' : 'not restore-tested here'}: to use it, name it (--to backup:${id})`,
+          ]
         : [];
     });
 }

@@ -171,7 +171,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
     { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
-    { name: 'recoverable', values: range(observed.reachableFrom, observed.reachableTo) },
+    { name: 'recoverable', values: range(binding.method, observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     {
       name: 'salvages',
@@ -334,9 +334,11 @@ function optional(value: string | null | undefined): Value[] {
   return value == null ? [] : [{ text: value }];
 }
 
-function range(from: string | null, to: string | null): Value[] {
+function range(method: RecoveryMethod, from: string | null, to: string | null): Value[] {
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
+  if (method === 'databases' && from !== null && to !== null)
+    return [{ text: `only the instants of the dumps, from ${second(from)} to ${second(to)}: --to backup:ID` }];
   // Nothing was committed after the end of the backup.
   if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${second(from)}` }];
   return [

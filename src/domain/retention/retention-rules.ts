@@ -1,4 +1,4 @@
-import type { Backup } from '../backup/backup.js';
+import { isTrusted, type Backup } from '../backup/backup.js';
 import type { RetentionConfig } from '../config.js';
 
 const dayMs = 86_400_000;
@@ -15,7 +15,8 @@ const periods: Readonly<Record<Period, { readonly bucket: (at: Date) => string; 
 
 /**
  * Backups of one group (newest first) that the configured rules keep, with the reason. Damaged, failed and partial backups do not
- * count for the rules; they expire by age only, so that they can be inspected as long as good ones of the same age.
+ * count for the rules; they expire by age only, so that they can be inspected as long as good ones of the same age. Adopted ones that
+ * count for nothing take no place of the others: the rules keep as many of them beside.
  */
 export function keepByRules(newestFirst: readonly Backup[], retention: RetentionConfig, now: Date): [Backup, string][] {
   const good = newestFirst.filter(({ status }) => status === 'complete' || status === 'cold');
@@ -28,10 +29,14 @@ export function keepByRules(newestFirst: readonly Backup[], retention: Retention
       if (endOf(backup).getTime() >= since) kept.push([backup, `within ${days} days`]);
     }
   }
-  if (count !== undefined) {
-    for (const backup of good.slice(0, count)) kept.push([backup, `one of the ${count} newest`]);
+  for (const [alike, what] of [
+    [good.filter(isTrusted), ''],
+    [good.filter((backup) => !isTrusted(backup)), ' adopted'],
+  ] as const) {
+    if (count !== undefined)
+      for (const backup of alike.slice(0, count)) kept.push([backup, `one of the ${count} newest${what}`]);
+    for (const period of Object.keys(periods) as Period[]) kept.push(...keepByPeriod(alike, period, retention[period]));
   }
-  for (const period of Object.keys(periods) as Period[]) kept.push(...keepByPeriod(good, period, retention[period]));
   if (days === undefined) kept.push(...keepDamagedAmong(newestFirst, kept));
   return kept;
 }

@@ -177,7 +177,7 @@ function offsetText(minutes: number): string {
 }
 
 /** Instants as Reprise prints them, which are not part of a name or of a longer word. */
-const printed = /(?<![\w:./-])\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z(?![\w:/-])/g;
+const printed = /(?<![\w:./-])\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z(?![\w/-]|:\S)/g;
 
 /** Whether a text is one instant in UTC and nothing else. */
 export function isInstant(text: string): boolean {
@@ -192,10 +192,18 @@ export function localTime(instant: string, zone: string): string {
   return `${instant.startsWith(day) ? '' : `${day} `}${time} ${offsetText(offset)}`;
 }
 
-/** The same text with the local time in brackets behind each instant; without a zone the text as it is. */
+/** What a person pastes: between backticks, or from the name of the program on. */
+const command = /(`[^`]*`|\breprise [a-z][^;\n]*)/;
+
+/** The same text with the local time in brackets behind each instant that is not in a command; without a zone the text as it is. */
 export function withLocalTimes(text: string, zone: string | undefined): string {
   if (zone === undefined) return text;
-  return text.replace(printed, (found) => (isInstant(found) ? `${found} (${localTime(found, zone)})` : found));
+  const local = (part: string): string =>
+    part.replace(printed, (found) => (isInstant(found) ? `${found} (${localTime(found, zone)})` : found));
+  return text
+    .split(command)
+    .map((part, index) => (index % 2 === 1 ? part : local(part)))
+    .join('');
 }
 
 /** `+01:00 (Europe/Paris)`, as it is at an instant. */

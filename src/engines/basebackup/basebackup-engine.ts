@@ -2,7 +2,8 @@ import { bindBackup } from './repository/chain.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Engine, EngineContext, MadeBackup } from '../engine.js';
 import { unlessLost } from '../shared/backup-record.js';
-import { backup } from './backup/backup.js';
+import { abandonedIfCancelled } from '../shared/abandon.js';
+import { abandonBackup, backup } from './backup/backup.js';
 import { listBackups, ownFiles, storedFiles } from './repository/list.js';
 import { removeLeftovers } from './restore/leftovers.js';
 import { BASEBACKUP, madeBackup, manifestOf } from './repository/manifest.js';
@@ -14,6 +15,8 @@ import { rearm, liveServer } from './wal/archiving.js';
 import { receiveWal } from './wal/receive.js';
 import { planRemoval, remove } from './repository/remove.js';
 import { restoreFiles } from './restore/restore.js';
+import { spoolOf } from './repository/names.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { slotName } from './wal/slot.js';
 import { verify } from './repository/verify.js';
 import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal/wal-commands.js';
@@ -23,7 +26,13 @@ export const basebackupEngine: Engine = {
   kind: BASEBACKUP,
   capabilities: basebackupCapabilities,
   preflightBackup,
-  backup,
+  backup: (context, request) =>
+    abandonedIfCancelled(
+      context,
+      () => backup(context, request),
+      () => abandonBackup(context, request.startedAt),
+    ),
+  abandonBackup,
   list: listBackups,
   storedFiles,
   ownFiles,
@@ -36,7 +45,12 @@ export const basebackupEngine: Engine = {
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },
   physical: {
-    restoreFiles,
+    restoreFiles: (context, request) =>
+      abandonedIfCancelled(
+        context,
+        () => restoreFiles(context, request),
+        () => removeTree(spoolOf(context)),
+      ),
     restoreCommand,
     restoreBeginningCommand,
     prefetchWal: async (context, dataDir) =>

@@ -1,5 +1,7 @@
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
+import { abandonedIfCancelled } from '../shared/abandon.js';
+import { abandonDumps } from './backup/abandon.js';
 import { surveyDumps, takeDump } from './backup/adopt.js';
 import { backUpDatabase } from './backup/dump.js';
 import { logicalCapabilities } from './options.js';
@@ -18,7 +20,13 @@ export const logicalEngine: Engine = {
   kind: LOGICAL,
   capabilities: logicalCapabilities,
   preflightBackup,
-  backup: backUpDatabases,
+  backup: (context, request) =>
+    abandonedIfCancelled(
+      context,
+      () => backUpDatabases(context, request),
+      () => abandonDumps(context, request.startedAt),
+    ),
+  abandonBackup: abandonDumps,
   list: listBackups,
   verify: verifyDump,
   planRemoval,
@@ -30,7 +38,12 @@ export const logicalEngine: Engine = {
   adoption: {
     describe: async (context, label) => madeBackup(await manifestOf(context, label), context.policy.repository),
     survey: surveyDumps,
-    take: takeDump,
+    take: (context, directory, candidate) =>
+      abandonedIfCancelled(
+        context,
+        () => takeDump(context, directory, candidate),
+        () => abandonDumps(context, null),
+      ),
   },
   logical: { restoreDatabase, restoreGlobals },
 };

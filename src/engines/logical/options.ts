@@ -15,16 +15,24 @@ export const logicalOptions = z.strictObject({
     .max(64)
     .default(1)
     .describe('Parallel jobs of pg_restore -j.'),
+  content_hashes: z
+    .boolean()
+    .optional()
+    .describe(
+      'true: the rows of each table are hashed in the snapshot of the dump, for drills to compare with. It reads every table once more; absent: rows are only counted.',
+    ),
 });
 
 /** What the engine reads from `policy.options`. */
 export interface LogicalOptions extends Readonly<Record<string, unknown>> {
   readonly compress?: number;
   readonly restoreJobs: number;
+  readonly contentHashes?: true;
 }
 
-export function readLogicalOptions({ compress, restore_jobs }: z.output<typeof logicalOptions>): LogicalOptions {
-  return { compress, restoreJobs: restore_jobs };
+export function readLogicalOptions(options: z.output<typeof logicalOptions>): LogicalOptions {
+  const { compress, restore_jobs: restoreJobs, content_hashes: contentHashes } = options;
+  return { compress, restoreJobs, ...(contentHashes === true ? { contentHashes } : {}) };
 }
 
 /** Kinds of target a dump can reach: the instant at which it was made, and no other. */

@@ -62,7 +62,7 @@ async function requireNames({ cluster: { connection } }: EngineContext): Promise
 }
 
 /** An archive_command may be a script of one's own; `check` proves that it works, whatever it is. */
-function commandWarnings(command: string, options: PgbackrestOptions, file: ConfigFile): string[] {
+export function commandWarnings(command: string, options: PgbackrestOptions, file: Pick<ConfigFile, 'get'>): string[] {
   const warnings: string[] = [];
   if (!command.includes('archive-push'))
     warnings.push(
@@ -74,8 +74,16 @@ function commandWarnings(command: string, options: PgbackrestOptions, file: Conf
     warnings.push(
       `archive_command uses ${path}, and the policy uses ${mainConfig(options)} for stanza ${options.stanza}`,
     );
-  if (!command.includes('--no-neutral-umask') && file.get('neutral-umask') !== 'n') {
-    warnings.push('archive_command lets pgbackrest make group-readable WAL files (0640): add --no-neutral-umask');
-  }
+  if (!command.includes('--no-neutral-umask') && file.get('neutral-umask') !== 'n')
+    warnings.push(
+      `WAL in the archive can be read by the group of its owner too (0640), as pgBackRest makes it; for the owner alone: ${ownerOnly(command)}`,
+    );
   return warnings;
+}
+
+/** What has to be typed; a script of one's own has to be changed itself. */
+function ownerOnly(command: string): string {
+  if (!command.includes(' archive-push')) return 'neutral-umask=n in the [global] section of its configuration';
+  const own = command.replace(' archive-push', ' --no-neutral-umask archive-push').replaceAll("'", "''");
+  return `ALTER SYSTEM SET archive_command = '${own}'; SELECT pg_reload_conf();`;
 }

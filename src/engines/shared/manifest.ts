@@ -28,6 +28,10 @@ export const tableCountSchema = z.object({
   table: z.string(),
   rows: count,
   unlogged: z.boolean().optional(),
+  hash: z
+    .string()
+    .regex(/^\d{1,20}$/)
+    .optional(),
 }) satisfies z.ZodType<TableCount>;
 
 export const segmentSchema = z.string().refine(isSegmentName);

@@ -8,7 +8,7 @@ import { readControlData } from '../../postgres/server/control-data.js';
 import { isFreshCluster } from '../../postgres/server/data-directory.js';
 import { makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { OnlineBackup, WalArchive } from '../../postgres/wal/wal-archive.js';
-import { consistentFrom } from '../../postgres/wal/choose-base-backup.js';
+import { consistentFrom } from '../../domain/target/consistent-from.js';
 import type { Candidate } from '../../postgres/wal/choose-base-backup.js';
 import { chooseRecovery, type RecoverySources } from '../../postgres/wal/choose-recovery.js';
 import type { Stop } from '../../postgres/wal/find-stop.js';
@@ -178,7 +178,7 @@ function outlineOf(
 /** From where the choice begins: the oldest backup's end. */
 function earliest(candidates: readonly PhysicalCandidate[]): string | null {
   const oldest = candidates.at(-1);
-  return oldest === undefined ? null : consistentFrom(oldest.stored);
+  return oldest === undefined ? null : consistentFrom(oldest.stored.finishedAt);
 }
 
 function segmentsBetween({ stored }: PhysicalCandidate, { endSegment, segmentBytes }: RecoverableRange): number {

@@ -4,6 +4,7 @@ import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { freeBytes } from '../../postgres/server/disk.js';
+import { isCancelled, isLeaving } from '../../process/jobs/jobs.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { makeOwnDirectory } from '../../files/trusted-paths.js';
 import { isErrno } from '../../files/paths.js';
@@ -120,7 +121,8 @@ async function inScratch(
     return verdict;
   } catch (error) {
     // Kept where it was interrupted: a job may still write there, and the next attempt continues with it.
-    const isInterrupted = !toolHasEnded(error) && (context.signal.aborted || isTriedAgain(error));
+    const isInterrupted =
+      !toolHasEnded(error) && (isLeaving(context) || (!isCancelled(context) && isTriedAgain(error)));
     if (!isInterrupted) await remove();
     throw error;
   }

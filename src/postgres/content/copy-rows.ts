@@ -5,6 +5,9 @@ import { inClientBytes, sendBytes } from './encoding.js';
 const NEWLINE = 0x0a;
 const BACKSLASH = 0x5c;
 
+/** Name of the table `pg_class c` in `pg_namespace n` for a statement, in hex. */
+export const TABLE_NAME = inClientBytes(`pg_catalog.format('%I.%I', n.nspname, c.relname)`);
+
 /**
  * What `COPY` reads to count the rows of `pg_class c` in `pg_namespace n`, in hex: the table, and the smallest of its columns that
  * are stored, if it has one.
@@ -22,11 +25,19 @@ export const COUNTED_BY = inClientBytes(`pg_catalog.format('%I.%I', n.nspname, c
  */
 export async function countRows(client: pg.ClientBase, countedBy: string): Promise<number> {
   let rows = 0;
-  // Bytes as the server has them: SQL_ASCII cannot be converted, and a newline is a newline in all of its encodings.
-  const statement = ['COPY ', Buffer.from(countedBy, 'hex'), " TO STDOUT WITH (ENCODING 'SQL_ASCII')"];
-  for await (const chunk of client.query(copyBytes(Buffer.concat(statement.map((part) => Buffer.from(part))))))
+  for await (const chunk of copyTable(client, countedBy))
     for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) rows++;
   return rows;
+}
+
+/**
+ * What a table holds, in COPY's text format and in bytes as the server has them: SQL_ASCII cannot be converted, and a newline is a
+ * newline in all of its encodings.
+ * @param name as {@link TABLE_NAME} or {@link COUNTED_BY} gives it
+ */
+export function copyTable(client: pg.ClientBase, name: string): ReturnType<typeof copyTo> {
+  const statement = ['COPY ', Buffer.from(name, 'hex'), " TO STDOUT WITH (ENCODING 'SQL_ASCII')"];
+  return client.query(copyBytes(Buffer.concat(statement.map((part) => Buffer.from(part)))));
 }
 
 /** A `COPY ... TO STDOUT` whose names are bytes. */

@@ -29,6 +29,16 @@ export function textDecoder(encoding: string): (bytes: Buffer) => string {
   };
 }
 
+/** What is UTF-8 as text; what is not, in words that show its bytes. */
+export function textOrBytes(bytes: Buffer): { readonly text: string; readonly isText: boolean } {
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes), isText: true };
+  } catch {
+    const shown = [...bytes].map((byte) => (byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`));
+    return { text: shown.join(''), isText: false };
+  }
+}
+
 /** The bytes of a text as the database has them, in hex. */
 export const inDatabaseBytes = (text: string): string =>
   `pg_catalog.encode(pg_catalog.convert_to((${text})::pg_catalog.text, pg_catalog.getdatabaseencoding()), 'hex')`;
@@ -36,6 +46,21 @@ export const inDatabaseBytes = (text: string): string =>
 /** The bytes of a text as the session's client is to send them, in hex. */
 export const inClientBytes = (text: string): string =>
   `pg_catalog.encode(pg_catalog.convert_to((${text})::pg_catalog.text, pg_catalog.pg_client_encoding()), 'hex')`;
+
+/**
+ * The bytes, in hex, of names that all databases share, such as those of roles: they may be no text in the encoding of this one.
+ * @param column of type name
+ * @param rest of the query, from `FROM` on
+ */
+export async function sharedNames(client: pg.ClientBase, column: string, rest: string): Promise<readonly string[]> {
+  // Nothing is converted then, nor looked at.
+  await client.query("SET client_encoding TO 'SQL_ASCII'");
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT pg_catalog.encode(pg_catalog.namesend(${column}), 'hex') AS name ${rest}`,
+  );
+  await client.query("SET client_encoding TO 'UTF8'");
+  return rows.map(({ name }) => name);
+}
 
 /** Reads what {@link inDatabaseBytes} gives. */
 export async function databaseTextReader(client: pg.ClientBase): Promise<(hex: string) => string> {

@@ -4,8 +4,9 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
-import { COUNTED_BY, countRows } from './copy-rows.js';
+import { COUNTED_BY, countRows, TABLE_NAME } from './copy-rows.js';
 import { databaseTextReader, inDatabaseBytes } from './encoding.js';
+import { hashRows, SAME_TEXT } from './row-hash.js';
 import { absentDatabases, invalidDatabases } from '../server/databases.js';
 
 /** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
@@ -20,7 +21,9 @@ export interface TableName {
   readonly countedBy: string;
 }
 
-interface ListedTable extends TableName {
+export interface ListedTable extends TableName {
+  /** As {@link TABLE_NAME} gives it. */
+  readonly name: string;
   readonly unlogged: boolean;
   /** A transaction without a session, so that nobody sees its end, holds it or one of its indexes exclusively. */
   readonly locked: boolean;
@@ -45,26 +48,34 @@ export interface RelationsApart {
  * because of a prepared transaction. Unlogged tables are marked; in a server in recovery, which refuses to read them,
  * they count as empty, as its promotion makes them.
  * @param database name that the counts bear.
+ * @param options `hashes`: rows are hashed too, for which they are read whole
  * @throws where row security would hide rows: a count must not be too low unnoticed.
  */
-export async function countTables(client: pg.Client, database: string): Promise<TableCount[]> {
+export async function countTables(
+  client: pg.Client,
+  database: string,
+  { hashes = false }: { readonly hashes?: boolean } = {},
+): Promise<TableCount[]> {
   return inSnapshot(client, async () => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
     const readsUnlogged = rows[0]?.recovery !== true;
     // No name is converted: the server may have none of its characters in UTF-8.
     await client.query("SET LOCAL client_encoding TO 'SQL_ASCII'");
+    if (hashes) await client.query(SAME_TEXT);
+    const read = hashes ? ({ name }: ListedTable) => hashRows(client, name) : countOnly(client);
     const listed = await listTables(client);
     const names = listed.filter(({ unlogged, locked }) => !locked && (readsUnlogged || !unlogged));
-    const counts = new Map<TableName, number>();
-    if (!readsUnlogged) for (const one of listed) if (one.unlogged) counts.set(one, 0);
+    const counts = new Map<ListedTable, Counted>();
+    if (!readsUnlogged) for (const one of listed) if (one.unlogged) counts.set(one, { rows: 0 });
     for (let start = 0; start < names.length; start += BATCH)
-      for (const [name, rows] of await countBatch(client, names.slice(start, start + BATCH))) counts.set(name, rows);
+      for (const [one, counted] of await countBatch(client, names.slice(start, start + BATCH), read))
+        counts.set(one, counted);
     await client.query("SET LOCAL client_encoding TO 'UTF8'");
     return listed.flatMap((one): TableCount[] => {
-      const rows = counts.get(one);
-      if (rows === undefined) return [];
+      const counted = counts.get(one);
+      if (counted === undefined) return [];
       const { schema, table, unlogged } = one;
-      return [{ database, schema, table, rows, ...(unlogged ? { unlogged } : {}) }];
+      return [{ database, schema, table, ...counted, ...(unlogged ? { unlogged } : {}) }];
     });
   });
 }
@@ -123,7 +134,8 @@ export async function countDatabases(
   return counts;
 }
 
-async function listTables(client: pg.Client): Promise<ListedTable[]> {
+/** Every ordinary table of the connected database that is no part of an extension and of no other session. */
+export async function listTables(client: pg.Client): Promise<ListedTable[]> {
   const read = await databaseTextReader(client);
   // Exclusive locks that were replayed are the startup process's; those of a prepared transaction have no process.
   const { rows } = await client.query<ListedTable>(`
@@ -133,7 +145,7 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
          AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
     SELECT ${inDatabaseBytes('n.nspname')} AS schema, ${inDatabaseBytes('c.relname')} AS "table",
-           ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
+           ${TABLE_NAME} AS name, ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
            c.oid IN (SELECT relation FROM held)
              OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
              AS locked
@@ -145,22 +157,30 @@ async function listTables(client: pg.Client): Promise<ListedTable[]> {
   return rows.map((one) => ({ ...one, schema: read(one.schema), table: read(one.table) }));
 }
 
+type Counted = Pick<TableCount, 'rows' | 'hash'>;
+type ReadTable = (table: ListedTable) => Promise<Counted>;
+
+const countOnly =
+  (client: pg.Client): ReadTable =>
+  async ({ countedBy }) => ({ rows: await countRows(client, countedBy) });
+
 async function countBatch(
   client: pg.Client,
-  names: readonly TableName[],
-): Promise<readonly (readonly [TableName, number])[]> {
+  tables: readonly ListedTable[],
+  read: ReadTable,
+): Promise<readonly (readonly [ListedTable, Counted])[]> {
   try {
     return await released(client, async () => {
-      const counts: [TableName, number][] = [];
-      for (const name of names) counts.push([name, await countRows(client, name.countedBy)]);
+      const counts: [ListedTable, Counted][] = [];
+      for (const table of tables) counts.push([table, await read(table)]);
       return counts;
     });
   } catch (error) {
     const dropped = [UNDEFINED_TABLE, UNDEFINED_SCHEMA].includes(sqlState(error) ?? '');
     if (!dropped) throw error;
-    if (names.length === 1) return [];
-    const counts: (readonly [TableName, number])[] = [];
-    for (const name of names) counts.push(...(await countBatch(client, [name])));
+    if (tables.length === 1) return [];
+    const counts: (readonly [ListedTable, Counted])[] = [];
+    for (const table of tables) counts.push(...(await countBatch(client, [table], read)));
     return counts;
   }
 }

@@ -5,30 +5,42 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { dropRestoreLogin } from '../connection/restore-login.js';
 import { removeTree } from '../../files/remove-tree.js';
+import { sqlState } from '../connection/database-errors.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { processesIn } from '../server/postmaster.js';
 
 /** Only names that a recovery itself gave are ever removed, whatever a record says. */
 const DIRECTORY = /\.(aside|salvage|tablespaces|configuration)-[A-Za-z0-9-]+$/;
+const OBJECT_IN_USE = '55006';
 const DATABASE = /_(aside|new)_[A-Za-z0-9-]+$/;
 
 /**
- * By what old data is recognised: the inode of a directory, which a rename keeps, the OID of a database. Null where
+ * By what old data is recognised: the inode of a directory, which a rename keeps, the OID of a database; for a copy recovered
+ * beside, whose name is no recovery's own, also the mark in its comment: another server gives the same OIDs. Null where
  * nothing of that name is there; for a directory also where it is a link or no directory.
  */
-export async function markOfOldData(where: string, connection: ConnectionConfig): Promise<string | null> {
+export async function markOfOldData(
+  where: string,
+  connection: ConnectionConfig,
+  beside?: string,
+): Promise<string | null> {
   if (isAbsolute(where)) {
     const found = await lstat(where, { bigint: true }).catch(() => null);
     return found?.isDirectory() ? `inode ${found.ino}` : null;
   }
-  return withMaintenance(connection, (client) => oidOf(client, where));
+  return withMaintenance(connection, (client) => oidOf(client, where, beside !== undefined));
 }
 
-async function oidOf(client: pg.Client, database: string): Promise<string | null> {
-  const { rows } = await client.query<{ oid: string }>('SELECT oid::text FROM pg_database WHERE datname = $1', [
-    database,
-  ]);
-  return rows[0] === undefined ? null : `oid ${rows[0].oid}`;
+async function oidOf(client: pg.Client, database: string, isCopy: boolean): Promise<string | null> {
+  const { rows } = await client.query<{ oid: string; marks: readonly string[] }>(
+    `SELECT oid::text, ARRAY(SELECT (pg_catalog.regexp_matches(
+              pg_catalog.shobj_description(oid, 'pg_database'), '\\[reprise:[^][]*\\]', 'g'))[1]) AS marks
+       FROM pg_catalog.pg_database WHERE datname = $1`,
+    [database],
+  );
+  const [found] = rows;
+  if (found === undefined) return null;
+  return [`oid ${found.oid}`, ...(isCopy ? found.marks : [])].join(' ');
 }
 
 /** A directory, by its absolute path, or a database, and by what it is recognised. */
@@ -49,7 +61,7 @@ export async function isOldDataThere(
 ): Promise<boolean> {
   const isNamed = beside !== undefined || (isAbsolute(where) ? DIRECTORY : DATABASE).test(where);
   if (!isNamed) throw refused(where);
-  const found = await markOfOldData(where, connection);
+  const found = await markOfOldData(where, connection, beside);
   const isGone = found === null && (!isAbsolute(where) || (await lstat(where).catch(() => null)) === null);
   if (!isGone && (found === null || found !== mark)) throw another(where);
   return !isGone;
@@ -67,7 +79,9 @@ export async function dropOldData(old: OldDataAt, connection: ConnectionConfig):
     // A template cannot be dropped, and an invalid database not altered.
     if ((await isTemplate(client, where)) === true)
       await client.query(`ALTER DATABASE ${pg.escapeIdentifier(where)} IS_TEMPLATE false`);
-    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`);
+    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`).catch((error: unknown) => {
+      throw sqlState(error) === OBJECT_IN_USE ? inUse(where) : error;
+    });
     // Of a restore that was given up in the middle.
     await dropRestoreLogin(client, where, null);
   };
@@ -92,6 +106,14 @@ async function removeDirectory(path: string, mark: string | null): Promise<void>
       'Stop it first (a copy recovered beside: reprise beside stop NAME), or keep the directory.',
     );
   await removeTree(path, { ino: BigInt(/^inode (\d+)$/.exec(mark ?? '')?.[1] ?? 0) });
+}
+
+function inUse(database: string): RepriseError {
+  return new RepriseError(
+    'conflict',
+    `sessions are connected to the database ${JSON.stringify(database)}`,
+    'End them (pg_stat_activity shows them), then drop it again; or keep it.',
+  );
 }
 
 function refused(where: string): RepriseError {

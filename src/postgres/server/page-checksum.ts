@@ -2,9 +2,9 @@ import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../../files/paths.js';
 
-const PAGE_BYTES = 8192;
+export const PAGE_BYTES = 8192;
 /** Pages in a file of a relation: the next ones are in `NAME.1`. */
-const PAGES_IN_FILE = 131_072;
+export const PAGES_IN_FILE = 131_072;
 /** A page that PostgreSQL writes just now is read half old, half new: such a one is whole soon. */
 const READS = 4;
 const PAUSE_MS = 100;
@@ -75,6 +75,6 @@ async function readPage(path: string, index: number): Promise<Buffer | null> {
 }
 
 /** `base/5/16385.2` is the third file of its relation. */
-function segmentOf(path: string): number {
+export function segmentOf(path: string): number {
   return Number(/\.(\d+)$/.exec(path)?.[1] ?? 0);
 }

@@ -4,6 +4,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { compareLsn } from '../../domain/target/wal.js';
 import { compareInstants } from '../../domain/target/instant.js';
+import { consistentFrom } from '../../domain/target/consistent-from.js';
 import type { NamedTarget } from './find-stop.js';
 import type { OnlineBackup } from './wal-archive.js';
 
@@ -11,11 +12,6 @@ import type { OnlineBackup } from './wal-archive.js';
 export interface Candidate<S extends OnlineBackup = OnlineBackup> {
   readonly backup: Backup;
   readonly stored: S;
-}
-
-/** First instant to which a backup can be recovered: its end, which engines round down to a second. */
-export function consistentFrom(stored: Pick<OnlineBackup, 'finishedAt'>): string {
-  return new Date(Date.parse(stored.finishedAt) + 1000).toISOString();
 }
 
 /** A target whose backup can be chosen without a look into the WAL. */
@@ -34,7 +30,11 @@ export function chooseBaseBackup<C extends Candidate>(target: PlainTarget, candi
     case 'backup':
       return named(candidates, target.id);
     case 'time':
-      return before(candidates, target, ({ stored }) => compareInstants(consistentFrom(stored), target.time) <= 0);
+      return before(
+        candidates,
+        target,
+        ({ stored }) => compareInstants(consistentFrom(stored.finishedAt), target.time) <= 0,
+      );
     case 'lsn':
       return before(candidates, target, ({ stored }) => compareLsn(stored.lsn.stop, target.lsn) <= 0);
   }
@@ -61,6 +61,6 @@ function tooEarly(candidates: readonly Candidate[], target: RecoveryTarget): Rep
   return new RepriseError(
     'target-before-backup',
     `${formatTarget(target)} is before the end of the earliest backup, ${stored.label}, which ended at ${stored.finishedAt} (${stored.lsn.stop})`,
-    `the earliest target is ${consistentFrom(stored)}, or backup:${stored.label}`,
+    `the earliest target is ${consistentFrom(stored.finishedAt)}, or backup:${stored.label}`,
   );
 }

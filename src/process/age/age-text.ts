@@ -15,12 +15,17 @@ export async function encryptText(recipients: readonly string[], text: string, u
  * @param name of the file, for the error
  * @throws RepriseError `key-missing`, `backup-corrupt`
  */
-export async function decryptText(
+export async function decryptText(...file: Parameters<typeof decryptBytes>): Promise<string> {
+  return (await decryptBytes(...file)).toString('utf8').replace(/\n$/, '');
+}
+
+/** The same where it may be no text in UTF-8. */
+export async function decryptBytes(
   encryption: EncryptionConfig | undefined,
   name: string,
   input: Buffer,
   user: OsUser | null,
-): Promise<string> {
-  const argv = await decryptingArgv(await requireIdentity(encryption, name), '-', ['cat']);
-  return (await inTermsOfAge(runProgram(argv, { user, input }))).stdout;
+): Promise<Buffer> {
+  const argv = await decryptingArgv(await requireIdentity(encryption, name), '-', ['base64', '--wrap=0']);
+  return Buffer.from((await inTermsOfAge(runProgram(argv, { user, input }))).stdout, 'base64');
 }

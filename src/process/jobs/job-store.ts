@@ -1,17 +1,21 @@
 import { readdir, stat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView } from '../../domain/operation/progress.js';
 import { isErrno } from '../../files/paths.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { safeFileName } from '../../files/safe-names.js';
 import type { HeldLock } from './file-lock.js';
 import { tryLock } from './file-lock.js';
+import { DEFAULT_GRACE_MS, recordVerdict } from './job.js';
 import { generationPaths, jobsDirectory, operationDirectory } from './job-paths.js';
 import type { JobState } from './job-state.js';
 import { readJobState, viewOf } from './job-state.js';
 import { identify } from '../exec/process-identity.js';
 import { stopProcess } from '../exec/background.js';
-import { JOB_MARK } from '../exec/process-session.js';
+import { endSession, JOB_MARK } from '../exec/process-session.js';
+
+const WRAPPER_POLL_MS = 20;
 
 /** The jobs of an operation on this host, by key; none where it has none here. */
 export async function readJobs(stateDir: string, operationId: string): Promise<JobView[]> {
@@ -60,6 +64,20 @@ export async function pruneJobs(
     if (await removeIdle(directory, jobs)) pruned.push(operationId);
   }
   return pruned;
+}
+
+/**
+ * Ends what runs of an operation that was cancelled when no attempt was there to end it. That it was cancelled is recorded
+ * first: a tool that then still ends with 0 does not count.
+ */
+export async function endJobsOf(stateDir: string, operationId: string): Promise<void> {
+  for (const { directory, state: found } of await jobsIn(operationDirectory(stateDir, operationId)))
+    for (let state = found; state.kind === 'running'; state = await readJobState(directory)) {
+      await recordVerdict(state, 'retry', 'cancelled');
+      await endSession(state.pid, state.paths.directory, DEFAULT_GRACE_MS);
+      // Its wrapper has still to write how it ended.
+      await sleep(WRAPPER_POLL_MS);
+    }
 }
 
 /** Operations of this host with a job that lives, or that any attempt touched within `withinMs`. */

@@ -14,7 +14,7 @@ import { readJobState, viewOf } from './job-state.js';
 import type { JobRequest, JobsContext } from './jobs.js';
 import { endSession } from '../exec/process-session.js';
 
-const DEFAULT_GRACE_MS = 10_000;
+export const DEFAULT_GRACE_MS = 10_000;
 const LOCK_POLL_MS = 20;
 const UNKNOWN_HOLDER_MS = 60_000;
 const REPORT_MS = 1_000;
@@ -101,12 +101,8 @@ export class Job {
     return lock;
   }
 
-  /** Records what an ending means. The first verdict counts, because what follows from it may be done already. */
-  async decide(state: JobState, verdict: VerdictRecord['verdict'], reason: VerdictRecord['reason']): Promise<void> {
-    await createFileAtomic(
-      state.paths.verdict,
-      `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`,
-    );
+  decide(state: JobState, verdict: VerdictRecord['verdict'], reason: VerdictRecord['reason']): Promise<void> {
+    return recordVerdict(state, verdict, reason);
   }
 
   /** Writes the exit record that a dead wrapper no longer could, for a tool whose result is there. */
@@ -118,6 +114,15 @@ export class Job {
   async end(pid: PidRecord, state: JobState): Promise<void> {
     await endSession(pid, state.paths.directory, this.context.graceMs ?? DEFAULT_GRACE_MS);
   }
+}
+
+/** Records what an ending means. The first verdict counts, because what follows from it may be done already. */
+export async function recordVerdict(
+  { paths }: JobState,
+  verdict: VerdictRecord['verdict'],
+  reason: VerdictRecord['reason'],
+): Promise<void> {
+  await createFileAtomic(paths.verdict, `${JSON.stringify({ verdict, reason, at: new Date().toISOString() })}\n`);
 }
 
 type Succeeded = Ended & { readonly verdict: { readonly verdict: 'ok' } };

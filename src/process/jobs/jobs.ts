@@ -105,8 +105,21 @@ export interface Jobs {
   run(request: JobRequest): Promise<JobResult>;
 }
 
+/** How an attempt is told to end. */
+export interface Aborting {
+  readonly signal: AbortSignal;
+  /** Where `signal` is aborted: true where a later attempt goes on with what is there, as when the worker shuts down. */
+  readonly leaveOnAbort: () => boolean;
+}
+
+/** Whether the operation was cancelled: no attempt goes on with what it has begun, so that this one takes it away. */
+export const isCancelled = ({ signal, leaveOnAbort }: Aborting): boolean => signal.aborted && !leaveOnAbort();
+
+/** Whether this attempt leaves what it has begun to a later one. */
+export const isLeaving = ({ signal, leaveOnAbort }: Aborting): boolean => signal.aborted && leaveOnAbort();
+
 /** What binds a {@link Jobs} handle to an operation. */
-export interface JobsContext {
+export interface JobsContext extends Aborting {
   readonly stateDir: string;
   readonly operationId: string;
   /** Set for destructive steps: part of the key. */
@@ -116,9 +129,6 @@ export interface JobsContext {
   readonly user: OsUser | null;
   /** Locks that every job of this operation holds, e.g. the cluster's. */
   readonly locks?: readonly JobLock[];
-  readonly signal: AbortSignal;
-  /** True when `signal` was aborted because the worker shuts down: the job is left alone. */
-  readonly leaveOnAbort: () => boolean;
   /** Called at least every 2 s while a job is watched. */
   readonly report: (progress: Progress | undefined, job: JobView) => void;
   /** Time a tool has between SIGTERM and SIGKILL when it is cancelled or stalled; default 10,000. */

@@ -24,7 +24,7 @@ import { watchTool } from './watch-job.js';
 import { launch, mergeLocks } from './launch.js';
 import { RepriseError } from '../../domain/errors.js';
 
-export { operationsInUse, pruneJobs, readJobs, stepErrors } from './job-store.js';
+export { endJobsOf, operationsInUse, pruneJobs, readJobs, stepErrors } from './job-store.js';
 
 const DEFAULT_MAX_STARTS = 3;
 

@@ -46,8 +46,8 @@ const guarantees: readonly (readonly [
         'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
       [
-        'V4',
-        'The evidence of a drill is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
+        'V3 V4',
+        'The report of a drill says first what was not tested. Its evidence is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
       ],
       ['F5 F6', 'A full disk changes neither older backups, nor the source, nor the old data.'],
     ],

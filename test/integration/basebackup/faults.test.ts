@@ -9,6 +9,7 @@ import { spoolOf } from '../../../src/engines/basebackup/repository/names.js';
 import { readPgManifest } from '../../../src/engines/basebackup/backup/pg-manifest.js';
 import { verifySpool } from '../../../src/engines/basebackup/backup/spool.js';
 import { unpack } from '../../../src/engines/basebackup/restore/unpack.js';
+import { cancelledAnywhere } from '../../contract/cancelled-anywhere.js';
 import { asBackup } from '../../contract/engine-suite.js';
 import { letArchive, startBaseCluster } from '../../helpers/basebackup.js';
 import type { BaseCluster } from '../../helpers/basebackup.js';
@@ -78,6 +79,36 @@ describe('what pg_basebackup wrote is not believed', () => {
     });
     // Nothing is left on the host.
     await expect(readdir(spoolOf(context))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('D2: cancelled at any step it leaves nothing on the host and in the repository', async () => {
+    const ends: Record<string, string> = {};
+    const stored = async (): Promise<string[]> =>
+      (await readdir(source.directory, { recursive: true })).filter((name) => /^full_\d+_\d+\//.test(name));
+    let before = await stored();
+    await cancelledAnywhere(
+      source.ground.storage,
+      /^stat|base|^write .reprise/,
+      async (number, cancelling) =>
+        engine.backup(await source.context(`cancelled ${number}`, cancelling), {
+          type: 'full',
+          startedAt: startedAt(),
+        }),
+      async (end, step) => {
+        ends[step] = end;
+        const now = await stored();
+        const { scratchDir } = (await source.context('scratch')).host;
+        const spools = (await readdir(scratchDir)).filter((name) => name.startsWith('basebackup-'));
+        expect({ step, added: now.length - before.length, spools }).toEqual({
+          ...{ step, spools: [] },
+          added: end === 'made' ? expect.any(Number) : 0,
+        });
+        // Two archives, PostgreSQL's manifest and ours.
+        if (end === 'made') expect(now.length).toBeGreaterThanOrEqual(before.length + 4);
+        before = now;
+      },
+    );
+    expect(ends).toMatchObject({ nothing: 'made', 'writeStream /base.tar.gz': 'cancelled' });
   });
 
   it('refuses to begin where WAL goes elsewhere, with the line to paste', async () => {

@@ -5,6 +5,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rm,
   stat,
   symlink,
   truncate,
@@ -46,6 +47,7 @@ const pgDump = (file: string, database: string, ...options: string[]) => {
     ...options,
   ]);
 };
+const sql = (statements: string) => site.query(statements);
 const pgbackrest = (...argv: string[]) =>
   runAsPostgres('pgbackrest', [`--config=${site.places.pgbackrestConf}`, '--stanza=main', ...argv]);
 
@@ -213,21 +215,38 @@ describe('B6: backup adopt --from a folder of dumps', () => {
 
   it('R1: definitions without rows, rows alone, and rows left out are partial: never verified, never used, and rotation keeps a whole one', async () => {
     const parts = join(site.root, 'parts');
-    const options: Readonly<Record<string, string>> = {
-      schema: '--schema-only',
-      rows: '--data-only',
-      excluded: '--exclude-table-data=metier.communes',
-      selected: '--table=metier.communes',
+    const options: Readonly<Record<string, readonly string[]>> = {
+      schema: ['--schema-only'],
+      rows: ['--data-only'],
+      excluded: ['--exclude-table-data=metier.communes'],
+      selected: ['--table=metier.communes'],
+      // Their tables of contents look whole: the database knows better.
+      ...{ onlySchema: ['-n', 'metier'], withoutSchema: ['-N', 'annexe'], withoutTable: ['-T', 'annexe.a'] },
+      ...{ withoutBlobs: ['--no-blobs'], withoutKeys: ['--section=pre-data', '--section=data'] },
     };
+    const lookWhole = ['onlySchema', 'withoutSchema', 'withoutTable', 'withoutBlobs', 'withoutKeys'];
+    await sql(
+      "CREATE SCHEMA annexe; CREATE TABLE annexe.a (i int PRIMARY KEY); SELECT lo_from_bytea(0, 'x'); CREATE TABLE metier.newest (i int)",
+    );
     for (const [name, option] of Object.entries(options)) {
-      await pgDump(`part-${name}`, 'mairie', '-Fc', option);
+      await pgDump(`part-${name}`, 'mairie', '-Fc', ...option);
       await cp(join(old, `part-${name}`), join(parts, name));
     }
     const before = await listed();
     const preview = await answer<AdoptionPreview>(site, 'backup', 'adopt', 'mairie', '--from', parts, '--dry-run');
-    expect(preview.adopt.map(({ partial }) => typeof partial)).toEqual(Object.keys(options).map(() => 'string'));
+    expect(
+      preview.adopt
+        .filter(({ partial }) => partial === undefined)
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(lookWhole.toSorted());
     const { exit, document, error } = await adopt('--from', parts);
-    expect([exit, error?.message]).toEqual([8, 'nothing was adopted, 4 left out (4 partial)']);
+    expect([exit, error?.message]).toEqual([8, 'nothing was adopted, 9 left out (9 partial)']);
+    const why = (name: string) => document.adopted.find(({ from }) => from === name)?.detail;
+    expect(why('onlySchema')).toMatch(/without schema annexe.*which the database had/s);
+    expect(why('withoutTable')).toMatch(/without table annexe\.a.*which the database had/s);
+    expect(why('withoutBlobs')).toMatch(/without large objects/);
+    expect(why('withoutKeys')).toMatch(/without \w* ?(?:constraint|index|trigger)/);
     expect(document.adopted.map(({ proven, partial }) => [proven, partial])).toEqual(
       Object.keys(options).map(() => [false, true]),
     );
@@ -251,6 +270,34 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     expect(keep.find((one) => one.id === plan.binding.backups[0]?.id)?.reason).toContain('restore-tested');
     for (const one of partial)
       expect(keep.find((kept) => kept.id === one.id)?.reason ?? '').not.toMatch(/verified|restore-tested/);
+  }, 300_000);
+
+  it('R1: one that may be a part keeps a level of its own: restore-tested it counts for nothing, and takes no place of others', async () => {
+    const more = join(site.root, 'more');
+    await mkdir(more, { recursive: true });
+    await pgDump('perhaps', 'mairie', '-Fc', '-N', 'later');
+    await cp(join(old, 'perhaps'), join(more, 'perhaps.dump'));
+    await chmod(join(more, 'perhaps.dump'), 0o644);
+    await chmod(more, 0o755);
+    // Younger than all that is in the dump: nobody can tell whether it was there.
+    await sql('CREATE SCHEMA later; CREATE TABLE later.l (i int)');
+    const { document } = await adopt('--from', more);
+    expect(document.adopted).toMatchObject([{ proven: true, detail: expect.stringContaining('counts for nothing') }]);
+    const id = document.adopted[0]?.id ?? '';
+    expect(await answer(site, 'backup', 'verify', id, '--restore')).toMatchObject({
+      ok: true,
+      backup: {
+        proven: { level: 'adopted' },
+        adopted: { checked: false, whole: false, unknown: expect.stringContaining('schema later') },
+      },
+    });
+    const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
+    expect(plan.binding.backups.map((one) => one.id)).not.toContain(id);
+    expect(plan.observed.warnings.join()).toContain(`backup ${id} is newer but adopted and perhaps not whole`);
+    const { keep } = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'dump', '--dry-run');
+    expect(keep.find((one) => one.id === plan.binding.backups[0]?.id)?.reason).toContain('restore-tested');
+    await sql('DROP SCHEMA later CASCADE');
+    await rm(more, { recursive: true });
   }, 300_000);
 
   it('a folder that is not there, a policy that takes no files, a cluster that is not there', async () => {

@@ -205,7 +205,7 @@ describe('with a worker', () => {
     );
   }, 300_000);
 
-  it('F23, K2: between which instants any moment can be recovered, and a hole in the WAL', async () => {
+  it('F23, K2, O16: between which instants any moment can be recovered, both as --to takes them, and a hole in the WAL', async () => {
     await site.backUp('physical');
     const segments = [await archiveMore(), await archiveMore(), await archiveMore()];
     const whole = of((await check()).document, 'wal/mairie/physical');
@@ -213,6 +213,9 @@ describe('with a worker', () => {
       level: 'ok',
       message: expect.stringMatching(/every time from \S+Z to \S+Z, .* ago can be recovered, without a gap/),
     });
+    // O16: what is printed as recoverable is taken as it is printed.
+    for (const time of whole?.message.match(/\d{4}-\S+Z/g) ?? [])
+      await answer(site, 'recover', 'mairie', '--policy', 'physical', '--to', time, '--dry-run');
     // A segment vanishes from the middle of the archive.
     const segment = segments[1] as string;
     const archive = join(site.root, 'pgb', 'repo', 'archive');

@@ -40,6 +40,12 @@ it('O7: whoever may not approve is refused before the plan is shown, with the co
   // Who gave no name is told which one was taken.
   const { hint } = await refusal(site, 'approve', asked.workflowId, '--plan', asked.plan.digest, '--reason', 'x');
   expect(hint).toMatch(/ask one of these people: dba; you were taken for \S+; to approve as somebody else: --by NAME/);
+  // Where nobody can be asked, the hint is the whole command.
+  const unattended = await refusal(site, 'approve', asked.workflowId, '--by', 'dba', '--reason', 'it is lost');
+  expect(unattended).toMatchObject({ exit: 9, code: 'confirmation-needed' });
+  expect(unattended.hint).toContain(
+    `reprise approve ${asked.workflowId} --plan ${asked.plan.digest.slice(0, 12)} --by dba --reason 'it is lost' --config`,
+  );
   await answer(site, 'reject', asked.workflowId, '--reason', 'test');
 
   const { stdout } = await site.cli('recover', 'mairie', '--policy', 'dump', '--by', 'dba', '--dry-run');

@@ -6,8 +6,9 @@ import pg from 'pg';
 import type { ClusterConfig } from '../../../src/domain/config.js';
 import type { EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
-import { createJobs, readJobs } from '../../../src/process/jobs/supervisor.js';
+import { readJobs } from '../../../src/process/jobs/supervisor.js';
 import { asBackup, toolOf } from '../../contract/engine-suite.js';
+import { cancelledAnywhere } from '../../contract/cancelled-anywhere.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import type { Ground } from '../../contract/engine-fixture.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
@@ -218,13 +219,9 @@ it('D2: a worker that goes away leaves pg_dump at work; the next one takes it up
   undo.push(() => client.end());
   await client.query('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE');
   const abort = new AbortController();
-  const first = await contextFor(['small'], 'taken up', { signal: abort.signal });
-  const jobs = createJobs({
-    ...{ stateDir: ground.stateDir, operationId: 'taken up', user: first.user, signal: abort.signal },
-    ...{ leaveOnAbort: () => true, report: () => undefined },
-  });
+  const first = await contextFor(['small'], 'taken up', { signal: abort.signal, leaveOnAbort: () => true });
   const request = { type: 'full', startedAt: startedAt() } as const;
-  const left = logicalEngine.backup({ ...first, jobs }, request).then(
+  const left = logicalEngine.backup(first, request).then(
     () => 'ended',
     () => 'left',
   );
@@ -276,6 +273,35 @@ it('D2: a cancelled backup ends pg_dump and leaves nothing', async () => {
   expect(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).toBe('');
   expect(await labels()).toEqual(before);
   expect(await incoming()).toEqual([]);
+});
+
+it('D2: a backup cancelled at any step is whole, or leaves nothing; also where files get their names at once', async () => {
+  const stored = async (): Promise<string[]> =>
+    (await readdir(ground.repositoryPath, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => name)
+      .sort();
+  const { capabilities } = ground.storage;
+  const inPlace = { ...ground.storage, capabilities: { ...capabilities, localPath: false } };
+  for (const [place, storage] of Object.entries({ path: ground.storage, inPlace })) {
+    const ends: Record<string, string> = {};
+    let before = await stored();
+    await cancelledAnywhere(
+      storage,
+      /^open|^write|^publish \.dump/,
+      async (number, cancelling) => backUp(await contextFor(['small'], `${place} ${number}`, cancelling)),
+      async (end, step) => {
+        ends[step] = end;
+        const now = await stored();
+        // Dump, roles and manifest.
+        expect({ step, added: now.length - before.length }).toEqual({ step, added: end === 'made' ? 3 : 0 });
+        before = now;
+      },
+    );
+    expect(ends).toMatchObject({ nothing: 'made', 'open .globals.sql': 'cancelled', 'write .facts.json': 'cancelled' });
+    expect(await readdir(join(ground.stateDir, 'scratch')).catch(() => [])).toEqual([]);
+    expect(await readdir(join(ground.stateDir, 'uploads')).catch(() => [])).toEqual([]);
+  }
 });
 
 it('F29: another operation that starts in the same second is refused, and the first backup stays', async () => {

@@ -244,10 +244,11 @@ it('S2: a host without a key makes backups, says so, and refuses to read them', 
 it('D2: a dump that outlived its worker on a host without a key becomes a backup all the same, its rows uncounted', async () => {
   const release = await holdBy('BEGIN; LOCK TABLE b IN ACCESS EXCLUSIVE MODE');
   const abort = new AbortController();
-  const first = { ...(await withoutKey('left alone')), signal: abort.signal };
+  const leaving = { signal: abort.signal, leaveOnAbort: () => true };
+  const first = { ...(await withoutKey('left alone')), ...leaving };
   const jobs = createJobs({
-    ...{ stateDir: ground.stateDir, operationId: 'left alone', user: first.user, signal: abort.signal },
-    ...{ leaveOnAbort: () => true, report: () => undefined },
+    ...{ stateDir: ground.stateDir, operationId: 'left alone', user: first.user, ...leaving },
+    report: () => undefined,
   });
   const request = { type: 'full', startedAt: nextStart() } as const;
   const left = logicalEngine.backup({ ...first, jobs }, request).then(

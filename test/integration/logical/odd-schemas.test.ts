@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import pg from 'pg';
@@ -142,6 +143,53 @@ it('R5: names are bytes in the encoding of the database: counted, verified and r
   }
 });
 
+it('R5: a role whose name is no text in UTF-8 keeps no database from its backup, and comes with it where a database takes the name', async () => {
+  const server = await startScratchCluster();
+  await runQuery(server, 'postgres', "CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+  await runQuery(server, 'postgres', 'CREATE DATABASE new');
+  const role = Buffer.from('café', 'latin1').toString('latin1');
+  inEncoding(
+    server,
+    'old',
+    'LATIN1',
+    Buffer.from(
+      `CREATE ROLE "${role}"; ALTER ROLE "${role}" SET work_mem = '5MB'; CREATE TABLE t AS SELECT 1; ALTER TABLE t OWNER TO "${role}"`,
+      'latin1',
+    ),
+  );
+  await runQuery(server, 'postgres', 'CREATE ROLE "été" LOGIN');
+  const ground = await makeGround(server, 'logical', { restoreJobs: 1 }, { databases: ['new'] });
+  const globalsOf = async (
+    label: string,
+  ): Promise<{ notes: readonly string[]; told: readonly string[]; file: Buffer }> => {
+    const context = await ground.context(label);
+    const notes = await logicalEngine.preflightBackup(context);
+    const startedAt = `2026-11-${label}T02:15:00Z`;
+    const made = onlyBackup(await logicalEngine.backup(context, { type: 'full', startedAt }));
+    expect(await logicalEngine.verify(await ground.context(`verify ${label}`), asBackup(made))).toMatchObject({
+      ok: true,
+    });
+    const folder = join(ground.repositoryPath, 'mairie', 'nightly');
+    const file = await readFile(join(folder, `${made.label}.globals.sql`));
+    await runQuery(server, 'postgres', 'DROP ROLE "été"');
+    const order = { ...(await bound(logicalEngine, context, made)), connection: context.cluster.connection };
+    const told = (await logicalEngine.logical?.restoreGlobals(await ground.context(`roles ${label}`), order)) ?? [];
+    return { notes, told, file };
+  };
+
+  await backUpVerifyAndRestore(server, 'old', ['unprivileged']);
+  const through = await globalsOf('21');
+  expect(through.notes.join()).toMatch(/\(caf\\xe9\): they are dumped through database old/);
+  expect(through.file.includes(Buffer.from(`ALTER ROLE "${role}" SET work_mem`, 'latin1'))).toBe(true);
+  expect(through.told).toEqual(['role été created']);
+
+  for (const database of ['old', 'old unprivileged'])
+    await runQuery(server, 'postgres', `DROP DATABASE "${database}" WITH (FORCE)`);
+  const nowhere = await globalsOf('22');
+  expect(nowhere.notes.join()).toMatch(/\(caf\\xe9\): pg_dumpall cannot dump roles and tablespaces; .*ALTER ROLE/);
+  expect(nowhere.told).toEqual([expect.stringContaining('no role and no tablespace is in the backup')]);
+});
+
 it('R5: a count that fails leaves the snapshot to the dump', async () => {
   const server = await startScratchCluster();
   await runQuery(server, 'postgres', 'CREATE TABLE locked (i int); INSERT INTO locked VALUES (1), (2)');
@@ -150,9 +198,7 @@ it('R5: a count that fails leaves the snapshot to the dump', async () => {
   await holder.connect();
   await holder.query('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
   const counting = await withInventory(
-    cluster.connection,
-    'postgres',
-    new AbortController().signal,
+    { connection: cluster.connection, database: 'postgres', hashes: false, signal: new AbortController().signal },
     async (snapshot) => {
       await until(async () => {
         const { rows } = await runQuery(

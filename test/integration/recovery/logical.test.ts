@@ -3,7 +3,9 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { queryNames } from '../../../src/domain/operation/names.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import type { CatalogueRecord, KeptItem } from '../../../src/domain/backup/records.js';
+import type { BesideCopy } from '../../../src/domain/operation/inspections.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
@@ -183,6 +185,49 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(await listed()).toEqual([]);
   }, 300_000);
 });
+
+it('O12: databases that a dump was recovered into beside are listed; they are dropped by name, and never one that is not that copy', async () => {
+  const port = site.places.port + 1;
+  const other = await startScratchCluster({ settings: { port, unix_socket_directories: site.server.socketDir } });
+  const there = { ...site.server, port };
+  const copies = async () => (await answer<{ beside: BesideCopy[] }>(site, 'beside', 'list')).beside;
+  await site.backUp('dump');
+  const started = await planned(site, '--policy', 'dump', '--into', 'beside');
+  await approved(site, started);
+  await reaches(site, started.workflowId, 'completed');
+  const told = (await site.cli('watch', started.workflowId)).stdout;
+  expect(told).toContain(`-p ${port} -U postgres DATABASE`);
+  expect(told).toContain('reprise beside drop beside');
+  expect(told).not.toContain('reprise beside stop');
+
+  expect(await copies()).toMatchObject([
+    { name: 'beside', where: 'mairie', port, state: 'running', sizeBytes: expect.any(Number) },
+  ]);
+  const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
+  expect(kept.filter(({ where }) => where === 'mairie')).toEqual([]);
+  expect(await refusal(site, 'beside', 'stop', 'beside')).toMatchObject({
+    exit: 9,
+    hint: expect.stringContaining('reprise beside drop beside'),
+  });
+  // Of another server, whose databases may have the same numbers, nothing is taken for the copy.
+  const [{ comment }] = (
+    await runQuery(
+      there,
+      'postgres',
+      "SELECT shobj_description(oid, 'pg_database') AS comment FROM pg_database WHERE datname = 'mairie'",
+    )
+  ).rows as [{ comment: string }];
+  await runQuery(there, 'postgres', "COMMENT ON DATABASE mairie IS 'of the town hall'");
+  expect(await copies()).toMatchObject([{ state: 'gone' }]);
+  expect((await refusal(site, 'beside', 'drop', 'beside', '--yes')).code).toBe('path-refused');
+  await runQuery(there, 'postgres', `COMMENT ON DATABASE mairie IS '${comment}'`);
+  await answer(site, 'beside', 'drop', 'beside', '--yes');
+  expect(await copies()).toEqual([]);
+  expect(
+    (await runQuery(there, 'postgres', "SELECT count(*)::int AS n FROM pg_database WHERE datname = 'mairie'")).rows,
+  ).toEqual([{ n: 0 }]);
+  await other.stop();
+}, 300_000);
 
 it('S3: a dump needs a running server: with the server down its plan is refused, a restart is offered where the directory is whole', async () => {
   const content = await site.contentHash();

@@ -243,7 +243,13 @@ describe('beside the cluster', () => {
       { name: 'beside', cluster: 'mairie', state: 'running', port: beside(), sizeBytes: expect.any(Number) },
     ]);
     const told = (await site.cli('watch', ended.workflowId)).stdout;
-    for (const word of ['recovered to', `port ${beside()}`, 'report', 'reprise beside stop beside', 'pg_dump -p'])
+    for (const word of [
+      'recovered to',
+      `port ${beside()}`,
+      'report',
+      'reprise beside stop beside',
+      `-p ${beside()} -U postgres -t SCHEMA.TABLE DATABASE | psql -h `,
+    ])
       expect(told).toContain(word);
     expect(told).toContain('nothing was replaced: the cluster itself stays as it is');
     // Nothing is running but what runs all the time: the follower ends.
@@ -257,7 +263,9 @@ describe('beside the cluster', () => {
     expect(await answer(site, 'beside', 'stop', 'beside')).toMatchObject({ stopped: false });
     expect(await copies()).toMatchObject([{ name: 'beside', state: 'stopped' }]);
     expect(await refusal(site, 'beside', 'drop', 'beside')).toMatchObject({ exit: 9, code: 'confirmation-needed' });
-    await answer(site, 'beside', 'drop', 'beside', '--yes');
+    // Who has confirmed it is not told that it waits for an approval.
+    const dropped = await site.cli('beside', 'drop', 'beside', '--yes');
+    expect([dropped.code, `${dropped.stdout}${dropped.stderr}`]).toEqual([0, expect.not.stringContaining('approv')]);
     expect(await copies()).toEqual([]);
     await expect(readdir(ended.plan.binding.dataDir ?? '')).rejects.toMatchObject({ code: 'ENOENT' });
 

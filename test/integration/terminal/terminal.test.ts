@@ -105,6 +105,18 @@ describe('D6: a recovery at a terminal', () => {
     return { ended };
   }
 
+  it('O12: what is to be confirmed is looked up before anybody is asked', async () => {
+    for (const argv of [
+      ['kept', 'drop', 'nothing'],
+      ['beside', 'drop', 'nothing'],
+      ['media', 'sync', 'nothing', '--into', 'copy', '--delete'],
+    ]) {
+      const pty = Pty.start(['reprise', ...argv, ...where], env);
+      expect(await pty.exit()).toBe(6);
+      expect(pty.screen).not.toContain('Type nothing');
+    }
+  }, 300_000);
+
   it('under --json, stderr has one document and nothing else: the error', async () => {
     const { code, stdout, stderr } = await site.cli(
       'recover',

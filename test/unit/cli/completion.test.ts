@@ -2,6 +2,7 @@ import { chmod, mkdir, readFile, readdir, symlink, utimes, writeFile } from 'nod
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Cli } from '../../../src/cli/cli-context.js';
+import type { BesideCopy } from '../../../src/domain/operation/inspections.js';
 import type { Told } from '../../../src/cli/terminal/completion/names.js';
 import { rememberNames } from '../../../src/cli/terminal/completion/names.js';
 import { repriseHere } from '../../helpers/cli.js';
@@ -52,6 +53,9 @@ async function offered(...words: readonly string[]): Promise<string[]> {
     .map((line) => line.split('\t')[0] ?? '');
 }
 
+const copy = (name: string, where: string, state: BesideCopy['state']): BesideCopy =>
+  ({ name, where, state, id: name, cluster: 'mairie' }) as BesideCopy;
+
 /** As a command does that was just told this. */
 async function told(lists: Told): Promise<void> {
   const cli = new Cli({} as never, { env: env() } as never);
@@ -95,6 +99,12 @@ describe('O16: completion offers what the argument can take, from what was told 
         { id: 'reprise/ecole/weekly', cluster: 'ecole', paused: true },
       ],
       kept: [{ id: 'mairie-1', cluster: 'mairie' }],
+      beside: [
+        copy('beside', '/data/beside', 'running'),
+        copy('stopped', '/data/stopped', 'stopped'),
+        copy('dump', 'mairie', 'running'),
+        copy('old', '/data/old', 'gone'),
+      ],
     });
     expect(await offered('backup', 'show', '')).toHaveLength(3);
     expect(await offered('backup', 'verify', '')).toEqual(['mairie:logical:good', 'mairie:logical:held']);
@@ -103,6 +113,8 @@ describe('O16: completion offers what the argument can take, from what was told 
     expect(await offered('schedule', 'pause', '')).toEqual(['reprise/mairie/nightly']);
     expect(await offered('schedule', 'resume', '')).toEqual(['reprise/ecole/weekly']);
     expect(await offered('kept', 'drop', '')).toEqual(['mairie-1']);
+    expect(await offered('beside', 'stop', '')).toEqual(['beside']);
+    expect(await offered('beside', 'drop', '')).toEqual(['beside', 'stopped', 'dump']);
   });
 
   it('of the configuration, what belongs to the cluster that was typed; a changed file is read again', async () => {

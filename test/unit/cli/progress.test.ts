@@ -94,6 +94,28 @@ it('D6: without a terminal a dated line for every change and one every 30 s, not
   );
 });
 
+it('O12: without a terminal what a person is waited for is said once, and not every 30 s', () => {
+  const { shown, lines } = display(false);
+  const waiting = view({
+    phases: [phase('pause at the target', null)],
+    state: 'paused',
+    waitingFor: 'promote: type this',
+  });
+  for (let second = 0; second <= 300; second += 1) shown.update(waiting, t0 + second * 1000);
+  expect(lines).toEqual(['waiting for promote: type this', expect.stringContaining('paused')]);
+});
+
+it('O17: what a person is waited for has the local time beside that in UTC', () => {
+  const lines: string[] = [];
+  const shown = new ProgressDisplay(
+    { live: false, columns: 80, err: () => undefined, paint: (_: string, text: string) => text } as never,
+    (line) => void lines.push(line),
+    'Europe/Paris',
+  );
+  shown.update(view({ state: 'waiting-approval', waitingFor: 'approval until 2026-11-21T06:15Z' }), t0);
+  expect(lines[0]).toBe('waiting for approval until 2026-11-21T06:15Z (07:15:00 +01:00)');
+});
+
 describe('rate of a step', () => {
   it('is that of the last seconds, so that a stop shows', () => {
     const rate = new Rate();

@@ -1,5 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
+import { withLocalTimes } from '../../../src/domain/target/instant.js';
 import { findingsText } from '../../../src/cli/terminal/findings-text.js';
 import { facts, foldedTable, screenTable, wrapped } from '../../../src/cli/terminal/tables.js';
 
@@ -88,7 +89,7 @@ describe('what does not fit the terminal', () => {
     const fix = 'reprise backup run mairie --policy nightly-dump --type full --detach';
     const paint = (_color: string, text: string): string => text;
     const findings = [{ check: 'cluster/mairie/copies', level: 'warning', message, fix } as const];
-    expect(findingsText({ paint, outColumns: 50 }, findings).split('\n')).toEqual([
+    expect(findingsText({ paint }, findings, { columns: 50 }).split('\n')).toEqual([
       'cluster mairie',
       '  warning  every backup of mairie is on the device',
       '           of its data directory',
@@ -96,6 +97,24 @@ describe('what does not fit the terminal', () => {
       '',
       '0 problems, 1 warning, 0 ok',
     ]);
-    expect(findingsText({ paint }, findings)).toContain(`  warning  ${message}\n`);
+    expect(findingsText({ paint }, findings, {})).toContain(`  warning  ${message}\n`);
+  });
+
+  it('O17: sentences of check and doctor have local times too, and what is pasted has none', () => {
+    const paint = (_color: string, text: string): string => text;
+    const findings = [
+      {
+        check: 'wal/mairie/base',
+        level: 'warning' as const,
+        message: 'every time from 2026-11-20T02:00:01Z to 2026-11-21T02:00:00.5Z can be recovered',
+        fix: 'reprise recover mairie --to 2026-11-20T02:00:01Z',
+      },
+    ];
+    const text = findingsText({ paint }, findings, { zone: 'Europe/Paris' });
+    expect(text).toContain('from 2026-11-20T02:00:01Z (03:00:01 +01:00) to 2026-11-21T02:00:00.5Z (03:00:00 +01:00)');
+    expect(text).toContain('fix: reprise recover mairie --to 2026-11-20T02:00:01Z\n');
+    expect(
+      withLocalTimes('until 2026-11-20T02:00Z: `reprise retarget x --to 2026-11-20T02:00:01Z`', 'Europe/Paris'),
+    ).toBe('until 2026-11-20T02:00Z (03:00:00 +01:00): `reprise retarget x --to 2026-11-20T02:00:01Z`');
   });
 });

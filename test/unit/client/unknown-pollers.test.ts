@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { type PolledQueue, unknownPollers } from '../../../src/client/checks/unknown-pollers.js';
+import { unknownPollers } from '../../../src/client/checks/unknown-pollers.js';
+import type { PolledQueue } from '../../../src/client/pollers.js';
 
 const NOW = Date.parse('2026-11-29T06:00:00Z');
 const worker = (name: string, since = '2026-11-29T05:00:00.000Z'): string =>
   `${name} version:0.1.0 config:0123456789ab since:${since}`;
 const polled = (queue: string, host: string | null, ...identities: string[]): PolledQueue => ({
   queue,
+  kind: host === null ? 'workflow' : 'activity',
   host,
   pollers: identities.map((identity) => ({ identity, seenMs: NOW })),
   seen: identities,

@@ -1,4 +1,5 @@
 import { expect, it } from '@jest/globals';
+import { consistentFrom } from '../../../src/domain/target/consistent-from.js';
 import { walFindings } from '../../../src/client/checks/wal-findings.js';
 
 const window = { policy: 'base', oldest: '2026-11-20T02:00:00Z', newest: '2026-11-21T02:00:00Z', hole: null };
@@ -31,4 +32,14 @@ it('O16: without a commit since the backup there is one time and no range that e
   const [idle] = walFindings(promised, [{ ...window, newest: '2026-11-20T01:59:59Z' }], now);
   expect(idle?.message).toContain('2026-11-20T02:00:00Z, the end of the oldest backup, can be recovered');
   expect(idle?.message).not.toContain(' from ');
+  const [within] = walFindings(promised, [{ ...window, newest: '2026-11-20T02:00:00.700Z' }], now);
+  expect(within?.message).not.toContain(' from ');
+});
+
+it('O16: the first time of the range is the first that --to takes: engines round the end of a backup down to a second', () => {
+  const [range] = walFindings(promised, [window], now);
+  expect(range?.message).toContain('every time from 2026-11-20T02:00:01Z to 2026-11-21T02:00:00Z');
+  const [fraction] = walFindings(promised, [{ ...window, oldest: '2026-11-20T02:00:00.700Z' }], now);
+  expect(fraction?.message).toContain('every time from 2026-11-20T02:00:01Z');
+  expect(consistentFrom('2026-11-20T02:00:00.700Z')).toBe('2026-11-20T02:00:01Z');
 });

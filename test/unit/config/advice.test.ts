@@ -58,6 +58,10 @@ const ADVICE: Readonly<Record<string, Place>> = {
     cluster:
       'hooks: { stop-applications: { argv: [sudo, systemctl, stop, rdv.service], undo: start-applications }, start-applications: { argv: [sudo, systemctl, start, rdv.service] } }',
   },
+  'options: { content_hashes: true }': { options: '{ content_hashes: true }' },
+  'allow_same_host: true': {
+    cluster: 'drill: { allow_same_host: true, data_dir: /srv/staging, port: 5499 }',
+  },
   'compare: recorded': {
     cluster: 'checks: { n: { type: sql, database: mairie, query: SELECT 1, compare: recorded } }',
   },

@@ -44,6 +44,10 @@ describe('G8: an adopted backup of unknown origin has a level of its own', () =>
     expect(folded({ checked: false }, 'verified')?.proven).toEqual({ level: 'adopted', at });
     expect(folded({ checked: false }, 'verified', 'restored')?.proven?.level).toBe('restored');
     expect(folded({ checked: false })?.proven).toBeNull();
+    // R1: compared with the live database, as every dump is that is adopted.
+    const perhaps = { checked: false, whole: false, unknown: 'the database has table a.b' };
+    expect(folded({ checked: false, whole: true }, 'verified', 'restored')?.proven?.level).toBe('restored');
+    expect(folded(perhaps, 'verified', 'restored')?.proven?.level).toBe('adopted');
     // Of this cluster by its system identifier, or our own.
     expect(folded({ checked: true }, 'verified')?.proven?.level).toBe('verified');
     expect(folded(undefined, 'verified')?.proven?.level).toBe('verified');
@@ -104,6 +108,20 @@ describe('G8: an adopted backup of unknown origin has a level of its own', () =>
       ['own', expect.stringContaining('newest verified')],
     ]);
     expect(remove).toEqual([{ id: '2026-11-18', reason: expect.stringMatching(/^partial, /) }]);
+  });
+
+  it('R1: takes no place of others by any rule of retention; as many of it stay beside them', () => {
+    const day = (name: string, more: Partial<Backup>): Backup =>
+      dump(name, { startedAt: `${name.slice(-10)}T01:00:00Z`, finishedAt: null, ...more });
+    const own = ['own 2026-11-01', 'own 2026-11-05'].map((name) => day(name, { proven: { level: 'verified', at } }));
+    const others = ['adopted 2026-11-02', 'adopted 2026-11-03', 'adopted 2026-11-04'].map((name) => day(name, foreign));
+    for (const rules of [{ count: 2 }, { daily: 2 }]) {
+      const { remove } = planRetention({
+        ...{ backups: [...own, ...others], now, pinned: new Set() },
+        retention: { ...rules, minProven: 1, maxDeletions: 10 },
+      } as never);
+      expect(remove.map(({ id }) => id)).toEqual(['adopted 2026-11-02']);
+    }
   });
 
   it('is not chosen for latest; named, it is; with nothing else, it is refused with what to do', () => {

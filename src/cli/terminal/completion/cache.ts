@@ -21,7 +21,7 @@ export const configKinds = [
   'schedule',
 ] as const;
 /** Names that only the Temporal server or hosts know. */
-export const serverKinds = ['operation', 'scheduled', 'backup', 'kept'] as const;
+export const serverKinds = ['operation', 'scheduled', 'backup', 'kept', 'beside'] as const;
 export type ConfigKind = (typeof configKinds)[number];
 export type ServerKind = (typeof serverKinds)[number];
 
@@ -29,7 +29,7 @@ export type ServerKind = (typeof serverKinds)[number];
 export interface Candidate {
   readonly name: string;
   readonly cluster?: string | undefined;
-  /** State of an operation, a backup or a schedule. */
+  /** State of an operation, a backup, a schedule or a copy. */
   readonly state?: string | undefined;
   readonly held?: boolean | undefined;
 }
@@ -57,6 +57,7 @@ const FRESH_MS: Readonly<Record<ServerKind, number>> = {
   scheduled: 10_000,
   backup: 60_000,
   kept: 60_000,
+  beside: 60_000,
 };
 /** A refresh that takes longer has failed. */
 export const REFRESH_MS = 15_000;

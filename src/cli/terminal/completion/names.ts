@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../domain/config.js';
+import type { BesideCopy } from '../../../domain/operation/inspections.js';
 import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
 import { NameCache, configKinds, configStamp, serverKinds } from './cache.js';
@@ -97,6 +98,7 @@ export interface Told {
     readonly heldUntil: string | null;
   }[];
   readonly kept?: readonly { readonly id: string; readonly cluster: string }[];
+  readonly beside?: readonly BesideCopy[];
 }
 
 /** Keeps what a command has just been told, so that completion knows it too. */
@@ -104,7 +106,13 @@ export async function rememberNames(cli: Cli, told: Told): Promise<void> {
   await NameCache.of(cli).keepServer(candidates(told));
 }
 
-function candidates({ operations, schedules, backups, kept }: Told): Partial<Record<ServerKind, readonly Candidate[]>> {
+function candidates({
+  operations,
+  schedules,
+  backups,
+  kept,
+  beside,
+}: Told): Partial<Record<ServerKind, readonly Candidate[]>> {
   return {
     ...(operations && {
       operation: operations.map(({ workflowId, cluster, state }) => ({
@@ -125,6 +133,16 @@ function candidates({ operations, schedules, backups, kept }: Told): Partial<Rec
       })),
     }),
     ...(kept && { kept: kept.map(({ id, cluster }) => ({ name: id, cluster })) }),
+    ...(beside && {
+      beside: beside
+        .filter(({ state }) => state !== 'gone')
+        // A database cannot be stopped.
+        .map(({ name, cluster, state, where }) => ({
+          name,
+          cluster,
+          state: where.startsWith('/') ? state : 'database',
+        })),
+    }),
   };
 }
 
@@ -147,10 +165,14 @@ const askServer: Readonly<Record<ServerKind, (session: Session) => Promise<Told 
     const answer = await inspected(session, 'kept');
     return answer === null ? null : { kept: answer.kept };
   },
+  beside: async (session) => {
+    const answer = await inspected(session, 'beside');
+    return answer === null ? null : { beside: answer.copies };
+  },
 };
 
 /** Null without a worker: the question would stay open after us. */
-async function inspected<K extends 'backups' | 'kept'>(session: Session, kind: K) {
+async function inspected<K extends 'backups' | 'kept' | 'beside'>(session: Session, kind: K) {
   const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
     import('../../../client/pollers.js'),
     import('../../../client/inspect.js'),

@@ -48,6 +48,8 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'backup hold': { kind: 'backup', accepts: all(inState('complete'), ({ held }) => held !== true) },
   'backup release': { kind: 'backup', accepts: ({ held }) => held === true },
   'kept drop': { kind: 'kept' },
+  'beside stop': { kind: 'beside', accepts: inState('running') },
+  'beside drop': { kind: 'beside' },
   'schedule pause': { kind: 'scheduled', accepts: inState('on') },
   'schedule resume': { kind: 'scheduled', accepts: inState('paused') },
   'schedule trigger': { kind: 'schedule' },

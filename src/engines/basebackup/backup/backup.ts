@@ -13,6 +13,7 @@ import type { BackupFile, BaseManifest } from '../repository/manifest.js';
 import { labelOf, manifestKey, PG_MANIFEST, spoolOf } from '../repository/names.js';
 import { optionsOf } from '../options.js';
 import { chooseOnce, doesNotFit, keepChoice } from './backup-type.js';
+import { ownFiles } from '../repository/list.js';
 import { parentManifest } from '../repository/chain.js';
 import type { Choice } from './backup-type.js';
 import { readPgManifest } from './pg-manifest.js';
@@ -47,6 +48,20 @@ async function publishedBefore(context: EngineContext, { startedAt }: BackupRequ
       );
   }
   return null;
+}
+
+/**
+ * What a cancelled operation has begun: what it took on this host, and what it wrote to the repository of a backup that has no
+ * manifest.
+ */
+export async function abandonBackup(context: EngineContext, startedAt: string | null): Promise<void> {
+  await removeTree(spoolOf(context));
+  const labels = startedAt === null ? [] : [labelOf('full', startedAt), labelOf('incr', startedAt)];
+  for (const label of labels) {
+    const keys = await ownFiles(context, label);
+    if (keys.includes(manifestKey(context, label))) continue;
+    for (const key of keys) await context.storage.remove(key);
+  }
 }
 
 /** What no attempt continues with is removed: it is as big as the cluster. */

@@ -1,3 +1,4 @@
+import { unquoted } from './parts.js';
 import { nameOf } from './schema-differences.js';
 import type { ArchiveToc, TocEntry } from './toc.js';
 
@@ -12,8 +13,8 @@ const IN_SCHEMA = /^(?:TABLE|FOREIGN TABLE|VIEW|MATERIALIZED VIEW|SEQUENCE|FUNCT
 
 /**
  * Why a dump is only a part of its database, as far as its table of contents tells: definitions without rows, rows without
- * definitions, or a selection. Null where nothing is known to be missing: which schemas and tables were left out
- * (`--exclude-schema`, `--schema`) nobody can tell.
+ * definitions, or a selection. Null where nothing is known to be missing: schemas and tables that nothing else refers to are
+ * missed only by a comparison with the database (`compareLive`).
  */
 export function whyPartial({ entries }: ArchiveToc): string | null {
   const keys = (pattern: RegExp): Set<string> =>
@@ -22,7 +23,7 @@ export function whyPartial({ entries }: ArchiveToc): string | null {
   return (
     withoutRows(entries, keys(/^(?:TABLE DATA|SEQUENCE SET)$/)) ??
     (hasExtensions ? null : withoutDefinitions(entries, keys(/^(?:TABLE|SEQUENCE)$/))) ??
-    (hasExtensions ? null : selected(entries))
+    (hasExtensions ? null : (selected(entries) ?? leadingNowhere(entries)))
   );
 }
 
@@ -71,6 +72,30 @@ function selected(entries: readonly TocEntry[]): string | null {
   return ofTables.length > 0 && !entries.some(({ kind }) => HOLDS_ROWS.test(kind) || kind === 'DOMAIN')
     ? `it holds no tables, but what belongs to them (pg_dump --section): ${named(ofTables)}`
     : null;
+}
+
+const NAME = String.raw`("(?:[^"]|"")*"|[^\s."'(]+)`;
+const REFERENCES: Readonly<Record<string, RegExp>> = {
+  'FK CONSTRAINT': new RegExp(`\\) REFERENCES ${NAME}\\.${NAME}\\(`),
+  'SEQUENCE OWNED BY': new RegExp(` OWNED BY ${NAME}\\.${NAME}\\.`),
+  DEFAULT: new RegExp(` SET DEFAULT nextval\\('${NAME}\\.${NAME}'::regclass\\)`),
+  'TABLE ATTACH': new RegExp(`^ALTER TABLE ONLY ${NAME}\\.${NAME} ATTACH PARTITION `),
+  TABLE: new RegExp(`^INHERITS \\(${NAME}\\.${NAME}`, 'm'),
+};
+
+/** What refers to a table or sequence that is not there: it was left out (`--exclude-table`, `--schema`, `--filter`). */
+function leadingNowhere(entries: readonly TocEntry[]): string | null {
+  const there = new Set(
+    entries
+      .filter(({ kind }) => /^(?:TABLE|FOREIGN TABLE|SEQUENCE)$/.test(kind))
+      .map(({ schema, tag }) => keyOf(schema, tag)),
+  );
+  for (const entry of entries) {
+    const [, schema, name] = REFERENCES[entry.kind]?.exec(entry.definition) ?? [];
+    if (schema === undefined || name === undefined || there.has(keyOf(unquoted(schema), unquoted(name)))) continue;
+    return `it is without ${unquoted(schema)}.${unquoted(name)}, to which ${nameOf(entry)} refers (pg_dump --exclude-table or --schema)`;
+  }
+  return null;
 }
 
 function named(entries: readonly TocEntry[]): string {

@@ -2,14 +2,16 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRepriseError, RepriseError } from '../../../domain/errors.js';
-import type { JobExit, JobExitClass } from '../../../process/jobs/jobs.js';
+import { isLeaving, type JobExit, type JobExitClass } from '../../../process/jobs/jobs.js';
 import type { AdoptionCandidate, AdoptionSurvey, EngineContext, MadeBackup, ReadContext } from '../../engine.js';
 import { readHeader, readLocale, whyNoDump } from './archive-header.js';
 import type { ArchiveHeader } from './archive-header.js';
 import { whyPartial } from '../archive/partial.js';
+import { compareDump } from './compare-dump.js';
 import { tocOf } from '../archive/read-toc.js';
 import { countDump } from '../repository/count-dump.js';
 import { factsAndProperties } from './database-facts.js';
+import { publishDump } from './dump.js';
 import { dumpGlobals } from './dump-globals.js';
 import { fingerprint } from '../../shared/hash.js';
 import type { Fingerprint } from '../../shared/hash.js';
@@ -158,9 +160,7 @@ export async function takeDump(
   if (context.storage.capabilities.localPath) {
     if ((await context.storage.stat(ownMark.manifest)) === null)
       await fill(context, source, candidate, { label, startedAt }, ownMark);
-    await context.storage.publish(ownMark.dump, files.dump);
-    await context.storage.publish(ownMark.globals, files.globals);
-    await context.storage.publish(ownMark.manifest, files.manifest);
+    await publishDump(context, label, false);
   } else {
     // The upload gets its last name at once: this tells a later attempt that the name is taken by its own operation.
     await context.storage.write(ownMark.manifest, '{}');
@@ -203,7 +203,7 @@ async function fill(
     .then((copied) => describeCopy(context, candidate, named, files, copied))
     .catch(async (error: unknown) => {
       // Where the worker shuts down, the copy goes on and is found by the next attempt.
-      if (!context.signal.aborted) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
+      if (!isLeaving(context)) for (const key of [files.dump, files.globals]) await context.storage.remove(key);
       throw error;
     });
   // A manifest whose answer was lost may be there all the same: from here on its dump stays.
@@ -346,7 +346,9 @@ async function describeCopy(
   const file = { key: incoming.dump, encrypted: false, path };
   const contents = await countAll(context, candidate, { dump, extensionTables: live.extensionTables }, file);
   // Of what was copied: the original may have been another file when it was looked at first.
-  const partial = whyPartial(await tocOf(context, file));
+  const toc = await tocOf(context, file);
+  const compared = await compareDump(context, { database, startedAt }, toc);
+  const partial = whyPartial(toc) ?? compared.partial;
   // Where the original was read instead of the copy, it must still be what was copied.
   if (
     !context.storage.capabilities.localPath &&
@@ -379,7 +381,12 @@ async function describeCopy(
     contents,
     countedIn: 'dump',
     objects: null,
-    adopted: { from: name, at: context.now().toISOString() },
+    adopted: {
+      from: name,
+      at: context.now().toISOString(),
+      whole: partial === null && compared.unknown === null,
+      ...(compared.unknown === null ? {} : { unknown: compared.unknown }),
+    },
     ...(partial === null ? {} : { partial }),
   };
 }

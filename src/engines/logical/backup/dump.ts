@@ -87,7 +87,13 @@ async function makeAndPublish(
     const manifest = await makeDump({ context, ...named, incoming, encryption });
     await commitManifest(context.storage, incoming.manifest, manifest);
   }
-  if (inPlace) return;
+  if (!inPlace) await publishDump(context, label, encryption !== null);
+}
+
+/** Gives whole files their last names, the manifest last. */
+export async function publishDump(context: EngineContext, label: string, encrypted: boolean): Promise<void> {
+  const incoming = incomingFilesOf(context, context.operationId, label, encrypted);
+  const files = filesOf(context, label, encrypted);
   await context.storage.publish(incoming.dump, files.dump);
   await context.storage.publish(incoming.globals, files.globals);
   await context.storage.publish(incoming.manifest, files.manifest);
@@ -107,10 +113,11 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     };
   const facts = await factsOf(dumping).catch(removedIf(toolHasEnded));
   const { connection } = context.cluster;
+  const hashes = (context.policy.options as LogicalOptions).contentHashes === true;
   const {
     result: { job: result, written },
     inventory,
-  } = await withInventory(connection, database, context.signal, (snapshot) =>
+  } = await withInventory({ connection, database, hashes, signal: context.signal }, (snapshot) =>
     runPgDump(dumping, facts, snapshot),
   ).catch(removedIf(toolHasEnded));
   const dump = written ?? (await fingerprint(context, incoming.dump, `reading back ${database}`));

@@ -4,6 +4,7 @@ import { withClient, withMaintenance } from '../../../postgres/connection/with-c
 import { tryEncryption } from '../../../process/age/age-keys.js';
 import type { EngineContext, ReadContext } from '../../engine.js';
 import { readDatabaseFacts } from './database-facts.js';
+import { globalsPlace } from './globals-place.js';
 import { leftovers, newestDumpSize } from '../repository/list.js';
 import { operationMark } from '../../shared/policy-folder.js';
 import { majorOf, toolMajor } from '../tools.js';
@@ -33,6 +34,8 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   }
   const [first] = failures;
   if (first !== undefined && failures.length === databases.length) throw first;
+  const { reason } = await globalsPlace(context.cluster.connection);
+  if (reason !== null) notes.push(reason);
   const free = await context.storage.freeBytes();
   if (free !== null && free < expectedBytes) {
     throw new RepriseError(

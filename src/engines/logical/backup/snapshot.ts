@@ -15,6 +15,14 @@ export interface Inventory {
   readonly objects: ObjectCounts;
 }
 
+/** Which database is counted, and whether its rows are hashed too. */
+interface Counted {
+  readonly connection: ConnectionConfig;
+  readonly database: string;
+  readonly hashes: boolean;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Holds a snapshot open while `work` dumps it, and counts rows and objects in that same snapshot at the same time, in a session
  * of its own: an error there would end the transaction whose snapshot is dumped.
@@ -24,17 +32,16 @@ export interface Inventory {
  * @throws what `work` throws
  */
 export async function withInventory<T>(
-  connection: ConnectionConfig,
-  database: string,
-  signal: AbortSignal,
+  counted: Counted,
   work: (snapshot: string | null) => Promise<T>,
 ): Promise<{ result: T; inventory: Inventory | null }> {
+  const { connection, database, signal } = counted;
   let done: { result: T } | { error: unknown } | undefined;
   let inventory: Inventory | null = null;
   try {
     await withClient(connection, database, async (client) => {
       const snapshot = await exportSnapshot(client);
-      const counting = countInSnapshot(connection, database, snapshot).catch(() => null);
+      const counting = countInSnapshot(counted, snapshot).catch(() => null);
       done = await work(snapshot).then(
         (result) => ({ result }),
         (error: unknown) => ({ error }),
@@ -51,19 +58,23 @@ export async function withInventory<T>(
 }
 
 /** Rows of every table and objects by kind, in the session's transaction where it is in one. */
-export async function takeInventory(client: pg.Client, database: string): Promise<Inventory> {
+export async function takeInventory(
+  client: pg.Client,
+  database: string,
+  options: { readonly hashes?: boolean } = {},
+): Promise<Inventory> {
   return inSnapshot(client, async () => ({
-    contents: await countTables(client, database),
+    contents: await countTables(client, database, options),
     objects: await countObjects(client),
   }));
 }
 
-function countInSnapshot(connection: ConnectionConfig, database: string, snapshot: string): Promise<Inventory> {
+function countInSnapshot({ connection, database, hashes }: Counted, snapshot: string): Promise<Inventory> {
   return withClient(connection, database, async (client) => {
     await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshot)}`);
     await setForReading(client);
-    return takeInventory(client, database);
+    return takeInventory(client, database, { hashes });
   });
 }
 

@@ -4,7 +4,7 @@ import { unlessPassed } from '../../../domain/operation/progress.js';
 import type { UploadLine } from '../../../process/jobs/upload-order.js';
 import { STORAGE_FAILED, writeUploadOrder } from '../../../process/jobs/upload-order.js';
 import { toolEnvironment } from '../../../process/exec/environment.js';
-import type { JobResult } from '../../../process/jobs/jobs.js';
+import { isLeaving, type JobResult } from '../../../process/jobs/jobs.js';
 import { asUser } from '../../../process/exec/users.js';
 import type { WrittenObject } from '../../../storage/storage.js';
 import type { EngineContext } from '../../engine.js';
@@ -88,7 +88,7 @@ async function uploadOnce(
     return { job, written };
   } catch (error) {
     // Where the worker shuts down, the uploader may not have read it yet.
-    if (!context.signal.aborted) await rm(orderFile, { force: true });
+    if (!isLeaving(context)) await rm(orderFile, { force: true });
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import type { HostConfig } from '../../../domain/config.js';
 import { RepriseError } from '../../../domain/errors.js';
 import { freeBytes } from '../../../postgres/server/disk.js';
 import { makeScratchDirectory } from '../../../postgres/server/scratch-directory.js';
@@ -64,6 +65,15 @@ export async function wholeFile(context: ReadContext, key: string, recorded: Fin
   return { path, requireSame: async () => undefined, discard };
 }
 
+/** Takes away all that an operation has fetched, of which nobody reads any more. */
+export async function discardCopies({ host, operationId }: Pick<ReadContext, 'host' | 'operationId'>): Promise<void> {
+  const directory = copiesIn(host);
+  await removeTree(join(directory, operationMark(operationId)));
+  await rmdir(directory).catch(() => undefined);
+}
+
+const copiesIn = ({ scratchDir }: Pick<HostConfig, 'scratchDir'>): string => join(scratchDir, 'fetched');
+
 /** @throws RepriseError `disk-full` where the copies have no room */
 export async function checkFetchRoom(
   { host, storage }: Pick<ReadContext, 'host' | 'storage'>,
@@ -77,7 +87,7 @@ export async function checkFetchRoom(
 
 async function scratchOf({ host, user }: ReadContext): Promise<string> {
   await makeScratchDirectory(host.scratchDir, user);
-  const directory = join(host.scratchDir, 'fetched');
+  const directory = copiesIn(host);
   await makeScratchDirectory(directory, user);
   for (const name of await readdir(directory)) {
     const path = join(directory, name);

@@ -38,7 +38,8 @@ export interface DumpFacts {
   readonly extensionTables: readonly { readonly schema: string; readonly table: string }[];
   /** Tablespaces in use besides the default ones. */
   readonly tablespaces: readonly string[];
-  readonly globals: Fingerprint & { readonly passwords: boolean };
+  /** `missing`: why there are none in the file. */
+  readonly globals: Fingerprint & { readonly passwords: boolean; readonly missing?: string };
   /** For whom dump and roles are encrypted; absent where they are plain. */
   readonly encryption?: Encryption;
   /** Dumped from a standby, which refuses to read unlogged tables: they are in the dump without their rows. */
@@ -70,9 +71,14 @@ export interface DumpManifest extends DumpFacts {
   readonly objects: ObjectCounts | null;
   /**
    * Of a dump that was there before Reprise: the file it was copied from. Its roles, owner and settings are those the
-   * server had then, since a dump holds none.
+   * server had then, since a dump holds none. `whole` and `unknown` as {@link Backup.adopted}.
    */
-  readonly adopted?: { readonly from: string; readonly at: string };
+  readonly adopted?: {
+    readonly from: string;
+    readonly at: string;
+    readonly unknown?: string;
+    readonly whole?: boolean;
+  };
   /** Why it is only a part of the database, as {@link Backup.partial}. */
   readonly partial?: string;
 }
@@ -114,7 +120,7 @@ export const dumpFactsSchema = z.object({
   extensions: z.array(z.string()),
   extensionTables: z.array(z.object({ schema: z.string(), table: z.string() })),
   tablespaces: z.array(z.string()),
-  globals: fingerprintSchema.extend({ passwords: z.boolean() }),
+  globals: fingerprintSchema.extend({ passwords: z.boolean(), missing: z.string().optional() }),
   encryption: z.object({ tool: z.literal('age'), recipients: z.array(z.string()) }).optional(),
   standby: z.boolean().optional(),
 }) satisfies z.ZodType<DumpFacts>;
@@ -133,7 +139,9 @@ const manifestSchema = dumpFactsSchema.extend({
   contents: z.array(tableCountSchema),
   countedIn: z.enum(['snapshot', 'dump', 'nowhere']),
   objects: z.record(z.string(), z.int().nonnegative()).nullable(),
-  adopted: z.object({ from: z.string(), at: instantSchema }).optional(),
+  adopted: z
+    .object({ from: z.string(), at: instantSchema, whole: z.boolean().optional(), unknown: z.string().optional() })
+    .optional(),
   partial: z.string().optional(),
 }) satisfies z.ZodType<DumpManifest>;
 
@@ -226,5 +234,11 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     contents: manifest.countedIn === 'nowhere' ? undefined : manifest.contents,
     encryption: manifest.encryption,
     partial: manifest.partial,
+    ...(manifest.adopted === undefined ? {} : { adopted: adoptedAs(manifest.adopted) }),
   };
+}
+
+/** Of a dump nobody can tell which cluster it is of. */
+function adoptedAs({ whole, unknown }: NonNullable<DumpManifest['adopted']>): NonNullable<Backup['adopted']> {
+  return { checked: false, ...(whole === undefined ? {} : { whole }), ...(unknown === undefined ? {} : { unknown }) };
 }

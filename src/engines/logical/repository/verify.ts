@@ -12,6 +12,7 @@ import { checkKey } from '../encryption.js';
 import type { SealedFile } from '../encryption.js';
 import { manifestFiles, manifestOf } from './manifest.js';
 import type { DumpManifest } from './manifest.js';
+import { isLeaving } from '../../../process/jobs/jobs.js';
 
 /** So many differences are named; the rest is counted. */
 const NAMED = 3;
@@ -35,7 +36,7 @@ export async function verifyDump(context: EngineContext, backup: Backup): Promis
       return await compareWithRecord(context, manifest, dump.path);
     } finally {
       // Where the worker shuts down, its job reads on.
-      if (!context.signal.aborted) await dump.discard();
+      if (!isLeaving(context)) await dump.discard();
     }
   } catch (error) {
     if (!isRepriseError(error) || !isAboutTheBackup(error)) throw error;

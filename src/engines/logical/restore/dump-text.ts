@@ -18,6 +18,11 @@ export function sharedName({ encoding }: Encoded, name: string): string {
   return encoding === 'UTF8' ? name : textDecoder('SQL_ASCII')(Buffer.from(name, 'latin1'));
 }
 
+/** The bytes of such a name in hex, as `sharedNames` gives those of the server. */
+export function sharedBytes({ encoding }: Encoded, name: string): string {
+  return Buffer.from(name, encoding === 'UTF8' ? 'utf8' : 'latin1').toString('hex');
+}
+
 /** Has the client take statements of the dump, until `fn` has ended. */
 export async function withDumpText<T>(
   client: pg.ClientBase,

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { RepriseError } from '../../../domain/errors.js';
 import { withMaintenance } from '../../../postgres/connection/with-client.js';
-import { decryptText } from '../../../process/age/age-text.js';
+import { decryptBytes } from '../../../process/age/age-text.js';
+import { sharedNames, textOrBytes } from '../../../postgres/content/encoding.js';
 import type { EngineContext, RestoreGlobalsRequest } from '../../engine.js';
 import { withoutValues } from '../../../process/exec/tool-rules.js';
 import { parseGlobals } from './globals-script.js';
@@ -26,9 +27,11 @@ export async function restoreGlobals(
   { backup, content, connection }: RestoreGlobalsRequest,
 ): Promise<readonly string[]> {
   const manifest = await boundManifest(context, backup.label, content);
-  const statements = parseGlobals(await readGlobals(context, manifest));
+  const { missing, passwords } = manifest.globals;
+  if (missing !== undefined) return [`no role and no tablespace is in the backup: ${missing}`];
+  const { statements, strange } = inText(parseGlobals((await readGlobals(context, manifest)).toString('latin1')));
   return withMaintenance(connection, async (client) => {
-    const roles = await createRoles(client, statements, manifest.globals.passwords);
+    const roles = [...(await createRoles(client, statements, passwords)), ...(await leftOut(client, strange))];
     const isOwnServer =
       connection.host === context.cluster.connection.host && connection.port === context.cluster.connection.port;
     return [...roles, ...(await createTablespaces(client, statements, isOwnServer))];
@@ -36,7 +39,7 @@ export async function restoreGlobals(
 }
 
 /** The file of roles, read once: what is compared with its hash is what is used. */
-async function readGlobals(context: EngineContext, manifest: DumpManifest): Promise<string> {
+async function readGlobals(context: EngineContext, manifest: DumpManifest): Promise<Buffer> {
   const { globals: key } = manifestFiles(context, manifest);
   const stored = await readIfThere(context.storage, key);
   const damage =
@@ -47,8 +50,46 @@ async function readGlobals(context: EngineContext, manifest: DumpManifest): Prom
         : `the SHA-256 of ${key} differs from the recorded one`;
   if (stored === null || damage !== null)
     throw new RepriseError('backup-corrupt', damage ?? key, 'choose another backup with recover --to backup:ID');
-  if (manifest.encryption === undefined) return stored.toString('utf8');
-  return decryptText(context.policy.encryption, key, stored, context.user);
+  if (manifest.encryption === undefined) return stored;
+  return decryptBytes(context.policy.encryption, key, stored, context.user);
+}
+
+/**
+ * Statements that were read byte by byte, as text in UTF-8. What is none is left out: names are bytes that no client of another
+ * encoding can send.
+ */
+function inText(read: readonly GlobalStatement[]): {
+  readonly statements: readonly GlobalStatement[];
+  /** Roles with such a name, in hex. */
+  readonly strange: readonly string[];
+} {
+  const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
+  const statements = read
+    .filter(({ sql }) => textOrBytes(bytesOf(sql)).isText)
+    .map(
+      (statement) =>
+        Object.fromEntries(
+          Object.entries(statement).map(([key, text]) => [key, textOrBytes(bytesOf(text)).text]),
+        ) as unknown as GlobalStatement,
+    );
+  const strange = read.flatMap((statement) =>
+    statement.kind === 'create-role' && !textOrBytes(bytesOf(statement.role)).isText
+      ? [bytesOf(statement.role).toString('hex')]
+      : [],
+  );
+  return { statements, strange };
+}
+
+/** Roles whose names are no text, and that the server has not. */
+async function leftOut(client: pg.Client, strange: readonly string[]): Promise<readonly string[]> {
+  if (strange.length === 0) return [];
+  const existing = new Set(await sharedNames(client, 'rolname', 'FROM pg_catalog.pg_roles'));
+  return strange
+    .filter((name) => !existing.has(name))
+    .map(
+      (name) =>
+        `role ${textOrBytes(Buffer.from(name, 'hex')).text} not created, nor what was granted to it: its name is no text in UTF-8; make it from a database of its encoding`,
+    );
 }
 
 async function createRoles(

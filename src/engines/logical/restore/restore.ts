@@ -26,6 +26,7 @@ import {
 } from './pg-restore.js';
 import { listOption, workDirectory } from './login-work.js';
 import { hasCron } from '../archive/pg-cron.js';
+import { isCancelled } from '../../../process/jobs/jobs.js';
 import { removeTree } from '../../../files/remove-tree.js';
 import type { Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
@@ -89,8 +90,8 @@ export async function restoreDatabase(
       accepted: [...accepted, ...left],
     };
   } catch (error) {
-    // Only what can not go on: a worker that shuts down leaves the job and its database.
-    if (toolHasEnded(error) || (isRepriseError(error) && FINAL.has(error.code))) {
+    // Only what cannot go on: a worker that shuts down leaves the job and its database.
+    if (isCancelled(context) || toolHasEnded(error) || (isRepriseError(error) && FINAL.has(error.code))) {
       await dropOurs(restoring.database);
       await discardLogin(restoring);
       await file.discard();

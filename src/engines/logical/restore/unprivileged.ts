@@ -36,7 +36,8 @@ import {
   makeExtensions,
   workDirectory,
 } from './login-work.js';
-import { asDumpText, sharedName, withDumpText } from './dump-text.js';
+import { sharedNames } from '../../../postgres/content/encoding.js';
+import { asDumpText, sharedBytes, sharedName, withDumpText } from './dump-text.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
 import { jobsOption, restorableToc, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
@@ -266,13 +267,9 @@ async function restoreOnce(
 /** @throws RepriseError `check-failed` where an owner, or who has rights, is no role of this server */
 async function requireRoles(client: pg.Client, { parts, toc }: Unprivileged): Promise<void> {
   const owners = ownersOf([...parts.servers, ...parts.byLogin, ...parts.eventTriggers]);
-  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])].map((name) => sharedName(toc, name));
-  const { rows } = await client.query<{ name: string }>(
-    'SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)',
-    [needed],
-  );
-  const there = new Set(rows.map(({ name }) => name));
-  const missing = needed.filter((name) => !there.has(name));
+  const needed = [...new Set([...owners, ...granteesOf(parts.rights)])];
+  const there = new Set(await sharedNames(client, 'rolname', 'FROM pg_catalog.pg_roles'));
+  const missing = needed.filter((name) => !there.has(sharedBytes(toc, name))).map((name) => sharedName(toc, name));
   if (missing.length === 0) return;
   throw new RepriseError(
     'check-failed',
@@ -296,7 +293,7 @@ async function refreshViews(work: Unprivileged): Promise<void> {
   const { views } = work.parts;
   if (views.length === 0) return;
   const mighty = new Set(await maintenance(work, mightyRoles));
-  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(sharedName(work.toc, owner)));
+  const others = views.filter(({ owner }) => owner !== '' && !mighty.has(sharedBytes(work.toc, owner)));
   if (others.length === 0) return;
   await runPgRestore(work, {
     step: `restore-views:${encodeName(work.database.name)}@${work.systemIdentifier}`,
@@ -305,16 +302,17 @@ async function refreshViews(work: Unprivileged): Promise<void> {
   });
 }
 
-/** Roles that may use files and programs of the server's host: what their views call may be anybody's. */
+/** Bytes of the names of roles that may use files and programs of the server's host: what their views call may be anybody's. */
 async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT r.rolname::text AS name FROM pg_catalog.pg_roles r
+  return sharedNames(
+    client,
+    'r.rolname',
+    `FROM pg_catalog.pg_roles r
       WHERE r.rolsuper OR EXISTS (
         SELECT FROM pg_catalog.pg_roles p
          WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
            AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER'))`,
   );
-  return rows.map(({ name }) => name);
 }
 
 async function addEventTriggers(client: pg.Client, { parts, toc, database }: Unprivileged): Promise<void> {

@@ -119,3 +119,10 @@ it('R6: a row of any width is counted in constant memory, and what looks like th
   expect(tables).toEqual([[5, 'COPY public.wide (x) FROM stdin;']]);
   expect(counter.end()).toBe(0);
 });
+
+it('R6: a row is counted alike wherever it is cut, one of two bytes and the end of the table too', () => {
+  const tables: [number, string][] = [];
+  const counter = new CopyCounter((rows, statement) => tables.push([rows, statement]));
+  for (const byte of Buffer.from('COPY public.cut (x) FROM stdin;\n\\N\nab\n\\.\n')) counter.push(Buffer.of(byte));
+  expect(tables).toEqual([[2, 'COPY public.cut (x) FROM stdin;']]);
+});

@@ -1,0 +1,98 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
+import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { createHostActivities } from '../../../src/activities/index.js';
+import type { EngineContext } from '../../../src/engines/engine.js';
+import { createJobs, endJobsOf, readJobs } from '../../../src/process/jobs/supervisor.js';
+import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
+
+const STARTED_AT = '2026-11-21T02:15:00.000Z';
+const STEP = { cluster: 'mairie', operationId: 'op', workflowId: 'backup/mairie/nightly' };
+
+/** A host whose engine backs up as the test says, and notes what it is told to abandon. */
+async function site(backup: (context: EngineContext) => Promise<never>) {
+  const root = await tempDir('cancelled');
+  const stateDir = join(root, 'state');
+  const nightly = { name: 'nightly', engine: 'logical', repository: 'local', cluster: 'mairie', retention: {} };
+  const cluster = {
+    ...{ name: 'mairie', host: 'db1', dataDir: join(root, 'main'), catalogue: 'local', policies: { nightly } },
+    connection: { host: '127.0.0.1', port: 1, user: 'x', maintenanceDatabase: 'postgres' },
+  };
+  const abandoned: (string | null)[] = [];
+  const engine = {
+    ...{ capabilities: { types: [] }, backup, list: async () => [] },
+    abandonBackup: async (_: EngineContext, startedAt: string | null) => void abandoned.push(startedAt),
+  };
+  const activities = createHostActivities({
+    config: {
+      digest: 'config',
+      hosts: { db1: { name: 'db1', stateDir } },
+      repositories: { local: { name: 'local', type: 'directory', options: {} } },
+      clusters: { mairie: cluster },
+    },
+    host: 'db1',
+    openStorage: () => openDirectory({ path: join(root, 'repository') }),
+    jobUser: async () => null,
+    postgresBin: async () => '/nowhere',
+    ...{ uploader: [], rowCounter: [], engineOf: () => engine },
+  } as unknown as HostDependencies);
+  const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
+    new MockActivityEnvironment(
+      { workflowExecution: { workflowId: STEP.workflowId, runId: 'run' } },
+      { logger: new DefaultLogger('ERROR') },
+    ).run(activity, input) as Promise<O>;
+  return {
+    stateDir,
+    abandoned,
+    recorded: async () => (await readdir(join(root, 'repository'), { recursive: true }).catch(() => [])).length,
+    backUp: () =>
+      run(activities.runBackup, {
+        ...{ ...STEP, startedAt: STARTED_AT, requester: 'test' },
+        order: { policy: 'nightly', type: 'auto' as const },
+      }),
+    fail: (code: string) => run(activities.recordFailed, { ...STEP, policy: 'nightly', code, reason: 'why' }),
+  };
+}
+
+describe('D2: a backup that was cancelled when no attempt was there to hear of it', () => {
+  it('its tool is ended, and what it has begun is abandoned; one that failed is left for people', async () => {
+    const { stateDir, abandoned, fail } = await site(() => Promise.reject(new Error('not called')));
+    onCleanup(() => endJobsOf(stateDir, 'op'));
+    const gone = new AbortController();
+    const jobs = createJobs({
+      ...{ stateDir, operationId: 'op', user: null, signal: gone.signal, leaveOnAbort: () => true },
+      report: () => undefined,
+    });
+    const left = jobs.run({ step: 'dump', tool: 'sleep', argv: ['sleep', '600'], onGone: 'restart' }).catch(String);
+    const isRunning = async (): Promise<boolean> =>
+      (await readJobs(stateDir, 'op')).some(({ state }) => state === 'running');
+    await until(isRunning, 'the tool runs');
+    gone.abort('the worker is gone');
+    await left;
+
+    await fail('storage-unreachable');
+    expect({ running: await isRunning(), abandoned }).toEqual({ running: true, abandoned: [] });
+    await fail('job-cancelled');
+    expect({ running: await isRunning(), abandoned }).toEqual({ running: false, abandoned: [null] });
+  });
+
+  it('an attempt that was given up for dead and works on is waited for', async () => {
+    let end: ((error: Error) => void) | undefined;
+    const { abandoned, backUp, fail, recorded } = await site(() => new Promise((_, reject) => (end = reject)));
+    const attempt = backUp().catch(() => abandoned.length);
+    await until(() => end !== undefined, 'the attempt is at it');
+    const before = await recorded();
+    const failed = fail('job-cancelled');
+    await until(async () => (await recorded()) > before, 'the end is recorded');
+    end?.(new Error('its heartbeat was refused'));
+    expect(await attempt).toBe(0);
+    await failed;
+    expect(abandoned).toEqual([STARTED_AT]);
+  });
+});

@@ -1,0 +1,70 @@
+import { describe, expect, it } from '@jest/globals';
+import type { DrillReportInput } from '../../../src/reports/drill/model.js';
+import { drillReport } from '../../../src/reports/drill/report.js';
+import { earlierDrill, hostileDrill, sampleDrill } from '../../helpers/drill-sample.js';
+import { golden } from '../../helpers/golden.js';
+
+const markdownOf = (more: Partial<DrillReportInput> = {}): string =>
+  drillReport({ ...sampleDrill, ...more }, 'en').markdown;
+const outcomeOf = (more: Partial<DrillReportInput['outcome']>) => ({ outcome: { ...sampleDrill.outcome, ...more } });
+
+describe('the report of a drill', () => {
+  it('V3: says what was tested, what was not, objectives, predictions, trend, checks and sign-off', async () => {
+    expect(markdownOf()).toBe(await golden(new URL('golden/drill.md', import.meta.url), markdownOf()));
+  });
+
+  it('V3: says so where nothing was left out, measured, predicted, checked or signed off', () => {
+    const bare = markdownOf({
+      ...outcomeOf({
+        ...{ verdict: 'incomplete', reason: 'it was cancelled', restores: [], checks: [] },
+        notTested: [],
+      }),
+      ...{ signer: null, history: [], objectives: { rtoSeconds: null, rpoSeconds: null } },
+    });
+    for (const sentence of [
+      'Nothing that is configured for this cluster was left out',
+      'Nothing was restored',
+      'No check was made',
+      'no objective',
+      'this is the first drill',
+      'The manifest is not signed',
+    ])
+      expect(bare.toLowerCase()).toContain(sentence.toLowerCase());
+    expect(markdownOf(outcomeOf({ signOff: null }))).toContain('Nobody signed this drill off in time');
+    expect(markdownOf({ ...outcomeOf({ signOff: null }), asksSignOff: false })).toContain('Nobody was asked to sign');
+  });
+
+  it('an objective that was missed, and a prediction that was wrong, are told by how much', () => {
+    const report = markdownOf({ objectives: { rtoSeconds: 1800, rpoSeconds: 60 } });
+    expect(report).toContain('**missed by 11 min 06 s**');
+    expect(report).toContain('**missed by 1 min 02 s**');
+    const [restored] = sampleDrill.outcome.restores;
+    if (restored === undefined) throw new Error('no restore');
+    const slower = markdownOf(outcomeOf({ restores: [{ ...restored, rtoSeconds: 2920 }] }));
+    expect(slower).toContain('| \\+100 % | no: slower |');
+  });
+
+  it('V3: charts and tables show the same figures, and an objective far away does not press them flat', () => {
+    const near = drillReport(sampleDrill, 'en').html;
+    expect(near).toContain('>25 min 34 s</text>');
+    expect(near).toContain('>objective 1 h 00 min</text>');
+    const far = drillReport({ ...sampleDrill, objectives: { rtoSeconds: 86_400, rpoSeconds: null } }, 'en').html;
+    expect(far).toContain('>objective 1 d 00 h, beyond this chart</text>');
+    const long = { ...sampleDrill, history: Array.from({ length: 40 }, () => earlierDrill('2025-01-05', 1000)) };
+    expect(drillReport(long, 'en').html).not.toMatch(/NaN|Infinity/);
+    const quick = outcomeOf({
+      restores: sampleDrill.outcome.restores.map((one) => ({ ...one, rtoSeconds: 0, bytes: 0, phases: [] })),
+    });
+    expect(drillReport({ ...sampleDrill, ...quick }, 'en').html).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('F39: texts of others are no markup, neither in HTML nor in Markdown', () => {
+    const { html, markdown } = drillReport(hostileDrill, 'en');
+    expect(html).not.toMatch(/<script|<a |javascript:alert\(1\)"/);
+    expect(html).not.toContain('\u202e');
+    expect(markdown).not.toMatch(/^# h/m);
+    expect(markdown).toContain('- reason: \\</td\\>');
+    // A language without sentences is English, not nothing.
+    expect(drillReport(hostileDrill, 'fr').html).toBe(html);
+  });
+});
