@@ -1,6 +1,6 @@
 import { STALL_SECONDS } from '../domain/operation/retries.js';
 import type { WrappedActivity } from './activity-wrapper.js';
-import type { DrillActivities, HostActivities } from './api.js';
+import type { HostActivities } from './api.js';
 import { actionActivities } from './action/action.js';
 import { approvalActivities } from './approval/approvals.js';
 import { decisionActivities } from './approval/decisions.js';
@@ -10,8 +10,10 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
 import { signOffActivities } from './drill/sign-off.js';
+import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
 import { inspectionActivities } from './inspection/inspect.js';
 import { watchingActivities } from './inspection/watch.js';
@@ -40,9 +42,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-type Made = Omit<HostActivities, Exclude<keyof DrillActivities, 'recordSignOff' | 'recordUnplannedDrill'>>;
-
-function allActivities(deps: HostDependencies): Made {
+function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck' | 'sealEvidence'> {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -52,6 +52,7 @@ function allActivities(deps: HostDependencies): Made {
     ...databaseSteps(deps),
     ...decisionActivities(deps),
     ...directorySteps(deps),
+    ...drillPlanning(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
@@ -61,6 +62,7 @@ function allActivities(deps: HostDependencies): Made {
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...signOffActivities(deps),
+    ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
     ...serverSteps(deps),

@@ -1,54 +1,16 @@
-import { join } from 'node:path';
-import type { Context } from '@temporalio/activity';
-import type { Client } from '@temporalio/client';
 import { type Finding, ok, warning } from '../domain/findings.js';
-import { isClosedStatus } from '../domain/operation/executions.js';
 import { recoverWorkflowId } from '../domain/operation/names.js';
 import type { PinLine } from '../domain/operation/inspections.js';
-import { serviceOf } from '../postgres/server/service.js';
-import { removeTree } from '../files/remove-tree.js';
-import { processesIn } from '../postgres/server/postmaster.js';
 import { operationsInUse } from '../process/jobs/supervisor.js';
 import { openHostState } from '../records/host-state.js';
 import { openOperationLedger } from '../records/operation-ledger.js';
+import { openTemporaryInstances, type TemporaryInstance } from '../records/temporary-instances.js';
 import { closePlansOf } from './approval/authorize.js';
-import { scratchOf } from './backup/restore-test.js';
-import { type ClusterContext, openClusterContexts, postgresBinOf, record } from './cluster-context.js';
+import { type ClusterContext, openClusterContext, openClusterContexts, record } from './cluster-context.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
-
-/** A workflow that an operation belongs to; without the execution, whichever is the latest. */
-export interface Owner {
-  readonly workflowId: string;
-  readonly firstRunId: string | null;
-}
-
-/** Whether the workflow has ended; null where Temporal does not know, and then everything is kept. */
-export type HasClosed = (owner: Owner) => Promise<boolean | null>;
-
-/** Asks Temporal. One that is paused, not found, or out of reach has not ended. */
-export function closedByTemporal(client: Client): HasClosed {
-  return async ({ workflowId, firstRunId }) => {
-    try {
-      const { status, raw } = await client.workflow.getHandle(workflowId).describe();
-      const latest = raw.workflowExecutionInfo?.firstRunId;
-      // The id was given to a later execution: the one that is asked for has ended before.
-      if (firstRunId !== null && latest && latest !== firstRunId) return true;
-      return isClosedStatus(status.name);
-    } catch {
-      return null;
-    }
-  };
-}
-
-/** The same for an activity; one that runs without a worker knows no Temporal. */
-export function closedAsToldBy(context: Context): HasClosed {
-  try {
-    return closedByTemporal(context.client);
-  } catch {
-    return () => Promise.resolve(null);
-  }
-}
+import { isOver, removeInstance } from './temporary/instances.js';
+import type { HasClosed, Owner } from './workflow-closed.js';
 
 /** What one operation still holds on this host and in the records of a cluster. */
 interface Held {
@@ -59,20 +21,19 @@ interface Held {
 
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
- * were terminated, or their host was away. Pins, plans, grants of the cluster lock, scratch directories. What has a job
+ * were terminated, or their host was away. Temporary instances, pins, plans, grants of the cluster lock. What has a job
  * running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
   const inUse = [...(await operationsInUse(host.stateDir, 0))];
-  const released: string[] = [];
+  const released = new Set(await sweepInstances(clusterContext, inUse, hasClosed));
   for (const held of await heldOperations(clusterContext)) {
-    const { operationId } = held;
-    if (inUse.some((one) => one === operationId || one.startsWith(`${operationId}/`))) continue;
+    if (isInUse(held, inUse)) continue;
     if ((await hasClosed(held.owner)) !== true) continue;
-    if (await release(clusterContext, held)) released.push(operationId);
+    if (await release(clusterContext, held)) released.add(held.operationId);
   }
-  return released;
+  return [...released];
 }
 
 /** {@link sweepCluster} for every cluster of a host. */
@@ -80,8 +41,39 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   const released: string[] = [];
   for (const clusterContext of await openClusterContexts(deps))
     released.push(...(await sweepCluster(clusterContext, hasClosed)));
+  // Staging is on a host that need not be the cluster's.
+  for (const cluster of Object.values(deps.config.clusters))
+    if (cluster.drill?.host === deps.host && cluster.host !== deps.host)
+      released.push(...(await sweepCluster(await openClusterContext(deps, cluster.name), hasClosed)));
   return released;
 }
+
+/** Temporary instances that nobody needs any more: their workflow has ended, or their time is over. */
+async function sweepInstances(
+  clusterContext: ClusterContext,
+  inUse: readonly string[],
+  hasClosed: HasClosed,
+): Promise<readonly string[]> {
+  const { host, cluster } = clusterContext;
+  const removed: string[] = [];
+  for (const instance of await openTemporaryInstances(host.stateDir).all()) {
+    if (instance.cluster !== cluster.name || isInUse(instance, inUse)) continue;
+    if ((await isOver(instance, hasClosed)) !== true) continue;
+    // Written down first: the removal may be refused, and is tried again then.
+    await record(clusterContext, instance, `sweep/${instance.dataDir}`, {
+      kind: 'journal',
+      workflowId: instance.workflowId ?? '',
+      step: 'sweep',
+      text: `the temporary instance in ${instance.dataDir} is removed: ${instance.workflowId ?? instance.operationId} has ended, or its time is over`,
+    });
+    await removeInstance(clusterContext, instance);
+    removed.push(instance.operationId);
+  }
+  return removed;
+}
+
+const isInUse = ({ operationId }: Pick<TemporaryInstance, 'operationId'>, inUse: readonly string[]): boolean =>
+  inUse.some((one) => one === operationId || one.startsWith(`${operationId}/`));
 
 async function heldOperations(clusterContext: ClusterContext): Promise<readonly Held[]> {
   const { host, cluster, catalogue } = clusterContext;
@@ -111,7 +103,6 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
   const open = (await openHostState(host.stateDir).openPlans()).some(
     ({ binding }) => binding.operationId === operationId && binding.cluster === cluster.name,
   );
-  await removeScratch(clusterContext, operationId);
   await forgetGrantsOf(host.stateDir, cluster.name, { operationId, workflowId: owner.workflowId });
   if (isPinned || open)
     await record(clusterContext, { operationId }, `sweep/${Date.now()}`, {
@@ -124,19 +115,6 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
   // Last: what fails before is found again.
   await closePlansOf(clusterContext, operationId);
   return isPinned || open;
-}
-
-/** Copies that a verification restored, and their servers. */
-async function removeScratch(clusterContext: ClusterContext, operationId: string): Promise<void> {
-  const root = scratchOf(clusterContext.host, operationId);
-  const dataDir = join(root, 'data');
-  if ((await processesIn(dataDir)).length > 0)
-    await serviceOf(
-      { dataDir, service: { kind: 'pg_ctl' } },
-      await postgresBinOf(clusterContext),
-      clusterContext.user,
-    ).stop('immediate');
-  await removeTree(root);
 }
 
 /** Who keeps what from rotation, since when. */

@@ -3,12 +3,19 @@ import type { ConnectionOptions } from '@temporalio/client';
 
 type Interceptor = NonNullable<ConnectionOptions['interceptors']>[number];
 
-/** A request that is sent again on a closed connection: nothing is sent, and nobody waits for the answer any more. */
+type Call = ReturnType<Interceptor>;
+/** `grpc.status.UNAVAILABLE` */
+const UNAVAILABLE = 14;
+
+/** A request that would be sent again on a closed connection: nothing is sent, and whoever waits for the answer hears of it. */
 const notSent = {
-  start: () => undefined,
+  start: (metadata: Parameters<Call['start']>[0], listener: Parameters<Call['start']>[1]) =>
+    setImmediate(() =>
+      listener?.onReceiveStatus?.({ code: UNAVAILABLE, details: 'the connection was closed', metadata }),
+    ),
   sendMessage: () => undefined,
   halfClose: () => undefined,
-} as unknown as ReturnType<Interceptor>;
+} as unknown as Call;
 
 /**
  * A connection whose requests end with it. The SDK sends a request that failed again after a pause, also where the

@@ -31,6 +31,8 @@ export interface PhysicalRestore extends RecoveryWal {
 
 export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
+  /** Bytes that the dumped database took, as its backup recorded. */
+  databaseBytes(context: ReadContext, backup: Backup): Promise<number>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
   restoreGlobals(context: EngineContext, request: RestoreGlobalsRequest): Promise<readonly string[]>;
 }

@@ -35,10 +35,18 @@ export async function removeTree(path: string, expected?: DirectoryIdentity): Pr
   }
 }
 
-/** Removes what is in a directory; a link in its place is followed, as data directories may be links. */
-export async function emptyDirectory(path: string): Promise<void> {
-  const directory = await open(path, O_RDONLY | O_DIRECTORY);
+/**
+ * Removes what is in a directory; a link in its place is followed, as data directories may be links.
+ * @param expected only this one is emptied, and no link is followed
+ * @throws RepriseError `path-refused` where another one is there
+ */
+export async function emptyDirectory(path: string, expected?: DirectoryIdentity): Promise<void> {
+  const flags = O_RDONLY | O_DIRECTORY | (expected === undefined ? 0 : O_NOFOLLOW);
+  const directory = await open(path, flags).catch((error: unknown) => {
+    throw expected !== undefined && isErrno(error, 'ELOOP', 'ENOTDIR') ? replaced(path) : error;
+  });
   try {
+    if (expected !== undefined) await requireSame(directory, expected, path);
     await removeEntries(directory, path);
   } finally {
     await directory.close();
@@ -72,15 +80,17 @@ async function removeEntry(
   });
   if (directory === null) return;
   try {
-    if (expected !== undefined) {
-      const { dev, ino } = await directory.stat({ bigint: true });
-      if (ino !== expected.ino || (expected.dev !== undefined && dev !== expected.dev)) throw replaced(path);
-    }
+    if (expected !== undefined) await requireSame(directory, expected, path);
     await removeEntries(directory, path);
   } finally {
     await directory.close();
   }
   await rmdir(at).catch(ifGone);
+}
+
+async function requireSame(directory: FileHandle, expected: DirectoryIdentity, path: string): Promise<void> {
+  const { dev, ino } = await directory.stat({ bigint: true });
+  if (ino !== expected.ino || (expected.dev !== undefined && dev !== expected.dev)) throw replaced(path);
 }
 
 function openOrNull(path: string | Buffer, flags: number): Promise<FileHandle | null> {

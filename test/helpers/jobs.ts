@@ -13,6 +13,7 @@ import type { JobWorkerInput } from '../fixtures/job-worker.js';
 import { onCleanup } from './cleanup.js';
 import { until } from './until.js';
 import { makeTempDir } from './make-temp-dir.js';
+import { reaperOfFile } from './temp.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const TOOL = here('../fixtures/tool.sh');
@@ -43,7 +44,9 @@ export class JobBench {
   private constructor(private readonly root: string) {}
 
   static async create(): Promise<JobBench> {
+    const left = reaperOfFile();
     const bench = new JobBench(await makeTempDir('jobs'));
+    left.directory(bench.dir);
     onCleanup(() => bench.close());
     return bench;
   }

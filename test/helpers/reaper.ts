@@ -5,7 +5,9 @@ import type { ChildProcess } from 'node:child_process';
  * Servers outlive a test run that is interrupted or killed, and no handler runs after SIGKILL. So a small
  * shell watches our end of a pipe: when it closes without a word, we are gone, and the shell clears up.
  *
- * A process is known by its pid and its start time (field 22 of its stat): a pid alone may be another's by then.
+ * A process is known by its pid and its start time (field 22 of its stat): a pid alone may be another's by then. What lies in a
+ * test's directory goes with it: jobs that outlive their worker, as pg_receivewal, which connects again for ever, and servers that
+ * a recovery has started. They name it in their arguments, or carry a job's mark.
  */
 const script = `
 trap '' INT TERM HUP
@@ -20,13 +22,20 @@ while IFS= read -r line; do
     done) exit 0 ;;
   esac
 done
-for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then kill -INT "\${p%:*}"; fi; done
+left() {
+  for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then echo "\${p%:*}"; fi; done
+  printf '%s\\n' "$dirs" | while IFS= read -r d; do
+    case "$d" in */reprise-*) ;; *) continue ;; esac
+    grep -alF -- "$d/" /proc/[0-9]*/cmdline 2>/dev/null
+    grep -alF -- "REPRISE_JOB=$d/" /proc/[0-9]*/environ 2>/dev/null
+  done | cut -d/ -f3
+}
+for p in $(left); do kill -INT "$p" 2>/dev/null; done
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  left=; for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then left=yes; fi; done
-  [ -n "$left" ] || break
+  [ -n "$(left)" ] || break
   sleep 0.25
 done
-for p in $pids; do if same "\${p%:*}" "\${p#*:}"; then kill -KILL "\${p%:*}"; fi; done
+for p in $(left); do kill -KILL "$p" 2>/dev/null; done
 printf '%s\\n' "$dirs" | while IFS= read -r d; do [ -z "$d" ] || rm -rf -- "$d"; done
 `;
 

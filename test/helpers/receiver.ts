@@ -1,6 +1,6 @@
 import { basebackupEngine } from '../../src/engines/basebackup/basebackup-engine.js';
 import type { EngineContext } from '../../src/engines/engine.js';
-import { createJobs } from '../../src/process/jobs/supervisor.js';
+import { createJobs, endJobsOf } from '../../src/process/jobs/supervisor.js';
 import { onCleanup } from './cleanup.js';
 
 export interface Receiver {
@@ -38,6 +38,10 @@ export function startReceiver(context: EngineContext): Receiver {
     await ended;
   };
   const receiver = { leave: () => end(true), cancel: () => end(false) };
-  onCleanup(receiver.cancel);
+  onCleanup(async () => {
+    await receiver.cancel();
+    // One that was left alone is nobody's to cancel any more.
+    await endJobsOf(host.stateDir, operationId);
+  });
   return receiver;
 }

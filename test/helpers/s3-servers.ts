@@ -12,7 +12,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { certificate } from './certificate.js';
 import { onCleanup } from './cleanup.js';
 import { freePort } from './ports.js';
-import { tempDir } from './temp.js';
+import { reaperOfFile, tempDir } from './temp.js';
 import { testTools } from './test-tools.js';
 
 /** A real S3 server of this test file's own. */
@@ -129,6 +129,7 @@ async function startServer(
   start: () => ChildProcess,
 ): Promise<S3Server> {
   const child = start();
+  if (child.pid !== undefined) reaperOfFile().process(child.pid);
   const stop = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');

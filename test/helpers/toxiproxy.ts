@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onCleanup } from './cleanup.js';
+import { reaperOfFile } from './temp.js';
 import { freePort } from './ports.js';
 import { testTools } from './test-tools.js';
 
@@ -23,6 +24,7 @@ export interface BadNetwork {
 export async function startBadNetwork(upstreamPort: number): Promise<BadNetwork> {
   const [apiPort, port] = [await freePort(), await freePort()];
   const child = spawn(testTools.toxiproxy(), ['-host', '127.0.0.1', '-port', String(apiPort)], { stdio: 'ignore' });
+  if (child.pid !== undefined) reaperOfFile().process(child.pid);
   onCleanup(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig, HostConfig } from '../../domain/config.js';
-import { isRepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { sizeInWords } from '../../domain/text/text.js';
 import type {
   BoundBackup,
   EngineContext,
@@ -10,22 +11,20 @@ import type {
   VerifyVerdict,
 } from '../../engines/engine.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
-import { readControlData } from '../../postgres/server/control-data.js';
 import { countApart, countTables, type RelationsApart } from '../../postgres/content/inventory.js';
 import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/databases.js';
-import { configureRecovery } from '../../postgres/recovery/recovery.js';
-import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
-import { initScratchCluster, makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
-import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
-import type { Settings } from '../../postgres/recovery/auto-conf.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
-import { removeTree } from '../../files/remove-tree.js';
+import { pathExists } from '../../files/paths.js';
 import { sha256Hex } from '../../records/digest.js';
-import { withWalPrefetch } from './wal-prefetch.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
+import { claimInstance, removeInstance } from '../temporary/instances.js';
+import { preloadOfSource, recoverCopy, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
 
 /** Where the copy of a verification lies. */
-export function scratchOf({ scratchDir }: Pick<HostConfig, 'scratchDir'>, operationId: string): string {
+function scratchOf({ scratchDir }: Pick<HostConfig, 'scratchDir'>, operationId: string): string {
   return join(scratchDir, `prove-${sha256Hex(operationId).slice(0, 12)}`);
 }
 
@@ -42,25 +41,22 @@ export async function testRestore(
   const engine = engineFor(clusterContext, policyOf(clusterContext, backup.policy));
   const root = scratchOf(clusterContext.host, context.operationId);
   await makeHostScratch(clusterContext.host, context.user);
+  const dataDir = join(root, 'data');
+  const { operationId } = context;
+  const instance = await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null);
   await makeScratchDirectory(root, context.user);
   let server: ScratchServer | null = null;
   try {
+    if (!(await pathExists(dataDir))) await requireRoom(context, backup, engine.logical);
     // What is restored is what it has now, compared with its record; it is read once more by nobody without that.
     const content = await engine.bindBackup(context, backup, known);
     if (engine.physical) {
-      server = await restoredServer(engine.physical, context, { backup, content }, join(root, 'data'));
+      server = await restoredServer(engine.physical, context, { backup, content }, dataDir);
       return await compareRestored(server.connection, backup.contents ?? []);
     }
     if (engine.logical) {
-      await initScratchCluster(join(root, 'data'), context.pgBin, context.user);
-      server = await startScratchServer({
-        dataDir: join(root, 'data'),
-        pgBin: context.pgBin,
-        user: context.user,
-        signal: context.signal,
-        preload: await preloadOfSource(context),
-        settings: dumpSettings(backup.contents?.length ?? 0),
-      });
+      const tables = backup.contents?.length ?? 0;
+      server = await startDumpServer(context, { dataDir, tables, database: RESTORED }, await preloadOfSource(context));
       return await restoredDump(engine.logical, context, { backup, content }, server);
     }
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
@@ -73,7 +69,7 @@ export async function testRestore(
     // A worker that shuts down leaves the copy to the next attempt.
     if (!isLeaving(context)) {
       await server?.remove();
-      await removeTree(root);
+      await removeInstance(clusterContext, instance);
     }
   }
 }
@@ -84,25 +80,23 @@ async function restoredServer(
   bound: BoundBackup,
   dataDir: string,
 ): Promise<ScratchServer> {
-  const { pgBin, user, signal, cluster } = context;
   await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
-  await configureRecovery({
-    dataDir,
-    user,
-    target: { kind: 'end-of-backup' },
-    restoreCommand: physical.restoreCommand(context),
-    restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
-    salvageDir: null,
-    timeline: 'latest',
-    clone: true,
-    control: await readControlData(pgBin, dataDir, user),
-  });
-  return withWalPrefetch(physical, context, dataDir, async (prefetchSignal) => {
-    const preload = await preloadOfSource(context);
-    const server = await startScratchServer({ dataDir, pgBin, user, signal, preload, role: cluster.connection.user });
-    await waitForPause(server.connection, { service: server.service, signal: prefetchSignal });
-    return server;
-  });
+  const target = { stopsAt: { kind: 'end-of-backup' as const }, timeline: 'latest' as const };
+  const { server } = await recoverCopy(physical, context, { dataDir }, target, await preloadOfSource(context));
+  return server;
+}
+
+/** @throws RepriseError `disk-full` before anything is restored */
+async function requireRoom(context: EngineContext, backup: Backup, logical: LogicalRestore | undefined): Promise<void> {
+  const { scratchDir } = context.host;
+  const needed = logical === undefined ? backup.sizeBytes : await logical.databaseBytes(context, backup);
+  const free = await freeBytes(scratchDir);
+  if (free >= needed) return;
+  throw new RepriseError(
+    'disk-full',
+    `a restore test of ${backup.id} needs at least ${sizeInWords(needed)}, and ${sizeInWords(free)} are free in ${scratchDir}`,
+    `free space there, or name another place: hosts.${context.host.name}.scratch_dir`,
+  );
 }
 
 /**
@@ -164,50 +158,14 @@ function apartText({ unlogged, temporary, foreign }: Apart, locked: number): str
 /** In a server of its own, so that no name of a database has to be in it. */
 const RESTORED = 'reprise_restored';
 
-/** With its libraries the copy is read as the source is; a source that does not answer keeps no backup from its test. */
-async function preloadOfSource({ cluster: { connection } }: EngineContext): Promise<string> {
-  try {
-    return await withMaintenance(connection, async (client) => {
-      const { rows } = await client.query<{ preload: string }>(
-        "SELECT pg_catalog.current_setting('shared_preload_libraries') AS preload",
-      );
-      return rows[0]?.preload ?? '';
-    });
-  } catch (error) {
-    if (!isRepriseError(error)) throw error;
-    return '';
-  }
-}
-
-/** Of a server for one dump: its preloaded libraries do no work of their own, and its table of locks has room for all it holds. */
-function dumpSettings(tables: number): Settings {
-  return {
-    max_connections: String(SCRATCH_CONNECTIONS),
-    max_locks_per_transaction: String(Math.max(64, Math.ceil((LOCKS_PER_TABLE * tables) / SCRATCH_CONNECTIONS))),
-    max_worker_processes: '0',
-    'cron.database_name': RESTORED,
-  };
-}
-/** Jobs of pg_restore are 64 at most. */
-const SCRATCH_CONNECTIONS = 80;
-/** With its indexes, its sequence and the TOAST table and index of each. */
-const LOCKS_PER_TABLE = 12;
-
 async function restoredDump(
   logical: LogicalRestore,
   context: EngineContext,
   bound: BoundBackup,
   server: ScratchServer,
 ): Promise<VerifyVerdict> {
-  const { connection } = server;
   const { backup } = bound;
-  await logical.restoreGlobals(context, { ...bound, connection });
-  const { contents, accepted } = await logical.restoreDatabase(context, {
-    ...bound,
-    intoDatabase: RESTORED,
-    connection,
-    restoreAs: context.cluster.restoreAs,
-  });
+  const { contents, accepted } = await restoreDump(logical, context, bound, server, RESTORED);
   return {
     ok: true,
     detail: `restored; ${contents.length} tables ${backup.contents === undefined ? 'could be read' : 'hold the rows recorded with the backup'}${acceptedText(accepted)}`,

@@ -30,7 +30,8 @@ import {
 } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { requireGrant } from '../lock-grant.js';
-import { closedAsToldBy, sweepCluster } from '../sweep.js';
+import { sweepCluster } from '../sweep.js';
+import { closedAsToldBy } from '../workflow-closed.js';
 import { removeConfiguration } from './configuration.js';
 
 const JOBS_KEPT_MS = 30 * 24 * 3600 * 1000;

@@ -27,6 +27,12 @@ export interface PlannedRestore {
   readonly target: RecoveryTarget;
   /** How the target was chosen; `same-as`: the instant that another engine of this drill reached. */
   readonly chosen: 'asked' | 'latest' | 'random' | 'same-as';
+  /** What PostgreSQL is told, and along which timeline: always a place that does not move; absent for dumps. */
+  readonly recovery?: { readonly stopsAt: RecoveryTarget; readonly timeline: number | null };
+  /** The last commit that has to come back, UTC ISO-8601; null or absent: not known. */
+  readonly lastCommitAt?: string | null;
+  /** Bytes that staging needs for it; null: not known. */
+  readonly neededBytes?: number | null;
   /** What a random instant was chosen in, UTC ISO-8601. */
   readonly window?: { readonly from: string; readonly to: string };
   readonly predicted: PredictedSeconds | null;

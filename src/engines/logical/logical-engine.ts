@@ -45,7 +45,11 @@ export const logicalEngine: Engine = {
         () => abandonDumps(context, null),
       ),
   },
-  logical: { restoreDatabase, restoreGlobals },
+  logical: {
+    restoreDatabase,
+    restoreGlobals,
+    databaseBytes: async (context, { label }) => (await manifestOf(context, label)).databaseSizeBytes,
+  },
 };
 
 /** One dump a database, but for invalid ones, which preflight tells of. One that fails keeps no other from its backup. */

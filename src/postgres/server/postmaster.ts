@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathExists } from '../../files/paths.js';
 
 /** What `postmaster.pid` says (its lines: manual of the source, `pidfile.h`), and whether that server lives. */
 export interface Postmaster {
@@ -41,6 +42,30 @@ export async function processesIn(dataDir: string): Promise<number[]> {
     if (await isPostgres(Number(name))) found.push(Number(name));
   }
   return found;
+}
+
+/** A server of this host: the directory that its processes work in, and with what its postmaster was started. */
+export interface RunningServer {
+  readonly dataDir: string;
+  /** 0 where its lock file cannot be read. */
+  readonly port: number;
+  readonly arguments: readonly string[];
+}
+
+/** Every PostgreSQL server that runs on this host and whose processes this user may look at. */
+export async function runningServers(): Promise<readonly RunningServer[]> {
+  const found = new Map<string, RunningServer>();
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const dataDir = await workingDirectory(Number(name));
+    if (dataDir === null || found.has(dataDir) || !(await isPostgres(Number(name)))) continue;
+    // One that only says its version, or has just begun, works elsewhere.
+    if (!(await pathExists(join(dataDir, 'PG_VERSION')))) continue;
+    const postmaster = await readPostmaster(dataDir);
+    const commandLine = await readFile(`/proc/${postmaster?.pid ?? name}/cmdline`, 'utf8').catch(() => '');
+    found.set(dataDir, { dataDir, port: postmaster?.port ?? 0, arguments: commandLine.split('\0') });
+  }
+  return [...found.values()];
 }
 
 /** Whether a process exists and has not ended: a zombie has, though a signal still finds it. */

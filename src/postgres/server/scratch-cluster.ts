@@ -5,6 +5,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
+import type { RunningServer } from './postmaster.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
@@ -24,6 +25,10 @@ export interface ScratchServerRequest {
   readonly settings?: Settings;
   /** Libraries that the source preloads; left out where the server does not start with them. */
   readonly preload?: string;
+  /** Names the socket, and where people are let in it is the port; default 5432. */
+  readonly port?: number;
+  /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
+  readonly forPeople?: boolean;
   /** Default 300. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
@@ -36,12 +41,12 @@ export interface ScratchServer {
   remove(): Promise<void>;
 }
 
-/** It only names the socket: nothing listens on the network. */
-const PORT = 5432;
+/** Where nothing listens on the network, it only names the socket. */
+const DEFAULT_PORT = 5432;
 /** Major version that knows event triggers on logins, and a setting that turns all event triggers off. */
 const WITH_LOGIN_TRIGGERS = 17;
-/** Room for `/.s.PGSQL.5432.lock` in the 107 bytes of a socket's path. */
-const LONGEST_SOCKET_DIR = 85;
+/** Room for `/.s.PGSQL.65535.lock` in the 107 bytes of a socket's path. */
+const LONGEST_SOCKET_DIR = 84;
 
 /**
  * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
@@ -52,7 +57,7 @@ const LONGEST_SOCKET_DIR = 85;
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
   const { dataDir, pgBin, user } = request;
   const place = await privateDirectory(dataDir, user);
-  await writeFileAtomic(join(place, 'pg_hba.conf'), 'local all all trust\n', user);
+  await writeFileAtomic(join(place, 'pg_hba.conf'), request.forPeople === true ? OWNER + PEOPLE : OWNER, user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
   const own = await serverSettings(request, place);
@@ -73,13 +78,37 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
     return start('');
   });
   return {
-    connection: { host: place, port: PORT, user: request.role ?? 'postgres', maintenanceDatabase: 'postgres' },
+    connection: scratchConnection(request),
     service,
     remove: async () => {
       await service.stop('fast');
       await removeTree(place);
     },
   };
+}
+
+/** Only its owner reaches the socket. */
+const OWNER = 'local all all trust\n';
+/** From this host, and with a password: others come by a tunnel. */
+const PEOPLE = 'host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n';
+
+/** Where a copy's server has its socket and configuration, and with what it connects: the same for the same directory. */
+export function scratchConnection({
+  dataDir,
+  role = 'postgres',
+  port = DEFAULT_PORT,
+}: Pick<ScratchServerRequest, 'dataDir' | 'role' | 'port'>): ConnectionConfig {
+  return { host: privatePlace(dataDir), port, user: role, maintenanceDatabase: 'postgres' };
+}
+
+/** Whether it is {@link startScratchServer} that started a server, by the configuration that the server was given. */
+export function isScratchServer({ arguments: given }: RunningServer, dataDir: string): boolean {
+  return given.some((argument) => argument.endsWith(`=${join(privatePlace(dataDir), 'postgresql.conf')}`));
+}
+
+/** Removes what a copy's server, which has ended, had beside its data directory. */
+export async function removePrivatePlace(dataDir: string): Promise<void> {
+  await removeTree(privatePlace(dataDir));
 }
 
 async function serverSettings(request: ScratchServerRequest, place: string): Promise<Settings> {
@@ -89,14 +118,14 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     ...Object.fromEntries(minimums),
     hba_file: join(place, 'pg_hba.conf'),
     ident_file: join(place, 'pg_ident.conf'),
-    port: String(PORT),
-    listen_addresses: '',
+    port: String(request.port ?? DEFAULT_PORT),
+    listen_addresses: request.forPeople === true ? 'localhost' : '',
     unix_socket_directories: place,
     unix_socket_permissions: '0700',
     ssl: 'off',
     log_destination: 'stderr',
-    // A copy that is thrown away needs no protection against a crash of the machine.
-    fsync: 'off',
+    // A copy that is thrown away needs no protection against a crash of the machine; one that people look at for days has it.
+    fsync: request.forPeople === true ? 'on' : 'off',
     // What the copied databases have put on logins is not run with our rights.
     ...((control?.major ?? 0) >= WITH_LOGIN_TRIGGERS ? { event_triggers: 'off' } : {}),
     ...cloneRestraints,
@@ -110,11 +139,16 @@ function linesOf(settings: Settings): string {
     .join('');
 }
 
-/** A directory only the owner can enter, found again by the same data directory. */
-async function privateDirectory(dataDir: string, user: OsUser | null): Promise<string> {
+/** Found again by the same data directory. */
+function privatePlace(dataDir: string): string {
   const mark = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
   const beside = join(dirname(dataDir), `.${mark}`);
-  const place = Buffer.byteLength(beside) <= LONGEST_SOCKET_DIR ? beside : join('/tmp', `.reprise-${mark}`);
+  return Buffer.byteLength(beside) <= LONGEST_SOCKET_DIR ? beside : join('/tmp', `.reprise-${mark}`);
+}
+
+/** A directory only the owner can enter. */
+async function privateDirectory(dataDir: string, user: OsUser | null): Promise<string> {
+  const place = privatePlace(dataDir);
   const made = await mkdir(place, { mode: 0o700 }).then(
     () => true,
     () => false,

@@ -4,6 +4,8 @@ import type { HostConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
+import { writeFileAtomic } from '../../files/atomic-file.js';
+import { emptyDirectory } from '../../files/remove-tree.js';
 import { makeOwnDirectory } from '../../files/trusted-paths.js';
 
 /**
@@ -39,14 +41,18 @@ export async function makeHostScratch(
   );
 }
 
+/** Written last: without it, initdb was cut off. */
+const INITIALIZED = 'reprise_initialized';
+
 /**
- * Makes a fresh data directory for a server that is thrown away; one that is there already is left as it is. Nothing
- * but a private socket will reach it, so it needs no password.
+ * Makes a fresh data directory for a server that is thrown away; one that is there already is left as it is, and one that an attempt
+ * was cut off in is made anew. Nothing but a private socket will reach it, so it needs no password.
  */
 export async function initScratchCluster(dataDir: string, pgBin: string, user: OsUser | null): Promise<void> {
   await makeScratchDirectory(dirname(dataDir), user);
   const entries = await readdir(dataDir).catch((): string[] => []);
-  if (entries.includes('PG_VERSION')) return;
+  if (entries.includes(INITIALIZED)) return;
+  if (entries.length > 0) await emptyDirectory(dataDir);
   const options = [
     '--username=postgres',
     '--auth=trust',
@@ -56,4 +62,5 @@ export async function initScratchCluster(dataDir: string, pgBin: string, user: O
     '--no-instructions',
   ];
   await runProgram([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
+  await writeFileAtomic(join(dataDir, INITIALIZED), '', user);
 }

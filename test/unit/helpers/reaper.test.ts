@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import { Reaper } from '../../helpers/reaper.js';
+import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 
 test('when the pipe closes without a word, processes are ended and directories removed', async () => {
   const directory = join(await tempDir('reaper'), 'with a space');
@@ -23,6 +25,27 @@ test('when the pipe closes without a word, processes are ended and directories r
   await exited;
   for (let tries = 0; tries < 100 && existsSync(directory); tries++) await sleep(50);
   expect(existsSync(directory)).toBe(false);
+});
+
+test('what works in a directory or as a job of one goes with it, also what left us for a session of its own', async () => {
+  const directory = await makeTempDir('reaper');
+  const own = { detached: true, stdio: 'ignore' } as const;
+  const children = [
+    spawn('tail', ['-F', `${directory}/wal`], own),
+    spawn('sleep', ['60'], { ...own, env: { REPRISE_JOB: `${directory}/jobs/op/receive/1` } }),
+  ];
+  const other = spawn('sleep', ['60'], { env: { PLACE: `${directory}-other/x` } });
+  await Promise.all([...children, other].map((child) => once(child, 'spawn')));
+
+  const reaper = new Reaper();
+  reaper.directory(directory);
+  const exits = children.map((child) => once(child, 'exit'));
+  reaper.abandon();
+  await Promise.all(exits);
+  await until(() => !existsSync(directory), 'the directory is removed');
+  expect(other.exitCode ?? other.signalCode).toBeNull();
+  other.kill();
+  await once(other, 'exit');
 });
 
 test('after `done` nothing is touched', async () => {

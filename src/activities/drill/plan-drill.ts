@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import type { PolicyConfig } from '../../domain/config.js';
+import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
+import { drilledPolicies } from '../../domain/drill/drilled-policies.js';
+import { notTestedBy } from '../../domain/drill/not-tested.js';
+import { RepriseError } from '../../domain/errors.js';
+import { type DrillOrder, drillOrder } from '../../domain/operation/orders.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
+import { markStaging, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
+import { sha256Hex } from '../../records/digest.js';
+import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
+import type { DrillActivities, OrderedStep } from '../api.js';
+import { closePlansOf } from '../approval/authorize.js';
+import { claimPlanned } from '../approval/own-operation.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+import { requireHere } from '../config-lookup.js';
+import type { HostDependencies } from '../dependencies.js';
+import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
+import { claimInstance, removeInstance } from '../temporary/instances.js';
+import { protectedPaths } from '../temporary/protected-paths.js';
+import { chooseRestores } from './choose-restores.js';
+import { type DrillContext, openDrillContext } from './staging.js';
+
+type Request = OrderedStep<DrillOrder> & { readonly requester: string };
+
+export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'planDrill'> {
+  return {
+    planDrill: wrapActivity(
+      'planDrill',
+      withOrder(drillOrder, async (request, run) => {
+        const context = await openDrillContext(deps, request);
+        const { clusterContext, place, folder } = context;
+        await claimPlanned(clusterContext, request);
+        const made = await folder.plan();
+        // Found done: a plan that was shown stays what it was.
+        if (made !== null && made.operationId === request.operationId) return made;
+        await requireStagingApart(place, await protectedPaths(deps, place.dataDir));
+        const { dataDir } = place;
+        const { operationId } = request;
+        const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
+        try {
+          await markStaging(place);
+          const plan = await makePlan(context, request, run);
+          await pinBackups(clusterContext, request, plan);
+          await folder.savePlan(plan);
+          return plan;
+        } catch (error) {
+          const damaged = damagedBackup(error);
+          if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
+          // Another drill may have the place. Where this fails too, a sweep does it.
+          if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
+          throw error;
+        }
+      }),
+    ),
+  };
+}
+
+async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
+  const { clusterContext, drill, place } = context;
+  const { deps, cluster } = clusterContext;
+  const { order, operationId, workflowId, requester } = request;
+  const seed = order.seed ?? randomBytes(16).toString('hex');
+  const at = order.at ?? drill.at;
+  const choosing = { clusterContext, run, operationId, at, seed };
+  const restores = await chooseRestores(choosing, await policiesOf(context, order));
+  await requireRoom(context, restores);
+  const rest: Omit<DrillPlan, 'digest'> = {
+    ...{ cluster: cluster.name, operationId, workflowId, requester, order, seed, restores },
+    createdAt: new Date().toISOString(),
+    place: { host: place.host, dataDir: place.dataDir, port: place.port },
+    configDigest: deps.config.digest,
+    checks: Object.keys(cluster.checks),
+    notTested: notTestedBy(deps.config, cluster, deps.host, restores),
+  };
+  return { digest: sha256Hex(canonicalJson(rest)), ...rest };
+}
+
+/**
+ * What the order names, else the configuration. Policies that this host cannot read are left out where nobody named them for this drill.
+ * @throws RepriseError `not-found`, `path-refused`, `no-usable-backup`
+ */
+async function policiesOf(
+  { clusterContext: { deps, cluster }, drill }: DrillContext,
+  { engines }: DrillOrder,
+): Promise<readonly PolicyConfig[]> {
+  const known = Object.values(cluster.policies).flatMap(({ name, engine }) => [name, engine]);
+  const unknown = engines?.find((named) => !known.includes(named));
+  if (unknown !== undefined)
+    throw new RepriseError(
+      'not-found',
+      `cluster ${cluster.name} has no policy of that name or engine: ${JSON.stringify(unknown)}`,
+      `its policies and engines: ${[...new Set(known)].join(', ')}`,
+    );
+  const wanted = drilledPolicies(cluster, engines ?? drill.engines);
+  const usable: PolicyConfig[] = [];
+  for (const policy of wanted) {
+    try {
+      await requireHere(deps, policy.repository, cluster.name);
+      usable.push(policy);
+    } catch (error) {
+      if (engines !== undefined) throw error;
+    }
+  }
+  if (usable.length > 0) return usable;
+  throw new RepriseError(
+    'no-usable-backup',
+    `no policy of ${cluster.name} can be restored on ${deps.host}: ${wanted.length === 0 ? 'those that are named are disabled' : 'their repositories are directories of another host'}`,
+    'name an enabled policy whose repository this host can reach: reprise drill run --engine NAME',
+  );
+}
+
+/** @throws RepriseError `disk-full` before anything is emptied */
+async function requireRoom(
+  { clusterContext: { user }, place: { dataDir, cluster } }: DrillContext,
+  restores: readonly PlannedRestore[],
+): Promise<void> {
+  const largest = restores.reduce((most, { neededBytes }) => Math.max(most, neededBytes ?? 0), 0);
+  // What earlier drills left is emptied first.
+  const held = (await usedBytes(dataDir, user)) + (await usedBytes(stagingTablespaces(dataDir), user));
+  const free = (await freeBytes(dirname(dataDir))) + held;
+  if (free >= largest) return;
+  throw new RepriseError(
+    'disk-full',
+    `a drill of ${cluster} needs ${sizeInWords(largest)}, and ${sizeInWords(free)} are free for ${dataDir}`,
+    'free space there, or name a directory on a larger disk under drill.data_dir',
+  );
+}
+
+/** Rotation leaves them and their WAL until the drill has ended. */
+async function pinBackups(clusterContext: ClusterContext, request: Request, { restores }: DrillPlan): Promise<void> {
+  const ids = restores.flatMap(({ backups }) => backups.map(({ id }) => id));
+  const { backups } = await clusterContext.catalogue.state();
+  const starts = backups.flatMap(({ id, wal }) => (ids.includes(id) && wal ? [wal.start] : []));
+  await record(clusterContext, request, `pin/${Date.now()}`, {
+    kind: 'pin',
+    backupIds: ids,
+    // By the number within the timeline, which comes first in the name.
+    walFrom: starts.toSorted()[0] ?? null,
+    workflowId: callingWorkflow() ?? request.workflowId,
+  });
+}
+
+/** Pins and plans of an operation that is over. */
+export async function releaseDrill(
+  clusterContext: ClusterContext,
+  step: { readonly operationId: string },
+): Promise<void> {
+  await record(clusterContext, step, `unpin/${Date.now()}`, { kind: 'unpin' });
+  await closePlansOf(clusterContext, step.operationId);
+}

@@ -1,0 +1,100 @@
+import type { ClusterConfig, Config } from '../config.js';
+import { reachesRepository } from './drilled-policies.js';
+import type { NotTested, PlannedRestore } from './drill.js';
+
+/** What a drill leaves out, and why: the report says it. */
+export function notTestedBy(
+  config: Pick<Config, 'media' | 'repositories'>,
+  cluster: Pick<ClusterConfig, 'name' | 'host' | 'databases' | 'policies' | 'drill'>,
+  host: string,
+  restores: readonly PlannedRestore[],
+): readonly NotTested[] {
+  return [
+    ...policiesLeftOut(config, cluster, host, restores),
+    ...databasesLeftOut(cluster, restores),
+    ...placesLeftOut(cluster, host, restores),
+    ...Object.values(config.media)
+      .filter((media) => media.cluster === cluster.name)
+      .map(({ name }) => ({ kind: 'media' as const, name, reason: 'a drill restores no media' })),
+    ...engineComparison(restores),
+  ];
+}
+
+function policiesLeftOut(
+  config: Pick<Config, 'repositories'>,
+  { policies }: Pick<ClusterConfig, 'policies'>,
+  host: string,
+  restores: readonly PlannedRestore[],
+): NotTested[] {
+  return Object.values(policies)
+    .filter(({ name }) => restores.every(({ policy }) => policy !== name))
+    .map(({ name, enabled, repository }) => {
+      const reason = !enabled
+        ? 'the policy is disabled'
+        : reachesRepository(config, host, repository)
+          ? 'it is not among the engines of this drill'
+          : `its repository ${repository} is a directory of host ${config.repositories[repository]?.host}, which ${host} cannot read`;
+      return { kind: 'policy' as const, name, reason };
+    });
+}
+
+/** Physical restores hold them all. */
+function databasesLeftOut(
+  { databases }: Pick<ClusterConfig, 'databases'>,
+  restores: readonly PlannedRestore[],
+): NotTested[] {
+  const dumps = restores.filter(({ method }) => method === 'databases');
+  const isWhole = restores.some(({ method }) => method === 'data-directory');
+  const restored = dumps.flatMap(({ backups }) => backups.map(({ database }) => database));
+  const missing = databases
+    .filter((name) => dumps.length > 0 && !restored.includes(name))
+    .map((name) => ({ kind: 'database' as const, name, reason: 'there is no dump of it that could be restored' }));
+  if (isWhole) return missing;
+  return [
+    ...missing,
+    {
+      kind: 'database',
+      name: 'others of the cluster',
+      reason: 'dumps are of the databases that the configuration names',
+    },
+  ];
+}
+
+function placesLeftOut(
+  { name, host: source }: Pick<ClusterConfig, 'name' | 'host'>,
+  host: string,
+  restores: readonly PlannedRestore[],
+): NotTested[] {
+  const places: NotTested[] = restores.some(({ method }) => method === 'databases')
+    ? [{ kind: 'tablespace', name: 'all of dumps', reason: 'what was in a tablespace is restored to pg_default' }]
+    : [];
+  if (restores.some(({ method }) => method === 'data-directory'))
+    places.push({
+      kind: 'tablespace',
+      name: 'all of physical backups',
+      reason: 'tablespaces are restored below one directory, not on disks of their own',
+    });
+  if (host !== source)
+    places.push({
+      kind: 'host',
+      name: source,
+      reason: `${name} was restored on ${host}: the disks of ${source} were not`,
+    });
+  return places;
+}
+
+function engineComparison(restores: readonly PlannedRestore[]): NotTested[] {
+  const same = restores.some(({ chosen }) => chosen === 'same-as');
+  if (same) return [];
+  const physical = restores.filter(({ method }) => method === 'data-directory').length;
+  return [
+    {
+      kind: 'check',
+      name: 'comparison of two engines',
+      reason:
+        physical < 2
+          ? 'it needs two engines that keep WAL'
+          : 'the engines have no instant in common that both could be restored to',
+    },
+  ];
+}

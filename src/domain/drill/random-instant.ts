@@ -1,0 +1,18 @@
+/** A range of time, UTC ISO-8601. */
+export interface Window {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** An instant of a window, to the millisecond: `fraction` from 0 to 1 says where in it. */
+export function instantIn({ from, to }: Window, fraction: number): string {
+  const [first, last] = [Date.parse(from), Date.parse(to)];
+  // Neither before the window nor after it, whatever its digits below a millisecond.
+  const earliest = Math.ceil(first);
+  return new Date(Math.max(earliest, Math.min(last, Math.floor(first + (last - first) * fraction)))).toISOString();
+}
+
+/** Where in a window a random choice falls: the first 48 bits of a hash (hex), from 0 to just below 1. */
+export function fractionOf(hash: string): number {
+  return Number.parseInt(hash.slice(0, 12), 16) / 2 ** 48;
+}

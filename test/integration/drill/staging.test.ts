@@ -1,0 +1,161 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
+import { runInspection } from '../../../src/client/inspect.js';
+import { loadConfig } from '../../../src/config/load.js';
+import type { Config } from '../../../src/domain/config.js';
+import type { DrillPlan } from '../../../src/domain/drill/drill.js';
+import { scratchConnection } from '../../../src/postgres/server/scratch-cluster.js';
+import { processesIn } from '../../../src/postgres/server/postmaster.js';
+import { hostDependencies } from '../../../src/worker/dependencies.js';
+import { contentOf } from '../../contract/engine-fixture.js';
+import { Drills } from '../../helpers/drills.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { freePorts } from '../../helpers/ports.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { giveToPostgres } from '../../helpers/postgres-user.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let drills: Drills;
+let staging: string;
+let port: number;
+
+const home = (): string => join(site.root, 'staging-host');
+const stagingServer = () => {
+  const { host, user } = scratchConnection({ dataDir: staging, port });
+  return { host, port, user, socketDir: host };
+};
+const stagingHash = async () => {
+  const content = (await contentOf(stagingServer(), () => 'mairie', ['mairie']))['mairie'] ?? {};
+  return Object.fromEntries(Object.entries(content).filter(([what]) => what !== 'sequences'));
+};
+
+/** What a drill must leave as it was. */
+async function production() {
+  const { rows } = await site.query(
+    `SELECT (SELECT json_agg(s) FROM (SELECT slot_name, active FROM pg_replication_slots ORDER BY 1) s) AS slots,
+            (SELECT failed_count FROM pg_stat_archiver)::int AS failed,
+            (SELECT count(*)::int FROM pg_database) AS databases`,
+  );
+  const archived = await readdir(join(site.root, 'pgb', 'repo', 'archive', 'main'), { recursive: true });
+  return { ...(rows[0] as object), archived: archived.sort(), content: await site.contentHash() };
+}
+
+beforeAll(async () => {
+  [port] = (await freePorts(1)) as [number];
+  site = await Site.create({
+    policiesYaml: `      base: { engine: basebackup, repository: local, options: { wal: receivewal } }\n`,
+  });
+  await mkdir(home(), { mode: 0o700 });
+  await giveToPostgres(home());
+  staging = join(home(), 'staging');
+  await site.configure({
+    clusterYaml: `    drill: { host: db1, allow_same_host: true, data_dir: ${staging}, port: ${port}, engines: [pgbackrest, base, dump] }\n`,
+    policiesYaml: `      base: { engine: basebackup, repository: local, options: { wal: receivewal } }\n`,
+  });
+  const config = await loadConfig({ file: site.places.configFile });
+  drills = new Drills(hostDependencies(config, 'db1'));
+  const worker = await site.startWorker();
+  const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
+  await applyWatches(site.session, { ...config, clusters });
+  await site.waitFor(
+    async () => (await site.query('SELECT FROM pg_replication_slots WHERE active')).rows.length === 1,
+    'the WAL is received',
+  );
+  await site.backUp('physical');
+  await site.backUp('base');
+  await site.backUp('dump');
+  await site.commit();
+  await site.commit();
+  const [{ now = '' } = {}] = (
+    await site.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`)
+  ).rows as { now: string }[];
+  await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to archive')");
+  await site.query('SELECT pg_switch_wal()');
+  await site.waitFor(async () => {
+    const { windows } = await runInspection<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
+    return windows.length === 2 && windows.every(({ newest }) => (newest ?? '') >= now);
+  }, 'both archives have all commits');
+  await worker.stop();
+}, 300_000);
+
+describe('P4: a drill restores into a place of its own', () => {
+  it('P4, V1: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
+    const before = await production();
+    const plan = await drills.plan('op-latest');
+    expect(plan.restores.map(({ policy, chosen }) => [policy, chosen])).toEqual([
+      ['physical', 'latest'],
+      ['base', 'same-as'],
+      ['dump', 'latest'],
+    ]);
+    const lsn = plan.restores[0]?.recovery?.stopsAt;
+    expect(lsn).toMatchObject({ kind: 'lsn' });
+    expect(plan.restores[1]?.recovery?.stopsAt).toEqual(lsn);
+    // Found done: a second attempt shows the same plan.
+    expect(await drills.plan('op-latest')).toEqual(plan);
+    const hashes: object[] = [];
+    for (const index of [0, 1]) {
+      const restored = await drills.restore(plan, index);
+      expect(restored.rtoSeconds).toBeGreaterThan(0);
+      expect(restored.phases.map(({ name }) => name)).toEqual(['restore', 'replay']);
+      expect(restored.bytes).toBeGreaterThan(1_000_000);
+      const { rows } = await runQuery(
+        stagingServer(),
+        'mairie',
+        `SELECT pg_is_in_recovery() AS recovery, current_setting('archive_mode') AS archive, current_setting('listen_addresses') AS listen,
+                pg_get_wal_replay_pause_state() AS paused`,
+      );
+      expect(rows).toEqual([{ recovery: true, archive: 'off', listen: '', paused: 'paused' }]);
+      hashes.push(await stagingHash());
+    }
+    expect(hashes[0]).toEqual(before.content);
+    expect(hashes[1]).toEqual(before.content);
+    await drills.restore(plan, 2);
+    expect(
+      (await runQuery(stagingServer(), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows,
+    ).toEqual([{ n: 3000 }]);
+    await drills.run('closeStaging', 'op-latest');
+    expect(await processesIn(staging)).toEqual([]);
+    expect(await readdir(staging)).toEqual([]);
+    expect(await production()).toEqual(before);
+  }, 300_000);
+
+  it('P4: a random instant inside what can be recovered follows from the seed; another one restores another state', async () => {
+    const first = await drills.plan('op-random-1', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
+    const [restore] = first.restores;
+    expect(restore).toMatchObject({ chosen: 'random', target: { kind: 'time' } });
+    const { from = '', to = '' } = restore?.window ?? {};
+    const at = restore?.target.kind === 'time' ? restore.target.time : '';
+    expect(at >= from && at <= to).toBe(true);
+    const reached = await drills.restore(first, 0);
+    expect(reached.reached).toContain(at);
+    await drills.run('closeStaging', 'op-random-1');
+    const again = await drills.plan('op-random-2', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
+    expect(again.restores[0]).toMatchObject({ target: restore?.target, window: restore?.window });
+    await drills.run('closeStaging', 'op-random-2');
+  }, 300_000);
+});
+
+async function planOf(operationId: string): Promise<DrillPlan> {
+  return drills.plan(operationId, { engines: ['dump'] });
+}
+
+describe('P4: one drill at a time in one place', () => {
+  it('P4: a second drill is refused and names the first one, also after a killed worker; a released place is free', async () => {
+    const plan = await planOf('op-first');
+    await expect(planOf('op-second')).rejects.toMatchObject({
+      type: 'conflict',
+      message: expect.stringContaining('drill/mairie/op-first'),
+    });
+    await drills.run('closeStaging', 'op-first');
+    await expect(drills.run('wipeStaging', 'op-first', { plan: plan.digest })).rejects.toMatchObject({
+      type: 'conflict',
+    });
+    await planOf('op-third');
+    await drills.run('closeStaging', 'op-third');
+  }, 120_000);
+});
