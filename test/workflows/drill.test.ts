@@ -60,49 +60,6 @@ const told = (one: Case): readonly string[] =>
 const sealed = (one: Case) => one.of('sealEvidence').map(({ ended, reason }) => ({ ended, reason }));
 const STEPS = ['wipeStaging', 'restoreStaging', 'startStaging', 'checkStaging'] as const;
 
-/** First in this file: what is left open in a queue keeps the server's clock from being set forward. */
-describe('P5: the time for the sign-off', () => {
-  it('is asked for at once, reminded of, escalated; without an answer the drill is incomplete', async () => {
-    const one = await startDrill();
-    await one.state('waiting-sign-off');
-    const hears = (stage: string) =>
-      one.until(
-        async () => (told(one).includes(stage) ? true : null),
-        async () => told(one).join(),
-      );
-    await hears('asked');
-    await lab.pass('61 hours');
-    await hears('reminder');
-    await lab.pass('36 hours');
-    await hears('escalation');
-    expect(told(one)).toEqual(['asked', 'reminder', 'escalation']);
-    await lab.pass('25 hours');
-    const outcome = await outcomeOf(one.workflow);
-    expect(outcome).toMatchObject({ verdict: 'incomplete', signOff: null });
-    expect(outcome.reason).toMatch(/^nobody signed it off until .*Z \(qa\)$/);
-    await one.until(
-      async () => (told(one).includes('incomplete') ? true : null),
-      async () => told(one).join(),
-    );
-  });
-
-  it('staging stays for the time that was asked, or until somebody has it emptied', async () => {
-    const one = await startDrill({ order: { keepSeconds: 3600 } });
-    await one.state('waiting-sign-off');
-    await signsOff(one, { ...word, keep: '4h' });
-    await one.called('sealEvidence');
-    await one.until(
-      async () => ((await one.status()).waitingFor?.includes('staging is kept') ? true : null),
-      async () => JSON.stringify(await one.status()),
-    );
-    await lab.pass('3 hours');
-    expect(one.of('closeStaging')).toEqual([]);
-    await one.workflow.signal(signalNames.continue, { by: 'qa', reason: 'seen' });
-    expect((await outcomeOf(one.workflow)).verdict).toBe('pass');
-    expect(one.of('closeStaging')).toHaveLength(1);
-  });
-});
-
 describe('P4: a restore drill', () => {
   it('restores with each engine in turn, checks, compares, waits for the sign-off, seals the evidence and empties staging', async () => {
     const staging = new StagingHost(['physical', 'nightly']);

@@ -147,37 +147,42 @@ function body(notice: Notice): string {
         ['Type', `reprise incident report ${workflowId}`],
       ]);
     case 'drill':
-      return lines([
-        ['Reason', facts.reason],
-        [
-          'Next',
-          facts.hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register',
-        ],
-        ['Until', facts.dueAt ?? null],
-        [
-          'Type',
-          facts.state === 'overdue'
-            ? `reprise schedule list\nreprise drill run ${notice.cluster}`
-            : `reprise drill show ${notice.workflowId}\nreprise drill run ${notice.cluster}`,
-        ],
-      ]);
+      return drillBody(notice, facts);
     case 'sign-off':
-      return lines([
-        ['By', facts.by.join(', ')],
-        ['Staging', facts.connection],
-        ['Until', facts.until],
-        ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
-        [
-          'Type',
-          `reprise sign-off ${workflowId} --verdict pass --remarks "..."\nreprise sign-off ${workflowId} --verdict fail --remarks "..."`,
-        ],
-      ]);
+      return signOffBody(notice, facts);
     case 'test':
       return lines([
         ['By', facts.by],
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
   }
+}
+
+function drillBody(
+  { cluster, workflowId }: Notice,
+  { state, reason, hint, dueAt = null }: Extract<NoticeFacts, { kind: 'drill' }>,
+): string {
+  const first = state === 'overdue' ? 'reprise schedule list' : `reprise drill show ${workflowId}`;
+  return lines([
+    ['Reason', reason],
+    ['Next', hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register'],
+    ['Until', dueAt],
+    ['Type', `${first}\nreprise drill run ${cluster}`],
+  ]);
+}
+
+function signOffBody(
+  { workflowId }: Notice,
+  { by, connection, until }: Extract<NoticeFacts, { kind: 'sign-off' }>,
+): string {
+  const type = (verdict: string): string => `reprise sign-off ${workflowId} --verdict ${verdict} --remarks "..."`;
+  return lines([
+    ['By', by.join(', ')],
+    ['Staging', connection],
+    ['Until', until],
+    ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
+    ['Type', `${type('pass')}\n${type('fail')}`],
+  ]);
 }
 
 function watchBody(cluster: string | null, facts: Extract<NoticeFacts, { kind: 'watch' }>): string {

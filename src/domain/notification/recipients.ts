@@ -24,7 +24,7 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
   }
   const event = eventOf(facts);
   const wanted = event === null ? [] : notifiersFor(config, event);
-  const acting = actingContacts(config, cluster, facts);
+  const acting = drillContacts(config, facts) ?? actingContacts(config, cluster, facts);
   return wanted.flatMap((notifier) => {
     const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
     const first = acting.filter((contact) => reached.includes(contact));
@@ -51,14 +51,19 @@ export function addressesOf(config: Config, contact: string, notifier: string): 
   return list.filter((address): address is string => typeof address === 'string' && address !== '');
 }
 
+/** For a drill and its sign-off; an escalation goes to whoever is responsible. */
+function drillContacts({ raci }: Config, facts: Notice['facts']): readonly string[] | null {
+  const responsible = raci['drill'] ?? [];
+  if (facts.kind === 'drill') return responsible;
+  if (facts.kind !== 'sign-off') return null;
+  return facts.stage === 'escalation' ? [...responsible, ...facts.by] : facts.by;
+}
+
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
   if (facts.kind === 'approval') return approversOf(config, cluster, facts.plan.binding.action);
   if (facts.kind === 'skipped' || (facts.kind === 'paused' && facts.action === null))
     return config.raci['backup'] ?? [];
   if (facts.kind === 'paused') return approversOf(config, cluster, facts.action ?? 'recover');
-  if (facts.kind === 'drill') return config.raci['drill'] ?? [];
-  if (facts.kind === 'sign-off')
-    return facts.stage === 'escalation' ? [...(config.raci['drill'] ?? []), ...facts.by] : facts.by;
   if (facts.kind === 'failed' && !isRecovery[facts.what]) return config.raci['backup'] ?? [];
   return config.raci['recover'] ?? [];
 }
