@@ -326,7 +326,8 @@ export interface HostActivities extends DrillActivities {
   rearmArchiving(input: PlannedStep): Promise<void>;
   /** Media of the plan, to the instant of the database; repeated, it goes on where it was. */
   restoreMedia(input: PlannedStep): Promise<void>;
-  restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
+  /** `accept`: the plan that has to be approved before the databases are swapped, as the restore left errors. */
+  restoreDatabases(input: PlannedStep): Promise<ReachedTarget & { readonly accept?: Plan }>;
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;

@@ -88,12 +88,18 @@ function catalogueOf(deps: HostDependencies, cluster: ClusterConfig, user: OsUse
   catalogues.set(deps, known);
   const catalogue =
     known.get(cluster.name) ??
-    underPresentNames(
-      openCatalogue(deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user), cluster.name),
-      cluster,
-    );
+    underPresentNames(openCatalogue(catalogueStorage({ deps, cluster, user }), cluster.name), cluster);
   known.set(cluster.name, catalogue);
   return catalogue;
+}
+
+/** The repository of a cluster's records. */
+export function catalogueStorage({
+  deps,
+  cluster,
+  user,
+}: Pick<ClusterContext, 'deps' | 'cluster' | 'user'>): WritableStorage {
+  return deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user);
 }
 
 export function policyOf(clusterContext: ClusterContext, name: string): PolicyConfig {

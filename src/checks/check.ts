@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Backup, TableCount } from '../domain/backup/backup.js';
 import type { ConnectionConfig } from '../domain/config.js';
+import type { WrittenCanary } from '../domain/drill/canary.js';
 import type { MediaVerdict } from '../domain/media/media.js';
 import type { ReachedTarget } from '../domain/operation/step-events.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -22,7 +23,7 @@ export interface RestoredService {
   /** Null where no step said what was reached. */
   readonly reached: ReachedTarget | null;
   /** As recorded; `database`: by the name it has now. */
-  readonly backups: readonly Pick<Backup, 'label' | 'database' | 'server' | 'wal' | 'finishedAt'>[];
+  readonly backups: readonly Pick<Backup, 'label' | 'database' | 'server' | 'wal' | 'startedAt' | 'finishedAt'>[];
   /** Every table of it, read whole; read once, however many checks ask. */
   readonly tables: () => Promise<ReadTables>;
 }
@@ -58,6 +59,13 @@ export interface CheckContext {
   readonly restored?: RestoredService;
   /** Reads so many objects, chosen by chance, of a folder of media by its name, and decodes the images among them. */
   readonly sampleMedia?: (media: string, objects: number) => Promise<MediaVerdict>;
+  /** Absent where none is configured. */
+  readonly canary?: {
+    readonly database: string;
+    readonly everySeconds: number;
+    /** What was written in the days before an instant, in its order. */
+    readonly written: (until: Date) => Promise<readonly WrittenCanary[]>;
+  };
   /** Absent after a recovery. */
   readonly drill?: DrillTools;
 }

@@ -37,6 +37,12 @@ export const checkKinds: Readonly<Record<string, CheckKind>> = {
     inEveryDrill: true,
     run: async (context) => (await import('./target-reached/target-reached-check.js')).runTargetReachedCheck(context),
   }),
+  canary: checkKind({
+    options: noOptions,
+    read: readNoOptions,
+    inEveryDrill: true,
+    run: async (context) => (await import('./canary/canary-check.js')).runCanaryCheck(context),
+  }),
   'row-counts': checkKind({
     options: rowCountsOptions,
     read: readRowCountsOptions,

@@ -13,6 +13,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import { openClusterContext, postgresBinOf, record } from '../cluster-context.js';
 import { recordTold, teller, toldName } from '../told.js';
+import { CanaryWriter } from './canary-writer.js';
 import { noteAnswers, noteFailing } from './failing.js';
 
 const DEFAULT_WATCH = { everySeconds: 10, failures: 3 };
@@ -26,16 +27,19 @@ export function watchingActivities(
     confirmWorker: wrapActivity('confirmWorker', async () => undefined),
     watchCluster: wrapActivity('watchCluster', async (look, run) => {
       const { cluster: name, down, unknown = false } = look;
-      const { cluster, host } = await openClusterContext(deps, name);
+      const clusterContext = await openClusterContext(deps, name);
+      const { cluster, host } = clusterContext;
       const { everySeconds, failures } = cluster.watch ?? DEFAULT_WATCH;
       const until = Date.now() + LONGEST_MS;
       const inARow = new InARow();
+      const canary = new CanaryWriter(clusterContext);
       while (Date.now() < until) {
         const startedAt = new Date().toISOString();
         const seen = await probe(cluster.connection);
         const { count, since } = inARow.add(seen, startedAt);
         if (seen.ok) {
           await noteAnswers(host.stateDir, name);
+          await canary.write();
           if (down || unknown) return { state: 'up', layer: null, reason: 'answers', since } satisfies WatchFinding;
         } else if (seen.fix !== undefined) {
           // The server is there and refuses us: that is no loss of it, and no sign that it works.

@@ -20,6 +20,7 @@ import { newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.
 import { checkMedia } from './recovered-media.js';
 import { type AuthorizedStep, openAuthorizedStep, isDone } from './authorized-step.js';
 import { type ClusterContext, openClusterContext, postgresBinOf, record } from '../cluster-context.js';
+import { canaryOf } from '../inspection/canary-writer.js';
 import { sampleMedia } from '../media/sample.js';
 import { recordTold } from '../told.js';
 
@@ -183,6 +184,7 @@ async function runOne(
         recordedIsExact: beside || isBackupsEnd(plan.binding.target),
         signal: run.signal,
         restored,
+        ...canaryOf(clusterContext),
         sampleMedia: (media, objects) =>
           sampleMedia(clusterContext, { connection, nameOf }, media, { objects, signal: run.signal }),
       },

@@ -57,6 +57,8 @@ export const recoveryOrder = z
     thawTier: z.enum(thawTierNames).optional(),
     /** Name under `media`: its objects go to the same instant. */
     withMedia: name.optional(),
+    /** Subscriptions and logical slots of databases that dumps replace stay with the old ones; without it that is refused. */
+    detachReplication: z.boolean().optional(),
   })
   .readonly();
 export type RecoveryOrder = z.infer<typeof recoveryOrder>;

@@ -167,6 +167,19 @@ export class ApprovalInbox implements StepPeople {
     return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
+  /** The same while a plan is being executed, for what has to be approved on its way; then that one is decided on again. */
+  async decideBeside(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
+    const { plan: executing } = this;
+    this.mustPlanAgain = false;
+    try {
+      return await this.decide(plan, summary);
+    } finally {
+      this.plan = executing;
+      // The host may ask for it once more.
+      this.approved.delete(plan.digest);
+    }
+  }
+
   /**
    * Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. `forMs`: then
    * it is tried again in any case.

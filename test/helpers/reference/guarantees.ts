@@ -46,6 +46,10 @@ const guarantees: readonly (readonly [
         'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
       [
+        'V2',
+        'A canary row, written at an interval, comes back from a restore as it was, and bounds what a loss would have cost.',
+      ],
+      [
         'V3 V4',
         'The report of a drill says first what was not tested. Its evidence is verified offline, from its files and a public key: a changed byte, a file or a drill that is missing, and another order are found.',
       ],
@@ -230,7 +234,10 @@ const guarantees: readonly (readonly [
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
       ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
-      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it.'],
+      [
+        'R2',
+        'A database that a subscriber or publisher depends on is not replaced by a dump of it; a kept one is dropped with what its plan names.',
+      ],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
@@ -245,7 +252,7 @@ const guarantees: readonly (readonly [
       ],
       [
         'R8',
-        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+        'What needs the search_path of its database is restored with it; what a restore cannot make is shown, and swapped in only where people accept these very errors. Missing rows are never accepted.',
       ],
       [
         'R10',

@@ -68,7 +68,16 @@ async function check(
 describe('checks of what was restored', () => {
   it('K4: every drill runs those that need no configuration, and a whole database passes them', async () => {
     expect(checksOfEveryDrill().map(({ type }) => type)).toEqual([
-      ...['target-reached', 'row-counts', 'content-hash', 'sequences', 'amcheck', 'page-checksums', 'dump-again'],
+      ...[
+        'target-reached',
+        'canary',
+        'row-counts',
+        'content-hash',
+        'sequences',
+        'amcheck',
+        'page-checksums',
+        'dump-again',
+      ],
     ]);
     const recorded = await recordedOf('whole');
     expect(recorded.map(({ table, rows }) => [table, rows])).toEqual([
@@ -172,7 +181,7 @@ describe('checks of what was restored', () => {
     const systemIdentifier = '1';
     const label = 'whole_full_20260101_000000';
     const server = { versionNum: 150000, systemIdentifier, encoding: 'SQL_ASCII' };
-    const backups = [{ label, database: 'whole', server, finishedAt: null }];
+    const backups = [{ label, database: 'whole', server, startedAt: '2026-01-01T00:00:00Z', finishedAt: null }];
     expect(await check('target-reached', 'whole', { restored: { backups } })).toMatchObject({
       status: 'failed',
       detail: 'database whole has the encoding UTF8, and was dumped from SQL_ASCII',

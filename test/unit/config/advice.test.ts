@@ -62,6 +62,8 @@ const ADVICE: Readonly<Record<string, Place>> = {
   'allow_same_host: true': {
     cluster: 'drill: { allow_same_host: true, data_dir: /srv/staging, port: 5499 }',
   },
+  'canary: { database: NAME }': { cluster: 'canary: { database: mairie }' },
+  'watch: { every: 10s }': { cluster: 'watch: { every: 10s }' },
   'compare: recorded': {
     cluster: 'checks: { n: { type: sql, database: mairie, query: SELECT 1, compare: recorded } }',
   },
