@@ -160,13 +160,13 @@ function body(notice: Notice): string {
 
 function drillBody(
   { cluster, workflowId }: Notice,
-  { state, reason, hint, dueAt = null }: Extract<NoticeFacts, { kind: 'drill' }>,
+  { state, reason, hint, dueAt }: Extract<NoticeFacts, { kind: 'drill' }>,
 ): string {
   const first = state === 'overdue' ? 'reprise schedule list' : `reprise drill show ${workflowId}`;
   return lines([
     ['Reason', reason],
     ['Next', hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register'],
-    ['Until', dueAt],
+    ['Until', dueAt ?? null],
     ['Type', `${first}\nreprise drill run ${cluster}`],
   ]);
 }
