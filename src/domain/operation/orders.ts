@@ -100,6 +100,8 @@ export const drillOrder = z
       .string()
       .regex(/^[0-9a-f]{16,64}$/)
       .optional(),
+    /** So long staging stays as it is when the drill has ended. */
+    keepSeconds: count.optional(),
   })
   .readonly();
 export type DrillOrder = z.infer<typeof drillOrder>;

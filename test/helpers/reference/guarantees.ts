@@ -68,6 +68,17 @@ const guarantees: readonly (readonly [
     ],
   ],
   [
+    'A drill shows that backups can be restored',
+    [
+      ['P4', 'A drill restores with each engine onto staging, by the calendar, and changes nothing of production.'],
+      [
+        'P5',
+        'People sign it off, told, reminded and escalated; a drill that does not pass stays in the quality register until a later one passes.',
+      ],
+      ['K7', 'A drill that did not take place is told, whatever became of its schedule.'],
+    ],
+  ],
+  [
     'A human decides, on a plan',
     [
       [
