@@ -1,6 +1,6 @@
 import type { CatalogueState } from '../domain/backup/catalogue.js';
-import type { PlannedRestore, PredictedSeconds } from '../domain/drill/drill.js';
-import type { RecoveryMethod } from '../domain/plan/plan.js';
+import type { PlannedRestore } from '../domain/drill/drill.js';
+import type { PredictedSeconds, RecoveryMethod } from '../domain/plan/plan.js';
 import { type MeasuredRestore, measuredRecovery, predictSeconds, sizeOf } from '../domain/plan/predict-duration.js';
 import { openMeasuredRestores } from '../records/measured-restores.js';
 import type { ClusterContext } from './cluster-context.js';

@@ -1,5 +1,4 @@
 import type { BoundContent } from '../backup/backup.js';
-import type { PredictedSeconds } from '../drill/drill.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { PlannedLayout } from './layout.js';
@@ -160,6 +159,14 @@ export interface ChangedMethod {
 /** Told in place of a plan: why there is nothing to recover. */
 export interface NothingToDo {
   readonly nothingToDo: string;
+}
+
+/** From the rates measured on this host with this engine; null where nothing was measured yet. */
+export interface PredictedSeconds {
+  readonly p50: number;
+  readonly p90: number;
+  /** Number of measured restores it rests on. */
+  readonly samples: number;
 }
 
 /** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */

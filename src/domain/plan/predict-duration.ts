@@ -1,6 +1,6 @@
-import type { DrillRestored, PlannedRestore, PredictedSeconds } from '../drill/drill.js';
+import type { DrillRestored, PlannedRestore } from '../drill/drill.js';
 import type { RecoveryOutcome } from '../backup/records.js';
-import type { Plan, RecoveryMethod } from './plan.js';
+import type { Plan, PredictedSeconds, RecoveryMethod } from './plan.js';
 import { stepNames } from './recovery-step-names.js';
 
 /** How long one restore took on a host: of a recovery, a drill or a restore test. */
