@@ -189,7 +189,8 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(restore).toMatchObject({ chosen: 'random', target: { kind: 'time' } });
     const { from = '', to = '' } = restore?.window ?? {};
     const at = restore?.target.kind === 'time' ? restore.target.time : '';
-    expect(at >= from && at <= to).toBe(true);
+    expect(Date.parse(at)).toBeGreaterThanOrEqual(Date.parse(from));
+    expect(Date.parse(at)).toBeLessThanOrEqual(Date.parse(to));
     const reached = await drills.restore(first, 0);
     expect(reached.reached).toContain(at);
     // The first drill was the measure for this one.
