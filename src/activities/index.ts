@@ -12,6 +12,7 @@ import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
+import { evidenceActivities } from './drill/seal-evidence.js';
 import { signOffActivities } from './drill/sign-off.js';
 import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
@@ -42,7 +43,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck' | 'sealEvidence'> {
+function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck'> {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -53,6 +54,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStagi
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...drillPlanning(deps),
+    ...evidenceActivities(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
