@@ -111,6 +111,14 @@ describe('P4: a drill restores into a place of its own', () => {
       );
       expect(rows).toEqual([{ recovery: true, archive: 'off', listen: '', paused: 'paused' }]);
       hashes.push(await stagingHash());
+      expect(await drills.check(plan, index)).toEqual(
+        expect.arrayContaining([
+          expect.stringMatching(/^target-reached passed/),
+          expect.stringMatching(/^row-counts passed/),
+        ]),
+      );
+      console.log(await drills.check(plan, index));
+      expect((await drills.check(plan, index)).filter((one) => / failed/.test(one))).toEqual([]);
     }
     expect(hashes[0]).toEqual(before.content);
     expect(hashes[1]).toEqual(before.content);
@@ -118,6 +126,7 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(
       (await runQuery(stagingServer(), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows,
     ).toEqual([{ n: 3000 }]);
+    console.log(await drills.check(plan, 2), await drills.run('crossCheck', plan.operationId, { plan: plan.digest }));
     await drills.run('closeStaging', 'op-latest');
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
