@@ -72,4 +72,6 @@ export interface ControlDependencies {
   secret(reference: SecretReference): Promise<string>;
   /** When a schedule is due next after an instant; undefined where it never is. */
   nextRun(schedule: ScheduleConfig, after: Date): Date | undefined;
+  /** When a schedule was due last up to an instant; undefined where it never was. */
+  lastRun(schedule: ScheduleConfig, upTo: Date): Date | undefined;
 }

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import type { Config } from '../domain/config.js';
 import type { UpOptions, UpResult } from '../domain/embedded-server.js';
 import { type ErrorCode, RepriseError } from '../domain/errors.js';
@@ -49,6 +50,14 @@ async function assertUsable(config: Config, user: OsUser): Promise<void> {
         user,
         `let ${user.name} read it and the folders above`,
       );
+  for (const file of filesOf(config))
+    if ((await stat(file).catch(() => null))?.isFile() && !(await succeeds(user, ['test', '-r', file])))
+      throw refused(
+        `${file}, which the configuration names, cannot be read by ${user.name}`,
+        config,
+        user,
+        `let ${user.name} read it and the folders above, e.g. chown ${user.name}: ${file}`,
+      );
   const directories = Object.values(config.repositories).flatMap(({ type, options }) =>
     type === 'directory' && typeof options['path'] === 'string' ? [options['path']] : [],
   );
@@ -62,6 +71,23 @@ async function assertUsable(config: Config, user: OsUser): Promise<void> {
       exists ? `chown -R ${user.name}: ${path}` : `install -d -m 0700 -o ${user.name} ${path}`,
     );
   }
+}
+
+/** Keys whose values are files that the worker, or a tool that it starts, reads. */
+const FILE_KEYS = new Set(['file', 'rootCert', 'cert', 'key', 'caFile', 'envFile', 'config']);
+
+/** Secrets by file, certificates and keys, settings of tools. One that is not there is for `doctor` to say. */
+function filesOf({ clusters, repositories, notifiers }: Config): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    for (const [key, below] of Object.entries(value)) {
+      if (typeof below !== 'string') visit(below);
+      else if (FILE_KEYS.has(key) && isAbsolute(below)) found.add(below);
+    }
+  };
+  visit([clusters, repositories, notifiers]);
+  return found;
 }
 
 /** Whether what is missing can be made: in the nearest directory that is there. */

@@ -122,6 +122,8 @@ export interface ReadableStorage {
    * byte order of their keys, streamed so that a million fit. A folder that does not exist is empty.
    */
   list(prefix: string): AsyncIterable<StoredObject>;
+  /** Names of the folders at the top, without a listing of what is in them; absent where `localPath` shows them. */
+  topFolders?(): Promise<readonly string[]>;
   /** The same with what `list` passes over; absent where there are objects only. */
   entries?(prefix: string): AsyncIterable<StorageEntry>;
   /** Absolute path where `capabilities.localPath`; throws `capability-missing` elsewhere. Refuses what leaves the root. */

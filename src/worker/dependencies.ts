@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf, checksOfEveryDrill } from '../checks/registry.js';
-import { nextRuns } from '../config/schedule.js';
+import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
@@ -46,5 +46,6 @@ export function controlDependencies(config: Config, webUi: string | undefined): 
     notifierOf,
     secret: resolveSecret,
     nextRun: (schedule, after) => nextRuns(schedule, after, 1)[0],
+    lastRun: (schedule, upTo) => previousRuns(schedule, upTo, 1)[0],
   };
 }

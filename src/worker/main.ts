@@ -26,6 +26,7 @@ import {
 import { DEPLOYMENT } from '../domain/operation/builds.js';
 import { HEARTBEAT_SECONDS, watchHeartbeatSeconds } from '../domain/operation/status.js';
 import { formatIdentity, shortConfig } from '../domain/operation/worker-identity.js';
+import { jobUser } from '../process/exec/users.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { runtimeLogging } from './logging.js';
 import { registerSearchAttributes } from './search-attributes.js';
@@ -61,6 +62,8 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   Runtime.install({ ...runtimeLogging(log), shutdownSignals: ['SIGTERM', 'SIGINT'] });
   for (const { place, message, hint } of config.warnings)
     Runtime.instance().logger.warn(`${place}: ${message} (${hint})`);
+  const better = await withoutRoot(config, hosts);
+  if (better !== null) Runtime.instance().logger.warn(better);
   const [connection, version] = await Promise.all([connect(temporal), packageVersion()]);
   const stopped = new AbortController();
   try {
@@ -126,6 +129,21 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
     stopped.abort();
     await connection.close();
   }
+}
+
+/**
+ * Root's rights are needed for nothing: jobs run as the owner of the data directory, and the state directory is that user's.
+ * Null where this is not root.
+ */
+export async function withoutRoot(
+  { clusters, file }: Pick<Config, 'clusters' | 'file'>,
+  hosts: readonly string[],
+): Promise<string | null> {
+  const cluster = Object.values(clusters).find(({ host }) => hosts.includes(host));
+  const user = await jobUser(cluster?.dataDir).catch(() => null);
+  if (user === null) return null;
+  const options = hosts.map((host) => `--host ${host}`).join(' ');
+  return `runs as root, and its jobs as ${user.name}: nothing needs root's rights; run it as that user: sudo -u ${user.name} reprise worker ${options} --config ${file}`;
 }
 
 /** A workflow stays with the build that began it, while a worker of that build is there. */

@@ -8,6 +8,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { describe, expect, it } from '@jest/globals';
+import { leftClusterFindings } from '../../src/doctor/left-behind.js';
 import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { openBucket } from '../../src/storage/s3/client.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
@@ -37,6 +38,19 @@ export function s3Cases(server: () => S3Server): void {
     expect([await left('abandon/a'), await left('abandon/ab')]).toEqual([0, 1]);
     await storage.abandon('ab');
     expect(await left('abandon/ab')).toBe(0);
+  });
+
+  it('O6: the folders at the top are listed without what is in them, and doctor names a cluster that was renamed', async () => {
+    const storage = open('storage', { prefix: 'tops' });
+    for (const key of ['mairie/records/1.json', 'mairie/dump/a', 'school/records/1.json', 'photos/a/b', 'plain'])
+      await storage.write(key, 'x');
+    expect(await storage.topFolders?.()).toEqual(['mairie', 'photos', 'school']);
+    const options = readS3Options(server().options('storage', { prefix: 'tops' }));
+    const found = await leftClusterFindings(
+      { file: 'reprise.yml', clusters: { school: {} } } as never,
+      { name: 'offsite', type: 's3', options } as never,
+    );
+    expect(found.map(({ check }) => check)).toEqual(['repository/offsite/clusters/mairie']);
   });
 
   it('F14: writes into a bucket with object lock, whose objects need a checksum', async () => {

@@ -25,9 +25,10 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     ...lockActivities(),
     ...slotActivities(config),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
-      const { host, policies, recovery } = clusterOf(config, cluster);
+      const { host, policies, recovery, drill } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
+      const hosts = [...new Set([host, ...Object.values(targetHosts), ...(drill ? [drill.host] : [])])];
       const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof, schedule }) => {
         const nextRunAt = schedule && deps.nextRun(schedule, new Date())?.toISOString();
         return [name, { engine, repository, enabled, proof, nextRunAt }] as const;
@@ -38,8 +39,9 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
-        heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
-        stepLimits: limitsOf(config, [host, ...Object.values(targetHosts)]),
+        heartbeatSeconds: heartbeatsOf(config, hosts),
+        stepLimits: limitsOf(config, hosts),
+        ...(drill && { drill: { host: drill.host, signOff: drill.signOff } }),
         watchHeartbeatSeconds: watchHeartbeatSeconds(config.hosts[host]),
       };
     }),
@@ -51,6 +53,10 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     isScheduled: wrapActivity('isScheduled', async ({ cluster, policy }) =>
       isScheduled(Context.current().client, scheduleId(cluster, policy)),
     ),
+    lastDrillDue: wrapActivity('lastDrillDue', async ({ cluster, upTo }) => {
+      const { drill } = clusterOf(config, cluster);
+      return (drill && deps.lastRun(drill.schedule, new Date(upTo))?.toISOString()) ?? null;
+    }),
     workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
       isWorkflowOpen(Context.current().client, workflowId),
     ),

@@ -1,5 +1,6 @@
 import type { Plan } from '../../domain/plan/plan.js';
-import { type ChangedMethod, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { type ChangedMethod, isExecutablePlan } from '../../domain/plan/plan.js';
+import { recoverWorkflowId } from '../../domain/operation/names.js';
 import { allowsRestart } from '../../domain/plan/choose-source.js';
 import { type AnsweringServer, answeringServer } from '../../postgres/connection/answering-server.js';
 import { inspectDataDir } from '../../postgres/server/data-directory.js';
@@ -10,7 +11,7 @@ import { type ClusterContext, postgresBinOf } from '../cluster-context.js';
 
 /** The plan that this host made last for an operation; null where it has made none. */
 export async function planBefore({ host }: ClusterContext, operationId: string): Promise<Plan | null> {
-  const plans = (await openHostState(host.stateDir).plans()).filter(isRecoveryPlan);
+  const plans = (await openHostState(host.stateDir).plans()).filter(isExecutablePlan);
   const own = plans.filter(({ binding }) => binding.operationId === operationId);
   return own.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1)).at(-1) ?? null;
 }
@@ -34,7 +35,29 @@ export async function whyNothingToDo(
   const silentAt = claim?.failingSince ?? before?.createdAt ?? claim?.at;
   // One that was not started meanwhile was out of reach.
   const since = silentAt !== undefined && server.startedAt > silentAt ? server.startedAt : new Date().toISOString();
-  return `${cluster.name} answers again since ${since.replace(/\.\d+Z$/, 'Z')}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
+  return `${cluster.name} answers again since ${since.replace(/\.\d+Z$/, 'Z')}${await recoveredBy(clusterContext, operationId, silentAt)}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
+}
+
+async function recoveredBy(...asked: Parameters<typeof otherRecovery>): Promise<string> {
+  const other = await otherRecovery(...asked);
+  return other === null ? '' : `, recovered by ${other}`;
+}
+
+/** A recovery that somebody had started, and that was carried out in place since then: an incident opened while it waited needs no other. */
+export async function otherRecovery(
+  { cluster, host }: Pick<ClusterContext, 'cluster' | 'host'>,
+  operationId: string,
+  silentAt: string | undefined,
+): Promise<string | null> {
+  const state = openHostState(host.stateDir);
+  for (const { binding, digest } of (await state.plans()).filter(isExecutablePlan)) {
+    if (binding.cluster !== cluster.name || binding.operationId === operationId || binding.into !== 'in-place')
+      continue;
+    const use = await state.usedBy(digest);
+    if (use !== null && (silentAt === undefined || use.at > silentAt))
+      return recoverWorkflowId(cluster.name, binding.operationId);
+  }
+  return null;
 }
 
 /** It is the cluster that was lost, as the plan before or the records of its backups know it. */

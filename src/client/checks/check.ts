@@ -101,7 +101,9 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
       : hosts.includes(name) && ['clock', ''].includes(what),
   cluster: (rest, scope) =>
     namesCluster(rest, scope) &&
-    ['connection', 'archiving', 'catalogue', 'repository', 'databases', 'prepared'].includes(rest[1] ?? ''),
+    ['connection', 'archiving', 'catalogue', 'repository', 'databases', 'uncovered', 'prepared'].includes(
+      rest[1] ?? '',
+    ),
   repository: ([name = '', what = ''], { repositories }) => repositories.includes(name) && what === 'identity',
   // `schedule/reprise/CLUSTER/POLICY`
   schedule: ([, ...rest], scope) => namesCluster(rest, scope),
@@ -110,7 +112,7 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
   archive: namesCluster,
 };
 
-function concerns(check: string, scope: Scope): boolean {
+export function concerns(check: string, scope: Scope): boolean {
   const [kind = '', ...rest] = check.split('/');
   return Object.hasOwn(concern, kind) && concern[kind]?.(rest, scope) === true;
 }

@@ -154,6 +154,8 @@ export interface RegisterEntry {
   readonly dueAt: string;
   /** The drill that failed; null for one that did not take place. */
   readonly drillId: string | null;
+  /** What a later drill has to restore to close it; absent: anything. */
+  readonly policies?: readonly string[];
   /** The drill that closed it; null: it is open. */
   readonly closedBy: string | null;
   readonly closedAt: string | null;

@@ -21,7 +21,7 @@ import {
 } from './decide-layout.js';
 import { type OldDataFate, oldDataFate, replacements } from './replacements.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
-import { topologyRefusal } from './topology.js';
+import { detachedFrom, topologyRefusal, withoutDetached } from './topology.js';
 
 /** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
 const MODEST_BYTES_PER_SECOND = 80e6;
@@ -37,7 +37,7 @@ export function decideRecovery(
   request: PlanningRequest,
   seen: RecoveryObservations,
 ): Omit<Plan, 'digest'> {
-  refuseUnfitPlace(terms, seen);
+  refuseUnfitPlace(terms, request, seen);
   const thaw = seen.coldFiles && planThaw(seen.coldFiles, request.order.thawTier, request.approvedThaw);
   const binding = bindingOf(terms, request, seen, thaw?.planned);
   const observed: PlanObservations = {
@@ -67,7 +67,7 @@ const fateOf = ({ cluster, place }: PlanTerms, { source, dataDirExists }: Recove
   });
 
 /** Refuses a place whose data cannot be replaced, or that dumps cannot be restored into. */
-function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
+function refuseUnfitPlace(terms: PlanTerms, request: PlanningRequest, seen: RecoveryObservations): void {
   const { cluster, place } = terms;
   const {
     source: { method },
@@ -76,7 +76,8 @@ function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
     targetServer,
     layout,
   } = seen;
-  const refusal = topology && topologyRefusal(topology);
+  const dependent = topology && withoutDetached(topology, detachedBy(request, seen));
+  const refusal = dependent && topologyRefusal(dependent, { mayDetach: method === 'databases' });
   if (refusal) throw refusal;
   if (method === 'data-directory' && !place.dataDir)
     throw new RepriseError(
@@ -101,6 +102,12 @@ function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
       'start it, or recover from a physical backup',
     );
   }
+}
+
+/** Files of a physical backup have the subscriptions of their time: nothing is left behind then. */
+function detachedBy({ order }: PlanningRequest, { source, topology }: RecoveryObservations): PlanBinding['detaches'] {
+  if (order.detachReplication !== true || source.method !== 'databases' || !topology) return undefined;
+  return detachedFrom(topology);
 }
 
 /** As whom a dump is restored; files of a physical backup are restored as nobody. */
@@ -160,6 +167,7 @@ function bindingOf(
     }),
     layout,
     freshCluster: outline.freshCluster,
+    detaches: detachedBy(request, seen),
     putsBack: missingConfiguration.length > 0 ? missingConfiguration : undefined,
     salvageFrom: oldDataDir !== null && oldDataDir !== place.dataDir ? oldDataDir : undefined,
     thaw,

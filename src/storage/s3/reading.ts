@@ -57,6 +57,7 @@ export function openS3ForReading(bucket: S3Bucket): ReadableStorage {
     },
     stat: (key) => statObject(bucket, key),
     list: (prefix) => listObjects(bucket, prefix),
+    topFolders: () => listTopFolders(bucket),
     localPath: () => {
       throw new RepriseError(
         'capability-missing',
@@ -153,6 +154,29 @@ async function statObject(bucket: S3Bucket, key: string): Promise<StoredObject |
     if (isRepriseError(error) && error.code === 'not-found') return null;
     throw error;
   }
+}
+
+/** A bucket that others use too may hold millions of objects at its top: so many requests, of a thousand names each, have to do. */
+const TOP_PAGES = 10;
+
+async function listTopFolders(bucket: S3Bucket): Promise<readonly string[]> {
+  const { options } = bucket;
+  const root = bucketRoot(options);
+  const found: string[] = [];
+  let token: string | undefined;
+  for (let pages = 0; pages < TOP_PAGES; pages++) {
+    const command = new ListObjectsV2Command({
+      Bucket: options.bucket,
+      Prefix: root,
+      Delimiter: '/',
+      ContinuationToken: token,
+    });
+    const page = await bucket.send(command, 'listing the folders at the top');
+    for (const { Prefix = '' } of page.CommonPrefixes ?? []) found.push(Prefix.slice(root.length, -1));
+    token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    if (token === undefined) break;
+  }
+  return found;
 }
 
 async function* listObjects(bucket: S3Bucket, prefix: string): AsyncGenerator<StoredObject> {

@@ -3,6 +3,7 @@ import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
 import type { Decision, Plan } from '../../domain/plan/plan.js';
+import { acceptanceWanted, approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
@@ -125,6 +126,22 @@ export class RecoverySteps {
     if (decision === 'rejected') throw this.givenUp(stepNames.runChecks);
     status.show('running');
     return decision;
+  }
+
+  /**
+   * Waits until people approve what the host wants to have approved before it goes on, or send `continue`. Whether it is approved
+   * the host says, when it is asked again.
+   */
+  async askToAccept(accept: Plan): Promise<void> {
+    const { status } = this.operation;
+    status.plan = accept.digest;
+    status.show('waiting-approval', acceptanceWanted(accept), approvalDetails(accept));
+    const decision = await this.askPeople({ kind: 'approval', plan: accept }, () =>
+      status.phase('wait for approval', () => this.inbox.decideBeside(accept, waitingSummary(accept))),
+    );
+    status.plan = this.plan.digest;
+    if (decision === 'rejected') throw this.givenUp(stepNames.restoreBeside);
+    status.show('running', null, planDetails(this.plan));
   }
 
   /** Notifies people that a decision is waited for, and waits. */

@@ -95,6 +95,36 @@ it('O6: a renamed policy has its earlier backups: they are verified, planned fro
   expect([await files('dump'), (await files('nightly')).length]).toEqual([[], expect.any(Number)]);
 }, 300_000);
 
+it('O6: the same for an engine whose backups lie where its own tool puts them', async () => {
+  const { backups } = await site.backUp('physical');
+  const id = backups[0]?.id ?? '';
+  const listed = async () => (await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie')).backups;
+  const ofPgbackrest = async () => (await listed()).filter(({ engine }) => engine === 'pgbackrest');
+  const orphansOf = async () =>
+    (await told<{ findings: { check: string; fix: string }[] }>(site, 'doctor')).document.findings.filter(({ check }) =>
+      check.startsWith('cluster/mairie/orphans'),
+    );
+
+  await restarted((text) => text.replace('      physical: {', '      base: {'));
+  expect(await orphansOf()).toMatchObject([
+    {
+      check: 'cluster/mairie/orphans/physical',
+      fix: expect.stringContaining('previous_names: [physical] in policy base'),
+    },
+  ]);
+  await restarted((text) => text.replace('      base: {', '      base: { previous_names: [physical],'));
+  expect(await orphansOf()).toEqual([]);
+  expect(await ofPgbackrest()).toMatchObject([{ id, policy: 'base', status: 'complete' }]);
+  const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'base', '--dry-run');
+  expect(plan.binding).toMatchObject({ policy: 'base', backups: [{ id }] });
+  const taken = await answer<{ backups: Backup[]; rotation: RotateOutput }>(
+    site,
+    ...['backup', 'run', 'mairie', '--policy', 'base', '--type', 'full'],
+  );
+  expect(taken.rotation).toMatchObject({ removed: [id] });
+  expect(await ofPgbackrest()).toMatchObject([{ id: taken.backups[0]?.id }]);
+}, 300_000);
+
 it('O18: recover list shows past recoveries: when, target, method, result, report', async () => {
   const [rejected] = (await answer<{ recoveries: RecoveryLine[] }>(site, 'recover', 'list')).recoveries;
   expect(rejected).toMatchObject({ result: 'not-executed', report: null, requester: 'ops' });

@@ -84,7 +84,7 @@ beforeAll(async () => {
 }, 300_000);
 
 describe('P4: a drill restores into a place of its own', () => {
-  it('P4, V1: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
+  it('P4: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
     const before = await production();
     const plan = await drills.plan('op-latest');
     expect(plan.restores.map(({ policy, chosen }) => [policy, chosen])).toEqual([

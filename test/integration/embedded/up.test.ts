@@ -174,6 +174,24 @@ describe('D7: up and down', () => {
         },
       ]);
       await giveToPostgres(join(cwd, 'repo'));
+      // Files of secrets, too: what cannot be read later fails at night.
+      const secret = join(cwd, 'hook.url');
+      await writeFile(secret, 'https://hooks.example.org/x', { mode: 0o600 });
+      const plain = await readFile(join(cwd, 'reprise.yml'), 'utf8');
+      await writeFile(
+        join(cwd, 'reprise.yml'),
+        `${plain}notifiers: { hook: { type: webhook, url: { file: ${secret} }, secret: { file: ${secret} } } }\n`,
+      );
+      const unread = await run('up');
+      expect([unread.code, errorOf(unread.stderr)]).toEqual([
+        9,
+        {
+          code: 'privilege-missing',
+          message: expect.stringContaining(`${secret}, which the configuration names, cannot be read by postgres`),
+          hint: expect.stringContaining(`chown postgres: ${secret}; then: sudo -u postgres reprise up`),
+        },
+      ]);
+      await giveToPostgres(secret);
       const { temporal, worker, stateDir } = await up();
       const owner = (await stat(dataDir)).uid;
       for (const path of [`/proc/${temporal.pid}`, `/proc/${worker.pid}`, join(stateDir, 'embedded.json')])

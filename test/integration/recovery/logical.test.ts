@@ -186,6 +186,21 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
   }, 300_000);
 });
 
+it('O13: the live server dies while restored databases are inspected: promote starts it again, and swaps them in', async () => {
+  await site.backUp('dump');
+  const dumpedNow = await site.contentHash();
+  await site.query('DELETE FROM metier.demandes_rdv');
+  const started = await planned(site, '--policy', 'dump', '--pause');
+  await approved(site, started);
+  await reaches(site, started.workflowId, 'paused');
+  await site.loseInstance('killed');
+  await answer(site, 'promote', started.workflowId, '--by', 'dba', '--reason', 'looks right');
+  await reaches(site, started.workflowId, 'completed');
+  expect(await site.contentHash()).toEqual(dumpedNow);
+  const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
+  for (const { id, where } of kept) if (where.includes('_aside_')) await answer(site, 'kept', 'drop', id, '--yes');
+}, 300_000);
+
 it('O12: databases that a dump was recovered into beside are listed; they are dropped by name, and never one that is not that copy', async () => {
   const port = site.places.port + 1;
   const other = await startScratchCluster({ settings: { port, unix_socket_directories: site.server.socketDir } });

@@ -460,7 +460,9 @@ describe('what a recovery plan decides', () => {
 
   it('dumps onto another host lose no WAL, because they need none', () => {
     const seen = { source: dumpSource, targetServer: { ok: true }, topology: null, disk: null } as const;
-    expect(decide({ host: 'db2', order: { into: 'elsewhere' }, seen }).observed.warnings).toEqual([]);
+    expect(decide({ host: 'db2', order: { into: 'elsewhere' }, seen }).observed.warnings).toEqual([
+      expect.stringContaining('was not verified, and never restored'),
+    ]);
   });
 });
 
@@ -616,5 +618,40 @@ describe('W12: backups of another cluster, as before pg_upgrade', () => {
     expect(() => requireBeside(order({ kind: 'latest' }, 'beside'), before, null, 18)).not.toThrow();
     expect(() => requireBeside(order({ kind: 'latest' }), before, null, 14)).not.toThrow();
     expect(() => requireBeside(order({ kind: 'latest' }), before, null)).not.toThrow();
+  });
+});
+
+describe('R2: what is logical in the databases that dumps replace', () => {
+  const topology = {
+    ...nothing,
+    logicalSlots: ['cdc'],
+    subscriptions: ['feed of database mairie'],
+    statements: [`SELECT pg_drop_replication_slot('cdc');`],
+  };
+  const seen = { source: dumpSource, targetServer: { ok: true }, topology, disk: null } as const;
+
+  it('is refused with the statements, and stays with the old databases where the order says so', () => {
+    let refused: unknown = null;
+    try {
+      decide({ seen });
+    } catch (error) {
+      refused = error;
+    }
+    expect(refused).toMatchObject({
+      code: 'topology-refused',
+      hint: expect.stringMatching(/--detach-replication.*pg_drop_replication_slot\('cdc'\).*reprise recover/s),
+    });
+    const detaching = decide({ seen, order: { detachReplication: true } });
+    const { logicalSlots, subscriptions } = topology;
+    expect(detaching.binding.detaches).toEqual({ logicalSlots, subscriptions });
+    const none = { ...seen, topology: nothing };
+    expect(decide({ seen: none, order: { detachReplication: true } }).binding.detaches).toBeUndefined();
+  });
+
+  it('a standby beside it is refused all the same, and so is a physical recovery', () => {
+    const order = { detachReplication: true };
+    const more = { ...seen, topology: { ...topology, standbys: ['replica'] } };
+    expect(() => decide({ seen: more, order })).toThrow(/standby replica/);
+    expect(() => decide({ seen: { topology }, order })).toThrow(/logical slot cdc/);
   });
 });
