@@ -47,15 +47,16 @@ export async function dumpAgain(
   try {
     await requireRoom(root, await usedBytes(place.dataDir, user));
     const found: DumpedAgain[] = [];
-    for (const database of read.databases) {
+    for (const [index, database] of read.databases.entries()) {
       run.signal.throwIfAborted();
       found.push(
         await dumpOne(engine, { ...context, cluster: { ...context.cluster, databases: [database] } }, database, read, {
           startedAt: plan.createdAt,
+          into: intoOf(index),
           server: async () =>
             (server ??= await startDumpServer(
               context,
-              { dataDir, tables: read.tables.length, database },
+              { dataDir, tables: read.tables.length, database: intoOf(0) },
               await preloadOfSource(context),
             )),
         }),
@@ -71,7 +72,11 @@ export async function dumpAgain(
   }
 }
 
+/** No name of a database has to be free in the fresh server, which has some of its own. */
+const intoOf = (index: number): string => `reprise_again_${index + 1}`;
+
 interface Again {
+  readonly into: string;
   /** UTC ISO-8601: names the dump, the same in every attempt. */
   readonly startedAt: string;
   readonly server: () => Promise<ScratchServer>;
@@ -82,7 +87,7 @@ async function dumpOne(
   context: EngineContext,
   database: string,
   read: ReadTables,
-  { startedAt, server }: Again,
+  { startedAt, into, server }: Again,
 ): Promise<DumpedAgain> {
   const { logical } = engine;
   if (logical === undefined) throw new RepriseError('internal', `engine ${engine.kind} restores no dumps`);
@@ -92,8 +97,8 @@ async function dumpOne(
     const backup = { ...made, proven: null, heldUntil: null, status: 'complete' as const };
     const content = await engine.bindBackup(context, backup, [backup]);
     const { connection } = await server();
-    await restoreDump(logical, context, { backup, content }, { connection }, database);
-    const again = await readTables(connection, [database], context.signal);
+    await restoreDump(logical, context, { backup, content }, { connection }, into);
+    const again = await readTables(connection, [into], context.signal);
     return { database, ...compared(database, read, again) };
   } catch (error) {
     context.signal.throwIfAborted();
@@ -106,7 +111,10 @@ async function dumpOne(
 function compared(database: string, before: ReadTables, after: ReadTables): Pick<DumpedAgain, 'tables' | 'problem'> {
   // A server that replays WAL reads no unlogged tables, and pg_dump leaves their rows out there.
   const own = before.tables.filter((one) => one.database === database && one.unlogged !== true);
-  const all = compareContent(own, after.tables);
+  const all = compareContent(
+    own,
+    after.tables.map((one) => ({ ...one, database })),
+  );
   const other = all.filter(({ hashes }) => hashes.recorded !== hashes.found);
   const [first] = other;
   return {
