@@ -3,6 +3,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import type { DrillActivities } from '../../src/activities/api.js';
 import type { HostDependencies } from '../../src/activities/dependencies.js';
 import { stagingChecks } from '../../src/activities/drill/check-staging.js';
+import { evidenceActivities } from '../../src/activities/drill/seal-evidence.js';
 import { drillPlanning } from '../../src/activities/drill/plan-drill.js';
 import { stagingSteps } from '../../src/activities/drill/staging-steps.js';
 import type { DrillPlan, DrillRestored } from '../../src/domain/drill/drill.js';
@@ -18,6 +19,7 @@ export type PlaceActivities = Pick<
   | 'crossCheck'
   | 'openStaging'
   | 'closeStaging'
+  | 'sealEvidence'
 >;
 
 /** The steps of drills on their staging host, called as a workflow calls them, without one. */
@@ -28,7 +30,12 @@ export class Drills {
     deps: HostDependencies,
     private readonly cluster = 'mairie',
   ) {
-    this.activities = { ...drillPlanning(deps), ...stagingSteps(deps), ...stagingChecks(deps) };
+    this.activities = {
+      ...drillPlanning(deps),
+      ...stagingSteps(deps),
+      ...stagingChecks(deps),
+      ...evidenceActivities(deps),
+    };
   }
 
   step(operationId: string) {

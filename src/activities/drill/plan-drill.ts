@@ -62,6 +62,13 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
   };
 }
 
+/** What `planDrill` would plan: claims, marks and pins nothing. */
+export async function previewDrill(deps: HostDependencies, request: Request, run: ActivityRun): Promise<DrillPlan> {
+  const context = await openDrillContext(deps, request);
+  await requireStagingApart(context.place, await protectedPaths(deps, context.place.dataDir));
+  return makePlan(context, request, run);
+}
+
 async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
   const { deps, cluster } = clusterContext;
