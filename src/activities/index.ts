@@ -10,6 +10,7 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
 import { evidenceActivities } from './drill/seal-evidence.js';
@@ -43,7 +44,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck'> {
+function allActivities(deps: HostDependencies): HostActivities {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -64,6 +65,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStagi
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...signOffActivities(deps),
+    ...stagingChecks(deps),
     ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
