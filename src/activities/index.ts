@@ -10,6 +10,10 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { drillPlanning } from './drill/plan-drill.js';
+import { registerActivities } from './drill/register.js';
+import { signOffActivities } from './drill/sign-off.js';
+import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
 import { inspectionActivities } from './inspection/inspect.js';
 import { watchingActivities } from './inspection/watch.js';
@@ -38,7 +42,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): HostActivities {
+function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck' | 'sealEvidence'> {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -48,6 +52,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...databaseSteps(deps),
     ...decisionActivities(deps),
     ...directorySteps(deps),
+    ...drillPlanning(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
@@ -55,6 +60,9 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
+    ...registerActivities(deps),
+    ...signOffActivities(deps),
+    ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
     ...serverSteps(deps),

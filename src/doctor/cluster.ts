@@ -4,6 +4,7 @@ import { collectFindings, problem, warning, type Finding } from '../domain/findi
 import { acceptCommand, toolRepository } from '../domain/storage/repository-identity.js';
 import { isLoopback } from '../domain/plain-address.js';
 import { engineKinds } from '../engines/registry.js';
+import { sessionTimeouts, timeoutsInWords, timeoutsOff } from '../postgres/connection/session-timeouts.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { openDescribed } from '../storage/open-storage.js';
 import { requireProgram } from '../process/exec/find-programs.js';
@@ -26,6 +27,7 @@ export async function clusterFindings(config: Config, cluster: ClusterConfig): P
   const version = 'versionNum' in server ? server.versionNum : await versionOnDisk(cluster);
   const parts = await Promise.all([
     collectFindings(`${check}/engine`, () => setUpFindings(cluster, server)),
+    collectFindings(`${check}/timeouts`, () => timeoutFindings(cluster, server)),
     collectFindings(`${check}/passfile`, () => passfileFindings(cluster)),
     collectFindings(`${check}/data_dir`, () => dataDirFindings(cluster)),
     collectFindings(`${check}/tools`, () => toolFindings(cluster, version)),
@@ -97,6 +99,28 @@ async function setUpFindings(
     }),
   );
   return found.flat();
+}
+
+/** Tools that bring no settings to their sessions, where the server gives these time-outs. */
+async function timeoutFindings(
+  { name, policies, connection }: ClusterConfig,
+  server: Server | Finding,
+): Promise<readonly Finding[]> {
+  const some = Object.values(policies).find(
+    ({ enabled, engine }) => enabled && engineKinds[engine]?.keepsTimeouts === true,
+  );
+  if (some === undefined || !('versionNum' in server)) return [];
+  const timeouts = await sessionTimeouts(connection);
+  const ended = timeoutsInWords(timeouts);
+  return ended === null
+    ? []
+    : [
+        warning(
+          `cluster/${name}/timeouts`,
+          `${some.engine} of policy ${some.name}: ${ended}`,
+          timeoutsOff(connection, timeouts),
+        ),
+      ];
 }
 
 async function hookFindings({ name, hooks }: ClusterConfig): Promise<readonly Finding[]> {

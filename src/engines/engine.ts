@@ -64,6 +64,8 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
     options: Readonly<Record<string, unknown>>,
     server: SetUpServer,
   ) => Promise<{ readonly message: string; readonly lines: string } | null>;
+  /** Its tool brings no settings to its sessions: they have the time-outs of role, database and server. */
+  readonly keepsTimeouts?: true;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
 }

@@ -58,6 +58,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     capabilities: walgCapabilities,
     options: walgOptions,
     read: readWalgOptions,
+    keepsTimeouts: true,
     place: ({ envFile }) => `the storage of ${String(envFile)}`,
     inspectPlace: async (options) => (await import('./walg/env-file.js')).inspectWalgPlace(options),
     archiveCommand: async (policy) => (await import('./walg/wal/recovery-wal.js')).archiveCommand({ policy }),

@@ -2,6 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import type { DrillActivities } from '../../src/activities/api.js';
 import type { HostDependencies } from '../../src/activities/dependencies.js';
+import { evidenceActivities } from '../../src/activities/drill/seal-evidence.js';
 import { drillPlanning } from '../../src/activities/drill/plan-drill.js';
 import { stagingSteps } from '../../src/activities/drill/staging-steps.js';
 import type { DrillPlan, DrillRestored } from '../../src/domain/drill/drill.js';
@@ -9,7 +10,7 @@ import type { DrillOrder } from '../../src/domain/operation/orders.js';
 
 export type PlaceActivities = Pick<
   DrillActivities,
-  'planDrill' | 'wipeStaging' | 'restoreStaging' | 'startStaging' | 'openStaging' | 'closeStaging'
+  'planDrill' | 'wipeStaging' | 'restoreStaging' | 'startStaging' | 'openStaging' | 'closeStaging' | 'sealEvidence'
 >;
 
 /** The steps of drills on their staging host, called as a workflow calls them, without one. */
@@ -20,7 +21,7 @@ export class Drills {
     deps: HostDependencies,
     private readonly cluster = 'mairie',
   ) {
-    this.activities = { ...drillPlanning(deps), ...stagingSteps(deps) };
+    this.activities = { ...drillPlanning(deps), ...stagingSteps(deps), ...evidenceActivities(deps) };
   }
 
   step(operationId: string) {

@@ -75,12 +75,14 @@ export async function runPgbackrest(
     readonly parameters?: readonly string[];
     readonly timeoutMs?: number;
     readonly acceptCodes?: readonly number[];
+    /** Of the server, for a command that connects to it. */
+    readonly versionNum?: number;
   } = {},
 ): Promise<ProgramResult> {
   try {
     return await runProgram(pgbackrestArgv(context, command, options, more.parameters), {
       user: context.user,
-      env: connectionEnv(context),
+      env: connectionEnv(context, more.versionNum),
       signal: context.signal,
       maxBufferBytes: LISTING_BYTES,
       timeoutMs: more.timeoutMs,

@@ -26,7 +26,7 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   );
   await requireNames(context);
   await ensureStanza(context, server);
-  await checkArchiving(context);
+  await checkArchiving(context, server);
   return [
     ...(await configWarnings(file, (await configFiles(optionsOf(context))).join(' and '))),
     ...commandWarnings(server.archiveCommand, optionsOf(context), file),

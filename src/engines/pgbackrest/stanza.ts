@@ -27,7 +27,7 @@ export async function ensureStanza(
       `set pg1-port=${server.port} in section [${stanza}] of pgBackRest's configuration`,
     );
   if (info.exists) return info;
-  await runPgbackrest(context, 'stanza-create');
+  await runPgbackrest(context, 'stanza-create', [], { versionNum: server.versionNum });
   return readInfo(context);
 }
 
@@ -62,9 +62,13 @@ export function requireSameCluster(
  * Has a WAL segment archived and looks for it in the repository: the one proof that archiving works.
  * @throws RepriseError `wal-not-archived` within the policy's `archive_timeout`; `config-invalid` without archiving
  */
-export async function checkArchiving(context: ToolContext): Promise<void> {
+export async function checkArchiving(
+  context: ToolContext,
+  { versionNum }: Pick<LiveServerFacts, 'versionNum'>,
+): Promise<void> {
   const { archiveTimeoutSeconds } = optionsOf(context);
   await runPgbackrest(context, 'check', [`--archive-timeout=${archiveTimeoutSeconds}`], {
     timeoutMs: archiveTimeoutSeconds * 2_000 + 60_000,
+    versionNum,
   });
 }

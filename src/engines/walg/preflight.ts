@@ -4,6 +4,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { IDENTITY_FILE } from '../../domain/storage/repository-identity.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { pathExists } from '../../files/paths.js';
+import { sessionTimeouts, timeoutsInWords, timeoutsOff } from '../../postgres/connection/session-timeouts.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { EngineContext } from '../engine.js';
@@ -33,7 +34,14 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
   await requireNoTablespaces(context);
   requireSegmentSize(settings, server);
   requireOwnPrefix(await readBackupList(context), server.systemIdentifier);
-  return [...warningsOf(context, settings, server, version), ...(await announceMarker(context, settings))];
+  const { connection } = context.cluster;
+  const timeouts = await sessionTimeouts(connection);
+  const ended = timeoutsInWords(timeouts);
+  return [
+    ...warningsOf(context, settings, server, version),
+    ...(ended === null ? [] : [`WAL-G: ${ended}; run: ${timeoutsOff(connection, timeouts)}`]),
+    ...(await announceMarker(context, settings)),
+  ];
 }
 
 /** Makes archive_command refuse the prefix without its marker from now on. */

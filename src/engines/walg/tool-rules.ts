@@ -1,9 +1,11 @@
+import { TIMEOUT_RULE } from '../shared/timeout-rule.js';
 import type { ToolTable } from '../../process/exec/tool-rules.js';
 
 /** WAL-G ends with 1 whatever went wrong: only its words tell. The first rule that fits counts. */
 export const WALG: ToolTable = {
   errorLine: firstError,
   rules: [
+    TIMEOUT_RULE,
     {
       pattern: /No space left on device|Disk quota exceeded|XMinioStorageFull/i,
       code: 'storage-full',

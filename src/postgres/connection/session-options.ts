@@ -14,6 +14,11 @@ const SINCE = [
   { name: 'transaction_timeout', versionNum: 170_000 },
 ] as const;
 
+/** Those that end a session or a statement; the server's own names. */
+export const TIMEOUTS: readonly string[] = [...IN_EVERY_VERSION, ...SINCE.map(({ name }) => name)].filter(
+  (name) => name !== 'tcp_user_timeout',
+);
+
 /**
  * Options of a session without time-outs, as libpq's `PGOPTIONS` and the driver's `options` have them.
  * @param versionNum of the server, where it is known: without it, time-outs that not every version has stay as they are

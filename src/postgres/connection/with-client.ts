@@ -35,7 +35,8 @@ export async function withClient<T>(
       });
       return connected(attempt);
     });
-    await setForSession(client, connection, [...fixedSearchPath(options), ...WITHOUT_NEWER_TIMEOUTS]);
+    const timeouts = options.asServerSets === true ? [] : WITHOUT_NEWER_TIMEOUTS;
+    await setForSession(client, connection, [...fixedSearchPath(options), ...timeouts]);
     const session = client;
     const pid = pidOf(session);
     const advances = (): Promise<boolean> =>
@@ -118,6 +119,8 @@ export interface ConnectOptions {
   readonly password?: string | undefined;
   /** As a superuser and from PostgreSQL 17 on: what a database has put on logins is not run. */
   readonly withoutEventTriggers?: boolean;
+  /** With the time-outs that role, database and server set, as the session of a tool that brings no settings. */
+  readonly asServerSets?: boolean;
 }
 
 /** A client that is not connected yet; callers other than {@link withClient} and `probe` use `withClient`. */
@@ -135,10 +138,13 @@ export function newClient(
     password: () => options.password ?? passwordFor(connection, database),
     application_name: options.applicationName ?? APPLICATION_NAME,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
-    options: sessionOptions({
-      statementTimeoutMs: options.statementTimeoutMs,
-      others: options.withoutEventTriggers === true ? ['event_triggers=off'] : [],
-    }),
+    options:
+      options.asServerSets === true
+        ? undefined
+        : sessionOptions({
+            statementTimeoutMs: options.statementTimeoutMs,
+            others: options.withoutEventTriggers === true ? ['event_triggers=off'] : [],
+          }),
     keepAlive: true,
     ssl: options.way,
     stream: options.stream,

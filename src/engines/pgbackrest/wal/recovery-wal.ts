@@ -41,6 +41,7 @@ export async function rearm(context: EngineContext): Promise<void> {
   const { connection } = context.cluster;
   // pgBackRest reads the timeline from pg_control, which is the old one's until the checkpoint after the promotion ends.
   await withMaintenance(connection, (client) => client.query('CHECKPOINT'));
-  await ensureStanza(context, await liveFacts(context));
-  await checkArchiving(context);
+  const server = await liveFacts(context);
+  await ensureStanza(context, server);
+  await checkArchiving(context, server);
 }
