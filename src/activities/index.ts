@@ -10,6 +10,7 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
 import { signOffActivities } from './drill/sign-off.js';
@@ -42,7 +43,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck' | 'sealEvidence'> {
+function allActivities(deps: HostDependencies): Omit<HostActivities, 'sealEvidence'> {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -62,6 +63,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStagi
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...signOffActivities(deps),
+    ...stagingChecks(deps),
     ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
