@@ -13,6 +13,7 @@ import type { HostDependencies } from './dependencies.js';
 import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
+import { evidenceActivities } from './drill/seal-evidence.js';
 import { signOffActivities } from './drill/sign-off.js';
 import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
@@ -43,7 +44,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): Omit<HostActivities, 'sealEvidence'> {
+function allActivities(deps: HostDependencies): HostActivities {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -54,6 +55,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'sealEviden
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...drillPlanning(deps),
+    ...evidenceActivities(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),

@@ -17,6 +17,7 @@ import { requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import { repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
+import { recordDrill } from './register.js';
 import { readme } from '../../reports/drill/readme.js';
 
 /** Earlier drills that the trend of a report shows. */
@@ -49,6 +50,8 @@ export function evidenceActivities(deps: HostDependencies): Pick<DrillActivities
         );
       const outcome = await sealDrill(clusterContext, folder, kept, step, run);
       await keepMeasured(clusterContext, kept);
+      const policies = kept.plan.restores.map(({ policy }) => policy);
+      await recordDrill(clusterContext, step, outcome, { policies, cancelled: step.ended === 'cancelled' });
       return outcome;
     }),
   };

@@ -34,7 +34,7 @@ beforeAll(async () => {
   const mairie = { ...here.config.clusters['mairie'], objectives: { rtoSeconds: 3600 } };
   deps = {
     ...here,
-    config: { ...here.config, evidence: { signingKey }, clusters: { mairie } } as HostDependencies['config'],
+    config: { ...here.config, raci: {}, evidence: { signingKey }, clusters: { mairie } } as HostDependencies['config'],
     programVersions: async () => [{ name: 'Reprise', version: '0.1.0' }],
   };
 });
@@ -84,6 +84,10 @@ it('V4, F39: what the steps of a drill have kept becomes its evidence, without s
   await folder.saveChecks(1, [{ ...sampleDrillOutcome.checks[0]!, status: 'failed' }]);
   expect(await seal()).toEqual(outcome);
   expect(await verifyEvidence(evidence, publicKey)).toMatchObject({ ok: true });
+
+  // Recorded once, with where the evidence is.
+  const { catalogue } = await openClusterContext(deps, 'mairie');
+  expect((await catalogue.state()).drills).toEqual([outcome]);
 
   const files = await filesBelow(join(evidence, 'op-1'), /^$/);
   for (const [, text] of files) expect(text).not.toMatch(/correct-horse|Jeanne/);
