@@ -179,7 +179,7 @@ export function unreachedWarnings(config: CheckedConfig): Problem[] {
       .filter(({ repository }) => !reachesRepository(config, drill.host, repository))
       .map(({ name: policy, repository }) => ({
         path: ['clusters', name, 'drill', 'host'],
-        message: `drills leave out ${policy}: its repository ${repository} is a directory of host ${config.repositories[repository]?.host}`,
+        message: `drills leave out ${policy}, unless its repository ${repository} is mounted on ${drill.host} at the same path: it is a directory of host ${config.repositories[repository]?.host}`,
         hint: `name a repository that ${drill.host} can reach too, e.g. of type s3`,
       }));
   });

@@ -6,12 +6,16 @@ import { mayApprove } from '../../domain/approval/approval-policy.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { Plan, PlanBinding, RestoreErrors } from '../../domain/plan/plan.js';
 import { errorsInWords } from '../../domain/plan/plan-text.js';
+import { clipBytes } from '../../domain/text/text.js';
 import { planDigest } from '../../records/digest.js';
 import { openHostState } from '../../records/host-state.js';
 import type { PlannedStep } from '../api.js';
 import { policyFor, requireApprovals } from '../approval/authorize.js';
 import { record } from '../cluster-context.js';
 import type { AuthorizedStep } from './authorized-step.js';
+
+/** A line of the journal; the plan itself has them all. */
+const MOST_JOURNAL_BYTES = 8_000;
 
 /**
  * The plan that has to be approved before these errors are accepted; null where it was. Asked again after its time, it can be
@@ -45,7 +49,8 @@ export async function planToAccept(
   };
   await state.savePlan(accepting);
   const text = `the restore left errors, which plan ${digest.slice(0, 12)} accepts: ${errorsInWords(errors).join('; ')}`;
-  const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'restore errors', text };
+  const line = clipBytes(text, MOST_JOURNAL_BYTES);
+  const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'restore errors', text: line };
   await record(clusterContext, step, `restore-errors/${digest}`, body);
   return accepting;
 }

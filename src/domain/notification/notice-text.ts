@@ -1,6 +1,7 @@
 import { shortDigest } from '../approval/approval-policy.js';
 import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';
+import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
@@ -34,7 +35,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'paused':
       return pausedTitle(cluster, facts);
     case 'approval':
-      return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+      return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${approvedInWords(facts.plan.binding)}, plan ${shortDigest(facts.plan)}`;
     case 'ended':
       return `plan ${facts.plan.slice(0, 12)} of ${cluster} needs no approval any more`;
     case 'watch':
@@ -80,6 +81,11 @@ function failedTitle(cluster: string | null, { what, policy, code }: Extract<Not
 function watchTitle(cluster: string | null, { state, until }: Extract<NoticeFacts, { kind: 'watch' }>): string {
   if (state === 'resumed') return `the watch of ${cluster} looks again`;
   return `the watch of ${cluster} is paused${until === null ? '' : ` until ${until.slice(0, 16)}Z`}`;
+}
+
+function approvedInWords({ method, accepts, target }: Plan['binding']): string {
+  if (method === 'restart') return 'restart';
+  return accepts === undefined ? `recovery to ${formatTarget(target)}` : 'errors that the restore left';
 }
 
 function pausedTitle(cluster: string | null, { step, event }: Extract<NoticeFacts, { kind: 'paused' }>): string {

@@ -102,7 +102,7 @@ export class RecoverySteps {
       accepts.length > 0
         ? `, \`reprise retarget ${workflowId} --to TIME --by NAME --reason ...\` tries another target`
         : '';
-    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; nothing was deleted`;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; ${whatIsSafe(name)}`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
       this.inbox.afterFailure(`"${name}" failed: continue or reject`, accepts),
@@ -231,6 +231,11 @@ export class RecoverySteps {
   private get host(): string {
     return this.plan.binding.targetHost;
   }
+}
+
+/** A copy that is not whole is dropped again, unless the failure says that it was kept. */
+function whatIsSafe(step: string): string {
+  return step === stepNames.restoreBeside ? 'the live databases were not changed' : 'nothing was deleted';
 }
 
 /** Whoever finds a recovery ended reads what state it left: in the details, and in the journal. */

@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { authorize } from '../../../src/activities/approval/authorize.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
+import { noticeTitle } from '../../../src/domain/notification/notice-text.js';
 import { acceptanceWanted, planText } from '../../../src/domain/plan/plan-text.js';
 import { gateSite } from './gate-site.js';
 
@@ -57,6 +58,10 @@ it('R8: the plan to accept errors shows every one of them, and says what comes o
   expect(text).toMatch(/^Accept what the restore of mairie could not make\n/);
   expect(text).toContain('mairie: 210; INDEX par_cle: ERROR:  no key');
   expect(text).toMatch(/Rejected, nothing is replaced, and the copies are kept/);
+  const at = { workflowId: 'recover/mairie/op-1', cluster: 'mairie', at: accepting.createdAt };
+  expect(noticeTitle({ ...at, facts: { kind: 'approval', plan: accepting } })).toMatch(
+    /^approval needed until .*: mairie, errors that the restore left, plan /,
+  );
   expect(acceptanceWanted(accepting)).toMatch(
     /acceptance of an error of the restore, until .*: mairie: 210; INDEX par_cle/,
   );
