@@ -129,6 +129,13 @@ describe('D7: up and down', () => {
     await writeFile(file, JSON.stringify({ ...older, httpApi }));
   });
 
+  it('O16: names as the next step what is not done yet, and no more', async () => {
+    const next = async () => /^next: .*$/m.exec((await reprise(['up'], { cwd })).stdout)?.[0] ?? '';
+    expect(await next()).toBe('next: reprise schedule apply, then reprise backup run mairie');
+    expect((await run('schedule', 'apply')).code).toBe(0);
+    expect(await next()).toBe('next: reprise status; schedules and watches are those of the configuration');
+  });
+
   it('replaces only what died, and a worker whose config has changed', async () => {
     const before = await up();
     const identity = (
