@@ -71,7 +71,8 @@ async function nextSteps(cli: Cli, config: Config): Promise<string> {
     return await cli.withTemporal(async (session) => {
       const changes = [...(await planSchedules(session, config)), ...(await planWatches(session, config))];
       const isApplied = ({ action }: { readonly action: string }): boolean => action === 'none' || action === 'leave';
-      if (changes.length > 0 && !changes.some(isApplied)) return first;
+      const isNew = ({ action }: { readonly action: string }): boolean => action === 'create' || action === 'start';
+      if (changes.length > 0 && changes.every(isNew)) return first;
       if (!changes.every(isApplied))
         return `${cli.command('schedule', 'apply')}: schedules or watches differ from the configuration`;
       return `${cli.command('status')}; schedules and watches are those of the configuration`;
