@@ -1,7 +1,15 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
-import type { DrillCheck, DrillOutcome, DrillPlan, DrillRestored, SignOff } from '../domain/drill/drill.js';
+import type {
+  DrillCheck,
+  DrillOutcome,
+  DrillPlan,
+  DrillRestored,
+  RegisterEntry,
+  SignOff,
+} from '../domain/drill/drill.js';
+import type { DrillEnding } from '../domain/drill/verdict.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
@@ -47,6 +55,14 @@ export interface ClusterFacts {
   readonly watchHeartbeatSeconds?: number;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
+  /** Absent: the cluster has no drills. */
+  readonly drill?: DrillFacts;
+}
+export interface DrillFacts {
+  /** The staging host. */
+  readonly host: string;
+  /** Who signs off, by contact, and for how long they are waited for; absent: nobody is asked. */
+  readonly signOff?: { readonly by: readonly string[]; readonly withinSeconds: number };
 }
 export interface PolicyFacts {
   readonly engine: string;
@@ -78,6 +94,8 @@ export interface ControlActivities {
   awaitClosed(input: { owners: readonly LeaseOwner[] }): Promise<LeaseOwner>;
   /** Whether the schedule of a policy is there and not paused: then it starts a run whenever one is due. */
   isScheduled(input: { cluster: string; policy: string }): Promise<boolean>;
+  /** When the last drill of a cluster was due up to an instant (UTC ISO-8601, both); null where none ever was. */
+  lastDrillDue(input: { cluster: string; upTo: string }): Promise<string | null>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -211,13 +229,17 @@ export interface DrillActivities {
   /** Checks who signs and keeps it. */
   recordSignOff(input: DrillStep & { signOff: SignOff; sentBy?: SentBy }): Promise<ApprovalAnswer>;
   /** Reports, hashes, signature; archived in the catalogue's repository. */
-  sealEvidence(input: DrillStep & { ended: 'done' | 'failed' | 'cancelled'; reason?: string }): Promise<DrillOutcome>;
+  sealEvidence(input: DrillStep & DrillEnding): Promise<DrillOutcome>;
   /** Stops and empties staging, releases place and pins. */
   closeStaging(input: StepInput): Promise<void>;
+  /** A drill that came to no plan: it is recorded, and opens an entry of the quality register. */
+  recordUnplannedDrill(
+    input: StepInput & { startedAt: string; finishedAt: string; reason: string },
+  ): Promise<RegisterEntry>;
 }
 
 /** Activities of a host's queues. */
-export interface HostActivities {
+export interface HostActivities extends DrillActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;
@@ -237,6 +259,11 @@ export interface HostActivities {
   /** Keeps the WAL of a policy being received; returns now and then, while the program goes on. */
   receiveWal(input: { cluster: string; policy: string; waits?: true }): Promise<{ waits: boolean } | void>;
   diagnose(input: { cluster: string }): Promise<Diagnosis>;
+
+  /** Opens an entry of the quality register where the drill that was due at `dueAt` is overdue `now` (UTC ISO-8601, both). */
+  recordOverdueDrill(
+    input: StepInput & { dueAt: string; now: string },
+  ): Promise<{ readonly entry: RegisterEntry; readonly isNew: boolean } | null>;
 
   /** The operation has released the cluster lock: none of its steps runs under that grant any more. */
   releaseGrant(input: StepInput): Promise<void>;
@@ -299,7 +326,8 @@ export interface HostActivities {
   rearmArchiving(input: PlannedStep): Promise<void>;
   /** Media of the plan, to the instant of the database; repeated, it goes on where it was. */
   restoreMedia(input: PlannedStep): Promise<void>;
-  restoreDatabases(input: PlannedStep): Promise<ReachedTarget>;
+  /** `accept`: the plan that has to be approved before the databases are swapped, as the restore left errors. */
+  restoreDatabases(input: PlannedStep): Promise<ReachedTarget & { readonly accept?: Plan }>;
   swapDatabases(input: PlannedStep): Promise<void>;
   runChecks(input: PlannedStep & { method: RecoveryMethod }): Promise<readonly CheckResult[]>;
   freshBackup(input: PlannedStep & { startedAt: string }): Promise<readonly string[]>;

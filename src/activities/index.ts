@@ -10,6 +10,12 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { stagingChecks } from './drill/check-staging.js';
+import { drillPlanning } from './drill/plan-drill.js';
+import { registerActivities } from './drill/register.js';
+import { evidenceActivities } from './drill/seal-evidence.js';
+import { signOffActivities } from './drill/sign-off.js';
+import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
 import { inspectionActivities } from './inspection/inspect.js';
 import { watchingActivities } from './inspection/watch.js';
@@ -48,6 +54,8 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...databaseSteps(deps),
     ...decisionActivities(deps),
     ...directorySteps(deps),
+    ...drillPlanning(deps),
+    ...evidenceActivities(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
@@ -55,6 +63,10 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
+    ...registerActivities(deps),
+    ...signOffActivities(deps),
+    ...stagingChecks(deps),
+    ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),
     ...serverSteps(deps),

@@ -1,3 +1,4 @@
+import { isRepriseError } from '../domain/errors.js';
 import { type Finding, ok, warning } from '../domain/findings.js';
 import { recoverWorkflowId } from '../domain/operation/names.js';
 import type { PinLine } from '../domain/operation/inspections.js';
@@ -66,8 +67,13 @@ async function sweepInstances(
       step: 'sweep',
       text: `the temporary instance in ${instance.dataDir} is removed: ${instance.workflowId ?? instance.operationId} has ended, or its time is over`,
     });
-    await removeInstance(clusterContext, instance);
-    removed.push(instance.operationId);
+    try {
+      await removeInstance(clusterContext, instance);
+      removed.push(instance.operationId);
+    } catch (error) {
+      // Something else is in its place: that keeps nothing else from being released, and doctor says it.
+      if (!isRepriseError(error)) throw error;
+    }
   }
   return removed;
 }

@@ -47,7 +47,7 @@ export function timeOption(flags: string, description: string): TimeOption {
 }
 
 /** An instant in any form that a person writes, as UTC. */
-function parseTime(text: string): string {
+export function parseTime(text: string): string {
   return parseInstant(text, localZone(), new Date());
 }
 

@@ -18,6 +18,7 @@ import { registerUp } from './commands/up.js';
 import { registerWorker } from './commands/worker.js';
 import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
+import { registerDrill } from './commands/drill.js';
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -46,6 +47,7 @@ const groups = [
   registerRotate,
   registerRecover,
   registerMedia,
+  registerDrill,
   registerDecisions,
   registerIncident,
   registerKept,

@@ -79,6 +79,26 @@ export async function retarget(
   await update(session, workflowId, updateNames.retarget, decision);
 }
 
+/**
+ * A person's word on what a drill restored.
+ * @throws RepriseError `conflict` while the drill does not wait for it; `approval-refused` for somebody who is not named
+ */
+export async function signOff(
+  session: TemporalSession,
+  workflowId: string,
+  said: { readonly verdict: 'pass' | 'fail'; readonly by: string; readonly remarks?: string; readonly keep?: string },
+): Promise<void> {
+  await needWorker(session);
+  const { state, phase } = await statusOf(session, workflowId, { jobs: false });
+  if (state !== 'waiting-sign-off')
+    throw new RepriseError(
+      'conflict',
+      `${workflowId} does not wait for a sign-off: ${state}${phase === null ? '' : `, ${phase}`}`,
+      `see what it does: reprise status ${workflowId}`,
+    );
+  await update(session, workflowId, updateNames.signOff, said);
+}
+
 /** Has the watch of a cluster look at nothing, until a time or until it is resumed. @throws `not-found` where nothing watches it */
 export async function pauseWatch(session: TemporalSession, cluster: string, pause: WatchPause): Promise<WatchPause> {
   return update<WatchPause>(session, await watchOf(session, cluster), updateNames.pauseWatch, pause);

@@ -21,6 +21,7 @@ const shown = [
   workflowTypes.recover,
   workflowTypes.media,
   workflowTypes.verifyMedia,
+  workflowTypes.drill,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,

@@ -4,6 +4,7 @@ import {
   actionWorkflowId,
   adoptWorkflowId,
   backupWorkflowId,
+  drillWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
   mediaWorkflowId,
@@ -18,6 +19,7 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  drillRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
@@ -29,6 +31,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  DrillOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
@@ -162,6 +165,17 @@ export function startMediaVerification(
     workflowId: verifyMediaWorkflowId(cluster, order.media),
     input: withOperationId(request),
     runbook: mediaVerificationRunbook(order.media),
+  });
+}
+
+export function startDrill(session: TemporalSession, request: OperationRequest<DrillOrder>): Promise<StartedOperation> {
+  const { cluster } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.drill,
+    workflowId: drillWorkflowId(cluster, input.operationId),
+    input,
+    runbook: drillRunbook(cluster),
   });
 }
 

@@ -46,6 +46,8 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'kept-drop',
   'release',
   'storage-apply',
+  'drill',
+  'drill-overdue',
   'incident',
   'watch',
   'archive',
@@ -206,7 +208,7 @@ function operationOf(description: WorkflowExecutionDescription, answered: Operat
   const memo = description.memo?.['operationId'];
   if (typeof memo === 'string') return memo;
   const { workflowId } = description;
-  const own = /^(?:(?:recover|media|kept-drop|release|storage-apply)\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(
+  const own = /^(?:(?:recover|media|kept-drop|release|storage-apply|drill)\/[^/]+|incident\/[^/]+\/[^/]+)\/(.+)$/.exec(
     workflowId,
   )?.[1];
   // What a workflow started by a schedule calls itself.

@@ -1,4 +1,5 @@
 import type { ClusterConfig, Config, DrillConfig } from '../domain/config.js';
+import { drillSchedules } from '../domain/operation/names.js';
 import { drilledPolicies, reachesRepository } from '../domain/drill/drilled-policies.js';
 import { type Claim, collisions, Directories, Places } from './claims.js';
 import type { ConfigPath, Problem } from './problem.js';
@@ -18,7 +19,12 @@ export function checkDrills(config: CheckedConfig, taken: readonly Claim[]): Pro
   );
   if (drilled.length === 0) return [];
   return [
-    ...drilled.flatMap((one) => [...checkHost(one), ...checkEngines(one), ...checkReach(config, one)]),
+    ...drilled.flatMap((one) => [
+      ...checkHost(one),
+      ...checkNames(one),
+      ...checkEngines(one),
+      ...checkReach(config, one),
+    ]),
     ...stagingCollisions(
       drilled.map(({ cluster, drill, at }) => ({
         path: [...at, 'data_dir'],
@@ -44,6 +50,17 @@ export function checkDrills(config: CheckedConfig, taken: readonly Claim[]): Pro
       'give the restored server a port of its own',
     ),
   ];
+}
+
+/** The schedules of drills have their names among those of policies. */
+function checkNames({ cluster }: Drilled): Problem[] {
+  return Object.values(drillSchedules)
+    .filter((name) => Object.hasOwn(cluster.policies, name))
+    .map((name) => ({
+      path: ['clusters', cluster.name, 'backups', name],
+      message: `a cluster with drills has no policy "${name}": that is the name of a schedule of its drills`,
+      hint: `rename the policy, and name ${name} under its previous_names`,
+    }));
 }
 
 /** Clashes of drills with what there is, and with each other; what clashes without a drill is not told here. */
@@ -162,7 +179,7 @@ export function unreachedWarnings(config: CheckedConfig): Problem[] {
       .filter(({ repository }) => !reachesRepository(config, drill.host, repository))
       .map(({ name: policy, repository }) => ({
         path: ['clusters', name, 'drill', 'host'],
-        message: `drills leave out ${policy}: its repository ${repository} is a directory of host ${config.repositories[repository]?.host}`,
+        message: `drills leave out ${policy}, unless its repository ${repository} is mounted on ${drill.host} at the same path: it is a directory of host ${config.repositories[repository]?.host}`,
         hint: `name a repository that ${drill.host} can reach too, e.g. of type s3`,
       }));
   });

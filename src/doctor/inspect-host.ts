@@ -8,6 +8,7 @@ import { machineFindings } from './machine.js';
 import { repositoryFindings } from './repository.js';
 import { sharedPathFindings } from './shared-paths.js';
 import { recordFindings } from './space.js';
+import { stagingFindings } from './staging.js';
 
 /**
  * What this machine, as the named host of the config, finds about itself: programs, rights, repositories, clusters. Needs
@@ -43,6 +44,7 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
       collectFindings(`repository/${repository.name}/clusters`, () => leftClusterFindings(config, repository)),
     ),
     ...clusters.map((cluster) => collectFindings(`cluster/${cluster.name}`, () => clusterFindings(config, cluster))),
+    collectFindings('drills', () => stagingFindings(config, hostName, Object.values(config.clusters))),
     collectFindings('space', () => recordFindings(config, clusters)),
   ]);
   return once(found.flat());

@@ -75,6 +75,11 @@ export interface RestoreDatabaseRequest extends BoundBackup {
   readonly connection: ClusterConfig['connection'];
   /** Absent: as a login without rights. */
   readonly restoreAs?: RestoreAs | undefined;
+  /**
+   * Errors of single statements do not fail the restore: they are returned, and the caller asks a person. Missing rows always do;
+   * then the database is kept, and another attempt makes it anew.
+   */
+  readonly returnsErrors?: true;
 }
 
 export interface RestoreGlobalsRequest extends BoundBackup {
@@ -85,4 +90,6 @@ export interface RestoredDatabase {
   readonly contents: readonly TableCount[];
   /** Harmless messages that were accepted, each with the rule that accepts it. */
   readonly accepted: readonly string[];
+  /** What could not be restored, with its reason, and holds no rows: always empty unless the request takes them. */
+  readonly errors: readonly string[];
 }

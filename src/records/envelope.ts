@@ -32,6 +32,25 @@ const outcome = z.looseObject({
   checks: list,
 });
 
+const drillOutcome = z.looseObject({
+  drillId: text,
+  workflowId: z.string(),
+  verdict: z.enum(['pass', 'fail', 'incomplete']),
+  startedAt: instant,
+  finishedAt: instant,
+  restores: list,
+  checks: list,
+  notTested: list,
+});
+const registerEntry = z.looseObject({
+  id: text,
+  what: z.enum(['drill-failed', 'drill-overdue']),
+  text: z.string(),
+  openedAt: instant,
+  dueAt: instant,
+  closedBy: z.string().nullable(),
+});
+
 const envelope = z.looseObject({ id: text, at: instant, operationId: z.string(), by: z.string() });
 
 const sender = z.looseObject({ identity: z.string(), principal: z.string().nullable() });
@@ -85,6 +104,8 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
   }),
   journal: z.looseObject({ workflowId: z.string(), step: z.string(), text: z.string() }),
   outcome: z.looseObject({ workflowId: z.string(), outcome }),
+  drill: z.looseObject({ outcome: drillOutcome }),
+  register: z.looseObject({ entry: registerEntry }),
 };
 
 /**

@@ -12,6 +12,7 @@ import type {
   UnmadeBackup,
 } from '../domain/backup/catalogue.js';
 import type { CatalogueRecord, KeptItem, RecordBody, RecordEnvelope } from '../domain/backup/records.js';
+import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 
 /** A backup as its records tell of it, before its proofs and holds are evaluated. */
 type Known = Omit<Backup, 'status' | 'proven' | 'heldUntil'> & { proofs: Proof[]; quarantined: boolean };
@@ -36,6 +37,8 @@ interface Folded {
   readonly journal: Map<string, JournalLine[]>;
   readonly outcomes: Map<string, RecordedOutcome>;
   readonly unmade: UnmadeBackup[];
+  readonly drills: DrillOutcome[];
+  readonly register: Map<string, RegisterEntry>;
 }
 
 /**
@@ -60,10 +63,13 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     journal: new Map(),
     outcomes: new Map(),
     unmade: [],
+    drills: [],
+    register: new Map(),
   };
   for (const record of records) foldRecord(folded, record);
 
-  const { backups, holds, journal, pins, kept, contents: _contents, cluster: _cluster, ...rest } = folded;
+  const { backups, holds, journal, pins, kept, register, contents: _contents, cluster: _cluster, ...rest } = folded;
+  const [first] = records;
   for (const [id, until] of holds) if (until !== 'infinity' && Date.parse(until) <= now.getTime()) holds.delete(id);
   return {
     ...rest,
@@ -71,6 +77,8 @@ export function foldRecords(cluster: string, records: readonly CatalogueRecord[]
     pins,
     holds,
     kept: [...kept.values()],
+    register: [...register.values()],
+    ...(first === undefined ? {} : { firstRecordAt: first.at }),
     journalOf: (operationId) => journal.get(operationId) ?? [],
     pinnedBackups: () => new Set([...pins.values()].flatMap(({ backupIds }) => backupIds)),
   };
@@ -199,6 +207,14 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
     const lines = journal.get(operationId);
     if (lines) lines.push(line);
     else journal.set(operationId, [line]);
+  },
+
+  drill({ drills }, { outcome }) {
+    drills.push(outcome);
+  },
+
+  register({ register }, { entry }) {
+    register.set(entry.id, entry);
   },
 
   outcome({ outcomes }, { operationId, outcome, workflowId, at }) {

@@ -1,15 +1,17 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf, checksOfEveryDrill } from '../checks/registry.js';
-import { nextRuns } from '../config/schedule.js';
+import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
+import { programVersions } from '../doctor/tools.js';
 import { engineOf } from '../engines/loaded-engines.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { jobUser } from '../process/exec/users.js';
 import { repositoriesOf } from './repositories.js';
+import { packageVersion } from './workflow-source.js';
 
 /** The real parts behind the activities of one host. */
 export function hostDependencies(config: Config, host: string): HostDependencies {
@@ -35,6 +37,11 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     postgresBin: (major) => findPostgresBin(major),
     jobUser,
     inspectHost,
+    programVersions: async (policies, major) => [
+      { name: 'Reprise', version: await packageVersion() },
+      { name: 'Node.js', version: process.version },
+      ...(await programVersions(policies, major)),
+    ],
   };
 }
 
@@ -46,5 +53,6 @@ export function controlDependencies(config: Config, webUi: string | undefined): 
     notifierOf,
     secret: resolveSecret,
     nextRun: (schedule, after) => nextRuns(schedule, after, 1)[0],
+    lastRun: (schedule, upTo) => previousRuns(schedule, upTo, 1)[0],
   };
 }

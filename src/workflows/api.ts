@@ -1,11 +1,13 @@
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
+import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  DrillOrder,
   MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -102,6 +104,21 @@ export interface MediaOutput {
 
 export type VerifyMediaInput = OperationInput<MediaVerificationOrder>;
 export type VerifyMediaOutput = MediaVerdict;
+
+export type DrillInput = OperationInput<DrillOrder>;
+export interface DrillOutput {
+  readonly outcome: DrillOutcome;
+}
+
+export interface DrillOverdueInput {
+  readonly cluster: string;
+}
+export interface DrillOverdueOutput {
+  /** When the last drill was due, UTC ISO-8601; null: none ever was. */
+  readonly dueAt: string | null;
+  /** The entry of the quality register, where it is overdue. */
+  readonly entry: RegisterEntry | null;
+}
 
 export interface IncidentInput {
   readonly cluster: string;

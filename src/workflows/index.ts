@@ -2,6 +2,8 @@
 export { action } from './operation/action.js';
 export { adopt } from './backup/adopt.js';
 export { receiveWal as archive } from './backup/receive-wal.js';
+export { drill } from './drill/drill.js';
+export { drillOverdue } from './drill/drill-overdue.js';
 export { inspect } from './inspect.js';
 export { backup } from './backup/backup.js';
 export { incident } from './incident/incident.js';

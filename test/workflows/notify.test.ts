@@ -71,6 +71,7 @@ notify: { failure: [out], waiting-approval: [out] }
     webUi: 'http://127.0.0.1:8233',
     notifierOf,
     nextRun: () => undefined,
+    lastRun: () => undefined,
     secret: (reference) =>
       resolveSecret(reference, {
         env: { PASSWORD, KEY: secretKey },

@@ -3,7 +3,8 @@ import type { CheckResult } from '../../src/activities/api.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { signalNames } from '../../src/domain/operation/names.js';
 import { type Activities, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
-import { type Recovery, person, startRecovery } from './recoveries.js';
+import { type Recovery, person, refused, startRecovery } from './recoveries.js';
+import { planOf } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -271,5 +272,73 @@ describe('L3: the host knows a later grant of the cluster lock', () => {
     await recovery.signal(signalNames.reject, person);
     await expect(recovery.result()).rejects.toThrow();
     expect(recovery.seen.names).not.toContain('restoreFiles');
+  });
+});
+
+describe('R8: errors that a restore left are accepted by a plan of their own', () => {
+  const reached = { reached: 'dump', lastLsn: null, lastCommitAt: null, complete: false };
+
+  /** Approved and restored: the host asks for the acceptance until it was approved `approvals` times. */
+  const restored = async (approvals = 1) => {
+    let given = 0;
+    let accepting = '';
+    const recovery = await startRecovery(
+      lab,
+      {
+        restoreDatabases: async ({ cluster, operationId, plan }) => {
+          if (given >= approvals) return reached;
+          const databases = [{ database: 'app', copy: 'app_new_op', errors: ['INDEX i: no key'] }];
+          const accept = planOf({ cluster, operationId, method: 'databases', accepts: { plan, databases } });
+          accepting = accept.digest;
+          return { ...reached, accept };
+        },
+        recordApproval: async ({ plan, approval }) => {
+          if (!plan.startsWith(approval.plan)) return refused;
+          if (plan === accepting) given++;
+          return { accepted: true, missing: 0 };
+        },
+      },
+      { method: 'databases' },
+    );
+    const first = await recovery.plan();
+    await recovery.approved();
+    await recovery.seen.called('restoreDatabases');
+    const { waitingFor } = await recovery.seen.state('waiting-approval');
+    expect(await recovery.plan()).toBe(accepting);
+    expect(waitingFor).toMatch(/acceptance of an error of the restore.*app: INDEX i: no key/);
+    return { recovery, first };
+  };
+
+  it('nothing is swapped before it is approved, under its own digest', async () => {
+    const { recovery, first } = await restored();
+    const approval = { by: 'dba', reason: 'seen' };
+    await expect(recovery.approve({ ...approval, plan: first.slice(0, 12) })).rejects.toThrow();
+    expect(recovery.steps).not.toContain('swapDatabases');
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps).toEqual([
+      ...['safetyBackup', 'restoreDatabases', 'restoreDatabases', 'runChecks'],
+      ...['swapDatabases', 'freshBackup', 'finishRecovery'],
+    ]);
+    // What follows is done by the plan that was approved first.
+    expect(recovery.seen.of('swapDatabases')).toMatchObject([{ plan: first }]);
+  });
+
+  it('where the host asks once more, it is approved once more; `continue` makes it ask', async () => {
+    const { recovery } = await restored(2);
+    await recovery.signal(signalNames.continue, person);
+    await recovery.seen.called('restoreDatabases', 2);
+    await recovery.approved();
+    await recovery.seen.called('restoreDatabases', 3);
+    await recovery.approved();
+    await recovery.result();
+    expect(recovery.steps.filter((name) => name === 'restoreDatabases')).toHaveLength(4);
+  });
+
+  it('rejected, it ends, and nothing was swapped', async () => {
+    const { recovery } = await restored();
+    await recovery.signal(signalNames.reject, person);
+    expect(await failureOfWorkflow(recovery.seen.workflow)).toMatchObject({ type: 'approval-refused' });
+    expect(recovery.steps).toEqual(['safetyBackup', 'restoreDatabases']);
   });
 });

@@ -1,5 +1,6 @@
 import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
+import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -23,6 +24,7 @@ export const wellBehaved: Activities = {
   lockedOperations: async () => ({ held: [], waiting: [], silent: [] }),
   isScheduled: async () => true,
   awaitClosed: () => untilCancelled(),
+  lastDrillDue: async () => null,
   workflowIsOpen: async () => true,
   recoveryHolds: async () => false,
   hostAnswers: async () => true,
@@ -102,6 +104,19 @@ export const wellBehaved: Activities = {
   freshBackup: async () => ['b2'],
   finishRecovery: async () => outcomeOfHost,
   writeReport: async () => 'incidents/op.md',
+
+  planDrill: async (request) => drillPlanOf(request),
+  wipeStaging: async () => undefined,
+  restoreStaging: async () => undefined,
+  startStaging: async () => restoredOf('physical'),
+  checkStaging: async () => [passedCheck('physical')],
+  crossCheck: async () => [],
+  openStaging: async () => ({ connection: 'host=staging1 port=5433' }),
+  recordSignOff: async () => ({ accepted: true, missing: 0 }),
+  sealEvidence: async (step) => drillOutcomeOf(step),
+  closeStaging: async () => undefined,
+  recordUnplannedDrill: async ({ cluster }) => entryFor(cluster),
+  recordOverdueDrill: async () => null,
 
   planAction: async (request) => actionPlanOf(request),
   recheckAction: async ({ plan }) => ({ digest: plan }),

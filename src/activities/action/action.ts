@@ -101,7 +101,8 @@ async function carryOut(
     case 'kept-drop': {
       const droppable = await droppableItem(clusterContext, order.id);
       const { where, mark, parts } = droppable.kept;
-      const present = { where, mark, ...(parts && { parts }) };
+      const { replication } = droppable;
+      const present = { where, mark, ...(parts && { parts }), ...(replication && { replication }) };
       if (canonicalJson(present) !== canonicalJson(found)) throw stale(binding);
       await dropKept(clusterContext, droppable, by);
       return { dropped: [droppable.item] };

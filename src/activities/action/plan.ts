@@ -1,4 +1,4 @@
-import { type ActionBinding, type ActionPlan, clusterForStorage } from '../../domain/approval/actions.js';
+import { type ActionBinding, type ActionPlan, DROPS_FIRST, clusterForStorage } from '../../domain/approval/actions.js';
 import { mayApprove, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
 import type { AdoptionLine } from '../../domain/backup/adoption.js';
 import type { Backup } from '../../domain/backup/backup.js';
@@ -7,6 +7,7 @@ import type { ActionOrder } from '../../domain/operation/orders.js';
 import { diffOf, storageChanges } from '../../domain/storage/storage-plan.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
+import { replicationInWords } from '../../postgres/old-data/kept-replication.js';
 import { planDigest, sha256Hex } from '../../records/digest.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { OrderedStep } from '../api.js';
@@ -32,13 +33,14 @@ type Finder<K extends ActionOrder['kind']> = (
 
 const finders: { readonly [K in ActionOrder['kind']]: Finder<K> } = {
   'kept-drop': async (clusterContext, { id }) => {
-    const { item, kept, stays } = await droppableItem(clusterContext, id);
+    const { item, kept, stays, replication } = await droppableItem(clusterContext, id);
     const { where, mark, parts } = kept;
     return {
       subject: id,
-      found: { where, mark, ...(parts && { parts }) },
+      found: { where, mark, ...(parts && { parts }), ...(replication && { replication }) },
       facts: [
         ['what', item.what],
+        ...(replication === null ? [] : replicationInWords(replication)).map((text) => [DROPS_FIRST, text] as const),
         ['where', `${where} on host ${item.host}`],
         ...(parts ?? []).map((part) => ['with', part.where] as const),
         ...stays.map((place) => ['not removed', `${place}, which it leads to`] as const),

@@ -4,7 +4,13 @@ import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
 import { type LockClaim, mediaClaim, recoveryClaim } from '../../domain/operation/locks.js';
-import { type ApprovablePlan, type Approval, type Plan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import {
+  type ApprovablePlan,
+  type Approval,
+  type Plan,
+  isExecutablePlan,
+  isRecoveryPlan,
+} from '../../domain/plan/plan.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
@@ -50,7 +56,7 @@ export async function authorize(
   step: PlannedStep,
   options: AuthorizeOptions = {},
 ): Promise<Plan> {
-  return authorizePlan(clusterContext, step, isRecoveryPlan, options);
+  return authorizePlan(clusterContext, step, isExecutablePlan, options);
 }
 
 export interface AuthorizeOptions {
@@ -208,7 +214,8 @@ async function approvedSince(cluster: ClusterConfig, plan: ApprovablePlan, state
   return { missing, since: null };
 }
 
-async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, state: HostState): Promise<void> {
+/** @throws RepriseError `approval-refused` while some are missing, `plan-expired` where they were given too long ago */
+export async function requireApprovals(cluster: ClusterConfig, plan: ApprovablePlan, state: HostState): Promise<void> {
   const policy = policyFor(cluster, plan);
   if (policy === undefined && !needsApproval(plan.binding.action)) return;
   const { missing, since } = await approvedSince(cluster, plan, state);

@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { type Client, ScheduleNotFoundError } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
-import type { Config } from '../../domain/config.js';
+import type { ClusterConfig, Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
 import { lightQueue, scheduleId } from '../../domain/operation/names.js';
@@ -25,9 +25,10 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     ...lockActivities(),
     ...slotActivities(config),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
-      const { host, policies, recovery } = clusterOf(config, cluster);
+      const { host, policies, recovery, drill } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
+      const hosts = [...new Set([host, ...Object.values(targetHosts), ...(drill ? [drill.host] : [])])];
       const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof, schedule }) => {
         const nextRunAt = schedule && deps.nextRun(schedule, new Date())?.toISOString();
         return [name, { engine, repository, enabled, proof, nextRunAt }] as const;
@@ -38,8 +39,9 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
-        heartbeatSeconds: heartbeatsOf(config, [host, ...Object.values(targetHosts)]),
-        stepLimits: limitsOf(config, [host, ...Object.values(targetHosts)]),
+        heartbeatSeconds: heartbeatsOf(config, hosts),
+        stepLimits: limitsOf(config, hosts),
+        ...(drill && { drill: { host: drill.host, signOff: drill.signOff } }),
         watchHeartbeatSeconds: watchHeartbeatSeconds(config.hosts[host]),
       };
     }),
@@ -51,6 +53,10 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     isScheduled: wrapActivity('isScheduled', async ({ cluster, policy }) =>
       isScheduled(Context.current().client, scheduleId(cluster, policy)),
     ),
+    lastDrillDue: wrapActivity('lastDrillDue', async ({ cluster, upTo }) => {
+      const { drill } = clusterOf(config, cluster);
+      return (drill && deps.lastRun(drill.schedule, new Date(upTo))?.toISOString()) ?? null;
+    }),
     workflowIsOpen: wrapActivity('workflowIsOpen', async ({ workflowId }) =>
       isWorkflowOpen(Context.current().client, workflowId),
     ),
@@ -88,7 +94,8 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   if (question.kind === 'beside') return besideHosts(config, name, hasWorker);
   if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
   const cluster = clusterOf(config, name);
-  if (question.kind === 'plan') return [cluster.recovery.targets[question.order.into]?.host ?? cluster.host];
+  const planned = plannedOn(cluster, question);
+  if (planned !== undefined) return [planned];
   const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
     (host) => host !== cluster.host,
   );
@@ -98,6 +105,12 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && running.length > 0) return running;
   return [running[0] ?? cluster.host];
+}
+
+/** The host that would make a plan, which is not always the cluster's own. */
+function plannedOn({ host, drill, recovery }: ClusterConfig, question: Inspection): string | undefined {
+  if (question.kind === 'drill-plan') return drill?.host ?? host;
+  return question.kind === 'plan' ? (recovery.targets[question.order.into]?.host ?? host) : undefined;
 }
 
 /** Copies are where they were recovered to: hosts that are named as places, those with a worker where any has one. */

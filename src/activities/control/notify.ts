@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import type { Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { eventOf, type Notice } from '../../domain/notification/notices.js';
+import { eventOf, type Notice, type NotifyEvent, notifyEvents } from '../../domain/notification/notices.js';
 import { noticeText } from '../../domain/notification/notice-text.js';
-import { addressesOf, deliveriesOf } from '../../domain/notification/recipients.js';
+import { addressesOf, deliveriesOf, notifiersFor } from '../../domain/notification/recipients.js';
 import { webUiLink } from '../../domain/operation/names.js';
 import type { NotifierMessage, Recipient } from '../../notifiers/notifier.js';
 import type { ControlActivities } from '../api.js';
@@ -90,8 +90,6 @@ function digest(text: string): string {
 }
 
 /** Events that somebody is told of: workflows start nothing for the others. */
-export function toldEvents(config: Config): readonly (keyof Config['notify'])[] {
-  return (Object.keys(config.notify) as (keyof Config['notify'])[]).filter(
-    (event) => (config.notify[event]?.length ?? 0) > 0,
-  );
+export function toldEvents(config: Config): readonly NotifyEvent[] {
+  return notifyEvents.filter((event) => notifiersFor(config, event).length > 0);
 }

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
 import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
 import { drilledPolicies } from '../../domain/drill/drilled-policies.js';
+import { checksOf } from '../../domain/drill/drill-checks.js';
 import { notTestedBy } from '../../domain/drill/not-tested.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type DrillOrder, drillOrder } from '../../domain/operation/orders.js';
@@ -21,7 +22,7 @@ import { requireHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
-import { protectedPaths } from '../temporary/protected-paths.js';
+import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import { chooseRestores } from './choose-restores.js';
 import { type DrillContext, openDrillContext } from './staging.js';
 
@@ -41,9 +42,10 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
         await requireStagingApart(place, await protectedPaths(deps, place.dataDir));
         const { dataDir } = place;
         const { operationId } = request;
+        // Before it is taken: what may not be marked is not held either.
+        await markStaging(place);
         const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
         try {
-          await markStaging(place);
           const plan = await makePlan(context, request, run);
           await pinBackups(clusterContext, request, plan);
           await folder.savePlan(plan);
@@ -60,6 +62,13 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
   };
 }
 
+/** What `planDrill` would plan: claims, marks and pins nothing. */
+export async function previewDrill(deps: HostDependencies, request: Request, run: ActivityRun): Promise<DrillPlan> {
+  const context = await openDrillContext(deps, request);
+  await requireStagingApart(context.place, await protectedPaths(deps, context.place.dataDir));
+  return makePlan(context, request, run);
+}
+
 async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
   const { deps, cluster } = clusterContext;
@@ -74,7 +83,7 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
-    checks: Object.keys(cluster.checks),
+    checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
     notTested: notTestedBy(deps.config, cluster, deps.host, restores),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };

@@ -22,7 +22,7 @@ import { engineFor, policyOf } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { withQuarantine } from '../recovery/damaged-backup.js';
 import { emptyInstance, removeInstance } from '../temporary/instances.js';
-import { protectedPaths } from '../temporary/protected-paths.js';
+import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import {
   preloadOfSource,
   recoverCopy,
@@ -60,11 +60,14 @@ export function stagingSteps(deps: HostDependencies): Steps {
       const { clusterContext, place } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
       const instance = await openTemporaryInstances(clusterContext.host.stateDir).at(place.dataDir);
-      if (instance?.operationId === step.operationId) {
+      try {
+        if (instance?.operationId !== step.operationId) return;
         await endRestores(clusterContext.host.stateDir, step.operationId);
         await removeInstance(clusterContext, instance);
+      } finally {
+        // Also where something else is in the place now: rotation must not wait for it.
+        await releaseDrill(clusterContext, step);
       }
-      await releaseDrill(clusterContext, step);
     }),
   };
 }

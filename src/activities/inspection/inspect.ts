@@ -7,6 +7,7 @@ import type { Inspection, InspectionResults, PageErrorLine } from '../../domain/
 import {
   actionOrder,
   adoptionOrder,
+  drillOrder,
   mediaOrder,
   readOrder,
   recoveryOrder,
@@ -31,6 +32,7 @@ import {
 } from '../cluster-context.js';
 import { knownCluster } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
+import { previewDrill } from '../drill/plan-drill.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
@@ -89,6 +91,20 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     const clusterContext = await openClusterContext(deps, request.cluster);
     const order = readOrder(recoveryOrder, request.order);
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
+  drills: async ({ cluster }, deps) => {
+    const contexts = await openClusterContexts(deps, cluster);
+    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
+    const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
+    return {
+      drills: states.flatMap(({ drills }) => drills),
+      register: states.flatMap(({ register }) => register),
+      ...(firstRecordAt === undefined ? {} : { firstRecordAt }),
+    };
+  },
+  'drill-plan': async ({ kind: _kind, ...request }, deps, run) => {
+    const order = readOrder(drillOrder, request.order);
+    return { plan: await previewDrill(deps, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);

@@ -5,6 +5,8 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isRecoveryPlan } from '../../domain/plan/plan.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { forgetRestore } from '../../postgres/connection/restore-login.js';
+import { type KeptReplication, dropReplication, replicationOf } from '../../postgres/old-data/kept-replication.js';
 import { dropOldData, isOldDataThere, markOfOldData } from '../../postgres/old-data/drop-old-data.js';
 import { sizeOfOldData } from '../../postgres/old-data/size-old-data.js';
 import { outsidePlaces } from '../../postgres/server/layout.js';
@@ -78,6 +80,8 @@ export interface DroppableItem {
   readonly kept: KeptOnHost;
   /** Directories that its links lead to and that are not dropped with it. */
   readonly stays: readonly string[];
+  /** Of a database: what goes with it, and is named in the plan; null: nothing. */
+  readonly replication: KeptReplication | null;
 }
 
 /**
@@ -99,7 +103,8 @@ export async function droppableItem(clusterContext: ClusterContext, id: string):
     );
   await refuseWhileInUse(clusterContext, kept);
   for (const one of [kept, ...(kept.parts ?? [])]) await isOldDataThere(one, serverOf(clusterContext, kept));
-  return { item, kept, stays: await whatStays(kept) };
+  const replication = kept.server === null ? null : await replicationOf(serverOf(clusterContext, kept), kept.where);
+  return { item, kept, stays: await whatStays(kept), replication };
 }
 
 /** What an older version, or a copy that somebody made, has outside: whether it is used elsewhere nobody here knows. */
@@ -116,11 +121,13 @@ export const serverOf = ({ cluster }: ClusterContext, { server }: KeptOnHost): C
 /** Deletes it for good, and records that. */
 export async function dropKept(
   clusterContext: ClusterContext,
-  { kept, item }: DroppableItem,
+  { kept, item, replication }: Omit<DroppableItem, 'stays'>,
   by: string,
 ): Promise<void> {
+  if (replication !== null) await dropReplication(serverOf(clusterContext, kept), kept.where, replication);
   // The directory last: its links say where the rest is.
   for (const one of [...(kept.parts ?? []), kept]) await dropOldData(one, serverOf(clusterContext, kept));
+  if (kept.server !== null) await forgetRestore(clusterContext.host.stateDir, kept.where);
   await record(
     clusterContext,
     { operationId: kept.operationId },

@@ -1,5 +1,5 @@
 import type { Plan } from '../../domain/plan/plan.js';
-import { type ChangedMethod, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { type ChangedMethod, isExecutablePlan } from '../../domain/plan/plan.js';
 import { recoverWorkflowId } from '../../domain/operation/names.js';
 import { allowsRestart } from '../../domain/plan/choose-source.js';
 import { type AnsweringServer, answeringServer } from '../../postgres/connection/answering-server.js';
@@ -11,7 +11,7 @@ import { type ClusterContext, postgresBinOf } from '../cluster-context.js';
 
 /** The plan that this host made last for an operation; null where it has made none. */
 export async function planBefore({ host }: ClusterContext, operationId: string): Promise<Plan | null> {
-  const plans = (await openHostState(host.stateDir).plans()).filter(isRecoveryPlan);
+  const plans = (await openHostState(host.stateDir).plans()).filter(isExecutablePlan);
   const own = plans.filter(({ binding }) => binding.operationId === operationId);
   return own.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1)).at(-1) ?? null;
 }
@@ -50,7 +50,7 @@ export async function otherRecovery(
   silentAt: string | undefined,
 ): Promise<string | null> {
   const state = openHostState(host.stateDir);
-  for (const { binding, digest } of (await state.plans()).filter(isRecoveryPlan)) {
+  for (const { binding, digest } of (await state.plans()).filter(isExecutablePlan)) {
     if (binding.cluster !== cluster.name || binding.operationId === operationId || binding.into !== 'in-place')
       continue;
     const use = await state.usedBy(digest);

@@ -1,8 +1,11 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
-import type { PlannedBackup } from '../../domain/plan/plan.js';
+import { detachedInWords } from '../../domain/plan/topology.js';
+import { errorsInWords } from '../../domain/plan/plan-text.js';
+import type { PlannedBackup, RestoreErrors } from '../../domain/plan/plan.js';
 import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
 import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
+import { forgetRestore } from '../../postgres/connection/restore-login.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { probe } from '../../postgres/connection/probe.js';
 import type { HostActivities, PlannedStep, ReachedTarget } from '../api.js';
@@ -11,10 +14,13 @@ import { acceptedText } from '../backup/restore-test.js';
 import { withQuarantine } from './damaged-backup.js';
 import { requirePromotion } from '../approval/decisions.js';
 import type { HostDependencies } from '../dependencies.js';
+import { sha256Hex } from '../../records/digest.js';
+import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { besideDatabase, forgetMovedCopies, markOldData, recordOldData } from './old-data.js';
+import { planToAccept, requireAccepted } from './restore-errors.js';
 import { clusterLocks, currentBackups, postgresBinOf, record } from '../cluster-context.js';
 
 type DatabaseSteps = Pick<HostActivities, 'safetyBackup' | 'restoreDatabases' | 'swapDatabases'>;
@@ -49,16 +55,26 @@ export function databaseSteps(deps: HostDependencies): DatabaseSteps {
     restoreDatabases: wrapActivity('restoreDatabases', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       // Once: after the swap it would find no copy beside, and begin another.
-      return once(work, step, 'restore databases', () => restoreBeside(work, step, run));
+      const reached = await once(work, step, 'restore databases', () => restoreBeside(work, step, run));
+      const accept = reached.errors ? await planToAccept(work, step, reached.errors) : null;
+      return accept === null ? reached : { ...reached, accept };
     }),
     swapDatabases: wrapActivity('swapDatabases', async (step, run) => {
       const work = await openAuthorizedStep(deps, step, run);
       await requirePromotion(work.clusterContext, work.plan);
+      await requireAccepted(work, await errorsOf(work, step));
       await beginChange(work);
       await startAgain(work);
       await once(work, step, SWAPPED, () => swapIn(work, step));
     }),
   };
+}
+
+/** As the ledger of this host has them. */
+async function errorsOf({ clusterContext }: AuthorizedStep, step: PlannedStep): Promise<readonly RestoreErrors[]> {
+  const state = openHostState(clusterContext.host.stateDir);
+  const done = await state.onceDone<ReachedTarget>(step.operationId, 'restore databases', step.plan);
+  return done?.result.errors ?? [];
 }
 
 /** Name of the step in the host's ledger: from then on the restored databases have the live ones' names. */
@@ -81,6 +97,7 @@ async function startAgain(work: AuthorizedStep): Promise<void> {
 
 async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
   const { clusterContext, plan } = work;
+  const { detaches } = plan.binding;
   for (const { database } of plan.binding.backups) {
     if (!database) continue;
     const oldName = oldDatabaseName(database, step.operationId);
@@ -97,13 +114,20 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
       fresh: newDatabaseName(database, step.operationId),
       oldData: oldName,
       mark: databaseMark(step.operationId),
+      // An earlier copy beside is nobody's publisher or subscriber, whatever its dump had.
+      ...(work.inPlace ? detaches && { detaches } : { detaches: 'all' as const }),
     });
     await markOldData(work, old);
     if (copy) await markOldData(work, copy);
+    await forgetRestore(clusterContext.host.stateDir, newDatabaseName(database, step.operationId));
     await record(clusterContext, step, `dropped/${keptBeside(step, database)}`, {
       kind: 'kept-dropped',
       keptId: keptBeside(step, database),
     });
+  }
+  for (const text of detaches ? detachedInWords(detaches) : []) {
+    const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'detached', text };
+    await record(clusterContext, step, `detached/${sha256Hex(text)}`, body);
   }
 }
 
@@ -114,16 +138,18 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
   const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
   const current = await currentBackups(work.clusterContext, run);
   const accepted: string[] = [];
+  const errors: RestoreErrors[] = [];
   for (const planned of work.plan.binding.backups)
     await withQuarantine(work.clusterContext, step, planned.id, () => restoreOne(planned));
   const oldest = work.plan.binding.backups
     .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
     .toSorted()[0];
   return {
-    reached: `dump of ${oldest ?? 'unknown'}${acceptedText(accepted)}`,
+    reached: `dump of ${oldest ?? 'unknown'}${acceptedText(accepted)}${errorsText(errors)}`,
     lastLsn: null,
     lastCommitAt: oldest ?? null,
     complete: false,
+    ...(errors.length > 0 && { errors }),
   };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
@@ -140,6 +166,7 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
       .restoreDatabase(context, {
         ...{ backup, content, intoDatabase, connection },
         restoreAs: work.plan.binding.restoreAs,
+        returnsErrors: true,
       })
       .catch(async (error: unknown) => {
         // Half restored, too, it is ours to drop.
@@ -147,8 +174,16 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
         throw error;
       });
     accepted.push(...restored.accepted.map((what) => `${database}: ${what}`));
+    if (restored.errors.length > 0) errors.push({ database, copy: intoDatabase, errors: restored.errors });
     await markOldData(work, copy);
   }
+}
+
+function errorsText(errors: readonly RestoreErrors[]): string {
+  const count = errorsInWords(errors).length;
+  return count === 0
+    ? ''
+    : `; without what the restore could not make (${count === 1 ? 'an error' : `${count} errors`})`;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { dirname } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
+import { nameExists } from '../../files/paths.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { readPostmaster, processesIn, runningServers } from '../../postgres/server/postmaster.js';
 import { isScratchServer, removePrivatePlace } from '../../postgres/server/scratch-cluster.js';
@@ -11,7 +12,7 @@ import { openOperationLedger } from '../../records/operation-ledger.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../../records/temporary-instances.js';
 import { callingWorkflow } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { protectedPaths } from './protected-paths.js';
+import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import { closedAsToldBy, type HasClosed } from '../workflow-closed.js';
 
 type Own = Pick<TemporaryInstance, 'dataDir' | 'kind' | 'operationId'>;
@@ -93,6 +94,8 @@ export async function emptyInstance(clusterContext: ClusterContext, instance: Te
     await stopInstance(clusterContext, instance);
     return;
   }
+  // Somebody has removed it, and its marker names nothing any more.
+  if (!(await nameExists(dataDir))) return removePrivatePlace(dataDir);
   const { drill } = cluster;
   const place = { cluster: cluster.name, host: deps.host, dataDir, port: drill?.port ?? 0, owner: user };
   await requireStagingApart(place, await protectedPaths(deps, dataDir));

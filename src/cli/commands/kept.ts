@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { actionPlanText } from '../../domain/approval/actions.js';
+import { DROPS_FIRST, actionPlanText } from '../../domain/approval/actions.js';
 import type { KeptItem } from '../../domain/backup/records.js';
 import { RepriseError } from '../../domain/errors.js';
 import { sizeInWords } from '../../domain/text/text.js';
@@ -87,6 +87,8 @@ export async function dropKeptItem(
     const item = await find(session);
     const order = { kind: 'kept-drop' as const, id: item.id, host: item.host };
     const plan = await previewAction(cli, session, item.cluster, order, options.by);
+    for (const [what, text] of plan.observed.facts)
+      if (what === DROPS_FIRST && !dryRun && cli.format === 'table') cli.say(`${DROPS_FIRST}: ${text}`);
     if (dryRun)
       return cli.print(
         { dryRun: true, dropped: [item], plan },

@@ -29,6 +29,7 @@ interface RecoverOptions {
   readonly database?: string;
   readonly thawTier?: ThawTier;
   readonly withMedia?: string;
+  readonly detachReplication?: boolean;
   readonly by?: string;
 }
 
@@ -62,6 +63,10 @@ export function registerRecover(program: Command, cli: Cli): void {
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'pause at the target, to inspect the data, until `reprise promote`'),
       new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      new Option(
+        '--detach-replication',
+        'replace databases that have subscriptions or logical slots: these stay with the old databases, and you rebuild them (dumps)',
+      ),
       new Option('--with-media <name>', 'recover these media to the same point in time, in one plan'),
       new Option(
         '--thaw-tier <tier>',
@@ -188,6 +193,6 @@ async function orderOf(cli: Cli, cluster: string, options: RecoverOptions): Prom
       didYouMean(options.withMedia, known, 'media'),
     );
   }
-  const { policy, to, timeline, into, database, thawTier, withMedia, pause = false } = options;
-  return { policy, target: to, timeline, into, pause, database, thawTier, withMedia };
+  const { policy, to, timeline, into, database, thawTier, withMedia, detachReplication, pause = false } = options;
+  return { policy, target: to, timeline, into, pause, database, thawTier, withMedia, detachReplication };
 }

@@ -134,7 +134,7 @@ function defineOperations(parent: Command, cli: Cli): void {
   });
   define(parent, cli, {
     usage: 'trigger <id>',
-    summary: "run a schedule's backup now",
+    summary: "run a schedule's backup or drill now",
     argumentHelp: id,
     examples: ['schedule trigger mairie/nightly-dump', 'schedule trigger reprise/mairie/physical --json'],
     changes: true,

@@ -8,6 +8,7 @@ import { toRepriseError } from '../errors.js';
 import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
 import { walFindings } from './wal-findings.js';
+import { drillFindings } from './drill-findings.js';
 
 export interface ClusterCheckResult {
   readonly findings: readonly Finding[];
@@ -50,6 +51,13 @@ export async function checkClusters(
         );
       } catch (error) {
         findings.push(notInspected(`wal/${name}`, `the recoverable range of ${name} cannot be determined`, error));
+      }
+      if (cluster.drill === undefined) continue;
+      try {
+        const found = await runInspection<'drills'>(session, { kind: 'drills', cluster: name });
+        findings.push(...drillFindings(cluster, found, new Date()));
+      } catch (error) {
+        findings.push(notInspected(`drill/${name}`, `the drills of ${name} cannot be listed`, error));
       }
     }
   } finally {

@@ -20,7 +20,7 @@ import { toRepriseError } from '../errors.js';
 import { type PolledQueue, polledQueues, workerHint } from '../pollers.js';
 import { listSchedules } from '../schedules/operate-schedules.js';
 import type { ScheduleLine } from '../schedules/operate-schedules.js';
-import { planSchedules } from '../schedules/apply-schedules.js';
+import { planSchedules, scheduleOf } from '../schedules/apply-schedules.js';
 import { registrationHint } from '../../domain/operation/search-attributes.js';
 import { missingSearchAttributes } from '../search-attributes.js';
 import { type WatchChange, planWatches } from '../schedules/apply-watches.js';
@@ -257,7 +257,8 @@ async function scheduleFindings(session: TemporalSession, config: Config): Promi
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules agree with the configuration'));
   const { previousRuns } = await import('../../config/schedule.js');
   for (const line of await listSchedules(session, { exact: true })) {
-    const schedule = config.clusters[line.cluster]?.policies[line.policy]?.schedule;
+    const cluster = config.clusters[line.cluster];
+    const schedule = cluster && scheduleOf(cluster, line.policy);
     const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
     findings.push(...lineFindings(line, due));
   }

@@ -1,9 +1,9 @@
 import type { ScheduleDescription, ScheduleSummary, ScheduleUpdateOptions } from '@temporalio/client';
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Config } from '../../domain/config.js';
+import type { ClusterConfig, Config, ScheduleConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { scheduleId } from '../../domain/operation/names.js';
+import { drillSchedules, scheduleId } from '../../domain/operation/names.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import type { TemporalSession } from '../connect.js';
 import { manyAtOnce, type Report } from '../many-at-once.js';
@@ -27,17 +27,35 @@ interface Mark {
   readonly policy: string;
 }
 
-/** Schedules of all enabled policies that have one. */
+/** Every morning, whatever became of the schedule of the drill itself. */
+const LOOKS_FOR_DRILLS: ScheduleConfig = { cron: '0 6 * * *', catchUpSeconds: 6 * 3600 };
+
+/** Schedules of all enabled policies that have one, and of drills. */
 export async function wantedSchedules(config: Config): Promise<readonly WantedSchedule[]> {
   // Croner is loaded with it, and the command line starts without it.
   const { calendarSpec } = await import('./calendar.js');
-  return Object.values(config.clusters).flatMap((cluster) =>
-    Object.values(cluster.policies).flatMap(({ name: policy, schedule, enabled }) => {
-      if (schedule === undefined || !enabled) return [];
-      const id = scheduleId(cluster.name, policy);
-      return [{ id, cluster: cluster.name, policy, calendar: calendarSpec(schedule.cron), ...schedule }];
-    }),
-  );
+  return Object.values(config.clusters).flatMap(({ name: cluster, policies, drill }) => {
+    const wanted = (policy: string, starts: WantedSchedule['starts'], schedule: ScheduleConfig): WantedSchedule => ({
+      ...{ id: scheduleId(cluster, policy), cluster, policy, starts, calendar: calendarSpec(schedule.cron) },
+      ...schedule,
+    });
+    const backups = Object.values(policies).flatMap(({ name: policy, schedule, enabled }) =>
+      schedule === undefined || !enabled ? [] : [wanted(policy, 'backup', schedule)],
+    );
+    if (drill === undefined) return backups;
+    return [
+      ...backups,
+      wanted(drillSchedules.drill, 'drill', drill.schedule),
+      wanted(drillSchedules.overdue, 'drill-overdue', LOOKS_FOR_DRILLS),
+    ];
+  });
+}
+
+/** When the schedule of a policy or of a drill is due; undefined where the configuration has none. */
+export function scheduleOf({ policies, drill }: ClusterConfig, policy: string): ScheduleConfig | undefined {
+  if (drill !== undefined && policy === drillSchedules.drill) return drill.schedule;
+  if (drill !== undefined && policy === drillSchedules.overdue) return LOOKS_FOR_DRILLS;
+  return policies[policy]?.schedule;
 }
 
 /**
@@ -130,7 +148,7 @@ async function update(session: TemporalSession, wanted: WantedSchedule): Promise
 function settingsOf(wanted: WantedSchedule) {
   const action = actionOf(wanted);
   const policies = { overlap: 'SKIP' as const, catchupWindow: wanted.catchUpSeconds * 1000 };
-  const { cluster: _cluster, policy: _policy, ...settings } = wanted;
+  const { cluster: _cluster, policy: _policy, starts: _starts, ...settings } = wanted;
   const digest = createHash('sha256').update(canonicalJson({ settings, action, policies })).digest('hex').slice(0, 16);
   return {
     spec: {
@@ -155,6 +173,8 @@ function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): S
   if (mark === undefined) return { id, action: 'leave', reasons: ['not made by reprise'] };
   const cluster = config.clusters[mark.cluster];
   const policy = cluster?.policies[mark.policy];
+  if (cluster !== undefined && policy === undefined && Object.values<string>(drillSchedules).includes(mark.policy))
+    return { id, action: 'delete', reasons: ['the cluster has no drills any more'] };
   if (policy !== undefined) {
     return {
       id,

@@ -44,6 +44,12 @@ export async function backfillStarts(
       'first type: reprise schedule apply',
     );
   }
+  if (wanted.starts !== 'backup')
+    throw new RepriseError(
+      'usage',
+      `${description.scheduleId} makes no backups: a drill that was missed is run once, now`,
+      `reprise drill run ${wanted.cluster}`,
+    );
   const [first, last] = [Date.parse(from), Date.parse(to)];
   if (first > last)
     throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'give the earlier one as --from');

@@ -1,16 +1,24 @@
 import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@temporalio/client';
-import { backupWorkflowId, CONTROL_QUEUE, workflowTypes } from '../../domain/operation/names.js';
+import {
+  backupWorkflowId,
+  CONTROL_QUEUE,
+  drillOverdueWorkflowId,
+  drillWorkflowId,
+  workflowTypes,
+} from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ScheduleConfig } from '../../domain/config.js';
-import type { BackupInput } from '../../workflows/api.js';
-import { backupRunbook } from '../../domain/plan/runbooks.js';
+import type { BackupInput, DrillInput, DrillOverdueInput } from '../../workflows/api.js';
+import { backupRunbook, drillOverdueRunbook, drillRunbook, type OperationRunbook } from '../../domain/plan/runbooks.js';
 
 /** A schedule the config asks for. */
 export interface WantedSchedule extends ScheduleConfig {
   readonly calendar: CalendarSpec;
   readonly id: string;
   readonly cluster: string;
+  /** Of a schedule that makes no backup, its name in the place of a policy's. */
   readonly policy: string;
+  readonly starts: 'backup' | 'drill' | 'drill-overdue';
 }
 
 export const months: readonly Month[] = [
@@ -27,24 +35,52 @@ export const days: readonly DayOfWeek[] = [
   'SATURDAY',
 ];
 
-/** The backup workflow a schedule starts; the server appends the time to its id. */
+/** The workflow a schedule starts; the server appends the time to its id. */
 export function actionOf(wanted: WantedSchedule) {
-  const input: BackupInput = {
-    cluster: wanted.cluster,
-    requester: 'schedule',
-    order: { policy: wanted.policy, type: 'auto' },
-  };
-  const runbook = backupRunbook(wanted.cluster, wanted.policy);
+  const { type, workflowId, input, runbook } = startOf(wanted);
   return {
     type: 'startWorkflow' as const,
-    workflowType: workflowTypes.backup,
-    workflowId: backupWorkflowId(wanted.cluster, wanted.policy),
+    workflowType: type,
+    workflowId,
     taskQueue: CONTROL_QUEUE,
     args: [input],
     staticSummary: runbook.summary,
     staticDetails: runbook.details,
-    priority: priorityOf(workflowTypes.backup),
+    priority: priorityOf(type),
   };
+}
+
+interface ScheduledStart {
+  readonly type: string;
+  readonly workflowId: string;
+  readonly input: BackupInput | DrillInput | DrillOverdueInput;
+  readonly runbook: OperationRunbook;
+}
+
+function startOf({ starts, cluster, policy }: WantedSchedule): ScheduledStart {
+  switch (starts) {
+    case 'backup':
+      return {
+        type: workflowTypes.backup,
+        workflowId: backupWorkflowId(cluster, policy),
+        input: { cluster, requester: 'schedule', order: { policy, type: 'auto' } },
+        runbook: backupRunbook(cluster, policy),
+      };
+    case 'drill':
+      return {
+        type: workflowTypes.drill,
+        workflowId: drillWorkflowId(cluster, 'scheduled'),
+        input: { cluster, requester: 'schedule', order: {} },
+        runbook: drillRunbook(cluster),
+      };
+    case 'drill-overdue':
+      return {
+        type: workflowTypes.drillOverdue,
+        workflowId: drillOverdueWorkflowId(cluster),
+        input: { cluster },
+        runbook: drillOverdueRunbook(cluster),
+      };
+  }
 }
 
 /** What differs between config and server, in words; empty where nothing does. */

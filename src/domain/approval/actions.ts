@@ -104,6 +104,9 @@ export function clusterForStorage(config: Config, repository: string): string {
   return chosen.name;
 }
 
+/** Fact of a plan for `kept drop`: what has to go before the database does. */
+export const DROPS_FIRST = 'drops first';
+
 const titles: Readonly<Record<ConfirmedAction, (subject: string) => string>> = {
   'kept-drop': (subject) => `Delete the old data ${subject} permanently`,
   release: (subject) => `End the hold of backup ${subject}`,

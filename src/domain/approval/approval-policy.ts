@@ -291,7 +291,7 @@ function names(given: string, digest: string): boolean {
 }
 
 /** `Alice` and ` alice` are one person: a second spelling is no second approver. */
-function personKey(name: string): string {
+export function personKey(name: string): string {
   return name.normalize('NFKC').trim().toLowerCase();
 }
 

@@ -1,5 +1,7 @@
+import type { SignOff } from '../drill/drill.js';
 import type { Approval, Decision, Rejection } from '../plan/plan.js';
 import { readTarget } from '../target/target.js';
+import { durationPattern, durationRule, parseDuration } from '../text/units.js';
 
 const LONGEST = 2000;
 
@@ -89,6 +91,24 @@ export function parseWatchPause(raw: unknown): WatchPause | { problem: string } 
   return Number.isNaN(at)
     ? { problem: '"until" is no time with an offset, such as 2026-01-01T00:00:00Z' }
     : { by, reason, until: new Date(at).toISOString() };
+}
+
+/** A person's word on a drill; `keepSeconds`: how long staging stays as it is afterwards. */
+export type SignOffMessage = Pick<SignOff, 'verdict' | 'by' | 'remarks'> & { readonly keepSeconds: number };
+
+export function parseSignOff(raw: unknown): SignOffMessage | { problem: string } {
+  const parsed = parseDecision(raw, ['verdict', 'by']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { verdict, by } = parsed;
+  if (verdict !== 'pass' && verdict !== 'fail') return { problem: '"verdict" is neither pass nor fail' };
+  const { remarks = null, keep } = parsed as { remarks?: unknown; keep?: unknown };
+  if (remarks !== null && typeof remarks !== 'string') return { problem: '"remarks" is no text' };
+  if (remarks !== null && remarks.length > LONGEST)
+    return { problem: `"remarks" is longer than ${LONGEST} characters` };
+  if (keep !== undefined && (typeof keep !== 'string' || !durationPattern.test(keep)))
+    return { problem: `"keep": ${durationRule}` };
+  const said = remarks === null || remarks.trim() === '' ? null : remarks;
+  return { verdict, by, remarks: said, keepSeconds: keep === undefined ? 0 : parseDuration(keep) };
 }
 
 /** A line that somebody adds to the journal. */

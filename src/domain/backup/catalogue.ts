@@ -1,3 +1,4 @@
+import type { DrillOutcome, RegisterEntry } from '../drill/drill.js';
 import type { Backup } from './backup.js';
 import type { Approval, Plan, Sender } from '../plan/plan.js';
 import type { KeptItem, RecoveryOutcome } from './records.js';
@@ -26,6 +27,12 @@ export interface CatalogueState {
   readonly incidents: ReadonlyMap<string, RecordedIncident>;
   /** By operation id; the last one where an operation recorded several. */
   readonly outcomes: ReadonlyMap<string, RecordedOutcome>;
+  /** Drills that have ended, in the order recorded. */
+  readonly drills: readonly DrillOutcome[];
+  /** The quality register, in the order opened. */
+  readonly register: readonly RegisterEntry[];
+  /** When the first record was made, UTC ISO-8601; absent: there is none. */
+  readonly firstRecordAt?: string;
   /** Backups that failed or were skipped, oldest first. */
   readonly unmade: readonly UnmadeBackup[];
   /** Lines of one operation, in the order written. */

@@ -1,3 +1,4 @@
+import type { DrillOutcome, RegisterEntry } from '../drill/drill.js';
 import type { Backup, Proof, TableCount } from './backup.js';
 import type { Approval, Plan, Sender } from '../plan/plan.js';
 
@@ -94,7 +95,10 @@ export type RecordBody =
       /** Who said so, where the text is a client's: then it is told, and proves nothing. Absent: the host's own words. */
       readonly toldBy?: string;
     }
-  | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome };
+  | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome }
+  | { readonly kind: 'drill'; readonly outcome: DrillOutcome }
+  /** An entry of the quality register, whole; the last one of an id counts. */
+  | { readonly kind: 'register'; readonly entry: RegisterEntry };
 
 export type CatalogueRecord = RecordEnvelope & RecordBody;
 export type NewRecord = Pick<RecordEnvelope, 'id' | 'at' | 'operationId' | 'by'> & RecordBody;

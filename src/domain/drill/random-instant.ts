@@ -7,8 +7,8 @@ export interface Window {
 /** An instant of a window, to the millisecond: `fraction` from 0 to 1 says where in it. */
 export function instantIn({ from, to }: Window, fraction: number): string {
   const [first, last] = [Date.parse(from), Date.parse(to)];
-  // Neither before the window nor after it, whatever its digits below a millisecond.
-  const earliest = Math.ceil(first);
+  // Digits below a millisecond are cut off: the window may begin later within its first one.
+  const earliest = Math.min(last, first + 1);
   return new Date(Math.max(earliest, Math.min(last, Math.floor(first + (last - first) * fraction)))).toISOString();
 }
 

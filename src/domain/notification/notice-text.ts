@@ -1,6 +1,7 @@
 import { shortDigest } from '../approval/approval-policy.js';
 import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';
+import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
@@ -34,7 +35,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'paused':
       return pausedTitle(cluster, facts);
     case 'approval':
-      return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${facts.plan.binding.method === 'restart' ? 'restart' : `recovery to ${formatTarget(facts.plan.binding.target)}`}, plan ${shortDigest(facts.plan)}`;
+      return `approval needed until ${facts.plan.approveBy.replace(/:\d\d(\.\d+)?Z$/, 'Z')}: ${cluster}, ${approvedInWords(facts.plan.binding)}, plan ${shortDigest(facts.plan)}`;
     case 'ended':
       return `plan ${facts.plan.slice(0, 12)} of ${cluster} needs no approval any more`;
     case 'watch':
@@ -43,9 +44,24 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
+    case 'drill':
+      return drillTitle(cluster, facts);
+    case 'sign-off':
+      return `${signOffStage[facts.stage]}: sign off the drill of ${cluster} until ${facts.until.slice(0, 16)}Z`;
     case 'test':
       return `test for ${facts.contact}`;
   }
+}
+
+const signOffStage: Readonly<Record<Extract<NoticeFacts, { kind: 'sign-off' }>['stage'], string>> = {
+  asked: 'to do',
+  reminder: 'reminder',
+  escalation: 'nobody has answered',
+};
+
+function drillTitle(cluster: string | null, { state }: Extract<NoticeFacts, { kind: 'drill' }>): string {
+  if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
+  return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
 }
 
 function failedTitle(cluster: string | null, { what, policy, code }: Extract<NoticeFacts, { kind: 'failed' }>): string {
@@ -57,6 +73,11 @@ function failedTitle(cluster: string | null, { what, policy, code }: Extract<Not
 function watchTitle(cluster: string | null, { state, until }: Extract<NoticeFacts, { kind: 'watch' }>): string {
   if (state === 'resumed') return `the watch of ${cluster} looks again`;
   return `the watch of ${cluster} is paused${until === null ? '' : ` until ${until.slice(0, 16)}Z`}`;
+}
+
+function approvedInWords({ method, accepts, target }: Plan['binding']): string {
+  if (method === 'restart') return 'restart';
+  return accepts === undefined ? `recovery to ${formatTarget(target)}` : 'errors that the restore left';
 }
 
 function pausedTitle(cluster: string | null, { step, event }: Extract<NoticeFacts, { kind: 'paused' }>): string {
@@ -131,12 +152,43 @@ function body(notice: Notice): string {
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
       ]);
+    case 'drill':
+      return drillBody(notice, facts);
+    case 'sign-off':
+      return signOffBody(notice, facts);
     case 'test':
       return lines([
         ['By', facts.by],
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
   }
+}
+
+function drillBody(
+  { cluster, workflowId }: Notice,
+  { state, reason, hint, dueAt }: Extract<NoticeFacts, { kind: 'drill' }>,
+): string {
+  const first = state === 'overdue' ? 'reprise schedule list' : `reprise drill show ${workflowId}`;
+  return lines([
+    ['Reason', reason],
+    ['Next', hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register'],
+    ['Until', dueAt ?? null],
+    ['Type', `${first}\nreprise drill run ${cluster}`],
+  ]);
+}
+
+function signOffBody(
+  { workflowId }: Notice,
+  { by, connection, until }: Extract<NoticeFacts, { kind: 'sign-off' }>,
+): string {
+  const type = (verdict: string): string => `reprise sign-off ${workflowId} --verdict ${verdict} --remarks "..."`;
+  return lines([
+    ['By', by.join(', ')],
+    ['Staging', connection],
+    ['Until', until],
+    ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
+    ['Type', `${type('pass')}\n${type('fail')}`],
+  ]);
 }
 
 function watchBody(cluster: string | null, facts: Extract<NoticeFacts, { kind: 'watch' }>): string {

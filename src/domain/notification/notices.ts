@@ -1,8 +1,23 @@
 import type { Plan } from '../plan/plan.js';
 
 /** What people may be told of, as `notify:` of reprise.yml names it. */
-export const notifyEvents = ['failure', 'waiting-approval', 'incident', 'recovered'] as const;
+export const notifyEvents = [
+  'failure',
+  'waiting-approval',
+  'incident',
+  'recovered',
+  'drill-failed',
+  'drill-overdue',
+  'sign-off',
+] as const;
 export type NotifyEvent = (typeof notifyEvents)[number];
+
+/** Where `notify:` does not name an event, it is told as that one: an alarm needs no key of its own. */
+export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
+  'drill-failed': 'failure',
+  'drill-overdue': 'failure',
+  'sign-off': 'waiting-approval',
+};
 
 /**
  * The facts of one notification; its words are made when it is sent. They live in histories: no secret and no row value,
@@ -66,6 +81,27 @@ export type NoticeFacts =
       readonly leavesProduction?: true;
       readonly report: string;
     }
+  /** A drill failed, or came to no verdict, or did not take place: the quality register has it. */
+  | {
+      readonly kind: 'drill';
+      readonly state: 'failed' | 'incomplete' | 'overdue';
+      readonly reason: string;
+      /** What somebody can do, where the failure says it. */
+      readonly hint?: string | undefined;
+      /** When it has to be made good, UTC ISO-8601; absent: it opened no entry. */
+      readonly dueAt?: string | undefined;
+    }
+  /** What a drill restored waits for a person's word. */
+  | {
+      readonly kind: 'sign-off';
+      readonly stage: 'asked' | 'reminder' | 'escalation';
+      /** Names of contacts. */
+      readonly by: readonly string[];
+      /** Where staging is: no password. */
+      readonly connection: string;
+      /** UTC ISO-8601. */
+      readonly until: string;
+    }
   | { readonly kind: 'test'; readonly contact: string; readonly notifier: string | null; readonly by: string };
 
 /** One notification as a workflow hands it over. */
@@ -94,6 +130,8 @@ export function eventOf(facts: NoticeFacts): NotifyEvent | null {
       return 'waiting-approval';
     case 'watch':
       return 'incident';
+    case 'drill':
+      return facts.state === 'overdue' ? 'drill-overdue' : 'drill-failed';
     case 'test':
       return null;
     default:

@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import { eventOf, type Notice } from './notices.js';
+import { eventOf, type Notice, type NotifyEvent, toldAs } from './notices.js';
 
 /** One message to be sent by one notifier; people by the names of their contacts. */
 export interface Delivery {
@@ -23,8 +23,8 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
       .map(({ name }) => ({ notifier: name, first: [contact], others: [] }));
   }
   const event = eventOf(facts);
-  const wanted = event === null ? [] : (config.notify[event] ?? []);
-  const acting = actingContacts(config, cluster, facts);
+  const wanted = event === null ? [] : notifiersFor(config, event);
+  const acting = drillContacts(config, facts) ?? actingContacts(config, cluster, facts);
   return wanted.flatMap((notifier) => {
     const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
     const first = acting.filter((contact) => reached.includes(contact));
@@ -38,11 +38,25 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
   });
 }
 
+/** By which notifiers people are told of an event. */
+export function notifiersFor({ notify }: Pick<Config, 'notify'>, event: NotifyEvent): readonly string[] {
+  const other = toldAs[event];
+  return notify[event] ?? (other === undefined ? [] : (notify[other] ?? []));
+}
+
 /** Addresses of a contact for a notifier, as the file has them: one or a list. */
 export function addressesOf(config: Config, contact: string, notifier: string): readonly string[] {
   const found = config.contacts[contact]?.[notifier];
   const list: readonly unknown[] = Array.isArray(found) ? found : [found];
   return list.filter((address): address is string => typeof address === 'string' && address !== '');
+}
+
+/** For a drill and its sign-off; an escalation goes to whoever is responsible. */
+function drillContacts({ raci }: Config, facts: Notice['facts']): readonly string[] | null {
+  const responsible = raci['drill'] ?? [];
+  if (facts.kind === 'drill') return responsible;
+  if (facts.kind !== 'sign-off') return null;
+  return facts.stage === 'escalation' ? [...responsible, ...facts.by] : facts.by;
 }
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {

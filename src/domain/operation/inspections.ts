@@ -2,12 +2,14 @@ import type { RotateOutput } from '../retention/retention.js';
 import type { ActionPlan } from '../approval/actions.js';
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
+import type { DrillOutcome, DrillPlan, RegisterEntry } from '../drill/drill.js';
 import type { Finding } from '../findings.js';
 import type { MediaPlan } from '../media/media.js';
 import type { Plan } from '../plan/plan.js';
 import type {
   ActionOrder,
   AdoptionOrder,
+  DrillOrder,
   MediaOrder,
   OperationRequest,
   RecoveryOrder,
@@ -54,6 +56,10 @@ export type Inspection =
   | ({ readonly kind: 'plan'; readonly operationId: string } & OperationRequest<RecoveryOrder>)
   /** Dry run of `media recover` and `media sync`. */
   | ({ readonly kind: 'media-plan'; readonly operationId: string } & OperationRequest<MediaOrder>)
+  /** Drills that have ended, oldest first, and the quality register. */
+  | { readonly kind: 'drills'; readonly cluster?: string }
+  /** Dry run of `drill run`. */
+  | ({ readonly kind: 'drill-plan'; readonly operationId: string } & OperationRequest<DrillOrder>)
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly order: RotationOrder }
   /** Dry run of `backup adopt`. */
@@ -95,7 +101,9 @@ export type InspectionKind = Inspection['kind'];
 
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
-  return kind === 'media-plan' || kind === 'plan' || kind === 'action' || kind === 'storage-usage';
+  return (
+    kind === 'media-plan' || kind === 'plan' || kind === 'drill-plan' || kind === 'action' || kind === 'storage-usage'
+  );
 }
 
 /** A small write: what was asked, and by whom, stays to be seen in Temporal. */
@@ -143,6 +151,13 @@ export interface InspectionResults {
   readonly report: { readonly markdown: string };
   readonly plan: { readonly plan: Plan };
   readonly 'media-plan': { readonly plan: MediaPlan };
+  /** `firstRecordAt`: of one cluster that was named, UTC ISO-8601; absent where it has no records. */
+  readonly drills: {
+    readonly drills: readonly DrillOutcome[];
+    readonly register: readonly RegisterEntry[];
+    readonly firstRecordAt?: string;
+  };
+  readonly 'drill-plan': { readonly plan: DrillPlan };
   readonly rotation: RotationPreview;
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;

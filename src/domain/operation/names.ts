@@ -27,6 +27,9 @@ export const workflowTypes = {
   /** Something that cannot be undone, approved or confirmed: dropping old data, releasing a hold, settings of a storage. */
   action: 'action',
   verifyMedia: 'verifyMedia',
+  drill: 'drill',
+  /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
+  drillOverdue: 'drillOverdue',
   incident: 'incident',
   watch: 'watch',
   /** Receives the WAL of one policy, for ever. */
@@ -50,6 +53,7 @@ export const signalNames = {
   confirm: 'confirm',
   dismiss: 'dismiss',
   note: 'note',
+  signOff: 'sign-off',
   close: 'close',
   clusterAnswers: 'cluster-answers',
   /** A recovery that was approved waits for the cluster: what only waits for its next attempt ends. */
@@ -60,6 +64,7 @@ export const signalNames = {
 export const updateNames = {
   approve: 'approve',
   reject: 'reject-plan',
+  signOff: 'sign-off-drill',
   promote: 'promote-recovered',
   retarget: 'retarget-recovery',
   pauseWatch: 'pause-watch',
@@ -102,6 +107,8 @@ export const mediaWorkflowId = (cluster: string, operationId: string): string =>
 export const actionWorkflowId = (action: string, cluster: string, operationId: string): string =>
   action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
+export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
+export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;
 export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
@@ -109,6 +116,8 @@ export const watchWorkflowId = (cluster: string): string => `watch/${cluster}`;
 export const lockWorkflowId = (cluster: string): string => `lock/${cluster}`;
 export const slotsWorkflowId = (host: string, kind: string): string => `slots/${host}/${kind}`;
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
+/** Schedules of drills, among those of policies: no policy of a cluster with drills has these names. */
+export const drillSchedules = { drill: 'drill', overdue: 'drill-overdue' } as const;
 /** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
 export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
   `notify/${cluster ?? 'test'}/${operationId}/${key}`;

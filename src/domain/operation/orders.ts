@@ -57,6 +57,8 @@ export const recoveryOrder = z
     thawTier: z.enum(thawTierNames).optional(),
     /** Name under `media`: its objects go to the same instant. */
     withMedia: name.optional(),
+    /** Subscriptions and logical slots of databases that dumps replace stay with the old ones; without it that is refused. */
+    detachReplication: z.boolean().optional(),
   })
   .readonly();
 export type RecoveryOrder = z.infer<typeof recoveryOrder>;
@@ -98,6 +100,8 @@ export const drillOrder = z
       .string()
       .regex(/^[0-9a-f]{16,64}$/)
       .optional(),
+    /** So long staging stays as it is when the drill has ended. */
+    keepSeconds: count.optional(),
   })
   .readonly();
 export type DrillOrder = z.infer<typeof drillOrder>;

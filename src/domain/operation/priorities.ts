@@ -17,6 +17,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.verify]: 5,
   [workflowTypes.adopt]: 5,
   [workflowTypes.verifyMedia]: 5,
+  [workflowTypes.drill]: 5,
 };
 
 const UNSAID = 3;

@@ -42,6 +42,8 @@ export interface OperationStatusView {
     | 'kept-drop'
     | 'release'
     | 'storage-apply'
+    | 'drill'
+    | 'drill-overdue'
     | 'incident'
     | 'watch'
     | 'archive'

@@ -1,3 +1,4 @@
+import type { RestoreErrors } from '../plan/plan.js';
 import type { RecoveryTarget } from '../target/target.js';
 
 /** One thing that happened to a step of an approved plan, seen by the host that did it. */
@@ -20,6 +21,8 @@ export interface ReachedTarget {
   readonly lastCommitAt: string | null;
   /** The source's last valid WAL record was replayed: nothing that exists anywhere was lost. */
   readonly complete: boolean;
+  /** What a restore of dumps could not make; absent: it made all. */
+  readonly errors?: readonly RestoreErrors[];
   /** Where the replay was told to stop; absent: not said, or it was no replay. */
   readonly target?: RecoveryTarget;
 }

@@ -9,6 +9,7 @@ import type { PlanTerms, PlanningRequest } from './plan-terms.js';
 import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
 import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
+import { predictSeconds } from './predict-duration.js';
 import { connectionAt } from './recovery-place.js';
 import { formatTarget } from '../target/target.js';
 import { growthWarnings, roomFor } from './disk-room.js';
@@ -21,11 +22,7 @@ import {
 } from './decide-layout.js';
 import { type OldDataFate, oldDataFate, replacements } from './replacements.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
-import { topologyRefusal } from './topology.js';
-
-/** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
-const MODEST_BYTES_PER_SECOND = 80e6;
-const START_SECONDS = 15;
+import { detachedFrom, topologyRefusal, withoutDetached } from './topology.js';
 
 /**
  * Decides on a recovery: says exactly what would be done, or refuses what cannot end well. It reads nothing but its
@@ -37,7 +34,7 @@ export function decideRecovery(
   request: PlanningRequest,
   seen: RecoveryObservations,
 ): Omit<Plan, 'digest'> {
-  refuseUnfitPlace(terms, seen);
+  refuseUnfitPlace(terms, request, seen);
   const thaw = seen.coldFiles && planThaw(seen.coldFiles, request.order.thawTier, request.approvedThaw);
   const binding = bindingOf(terms, request, seen, thaw?.planned);
   const observed: PlanObservations = {
@@ -67,7 +64,7 @@ const fateOf = ({ cluster, place }: PlanTerms, { source, dataDirExists }: Recove
   });
 
 /** Refuses a place whose data cannot be replaced, or that dumps cannot be restored into. */
-function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
+function refuseUnfitPlace(terms: PlanTerms, request: PlanningRequest, seen: RecoveryObservations): void {
   const { cluster, place } = terms;
   const {
     source: { method },
@@ -76,7 +73,8 @@ function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
     targetServer,
     layout,
   } = seen;
-  const refusal = topology && topologyRefusal(topology);
+  const dependent = topology && withoutDetached(topology, detachedBy(request, seen));
+  const refusal = dependent && topologyRefusal(dependent, { mayDetach: method === 'databases' });
   if (refusal) throw refusal;
   if (method === 'data-directory' && !place.dataDir)
     throw new RepriseError(
@@ -101,6 +99,12 @@ function refuseUnfitPlace(terms: PlanTerms, seen: RecoveryObservations): void {
       'start it, or recover from a physical backup',
     );
   }
+}
+
+/** Files of a physical backup have the subscriptions of their time: nothing is left behind then. */
+function detachedBy({ order }: PlanningRequest, { source, topology }: RecoveryObservations): PlanBinding['detaches'] {
+  if (order.detachReplication !== true || source.method !== 'databases' || !topology) return undefined;
+  return detachedFrom(topology);
 }
 
 /** As whom a dump is restored; files of a physical backup are restored as nobody. */
@@ -160,6 +164,7 @@ function bindingOf(
     }),
     layout,
     freshCluster: outline.freshCluster,
+    detaches: detachedBy(request, seen),
     putsBack: missingConfiguration.length > 0 ? missingConfiguration : undefined,
     salvageFrom: oldDataDir !== null && oldDataDir !== place.dataDir ? oldDataDir : undefined,
     thaw,
@@ -210,19 +215,28 @@ function mediaOf(
 
 /** What the recovery comes to: how long it takes, what it recovers, and what may be lost. */
 function predictions(
-  { source, at }: RecoveryObservations,
+  { source, at, measured = [] }: RecoveryObservations,
   thawHours: number | null,
 ): Omit<PlanObservations, 'neededBytes' | 'freeBytes' | 'warnings'> {
   const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments } = source.outline;
   const stateAt = source.method === 'restart' ? null : recoveredInstant(source);
-  const restoreSeconds = Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS);
+  const { replayBytes } = source.outline;
+  const predicted = predictSeconds(measured, { sizeBytes, walBytes: replayBytes ?? null });
+  const thawSeconds = (thawHours ?? 0) * 3600;
+  const predictedRto = predicted && {
+    ...predicted,
+    p50: predicted.p50 + thawSeconds,
+    p90: predicted.p90 + thawSeconds,
+  };
   return {
     sizeBytes,
     reachableFrom,
     reachableTo,
     walEnd,
     salvageableSegments,
-    predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
+    predictedRtoSeconds: predictedRto?.p50 ?? null,
+    ...(predictedRto && { predictedRto }),
+    ...(replayBytes !== undefined && { replayBytes }),
     stateAt: stateAt ?? undefined,
     lastCommitAt: source.outline.lastCommitAt ?? undefined,
     history: source.outline.history,

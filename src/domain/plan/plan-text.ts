@@ -7,10 +7,18 @@ import {
 } from '../approval/approval-policy.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
-import { type ChangedMethod, type Plan, type RecoveryMethod, type Replacement, losesOldData } from './plan.js';
+import {
+  type ChangedMethod,
+  type Plan,
+  type RecoveryMethod,
+  type Replacement,
+  type RestoreErrors,
+  losesOldData,
+} from './plan.js';
 import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
+import { detachedInWords } from './topology.js';
 import { leavesProduction } from './recovery-figures.js';
 import { thawInWords } from './thaw.js';
 import { historyInWords } from './timeline-history.js';
@@ -19,6 +27,10 @@ import { historyInWords } from './timeline-history.js';
 const maxDetailsBytes = 18_000;
 /** So many entries of any list are shown; the plan itself has them all. */
 const mostShown = 20;
+/** Errors are decided on one by one. */
+const mostErrorsShown = 100;
+/** In a sentence. */
+const mostNamed = 5;
 
 /** One line for a timer in the Web UI's timeline: what is waited for, which plan, and where it is told. */
 export function waitingSummary(plan: Plan): string {
@@ -26,7 +38,9 @@ export function waitingSummary(plan: Plan): string {
   const what =
     binding.method === 'restart'
       ? 'restart'
-      : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
+      : binding.accepts !== undefined
+        ? 'ACCEPT errors of the restore'
+        : `${losesOldData(binding) ? 'OVERWRITES old data, ' : ''}recovery to ${formatTarget(binding.target)}`;
   const end = `, plan ${shortDigest(plan)} until ${minute(plan.approveBy)}`;
   return waitingLabel(`wait for approval: ${binding.cluster}, ${what}`, end);
 }
@@ -146,6 +160,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
       values: [{ text: `${binding.cluster}, ${place} on host ${binding.targetHost}, port ${binding.port}` }],
     },
     ...targetFacts(binding, observed),
+    { name: 'accepts', values: binding.accepts === undefined ? [] : acceptedFacts(binding.accepts.databases) },
     { name: 'may lose', values: [{ text: lossInWords({ binding, observed }) }] },
     {
       name: 'from backup',
@@ -162,6 +177,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     },
     { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
+    {
+      name: 'detaches',
+      values: shown(binding.detaches ? detachedInWords(binding.detaches) : [], (text) => ({ text })),
+    },
     { name: 'stays', values: shown(whatStays(binding), (value) => value) },
     { name: 'moves', values: shown(whatMoves(binding), (value) => value) },
     { name: 'media', values: binding.media === undefined ? [] : mediaFacts(binding.media) },
@@ -170,7 +189,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
-    { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
+    { name: 'takes about', values: [{ text: durationOf(observed) }] },
     { name: 'recoverable', values: range(binding.method, observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     {
@@ -198,6 +217,36 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
   ];
   const recovering = new Set(['target', 'recoverable', 'WAL ends at', 'salvages', 'needs']);
   return all.filter(({ name, values }) => values.length > 0 && !(binding.method === 'restart' && recovering.has(name)));
+}
+
+/** Every error, as far as a person reads them: nothing else is decided with this plan. */
+function acceptedFacts(databases: readonly RestoreErrors[]): Value[] {
+  const all = errorsInWords(databases);
+  const left = all.slice(0, mostErrorsShown).map((text) => ({ text: clipBytes(text, 500) }));
+  const more = all.length - mostErrorsShown;
+  return [
+    ...left,
+    ...(more > 0
+      ? [{ text: `and ${more} more: the host keeps them all with the plan, in plans/ of its state directory` }]
+      : []),
+    ...databases.map(({ database, copy }) => ({
+      text: `all recorded rows of ${database} are there; the copy is ${copy}, beside the live database`,
+    })),
+  ];
+}
+
+/** What is waited for, in one sentence with the command. */
+export function acceptanceWanted(plan: Plan): string {
+  const { digest, observed, approveBy, binding } = plan;
+  const all = errorsInWords(binding.accepts?.databases ?? []);
+  const more = all.length > mostNamed ? `; and ${all.length - mostNamed} more` : '';
+  const named = all.slice(0, mostNamed).map((text) => clipBytes(visible(text), 300));
+  return `the acceptance of ${all.length === 1 ? 'an error' : `${all.length} errors`} of the restore, until ${minute(approveBy)}: ${named.join('; ')}${more} — \`reprise approve ${workflowOf(plan)} --by NAME --reason "..."\` shows them all and asks, \`${approveCommand(workflowOf(plan), digest, observed.approval?.from)}\` accepts them and swaps the databases, \`${rejectCommand(plan)}\` keeps the live ones and the copies`;
+}
+
+/** What the restore could not make, each with its database. */
+export function errorsInWords(databases: readonly RestoreErrors[]): readonly string[] {
+  return databases.flatMap(({ database, errors }) => errors.map((error) => `${database}: ${error}`));
 }
 
 /** What is recovered to, along which history, and what of the data comes back. */
@@ -244,6 +293,7 @@ function whatMoves({ layout }: Plan['binding']): Value[] {
 /** What is approved. */
 function titleOf({ binding }: Plan): string {
   if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}`;
+  if (binding.accepts !== undefined) return `Accept what the restore of ${binding.cluster} could not make`;
   const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
   const media = binding.media === undefined ? '' : `, with the media ${binding.media.name}`;
   return `Recover ${binding.cluster} ${place}${media}, to ${clipBytes(formatTarget(binding.target), 200)}`;
@@ -257,6 +307,8 @@ function effectOf({ binding, observed }: Plan): string {
       : ` The recovery takes about ${durationInWords(observed.predictedRtoSeconds)}.`;
   if (binding.method === 'restart')
     return `The data directory is intact: the server is started, nothing is replaced.${time}`;
+  if (binding.accepts !== undefined)
+    return `The dumps are restored beside the live databases, without what is listed under "accepts". Approved, they replace the live ones as they are, and what is missing stays missing until somebody makes it; the present data is kept under another name. Rejected, nothing is replaced, and the copies are kept: reprise kept list.`;
   if (binding.replaces.length === 0) return `${nothingThere(binding)}: nothing is replaced.${time}`;
   if (losesOldData(binding))
     return `The present data is OVERWRITTEN AND LOST: no copy of it is kept, and this cannot be undone.${time}`;
@@ -301,8 +353,14 @@ function listed({ name, values }: Fact): string {
   return `- **${name}:** ${values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('; ')}`;
 }
 
-function seconds(value: number | null): Value[] {
-  return value === null ? [] : [{ text: durationInWords(value) }];
+/** Never a number that nothing was measured for. */
+function durationOf({ predictedRtoSeconds, predictedRto }: Plan['observed']): string {
+  if (predictedRtoSeconds === null)
+    return 'not known: no restore was measured on this host with this engine yet (a drill measures one)';
+  if (predictedRto === undefined) return durationInWords(predictedRtoSeconds);
+  const { p90, samples } = predictedRto;
+  const from = samples === 1 ? '1 restore measured' : `${samples} restores measured`;
+  return `${durationInWords(predictedRtoSeconds)}, at most ${durationInWords(p90)} in nine of ten cases (${from})`;
 }
 
 /** What may be lost, or that it cannot be known: always said. */

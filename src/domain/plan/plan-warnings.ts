@@ -23,6 +23,7 @@ export function planWarnings(
           `restore_as: superuser: code that is in the dump, of whoever owned something in the database, runs with the rights of role ${cluster.connection.user}`,
         ]
       : []),
+    ...neverRestored(method, source),
     ...source.outline.warnings,
     ...leftoverTargets.map(
       ({ file, name, value }) =>
@@ -43,6 +44,17 @@ export function planWarnings(
     ...(replacesRunningServer ? ['the server is running: it is stopped, and its data directory is replaced'] : []),
     ...(media?.observed.warnings.map((warning) => `media ${request.order.withMedia}: ${warning}`) ?? []),
   ];
+}
+
+/** Reading a dump says nothing of what the server makes of its statements. */
+function neverRestored(method: PlanBinding['method'], { outline }: RecoverySource): readonly string[] {
+  if (method !== 'databases') return [];
+  return outline.backups
+    .filter(({ proven }) => proven?.level !== 'restored')
+    .map(
+      ({ id, proven }) =>
+        `${id} was ${proven === null ? 'not verified' : 'read whole and verified'}, and never restored: what a restore cannot make shows only then, and is asked about before the databases are swapped; \`reprise backup verify ${id} --restore\` tries it first`,
+    );
 }
 
 /** As the installation of a PostgreSQL package leaves one: it is not what was lost, and has nothing of it. */

@@ -2,6 +2,7 @@ import type { BoundContent } from '../backup/backup.js';
 import type { PlannedMedia } from './planned-media.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { PlannedLayout } from './layout.js';
+import type { DetachedReplication } from './topology.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { ObservedThaw, PlannedThaw } from './thaw.js';
 
@@ -31,6 +32,14 @@ export interface PlannedBackup {
   /** Of everything that decides what is restored: the engine uses nothing else. Plans of an older version have none. */
   readonly content?: BoundContent;
   readonly database?: string;
+}
+
+/** What the restore of a database could not make; all its rows are there. */
+export interface RestoreErrors {
+  readonly database: string;
+  /** The copy beside, which is meant and no other. */
+  readonly copy: string;
+  readonly errors: readonly string[];
 }
 
 /** What is replaced and where the old one goes: read by the person who approves. */
@@ -72,6 +81,11 @@ export function isRecoveryPlan(plan: ApprovablePlan): plan is Plan {
   return plan.binding.action === 'recover';
 }
 
+/** A plan whose steps can be run; one that only accepts errors is no such plan. */
+export function isExecutablePlan(plan: ApprovablePlan): plan is Plan {
+  return isRecoveryPlan(plan) && plan.binding.accepts === undefined;
+}
+
 /** The part of a plan that is approved: everything that decides what will be done. Digested as canonical JSON. */
 export interface PlanBinding {
   readonly action: 'recover';
@@ -102,6 +116,8 @@ export interface PlanBinding {
   readonly freshCluster?: string;
   /** Symbolic links, a WAL disk, tablespaces; absent for a data directory that is one plain directory. */
   readonly layout?: PlannedLayout;
+  /** What is logical in the databases that are replaced, and stays with the old ones; absent: nothing. */
+  readonly detaches?: DetachedReplication;
   /** Configuration files outside the data directory that are gone, and are put back as the backup has them. */
   readonly putsBack?: readonly string[];
   /** Directory whose unarchived WAL is saved, where an earlier recovery, given up, has put it aside. */
@@ -110,6 +126,11 @@ export interface PlanBinding {
   readonly thaw?: PlannedThaw;
   /** Media recovered to the same instant; absent where nobody asked. */
   readonly media?: PlannedMedia;
+  /**
+   * What a restore has left behind and a person accepts with this very plan; absent: nothing. `plan`: the digest of the one that was
+   * being executed, of which this one is a copy in all else.
+   */
+  readonly accepts?: { readonly plan: string; readonly databases: readonly RestoreErrors[] };
   readonly steps: readonly string[];
   readonly hooks: readonly string[];
   /** By hook: the one that takes it back on every way out; absent where the configuration names none. */
@@ -140,6 +161,14 @@ export interface NothingToDo {
   readonly nothingToDo: string;
 }
 
+/** From the rates measured on this host with this engine; null where nothing was measured yet. */
+export interface PredictedSeconds {
+  readonly p50: number;
+  readonly p90: number;
+  /** Number of measured restores it rests on. */
+  readonly samples: number;
+}
+
 /** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
 export interface PlanObservations {
   readonly sizeBytes: number;
@@ -161,7 +190,12 @@ export interface PlanObservations {
   readonly lastCommitAt?: string;
   /** Which history the recovery follows; absent where there is no WAL. */
   readonly history?: TimelineHistory;
+  /** The middle of `predictedRto`; null where nothing was measured on this host with this engine. */
   readonly predictedRtoSeconds: number | null;
+  /** From what was measured on this host with this engine; absent where nothing was. */
+  readonly predictedRto?: PredictedSeconds;
+  /** All WAL between the backup and the target; absent where it is not known. */
+  readonly replayBytes?: number;
   readonly predictedRpoSeconds: number | null;
   /** Who may approve this very plan, and how many of them have to. */
   readonly approval?: { readonly approvers: number; readonly from: readonly string[] };

@@ -95,8 +95,8 @@ function timelineOf({ target, timeline }: Plan['binding'], { history }: Plan['ob
 
 /** A directory put aside is found by the next plan: WAL that was never archived is taken from it. */
 function goOn(binding: Plan['binding'], timeline: string): string {
-  const { cluster, into, method, policy, pause, media } = binding;
-  const place = `${targetOf(binding)}${timeline}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}`;
+  const { cluster, into, method, policy, pause, media, detaches } = binding;
+  const place = `${targetOf(binding)}${timeline}${policy === 'none' ? '' : ` --policy ${policy}`}${into === 'in-place' ? '' : ` --into ${into}`}${pause ? ' --pause' : ''}${media ? ` --with-media ${media.name}` : ''}${detaches ? ' --detach-replication' : ''}`;
   const from =
     method === 'data-directory' && into === 'in-place'
       ? `, which takes WAL that was not archived from ${losesOldData(binding) ? 'what was saved' : 'the old data'}`

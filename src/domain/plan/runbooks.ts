@@ -104,6 +104,32 @@ export function mediaVerificationRunbook(name: string): OperationRunbook {
   };
 }
 
+export function drillRunbook(cluster: string): OperationRunbook {
+  return {
+    summary: `Restore drill of ${cluster}`,
+    details: `Current Details show the current step, what it waits for and what to send; press R to refresh them.\n\n${steps(
+      [
+        'Make a plan: which backups, to which instant, onto which staging place. Production is not touched.',
+        'For each engine: empty staging, restore, start read-only, check.',
+        'Compare what two engines restored to one instant.',
+        'Mask the data, ask for the sign-off, remind, escalate.',
+        'Seal the evidence: report, hashes, signature; record the verdict.',
+        'Stop and empty staging.',
+      ],
+    )}`,
+  };
+}
+
+export function drillOverdueRunbook(cluster: string): OperationRunbook {
+  return {
+    summary: `Is a restore drill of ${cluster} overdue?`,
+    details: steps([
+      'Look up when the last drill was due.',
+      'Look for a drill that came to a verdict since; without one, open an entry of the quality register and tell people.',
+    ]),
+  };
+}
+
 export function incidentRunbook(cluster: string, scenario: string): OperationRunbook {
   return {
     summary: `Incident ${scenario} of ${cluster}`,

@@ -5,6 +5,7 @@ import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { createFileAtomic } from '../../files/atomic-file.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { giveTo, makePrivateDirectory } from '../../files/directories.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { endSessionsOf, scramVerifier } from './login.js';
@@ -35,6 +36,11 @@ const COMPARED = 'compared';
 
 export function restoreRole(database: string): string {
   return PREFIX + createHash('sha256').update(database).digest('hex').slice(0, 16);
+}
+
+/** Where a restore of this database keeps what it needs; removed when the database got its name, or was dropped. */
+export function restoreDirectory(stateDir: string, database: string): string {
+  return join(stateDir, 'restores', restoreRole(database));
 }
 
 /**
@@ -124,6 +130,12 @@ export async function dropRestoreLogin(
     await client.query(`DROP ROLE IF EXISTS ${pg.escapeIdentifier(role)}`);
   }
   if (files !== null) await rm(passfileOf(role, files), { force: true });
+}
+
+/** Removes what a restore of this database kept on the host: it has its name now, or was dropped. */
+export async function forgetRestore(stateDir: string, database: string): Promise<void> {
+  await rm(join(stateDir, 'restore-logins', restoreRole(database)), { force: true });
+  await removeTree(restoreDirectory(stateDir, database));
 }
 
 /** What the server says of an entry of pg_hba.conf that is missing, or that asks for a user of the system. */

@@ -2,6 +2,8 @@ import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
+import { type DetachedReplication, topologyRefusal, withoutDetached } from '../../domain/plan/topology.js';
+import { topologyOfDatabases } from '../server/topology.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { invalidDatabases } from '../server/databases.js';
@@ -13,6 +15,8 @@ export interface DatabaseSwap {
   readonly oldData: string;
   /** Stands in the comment of `fresh`, which is not swapped in without it; absent for the way back, where there is none. */
   readonly mark?: string;
+  /** Subscriptions and logical slots that stay with `live` under its new name; with any other one it is not swapped. `all`: nobody depends on them. */
+  readonly detaches?: DetachedReplication | 'all';
 }
 
 /** How often sessions that come back between their end and the rename are ended again. */
@@ -24,7 +28,8 @@ const OBJECT_IN_USE = '55006';
  * leaves either the old names or the new ones; a repeated call finds out which. The old database takes no connections
  * from the start and keeps refusing them: what is in it is evidence, and applications cannot write there unnoticed.
  * A live one that is already gone is no error. The way back is a swap with `fresh` and `oldData` exchanged.
- * @throws RepriseError `not-found` where there is nothing to swap in; `conflict` where it is another one;
+ * @throws RepriseError `not-found` where there is nothing to swap in; `conflict` where it is another one; `topology-refused` where
+ *   a subscription or a logical slot would stay behind with the old one;
  *   `lock-held` where sessions cannot be ended.
  */
 export async function swapDatabases(connection: ConnectionConfig, swap: DatabaseSwap): Promise<void> {
@@ -46,16 +51,45 @@ export async function swapDatabases(connection: ConnectionConfig, swap: Database
         'drop or rename it, then recover again',
       );
     const closing = [fresh, ...(there.has(live) ? [live] : [])];
-    if (there.has(live)) await refusePrepared(client, live);
+    if (there.has(live)) {
+      await refusePrepared(client, live);
+      // It may have got one while the restore took hours.
+      if (swap.detaches !== 'all') {
+        const found = await topologyOfDatabases(client, [live]);
+        const refusal = topologyRefusal(withoutDetached(found, swap.detaches));
+        if (refusal) throw refusal;
+      }
+    }
     await exclusively(client, live, closing, async () => {
       await client.query('BEGIN');
-      if (there.has(live)) await rename(client, live, oldData);
+      if (there.has(live)) {
+        await disableSubscriptions(client, live);
+        await rename(client, live, oldData);
+      }
       await rename(client, fresh, live);
       await allowConnections(client, live, true);
       await client.query('COMMIT');
     });
   };
   await withMaintenance(connection, swapIn, { notIn: [live, fresh, oldData] });
+}
+
+/**
+ * For all who ever open the old database again: what it would take from a publisher then is needed by whoever is rebuilt. Only a
+ * superuser can; while it is closed its workers cannot start.
+ */
+async function disableSubscriptions(client: pg.ClientBase, database: string): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+      WHERE d.datname = $1 AND s.subenabled AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)`,
+    [database],
+  );
+  if (rows.length === 0) return;
+  await client.query(
+    `UPDATE pg_catalog.pg_subscription SET subenabled = false
+      WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = $1)`,
+    [database],
+  );
 }
 
 /** Those that are there, each with its comment. */

@@ -31,7 +31,7 @@ export interface ProtectedPath {
 }
 
 /** The marker: the very directories that may be emptied, by their inodes and not by their names. */
-interface Mark {
+export interface Mark {
   readonly cluster: string;
   readonly host: string;
   readonly dataDir: string;
@@ -187,12 +187,8 @@ async function lineageOf(path: string): Promise<Lineage> {
 export async function markStaging(place: StagingDirectory): Promise<void> {
   const { dataDir, cluster, host, owner } = place;
   const tablespaces = stagingTablespaces(dataDir);
-  const mark = await readMark(place);
-  if (mark !== null && (await isSame(dataDir, mark.data)) && (await isSame(tablespaces, mark.tablespaces))) return;
-  for (const directory of [dataDir, tablespaces]) {
-    const isMarked = mark !== null && (await isSame(directory, directory === dataDir ? mark.data : mark.tablespaces));
-    if (!isMarked) await requireEmpty(directory, mark !== null);
-  }
+  const { mark, isWhole } = await requireMarkable(place);
+  if (isWhole) return;
   const data = await makeOrFind(dataDir, owner);
   const below = await makeOrFind(tablespaces, owner);
   const text = JSON.stringify(
@@ -210,6 +206,25 @@ export async function markStaging(place: StagingDirectory): Promise<void> {
   if (mark === null) {
     if (!(await createFileAtomic(path, text, owner))) await readMark(place);
   } else await writeFileAtomic(path, text, owner);
+}
+
+/**
+ * Sees that a directory is marked, or may be: it is empty or absent. Reads only.
+ * @returns its marker, and whether that is of just these directories
+ * @throws RepriseError `path-refused`, `conflict`
+ */
+export async function requireMarkable(
+  place: StagingDirectory,
+): Promise<{ readonly mark: Mark | null; readonly isWhole: boolean }> {
+  const { dataDir } = place;
+  const mark = await readMark(place);
+  let isWhole = mark !== null;
+  for (const directory of [dataDir, stagingTablespaces(dataDir)]) {
+    const isMarked = mark !== null && (await isSame(directory, directory === dataDir ? mark.data : mark.tablespaces));
+    isWhole &&= isMarked;
+    if (!isMarked) await requireEmpty(directory, mark !== null);
+  }
+  return { mark, isWhole };
 }
 
 async function requireEmpty(directory: string, otherMarked: boolean): Promise<void> {

@@ -10,6 +10,16 @@ import { pathExists } from '../../files/paths.js';
 
 const SLOT_DATABASE_OFFSET = 16 + 64;
 
+/** Statements that detach what is logical, for databases of these names; null: all of the server. */
+const STATEMENTS = (databases: string): string => `ARRAY(
+  SELECT format('SELECT pg_drop_replication_slot(%L);  -- its subscriber is rebuilt afterwards', slot_name) FROM pg_catalog.pg_replication_slots
+   WHERE slot_type = 'logical' AND NOT temporary AND (${databases} IS NULL OR database::text = ANY (${databases}))
+  UNION ALL
+  SELECT format('in database %1$I: ALTER SUBSCRIPTION %2$I DISABLE; ALTER SUBSCRIPTION %2$I SET (slot_name = NONE); DROP SUBSCRIPTION %2$I;', d.datname, s.subname)
+         || coalesce('  -- its slot ' || quote_ident(s.subslotname) || ' holds WAL at the publisher until a new subscription uses it (create_slot = false) or it is dropped there', '')
+    FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+   WHERE ${databases} IS NULL OR d.datname::text = ANY (${databases}))`;
+
 /**
  * Topology of a running server, in any database of it.
  * @param ownSlots of receivers that make them again after a recovery: neither they nor who is connected by them depend on it
@@ -25,6 +35,7 @@ export async function readTopology(client: pg.ClientBase, ownSlots: readonly str
                   WHERE slot_type = 'physical' AND NOT temporary AND slot_name <> ALL ($1) ORDER BY 1) AS "physicalSlots",
            ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary ORDER BY 1) AS "logicalSlots",
            ARRAY(SELECT subname::text FROM pg_subscription ORDER BY 1) AS subscriptions,
+           ${STATEMENTS('NULL::text[]')} AS statements,
            EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%') AS patroni,
            pg_is_in_recovery() AS "isStandby",
            ARRAY(SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces,
@@ -43,20 +54,23 @@ export async function readDatabaseTopology(
   connection: ConnectionConfig,
   databases: readonly string[],
 ): Promise<Topology | null> {
-  const read = async (client: pg.Client): Promise<Topology> => {
-    const { rows } = await client.query<Pick<Topology, 'logicalSlots' | 'subscriptions'>>(
-      `SELECT ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database::text = ANY ($1) AND NOT temporary ORDER BY 1) AS "logicalSlots",
-              ARRAY(SELECT s.subname::text || ' of database ' || d.datname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-                     WHERE d.datname::text = ANY ($1) ORDER BY 1) AS subscriptions`,
-      [databases],
-    );
-    const none = { standbys: [], physicalSlots: [], patroni: false, isStandby: false, tablespaces: [], schedulers: [] };
-    return { ...none, logicalSlots: rows[0]?.logicalSlots ?? [], subscriptions: rows[0]?.subscriptions ?? [] };
-  };
-  return withMaintenance(connection, read).catch((error: unknown) => {
+  return withMaintenance(connection, (client) => topologyOfDatabases(client, databases)).catch((error: unknown) => {
     if (isRepriseError(error) && error.code === 'database-unreachable') return null;
     throw error;
   });
+}
+
+/** The same of a session that there is. */
+export async function topologyOfDatabases(client: pg.ClientBase, databases: readonly string[]): Promise<Topology> {
+  const { rows } = await client.query<Pick<Topology, 'logicalSlots' | 'subscriptions' | 'statements'>>(
+    `SELECT ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database::text = ANY ($1) AND NOT temporary ORDER BY 1) AS "logicalSlots",
+              ARRAY(SELECT s.subname::text || ' of database ' || d.datname || coalesce(' (slot ' || s.subslotname || ' at its publisher)', '') FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                     WHERE d.datname::text = ANY ($1) ORDER BY 1) AS subscriptions,
+              ${STATEMENTS('$1::text[]')} AS statements`,
+    [databases],
+  );
+  const none = { standbys: [], physicalSlots: [], patroni: false, isStandby: false, tablespaces: [], schedulers: [] };
+  return { ...none, logicalSlots: [], subscriptions: [], ...rows[0] };
 }
 
 /**

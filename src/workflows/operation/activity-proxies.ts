@@ -59,6 +59,7 @@ export const controlActivities: Omit<ControlActivities, 'awaitClosed' | 'sendNot
   releaseSlot: controlActivity('releaseSlot', 'give back the slot of the host'),
   slotHolders: controlActivity('slotHolders', 'look up which operations have slots of the host'),
   lockedOperations: controlActivity('lockedOperations', 'look up which operations hold the cluster lock'),
+  lastDrillDue: controlActivity('lastDrillDue', 'look up when the last drill was due'),
   workflowIsOpen: controlActivity('workflowIsOpen', 'check whether the workflow is still running'),
   recoveryHolds: controlActivity('recoveryHolds', 'check whether a recovery is running'),
   deliveriesOf: controlActivity('deliveriesOf', 'look up whom to notify'),

@@ -167,6 +167,19 @@ export class ApprovalInbox implements StepPeople {
     return this.approved.has(plan.digest) ? 'approved' : 'again';
   }
 
+  /** The same while a plan is being executed, for what has to be approved on its way; then that one is decided on again. */
+  async decideBeside(plan: ApprovablePlan, summary: string): Promise<'approved' | 'rejected' | 'again'> {
+    const { plan: executing } = this;
+    this.mustPlanAgain = false;
+    try {
+      return await this.decide(plan, summary);
+    } finally {
+      this.plan = executing;
+      // The host may ask for it once more.
+      this.approved.delete(plan.digest);
+    }
+  }
+
   /**
    * Waits for a person after a step has failed: try it again, give up or, where the step takes one, another target. `forMs`: then
    * it is tried again in any case.
@@ -301,7 +314,7 @@ export class ApprovalInbox implements StepPeople {
 }
 
 /** An update answers with what was accepted, or fails with why not. */
-function acceptedOrRefusal({
+export function acceptedOrRefusal({
   accepted: good,
   missing,
   code = 'approval-refused',
@@ -313,7 +326,7 @@ function acceptedOrRefusal({
 }
 
 /** Runs a check on the host. One that throws is a refusal: a signal's failure must not end the workflow. */
-async function refusedIfCheckFails(check: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
+export async function refusedIfCheckFails(check: () => Promise<ApprovalAnswer>): Promise<ApprovalAnswer> {
   try {
     // Not cancelled with the workflow: a cancelled handler would end it before it has tidied up.
     return await CancellationScope.nonCancellable(check);
@@ -329,7 +342,7 @@ function sentByUpdate(): SentBy {
 }
 
 /** Waits, for `forMs` or without an end, under a timer whose summary shows in the Web UI's timeline what is waited for. */
-async function conditionWithSummary(summary: string, until: () => boolean, forMs?: number): Promise<void> {
+export async function conditionWithSummary(summary: string, until: () => boolean, forMs?: number): Promise<void> {
   if (until()) return;
   const timer = new CancellationScope();
   let isOver = false;

@@ -237,13 +237,22 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
   private async recoverDatabases(steps: RecoverySteps): Promise<void> {
     await steps.hook('stop-applications');
     if (steps.plan.binding.steps.includes('safety-backup')) await this.takeSafetyBackup(steps);
-    await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
+    await this.restoreBeside(steps);
     await this.restoreMedia(steps);
     const checks = await this.runChecks(steps);
     if (this.needsDecision(steps, checks)) await this.askBeforeSwap(steps, checks);
     await steps.run(stepNames.swap, (host, step) => host.swapDatabases(step));
     steps.openForWrites();
     await this.takeFreshBackup(steps);
+  }
+
+  /** What the restore could not make is accepted by people, or the recovery ends: the host asks until it was approved. */
+  private async restoreBeside(steps: RecoverySteps): Promise<void> {
+    for (;;) {
+      const { accept } = await steps.run(stepNames.restoreBeside, (host, step) => host.restoreDatabases(step));
+      if (accept === undefined) return;
+      await steps.askToAccept(accept);
+    }
   }
 
   private async takeSafetyBackup(steps: RecoverySteps): Promise<void> {

@@ -3,6 +3,7 @@ import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
 import type { Decision, Plan } from '../../domain/plan/plan.js';
+import { acceptanceWanted, approvalDetails, planDetails, waitingSummary } from '../../domain/plan/plan-text.js';
 import { stepNames } from '../../domain/plan/recovery-step-names.js';
 import { describeResidualState, liveDataTouched } from '../../domain/plan/residual-state.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
@@ -101,7 +102,7 @@ export class RecoverySteps {
       accepts.length > 0
         ? `, \`reprise retarget ${workflowId} --to TIME --by NAME --reason ...\` tries another target`
         : '';
-    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; nothing was deleted`;
+    const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again${other}, \`reprise reject ${workflowId} --reason ...\` ends the recovery; ${whatIsSafe(name)}`;
     this.operation.status.show('paused', waitingFor);
     const next = await this.askPeople({ kind: 'paused', event: 'failure', waitingFor }, () =>
       this.inbox.afterFailure(`"${name}" failed: continue or reject`, accepts),
@@ -125,6 +126,22 @@ export class RecoverySteps {
     if (decision === 'rejected') throw this.givenUp(stepNames.runChecks);
     status.show('running');
     return decision;
+  }
+
+  /**
+   * Waits until people approve what the host wants to have approved before it goes on, or send `continue`. Whether it is approved
+   * the host says, when it is asked again.
+   */
+  async askToAccept(accept: Plan): Promise<void> {
+    const { status } = this.operation;
+    status.plan = accept.digest;
+    status.show('waiting-approval', acceptanceWanted(accept), approvalDetails(accept));
+    const decision = await this.askPeople({ kind: 'approval', plan: accept }, () =>
+      status.phase('wait for approval', () => this.inbox.decideBeside(accept, waitingSummary(accept))),
+    );
+    status.plan = this.plan.digest;
+    if (decision === 'rejected') throw this.givenUp(stepNames.restoreBeside);
+    status.show('running', null, planDetails(this.plan));
   }
 
   /** Notifies people that a decision is waited for, and waits. */
@@ -214,6 +231,11 @@ export class RecoverySteps {
   private get host(): string {
     return this.plan.binding.targetHost;
   }
+}
+
+/** A copy that is not whole is dropped again, unless the failure says that it was kept. */
+function whatIsSafe(step: string): string {
+  return step === stepNames.restoreBeside ? 'the live databases were not changed' : 'nothing was deleted';
 }
 
 /** Whoever finds a recovery ended reads what state it left: in the details, and in the journal. */

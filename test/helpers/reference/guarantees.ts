@@ -46,6 +46,10 @@ const guarantees: readonly (readonly [
         'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
       [
+        'V1',
+        'Two engines are restored to one position in the WAL and compared table by table: a disagreement fails the drill.',
+      ],
+      [
         'V2',
         'A canary row, written at an interval, comes back from a restore as it was, and bounds what a loss would have cost.',
       ],
@@ -65,6 +69,17 @@ const guarantees: readonly (readonly [
       ],
       ['F27', 'A jump of the clock, a long outage or late starts of a schedule remove nothing.'],
       ['B2', 'A disabled policy is skipped with a message, never silently.'],
+    ],
+  ],
+  [
+    'A drill shows that backups can be restored',
+    [
+      ['P4', 'A drill restores with each engine onto staging, by the calendar, and changes nothing of production.'],
+      [
+        'P5',
+        'People sign it off, told, reminded and escalated; a drill that does not pass stays in the quality register until a later one passes.',
+      ],
+      ['K7', 'A drill that did not take place is told, whatever became of its schedule.'],
     ],
   ],
   [
@@ -223,7 +238,10 @@ const guarantees: readonly (readonly [
       ],
       ['R5', 'Dumps of databases in any encoding are verified and restored, whatever bytes their names are.'],
       ['R3', 'A connection pooler is refused before anything is set: sessions of applications stay as they are.'],
-      ['R2', 'A database that a subscriber or publisher depends on is not replaced by a dump of it.'],
+      [
+        'R2',
+        'A database that a subscriber or publisher depends on is not replaced by a dump of it; a kept one is dropped with what its plan names.',
+      ],
       [
         'R12',
         'One database that cannot be backed up, and one proof that fails, leave the others backed up and verified.',
@@ -238,7 +256,7 @@ const guarantees: readonly (readonly [
       ],
       [
         'R8',
-        'What needs the search_path of its database is restored with it, and a materialized view that nobody can fill stays empty and is named.',
+        'What needs the search_path of its database is restored with it; what a restore cannot make is shown, and swapped in only where people accept these very errors. Missing rows are never accepted.',
       ],
       [
         'R10',

@@ -1,4 +1,5 @@
 import { expect, it } from '@jest/globals';
+import type { RestoreAs } from '../../../src/domain/plan/plan.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
 import { onlyBackup } from '../../contract/engine-suite.js';
@@ -35,9 +36,15 @@ const unfillable = [
   'CREATE MATERIALIZED VIEW app.roles AS SELECT rolname FROM pg_authid',
 ];
 
-async function restored(server: ScratchCluster, statements: readonly string[], into: string): Promise<unknown> {
+async function restored(
+  server: ScratchCluster,
+  statements: readonly string[],
+  into: string,
+  { setting = 'ALTER DATABASE app', restoreAs }: { setting?: string; restoreAs?: RestoreAs } = {},
+): Promise<unknown> {
+  await runQuery(server, 'postgres', 'DROP DATABASE IF EXISTS app');
   await runQuery(server, 'postgres', 'CREATE DATABASE app');
-  await runQuery(server, 'postgres', 'ALTER DATABASE app SET search_path = app, public');
+  await runQuery(server, 'postgres', `${setting} SET search_path = app, public`);
   for (const statement of statements) await runQuery(server, 'app', statement);
   const ground = await makeGround(server, 'logical', { restoreJobs: 2 }, { databases: ['app'] });
   const context = await ground.context(into);
@@ -49,6 +56,7 @@ async function restored(server: ScratchCluster, statements: readonly string[], i
     ...(await bound(logicalEngine, context, backup)),
     intoDatabase: into,
     connection: context.cluster.connection,
+    restoreAs,
   };
   const done = await logicalEngine.logical?.restoreDatabase(context, request);
   expect(await schemaText(server, into)).toBe(await schemaText(server, 'app'));
@@ -66,13 +74,23 @@ it.each([15, 18])(
     const rows = `SELECT (SELECT count(*) FROM app.checked)::int AS checked, (SELECT sum(b) FROM app.computed)::int AS computed,
                          (SELECT sum(b) FROM app.filled)::int AS filled`;
     expect((await runQuery(server, 'again', rows)).rows).toEqual([{ checked: 10, computed: 110, filled: 110 }]);
-    // Nothing is left of how it was done.
-    const config = `SELECT proname::text AS name, proconfig FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND proconfig IS NOT NULL ORDER BY 1`;
-    expect((await runQuery(server, 'again', config)).rows).toEqual((await runQuery(server, 'app', config)).rows);
-    const others = `SELECT nspname::text AS name FROM pg_namespace WHERE nspname LIKE 'reprise%' UNION ALL SELECT evtname::text FROM pg_event_trigger`;
-    expect((await runQuery(server, 'again', others)).rows).toEqual([]);
+    // The same by a superuser; and as the setting of who owns the functions.
+    const others = { setting: 'ALTER ROLE alice', restoreAs: 'superuser' as const };
+    const ofRole = await restored(server, [...unqualified, ...(version < 17 ? until16 : [])], 'by_superuser', others);
+    expect(ofRole).toEqual([expect.stringMatching(/^functions ran with search_path app, public/)]);
+    expect((await runQuery(server, 'by_superuser', rows)).rows).toEqual([{ checked: 10, computed: 110, filled: 110 }]);
+    await expectNothingLeft(server, 'by_superuser');
+    await expectNothingLeft(server, 'again');
   },
 );
+
+/** Nothing is left of how it was done. */
+async function expectNothingLeft(server: ScratchCluster, database: string): Promise<void> {
+  const config = `SELECT proname::text AS name, proconfig FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND proconfig IS NOT NULL ORDER BY 1`;
+  expect((await runQuery(server, database, config)).rows).toEqual((await runQuery(server, 'app', config)).rows);
+  const made = `SELECT nspname::text AS name FROM pg_namespace WHERE nspname LIKE 'reprise%' UNION ALL SELECT evtname::text FROM pg_event_trigger`;
+  expect((await runQuery(server, database, made)).rows).toEqual([]);
+}
 
 it('R8, U1: materialized views that nobody can fill stay empty and are named, and all else is there', async () => {
   const server = await startScratchCluster({ version: 15 });

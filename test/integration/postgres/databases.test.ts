@@ -10,11 +10,13 @@ import { countApart, countDatabases, countTables } from '../../../src/postgres/c
 import { databaseProperties, applyProperties } from '../../../src/postgres/content/database-properties.js';
 import { largeObjectsHash, tableContentHash } from '../../../src/postgres/content/content-hash.js';
 import { dropOldData, markOfOldData } from '../../../src/postgres/old-data/drop-old-data.js';
+import { dropReplication, replicationInWords, replicationOf } from '../../../src/postgres/old-data/kept-replication.js';
 import { swapDatabases } from '../../../src/postgres/old-data/swap-databases.js';
 import { topologyRefusal } from '../../../src/domain/plan/topology.js';
 import { readDatabaseTopology, readTopology } from '../../../src/postgres/server/topology.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
+import { until } from '../../helpers/until.js';
 
 /** A cluster of this file's own: databases are renamed, roles and settings made. */
 let cluster: ScratchCluster;
@@ -460,12 +462,90 @@ it('R2: a database with a logical slot or a subscription is not replaced by a du
   expect(await refusal(['free'])).toBeNull();
   expect(await refusal(['published', 'free'])).toMatchObject({
     ...{ code: 'topology-refused', details: { rebuild: ['the subscriber behind logical slot to_debezium'] } },
-    hint: expect.stringContaining('rebuild'),
+    hint: expect.stringMatching(/rebuild.*\n {2}SELECT pg_drop_replication_slot\('to_debezium'\);/s),
   });
   expect(await refusal(['free', 'subscribed'])).toMatchObject({
     details: { rebuild: ['subscription from_erp of database subscribed'] },
   });
-  await run('DROP SUBSCRIPTION from_erp', 'subscribed');
+  // What it tells to type is what it takes; a swap that was planned before is refused, too.
+  await run('CREATE DATABASE fresh');
+  const swap = { live: 'subscribed', fresh: 'fresh', oldData: 'subscribed_aside_op' };
+  await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'topology-refused' });
+  expect(await names()).toContain('fresh');
+  // By a plan that leaves it behind it is, and only that.
+  const other = { logicalSlots: [], subscriptions: ['another of database subscribed'] };
+  await expect(swapDatabases(connection, { ...swap, detaches: other })).rejects.toMatchObject({
+    details: { rebuild: ['subscription from_erp of database subscribed'] },
+  });
+  await run('ALTER SUBSCRIPTION from_erp SET (slot_name = erp)', 'subscribed');
+  await run('ALTER SUBSCRIPTION from_erp ENABLE', 'subscribed');
+  const detaches = { logicalSlots: [], subscriptions: ['from_erp of database subscribed (slot erp at its publisher)'] };
+  await swapDatabases(connection, { ...swap, detaches });
+  expect(await replicationOf(connection, 'subscribed_aside_op')).toMatchObject({ subscriptions: [{ slot: 'erp' }] });
+  const enabled = await inDatabase('free', (client) =>
+    client.query("SELECT subenabled AS on FROM pg_subscription WHERE subname = 'from_erp'"),
+  );
+  expect(enabled.rows).toEqual([{ on: false }]);
+  await swapDatabases(connection, { live: 'subscribed', fresh: 'subscribed_aside_op', oldData: 'fresh' });
+  const statements = /in database subscribed: (ALTER SUBSCRIPTION .*?DROP SUBSCRIPTION \w+;)/.exec(
+    (await refusal(['subscribed']))?.hint ?? '',
+  );
+  for (const statement of (statements?.[1] ?? '').split(';')) await run(statement, 'subscribed');
   await run("SELECT pg_drop_replication_slot('to_debezium')", 'published');
+  expect(await refusal(['free', 'published', 'subscribed'])).toBeNull();
+  await run('DROP DATABASE fresh');
   for (const name of ['published', 'subscribed', 'free']) await run(`DROP DATABASE ${name}`);
 });
+
+it('R2: a kept database with a subscription and a slot is dropped with them; the publisher keeps its slot, and nothing is taken from it', async () => {
+  const kept = 'town_aside_op';
+  const rows = async <T>(sql: string, database = 'postgres'): Promise<readonly T[]> =>
+    inDatabase(database, async (client) => (await client.query(sql)).rows as T[]);
+  for (const name of ['erp', kept]) {
+    await run(`CREATE DATABASE ${name}`);
+    await run('CREATE TABLE public.orders (id int PRIMARY KEY)', name);
+  }
+  await run('CREATE PUBLICATION erp FOR TABLE public.orders', 'erp');
+  // Made beforehand: within one server the subscription would wait for its own transaction.
+  await run("SELECT pg_create_logical_replication_slot('erp_orders', 'pgoutput')", 'erp');
+  await run(
+    `CREATE SUBSCRIPTION "from erp" CONNECTION 'host=${cluster.host} port=${cluster.port} user=postgres dbname=erp' PUBLICATION erp
+       WITH (create_slot = false, slot_name = erp_orders)`,
+    kept,
+  );
+  await run('INSERT INTO public.orders VALUES (1)', 'erp');
+  await until(async () => (await rows('SELECT id FROM public.orders', kept)).length === 1, 'the subscription works');
+  await run("SELECT pg_create_logical_replication_slot('to_debezium', 'pgoutput')", kept);
+  // As a swap leaves it.
+  await run(`ALTER DATABASE ${kept} ALLOW_CONNECTIONS false`);
+  await run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${kept}'`);
+  const slot =
+    "SELECT confirmed_flush_lsn::text AS at, active FROM pg_replication_slots WHERE slot_name = 'erp_orders'";
+  await until(async () => (await rows<{ active: boolean }>(slot))[0]?.active === false, 'its worker has ended');
+  await run('INSERT INTO public.orders VALUES (2)', 'erp');
+  const before = await rows(slot);
+
+  const mark = await markOfOldData(kept, connection);
+  await expect(dropOldData({ where: kept, mark }, connection)).rejects.toThrow(/logical replication/);
+  const found = await replicationOf(connection, kept);
+  expect(found).toEqual({ subscriptions: [{ name: 'from erp', slot: 'erp_orders' }], slots: ['to_debezium'] });
+  expect(found && replicationInWords(found)).toEqual([
+    expect.stringMatching(/^subscription from erp; its slot erp_orders stays at the publisher and holds WAL there/),
+    expect.stringMatching(/^logical replication slot to_debezium: its subscriber .* has to be rebuilt$/),
+  ]);
+  const both = found ?? { subscriptions: [], slots: [] };
+  // Who is no superuser is told what one types.
+  await run('CREATE ROLE manager LOGIN');
+  await expect(dropReplication({ ...connection, user: 'manager' }, kept, both)).rejects.toMatchObject({
+    code: 'privilege-missing',
+    hint: expect.stringMatching(/ALLOW_CONNECTIONS true; .*ALTER SUBSCRIPTION "from erp" SET \(slot_name = NONE\)/),
+  });
+  await dropReplication(connection, kept, both);
+  await dropReplication(connection, kept, both);
+  expect(await replicationOf(connection, kept)).toBeNull();
+  await dropOldData({ where: kept, mark }, connection);
+  expect(await names()).not.toContain(kept);
+  expect(await rows(slot)).toEqual(before);
+  await run("SELECT pg_drop_replication_slot('erp_orders')", 'erp');
+  for (const what of ['DATABASE erp', 'ROLE manager']) await run(`DROP ${what}`);
+}, 300_000);

@@ -38,6 +38,7 @@ describe('D5: schedules of the config as calendars of the server', () => {
 describe('what differs between config and server', () => {
   const wanted = (cron: string) => ({
     ...{ id: 'reprise/mairie/dump', cluster: 'mairie', policy: 'dump', catchUpSeconds: 60 },
+    starts: 'backup' as const,
     ...{ cron, calendar: calendarSpec(cron) },
   });
   const found = (calendar: CalendarSpec) =>

@@ -80,7 +80,8 @@ clusters:
       {
         key: 'clusters.mairie.drill.host',
         place: 'reprise.yml:11:13',
-        message: 'drills leave out near: its repository local is a directory of host db1',
+        message:
+          'drills leave out near, unless its repository local is mounted on staging at the same path: it is a directory of host db1',
         hint: 'name a repository that staging can reach too, e.g. of type s3',
       },
     ]);

@@ -6,6 +6,7 @@ import type { NewRecord, RecordBody } from '../../../src/domain/backup/records.j
 import { openCatalogue } from '../../../src/records/catalogue.js';
 import { parseRecord } from '../../../src/records/envelope.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
+import { drillOutcomeOf, entryFor, failedCheck } from '../../workflows/drills.js';
 import { golden } from '../../helpers/golden.js';
 import { section, shapeOf } from '../../helpers/shape.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -85,6 +86,22 @@ const wholePlan = samplePlan(
   },
 );
 
+const wholeDrill = {
+  ...drillOutcomeOf(
+    { cluster: 'mairie', operationId: 'drill', workflowId: 'w', ended: 'done' },
+    [{ ...failedCheck('physical'), evidence: 'checks/tables.json' }],
+    { verdict: 'pass', by: 'qa', at: '2026-11-20T02:19:48Z', remarks: 'r' },
+    { startedAt: '2026-11-20T02:00:00Z', finishedAt: '2026-11-20T02:19:48Z' },
+  ),
+  notTested: [{ kind: 'media', name: 'photos', reason: 'r' }],
+} as const;
+const wholeEntry = {
+  ...entryFor('mairie', '2026-11-20T02:19:48Z'),
+  policies: ['physical'],
+  closedBy: 'drill',
+  closedAt: '2026-11-21T02:19:48Z',
+};
+
 /** One of each kind, in full; a kind more or less does not compile. */
 const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }> } = {
   backup: { kind: 'backup', backup: wholeBackup },
@@ -128,6 +145,8 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
       report: 'r',
     },
   },
+  drill: { kind: 'drill', outcome: wholeDrill },
+  register: { kind: 'register', entry: wholeEntry },
 };
 
 /** Writes records through the real catalogue; the files it made, by their paths below the repository. */

@@ -1,9 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RecordBody } from '../../../src/domain/backup/records.js';
 import { parseRecord } from '../../../src/records/envelope.js';
+import { drillOutcomeOf, entryFor } from '../../workflows/drills.js';
 import { backupFacts, fact, numbered, samplePlan } from './samples.js';
 
 const outcome = { target: { requested: 'latest', reached: 'latest' }, phases: [], checks: [] };
+
+const drill = drillOutcomeOf({ cluster: 'mairie', operationId: 'op', workflowId: 'w', ended: 'done' });
 
 /** A record of each kind, and values that its fields must not have. */
 const kinds: Readonly<Record<RecordBody['kind'], readonly [Readonly<Record<string, unknown>>, object]>> = {
@@ -79,6 +82,11 @@ const kinds: Readonly<Record<RecordBody['kind'], readonly [Readonly<Record<strin
   outcome: [
     { workflowId: '', outcome },
     { workflowId: [1], outcome: [{ ...outcome, phases: {} }] },
+  ],
+  drill: [{ outcome: drill }, { outcome: [{}, { ...drill, verdict: 'good' }, { ...drill, finishedAt: 'soon' }] }],
+  register: [
+    { entry: entryFor('mairie') },
+    { entry: [null, { ...entryFor('mairie'), what: 'late' }, { ...entryFor('mairie'), closedBy: undefined }] },
   ],
 };
 

@@ -57,6 +57,7 @@ describe('slots of a host and who goes first in its queues', () => {
 
     const wanted = {
       ...{ id: 'reprise/mairie/nightly', cluster: 'mairie', policy: 'nightly', catchUpSeconds: 60, cron: '0 2 * * *' },
+      starts: 'backup' as const,
       calendar: calendarSpec('0 2 * * *'),
     };
     const action = actionOf(wanted);

@@ -33,16 +33,18 @@ import { removeTree } from '../../../files/remove-tree.js';
  * PostgreSQL writes some definitions in another way once they were restored, and another version writes them in its own: an
  * object that differs is compared with what the server makes of the dump's own definition, in a database without rows in
  * which no function has a body. No code of the dump can run there.
+ * @param hadErrors what could not be made may be missing then: a person decides on that
+ * @returns what is missing
  * @throws RepriseError `check-failed` where the restored schema is not that of the dump
  */
-export async function compareSchema(work: Unprivileged): Promise<void> {
+export async function compareSchema(work: Unprivileged, hadErrors: boolean): Promise<readonly SchemaDifference[]> {
   const expected = comparable(work, expectedSchema(work.toc));
   const found = comparable(work, await schemaOf(work));
   const differences = schemaDifferences(expected, found);
-  if (differences.length === 0) return;
+  if (differences.length === 0) return [];
   const canonical = comparable(work, await canonicalSchema(work));
   const left = differences.filter((difference) => !isSame(difference, { expected, found, canonical }));
-  if (left.length === 0) return;
+  if (left.length === 0 || (hadErrors && left.every(({ what }) => what === 'missing'))) return left;
   throw new RepriseError(
     'check-failed',
     `the restored schema is not that of the dump, so that it is given to nobody: ${summarize(

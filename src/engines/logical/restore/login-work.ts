@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { writeFileAtomic } from '../../../files/atomic-file.js';
 import { giveTo, makePrivateDirectory } from '../../../files/directories.js';
-import { closeRestoreLogin, restoreRole } from '../../../postgres/connection/restore-login.js';
+import { closeRestoreLogin, restoreDirectory } from '../../../postgres/connection/restore-login.js';
 import type { LoginFiles, RestoreLogin } from '../../../postgres/connection/restore-login.js';
 import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { meaningOf } from '../../../process/exec/tool-rules.js';
@@ -88,9 +88,9 @@ export function loginFiles({ context }: Restoring): LoginFiles {
   return { stateDir: context.host.stateDir, user: context.user };
 }
 
-/** Lists and dumps of one restore, owner-only, as long as it lasts. */
+/** Lists, dumps and notes of one restore, owner-only, as long as it lasts. */
 export function workDirectory({ context, database }: Restoring): string {
-  return join(context.host.stateDir, 'restores', restoreRole(database.name));
+  return restoreDirectory(context.host.stateDir, database.name);
 }
 
 /** The same, made. */

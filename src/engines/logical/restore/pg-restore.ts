@@ -40,9 +40,11 @@ export interface Restoring {
   readonly systemIdentifier: string;
   /** `server_version_num` of the server that it is restored into. */
   readonly versionNum: number;
+  /** Errors of single statements do not end it: a person decides on them. */
+  readonly returnsErrors: boolean;
 }
 
-type AcceptedComplaints = Pick<ClassifiedComplaints, 'accepted' | 'missingNames'>;
+export type RestoreComplaints = Pick<ClassifiedComplaints, 'accepted' | 'missingNames' | 'errors'>;
 
 /** The table of contents of the dump, as far as the server can take it. */
 export async function restorableToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
@@ -62,13 +64,16 @@ export interface RestoreRun extends Pick<JobRequest, 'prepare' | 'resultIsGone' 
   readonly privilegeHint?: string;
 }
 
+/** How the end of pg_restore is looked at. */
+type Judged = Pick<Restoring, 'returnsErrors'> & Pick<RestoreRun, 'privilegeHint'>;
+
 /**
  * Runs pg_restore on the dump into the new database, as a job.
- * @returns complaints of it that are known to be harmless
+ * @returns complaints of it that are known to be harmless, and the errors that a person decides on
  * @throws RepriseError `check-failed` for any other complaint; else as {@link LOGICAL_TOOLS} has it. `details.missingNames` where
  *   something was not found by its name
  */
-export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promise<AcceptedComplaints> {
+export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promise<RestoreComplaints> {
   const { context, manifest, dump, database } = restoring;
   const result = await runRestoreJob(restoring, {
     step: run.step,
@@ -85,7 +90,7 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
     mostOutputBytes: MOST_OUTPUT_BYTES,
     resultIsGone: run.resultIsGone,
     cleanUp: run.cleanUp,
-    classifyExit: (exit) => classifyExit(exit, run.privilegeHint),
+    classifyExit: (exit) => classifyExit(exit, { ...run, returnsErrors: restoring.returnsErrors }),
     progress: async () => ({
       phase: `restoring ${manifest.database}`,
       done: await sizeOf(database),
@@ -93,7 +98,7 @@ export async function runPgRestore(restoring: Restoring, run: RestoreRun): Promi
       unit: 'bytes',
     }),
   });
-  return result.code === 0 ? { accepted: [], missingNames: false } : complaintsIn(result.stderr);
+  return result.code === 0 ? { accepted: [], missingNames: false, errors: [] } : complaintsIn(result.stderr);
 }
 
 /** Without the notices and warnings that the code of a dump raises, unless it asks for them. */
@@ -133,28 +138,37 @@ function jobsOf({ context, dump }: Restoring): number {
  * Exit 1 is "errors ignored on restore": each is looked at. A connection lost may be found again, and what was
  * ended by a signal started again; all else would only happen once more.
  */
-async function classifyExit(exit: JobExit, privilegeHint?: string): Promise<JobExitClass | RepriseError> {
+async function classifyExit(exit: JobExit, judged: Judged): Promise<JobExitClass | RepriseError> {
   const flood = await floodOf(exit, 'pg_restore');
   if (flood !== null) return flood;
   if (exit.code === null) return 'retry';
-  const { refused, ownErrors, missingNames } = await complaintsIn(exit.stderr);
-  if (exit.code === 1 && refused.length === 0) return 'ok';
+  const complaints = await complaintsIn(exit.stderr);
+  if (exit.code === 1 && complaints.refused.length === 0) return 'ok';
+  return classifyComplaints(exit, complaints, judged);
+}
+
+async function classifyComplaints(
+  exit: JobExit,
+  { refused, ownErrors, missingNames, errors }: ClassifiedComplaints,
+  { privilegeHint, returnsErrors }: Judged,
+): Promise<JobExitClass | RepriseError> {
   const failed = { name: 'pg_restore', exitCode: exit.code };
   if (toolFailure(LOGICAL_TOOLS, { ...failed, output: ownErrors }).code === 'database-unreachable') return 'retry';
   const meant = toolFailure(LOGICAL_TOOLS, { ...failed, output: await outputOf(exit, refused) });
   if (exit.code === NOT_DECRYPTED) return meant.code === 'tool-failed' ? 'fail' : meant;
   const isKnown = meant.code !== 'tool-failed' && meant.code !== 'database-unreachable';
+  if (returnsErrors && exit.code === 1 && errors.length > 0 && !isKnown) return 'ok';
+  const hint = meant.code === 'privilege-missing' && privilegeHint !== undefined ? privilegeHint : meant.hint;
   return new RepriseError(
     isKnown ? meant.code : 'check-failed',
     `pg_restore reported errors: ${summarize(refused)}`,
-    meant.code === 'privilege-missing' && privilegeHint !== undefined
-      ? privilegeHint
-      : isKnown
-        ? meant.hint
-        : 'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.',
+    isKnown ? hint : UNKNOWN_HINT,
     { missingNames },
   );
 }
+
+const UNKNOWN_HINT =
+  'All it printed is in the job records of this host. Choose another backup, or create what is missing on the server first.';
 
 /** Its complaints, and the end of what it printed: what stopped it is there. */
 async function outputOf({ stderr }: JobExit, refused: readonly string[]): Promise<string> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { cutLinesOf } from '../../../files/tail.js';
 import { withoutValues } from '../../../process/exec/tool-rules.js';
 
@@ -11,6 +12,11 @@ export interface ClassifiedComplaints {
   readonly ownErrors: string;
   /** Something is not found by its name: functions may need the `search_path` of their database, and `pg_restore` sets none. */
   readonly missingNames: boolean;
+  /**
+   * Every refused complaint is an error that the server gave to one statement, and all else was restored: a person may look at them
+   * and accept them. Empty where that is not so. Where they are many, the last one tells the hash of all.
+   */
+  readonly errors: readonly string[];
 }
 
 interface Harmless {
@@ -51,6 +57,9 @@ const harmless: readonly Harmless[] = [
 const MISSING_NAME =
   /ERROR: +(?:function|relation|type|operator|schema|collation|aggregate|procedure|text search \w+) [^\n]{0,500} does not exist/;
 
+/** The server has refused one statement, or the rows of one table. All else that pg_restore complains of may be damage to the dump. */
+const OF_STATEMENT = /^(?:could not execute query|COPY failed for table "[^\n]{1,200}"): ERROR: /;
+
 /** More of a line or of a command says nothing: what is accepted is short. */
 const MOST_CHARACTERS = 16_384;
 /** Of what is not accepted so many are remembered; the others are counted. */
@@ -74,6 +83,12 @@ export function classifyComplaints(stderr: string): ClassifiedComplaints {
   return reader.classified();
 }
 
+/**
+ * What pg_restore begins a line with, in pieces: those of parallel jobs come between each other, so that a line has several of them
+ * or none. A message itself is written in one piece.
+ */
+const PREFIXES = /^(?:pg_restore:|error:|warning:| )+/;
+
 /** Reads pg_restore's stderr: an error runs until the next line that pg_restore itself begins. */
 class ComplaintReader {
   private entry: string | null = null;
@@ -88,29 +103,42 @@ class ComplaintReader {
   private readonly refused: string[] = [];
   private readonly own: string[] = [];
   private missingNames = false;
+  private ofStatements = true;
+  private readonly allRefused = createHash('sha256');
 
   take(line: string): void {
-    const own = /^pg_restore: (?:from TOC entry (.*)|error: (.*)|warning: errors ignored on restore: (\d+)|.*)$/.exec(
-      line,
-    );
-    if (own === null) return this.takeMore(line);
+    const said = line.replace(PREFIXES, '');
+    const prefix = line.slice(0, line.length - said.length);
+    const error = (prefix.includes('pg_restore:') && prefix.includes('error:')) || OF_STATEMENT.test(said);
+    if (!error && !prefix.includes('pg_restore:')) return this.takeMore(line);
     this.finish();
-    if (line === 'pg_restore: entering main parallel loop') this.isParallel = true;
-    const [, entry, error, ignored] = own;
+    if (error) this.current = { message: said, command: null };
+    const [, entry, ignored] = /^(?:from TOC entry (.*)|errors ignored on restore: (\d+))$/.exec(said) ?? [];
     if (entry !== undefined) this.entry = entry;
-    if (error !== undefined) this.current = { message: error, command: null };
     if (ignored !== undefined) this.ignored = Number(ignored);
+    if (said === 'entering main parallel loop') this.isParallel = true;
   }
 
   classified(): ClassifiedComplaints {
     this.finish();
     const { accepted, complaints, ofJobs, ignored, moreRefused } = this;
     const refused = moreRefused === 0 ? this.refused : [...this.refused, `and ${moreRefused} more`];
-    if (!isCountOf(ignored, complaints, ofJobs) && refused.length === 0)
+    const isWhole = isCountOf(ignored, complaints, ofJobs);
+    if (!isWhole && refused.length === 0)
       refused.push(
         `pg_restore counts ${Number.isNaN(ignored) ? 'no' : ignored} ignored errors where ${complaints} were read`,
       );
-    return { accepted, refused, ownErrors: this.own.join('\n'), missingNames: this.missingNames };
+    const errors = isWhole && this.ofStatements ? this.errors() : [];
+    return { accepted, refused, ownErrors: this.own.join('\n'), missingNames: this.missingNames, errors };
+  }
+
+  private errors(): readonly string[] {
+    if (this.moreRefused === 0) return this.refused;
+    const hash = this.allRefused.copy().digest('hex');
+    return [
+      ...this.refused,
+      `and ${this.moreRefused} more, in the job records of this host (SHA-256 of all errors: ${hash})`,
+    ];
   }
 
   private takeMore(line: string): void {
@@ -133,8 +161,14 @@ class ComplaintReader {
     const rule = harmless.find((one) => one.message.test(message) && one.command.test(command));
     if (rule !== undefined) {
       if (this.accepted.length < MOST_ACCEPTED) this.accepted.push(`${withoutValues(message)} (${rule.rule})`);
-    } else if (this.refused.length < MOST_REFUSED)
-      this.refused.push(`${this.entry ?? 'no entry named'}: ${withoutValues(message)}`);
+    } else this.refuse(message);
+  }
+
+  private refuse(message: string): void {
+    const text = `${this.entry ?? 'no entry named'}: ${withoutValues(message)}`;
+    this.ofStatements &&= OF_STATEMENT.test(message);
+    this.allRefused.update(`${text}\n`);
+    if (this.refused.length < MOST_REFUSED) this.refused.push(text);
     else this.moreRefused++;
   }
 }

@@ -47,6 +47,12 @@ export async function addSearchPath(client: pg.Client, database: string, searchP
     CREATE EVENT TRIGGER ${pathTrigger(client, database)} ON ddl_command_end WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION ${name}.search_path()`);
 }
 
+/** The same without a guard, where the role of the connection restores what it likes. */
+export async function addSearchPathOnly(client: pg.Client, database: string, searchPath: string): Promise<void> {
+  await client.query(`CREATE SCHEMA ${client.escapeIdentifier(restoreRole(database))}`);
+  await addSearchPath(client, database, searchPath);
+}
+
 /** Takes it all away, once no code of the dump runs any more. */
 export async function dropGuard(client: pg.Client, database: string): Promise<void> {
   const name = client.escapeIdentifier(restoreRole(database));

@@ -24,11 +24,14 @@ import {
   tablespacesThere,
   restorableToc,
 } from './pg-restore.js';
-import { listOption, workDirectory } from './login-work.js';
+import { inDatabase, listOption, workDirectory } from './login-work.js';
+import { addSearchPathOnly, dropGuard } from './restore-guard.js';
+import { isRefused, markRefused } from './restore-note.js';
+import { withSearchPath } from './search-path.js';
 import { hasCron } from '../archive/pg-cron.js';
 import { isCancelled } from '../../../process/jobs/jobs.js';
 import { removeTree } from '../../../files/remove-tree.js';
-import type { Restoring } from './pg-restore.js';
+import type { RestoreComplaints, Restoring } from './pg-restore.js';
 import { discardLogin, restoreUnprivileged } from './unprivileged.js';
 import { takeInventory } from '../backup/snapshot.js';
 import type { Inventory } from '../backup/snapshot.js';
@@ -47,7 +50,7 @@ const FINAL: ReadonlySet<string> = new Set([
  * Restores a dump into a new database beside the live one, compares every table's rows with what was recorded, and
  * gives the new database the properties of the dumped one, which pg_restore leaves out. Nothing is used but what is bound,
  * and code of the dump runs as a login without rights, unless the request says otherwise. A restore that is not whole leaves no
- * database behind.
+ * database behind, but for one that the request wants to see with its errors.
  *
  * @throws RepriseError `backup-corrupt`, `key-missing`, `conflict` where the name is taken, `check-failed` where something is
  *   missing or pg_restore complained of more than is known to be harmless
@@ -70,62 +73,101 @@ export async function restoreDatabase(
     database: { connection, name: intoDatabase, operationId: context.operationId },
     systemIdentifier,
     versionNum,
+    returnsErrors: request.returnsErrors === true,
   };
+  if (await isRefused(restoring)) await discard(restoring);
   try {
     const steps = {
       analyze: async (): Promise<void> => {
         await file.requireSame();
         await analyze(restoring);
       },
-      count: () => compareWithManifest(restoring),
+      count: (errors: readonly string[]) => compareWithManifest(restoring, errors),
     };
     const restore = request.restoreAs === 'superuser' ? restoreAsSuperuser : restoreUnprivileged;
-    const { accepted, counted } = await restore(restoring, steps);
+    const { accepted, errors, counted } = await restore(restoring, steps);
     const left = await withMaintenance(connection, (client) =>
       applyProperties(client, intoDatabase, manifest.properties),
     );
     await file.discard();
+    // With errors it may wait for a person, and be asked for again: who swaps or drops the database removes it.
+    if (!restoring.returnsErrors) await removeTree(workDirectory(restoring));
     return {
       contents: counted.contents,
       accepted: [...accepted, ...left],
+      errors: [...errors, ...counted.differences],
     };
   } catch (error) {
     // Only what cannot go on: a worker that shuts down leaves the job and its database.
     if (isCancelled(context) || toolHasEnded(error) || (isRepriseError(error) && FINAL.has(error.code))) {
-      await dropOurs(restoring.database);
-      await discardLogin(restoring);
+      await (isRepriseError(error) && error.details['isKept'] === true ? markRefused(restoring) : discard(restoring));
       await file.discard();
     }
     throw error;
   }
 }
 
+/** Nothing is left of a restore that another attempt would only meet again. */
+async function discard(restoring: Restoring): Promise<void> {
+  await dropOurs(restoring.database);
+  await discardLogin(restoring);
+}
+
+/** What is restored, compared with what was recorded. */
+interface Counted extends Inventory {
+  /** Objects that are missing after errors that a person decides on. */
+  readonly differences: readonly string[];
+}
+
 /** What is in the dump is run with the rights of the connection's role: the configuration and the plan say so. */
-async function restoreAsSuperuser<T>(
+async function restoreAsSuperuser(
   restoring: Restoring,
-  { analyze, count }: { readonly analyze: () => Promise<void>; readonly count: () => Promise<T> },
-): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
-  const { database, manifest } = restoring;
+  {
+    analyze,
+    count,
+  }: { readonly analyze: () => Promise<void>; readonly count: (errors: readonly string[]) => Promise<Counted> },
+): Promise<{ readonly accepted: readonly string[]; readonly errors: readonly string[]; readonly counted: Counted }> {
+  const { database } = restoring;
+  // Only a superuser gives functions of others a setting.
+  const mayRepeat = await isSuperuser(database.connection);
+  const { accepted, errors } = mayRepeat
+    ? await withSearchPath(restoring, (searchPath) => restoreWhole(restoring, searchPath))
+    : await restoreWhole(restoring, null);
+  // Statistics of an index run its functions.
+  await analyze();
+  if (mayRepeat) await inDatabase(restoring, (client) => dropGuard(client, database.name));
+  return { accepted, errors, counted: await count(errors) };
+}
+
+/** @param searchPath of functions that set none; null: none */
+async function restoreWhole(restoring: Restoring, searchPath: string | null): Promise<RestoreComplaints> {
+  const { database, manifest, systemIdentifier } = restoring;
   const { owner } = manifest.properties;
-  await createOnce(database, manifest, owner);
+  const isNew = (await createOnce(database, manifest, owner)) === 'made';
+  const fill = async (): Promise<void> => {
+    if (searchPath !== null)
+      await inDatabase(restoring, (client) => addSearchPathOnly(client, database.name, searchPath));
+  };
+  const makeAnew = async (): Promise<void> => {
+    await dropOurs(database);
+    await createOnce(database, manifest, owner);
+    await fill();
+  };
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const { entries } = hasCron(manifest.extensions) ? await restorableToc(restoring) : { entries: [] };
-  const { accepted } = await runPgRestore(restoring, {
-    step: `restore:${encodeName(database.name)}@${restoring.systemIdentifier}`,
+  return runPgRestore(restoring, {
+    ...(searchPath === null
+      ? { step: `restore:${encodeName(database.name)}@${systemIdentifier}` }
+      : { step: `restore-with-search-path:${encodeName(database.name)}@${systemIdentifier}` }),
     connection: database.connection,
     options: [
       jobsOption(restoring),
       ...(tablespaces === null ? ['--no-tablespaces'] : []),
       ...(hasCron(manifest.extensions) ? [await listOption(restoring, 'whole', entries)] : []),
     ],
-    cleanUp: async () => {
-      await dropOurs(database);
-      await createOnce(database, manifest, owner);
-    },
+    prepare: isNew || searchPath === null ? fill : makeAnew,
+    cleanUp: makeAnew,
   });
-  await analyze();
-  await removeTree(workDirectory(restoring));
-  return { accepted, counted: await count() };
 }
 
 /** Statistics are not in a dump, and a database without them is slow in its first hour. */
@@ -152,7 +194,11 @@ function countDifferences(...[recorded, found, rootOf]: Required<Parameters<type
   return compareCounts(recorded, found).length === 0 ? [] : compareCounts(recorded, found, rootOf);
 }
 
-async function compareWithManifest({ manifest, database, versionNum }: Restoring): Promise<Inventory> {
+/** @param errors of single statements: objects may be missing then, and rows never */
+async function compareWithManifest(
+  { manifest, database, versionNum }: Restoring,
+  errors: readonly string[],
+): Promise<Counted> {
   const withoutEventTriggers = majorOf(versionNum) >= WITH_LOGIN_TRIGGERS && (await isSuperuser(database.connection));
   const { found, rootOf } = await withClient(
     database.connection,
@@ -164,16 +210,26 @@ async function compareWithManifest({ manifest, database, versionNum }: Restoring
     // A later attempt finds the event triggers of the dump there, which only a superuser makes.
     { withoutEventTriggers },
   );
-  const differences =
+  const ofRows =
     manifest.countedIn === 'nowhere' ? [] : [...countDifferences(manifest.contents, found.contents, rootOf)];
   // Another major version counts some objects otherwise, such as NOT NULL constraints.
-  const comparable = manifest.objects !== null && majorOf(versionNum) === majorOf(manifest.server.versionNum);
-  if (manifest.objects !== null && comparable) differences.push(...compareObjects(manifest.objects, found.objects));
-  if (differences.length === 0) return found;
+  const comparable = majorOf(versionNum) === majorOf(manifest.server.versionNum);
+  const ofObjects = manifest.objects !== null && comparable ? compareObjects(manifest.objects, found.objects) : [];
+  // A large object has bytes of its own.
+  const lost = [...ofRows, ...ofObjects.filter((text) => errors.length === 0 || text.includes('of kind large object'))];
+  if (lost.length === 0) return { ...found, differences: ofObjects };
+  const what = `the restored database is not what was dumped: ${summarize(lost)}`;
+  if (errors.length === 0)
+    throw new RepriseError(
+      'check-failed',
+      what,
+      'the live database was not touched; choose another backup with recover --to backup:ID',
+    );
   throw new RepriseError(
     'check-failed',
-    `the restored database is not what was dumped: ${summarize(differences)}`,
-    'the live database was not touched; choose another backup with recover --to backup:ID',
+    `${what}. pg_restore reported errors: ${summarize(errors)}`,
+    `the live database was not touched, and the copy is kept as ${JSON.stringify(database.name)} (reprise kept list): look into it as a role without rights. Choose another backup with recover --to backup:ID, or mend on the server what the errors name, then try again, which makes the copy anew`,
+    { isKept: true },
   );
 }
 

@@ -4,10 +4,9 @@
  * else, has no rights beside it, and is closed before anything gets its owner. What it may have changed is seen, because
  * the schema that came out is compared with that of the dump first.
  */
-import { join } from 'node:path';
 import type pg from 'pg';
 import type { TableCount } from '../../../domain/backup/backup.js';
-import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../../domain/errors.js';
 import { databaseMark } from '../../../domain/plan/recovery-place.js';
 import {
   dropRestoreLogin,
@@ -22,6 +21,8 @@ import type { RefusedObject } from '../archive/refused-objects.js';
 import type { ArchiveToc } from '../archive/toc.js';
 import { encodeName } from '../repository/names.js';
 import { summarize } from '../repository/verify.js';
+import { keyOf } from '../archive/schema-differences.js';
+import { withoutValues } from '../../../process/exec/tool-rules.js';
 import { compareSchema } from './compare-schema.js';
 import { refuseRewrittenRows } from './rewritten-rows.js';
 import {
@@ -31,7 +32,6 @@ import {
   listOption,
   loadExtensionData,
   loginFiles,
-  madeWorkDirectory,
   maintenance,
   makeExtensions,
   workDirectory,
@@ -40,10 +40,11 @@ import { sharedNames } from '../../../postgres/content/encoding.js';
 import { asDumpText, sharedBytes, sharedName, withDumpText } from './dump-text.js';
 import type { Unprivileged } from './login-work.js';
 import { createOnce, dropOurs, isOurs, markAgain } from './new-database.js';
+import { readNote, writeNote } from './restore-note.js';
+import type { RestoreNote } from './restore-note.js';
+import { withSearchPath } from './search-path.js';
 import { jobsOption, restorableToc, runPgRestore, sessionsOf, tablespacesThere } from './pg-restore.js';
-import type { Restoring } from './pg-restore.js';
-import { writeFileAtomic } from '../../../files/atomic-file.js';
-import { pathExists } from '../../../files/paths.js';
+import type { RestoreComplaints, Restoring } from './pg-restore.js';
 import { removeTree } from '../../../files/remove-tree.js';
 
 /** What a person types to have a dump restored that a login without rights cannot. */
@@ -51,77 +52,114 @@ const SUPERUSER_HINT =
   'where you trust all who own something in this database: set restore_as: superuser for the cluster, then plan again';
 /** So many statements are one transaction: few enough for the server's lock table. */
 const BATCH = 200;
+/** So many missing objects are named. */
+const MOST_MISSING = 100;
 
 /**
  * Restores and compares, and has `count` look at what is there; then gives it to its owners. A later attempt goes on where
  * an earlier one was.
+ * @returns what was noted, and the errors that a person decides on
  * @throws RepriseError `privilege-missing` for what only a superuser may make; `check-failed` where the dump's own code
  *   changed what was restored
  */
 export async function restoreUnprivileged<T extends { readonly contents: readonly TableCount[] }>(
   restoring: Restoring,
-  { analyze, count }: { readonly analyze: () => Promise<void>; readonly count: () => Promise<T> },
-): Promise<{ readonly accepted: readonly string[]; readonly counted: T }> {
+  {
+    analyze,
+    count,
+  }: { readonly analyze: () => Promise<void>; readonly count: (errors: readonly string[]) => Promise<T> },
+): Promise<{ readonly accepted: readonly string[]; readonly errors: readonly string[]; readonly counted: T }> {
   const { database, manifest } = restoring;
   const state = await maintenance(restoring, (client) => restoreLoginState(client, database.name));
   // The login is made first and dropped last: without it, a database of ours is whole.
-  if (state === 'absent' && (await isOurs(database))) return { accepted: [], counted: await count() };
+  if (state === 'absent' && (await isOurs(database))) {
+    const { accepted, errors } = await readNote(restoring);
+    return { accepted, errors, counted: await count(errors) };
+  }
   const toc = await restorableToc(restoring);
   refuseSuperuserObjects(toc);
   const tablespaces = await tablespacesThere(database.connection, manifest);
   const work: Unprivileged = { ...restoring, toc, parts: partsOf(toc), tablespaces };
+  let note = state === 'compared' ? await readNote(work) : null;
+  let found: readonly string[] = note?.errors ?? [];
   let accepted: readonly string[] = [];
-  if (state !== 'compared') {
-    accepted = await restoreAsLogin(work);
+  if (note === null) {
+    const restored = await withSearchPath(work, (searchPath) => restoreOnce(work, searchPath));
+    found = restored.errors;
+    accepted = withoutViews(restored.accepted);
     await closeLogin(work);
     await markAgain(database, manifest);
     await analyze();
     await endGuard(work);
   }
   // Counting runs no code of the dump, so that it need not wait for the comparison.
-  const [schema, counts] = await Promise.allSettled([state === 'compared' ? undefined : compareSchema(work), count()]);
+  const [schema, counts] = await Promise.allSettled([
+    note === null ? compareSchema(work, found.length > 0) : [],
+    count(found),
+  ]);
   if (schema.status === 'rejected') throw schema.reason;
   if (counts.status === 'rejected') throw counts.reason;
   const counted = counts.value;
-  if (state !== 'compared') {
+  if (note === null) {
     await inDatabase(work, (client) => refuseRewrittenRows(client, counted.contents));
+    const missing = schema.value.map(({ object }) => `${object} is missing`);
+    note = {
+      accepted: [...accepted],
+      errors: [...found, ...bounded(missing)],
+      missing: schema.value.map(({ key }) => key),
+    };
+    await writeNote(work, note);
     await maintenance(work, (client) => noteCompared(client, database.name));
   }
-  const left = await giveToOwners(work);
-  return { accepted: [...accepted, ...left], counted };
+  return { ...(await giveToOwners(work, note)), counted };
+}
+
+/** Of many only some are listed: the errors that they come from are listed before. */
+function bounded(missing: readonly string[]): readonly string[] {
+  const more = missing.length - MOST_MISSING;
+  return more <= 0 ? missing : [...missing.slice(0, MOST_MISSING), `and ${more} more objects are missing`];
 }
 
 /**
- * Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them.
- * @returns what is not as it was, and what to do
+ * Owners, then rights, publications and views; event triggers last, so that nothing of ours starts them. Of what is missing there is
+ * nothing to give; whatever else fails then is an error more.
  */
-async function giveToOwners(work: Unprivileged): Promise<readonly string[]> {
-  const { servers, extensions, byLogin, sequences, rights, eventTriggers } = work.parts;
+async function giveToOwners(work: Unprivileged, note: RestoreNote): Promise<Pick<RestoreNote, 'accepted' | 'errors'>> {
+  const { servers, extensions, byLogin, sequences, rights } = work.parts;
   const { connection, name } = work.database;
-  const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin];
+  const missing = new Set(note.missing);
+  const owned = [...extensions.filter(({ kind }) => kind === 'SCHEMA'), ...servers, ...byLogin].filter(
+    (entry) => !missing.has(keyOf(entry)),
+  );
   await inDatabase(work, async (client) => {
     await runInBatches(client, work.toc, ownerStatements(owned, asDumpText(work.toc, connection.user)));
     await giveMultiranges(client, restoreRole(name));
   });
-  if (sequences.length > 0)
-    await runPgRestore(work, {
+  const errors = [...note.errors];
+  if (sequences.length > 0) {
+    const run = await runPgRestore(work, {
       step: `restore-sequences:${encodeName(name)}@${work.systemIdentifier}`,
       connection,
       options: [await listOption(work, 'sequences', sequences)],
     });
-  if (rights.length > 0)
-    await runPgRestore(work, {
+    errors.push(...run.errors);
+  }
+  if (rights.length > 0) {
+    const run = await runPgRestore(work, {
       step: `restore-rights:${encodeName(name)}@${work.systemIdentifier}`,
       connection,
-      options: ['--single-transaction', await listOption(work, 'rights', rights)],
+      options: [...(note.errors.length > 0 ? [] : ['--single-transaction']), await listOption(work, 'rights', rights)],
     });
+    errors.push(...run.errors);
+  }
   await refreshViews(work);
   const unfilled = await inDatabase(work, (client) => unfilledViews(client, work));
-  if (eventTriggers.length > 0) await inDatabase(work, (client) => addEventTriggers(client, work));
+  errors.push(...(await eventTriggersOf(work, missing)));
   await inDatabase(work, (client) => refuseLeftovers(client, restoreRole(name)));
+  const told = { accepted: [...note.accepted, ...unfilled], errors };
+  await writeNote(work, { ...told, missing: note.missing });
   await maintenance(work, (client) => dropRestoreLogin(client, name, loginFiles(work)));
-  await removeTree(workDirectory(work));
-  return unfilled;
+  return told;
 }
 
 /** Materialized views that had rows and could be filled by nobody, each with what to do. */
@@ -187,42 +225,12 @@ export function needsSuperuser(refused: readonly RefusedObject[]): RepriseError 
   );
 }
 
-/**
- * As `pg_restore` does it, without a `search_path`; where something is not found then, once more with that of the database for all
- * functions of the dump.
- */
-async function restoreAsLogin(work: Unprivileged): Promise<readonly string[]> {
-  const { database, manifest } = work;
-  const noted = join(await madeWorkDirectory(work), 'with-search-path');
-  if (!(await pathExists(noted))) {
-    const first = await restoreOnce(work, null).catch((error: unknown) => {
-      if (isRepriseError(error) && error.details['missingNames'] === true) return null;
-      throw error;
-    });
-    if (first !== null && !first.missingNames) return withoutViews(first.accepted);
-    // Before anything else: a later attempt must not take what the first one made for what the second one did.
-    await writeFileAtomic(noted, '');
-    await dropOurs(database);
-  }
-  const searchPath =
-    manifest.properties.settings.find(({ role, name }) => role === null && name === 'search_path')?.value ??
-    '"$user", public';
-  const { accepted } = await restoreOnce(work, searchPath);
-  return [
-    `functions ran with search_path ${searchPath}, as some find nothing without one: give them their own (ALTER FUNCTION ... SET search_path)`,
-    ...withoutViews(accepted),
-  ];
-}
-
 /** What is not filled is looked for at the end, when owners have filled theirs. */
 function withoutViews(accepted: readonly string[]): readonly string[] {
   return accepted.filter((complaint) => !complaint.includes('REFRESH MATERIALIZED VIEW'));
 }
 
-async function restoreOnce(
-  work: Unprivileged,
-  searchPath: string | null,
-): Promise<{ readonly accepted: readonly string[]; readonly missingNames: boolean }> {
+async function restoreOnce(work: Unprivileged, searchPath: string | null): Promise<RestoreComplaints> {
   const { context, database, manifest, tablespaces, parts } = work;
   const { connection, name, operationId } = database;
   const login = await maintenance(work, async (client) => {
@@ -313,6 +321,18 @@ async function mightyRoles(client: pg.Client): Promise<readonly string[]> {
          WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
            AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER'))`,
   );
+}
+
+/** @returns why they could not be made, where something that they need is missing */
+async function eventTriggersOf(work: Unprivileged, missing: ReadonlySet<string>): Promise<readonly string[]> {
+  if (work.parts.eventTriggers.length === 0) return [];
+  try {
+    await inDatabase(work, (client) => addEventTriggers(client, work));
+    return [];
+  } catch (error) {
+    if (missing.size === 0 || !isRepriseError(error) || isRetryable(error)) throw error;
+    return [`event triggers could not be made: ${withoutValues(error.message)}`];
+  }
 }
 
 async function addEventTriggers(client: pg.Client, { parts, toc, database }: Unprivileged): Promise<void> {

@@ -118,3 +118,42 @@ it('R8: parallel jobs count their complaints more than once, and a materialized 
   expect(parallel(4).refused).toHaveLength(1);
   expect(parallel(7).refused).toHaveLength(1);
 });
+
+it('R8: lines that parallel jobs have written at the same time are read, and not taken for less errors', () => {
+  const failed = (id: number): string =>
+    `could not execute query: ERROR:  function factor() does not exist\nCommand was: CREATE INDEX i${id} ON app.t (app.f(a));\n`;
+  const together = [
+    'pg_restore: entering main parallel loop',
+    `pg_restore:pg_restore: error:  error: ${failed(1)}`,
+    `${failed(2)}pg_restore: pg_restore: launching item 12 INDEX i3`,
+    `error: ${failed(3)}`,
+  ];
+  const { errors, refused, missingNames } = classifyComplaints([...together, ignored(6)].join('\n'));
+  expect(refused).toHaveLength(3);
+  expect(errors).toEqual(refused);
+  expect(missingNames).toBe(true);
+  // Fewer than pg_restore counts: whatever else failed, nobody can accept it.
+  expect(classifyComplaints([...together, ignored(60)].join('\n')).errors).toEqual([]);
+});
+
+it('R8: only errors that the server gave to single statements can be accepted, however many they are', () => {
+  const failed = (message: string): readonly string[] => [
+    'pg_restore: from TOC entry 210; 1259 16391 INDEX i alice',
+    `pg_restore: error: ${message}`,
+    'Command was: CREATE INDEX i ON app.t (app.f(a));',
+    '',
+  ];
+  const statement = failed('could not execute query: ERROR:  division by zero');
+  const errorsOf = (...lines: readonly string[]) => classifyComplaints(lines.join('\n')).errors;
+  expect(errorsOf(...publicExists, ...statement, ignored(2))).toEqual([
+    '210; 1259 16391 INDEX i alice: could not execute query: ERROR:  division by zero',
+  ]);
+  expect(errorsOf(...statement, ...failed('could not read from input file: end of file'), ignored(2))).toEqual([]);
+  // It stopped in the middle: what would have come is not known.
+  expect(errorsOf(...statement)).toEqual([]);
+  const many = (last: string): readonly string[] =>
+    errorsOf(...Array.from({ length: 149 }, () => statement).flat(), ...failed(last), ignored(150));
+  const of = (end: string): string => many(`could not execute query: ERROR:  ${end}`).at(-1) ?? '';
+  expect(of('this')).toMatch(/^and 50 more, in the job records of this host \(SHA-256 of all errors: [0-9a-f]{64}\)$/);
+  expect(of('that')).not.toBe(of('this'));
+});

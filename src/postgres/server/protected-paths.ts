@@ -1,15 +1,15 @@
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathExists } from '../../files/paths.js';
-import type { ProtectedPath } from '../../postgres/server/staging-place.js';
-import type { HostDependencies } from '../dependencies.js';
+import type { Config } from '../../domain/config.js';
+import type { ProtectedPath } from './staging-place.js';
 
 /**
  * Directories of this host that a staging directory must keep apart from: those of every cluster of the configuration, wherever
  * that says they are, where there is a cluster in them here; targets of recoveries, old data, repositories, and our own.
  */
 export async function protectedPaths(
-  { config, host }: Pick<HostDependencies, 'config' | 'host'>,
+  { config, host }: { readonly config: Pick<Config, 'clusters' | 'repositories' | 'hosts'>; readonly host: string },
   staging: string,
 ): Promise<readonly ProtectedPath[]> {
   const paths: ProtectedPath[] = [];

@@ -1,0 +1,73 @@
+import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
+import { RepriseError } from '../domain/errors.js';
+import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
+import { workflowTypes } from '../domain/operation/names.js';
+import type { TemporalSession } from './connect.js';
+import { runInspection } from './inspect.js';
+import { type StatusView, statusOf } from './status.js';
+
+/** A drill that has not ended. */
+export interface OpenDrill {
+  readonly drillId: string;
+  readonly workflowId: string;
+  readonly startedAt: string;
+}
+
+/** Drills of a cluster, or of all. */
+export interface Drills {
+  readonly drills: readonly DrillOutcome[];
+  readonly running: readonly OpenDrill[];
+  readonly register: readonly RegisterEntry[];
+}
+
+export async function listDrills(session: TemporalSession, cluster?: string): Promise<Drills> {
+  const [{ drills, register }, running] = await Promise.all([
+    runInspection<'drills'>(session, { kind: 'drills', ...(cluster === undefined ? {} : { cluster }) }),
+    openDrills(session, cluster),
+  ]);
+  return { drills, running, register };
+}
+
+/** By the server's list, which lags behind by about a second. */
+async function openDrills(session: TemporalSession, cluster?: string): Promise<readonly OpenDrill[]> {
+  const found: OpenDrill[] = [];
+  const query = `WorkflowType = '${workflowTypes.drill}' AND ${OPEN_EXECUTIONS}`;
+  for await (const { workflowId, memo, startTime } of session.client.workflow.list({ query })) {
+    const [, of, ...rest] = workflowId.split('/');
+    const { operationId = rest.join('/') } = (memo ?? {}) as { operationId?: string };
+    if (cluster === undefined || of === cluster)
+      found.push({ drillId: operationId, workflowId, startedAt: startTime.toISOString() });
+  }
+  return found;
+}
+
+/**
+ * One drill, by its id or the id of its workflow: what it came to or, while it runs, its status.
+ * @throws RepriseError `not-found`
+ */
+export async function findDrill(
+  session: TemporalSession,
+  id: string,
+): Promise<{ readonly outcome: DrillOutcome } | { readonly open: OpenDrill; readonly status: StatusView }> {
+  const { drills, running } = await listDrills(session);
+  const isIt = (one: { readonly drillId: string; readonly workflowId: string }): boolean =>
+    one.drillId === id || one.workflowId === id;
+  const open = running.find(isIt);
+  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
+  const outcome = drills.findLast(isIt);
+  if (outcome) return { outcome };
+  throw new RepriseError('not-found', `there is no drill "${id}"`, 'list the drills: reprise drill list');
+}
+
+/** The workflow of a drill that is running. @throws RepriseError `not-found`, `conflict` for one that has ended */
+export async function workflowOfDrill(session: TemporalSession, id: string): Promise<string> {
+  if (id.includes('/')) return id;
+  const found = await findDrill(session, id);
+  if ('open' in found) return found.open.workflowId;
+  const { verdict, finishedAt } = found.outcome;
+  throw new RepriseError(
+    'conflict',
+    `drill ${id} ended at ${finishedAt} (${verdict}): it takes no sign-off any more`,
+    `see what it came to: reprise drill show ${id}`,
+  );
+}
