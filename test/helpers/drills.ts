@@ -1,3 +1,4 @@
+import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import type { DrillActivities } from '../../src/activities/api.js';
@@ -54,7 +55,7 @@ export class Drills {
       { workflowExecution: { workflowId, runId: `run-of-${operationId}` } },
       { logger: new DefaultLogger('ERROR') },
     );
-    shutDown?.(() => environment.cancel('WORKER_SHUTDOWN'));
+    shutDown?.(() => environment.cancel('WORKER_SHUTDOWN', new ActivityCancellationDetails({ workerShutdown: true })));
     const activity = this.activities[name] as (given: object) => Promise<Awaited<ReturnType<PlaceActivities[N]>>>;
     return environment.run(activity, { ...this.step(operationId), ...input });
   }
