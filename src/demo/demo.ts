@@ -16,7 +16,7 @@ import type { Narrator } from './narrator.js';
 import { Owned } from './owned.js';
 import type { DemoResult } from './result.js';
 import { makeScratch } from './scratch.js';
-import { startServers } from './servers.js';
+import { mainFile, startServers } from './servers.js';
 import { LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
 import type { Stage } from './stage.js';
 
@@ -114,7 +114,7 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
     const interactive = process.stdin.isTTY === true && process.stderr.isTTY === true;
     const decision = { yes: options.yes, interactive, signal };
     const reports = reportDirectory(options.dir);
-    const stage: Stage = { scratch, config, session, initial, owned, narrator, decision, reports };
+    const stage: Stage = { scratch, mainFile, config, session, initial, owned, narrator, decision, reports };
     const result = await (drills ? practise(stage) : loseTwice(stage));
     return { ...result, seconds: (performance.now() - begun) / 1000, kept: options.keep ? scratch.root : null };
   } finally {

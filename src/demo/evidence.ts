@@ -5,7 +5,6 @@ import type { EvidenceVerification } from '../domain/drill/evidence.js';
 import { runProgram } from '../process/exec/run-program.js';
 import type { EvidenceShown } from './result.js';
 import type { Scratch } from './scratch.js';
-import { mainFile } from './servers.js';
 import { CLUSTER, evidenceKey, recordsDirectory } from './settings.js';
 import type { Stage } from './stage.js';
 
@@ -58,7 +57,7 @@ export async function showEvidence(stage: Stage, drillId: string, sealed: Sealed
 }
 
 /** As a person would: the exit code is 0, or 8 where something was changed. */
-async function verify({ narrator, decision }: Stage, folder: string, publicKey: string): Promise<EvidenceVerification> {
+async function verify({ mainFile, narrator, decision }: Stage, folder: string, publicKey: string): Promise<EvidenceVerification> {
   const args = ['drill', 'evidence', folder, '--verify', '--public-key', publicKey];
   narrator.block(`reprise ${args.join(' ')}`);
   const { stdout } = await runProgram([process.execPath, mainFile, ...args, '--json'], {

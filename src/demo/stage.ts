@@ -9,6 +9,8 @@ import type { Scratch } from './scratch.js';
 /** What a scenario finds prepared: a cluster with data and backups, and the servers. */
 export interface Stage {
   readonly scratch: Scratch;
+  /** What people start: the file that Node runs. */
+  readonly mainFile: string;
   readonly config: Config;
   readonly session: TemporalSession;
   readonly initial: InitialContents;
