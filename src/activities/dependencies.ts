@@ -58,6 +58,11 @@ export interface HostDependencies {
   postgresBin(major?: number): Promise<string>;
   /** User that tools on a cluster's files run as; null = the worker's own. */
   jobUser(ownerPath?: string): Promise<OsUser | null>;
+  /** Reprise and the programs that policies use here, with their versions; absent: nobody looks. `major`: of PostgreSQL. */
+  programVersions?(
+    policies: readonly PolicyConfig[],
+    major: number | undefined,
+  ): Promise<readonly { readonly name: string; readonly version: string }[]>;
   /** What `doctor` finds on this host. */
   inspectHost(config: Config, host: string): Promise<readonly Finding[]>;
 }

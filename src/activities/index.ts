@@ -10,8 +10,10 @@ import { receivingActivities } from './backup/receive-wal.js';
 import { rotatingActivities } from './backup/rotate.js';
 import { verifyingActivities } from './backup/verify.js';
 import type { HostDependencies } from './dependencies.js';
+import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
+import { evidenceActivities } from './drill/seal-evidence.js';
 import { signOffActivities } from './drill/sign-off.js';
 import { stagingSteps } from './drill/staging-steps.js';
 import { grantActivities } from './lock-grant.js';
@@ -42,7 +44,7 @@ export function createHostActivities(deps: HostDependencies, stallSeconds = STAL
   return Object.fromEntries(activities) as unknown as HostActivities;
 }
 
-function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStaging' | 'crossCheck' | 'sealEvidence'> {
+function allActivities(deps: HostDependencies): HostActivities {
   return {
     ...actionActivities(deps),
     ...adoptingActivities(deps),
@@ -53,6 +55,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStagi
     ...decisionActivities(deps),
     ...directorySteps(deps),
     ...drillPlanning(deps),
+    ...evidenceActivities(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
@@ -62,6 +65,7 @@ function allActivities(deps: HostDependencies): Omit<HostActivities, 'checkStagi
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...signOffActivities(deps),
+    ...stagingChecks(deps),
     ...stagingSteps(deps),
     ...recoveredMedia(deps),
     ...rotatingActivities(deps),

@@ -124,7 +124,7 @@ export class Cli {
   /** Where progress and errors are shown. */
   get progressScreen(): Screen {
     const { live, columns } = this.terminal;
-    return { columns, zone: live ? shownZone() : undefined };
+    return live ? { columns, zone: shownZone() } : {};
   }
 
   /** A script reads errors from stderr as one document: progress would come before it. A person at a terminal sees both. */

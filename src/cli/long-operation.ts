@@ -43,7 +43,7 @@ export async function waitFor<T>(
   const { workflowId } = operation;
   if (cli.showsProgress) {
     const link = await operationLink(session, workflowId);
-    cli.say(cli.terminal.paint('dim', besideOrBelow(workflowId, '  ', link, cli.terminal.columns), 'err'));
+    cli.say(cli.terminal.paint('dim', besideOrBelow(workflowId, '  ', link, cli.progressScreen.columns), 'err'));
   }
   const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line), cli.progressScreen.zone);
   const onStatus = (view: StatusView): void =>

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { ClusterConfig } from '../domain/config.js';
 import { type Finding, ok, warning } from '../domain/findings.js';
 import { engineKinds } from '../engines/registry.js';
+import { quotedRole } from '../postgres/connection/database-errors.js';
 
 /** What a recovery of a whole server calls in it, after it was promoted. */
 const CALLED = ['pg_reload_conf()', 'pg_create_restore_point(text)', 'pg_switch_wal()'];
@@ -27,6 +28,32 @@ export async function missingRights(client: pg.ClientBase): Promise<readonly str
     ...(called.length > 0 ? [`GRANT EXECUTE ON FUNCTION ${called.join(', ')} TO ${role}`] : []),
     ...(checkpoint ? [] : [`GRANT pg_checkpoint TO ${role}`]),
   ];
+}
+
+/** PostgreSQL 15 has pg_checkpoint, 14 pg_read_all_data. */
+const GRANTED = [
+  ['pg_read_all_data', 140_000],
+  ['pg_monitor', 100_000],
+  ['pg_checkpoint', 150_000],
+] as const;
+
+/**
+ * The statements that make the role of the connection, with what its policies and their recoveries need and no more.
+ * @param version of the server, as `server_version_num`; null where it is not known
+ */
+export function roleStatements(cluster: ClusterConfig, version: number | null): string {
+  const { connection, policies } = cluster;
+  const role = quotedRole(connection.user);
+  const enabled = Object.values(policies).filter(({ enabled: isOn }) => isOn);
+  const attributes = new Set(enabled.flatMap(({ engine }) => engineKinds[engine]?.roleAttributes ?? []));
+  const password = connection.passfile === undefined ? '' : ` PASSWORD 'that of ${connection.passfile}'`;
+  const groups = GRANTED.filter(([, since]) => version === null || version >= since).map(([name]) => name);
+  const isForServer = policiesOf(cluster, 'data-directory').length > 0;
+  return [
+    `${['CREATE ROLE', role, 'LOGIN', ...attributes].join(' ')}${password};`,
+    `GRANT ${groups.join(', ')} TO ${role};`,
+    ...(isForServer ? [`GRANT EXECUTE ON FUNCTION ${CALLED.join(', ')} TO ${role};`] : []),
+  ].join(' ');
 }
 
 /** Rights that a recovery would be refused for, or stop for after the data was restored. */

@@ -14,6 +14,7 @@ import {
   type ArchivingState,
 } from '../postgres/wal/archiving.js';
 import { isLocalServer } from '../postgres/connection/tls.js';
+import { probe } from '../postgres/connection/probe.js';
 import { withMaintenance } from '../postgres/connection/with-client.js';
 import { physicalSlots, slotLimitBytes } from '../postgres/server/replication-slots.js';
 import type { SlotState } from '../postgres/server/replication-slots.js';
@@ -28,7 +29,7 @@ import {
 } from '../postgres/server/databases.js';
 import { engineKinds } from '../engines/registry.js';
 import { knownVulnerability } from './known-vulnerabilities.js';
-import { missingRights } from './rights.js';
+import { missingRights, roleStatements } from './rights.js';
 
 /** More than this between two clocks makes times in plans and reports wrong. */
 const CLOCK_SECONDS = 5;
@@ -96,9 +97,18 @@ export async function inspectServer(cluster: ClusterConfig): Promise<Server | Fi
   } catch (error) {
     const message = isRepriseError(error) ? error.message : String(error);
     const usual = `start the server, or correct the connection of ${name}, pg_hba.conf or the password file`;
-    const fix = isRepriseError(error) && error.code === 'pooler-refused' ? (error.hint ?? usual) : usual;
-    return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, fix);
+    if (isRepriseError(error) && error.code === 'pooler-refused')
+      return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, error.hint ?? usual);
+    return problem(`cluster/${name}/connection`, `cluster ${name}: ${message}`, (await loginFix(cluster)) ?? usual);
   }
+}
+
+/** A server that refuses the login does not say whether the role is there; null where it is not the login that fails. */
+async function loginFix(cluster: ClusterConfig): Promise<string | null> {
+  const seen = await probe(cluster.connection);
+  if (seen.ok || seen.layer !== 'login' || seen.fix === undefined) return null;
+  const statements = roleStatements(cluster, await versionOnDisk(cluster));
+  return `${seen.fix.replace('; `reprise doctor` tries it', '')}; if there is no such role, as a superuser in the database ${cluster.connection.maintenanceDatabase}: ${statements}`;
 }
 
 /** A connection that others on the network may read, or that may be with somebody else. */

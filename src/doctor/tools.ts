@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ClusterConfig } from '../domain/config.js';
+import type { ClusterConfig, PolicyConfig } from '../domain/config.js';
 import { engineKinds } from '../engines/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { runProgram } from '../process/exec/run-program.js';
@@ -10,15 +10,33 @@ type EngineTool = NonNullable<(typeof engineKinds)[string]['tools']>[number];
 
 /** Programs the cluster's enabled policies need, with their versions; a client older than the server cannot dump it. */
 export async function toolFindings(cluster: ClusterConfig, serverVersion: number | null): Promise<readonly Finding[]> {
-  const needed = Object.values(cluster.policies)
-    .filter(({ enabled }) => enabled)
-    .flatMap(({ engine, options }) =>
-      (engineKinds[engine]?.tools ?? []).map((tool) => ({ ...tool, program: programOf(tool, options) })),
-    );
-  const byProgram = new Map(needed.map((tool) => [tool.program, tool]));
+  const enabled = Object.values(cluster.policies).filter((policy) => policy.enabled);
   const findings: Finding[] = [];
-  for (const tool of byProgram.values()) findings.push(await toolFinding(cluster, tool, serverVersion));
+  for (const tool of toolsOf(enabled)) findings.push(await toolFinding(cluster, tool, serverVersion));
   return findings;
+}
+
+/** PostgreSQL and the programs of policies, each with what it prints about its version, or why that is not known. */
+export async function programVersions(
+  policies: readonly PolicyConfig[],
+  major: number | undefined,
+): Promise<readonly { readonly name: string; readonly version: string }[]> {
+  const server: EngineTool = { program: 'postgres', ofPostgres: true, install: '' };
+  const tools = [server, ...toolsOf(policies)];
+  return Promise.all(
+    tools.map(async (tool) => ({
+      name: tool.program,
+      version: await versionOf(tool, major).catch(() => 'not known: it cannot be started here'),
+    })),
+  );
+}
+
+/** Programs that policies use, each once. */
+function toolsOf(policies: readonly PolicyConfig[]): readonly EngineTool[] {
+  const needed = policies.flatMap(({ engine, options }) =>
+    (engineKinds[engine]?.tools ?? []).map((tool) => ({ ...tool, program: programOf(tool, options) })),
+  );
+  return [...new Map(needed.map((tool) => [tool.program, tool])).values()];
 }
 
 function programOf({ program, namedBy }: EngineTool, options: Readonly<Record<string, unknown>>): string {

@@ -66,6 +66,8 @@ export interface EngineKind<S extends z.ZodObject = z.ZodObject> {
   ) => Promise<{ readonly message: string; readonly lines: string } | null>;
   /** Its tool brings no settings to its sessions: they have the time-outs of role, database and server. */
   readonly keepsTimeouts?: true;
+  /** What the role of the connection has to be created with, besides LOGIN. */
+  readonly roleAttributes?: string;
   /** Programs it starts. */
   readonly tools?: readonly EngineTool[];
 }

@@ -22,6 +22,7 @@ export const engineKinds: Readonly<Record<string, EngineKind>> = {
     options: basebackupOptions,
     read: readBasebackupOptions,
     receives: receivesWal,
+    roleAttributes: 'REPLICATION',
     tools: ['pg_basebackup', 'pg_verifybackup', 'pg_receivewal'].map((program) => ({
       program,
       ofPostgres: true,

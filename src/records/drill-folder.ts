@@ -1,11 +1,12 @@
-import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import type { DrillCheck, DrillPlan, DrillRestored, SignOff } from '../domain/drill/drill.js';
 import { RepriseError } from '../domain/errors.js';
 import { MOST_REDACTED, redact } from '../domain/text/redact.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
-import { makePrivateDirectory } from '../files/directories.js';
+import { makePrivateDirectory, syncDirectory } from '../files/directories.js';
+import { errnoOf } from '../files/paths.js';
 import { isPlainName, ledgerFileName } from '../files/safe-names.js';
 import { readJsonAs, replaceJson } from './state-files.js';
 
@@ -50,8 +51,12 @@ export interface DrillFolder {
    * refers to it. `name`: plain names, `/` between them, such as `checks/physical/row-counts.json`.
    */
   keepText(name: string, text: string): Promise<string>;
-  /** Names of what was kept by {@link keepText}, sorted. */
-  texts(): Promise<readonly string[]>;
+  /** What was kept by {@link keepText}, by its name. */
+  texts(): Promise<ReadonlyMap<string, string>>;
+  /** Keeps the files of the evidence, whole or not at all; what is kept already stays, so that a repetition seals the same bytes. */
+  saveEvidence(files: ReadonlyMap<string, string>): Promise<void>;
+  /** By name; null where none was made. */
+  evidence(): Promise<ReadonlyMap<string, string> | null>;
 }
 
 const planFile = z.looseObject({ digest: z.string(), cluster: z.string(), restores: z.array(z.unknown()) });
@@ -69,6 +74,7 @@ export function openDrillFolder(stateDir: string, operationId: string): DrillFol
   const path = join(drillsDirectory(stateDir), ledgerFileName(operationId));
   const file = (name: string) => join(path, `${name}.json`);
   const keptTexts = join(path, 'texts');
+  const evidence = join(path, 'evidence');
   const failures = async (): Promise<readonly DrillFailure[]> =>
     (await readJsonAs<{ failures: DrillFailure[] }>(file('failures'), failuresFile))?.failures ?? [];
 
@@ -98,14 +104,41 @@ export function openDrillFolder(stateDir: string, operationId: string): DrillFol
       return name;
     },
 
-    async texts() {
-      const found = await readdir(keptTexts, { recursive: true, withFileTypes: true }).catch(() => []);
-      return found
-        .filter((entry) => entry.isFile() && !entry.name.endsWith('.tmp'))
-        .map((entry) => join(entry.parentPath, entry.name).slice(keptTexts.length + 1))
-        .sort();
+    texts: () => filesBelow(keptTexts),
+
+    async saveEvidence(files) {
+      const making = `${evidence}.new`;
+      await rm(making, { recursive: true, force: true });
+      for (const [name, content] of files) {
+        const target = join(making, ...checkedName(name));
+        await makePrivateDirectory(dirname(target));
+        await writeFileAtomic(target, content);
+      }
+      // Only an empty directory would be replaced: the first one stays.
+      await rename(making, evidence).catch(async (error: unknown) => {
+        if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'EEXIST') throw error;
+        await rm(making, { recursive: true, force: true });
+      });
+      await syncDirectory(path);
+    },
+
+    async evidence() {
+      const files = await filesBelow(evidence);
+      return files.size === 0 ? null : files;
     },
   };
+}
+
+/** Plain files by their names below a directory, sorted; none where there is no such directory. */
+async function filesBelow(directory: string): Promise<ReadonlyMap<string, string>> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
+  const names = entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.tmp'))
+    .map((entry) => relative(directory, join(entry.parentPath, entry.name)))
+    .sort();
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(directory, name), 'utf8')] as const)),
+  );
 }
 
 /** Names become paths, here and in the repository: nothing else may. */

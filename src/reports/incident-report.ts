@@ -95,7 +95,6 @@ function noRecovery(incident: RecordedIncident | null): string {
 
 function figures({ plan, outcome }: IncidentDocumentInput): string {
   if (!outcome) return '';
-  const predicted = plan?.observed.predictedRtoSeconds ?? null;
   const rows: string[][] = [
     ['target asked for', markdownCode(outcome.target.requested)],
     ['target reached', markdownCode(outcome.target.reached)],
@@ -104,12 +103,21 @@ function figures({ plan, outcome }: IncidentDocumentInput): string {
       durationInWords(outcome.rtoSeconds),
     ],
     ['waiting for people', durationInWords(outcome.waitedForPeopleSeconds)],
-    ['RTO as planned', predicted === null ? 'not predicted' : durationInWords(predicted)],
+    ['RTO as planned', predictionInWords(plan, outcome.rtoSeconds)],
     ['RPO', rpoWithBasis(outcome, plan?.binding.method)],
     ['last commit recovered', outcome.lastCommitAt ?? 'not known'],
     ['last WAL position recovered', outcome.lastLsn ?? 'not known'],
   ];
   return markdownTable(['figure', 'value'], rows);
+}
+
+/** With its error: what was predicted is held against what it came to. */
+function predictionInWords(plan: Plan | null, measured: number): string {
+  const { predictedRtoSeconds = null, predictedRto } = plan?.observed ?? {};
+  if (predictedRtoSeconds === null) return 'not predicted: no restore had been measured on this host with this engine';
+  const range = predictedRto ? `, at most ${durationInWords(predictedRto.p90)} in nine of ten cases` : '';
+  const error = Math.round(((measured - predictedRtoSeconds) / Math.max(predictedRtoSeconds, 0.001)) * 100);
+  return `${durationInWords(predictedRtoSeconds)}${range}; it took ${Math.abs(error)} % ${error < 0 ? 'less' : 'more'}`;
 }
 
 function rpoWithBasis(outcome: Omit<RecoveryOutcome, 'report'>, method: Plan['binding']['method'] | undefined): string {

@@ -5,11 +5,13 @@ import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
 import { inspectHost } from '../doctor/inspect-host.js';
+import { programVersions } from '../doctor/tools.js';
 import { engineOf } from '../engines/loaded-engines.js';
 import { notifierOf } from '../notifiers/registry.js';
 import { findPostgresBin } from '../process/exec/find-programs.js';
 import { jobUser } from '../process/exec/users.js';
 import { repositoriesOf } from './repositories.js';
+import { packageVersion } from './workflow-source.js';
 
 /** The real parts behind the activities of one host. */
 export function hostDependencies(config: Config, host: string): HostDependencies {
@@ -35,6 +37,11 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     postgresBin: (major) => findPostgresBin(major),
     jobUser,
     inspectHost,
+    programVersions: async (policies, major) => [
+      { name: 'Reprise', version: await packageVersion() },
+      { name: 'Node.js', version: process.version },
+      ...(await programVersions(policies, major)),
+    ],
   };
 }
 

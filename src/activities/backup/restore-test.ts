@@ -24,7 +24,7 @@ import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { preloadOfSource, recoverCopy, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
 
 /** Where the copy of a verification lies. */
-function scratchOf({ scratchDir }: Pick<HostConfig, 'scratchDir'>, operationId: string): string {
+export function scratchOf({ scratchDir }: Pick<HostConfig, 'scratchDir'>, operationId: string): string {
   return join(scratchDir, `prove-${sha256Hex(operationId).slice(0, 12)}`);
 }
 

@@ -11,6 +11,7 @@ import type { Engine, ReadContext } from '../../engines/engine.js';
 import { sha256Hex } from '../../records/digest.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext, currentBackups, engineFor, forBackup, readContext } from '../cluster-context.js';
+import { predictedRestore } from '../measured.js';
 import { contentDigest } from './staging.js';
 
 type At = NonNullable<DrillOrder['at']>;
@@ -48,11 +49,12 @@ export async function chooseRestores(
   const restores: PlannedRestore[] = [];
   for (const policy of policies) {
     const engine = engineFor(choosing.clusterContext, policy);
-    if (engine.capabilities.method === 'databases') restores.push(await chooseDumps(choosing, policy, engine));
-    else {
-      const first = restores.find(({ method }) => method === 'data-directory');
-      restores.push(await choosePhysical(choosing, policy, engine, first));
-    }
+    const first = restores.find(({ method }) => method === 'data-directory');
+    const planned =
+      engine.capabilities.method === 'databases'
+        ? await chooseDumps(choosing, policy, engine)
+        : await choosePhysical(choosing, policy, engine, first);
+    restores.push({ ...planned, predicted: await predictedRestore(choosing.clusterContext, planned) });
   }
   return restores;
 }
@@ -131,6 +133,8 @@ async function choosePhysical(
     recovery: { stopsAt: outline.target, timeline: outline.timeline },
     lastCommitAt: outline.lastCommitAt ?? null,
     neededBytes: outline.neededBytes,
+    sizeBytes: outline.sizeBytes,
+    ...(outline.replayBytes !== undefined && { walBytes: outline.replayBytes }),
     predicted: null,
   };
 }

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { PolicyConfig } from '../../domain/config.js';
 import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
 import { drilledPolicies } from '../../domain/drill/drilled-policies.js';
+import { checksOf } from '../../domain/drill/drill-checks.js';
 import { notTestedBy } from '../../domain/drill/not-tested.js';
 import { RepriseError } from '../../domain/errors.js';
 import { type DrillOrder, drillOrder } from '../../domain/operation/orders.js';
@@ -82,7 +83,7 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
-    checks: Object.keys(cluster.checks),
+    checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
     notTested: notTestedBy(deps.config, cluster, deps.host, restores),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };

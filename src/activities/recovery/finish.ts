@@ -8,7 +8,9 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import { type RecoveryFacts, recoveryFigures } from '../../domain/plan/recovery-figures.js';
 import { type ReadTables, readTables } from '../../postgres/content/read-tables.js';
+import { measuredRecovery } from '../../domain/plan/predict-duration.js';
 import { openHostState } from '../../records/host-state.js';
+import { openMeasuredRestores } from '../../records/measured-restores.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { incidentDocument } from '../../reports/incident-report.js';
 import type { CheckResult, HostActivities, PlannedStep, ReachedTarget, StepInput } from '../api.js';
@@ -62,6 +64,8 @@ export function finishingActivities(
       const report = await writeDocument(clusterContext, step, found);
       const outcome: RecoveryOutcome = { ...found, report };
       await record(clusterContext, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
+      const measured = { id: step.operationId, at: new Date().toISOString() };
+      await openMeasuredRestores(clusterContext.host.stateDir).add(measuredRecovery(plan, outcome, measured));
       await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),

@@ -46,6 +46,7 @@ import {
   readContext,
 } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
+import { measuredRestores } from '../measured.js';
 import { bindConfiguration } from '../backup/configuration.js';
 import { damagedBackup } from './damaged-backup.js';
 import { observeDisk } from './observe-disk.js';
@@ -89,6 +90,10 @@ export async function observeRecovery(
     disk:
       source.method === 'databases' ? null : await observeDisk(clusterContext, terms, source, dataDirExists, layout),
     layout,
+    measured: await measuredRestores(clusterContext, {
+      engine: source.policy?.engine ?? 'none',
+      method: source.method,
+    }),
     ...there,
   };
 }

@@ -1,4 +1,5 @@
 import type { CheckContext, CheckOutcome } from '../check.js';
+import { failed, skipped } from '../outcomes.js';
 import type { HttpCheckOptions } from './options.js';
 
 /** Most of an answer that is read to find a text in it. */
@@ -10,9 +11,15 @@ const MAX_BODY_BYTES = 1024 * 1024;
  */
 export async function runHttpCheck(context: CheckContext, options: HttpCheckOptions): Promise<CheckOutcome> {
   context.signal.throwIfAborted();
+  const url = context.drill === undefined ? options.url : options.drillUrl;
+  if (url === undefined)
+    return skipped(
+      'its URL is that of production, which says nothing of what was restored',
+      'name under drill_url: an application on the staging host that uses the restored server',
+    );
   const late = AbortSignal.timeout(options.timeoutSeconds * 1000);
   try {
-    const response = await fetch(options.url, { redirect: 'manual', signal: AbortSignal.any([context.signal, late]) });
+    const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.any([context.signal, late]) });
     if (response.status !== options.status) {
       await response.body?.cancel();
       return failed(`status ${response.status}, expected ${options.status}`);
@@ -45,8 +52,4 @@ function reasonOf(error: unknown): string {
   if (typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string')
     return cause.code;
   return cause instanceof Error ? cause.message : String(cause);
-}
-
-function failed(detail: string): CheckOutcome {
-  return { status: 'failed', detail };
 }

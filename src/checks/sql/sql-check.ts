@@ -4,6 +4,7 @@ import { explain, isRepriseError } from '../../domain/errors.js';
 import { withConfiguredQuery } from '../../postgres/content/configured-query.js';
 import { countTable } from '../../postgres/content/copy-rows.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
+import { failed, passed } from '../outcomes.js';
 import type { SqlCheckOptions } from './options.js';
 
 /**
@@ -94,14 +95,6 @@ function compareWithRecorded(
 function compareWithEarlier(number: number, before: number): CheckOutcome {
   const detail = `${number}; ${before} were recorded with the backup, before the transactions replayed since`;
   return number * 2 >= before ? passed(detail) : failed(detail);
-}
-
-function passed(detail: string): CheckOutcome {
-  return { status: 'passed', detail };
-}
-
-function failed(detail: string): CheckOutcome {
-  return { status: 'failed', detail };
 }
 
 const name = String.raw`(?:"((?:[^"]|"")+)"|([A-Za-z_][\w$]*))`;

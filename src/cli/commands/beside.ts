@@ -61,8 +61,22 @@ export function registerBeside(program: Command, cli: Cli): void {
     asks: true,
     long: true,
     run: (self, [name = ''], options) =>
-      dropKeptItem(self, name, options, (session) => named(self, session, name, options.cluster)),
+      dropKeptItem(self, name, options, async (session) => {
+        const copy = await named(self, session, name, options.cluster);
+        if (options.dryRun !== true) refuseRunning(self, copy);
+        return copy;
+      }),
   });
+}
+
+/** The host refuses it too, at the end of a plan that would have been confirmed or approved for nothing. */
+function refuseRunning(cli: Cli, { name, state, where, port }: BesideCopy): void {
+  if (state !== 'running' || !where.startsWith('/')) return;
+  throw new RepriseError(
+    'conflict',
+    `the server of ${name} is running, on port ${port}`,
+    `stop it first: ${cli.command('beside', 'stop', name)}`,
+  );
 }
 
 async function listed(cli: Cli, session: TemporalSession, cluster: string | undefined): Promise<readonly BesideCopy[]> {

@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../config/load.js';
 import type { Override } from '../../config/show.js';
 import type { Cli } from '../cli-context.js';
 import { define, group } from '../define-command.js';
-import { facts } from '../terminal/tables.js';
+import { counted, facts } from '../terminal/tables.js';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { GivenFile, Imported } from '../../config/import/import.js';
@@ -32,7 +32,10 @@ export function registerConfig(program: Command, cli: Cli): void {
         facts([
           ['file', view.file],
           ['digest', view.digest.slice(0, 12)],
-          ['holds', `${view.hosts} hosts, ${view.clusters} clusters, ${view.policies} backup policies`],
+          [
+            'holds',
+            `${counted(view.hosts, 'host')}, ${counted(view.clusters, 'cluster')}, ${view.policies} backup ${view.policies === 1 ? 'policy' : 'policies'}`,
+          ],
           ...warnings.map(({ place, message, hint }): [string, string] => [
             'warning',
             `${place}: ${message} (${hint})`,

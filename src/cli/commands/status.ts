@@ -197,7 +197,10 @@ async function watchAll(cli: Cli, options: { timeout?: number }, signal: AbortSi
         );
       for (const workflowId of ended) await printEnd(cli, session, workflowId);
       // Watches and the receiving of WAL never end: there is nothing more to wait for.
-      if (running.length === 0) return;
+      if (running.length === 0)
+        return works.length > 0 && cli.format === 'table'
+          ? cli.stream({}, () => 'what is left never ends: there is nothing more to follow')
+          : undefined;
       pause = text === last ? Math.min(pause * 1.2, LONGEST_POLL_MS) : POLL_MS;
       last = text;
       if (performance.now() > until) throw new RepriseError('timeout', 'stopped watching after --timeout', again);

@@ -7,7 +7,7 @@ import { logOptions, logSettings } from '../common-options.js';
 import type { LogFlags } from '../common-options.js';
 import { define } from '../define-command.js';
 import { backupCommand } from '../terminal/backup-text.js';
-import { facts } from '../terminal/tables.js';
+import { besideOrBelow, facts } from '../terminal/tables.js';
 
 /** `reprise up` and `reprise down` */
 export function registerUp(program: Command, cli: Cli): void {
@@ -33,7 +33,7 @@ function defineUp(program: Command, cli: Cli): void {
         report: (line) => self.say(line),
       });
       const next = options.dryRun || self.format !== 'table' ? null : await nextSteps(self, config);
-      await self.print({ dryRun: options.dryRun, ...result }, (view) => upText(view, next));
+      await self.print({ dryRun: options.dryRun, ...result }, (view, { columns }) => upText(view, next, columns));
     },
   });
 }
@@ -70,7 +70,11 @@ async function nextSteps(cli: Cli, config: Config): Promise<string> {
   try {
     return await cli.withTemporal(async (session) => {
       const changes = [...(await planSchedules(session, config)), ...(await planWatches(session, config))];
-      if (changes.some(({ action }) => action !== 'none' && action !== 'leave')) return first;
+      const isApplied = ({ action }: { readonly action: string }): boolean => action === 'none' || action === 'leave';
+      const isNew = ({ action }: { readonly action: string }): boolean => action === 'create' || action === 'start';
+      if (changes.length > 0 && changes.every(isNew)) return first;
+      if (!changes.every(isApplied))
+        return `${cli.command('schedule', 'apply')}: schedules or watches differ from the configuration`;
       return `${cli.command('status')}; schedules and watches are those of the configuration`;
     });
   } catch {
@@ -79,11 +83,10 @@ async function nextSteps(cli: Cli, config: Config): Promise<string> {
   }
 }
 
-function upText(result: UpResult, next: string | null): string {
+function upText(result: UpResult, next: string | null, columns: number | undefined): string {
   return [
     facts([
       ['Web UI', result.webUi],
-      ['what waits', waitingLink(result)],
       [
         'Temporal',
         `${result.address}, ${result.temporal.state}${result.temporal.pid === null ? '' : ` (pid ${result.temporal.pid})`}`,
@@ -93,6 +96,7 @@ function upText(result: UpResult, next: string | null): string {
       ['state', result.stateDir],
       ['logs', result.logs.join(', ')],
     ]),
+    besideOrBelow('what waits:', ' ', waitingLink(result), columns),
     ...(next === null ? [] : [`next: ${next}`]),
     'reprise down stops it',
   ].join('\n');

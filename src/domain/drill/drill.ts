@@ -1,5 +1,6 @@
 import type { DrillOrder } from '../operation/orders.js';
 import type { ReachedTarget } from '../operation/step-events.js';
+import type { PredictedSeconds } from '../plan/plan.js';
 import type { RecoveryTarget } from '../target/target.js';
 
 /** Where a drill restores to: a place of its own, wiped and made anew, that shares nothing with production. */
@@ -35,15 +36,10 @@ export interface PlannedRestore {
   readonly neededBytes?: number | null;
   /** What a random instant was chosen in, UTC ISO-8601. */
   readonly window?: { readonly from: string; readonly to: string };
+  /** What is restored, and all WAL that is replayed, as plans of recoveries count them; absent: not known. */
+  readonly sizeBytes?: number;
+  readonly walBytes?: number;
   readonly predicted: PredictedSeconds | null;
-}
-
-/** From the rates measured on this host with this engine; null where nothing was measured yet. */
-export interface PredictedSeconds {
-  readonly p50: number;
-  readonly p90: number;
-  /** Number of measured restores it rests on. */
-  readonly samples: number;
 }
 
 /** Something that this drill does not show, and says so (V3). */

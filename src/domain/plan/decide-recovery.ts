@@ -9,6 +9,7 @@ import type { PlanTerms, PlanningRequest } from './plan-terms.js';
 import type { Plan, PlanBinding, PlanObservations } from './plan.js';
 import { mediaRefusal, plannedMedia } from './recovered-media.js';
 import type { RecoveryObservations, RecoverySource } from './recovery-observations.js';
+import { predictSeconds } from './predict-duration.js';
 import { connectionAt } from './recovery-place.js';
 import { formatTarget } from '../target/target.js';
 import { growthWarnings, roomFor } from './disk-room.js';
@@ -22,10 +23,6 @@ import {
 import { type OldDataFate, oldDataFate, replacements } from './replacements.js';
 import { type ObservedThaw, type PlannedThaw, planThaw } from './thaw.js';
 import { detachedFrom, topologyRefusal, withoutDetached } from './topology.js';
-
-/** Bytes a restore moves in a second on a modest machine: for a prediction that is shown as one. */
-const MODEST_BYTES_PER_SECOND = 80e6;
-const START_SECONDS = 15;
 
 /**
  * Decides on a recovery: says exactly what would be done, or refuses what cannot end well. It reads nothing but its
@@ -218,19 +215,28 @@ function mediaOf(
 
 /** What the recovery comes to: how long it takes, what it recovers, and what may be lost. */
 function predictions(
-  { source, at }: RecoveryObservations,
+  { source, at, measured = [] }: RecoveryObservations,
   thawHours: number | null,
 ): Omit<PlanObservations, 'neededBytes' | 'freeBytes' | 'warnings'> {
   const { sizeBytes, reachableFrom, reachableTo, walEnd, salvageableSegments } = source.outline;
   const stateAt = source.method === 'restart' ? null : recoveredInstant(source);
-  const restoreSeconds = Math.round(sizeBytes / MODEST_BYTES_PER_SECOND + START_SECONDS);
+  const { replayBytes } = source.outline;
+  const predicted = predictSeconds(measured, { sizeBytes, walBytes: replayBytes ?? null });
+  const thawSeconds = (thawHours ?? 0) * 3600;
+  const predictedRto = predicted && {
+    ...predicted,
+    p50: predicted.p50 + thawSeconds,
+    p90: predicted.p90 + thawSeconds,
+  };
   return {
     sizeBytes,
     reachableFrom,
     reachableTo,
     walEnd,
     salvageableSegments,
-    predictedRtoSeconds: restoreSeconds + (thawHours ?? 0) * 3600,
+    predictedRtoSeconds: predictedRto?.p50 ?? null,
+    ...(predictedRto && { predictedRto }),
+    ...(replayBytes !== undefined && { replayBytes }),
     stateAt: stateAt ?? undefined,
     lastCommitAt: source.outline.lastCommitAt ?? undefined,
     history: source.outline.history,

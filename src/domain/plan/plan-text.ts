@@ -189,7 +189,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'pauses', values: binding.pause ? [{ text: 'at the target, read-only, until you promote' }] : [] },
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
-    { name: 'takes about', values: seconds(observed.predictedRtoSeconds) },
+    { name: 'takes about', values: [{ text: durationOf(observed) }] },
     { name: 'recoverable', values: range(binding.method, observed.reachableFrom, observed.reachableTo) },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     {
@@ -353,8 +353,14 @@ function listed({ name, values }: Fact): string {
   return `- **${name}:** ${values.map(({ text, code }) => (code ? markdownCode(text) : markdownText(text))).join('; ')}`;
 }
 
-function seconds(value: number | null): Value[] {
-  return value === null ? [] : [{ text: durationInWords(value) }];
+/** Never a number that nothing was measured for. */
+function durationOf({ predictedRtoSeconds, predictedRto }: Plan['observed']): string {
+  if (predictedRtoSeconds === null)
+    return 'not known: no restore was measured on this host with this engine yet (a drill measures one)';
+  if (predictedRto === undefined) return durationInWords(predictedRtoSeconds);
+  const { p90, samples } = predictedRto;
+  const from = samples === 1 ? '1 restore measured' : `${samples} restores measured`;
+  return `${durationInWords(predictedRtoSeconds)}, at most ${durationInWords(p90)} in nine of ten cases (${from})`;
 }
 
 /** What may be lost, or that it cannot be known: always said. */

@@ -161,6 +161,14 @@ export interface NothingToDo {
   readonly nothingToDo: string;
 }
 
+/** From the rates measured on this host with this engine; null where nothing was measured yet. */
+export interface PredictedSeconds {
+  readonly p50: number;
+  readonly p90: number;
+  /** Number of measured restores it rests on. */
+  readonly samples: number;
+}
+
 /** What was seen when the plan was made: shown, rechecked by thresholds, never part of the digest. */
 export interface PlanObservations {
   readonly sizeBytes: number;
@@ -182,7 +190,12 @@ export interface PlanObservations {
   readonly lastCommitAt?: string;
   /** Which history the recovery follows; absent where there is no WAL. */
   readonly history?: TimelineHistory;
+  /** The middle of `predictedRto`; null where nothing was measured on this host with this engine. */
   readonly predictedRtoSeconds: number | null;
+  /** From what was measured on this host with this engine; absent where nothing was. */
+  readonly predictedRto?: PredictedSeconds;
+  /** All WAL between the backup and the target; absent where it is not known. */
+  readonly replayBytes?: number;
   readonly predictedRpoSeconds: number | null;
   /** Who may approve this very plan, and how many of them have to. */
   readonly approval?: { readonly approvers: number; readonly from: readonly string[] };

@@ -3,6 +3,7 @@ import type { MediaPlan } from '../media/media.js';
 import type { ObservedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
 import type { RecoveryMethod } from './plan.js';
+import type { MeasuredRestore } from './predict-duration.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { ObservedColdFiles } from './thaw.js';
 import type { Topology } from './topology.js';
@@ -128,6 +129,8 @@ export interface RecoveryObservations extends PlaceObservations {
   readonly media: MediaPlan | null;
   /** Null where no directory is written. */
   readonly disk: ObservedDisk | null;
+  /** Restores on this host by the same engine and method, for the prediction. */
+  readonly measured?: readonly MeasuredRestore[];
   /** Of the directory to recover into; absent where none is written. */
   readonly layout?: ObservedLayout;
 }

@@ -41,11 +41,10 @@ export function connectionAt(
   const isLocal =
     targetHost === cluster.host || connection.host.startsWith('/') || /^(?:localhost|127\.|::1$)/.test(connection.host);
   if (isLocal) return { ...connection, port };
-  // The certificate is for the host that the configuration names.
+  // Within a machine, nobody listens; the certificate is for the host that the configuration names, and this server may have none.
   const { tls } = connection;
-  const unchecked =
-    tls?.mode.startsWith('verify-') === true ? { ...tls, mode: 'require' as const, rootCert: undefined } : tls;
-  return { ...connection, port, host: '127.0.0.1', tls: unchecked };
+  const asOffered = tls === undefined ? undefined : { ...tls, mode: 'prefer' as const, rootCert: undefined };
+  return { ...connection, port, host: '127.0.0.1', tls: asOffered };
 }
 
 /** A path below a directory whose own path is absolute and normalised, as all of the config are. */

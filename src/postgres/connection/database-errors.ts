@@ -96,7 +96,7 @@ function grantOf(message: string): string | null {
   return /\bCHECKPOINT\b/.test(message) && /\bpg_checkpoint\b/.test(message) ? 'pg_checkpoint' : null;
 }
 
-function quotedRole(role: string): string {
+export function quotedRole(role: string): string {
   return `"${role.replaceAll('"', '""')}"`;
 }
 

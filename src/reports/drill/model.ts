@@ -285,7 +285,7 @@ function failures({ failures: found }: DrillReportInput, say: Say): Section {
   ]);
   return {
     title: say.sections.failures,
-    blocks: rows.length === 0 ? [] : [table([say.words.attempt, say.words.step, say.words.error], rows)],
+    blocks: rows.length === 0 ? [] : [table([say.words.attempt, say.words.doneStep, say.words.error], rows)],
   };
 }
 

@@ -46,6 +46,10 @@ const guarantees: readonly (readonly [
         'Exit code 0 is not enough: encodings, row security, unreadable large objects, ignored errors and missing objects are checked.',
       ],
       [
+        'V1',
+        'Two engines are restored to one position in the WAL and compared table by table: a disagreement fails the drill.',
+      ],
+      [
         'V2',
         'A canary row, written at an interval, comes back from a restore as it was, and bounds what a loss would have cost.',
       ],

@@ -1,5 +1,7 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, cp, mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { runInspection } from '../../../src/client/inspect.js';
@@ -8,6 +10,8 @@ import type { Config } from '../../../src/domain/config.js';
 import type { DrillPlan } from '../../../src/domain/drill/drill.js';
 import { scratchConnection } from '../../../src/postgres/server/scratch-cluster.js';
 import { processesIn } from '../../../src/postgres/server/postmaster.js';
+import { openDrillFolder } from '../../../src/records/drill-folder.js';
+import { verifyEvidence } from '../../../src/records/evidence/verify.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { contentOf } from '../../contract/engine-fixture.js';
 import { Drills } from '../../helpers/drills.js';
@@ -23,6 +27,8 @@ let site: Site;
 let drills: Drills;
 let staging: string;
 let port: number;
+let publicKey: string;
+let stateDir: string;
 
 const home = (): string => join(site.root, 'staging-host');
 const stagingServer = () => {
@@ -58,7 +64,11 @@ beforeAll(async () => {
     policiesYaml: `      base: { engine: basebackup, repository: local, options: { wal: receivewal } }\n`,
   });
   const config = await loadConfig({ file: site.places.configFile });
-  drills = new Drills(hostDependencies(config, 'db1'));
+  const signingKey = join(site.root, 'evidence_key');
+  await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', signingKey]);
+  publicKey = await readFile(`${signingKey}.pub`, 'utf8');
+  stateDir = config.hosts['db1']?.stateDir ?? '';
+  drills = new Drills(hostDependencies({ ...config, evidence: { signingKey } }, 'db1'));
   const worker = await site.startWorker();
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
   await applyWatches(site.session, { ...config, clusters });
@@ -83,8 +93,56 @@ beforeAll(async () => {
   await worker.stop();
 }, 300_000);
 
+const evidence = (): string => join(site.places.backupsDir, 'mairie', 'evidence');
+
+/** Seals a drill with three engines. */
+async function sealed(plan: DrillPlan): Promise<void> {
+  const { operationId, digest } = plan;
+  const folder = openDrillFolder(stateDir, operationId);
+  const check = { policy: 'dump', name: 'row-counts', type: 'row-counts', detail: 'all rows', seconds: 1 };
+  const whole = await folder.keepText('checks/dump/row-counts.json', '{"tables": 5}\n');
+  await folder.saveChecks(2, [{ ...check, status: 'passed', evidence: whole }]);
+  const input = { plan: digest, ended: 'done' };
+  const outcome = await drills.run('sealEvidence', operationId, input);
+  expect(outcome).toMatchObject({
+    ...{ verdict: 'pass', drillId: operationId, evidence: { path: `mairie/evidence/${operationId}`, signed: true } },
+    restores: [{ policy: 'physical', predicted: null }, { policy: 'base' }, { policy: 'dump' }],
+  });
+  expect(outcome.rpoSeconds).toBeGreaterThan(0);
+  // Once more, also where something has changed since: the same evidence.
+  await folder.saveChecks(2, [{ ...check, status: 'failed' }]);
+  expect(await drills.run('sealEvidence', operationId, input)).toEqual(outcome);
+  const own = join(evidence(), operationId);
+  expect(await verifyEvidence(own, publicKey)).toMatchObject({ ok: true, drills: [{ sequence: 1, verdict: 'pass' }] });
+  const report = await readFile(join(own, 'report.md'), 'utf8');
+  for (const told of ['pg_restore', 'pgbackrest', 'Reprise', 'checks/dump/row-counts.json', 'What was not tested'])
+    expect(report).toContain(told);
+}
+
+/** A second drill follows the first; a byte that is changed and a drill that is gone are found. */
+async function chained({ operationId, digest }: DrillPlan): Promise<void> {
+  const outcome = await drills.run('sealEvidence', operationId, {
+    plan: digest,
+    ended: 'done',
+    reason: 'nobody signed',
+  });
+  expect(outcome).toMatchObject({ verdict: 'incomplete', reason: 'nobody signed', rpoSeconds: null });
+  expect(await verifyEvidence(evidence(), publicKey)).toMatchObject({
+    ok: true,
+    drills: [{ sequence: 1 }, { sequence: 2 }],
+  });
+  const report = await readFile(join(evidence(), operationId, 'report.html'), 'utf8');
+  expect(report).toContain('aria-label="Recovery time over the drills"');
+  const copy = join(site.root, 'copy');
+  await cp(evidence(), copy, { recursive: true });
+  await appendFile(join(copy, 'op-latest', 'report.html'), ' ');
+  expect((await verifyEvidence(copy, publicKey)).problems).toMatchObject([{ code: 'file-changed' }]);
+  await rm(join(copy, 'op-latest'), { recursive: true });
+  expect((await verifyEvidence(copy, publicKey)).problems).toMatchObject([{ code: 'drill-missing' }]);
+}
+
 describe('P4: a drill restores into a place of its own', () => {
-  it('P4: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
+  it('P4, V4: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
     const before = await production();
     const plan = await drills.plan('op-latest');
     expect(plan.restores.map(({ policy, chosen }) => [policy, chosen])).toEqual([
@@ -118,13 +176,14 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(
       (await runQuery(stagingServer(), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows,
     ).toEqual([{ n: 3000 }]);
+    await sealed(plan);
     await drills.run('closeStaging', 'op-latest');
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
     expect(await production()).toEqual(before);
   }, 300_000);
 
-  it('P4: a random instant inside what can be recovered follows from the seed; another one restores another state', async () => {
+  it('P4, V4: a random instant inside what can be recovered follows from the seed; another one restores another state', async () => {
     const first = await drills.plan('op-random-1', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
     const [restore] = first.restores;
     expect(restore).toMatchObject({ chosen: 'random', target: { kind: 'time' } });
@@ -134,6 +193,9 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(Date.parse(at)).toBeLessThanOrEqual(Date.parse(to));
     const reached = await drills.restore(first, 0);
     expect(reached.reached).toContain(at);
+    // The first drill was the measure for this one.
+    expect(restore?.predicted).toMatchObject({ samples: 1 });
+    await chained(first);
     await drills.run('closeStaging', 'op-random-1');
     const again = await drills.plan('op-random-2', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
     expect(again.restores[0]).toMatchObject({ target: restore?.target, window: restore?.window });

@@ -129,6 +129,16 @@ describe('D7: up and down', () => {
     await writeFile(file, JSON.stringify({ ...older, httpApi }));
   });
 
+  it('O16: names as the next step what is not done yet, and no more', async () => {
+    const next = async () => /^next: .*$/m.exec((await reprise(['up'], { cwd })).stdout)?.[0] ?? '';
+    expect((await run('schedule', 'apply')).code).toBe(0);
+    expect(await next()).toBe('next: reprise status; schedules and watches are those of the configuration');
+    await writeFile(join(cwd, 'reprise.yml'), yaml(14).replace('30 1 * * *', '30 3 * * *'));
+    expect(await next()).toBe('next: reprise schedule apply: schedules or watches differ from the configuration');
+    await writeFile(join(cwd, 'reprise.yml'), yaml(14));
+    await up();
+  });
+
   it('replaces only what died, and a worker whose config has changed', async () => {
     const before = await up();
     const identity = (

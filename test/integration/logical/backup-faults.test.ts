@@ -138,6 +138,27 @@ it('R12: a database that is not there, and one that cannot be dumped, keep no ot
   await expect(logicalEngine.backup(none, request)).rejects.toMatchObject({ code: 'not-found' });
 });
 
+it('R12: a database that takes no connection for the moment delays no other, neither the check before nor the dumps', async () => {
+  undo.push(() =>
+    runQuery(source, 'postgres', 'ALTER DATABASE large CONNECTION LIMIT -1; ALTER ROLE saver NOBYPASSRLS'),
+  );
+  await runQuery(source, 'postgres', 'ALTER ROLE saver BYPASSRLS; ALTER DATABASE large CONNECTION LIMIT 0');
+  const context = await contextFor(['large', 'small', 'secured'], 'for the moment', {}, 'saver');
+  expect((await logicalEngine.preflightBackup(context)).join()).toMatch(
+    /database "large" cannot be dumped: .*connections/,
+  );
+  const left: unknown[] = [];
+  const made = await logicalEngine.backup(context, {
+    ...{ type: 'full', startedAt: startedAt() },
+    leaveOut: (database, { code }) => void left.push([database, code]),
+  });
+  expect(made.map(({ database }) => database)).toEqual(['small', 'secured']);
+  expect(left).toEqual([['large', 'database-unreachable']]);
+  // Where no other is left, the step waits for it.
+  const alone = await contextFor(['large', 'gone'], 'alone', {}, 'saver');
+  await expect(logicalEngine.preflightBackup(alone)).rejects.toMatchObject({ code: 'database-unreachable' });
+});
+
 it('F20: a table that the role may not read is told before, with the grant', async () => {
   await runQuery(source, 'postgres', 'CREATE ROLE stranger LOGIN');
   const context = await contextFor(['small'], 'stranger', {}, 'stranger');

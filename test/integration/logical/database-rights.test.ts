@@ -36,7 +36,8 @@ beforeAll(async () => {
     'CREATE DATABASE app OWNER own IS_TEMPLATE true',
     'REVOKE CREATE, TEMPORARY ON DATABASE app FROM own; REVOKE ALL ON DATABASE app FROM PUBLIC',
     `SET allow_system_table_mods = on;
-     INSERT INTO pg_shseclabel SELECT oid, 'pg_database'::regclass, 'dummy', 'secret' FROM pg_database WHERE datname = 'app'`,
+     INSERT INTO pg_shseclabel SELECT oid, 'pg_database'::regclass, 'dummy', 'secret' FROM pg_database WHERE datname = 'app';
+     INSERT INTO pg_shseclabel VALUES ('setter'::regrole, 'pg_authid'::regclass, 'dummy', 'it''s secret')`,
   ])
     await runQuery(source, 'postgres', sql);
   await runQuery(
@@ -78,7 +79,11 @@ it('R14: a server whose table of locks is too small is refused in the plan, with
 it('R14: template, rights that the owner gave up, and rights on parameters come back; a label that cannot is told', async () => {
   const context = await elsewhere('restore');
   const order = { ...(await bound(logicalEngine, context, backup)), connection: context.cluster.connection };
-  await logicalEngine.logical?.restoreGlobals(context, order);
+  expect(await logicalEngine.logical?.restoreGlobals(context, order)).toEqual([
+    'role own created',
+    'role setter created',
+    expect.stringMatching(/^the security label of dummy on role setter was left out: .*provider/),
+  ]);
   const restored = await logicalEngine.logical?.restoreDatabase(context, { ...order, intoDatabase: 'app' });
   expect(restored?.accepted).toEqual([
     'the security label of dummy was left out: the server does not load that provider',

@@ -3,7 +3,8 @@ import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, it } from '@jest/globals';
-import type { ConnectionConfig, TlsConfig } from '../../../src/domain/config.js';
+import type { ClusterConfig, ConnectionConfig, TlsConfig } from '../../../src/domain/config.js';
+import { connectionAt } from '../../../src/domain/plan/recovery-place.js';
 import { inspectServer, serverFindings } from '../../../src/doctor/server.js';
 import { logicalEngine } from '../../../src/engines/logical/logical-engine.js';
 import { probe } from '../../../src/postgres/connection/probe.js';
@@ -106,6 +107,30 @@ it('R14: certificates are checked as sslmode says, and a server that wants TLS g
     await expect(isEncrypted(connection(tls, host))).rejects.toMatchObject({ code: 'database-unreachable' });
   await expect(isEncrypted(connection({ mode: 'verify-ca', rootCert: '/nowhere' }))).rejects.toMatchObject({
     code: 'config-invalid',
+  });
+});
+
+it('R14: a server recovered on another host is asked within that host, encrypted where it has TLS, whatever its certificate is for', async () => {
+  const cluster = (tls: TlsConfig) =>
+    ({ host: 'db1', connection: connection(tls, 'db1.example.org') }) as unknown as ClusterConfig;
+  const other = (await certificate()).certFile;
+  const at = (tls: TlsConfig) => connectionAt(cluster(tls), { port: server.port, targetHost: 'db2' });
+  const modes: readonly TlsConfig[] = [
+    { mode: 'require' },
+    { mode: 'verify-ca', rootCert: other },
+    { mode: 'verify-full', rootCert },
+  ];
+  await admit(true, 'hostssl all all 127.0.0.1/32 trust');
+  for (const tls of modes) expect(await isEncrypted(at(tls))).toBe(true);
+  // Its certificate may not have come with the data.
+  await admit(false, 'host all all 127.0.0.1/32 trust');
+  for (const tls of modes) {
+    expect(await isEncrypted(at(tls))).toBe(false);
+    expect(await probe(at(tls))).toMatchObject({ ok: true });
+  }
+  // On its own host it keeps the name that its certificate is for.
+  expect(connectionAt(cluster({ mode: 'verify-full', rootCert }), { port: 1, targetHost: 'db1' })).toMatchObject({
+    ...{ host: 'db1.example.org', tls: { mode: 'verify-full' } },
   });
 });
 

@@ -38,6 +38,20 @@ describe('HTTP check (K4)', () => {
     expect(await run('/down', { status: 503 })).toMatchObject({ status: 'passed' });
   });
 
+  it('in a drill asks the URL of the drill, and without one nobody: that of production says nothing of what was restored', async () => {
+    const inDrill = (more: object) =>
+      runHttpCheck(
+        {
+          connection: { host: '', port: 0, user: '', maintenanceDatabase: '' },
+          ...{ recorded: [], recordedIsExact: true, signal: new AbortController().signal },
+          drill: { keep: async (name) => name, dumpAgain: async () => [] },
+        },
+        { url: `${base}/ok`, status: 200, timeoutSeconds: 5, ...more },
+      );
+    expect(await inDrill({})).toMatchObject({ status: 'skipped', hint: expect.stringContaining('drill_url') });
+    expect(await inDrill({ drillUrl: `${base}/down` })).toMatchObject({ status: 'failed' });
+  });
+
   it('follows no redirect: a login page would answer 200', async () => {
     expect(await run('/moved')).toEqual({ status: 'failed', detail: 'status 302, expected 200' });
   });

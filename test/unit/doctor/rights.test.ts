@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseConfig } from '../../../src/config/load.js';
-import { rightsFindings } from '../../../src/doctor/rights.js';
+import { rightsFindings, roleStatements } from '../../../src/doctor/rights.js';
 
 const PHYSICAL = 'engine: pgbackrest, options: { stanza: mairie, config: /etc/pgbackrest/pgbackrest.conf }';
 
@@ -47,4 +47,17 @@ describe('a role that is no superuser', () => {
     expect(rightsFindings(cluster(dump), { missingRights: [], isSuperuser: true })).toEqual([]);
     expect(rightsFindings(cluster(dump, 'restore_as: superuser'), { isSuperuser: false })).toEqual([]);
   });
+});
+
+it('O8: for a role that may not be there the statements that make it, with what its policies and their recoveries need', () => {
+  const of = (...engines: readonly string[]) => ({
+    ...{ name: 'mairie', connection: { user: 'reprise', maintenanceDatabase: 'postgres' } },
+    policies: Object.fromEntries(engines.map((engine) => [engine, { name: engine, engine, enabled: true }])),
+  });
+  expect(roleStatements(of('logical') as never, 150_000)).toBe(
+    'CREATE ROLE "reprise" LOGIN; GRANT pg_read_all_data, pg_monitor, pg_checkpoint TO "reprise";',
+  );
+  expect(roleStatements(of('logical', 'basebackup') as never, 140_000)).toBe(
+    'CREATE ROLE "reprise" LOGIN REPLICATION; GRANT pg_read_all_data, pg_monitor TO "reprise"; GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_create_restore_point(text), pg_switch_wal() TO "reprise";',
+  );
 });

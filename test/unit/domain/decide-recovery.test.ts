@@ -16,6 +16,7 @@ import type { ObservedLayout } from '../../../src/domain/plan/layout.js';
 import { planText } from '../../../src/domain/plan/plan-text.js';
 import { decideRecovery } from '../../../src/domain/plan/decide-recovery.js';
 import { type PlanningRequest, planTerms } from '../../../src/domain/plan/plan-terms.js';
+import type { MeasuredRestore } from '../../../src/domain/plan/predict-duration.js';
 import type {
   ObservedDisk,
   RecoveryObservations,
@@ -86,6 +87,11 @@ const dumpSource: RecoverySource = {
   outline: { ...physicalSource.outline, backups: [dump], timeline: null, walEnd: null, warnings: [] },
 };
 const free: ObservedDisk = { freeBytes: 79e9 };
+/** A restore of that size on this host. */
+const measured: MeasuredRestore = {
+  ...{ id: 'x', engine: 'pgbackrest', method: 'data-directory', at: '2026-11-01T00:00:00Z' },
+  ...{ sizeBytes: 8e9, walBytes: null, restoreSeconds: 60, replaySeconds: 20, otherSeconds: 10 },
+};
 const seenOf = (more: Partial<RecoveryObservations> = {}): RecoveryObservations => ({
   ...{ at, source: physicalSource, dataDirExists: true, topology: nothing, replacesRunningServer: false },
   ...{ processes: [], targetServer: null, oldDataDir: dataDir, missingConfiguration: [], media: null, disk: free },
@@ -175,7 +181,7 @@ describe('what a recovery plan decides', () => {
         backups: [{ hash: 'a'.repeat(64) }],
       },
       observed: {
-        predictedRtoSeconds: 115,
+        predictedRtoSeconds: null,
         predictedRpoSeconds: 10,
         stateAt: '2026-11-21T02:15:00Z',
         freeBytes: 79e9,
@@ -183,6 +189,21 @@ describe('what a recovery plan decides', () => {
         warnings: ['from the engine'],
       },
     });
+  });
+
+  it('P4: how long it takes is predicted from what was measured here, with a range, and never without; it is not approved', () => {
+    const unknown = decide();
+    expect(unknown.observed).not.toHaveProperty('predictedRto');
+    const shown = (plan: typeof unknown) => planText({ digest: 'd'.repeat(64), ...plan });
+    expect(shown(unknown)).toContain('takes about    not known: no restore was measured on this host with this engine');
+    const known = decide({ seen: { measured: [measured] } });
+    expect(known.observed).toMatchObject({
+      ...{ predictedRtoSeconds: 90, predictedRto: { p50: 90, p90: 135, samples: 1 } },
+    });
+    expect(shown(known)).toContain(
+      'takes about    1 min 30 s, at most 2 min 15 s in nine of ten cases (1 restore measured)',
+    );
+    expect(known.binding).toEqual(unknown.binding);
   });
 
   it('the same observations make the same plan, and no others were looked at', () => {
@@ -194,7 +215,7 @@ describe('what a recovery plan decides', () => {
     const source = restartSource({ reason: 'all is there', systemIdentifier: '74' });
     const { binding, observed } = decide({ seen: { source, topology: null, oldDataDir: null, coldFiles: null } });
     expect(binding).toMatchObject({ method: 'restart', policy: 'none', engine: 'none', replaces: [], backups: [] });
-    expect(observed).toMatchObject({ predictedRpoSeconds: 0, predictedRtoSeconds: 15, neededBytes: 0 });
+    expect(observed).toMatchObject({ predictedRpoSeconds: 0, predictedRtoSeconds: null, neededBytes: 0 });
     expect(observed.stateAt).toBeUndefined();
     expect(observed.warnings).toEqual([expect.stringContaining('all is there')]);
   });
@@ -411,9 +432,9 @@ describe('what a recovery plan decides', () => {
   });
 
   it('F13: cold files: the tier asked for or that of the repository, its hours and its price; approved once, it stays', () => {
-    const { binding, observed } = decide({ seen: { coldFiles: cold() } });
+    const { binding, observed } = decide({ seen: { coldFiles: cold(), measured: [measured] } });
     expect(binding.thaw).toEqual({ tier: 'Standard', days: 5 });
-    expect(observed.predictedRtoSeconds).toBe(115 + 12 * 3600);
+    expect(observed.predictedRtoSeconds).toBe(90 + 12 * 3600);
     expect(observed.thaw).toMatchObject({
       objects: 1,
       choices: [

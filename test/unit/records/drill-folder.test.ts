@@ -34,7 +34,20 @@ describe('what a drill keeps on its staging host', () => {
     expect((await readFile(join(folder.path, 'texts', 'huge.log'), 'utf8')).slice(-50)).toContain(
       '(2097152 more characters were left out)',
     );
-    expect(await folder.texts()).toEqual(['huge.log', 'logs/restore.log']);
+    expect([...(await folder.texts()).keys()]).toEqual(['huge.log', 'logs/restore.log']);
+  });
+
+  it('V4: the files of the evidence are kept whole, and the first ones stay', async () => {
+    const folder = await folderIn();
+    expect(await folder.evidence()).toBeNull();
+    const files = new Map([
+      ['logs/restore.log', 'restored\n'],
+      ['plan.json', '{}\n'],
+    ]);
+    await folder.saveEvidence(files);
+    await folder.saveEvidence(new Map([['plan.json', '{"other": true}\n']]));
+    expect(await folder.evidence()).toEqual(files);
+    await expect(folder.saveEvidence(new Map([['../x', '']]))).rejects.toMatchObject({ code: 'internal' });
   });
 
   it('a name that is no name of a file is refused, and two drills share no folder', async () => {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { databaseConninfo } from '../tools.js';
 import type { ArchiveToc, TocEntry } from './toc.js';
 
 /** An extension that can be made in one database of a server only, and only where its library is preloaded. */
@@ -30,11 +31,26 @@ function isOfCron({ kind, tag, schema }: TocEntry): boolean {
   );
 }
 
-/** What people are told of a dump that comes back without it, and how its jobs come back. */
-export function withoutCronText(label: string, database: string, allowed: string | null): string {
+/**
+ * What people are told of a dump that comes back without it, and how its jobs come back.
+ * @param file where the dump is: its path on the host, or its key in the repository
+ */
+export function withoutCronText(
+  { label, database, encryption }: { readonly label: string; readonly database: string; readonly encryption?: object },
+  file: string,
+  allowed: string | null,
+): string {
   const where =
     allowed === null
       ? 'its library is not preloaded by this server (shared_preload_libraries)'
       : `this server allows it in database ${JSON.stringify(allowed)} only (cron.database_name), and the dump is restored beside that`;
-  return `${label} comes back without extension ${EXTENSION} and its jobs: ${where}. Afterwards, in ${JSON.stringify(database)}: CREATE EXTENSION ${EXTENSION}, then load the jobs from the dump: pg_restore --data-only --schema=${SCHEMA}`;
+  // A name with an equals sign would be read as a connection string.
+  const into = quotedForShell(/^[\w.-]+$/.test(database) ? database : databaseConninfo(database));
+  const made = `psql -d ${into} -c 'CREATE EXTENSION ${EXTENSION}'`;
+  const loaded = `pg_restore --data-only --schema=${SCHEMA} -d ${into} ${quotedForShell(file)}`;
+  const readable = encryption === undefined ? '' : ' (of the dump as age decrypts it)';
+  return `${label} comes back without extension ${EXTENSION} and its jobs: ${where}. Once ${JSON.stringify(database)} has its place, load them: ${made} && ${loaded}${readable}`;
 }
+
+const quotedForShell = (word: string): string =>
+  /^[\w./:@%+,=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

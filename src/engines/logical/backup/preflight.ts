@@ -26,14 +26,14 @@ export async function preflightBackup(context: EngineContext): Promise<readonly 
     try {
       expectedBytes += await preflightDatabase(context, database, major, notes);
     } catch (error) {
-      // Each for itself: one that cannot be dumped keeps no other from its backup.
-      if (!isRepriseError(error) || isRetryable(error)) throw error;
+      // Each for itself: one that cannot be dumped, or not now, keeps no other from its backup.
+      if (!isRepriseError(error)) throw error;
       failures.push(error);
       notes.push(`database ${JSON.stringify(database)} cannot be dumped: ${error.message}`);
     }
   }
-  const [first] = failures;
-  if (first !== undefined && failures.length === databases.length) throw first;
+  const told = failures.find(isRetryable) ?? failures[0];
+  if (told !== undefined && failures.length === databases.length) throw told;
   const { reason } = await globalsPlace(context.cluster.connection);
   if (reason !== null) notes.push(reason);
   const free = await context.storage.freeBytes();

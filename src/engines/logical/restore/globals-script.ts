@@ -3,6 +3,7 @@ import { RepriseError } from '../../../domain/errors.js';
 /** A statement of `pg_dumpall --globals-only`, told by what it concerns; names unquoted. */
 export type GlobalStatement =
   | { readonly kind: 'create-role' | 'alter-role' | 'comment-role'; readonly role: string; readonly sql: string }
+  | { readonly kind: 'label-role'; readonly provider: string; readonly role: string; readonly sql: string }
   | { readonly kind: 'grant-role'; readonly granted: string; readonly member: string; readonly sql: string }
   | { readonly kind: 'grant-parameter'; readonly role: string; readonly sql: string }
   | { readonly kind: 'create-tablespace'; readonly tablespace: string; readonly location: string; readonly sql: string }
@@ -25,6 +26,7 @@ const patterns = {
     's',
   ),
   commentRole: new RegExp(`^COMMENT ON ROLE ${name} IS ${literal}$`, 's'),
+  labelRole: new RegExp(`^SECURITY LABEL FOR ${name} ON ROLE ${name} IS ${literal}$`, 's'),
   grantRole: new RegExp(
     `^GRANT ${name} TO ${name}((?: WITH ${membership}(?:, ${membership})*)?)(?: GRANTED BY ${name})?$`,
     's',
@@ -81,6 +83,10 @@ export function splitStatements(text: string): readonly string[] {
 const readers: readonly [RegExp, (sql: string, parts: RegExpExecArray) => GlobalStatement][] = [
   [patterns.createRole, (sql, [, role]) => ({ kind: 'create-role', role: unquote(role), sql })],
   [patterns.alterRole, (sql, [, role]) => ({ kind: 'alter-role', role: unquote(role), sql })],
+  [
+    patterns.labelRole,
+    (sql, [, provider, role]) => ({ kind: 'label-role', provider: unquote(provider), role: unquote(role), sql }),
+  ],
   [patterns.commentRole, (sql, [, role]) => ({ kind: 'comment-role', role: unquote(role), sql })],
   [
     patterns.grantRole,

@@ -113,8 +113,25 @@ async function createRoles(
     }
   }
   await client.query('COMMIT');
+  const labels = await labelRoles(client, statements, created);
   const note = passwords ? '' : ', without a password: the backup role could not read it';
-  return [...created].map((role) => `role ${role} created${note}`);
+  return [...[...created].map((role) => `role ${role} created${note}`), ...labels];
+}
+
+/** Security labels of the roles that were made; what the server has no provider for is told. */
+async function labelRoles(
+  client: pg.Client,
+  statements: readonly GlobalStatement[],
+  created: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const left: string[] = [];
+  for (const statement of statements) {
+    if (statement.kind !== 'label-role' || !created.has(statement.role)) continue;
+    const reason = await tryTo(client, statement.sql);
+    if (reason !== null)
+      left.push(`the security label of ${statement.provider} on role ${statement.role} was left out: ${reason}`);
+  }
+  return left;
 }
 
 async function createTablespaces(

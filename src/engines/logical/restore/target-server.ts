@@ -8,6 +8,7 @@ import { freeBytes } from '../../../postgres/server/disk.js';
 import { serverFacts } from '../../../postgres/server/server-facts.js';
 import type { ReadContext } from '../../engine.js';
 import { cronDatabase, hasCron, withoutCronText } from '../archive/pg-cron.js';
+import { manifestFiles } from '../repository/manifest.js';
 import type { DumpManifest } from '../repository/manifest.js';
 import { majorOf } from '../tools.js';
 import { pathExists } from '../../../files/paths.js';
@@ -30,7 +31,7 @@ export async function checkServer(context: ReadContext, manifests: readonly Dump
       const server = await serverFacts(client);
       if (context.cluster.restoreAs !== 'superuser') await requireRestoreLogin(client, connection);
       const warnings: string[] = [];
-      for (const manifest of manifests) warnings.push(...(await checkDump(client, server, manifest)));
+      for (const manifest of manifests) warnings.push(...(await checkDump(context, client, server, manifest)));
       warnings.push(...(await checkMaintenance(connection, manifests)));
       warnings.push(...(await checkRoom(context.cluster.dataDir, manifests)));
       return { server, warnings: [...new Set(warnings)] };
@@ -66,7 +67,18 @@ async function checkMaintenance(
   ];
 }
 
-async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpManifest): Promise<readonly string[]> {
+/** Its path on this host, or its key in a repository that has no paths. */
+function placeOfDump(context: ReadContext, manifest: DumpManifest): string {
+  const { dump } = manifestFiles(context, manifest);
+  return context.storage.capabilities.localPath ? context.storage.localPath(dump) : dump;
+}
+
+async function checkDump(
+  context: ReadContext,
+  client: pg.Client,
+  server: ServerFacts,
+  manifest: DumpManifest,
+): Promise<readonly string[]> {
   const [here, there] = [majorOf(server.versionNum), majorOf(manifest.server.versionNum)];
   if (here < there) {
     throw new RepriseError(
@@ -79,7 +91,7 @@ async function checkDump(client: pg.Client, server: ServerFacts, manifest: DumpM
   await requireLocks(client, manifest);
   const warnings = await checkLocale(client, manifest);
   if (hasCron(manifest.extensions))
-    warnings.push(withoutCronText(manifest.label, manifest.database, await cronDatabase(client)));
+    warnings.push(withoutCronText(manifest, placeOfDump(context, manifest), await cronDatabase(client)));
   const missing = await missingNames(
     client,
     manifest.tablespaces,

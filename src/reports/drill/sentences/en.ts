@@ -57,7 +57,7 @@ export const en: DrillSentences = {
     result: 'result',
     seed: 'seed of the random choice',
     started: 'started (UTC)',
-    step: 'step',
+    doneStep: 'step',
     target: 'target',
     took: 'took',
     version: 'version',

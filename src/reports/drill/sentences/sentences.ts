@@ -64,7 +64,7 @@ export interface DrillSentences {
       | 'result'
       | 'seed'
       | 'started'
-      | 'step'
+      | 'doneStep'
       | 'target'
       | 'took'
       | 'version'

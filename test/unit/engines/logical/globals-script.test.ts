@@ -66,3 +66,9 @@ it('G1: only whole statements of pg_dumpall are run: none hides in another one',
     parseGlobals('CREATE FUNCTION f() RETURNS void LANGUAGE sql; DROP DATABASE x;').map(({ kind }) => kind),
   ).toEqual(['other', 'other']);
 });
+
+it('R14: the security label of a role is read as its own statement, whatever is in its text', () => {
+  const label = `SECURITY LABEL FOR dummy ON ROLE "a b" IS 'it''s; secret'`;
+  expect(parseGlobals(`${label};\n`)).toEqual([{ kind: 'label-role', provider: 'dummy', role: 'a b', sql: label }]);
+  expect(parseGlobals(`SECURITY LABEL FOR dummy ON DATABASE a IS 'x';`)).toMatchObject([{ kind: 'other' }]);
+});
