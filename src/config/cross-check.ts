@@ -47,6 +47,14 @@ function checkEvent({ notifiers, contacts }: CheckedConfig, event: string, named
     const path = ['notify', event, index];
     if (named.indexOf(name) !== index)
       return [{ path, message: `notifier "${name}" appears here twice`, hint: 'keep one of them' }];
+    if (notifiers[name]?.takesRuns)
+      return [
+        {
+          path,
+          message: `notifier ${name} is told of every scheduled run, and of nothing else`,
+          hint: 'take it out here: it needs no line under notify',
+        },
+      ];
     if (!notifiers[name]?.addressed || Object.values(contacts).some((contact) => contact[name] !== undefined))
       return [];
     return [

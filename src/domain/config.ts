@@ -97,6 +97,8 @@ export interface NotifierConfig {
   readonly name: string;
   /** A kind of the notifier registry. */
   readonly type: string;
+  /** It is told of every scheduled run, and of nothing else. */
+  readonly takesRuns?: true;
   /** False where the notifier has one address of its own, and contacts need none. */
   readonly addressed: boolean;
   /** What the notifier's own schema parsed; secrets by reference. */

@@ -22,6 +22,8 @@ export interface NotifierMessage {
   readonly subject: string;
   readonly text: string;
   readonly link: string | null;
+  /** Of a run that has begun or ended; absent: people are told. */
+  readonly run?: { readonly work: string; readonly state: 'started' | 'succeeded' | 'failed' };
   /** Who has to act. */
   readonly first: readonly Recipient[];
   /** Who is told as well. */
@@ -50,6 +52,8 @@ export interface NotifierKind<S extends z.ZodObject = z.ZodObject, O = Readonly<
   readonly read: (options: z.output<S>) => O;
   /** Schema of one address of a contact; null where the notifier has one address of its own. */
   readonly address: z.ZodType<string> | null;
+  /** It is told of every scheduled run, and of nothing else; absent: people are told of the events under `notify`. */
+  readonly takesRuns?: true;
   /**
    * Sends one message; returns when it was taken.
    * @throws RepriseError `notifier-unreachable` (to be tried again), `notifier-rejected`, `address-refused`, `config-invalid`

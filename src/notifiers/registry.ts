@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { registered } from '../domain/fields.js';
+import { heartbeatOptions, readHeartbeatOptions } from './heartbeat/options.js';
 import { mailAddress, mailOptions, readMailOptions } from './mail/options.js';
 import type { NotifierKind } from './notifier.js';
 import { readWebhookOptions, webhookOptions } from './webhook/options.js';
@@ -11,6 +12,13 @@ export const notifierKinds: Readonly<Record<string, NotifierKind>> = {
     read: readMailOptions,
     address: mailAddress,
     send: async (...given) => (await import('./mail/mail-notifier.js')).sendMail(...given),
+  }),
+  heartbeat: notifierKind({
+    options: heartbeatOptions,
+    read: readHeartbeatOptions,
+    address: null,
+    takesRuns: true,
+    send: async (...given) => (await import('./heartbeat/heartbeat-notifier.js')).sendHeartbeat(...given),
   }),
   webhook: notifierKind({
     options: webhookOptions,

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import { workflowTypes } from '../../src/domain/operation/names.js';
+import type { Notice } from '../../src/domain/notification/notices.js';
 import type { BackupInput, BackupOutput } from '../../src/workflows/api.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, gate, untilCancelled } from './lab.js';
 
@@ -229,6 +230,58 @@ describe('backup: it fails', () => {
     expect(told.join('\n')).toMatch(/partly-done.*b1 is not verified/);
     expect(told.join('\n')).toMatch(/partly-done.*gone.* has no backup/);
     expect(await one.status()).toMatchObject({ state: 'completed' });
+  });
+
+  describe('K7: a service outside hears of scheduled work, so that silence is noticed there', () => {
+    const told = (policy: object, more: Partial<Activities> = {}): Partial<Activities> => ({
+      describeCluster: async () => ({
+        ...{ host: HOST, configDigest: 'config', tells: ['run' as const] },
+        policies: { nightly: { ...nightly, ...policy } },
+      }),
+      ...more,
+    });
+    const due = { nextRunAt: '2036-01-01T00:00:00Z' };
+    const states = (one: Case) => one.of('sendNotice').map(({ notice }) => (notice as Notice).facts);
+    const run = (state: string) => ({ kind: 'run', work: 'nightly', state });
+
+    it('when it begins and when it has succeeded; nothing of a policy that has no schedule', async () => {
+      const one = await start(told(due));
+      await result(one);
+      expect(states(one)).toEqual([run('started'), run('succeeded')]);
+      const unscheduled = await start(told({}));
+      await result(unscheduled);
+      expect(states(unscheduled)).toEqual([]);
+    });
+
+    it('when it fails, in part too; a skipped run is silent', async () => {
+      const gone = { database: 'gone', backupId: null, code: 'not-found', reason: 'there is no database "gone"' };
+      const partly = await start(told(due, { runBackup: async () => ({ made: ['b1'], failed: [gone] }) }));
+      await result(partly);
+      const broken = await start(
+        told(due, {
+          runBackup: async () => {
+            throw failure('privilege-missing', 'GRANT SELECT is missing');
+          },
+        }),
+      );
+      await failureOfWorkflow(broken.workflow);
+      for (const one of [partly, broken]) expect(states(one)).toEqual([run('started'), run('failed')]);
+      const skipped = await start(told({ ...due, enabled: false }));
+      await result(skipped);
+      expect(states(skipped)).toEqual([run('started')]);
+    });
+
+    it('a service that refuses it changes nothing', async () => {
+      const refused = failure('notifier-rejected', 'heartbeat: the response is 404');
+      const one = await start(
+        told(due, {
+          sendNotice: async () => {
+            throw refused;
+          },
+        }),
+      );
+      expect(await result(one)).toMatchObject({ backups: expect.anything() });
+    });
   });
 
   it.each(['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups'] as const)(

@@ -82,6 +82,7 @@ function messageOf(
     first,
     others,
     ...noticeText(notice, link),
+    ...(facts.kind === 'run' ? { run: { work: facts.work, state: facts.state } } : {}),
   };
 }
 
@@ -91,5 +92,5 @@ function digest(text: string): string {
 
 /** Events that somebody is told of: workflows start nothing for the others. */
 export function toldEvents(config: Config): readonly NotifyEvent[] {
-  return notifyEvents.filter((event) => notifiersFor(config, event).length > 0);
+  return [...notifyEvents, 'run' as const].filter((event) => notifiersFor(config, event).length > 0);
 }

@@ -147,6 +147,7 @@ export function notifierSchema() {
   return beside(notifierKinds, common, (own, type, kind): Omit<NotifierConfig, 'name'> => ({
     type,
     addressed: kind.address !== null,
+    ...(kind.takesRuns ? { takesRuns: kind.takesRuns } : {}),
     options: kind.read(own),
   }));
 }

@@ -31,7 +31,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'failed':
       return failedTitle(cluster, facts);
     case 'skipped':
-      return `backup ${facts.policy} of ${cluster}${facts.due === null ? '' : ` of ${facts.due.slice(0, 16)}Z`} was skipped`;
+      return skippedTitle(cluster, facts);
     case 'paused':
       return pausedTitle(cluster, facts);
     case 'approval':
@@ -45,9 +45,10 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
     case 'drill':
-      return drillTitle(cluster, facts);
     case 'sign-off':
-      return `${signOffStage[facts.stage]}: sign off the drill of ${cluster} until ${facts.until.slice(0, 16)}Z`;
+      return drillTitle(cluster, facts);
+    case 'run':
+      return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
     case 'test':
       return `test for ${facts.contact}`;
   }
@@ -59,9 +60,16 @@ const signOffStage: Readonly<Record<Extract<NoticeFacts, { kind: 'sign-off' }>['
   escalation: 'nobody has answered',
 };
 
-function drillTitle(cluster: string | null, { state }: Extract<NoticeFacts, { kind: 'drill' }>): string {
+function drillTitle(cluster: string | null, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' }>): string {
+  if (facts.kind === 'sign-off')
+    return `${signOffStage[facts.stage]}: sign off the drill of ${cluster} until ${facts.until.slice(0, 16)}Z`;
+  const { state } = facts;
   if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
   return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
+}
+
+function skippedTitle(cluster: string | null, { policy, due }: Extract<NoticeFacts, { kind: 'skipped' }>): string {
+  return `backup ${policy} of ${cluster}${due === null ? '' : ` of ${due.slice(0, 16)}Z`} was skipped`;
 }
 
 function failedTitle(cluster: string | null, { what, policy, code }: Extract<NoticeFacts, { kind: 'failed' }>): string {
@@ -133,18 +141,7 @@ function body(notice: Notice): string {
     case 'watch':
       return watchBody(notice.cluster, facts);
     case 'incident':
-      return lines([
-        ['Since', facts.since],
-        ['Found', facts.text],
-        ['By', facts.by],
-        ['Next', nextOfIncident[facts.state]],
-        [
-          'Type',
-          facts.state === 'suspected'
-            ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."`
-            : `reprise incident show ${workflowId}`,
-        ],
-      ]);
+      return incidentBody(notice, facts);
     case 'recovered':
       return lines([
         ['Took', durationInWords(facts.rtoSeconds)],
@@ -153,15 +150,35 @@ function body(notice: Notice): string {
         ['Type', `reprise incident report ${workflowId}`],
       ]);
     case 'drill':
-      return drillBody(notice, facts);
     case 'sign-off':
-      return signOffBody(notice, facts);
+      return ofDrill(notice, facts);
+    case 'run':
+      return '';
     case 'test':
       return lines([
         ['By', facts.by],
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
   }
+}
+
+function incidentBody({ workflowId }: Notice, facts: Extract<NoticeFacts, { kind: 'incident' }>): string {
+  return lines([
+    ['Since', facts.since],
+    ['Found', facts.text],
+    ['By', facts.by],
+    ['Next', nextOfIncident[facts.state]],
+    [
+      'Type',
+      facts.state === 'suspected'
+        ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."`
+        : `reprise incident show ${workflowId}`,
+    ],
+  ]);
+}
+
+function ofDrill(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' }>): string {
+  return facts.kind === 'drill' ? drillBody(notice, facts) : signOffBody(notice, facts);
 }
 
 function drillBody(

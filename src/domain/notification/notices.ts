@@ -10,7 +10,8 @@ export const notifyEvents = [
   'drill-overdue',
   'sign-off',
 ] as const;
-export type NotifyEvent = (typeof notifyEvents)[number];
+/** `run`: what a service outside is told of every scheduled run; no event of `notify:`. */
+export type NotifyEvent = (typeof notifyEvents)[number] | 'run';
 
 /** Where `notify:` does not name an event, it is told as that one: an alarm needs no key of its own. */
 export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
@@ -101,6 +102,12 @@ export type NoticeFacts =
       readonly connection: string;
       /** UTC ISO-8601. */
       readonly until: string;
+    }
+  /** A scheduled run has begun, or ended; `work`: the policy, or `drill`. */
+  | {
+      readonly kind: 'run';
+      readonly work: string;
+      readonly state: 'started' | 'succeeded' | 'failed';
     }
   | { readonly kind: 'test'; readonly contact: string; readonly notifier: string | null; readonly by: string };
 

@@ -22,6 +22,7 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
       .filter(({ name, addressed }) => !addressed || addressesOf(config, contact, name).length > 0)
       .map(({ name }) => ({ notifier: name, first: [contact], others: [] }));
   }
+  if (facts.kind === 'run') return runNotifiers(config).map((notifier) => ({ notifier, first: [], others: [] }));
   const event = eventOf(facts);
   const wanted = event === null ? [] : notifiersFor(config, event);
   const acting = drillContacts(config, facts) ?? actingContacts(config, cluster, facts);
@@ -38,8 +39,17 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
   });
 }
 
-/** By which notifiers people are told of an event. */
-export function notifiersFor({ notify }: Pick<Config, 'notify'>, event: NotifyEvent): readonly string[] {
+/** Those that are told of every scheduled run. */
+function runNotifiers({ notifiers }: Pick<Config, 'notifiers'>): readonly string[] {
+  return Object.values(notifiers)
+    .filter(({ takesRuns }) => takesRuns)
+    .map(({ name }) => name);
+}
+
+/** By which notifiers an event is told. */
+export function notifiersFor(config: Pick<Config, 'notify' | 'notifiers'>, event: NotifyEvent): readonly string[] {
+  if (event === 'run') return runNotifiers(config);
+  const { notify } = config;
   const other = toldAs[event];
   return notify[event] ?? (other === undefined ? [] : (notify[other] ?? []));
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { RepriseError } from '../../domain/errors.js';
 import { readCertificates } from '../../files/certificates.js';
-import { reasonWithout, rejected, unreachable } from '../failures.js';
+import { reasonWithout, rejected, unreachable } from '../shared/failures.js';
 import type { NotifierMessage, Recipient, SendContext, Sent } from '../notifier.js';
 import type { MailOptions } from './options.js';
 

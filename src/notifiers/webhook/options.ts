@@ -1,76 +1,20 @@
-import ipaddr from 'ipaddr.js';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { SecretReference } from '../../domain/config.js';
-import { caFile, duration, secretReference } from '../../domain/fields.js';
-
-const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
-
-/** A URL without a password in it; one that is itself a secret is elsewhere, by reference. */
-const plainUrl = z.string().superRefine((text, context) => {
-  const problem = urlProblem(text);
-  if (problem !== null) context.addIssue(problem);
-});
-
-const allowed = z
-  .string()
-  .refine(
-    (text) => hostPattern.test(text) || ipaddr.isValid(text) || ipaddr.isValidCIDR(text),
-    'expected a host name, an address or a network such as 10.1.0.0/16',
-  );
+import { secretReference } from '../../domain/fields.js';
+import { readUrlOptions, urlOptions, type UrlOptions } from '../shared/url-options.js';
 
 /** Keys of a notifier of type `webhook`, besides `type`. */
-export const webhookOptions = z.strictObject({
-  url: z
-    .union([plainUrl, secretReference()], {
-      error: ({ input }) =>
-        (typeof input === 'string' ? urlProblem(input) : null) ??
-        'expected a URL, or where one is kept: { file: PATH }',
-    })
-    .describe('URL to which messages are posted; by reference if it is a secret.'),
+export const webhookOptions = urlOptions.extend({
   secret: secretReference().describe(
     'Secret that signs the messages (whsec_ and 24 to 64 random bytes in base64), by reference.',
   ),
-  allow: z
-    .array(allowed)
-    .min(1)
-    .optional()
-    .describe('The only hosts, addresses or networks to which messages may be sent; listed addresses may be private.'),
-  allow_private: z
-    .boolean()
-    .default(false)
-    .describe('Whether the host may have a private, loopback or link-local address.'),
-  timeout: duration().prefault('20s').describe('How long the response may take.'),
-  ca_file: caFile(),
 });
 
 /** What the notifier reads from `NotifierConfig.options`. */
-export interface WebhookOptions extends Readonly<Record<string, unknown>> {
-  readonly url: string | SecretReference;
+export interface WebhookOptions extends UrlOptions {
   readonly secret: SecretReference;
-  /** Host names, addresses and networks; null: any public one. */
-  readonly allow: readonly string[] | null;
-  readonly allowPrivate: boolean;
-  readonly timeoutSeconds: number;
-  readonly caFile?: string;
 }
 
-export function readWebhookOptions(options: z.output<typeof webhookOptions>): WebhookOptions {
-  const { url, secret, allow, allow_private: allowPrivate, timeout: timeoutSeconds, ca_file: file } = options;
-  return {
-    url,
-    secret,
-    allow: allow ?? null,
-    allowPrivate,
-    timeoutSeconds,
-    caFile: file,
-  };
-}
-
-/** What is wrong with a URL to post to, without repeating it: it may hold a token. */
-export function urlProblem(text: string): string | null {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol)) return 'expected a URL that starts with https:// or http://';
-  if (url.username || url.password)
-    return 'a URL may not hold a user or a password\nHINT: put the whole URL into a file and write url: { file: PATH }';
-  return null;
+export function readWebhookOptions({ secret, ...options }: z.output<typeof webhookOptions>): WebhookOptions {
+  return { ...readUrlOptions(options), secret };
 }

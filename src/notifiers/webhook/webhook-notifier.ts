@@ -1,59 +1,25 @@
 import { createHmac } from 'node:crypto';
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { readCertificates } from '../../files/certificates.js';
-import { reasonWithout, rejected, unreachable } from '../failures.js';
+import { RepriseError } from '../../domain/errors.js';
 import type { NotifierMessage, SendContext, Sent } from '../notifier.js';
-import { guardedLookup, refuseForeign, type Resolve } from './destination.js';
-import { urlProblem, type WebhookOptions } from './options.js';
+import type { Resolve } from '../shared/destination.js';
+import { sendRequest } from '../shared/send-request.js';
+import type { WebhookOptions } from './options.js';
 
-/** Answers that say "later" (RFC 9110, RFC 6585), besides all 5xx. */
-const LATER = [408, 425, 429];
-
-/**
- * Posts one signed JSON document. A redirect is not followed: what is signed for one place is for no other. `resolve`
- * stands in for DNS in tests.
- */
-export async function sendWebhook(
-  { message, secret, signal }: SendContext,
-  options: WebhookOptions,
-  resolve?: Resolve,
-): Promise<Sent> {
-  const hidden = typeof options.url === 'string' ? undefined : await secret(options.url);
-  const url = await destination(hidden ?? String(options.url), options);
-  const what = `webhook ${url.host}`;
+/** Posts one signed JSON document. `resolve` stands in for DNS in tests. */
+export async function sendWebhook(context: SendContext, options: WebhookOptions, resolve?: Resolve): Promise<Sent> {
+  const { message, secret } = context;
   const body = JSON.stringify(payload(message));
   const headers = {
     'content-type': 'application/json',
-    'user-agent': 'reprise',
     ...signedHeaders(await secret(options.secret), `msg_${message.id}`, new Date(), body),
   };
-  const ca = await readCertificates(options.caFile, 'check ca_file of the notifier');
-  const late = AbortSignal.timeout(options.timeoutSeconds * 1000);
-  const status = await post(url, {
-    headers,
-    body,
-    ca,
-    lookup: guardedLookup(options, resolve),
-    signal: AbortSignal.any([signal, late]),
-  }).catch((error: unknown) => {
-    signal.throwIfAborted();
-    if (isRepriseError(error)) throw error;
-    throw unreachable(
-      what,
-      late.aborted ? `no response within ${options.timeoutSeconds} s` : reasonWithout(hidden, error),
-    );
-  });
-  if (status >= 200 && status < 300) return { refused: [], detail: `accepted by ${what}` };
-  if (status >= 300 && status < 400)
-    throw rejected(
-      what,
-      `the response is ${status}, a redirect, which is not followed`,
-      'put the final address under url:',
-    );
-  if (status >= 500 || LATER.includes(status)) throw unreachable(what, `the response is ${status}`);
-  throw rejected(what, `the response is ${status}`, 'check url and secret of the notifier');
+  const what = await sendRequest(
+    context,
+    options,
+    { notifier: 'webhook', method: 'POST', headers, body, check: 'url and secret' },
+    resolve,
+  );
+  return { refused: [], detail: `accepted by ${what}` };
 }
 
 /** `type`, `timestamp` and `data`, as Standard Webhooks recommends. */
@@ -74,50 +40,6 @@ function payload({ id, event, at, cluster, workflowId, subject, text, link, firs
       others: names(others),
     },
   };
-}
-
-/** Checked again when it is used: what a reference gives may have changed since. */
-async function destination(text: string, options: WebhookOptions): Promise<URL> {
-  const problem = urlProblem(text);
-  if (problem !== null) {
-    const [message = '', hint] = problem.split('\nHINT: ');
-    throw new RepriseError('config-invalid', `url of the webhook: ${message}`, hint);
-  }
-  const url = new URL(text);
-  refuseForeign(options, url);
-  return url;
-}
-
-interface Post {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-  readonly ca: string | undefined;
-  readonly lookup: ReturnType<typeof guardedLookup>;
-  readonly signal: AbortSignal;
-}
-
-/** Status of the answer; its text is not read. A connection of its own, so that no kept one is taken past the lookup. */
-function post(url: URL, { headers, body, ca, lookup, signal }: Post): Promise<number> {
-  const request = url.protocol === 'https:' ? requestHttps : requestHttp;
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      url,
-      {
-        method: 'POST',
-        headers: { ...headers, 'content-length': Buffer.byteLength(body) },
-        lookup,
-        signal,
-        agent: false,
-        ...(ca === undefined ? {} : { ca }),
-      },
-      (response) => {
-        resolve(response.statusCode ?? 0);
-        response.destroy();
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
 }
 
 const PREFIX = 'whsec_';

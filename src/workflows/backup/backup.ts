@@ -11,6 +11,7 @@ import {
   hostActivitiesFor,
   readActivities,
 } from '../operation/activity-proxies.js';
+import { withHeartbeats } from '../operation/heartbeats.js';
 import { failureNotice } from '../operation/notifications.js';
 import { type Operation, openOperation, policyFacts } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal } from '../operation/operation-status.js';
@@ -36,13 +37,17 @@ const NO_ROTATION: RotateOutput = {
 
 /** Back up, verify, rotate: in that order, so that nothing is removed before its successor is verified. */
 export function backup(input: BackupInput): Promise<BackupOutput> {
-  const run = (operation: Operation, facts: ClusterFacts) => backUpUnlessBusy(operation, input, facts);
-  return openOperation(
-    'backup',
-    input,
-    run,
-    scheduledStart() === undefined ? undefined : tellSkippedRuns(input.order.policy),
-  );
+  const { policy } = input.order;
+  const run = (operation: Operation, facts: ClusterFacts) => {
+    const work = () => backUpUnlessBusy(operation, input, facts);
+    // Silence is noticed where somebody expects a run.
+    if (facts.policies[policy]?.nextRunAt === undefined) return work();
+    return withHeartbeats(operation, facts, policy, work, ({ skipped, failed }) => {
+      if (skipped) return null;
+      return failed ? 'failed' : 'succeeded';
+    });
+  };
+  return openOperation('backup', input, run, scheduledStart() === undefined ? undefined : tellSkippedRuns(policy));
 }
 
 async function backUpUnlessBusy(operation: Operation, input: BackupInput, facts: ClusterFacts): Promise<BackupOutput> {

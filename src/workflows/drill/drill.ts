@@ -10,6 +10,7 @@ import type { DrillInput, DrillOutput } from '../api.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { conditionWithSummary } from '../operation/approval-inbox.js';
+import { withHeartbeats } from '../operation/heartbeats.js';
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, runOperation, sentence } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
@@ -63,10 +64,22 @@ class Drill {
 
   private async planAndCarryOut(): Promise<DrillOutput> {
     const { operation } = this;
-    const { drill: facts } = await operation.lookUp();
+    const cluster = await operation.lookUp();
+    const { drill: facts } = cluster;
     if (facts === undefined) throw noDrills(operation.step.cluster);
     operation.host = facts.host;
     await operation.waitForHost();
+    return withHeartbeats(
+      operation,
+      cluster,
+      'drill',
+      () => this.planned(facts),
+      ({ outcome }) => (outcome.verdict === 'pass' ? 'succeeded' : 'failed'),
+    );
+  }
+
+  private async planned(facts: DrillFacts): Promise<DrillOutput> {
+    const { operation } = this;
     const plan = await this.makePlan();
     try {
       const ending = await this.carryOut(plan, facts);

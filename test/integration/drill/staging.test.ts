@@ -142,7 +142,7 @@ async function chained({ operationId, digest }: DrillPlan): Promise<void> {
 }
 
 describe('P4: a drill restores into a place of its own', () => {
-  it('P4, V4: each engine in turn to the last commit, the engines that keep WAL to one position; production is as it was', async () => {
+  it('P4, V1, V4, F18: each engine in turn to the last commit, the engines that keep WAL to one position, checked and compared; production is as it was', async () => {
     const before = await production();
     const plan = await drills.plan('op-latest');
     expect(plan.restores.map(({ policy, chosen }) => [policy, chosen])).toEqual([
@@ -169,6 +169,10 @@ describe('P4: a drill restores into a place of its own', () => {
       );
       expect(rows).toEqual([{ recovery: true, archive: 'off', listen: '', paused: 'paused' }]);
       hashes.push(await stagingHash());
+      const checks = await drills.check(plan, index);
+      expect(checks.filter((one) => / failed/.test(one))).toEqual([]);
+      for (const name of ['target-reached', 'row-counts', 'page-checksums', 'dump-again'])
+        expect(checks).toContainEqual(expect.stringMatching(`^${name} passed`));
     }
     expect(hashes[0]).toEqual(before.content);
     expect(hashes[1]).toEqual(before.content);
@@ -176,6 +180,13 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(
       (await runQuery(stagingServer(), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows,
     ).toEqual([{ n: 3000 }]);
+    const checks = await drills.check(plan, 2);
+    expect(checks.filter((one) => / failed/.test(one))).toEqual([]);
+    expect(checks).toContainEqual(expect.stringMatching(/^dump-again passed: 1 databases/));
+    expect(await drills.run('crossCheck', plan.operationId, { plan: plan.digest })).toEqual([
+      expect.objectContaining({ policy: 'base', name: 'cross-check with physical', status: 'passed' }),
+      expect.objectContaining({ policy: 'dump', status: 'skipped', detail: expect.stringContaining('demandes_rdv') }),
+    ]);
     await sealed(plan);
     await drills.run('closeStaging', 'op-latest');
     expect(await processesIn(staging)).toEqual([]);

@@ -42,6 +42,20 @@ describe('S2: contacts, notifiers and notify', () => {
       pager: expect.objectContaining({
         options: expect.objectContaining({ allow: ['pager.internal.example.org', '10.1.0.0/16'] }),
       }),
+      outside: {
+        name: 'outside',
+        type: 'heartbeat',
+        takesRuns: true,
+        addressed: false,
+        options: {
+          url: { file: '/etc/reprise/heartbeat_url' },
+          method: 'POST',
+          signals: ['start', 'success', 'fail'],
+          allow: null,
+          allowPrivate: false,
+          timeoutSeconds: 20,
+        },
+      },
     });
     expect(contacts['dba']).toEqual({ mail: ['dba@example.org'], phone: '+33 1 00 00 00 00' });
     expect(notify).toEqual({
@@ -114,7 +128,7 @@ describe('S2: contacts, notifiers and notify', () => {
     [
       'an unknown kind',
       people('x: { type: fax }', ''),
-      ['reprise.yml:11:14: unknown type "fax"', 'HINT known types: mail, webhook'],
+      ['reprise.yml:11:14: unknown type "fax"', 'HINT known types: mail, heartbeat, webhook'],
     ],
     [
       'nobody to be told',
@@ -122,6 +136,14 @@ describe('S2: contacts, notifiers and notify', () => {
       [
         'reprise.yml:13:21: notifier mail reaches nobody: no contact has an address for it',
         'HINT add contacts: { NAME: { mail: [ADDRESS] } }',
+      ],
+    ],
+    [
+      'a heartbeat for an event',
+      people('x: { type: heartbeat, url: "https://hc.example.org/{work}" }', '', 'notify: { failure: [x] }'),
+      [
+        'reprise.yml:13:21: notifier x is told of every scheduled run, and of nothing else',
+        'HINT take it out here: it needs no line under notify',
       ],
     ],
     [

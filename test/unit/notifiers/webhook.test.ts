@@ -2,7 +2,7 @@ import type { LookupAddress } from 'node:dns';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import type { Resolve } from '../../../src/notifiers/webhook/destination.js';
+import type { Resolve } from '../../../src/notifiers/shared/destination.js';
 import { readWebhookOptions, webhookOptions } from '../../../src/notifiers/webhook/options.js';
 import { sendWebhook } from '../../../src/notifiers/webhook/webhook-notifier.js';
 import { freePort } from '../../helpers/ports.js';

@@ -96,7 +96,7 @@ export const en: DrillSentences = {
   below: 'no: faster',
   predictionNote:
     'Predictions rest on what was measured on this host with the same engine. The error is the measured time against the middle of the range.',
-  firstDrill: 'This is the first drill of this cluster with evidence: there is no trend yet.',
+  firstDrill: 'There is no trend yet: no earlier drill of this cluster has left evidence.',
   trendNote: (drills) =>
     `The slowest restore of each of the last ${drills} drills; a dashed column is a drill that did not pass.`,
   chosen: {

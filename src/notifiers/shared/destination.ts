@@ -3,7 +3,7 @@ import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { RepriseError } from '../../domain/errors.js';
 
-/** What a webhook may reach. */
+/** What a notifier may reach. */
 export interface Reach {
   /** Host names, addresses and networks; null: any public one. */
   readonly allow: readonly string[] | null;
@@ -21,13 +21,13 @@ const resolveBySystem: Resolve = (hostname, answer) => systemLookup(hostname, { 
  * The lookup of a connection: every address a name resolves to is checked, and the connection is made to these very
  * addresses, so that a name which resolves differently a moment later reaches nothing else (F41, DNS rebinding).
  */
-export function guardedLookup(reach: Reach, resolve: Resolve = resolveBySystem): LookupFunction {
+export function guardedLookup(reach: Reach, notifier: string, resolve: Resolve = resolveBySystem): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, (error, addresses) => {
       const refused = error === null ? addresses.find(({ address }) => !mayReach(reach, hostname, address)) : undefined;
       const [first] = addresses;
       if (error !== null) callback(error, '');
-      else if (refused !== undefined) callback(refusal(hostname, refused.address), '');
+      else if (refused !== undefined) callback(refusal(hostname, refused.address, notifier), '');
       else if (first === undefined)
         callback(Object.assign(new Error(`${hostname} has no address`), { code: 'ENOTFOUND' }), '');
       else if (options.all === true) callback(null, [...addresses]);
@@ -41,16 +41,16 @@ export function guardedLookup(reach: Reach, resolve: Resolve = resolveBySystem):
  * connects to without a lookup.
  * @throws `address-refused`
  */
-export function refuseForeign(reach: Reach, url: URL): void {
+export function refuseForeign(reach: Reach, url: URL, notifier: string): void {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (isIP(host) !== 0) {
-    if (!mayReach(reach, host, host)) throw refusal(host, host);
+    if (!mayReach(reach, host, host)) throw refusal(host, host, notifier);
   } else if (
     reach.allow !== null &&
     !listsName(reach.allow, host) &&
     !reach.allow.some((entry) => ipaddr.isValid(entry) || ipaddr.isValidCIDR(entry))
   ) {
-    throw refusal(host, null);
+    throw refusal(host, null, notifier);
   }
 }
 
@@ -75,11 +75,11 @@ function covers(entry: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
   return ipaddr.isValid(entry) && ipaddr.process(entry).toNormalizedString() === address.toNormalizedString();
 }
 
-function refusal(host: string, address: string | null): RepriseError {
+function refusal(host: string, address: string | null, notifier: string): RepriseError {
   const where = address === null || address === host ? host : `${host} (${address})`;
   return new RepriseError(
     'address-refused',
-    `the webhook may not reach ${where}`,
+    `the ${notifier} may not reach ${where}`,
     'only public addresses are reached; name it under allow:, or set allow_private: true',
   );
 }

@@ -1,4 +1,4 @@
-import { RepriseError } from '../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 
 /** Not taken now: another attempt may succeed. */
 export function unreachable(what: string, reason: string): RepriseError {

@@ -1,0 +1,204 @@
+import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadConfig } from '../../src/config/load.js';
+import type { Backup, TableCount } from '../../src/domain/backup/backup.js';
+import { writeCanary } from '../../src/postgres/content/canary.js';
+import { noteCanary } from '../../src/records/canary-log.js';
+import { openDirectory } from '../../src/storage/directory/directory-storage.js';
+import { hostDependencies } from '../../src/worker/dependencies.js';
+import { Drills } from './drills.js';
+import { freePorts } from './ports.js';
+import { giveToPostgres } from './postgres-user.js';
+import { Site } from './site.js';
+
+/** What a drill found: the step that failed, or the checks that did; empty: it passed. */
+export type DrillFinding = { readonly found: string; readonly says: string; readonly hint: string | undefined };
+
+type StoredBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+
+/** A site whose backups are damaged one after the other, and drilled by the real steps. */
+export class DamageGround {
+  private count = 0;
+
+  private constructor(readonly site: Site) {}
+
+  static async create(): Promise<DamageGround> {
+    const [port] = (await freePorts(1)) as [number];
+    const policiesYaml = `      base: { engine: logical, repository: local, proof: none, options: { content_hashes: true } }\n`;
+    const site = await Site.create({ proof: 'none', policiesYaml });
+    const home = join(site.root, 'staging-host');
+    await mkdir(home, { mode: 0o700 });
+    await giveToPostgres(home);
+    await site.configure({
+      // A drill of each damage: what another dump finds has a test of its own.
+      clusterYaml: `      dump-again: { type: dump-again, enabled: false }
+    canary: { database: mairie, every: 5m }
+    drill: { host: db1, allow_same_host: true, data_dir: ${join(home, 'staging')}, port: ${port} }\n`,
+      policiesYaml,
+    });
+    await site.startWorker();
+    await site.query('CREATE EXTENSION amcheck');
+    await site.query('CREATE TABLE metier.agents (id bigserial PRIMARY KEY, nom text)');
+    await site.query(`INSERT INTO metier.agents (nom) SELECT 'agent ' || n FROM generate_series(1, 50) n`);
+    return new DamageGround(site);
+  }
+
+  /** Writes a canary as the watch does. */
+  async canary(): Promise<void> {
+    const { socketDir: host, port } = this.site.places;
+    const connection = { host, port, user: 'postgres', maintenanceDatabase: 'postgres' };
+    const row = await writeCanary(connection, 'mairie');
+    if (row !== null) await noteCanary(openDirectory({ path: this.site.places.backupsDir }), 'mairie', row);
+  }
+
+  /** A backup; with `as`, it is recorded with the content of that one: whoever damaged it has rewritten its manifest. */
+  async backUp(policy: 'base' | 'physical', as?: StoredBackup): Promise<StoredBackup> {
+    const { backups } = await this.site.backUp(policy, policy === 'physical' ? 'full' : 'auto');
+    const id = backups[0]?.id ?? '';
+    if (as !== undefined) await this.rewrite(id, (made) => ({ ...made, contents: as.contents as TableCount[] }));
+    return this.recorded(id);
+  }
+
+  async rewrite(id: string, change: (made: StoredBackup) => StoredBackup): Promise<void> {
+    const { path, record } = await this.find(id);
+    await writeFile(path, JSON.stringify({ ...record, backup: change(record.backup) }));
+  }
+
+  private async recorded(id: string): Promise<StoredBackup> {
+    return (await this.find(id)).record.backup;
+  }
+
+  private async find(id: string): Promise<{ path: string; record: { backup: StoredBackup } }> {
+    const folder = join(this.site.places.backupsDir, 'mairie', 'records');
+    for (const name of (await readdir(folder)).sort().reverse()) {
+      const path = join(folder, name);
+      const record = JSON.parse(await readFile(path, 'utf8')) as { kind: string; backup: StoredBackup };
+      if (record.kind === 'backup' && record.backup.id === id) return { path, record };
+    }
+    throw new Error(`no record of ${id}`);
+  }
+
+  /** Files of the repository whose path matches. */
+  async files(root: string, pattern: RegExp): Promise<readonly string[]> {
+    const found = await readdir(root, { recursive: true });
+    return found.filter((path) => pattern.test(path)).map((path) => join(root, path));
+  }
+
+  /** A whole drill but for its workflow; the records are read anew. */
+  async drill(policy: 'base' | 'physical'): Promise<readonly DrillFinding[]> {
+    const drills = new Drills(hostDependencies(await loadConfig({ file: this.site.places.configFile }), 'db1'));
+    const operationId = `op-damage-${++this.count}`;
+    const failed = (found: string) => (error: { message: string; details?: [{ hint?: string }] }) => ({
+      found,
+      says: error.message,
+      hint: error.details?.[0]?.hint,
+    });
+    const plan = await drills.plan(operationId, { engines: [policy] }).catch(failed('planDrill'));
+    if ('found' in plan) return [plan];
+    const step = { plan: plan.digest, restore: 0 };
+    try {
+      for (const name of ['wipeStaging', 'restoreStaging', 'startStaging'] as const) {
+        const done = await drills.run(name, operationId, step).then(() => null, failed(name));
+        if (done !== null) return [done];
+      }
+      const checks = await drills.run('checkStaging', operationId, step);
+      return checks
+        .filter(({ status }) => status === 'failed')
+        .map(({ name, detail, hint }) => ({ found: name, says: detail, hint }));
+    } finally {
+      await drills.run('closeStaging', operationId);
+    }
+  }
+}
+
+export interface DrillDamage {
+  readonly name: string;
+  readonly policy: 'base' | 'physical';
+  /** Damages what the next drill restores; returns what takes it back. */
+  readonly make: (ground: DamageGround) => Promise<() => Promise<unknown>>;
+  /** The step or the check that finds it. */
+  readonly found: string;
+  readonly says: RegExp;
+}
+
+const nothing = async (): Promise<void> => undefined;
+
+/** The cluster is changed, backed up, and changed back: the backup says that it holds what was there before. */
+const rewritten =
+  (policy: 'base' | 'physical', damage: string, mend: string) =>
+  async (ground: DamageGround): Promise<() => Promise<unknown>> => {
+    await ground.canary();
+    const good = await ground.backUp(policy);
+    await ground.site.query(damage);
+    await ground.backUp(policy, good);
+    return () => ground.site.query(mend);
+  };
+
+/** A file of the backup is changed. */
+const ofFiles =
+  (policy: 'base' | 'physical', change: (ground: DamageGround) => Promise<void>) =>
+  async (ground: DamageGround): Promise<() => Promise<unknown>> => {
+    await ground.canary();
+    await ground.backUp(policy);
+    await change(ground);
+    return nothing;
+  };
+
+async function flip(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  const { size } = await file.stat();
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, Math.floor(size / 2));
+  await file.write(Buffer.from([(byte[0] ?? 0) ^ 0x10]), 0, 1, Math.floor(size / 2));
+  await file.close();
+}
+
+const newest = (paths: readonly string[]): string => [...paths].sort().at(-1) ?? '';
+const dumpFile = async (ground: DamageGround): Promise<string> =>
+  newest(await ground.files(join(ground.site.places.backupsDir, 'mairie', 'base'), /\.dump$/));
+const backrest = (ground: DamageGround): string => join(ground.site.root, 'pgb', 'repo');
+
+/** Two of dumps, and two of a physical engine. */
+export const quickDamages: readonly DrillDamage[] = [
+  {
+    name: 'a dump with a flipped bit',
+    policy: 'base',
+    make: ofFiles('base', async (ground) => flip(await dumpFile(ground))),
+    found: 'restoreStaging',
+    says: /SHA-256|damaged|is not what/,
+  },
+  {
+    name: 'a dump of a table that was emptied',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      'CREATE TABLE metier.away AS SELECT * FROM metier.agents; DELETE FROM metier.agents',
+      'INSERT INTO metier.agents SELECT * FROM metier.away; DROP TABLE metier.away',
+    ),
+    found: 'row-counts',
+    says: /metier\.agents has 0 rows, 50 were recorded/,
+  },
+  {
+    name: 'a physical backup without a WAL segment',
+    policy: 'physical',
+    make: ofFiles('physical', async (ground) => {
+      const segments = await ground.files(join(backrest(ground), 'archive'), /\/[0-9A-F]{24}-[0-9a-f]{40}\.gz$/);
+      await rm(newest(segments));
+    }),
+    found: 'planDrill',
+    says: /WAL|segment/,
+  },
+  {
+    name: 'a physical backup with a stale index',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      `UPDATE pg_index SET indisready = false WHERE indexrelid = 'metier.agents_pkey'::regclass;
+       INSERT INTO metier.agents (id, nom) VALUES (9000, 'x');
+       UPDATE pg_index SET indisready = true WHERE indexrelid = 'metier.agents_pkey'::regclass; SELECT setval('metier.agents_id_seq', 9000)`,
+      'REINDEX TABLE metier.agents; DELETE FROM metier.agents WHERE id = 9000',
+    ),
+    found: 'amcheck',
+    says: /metier\.agents_pkey: heap tuple .* lacks matching index tuple/,
+  },
+];
