@@ -57,7 +57,11 @@ export async function showEvidence(stage: Stage, drillId: string, sealed: Sealed
 }
 
 /** As a person would: the exit code is 0, or 8 where something was changed. */
-async function verify({ mainFile, narrator, decision }: Stage, folder: string, publicKey: string): Promise<EvidenceVerification> {
+async function verify(
+  { mainFile, narrator, decision }: Stage,
+  folder: string,
+  publicKey: string,
+): Promise<EvidenceVerification> {
   const args = ['drill', 'evidence', folder, '--verify', '--public-key', publicKey];
   narrator.block(`reprise ${args.join(' ')}`);
   const { stdout } = await runProgram([process.execPath, mainFile, ...args, '--json'], {
