@@ -1,4 +1,5 @@
 import type { Config } from '../domain/config.js';
+import type { EvidenceVerification } from '../domain/drill/evidence.js';
 import type { DownResult, UpResult } from '../domain/embedded-server.js';
 import type { LogSettings } from '../domain/log-settings.js';
 import type { Finding } from '../domain/findings.js';
@@ -32,6 +33,8 @@ export interface Services {
   readonly startDetached: (argv: readonly string[]) => Promise<void>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
+  /** Verifies the evidence of drills in a folder, by the text of a public key, without any server. */
+  readonly verifyEvidence: (path: string, publicKeys: string) => Promise<EvidenceVerification>;
   /** Clusters of this machine, by Debian's tools and by pgbackrest.conf. */
   readonly findClusters: (pgbackrest?: string) => Promise<readonly FoundCluster[]>;
   /** Makes a directory for the owner of a data directory. */

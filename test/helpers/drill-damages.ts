@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.js';
 import type { Backup, TableCount } from '../../src/domain/backup/backup.js';
@@ -158,7 +158,7 @@ const dumpFile = async (ground: DamageGround): Promise<string> =>
   newest(await ground.files(join(ground.site.places.backupsDir, 'mairie', 'base'), /\.dump$/));
 const backrest = (ground: DamageGround): string => join(ground.site.root, 'pgb', 'repo');
 
-/** Two of dumps, and two of a physical engine. */
+/** Of `npm test`; the others are tried by `npm run test:long`. */
 export const quickDamages: readonly DrillDamage[] = [
   {
     name: 'a dump with a flipped bit',
@@ -200,5 +200,123 @@ export const quickDamages: readonly DrillDamage[] = [
     ),
     found: 'amcheck',
     says: /metier\.agents_pkey: heap tuple .* lacks matching index tuple/,
+  },
+];
+
+export const longDamages: readonly DrillDamage[] = [
+  {
+    name: 'a truncated dump',
+    policy: 'base',
+    make: ofFiles('base', async (ground) => truncate(await dumpFile(ground), 3000)),
+    found: 'planDrill',
+    says: /base|dump|backup/,
+  },
+  {
+    name: 'a dump with other rows of the same number',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      `UPDATE metier.agents SET nom = 'autre' WHERE id = 7`,
+      `UPDATE metier.agents SET nom = 'agent 7' WHERE id = 7`,
+    ),
+    found: 'content-hash',
+    says: /metier\.agents/,
+  },
+  {
+    name: 'a dump without a table',
+    policy: 'base',
+    make: rewritten('base', 'ALTER TABLE metier.agents RENAME TO others', 'ALTER TABLE metier.others RENAME TO agents'),
+    found: 'row-counts',
+    says: /metier\.agents is not there/,
+  },
+  {
+    name: 'a dump of a sequence that is behind',
+    policy: 'base',
+    make: rewritten('base', `SELECT setval('metier.agents_id_seq', 3)`, `SELECT setval('metier.agents_id_seq', 9000)`),
+    found: 'sequences',
+    says: /metier\.agents\.id/,
+  },
+  {
+    name: 'a dump without the newest canary',
+    policy: 'base',
+    make: rewritten('base', 'DELETE FROM reprise.canary', 'SELECT 1'),
+    found: 'canary',
+    says: /did not come back/,
+  },
+  {
+    name: 'a dump with a changed canary',
+    policy: 'base',
+    make: rewritten('base', `UPDATE reprise.canary SET token = 'x'`, 'DELETE FROM reprise.canary'),
+    found: 'canary',
+    says: /came back changed/,
+  },
+  {
+    name: 'an older dump in the place of a newer one',
+    policy: 'base',
+    make: async (ground) => {
+      const [older, count] = [await ground.backUp('base'), await ground.site.commit(5)];
+      await ground.rewrite(older.id, (made) => ({
+        ...made,
+        contents: (made.contents ?? []).map((one) => (one.table === 'demandes_rdv' ? { ...one, rows: count } : one)),
+      }));
+      return nothing;
+    },
+    found: 'row-counts',
+    says: /metier\.demandes_rdv has/,
+  },
+  {
+    name: 'a dump in another encoding than recorded',
+    policy: 'base',
+    make: async (ground) => {
+      const { id } = await ground.backUp('base');
+      await ground.rewrite(id, (made) => ({ ...made, server: { ...made.server!, encoding: 'SQL_ASCII' } }));
+      return nothing;
+    },
+    found: 'target-reached',
+    says: /has the encoding UTF8, and was dumped from SQL_ASCII/,
+  },
+  {
+    name: 'a physical backup without a file of a relation',
+    policy: 'physical',
+    make: ofFiles('physical', async (ground) => {
+      const files = await ground.files(
+        join(backrest(ground), 'backup'),
+        /pg_data\/base\/\d+\/\d+(\.gz)?$|bundle\/\d+$/,
+      );
+      await rm(newest(files));
+    }),
+    found: 'restoreStaging',
+    says: /pgbackrest|missing|unable/i,
+  },
+  {
+    name: 'a physical backup with a flipped bit',
+    policy: 'physical',
+    make: ofFiles('physical', async (ground) => {
+      const files = await ground.files(
+        join(backrest(ground), 'backup'),
+        /pg_data\/base\/\d+\/\d+(\.gz)?$|bundle\/\d+$/,
+      );
+      await flip(newest(files));
+    }),
+    found: 'restoreStaging',
+    says: /pgbackrest|checksum|error/i,
+  },
+  {
+    name: 'a physical backup of a table that was emptied',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      'CREATE TABLE metier.away AS SELECT * FROM metier.agents; DELETE FROM metier.agents',
+      'INSERT INTO metier.agents SELECT * FROM metier.away; DROP TABLE metier.away',
+    ),
+    found: 'row-counts',
+    says: /metier\.agents has 0 rows/,
+  },
+  {
+    name: 'a physical backup without the canary',
+    policy: 'physical',
+    make: rewritten('physical', 'DROP TABLE reprise.canary', 'SELECT 1'),
+    found: 'canary',
+    says: /the table reprise\.canary is missing/,
   },
 ];

@@ -21,9 +21,10 @@ import type { PlanBinding } from '../../src/domain/plan/plan.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Activities, type Case, HOST, Lab, failure, untilCancelled } from '../workflows/lab.js';
+import { StagingHost, entryFor, failedCheck } from '../workflows/drills.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
-import { planOf } from '../workflows/well-behaved.js';
+import { planOf, wellBehaved } from '../workflows/well-behaved.js';
 
 /**
  * Records the histories that `replay.test.ts` replays: `node scripts/record-histories.mjs`. Every workflow on a real server,
@@ -363,6 +364,60 @@ it('media', async () => {
     ...asked,
     order: { media: 'photos', sample: 5 },
   });
+});
+
+it('drills', async () => {
+  const signOff = { by: ['qa'], withinSeconds: 86_400 };
+  const describeCluster: Activities['describeCluster'] = async (input) => ({
+    ...(await wellBehaved.describeCluster(input)),
+    drill: { host: HOST, signOff },
+    tells: ['drill-failed', 'drill-overdue', 'sign-off'],
+  });
+  const drill = (
+    path: string,
+    activities: Partial<Activities>,
+    happens: (one: Case) => Promise<unknown> = () => Promise.resolve(),
+    policies: readonly string[] = ['physical'],
+  ): Promise<void> =>
+    record(
+      `drill.${path}`,
+      'drill/CLUSTER/op',
+      { ...asked, order: {} },
+      { ...new StagingHost(policies).activities(), describeCluster, ...activities },
+      happens,
+    );
+  const signs = async (one: Case): Promise<void> => {
+    await one.state('waiting-sign-off');
+    await one.workflow.executeUpdate(updateNames.signOff, { args: [{ verdict: 'pass', by: 'qa' }] });
+  };
+  await drill('signed-off', {}, signs, ['physical', 'nightly']);
+  await drill('signed-off-early', {}, (one) =>
+    one.workflow.signal(signalNames.signOff, JSON.stringify({ verdict: 'fail', by: 'qa', remarks: 'no photos' })),
+  );
+  await drill('check-failed', { checkStaging: async () => [failedCheck('physical')] });
+  await drill('restore-failed', { restoreStaging: fails('backup-corrupt') });
+  await drill('plan-refused', { planDrill: fails('conflict') });
+  await drill('cancelled', { restoreStaging: untilCancelled }, cancelledIn('restoreStaging'));
+  await drill('cancelled-waiting', {}, async (one) => {
+    await one.state('waiting-sign-off');
+    await one.workflow.cancel();
+  });
+  await drill('rejected-waiting', {}, async (one) => {
+    await one.state('waiting-sign-off');
+    await one.workflow.executeUpdate(updateNames.reject, { args: [person] });
+  });
+  await record('drillOverdue.none', 'drill-overdue/CLUSTER', {}, { describeCluster });
+  const dueAt = '2026-10-04T02:00:00.000Z';
+  await record(
+    'drillOverdue.overdue',
+    'drill-overdue/CLUSTER',
+    {},
+    {
+      describeCluster,
+      lastDrillDue: async () => dueAt,
+      recordOverdueDrill: async ({ cluster }) => ({ entry: entryFor(cluster, dueAt), isNew: true }),
+    },
+  );
 });
 
 it('incidents, the watch, received WAL', async () => {

@@ -332,6 +332,7 @@ async function mask(work: DrillWork, context: EngineContext, connection: Connect
     user: context.user,
     timeoutMs: program.timeoutSeconds * 1000,
     signal: context.signal,
+    leavesProcesses: true,
     env: {
       PGHOST: connection.host,
       PGPORT: String(connection.port),

@@ -46,7 +46,7 @@ export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'ru
 async function runHook({ cluster }: ClusterContext, name: string, { signal }: ActivityRun): Promise<void> {
   const hook: HookConfig | undefined = cluster.hooks[name];
   if (!hook) throw notOfThePlan(name);
-  await runProgram(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal });
+  await runProgram(hook.argv, { timeoutMs: hook.timeoutSeconds * 1000, signal, leavesProcesses: true });
 }
 
 function notOfThePlan(hook: string): RepriseError {

@@ -33,6 +33,7 @@ export async function runCommandCheck(context: CheckContext, options: CommandChe
       env: libpqEnv(connection, connection.maintenanceDatabase),
       timeoutMs: (timeoutSeconds + 2 * KILL_AFTER_SECONDS) * 1000,
       signal,
+      leavesProcesses: true,
       acceptCodes: EVERY_CODE,
       maxBufferBytes: MOST_OUTPUT_BYTES,
     });

@@ -15,6 +15,7 @@ import type { StatusView } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, collect, parseSeconds, parseTime } from '../common-options.js';
 import { define, group } from '../define-command.js';
+import { defineEvidence } from './drill-evidence.js';
 import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 
@@ -61,6 +62,7 @@ export function registerDrill(program: Command, cli: Cli): void {
       );
     },
   });
+  defineEvidence(drill, cli);
   defineSignOff(drill, cli, 'sign-off <id>', drillId, '20261004-020000-a1b2c3', 'drill sign-off');
   defineSignOff(
     program,

@@ -91,7 +91,10 @@ type PgCtlCluster = Extract<ServiceConfig, { kind: 'pg_ctlcluster' }>;
  */
 function pgCtlClusterService({ version, name }: PgCtlCluster): ServiceKind {
   const run = async (seconds: number, ...args: string[]): Promise<void> => {
-    await runProgram(['pg_ctlcluster', version, name, ...args], { timeoutMs: (seconds + 10) * 1000 });
+    await runProgram(['pg_ctlcluster', version, name, ...args], {
+      timeoutMs: (seconds + 10) * 1000,
+      leavesProcesses: true,
+    });
   };
   return {
     logFile: `/var/log/postgresql/postgresql-${version}-${name}.log`,
@@ -116,10 +119,10 @@ function hookService(config: Hook, place: ServicePlace): ServiceKind {
           'Write them to postgresql.auto.conf.',
         );
       }
-      await runProgram(config.start, { timeoutMs: seconds * 1000 });
+      await runProgram(config.start, { timeoutMs: seconds * 1000, leavesProcesses: true });
     },
     stop: async (_mode, seconds) => {
-      await runProgram(config.stop, { timeoutMs: seconds * 1000 });
+      await runProgram(config.stop, { timeoutMs: seconds * 1000, leavesProcesses: true });
     },
   };
 }

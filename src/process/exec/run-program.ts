@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
+import type { ChildProcess } from 'node:child_process';
 import { execa } from 'execa';
 import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
@@ -12,6 +13,8 @@ import { asUser } from './users.js';
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_BUFFER_BYTES = 64 * 1024 * 1024;
 const KILL_AFTER_MS = 5_000;
+/** What was printed before the exit is in a pipe, and read at once. */
+const READ_AFTER_EXIT_MS = 1_000;
 // The umask belongs to the process: a shell sets it, then becomes the tool.
 const WITH_UMASK = ['/bin/sh', '-c', 'umask 077 && exec "$@"', 'reprise'] as const;
 
@@ -31,6 +34,8 @@ export interface RunProgramOptions {
   readonly acceptCodes?: readonly number[];
   /** Most bytes kept of each stream; more is a failure. Default 64 MiB. */
   readonly maxBufferBytes?: number;
+  /** It may start what goes on after it and holds its output open, as a service does: then it has ended when it has exited. */
+  readonly leavesProcesses?: true;
   /** Called with each line of stdout, which is not kept then, however long it is. */
   readonly onLine?: (line: string) => void;
 }
@@ -61,6 +66,7 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
         ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
         buffer: { stdout: options.onLine === undefined },
       });
+      endOutputWithProcess(running.nodeChildProcess, options.leavesProcesses === true);
       if (options.onLine !== undefined) await readLines(running.stdout, options.onLine);
       return running;
     },
@@ -72,6 +78,18 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
     return { stdout: result.stdout ?? '', stderr: result.stderr, exitCode: result.exitCode };
   }
   throw failureOf(basename(program), result, timeoutMs);
+}
+
+/**
+ * What a program has started has its output too. Where it goes on by design, or the program was ended by a signal (a time-out, a
+ * cancellation), nobody waits for that.
+ */
+function endOutputWithProcess(child: ChildProcess, leavesProcesses: boolean): void {
+  child.once('exit', (_code, signal) => {
+    if (signal === null && !leavesProcesses) return;
+    const output = [child.stdout, child.stderr];
+    setTimeout(() => output.forEach((stream) => stream?.destroy()), READ_AFTER_EXIT_MS);
+  });
 }
 
 /** A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */

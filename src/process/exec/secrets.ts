@@ -15,7 +15,7 @@ export interface SecretSources {
  */
 export async function resolveSecret(
   reference: SecretReference,
-  { env, run }: SecretSources = { env: process.env, run: runProgram },
+  { env, run }: SecretSources = { env: process.env, run: (argv) => runProgram(argv, { leavesProcesses: true }) },
 ): Promise<string> {
   if ('env' in reference) {
     return present(env[reference.env], `the environment variable ${reference.env}`, 'set it for the worker');

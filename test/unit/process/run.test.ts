@@ -63,6 +63,23 @@ describe('runTool', () => {
     await expect(runProgram(['sleep', '600'], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
+  it('F9: what a program leaves behind holds nobody up: a service that it starts, and the child of one that is ended', async () => {
+    const pids: number[] = [];
+    try {
+      const started = await runProgram(sh('sleep 60 & echo $!; exit 0'), { leavesProcesses: true });
+      pids.push(Number(started.stdout));
+      expect(started).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^\d+$/) });
+      const lines: string[] = [];
+      const endless = runProgram(sh('sleep 60 & echo $!; sleep 60'), { timeoutMs: 500, onLine: (l) => lines.push(l) });
+      await expect(endless).rejects.toMatchObject({ message: 'sh did not end within 0.5 s' });
+      pids.push(Number(lines[0]));
+      // Neither was waited for.
+      for (const pid of pids) expect(process.kill(pid, 0)).toBe(true);
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+    }
+  });
+
   it('F40: bounds what it keeps', async () => {
     await expect(runProgram(sh('yes'), { maxBufferBytes: 10_000 })).rejects.toThrow('sh printed more than it may');
   });

@@ -1,0 +1,38 @@
+import { beforeAll, expect, it } from '@jest/globals';
+import { DamageGround, longDamages } from '../helpers/drill-damages.js';
+import { failOnLeakedProcesses } from '../helpers/leaks.js';
+
+failOnLeakedProcesses();
+
+let ground: DamageGround;
+beforeAll(async () => {
+  ground = await DamageGround.create();
+}, 300_000);
+
+it.each(['base', 'physical'] as const)(
+  'P4: twenty drills of an undamaged backup pass (%s)',
+  async (policy) => {
+    await ground.canary();
+    await ground.backUp(policy);
+    for (let time = 1; time <= 20; time++)
+      expect({ time, found: await ground.drill(policy) }).toEqual({ time, found: [] });
+  },
+  1_800_000,
+);
+
+it.each(longDamages.map((damage) => [damage.name, damage] as const))(
+  'P4: the drill of %s fails, and says why',
+  async (_, damage) => {
+    const mend = await damage.make(ground);
+    const findings = await ground.drill(damage.policy);
+    await mend();
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        found: damage.found,
+        says: expect.stringMatching(damage.says),
+        hint: expect.any(String),
+      }),
+    );
+  },
+  300_000,
+);
