@@ -2,14 +2,7 @@ import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity'
 import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import {
-  DefaultLogger,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkflowBundleWithSourceMap,
-  makeTelemetryFilterString,
-} from '@temporalio/worker';
+import { NativeConnection, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlActivities, HostActivities } from '../../src/activities/api.js';
 import type { ErrorCode } from '../../src/domain/errors.js';
@@ -27,6 +20,7 @@ import { findTestServerBinary } from '../../src/process/exec/find-programs.js';
 import { registerSearchAttributes } from '../../src/worker/search-attributes.js';
 import { openConnection } from '../../src/client/open-connection.js';
 import { onCleanup } from '../helpers/cleanup.js';
+import { installQuietRuntime } from '../helpers/quiet-runtime.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -42,8 +36,6 @@ export interface Call {
 export const HOST = 'db1';
 const DEADLINE_MS = 30_000;
 
-let installed = false;
-
 /** The workflows as they are, on a real Temporal server, with activities that a test writes. */
 export class Lab {
   private readonly cases = new Map<string, Case>();
@@ -58,7 +50,7 @@ export class Lab {
 
   /** On the time-skipping server, whose clock is real time but for {@link pass}. */
   static async start(): Promise<Lab> {
-    installRuntime();
+    installQuietRuntime();
     const [path, bundle] = await Promise.all([findTestServerBinary(), workflowBundle()]);
     const env = await TestWorkflowEnvironment.createTimeSkipping({
       server: { executable: { type: 'existing-path', path } },
@@ -76,7 +68,7 @@ export class Lab {
 
   /** On any other server. */
   static async on(address: string): Promise<Lab> {
-    installRuntime();
+    installQuietRuntime();
     const [native, connection] = await Promise.all([
       NativeConnection.connect({ address }),
       openConnection({ address }),
@@ -285,13 +277,4 @@ export function gate(): { readonly passed: Promise<void>; open: () => void } {
   let open = (): void => undefined;
   const passed = new Promise<void>((resolve) => (open = resolve));
   return { passed, open };
-}
-
-function installRuntime(): void {
-  if (installed) return;
-  installed = true;
-  Runtime.install({
-    logger: new DefaultLogger('ERROR'),
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }), forward: {} } },
-  });
 }
