@@ -1,6 +1,7 @@
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ClusterFacts, PartlyMade, PolicyFacts } from '../../activities/api.js';
 import type { FailedPart } from '../../domain/backup/backup.js';
+import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { holderText } from '../../domain/operation/locks.js';
 import type { BackupInput, BackupOutput, RotateInput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
@@ -91,7 +92,7 @@ async function backUpAndRotate(operation: Operation, input: BackupInput, facts: 
   const { policy } = input.order;
   const { made, notes, ...run } = await backUp(operation, input, facts.engine);
   await tellFailed(operation, policy, run.failed);
-  const unproven = facts.proof === 'none' ? [] : await verifyEach(operation, made, facts.proof === 'restore');
+  const unproven = await verifyEach(operation, made, facts);
   await tellFailed(operation, policy, unproven);
   const failed = [...run.failed, ...unproven];
   const late = startedLate();
@@ -157,11 +158,17 @@ async function backUp(
  * Verifies each backup, whatever becomes of the others. Returns what failed.
  * @throws the first failure where all failed
  */
-async function verifyEach(operation: Operation, made: readonly string[], restore: boolean): Promise<FailedPart[]> {
+async function verifyEach(
+  operation: Operation,
+  made: readonly string[],
+  { proof, restoreEvery }: PolicyFacts,
+): Promise<FailedPart[]> {
+  const inTurn = restoreEvery === undefined ? {} : { inTurn: true as const };
+  if (proof === 'none') return [];
   const failed: FailedPart[] = [];
   let first: unknown;
   for (const backupId of made)
-    await verify(operation, backupId, restore).catch((error: unknown) => {
+    await verify(operation, { backupId, restore: proof === 'restore', ...inTurn }).catch((error: unknown) => {
       if (isCancelled(error)) throw error;
       first ??= error;
       const { code, message: reason } = failureOf(error);
@@ -171,10 +178,10 @@ async function verifyEach(operation: Operation, made: readonly string[], restore
   return failed;
 }
 
-async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
+async function verify(operation: Operation, order: VerificationOrder): Promise<void> {
   const { status, host } = operation;
+  const { backupId } = order;
   const name = `verify ${backupId}`;
-  const order = { backupId, restore };
   const verdict = await status.phase(name, () =>
     runStep(operation, name, () =>
       underLock(operation, (step) => heavyActivities(host, name).proveBackup({ ...step, order })),
