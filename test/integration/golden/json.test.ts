@@ -70,6 +70,9 @@ describe('documents under --json keep their fields', () => {
     await shaped('cluster list', 'cluster', 'list');
     await shaped('schedule plan', 'schedule', 'plan');
     await shaped('schedule apply', 'schedule', 'apply');
+    // Temporal's list of schedules follows a moment later.
+    const listed = async () => (await site.cli('schedule', 'list', '--json')).stdout.includes('"reprise/mairie/physical"');
+    await site.waitFor(listed, 'the schedule is listed', 60_000);
     await shaped('schedule list', 'schedule', 'list');
     await shaped('schedule pause ID --dry-run', 'schedule', 'pause', 'mairie/dump', '--reason', 'test', '--dry-run');
     await shaped('schedule pause ID', 'schedule', 'pause', 'mairie/dump', '--reason', 'test');
