@@ -69,6 +69,8 @@ export interface PolicyFacts {
   readonly repository: string;
   readonly enabled: boolean;
   readonly proof: 'none' | 'verify' | 'restore';
+  /** The host has each n-th backup restored; absent: it has not. */
+  readonly restoreEvery?: number;
   /** When its schedule is due next, UTC ISO-8601; absent: it has none. */
   readonly nextRunAt?: string;
 }

@@ -52,7 +52,7 @@ export function parseTime(text: string): string {
 }
 
 /** Zone of the person at the terminal: shown beside UTC, and what an ambiguous time may mean. */
-export function localZone(): string {
+function localZone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { ConnectionConfig } from '../domain/config.js';
 import { withClient } from '../postgres/connection/with-client.js';
 import { tableContentHash } from '../postgres/content/content-hash.js';
 import { archivedCommits } from './archive.js';
@@ -8,6 +9,7 @@ import { DATABASE, LARGE_OBJECT_OID } from './data/schema.js';
 import type { Loss } from './loss.js';
 import { contentHash } from './model/content-hash.js';
 import { ExpectedContents } from './model/expected.js';
+import type { Narrator } from './narrator.js';
 import type { Scratch } from './scratch.js';
 
 export interface ComparedTable {
@@ -17,8 +19,8 @@ export interface ComparedTable {
   readonly match: boolean;
 }
 
-export interface Comparison {
-  readonly loss: Loss['kind'];
+/** What a server holds, against the client's log. */
+export interface Contents {
   readonly tables: readonly ComparedTable[];
   /** Number of the last transaction that is there. */
   readonly upTo: number;
@@ -27,30 +29,46 @@ export interface Comparison {
   readonly lost: readonly number[];
   /** Sent and never acknowledged, but there: allowed, the server had committed before it died. */
   readonly unacknowledged: number;
+}
+
+export interface Comparison extends Contents {
+  readonly loss: Loss['kind'];
   /** Number of the last transaction whose commit the archive held at the loss: all after it were in `pg_wal` alone. */
   readonly archivedUpTo: number;
+}
+
+/** What the recovered cluster holds, and what the archive held at the loss. */
+export async function compareContents(scratch: Scratch, initial: InitialContents, loss: Loss): Promise<Comparison> {
+  const { sent } = account(await readLog(scratch.clientLog));
+  return {
+    loss: loss.kind,
+    ...(await contentsOf(scratch.connection, scratch.clientLog, initial)),
+    archivedUpTo: await archivedUpTo(scratch, loss, sent),
+  };
 }
 
 /**
  * Compares every table with the contents computed from the generated data and the client's own log up to the last
  * transaction that is there. Nothing is taken from the database but what is to be compared.
  */
-export async function compareContents(scratch: Scratch, initial: InitialContents, loss: Loss): Promise<Comparison> {
-  const { sent, acknowledged } = account(await readLog(scratch.clientLog));
-  return withClient(scratch.connection, DATABASE, async (client) => {
+export async function contentsOf(
+  connection: ConnectionConfig,
+  clientLog: string,
+  initial: InitialContents,
+): Promise<Contents> {
+  const { sent, acknowledged } = account(await readLog(clientLog));
+  return withClient(connection, DATABASE, async (client) => {
     const { rows } = await client.query<{ n: string }>('SELECT numero AS n FROM metier.journal');
     const there = new Set(rows.map((row) => Number(row.n)));
     const upTo = Math.max(0, ...there);
     const expected = new ExpectedContents(initial);
     for (const { n, changes } of sent) if (n <= upTo) expected.apply(changes);
     return {
-      loss: loss.kind,
       tables: [...(await compareTables(client, expected)), await compareLargeObject(client, initial.largeObject)],
       upTo,
       acknowledged: acknowledged.size,
       lost: [...acknowledged.keys()].filter((n) => !there.has(n)),
       unacknowledged: [...there].filter((n) => !acknowledged.has(n)).length,
-      archivedUpTo: await archivedUpTo(scratch, loss, sent),
     };
   });
 }
@@ -60,6 +78,10 @@ export function isAsExpected({ loss, tables, lost, upTo, archivedUpTo }: Compari
   const exact =
     loss === 'data-files' ? lost.length === 0 : upTo === archivedUpTo && lost.every((n) => n > archivedUpTo);
   return exact && tables.every(({ match }) => match);
+}
+
+export function tellTables(narrator: Narrator, tables: readonly ComparedTable[]): void {
+  for (const { name, rows, match } of tables) narrator.say(`${match ? '  same' : 'OTHER '}  ${name}  ${rows} rows`);
 }
 
 async function compareTables(client: pg.Client, expected: ExpectedContents): Promise<ComparedTable[]> {

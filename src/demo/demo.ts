@@ -2,22 +2,23 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { applySchedules } from '../client/schedules/apply-schedules.js';
-import { applyWatches } from '../client/schedules/apply-watches.js';
 import { loadConfig } from '../config/load.js';
 import { RepriseError } from '../domain/errors.js';
 import { backUp } from './backups.js';
-import { createCluster, fillCluster } from './cluster.js';
+import { createCluster, fillCluster, installAmcheck } from './cluster.js';
+import { practise } from './drill.js';
 import { initialContents } from './data/initial.js';
 import { tellKept, tellLogs } from './ending.js';
+import { makeEvidenceKey } from './evidence.js';
+import { loseTwice } from './instance-loss.js';
 import { createNarrator } from './narrator.js';
 import type { Narrator } from './narrator.js';
 import { Owned } from './owned.js';
-import { runPass } from './pass.js';
-import type { Stage } from './pass.js';
-import type { DemoResult, PassResult } from './result.js';
+import type { DemoResult } from './result.js';
 import { makeScratch } from './scratch.js';
-import { startServers } from './servers.js';
-import { CLUSTER, LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
+import { mainFile, startServers } from './servers.js';
+import { LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
+import type { Stage } from './stage.js';
 
 export interface DemoOptions {
   readonly scenario: 'instance-loss' | 'table-corruption' | 'drill';
@@ -33,11 +34,11 @@ export interface DemoOptions {
 }
 
 /**
- * From an empty directory to a recovered database, twice, with everything real: data, backups, loss, decision, recovery.
+ * A scenario from an empty directory to its end, with everything real: data, backups, decisions, recoveries and drills.
  * @throws `usage` for a scenario that is not there yet, `interrupted` on Ctrl-C; the first failure of any step.
  */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  if (options.scenario !== 'instance-loss') {
+  if (options.scenario === 'table-corruption') {
     throw new RepriseError(
       'usage',
       `the scenario ${options.scenario} comes with a later version`,
@@ -74,14 +75,16 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   }
 }
 
-/** The demo as a script. */
+/** What all scenarios begin with, and the scenario itself. */
 async function play(options: DemoOptions, narrator: Narrator, owned: Owned, signal: AbortSignal): Promise<DemoResult> {
   const begun = performance.now();
   const scratch = await makeScratch(options.dir);
   owned.place(scratch);
+  const drills = options.scenario === 'drill';
 
   narrator.chapter(`Preparing, all of it below ${scratch.root}`);
-  await writeFile(scratch.configFile, repriseYml(scratch), { mode: 0o600 });
+  if (drills) await makeEvidenceKey(scratch);
+  await writeFile(scratch.configFile, repriseYml(scratch, drills), { mode: 0o600 });
   const config = await loadConfig({ file: scratch.configFile });
   const initial = await narrator.timed('200,000 appointments derived from all French communes', () =>
     initialContents(),
@@ -95,6 +98,7 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
       async () => {
         await createCluster(scratch);
         await fillCluster(scratch, initial);
+        if (drills) await installAmcheck(scratch);
       },
     ),
   );
@@ -106,37 +110,13 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
     narrator.say(`schedules applied: ${schedules.map(({ id }) => id).join(', ')}`);
     await backUp(session, narrator, PHYSICAL_POLICY, signal);
     await backUp(session, narrator, LOGICAL_POLICY, signal);
-    await applyWatches(session, config);
-    narrator.say(`a watch looks at ${CLUSTER} every second`);
 
-    const decision = {
-      yes: options.yes,
-      interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
-      signal,
-    };
-    const stage: Stage = {
-      scratch,
-      session,
-      initial,
-      owned,
-      narrator,
-      decision,
-      reports: reportDirectory(options.dir),
-    };
-    const passes: PassResult[] = [];
-    narrator.chapter('First pass: a client writes, then the data files are lost; pg_wal is still readable');
-    const first = await runPass(stage, 'data-files', passes);
-    passes.push(first);
-    narrator.chapter('Second pass: a client writes, then the whole directory is lost, its WAL too');
-    passes.push(await runPass(stage, 'whole-directory', passes));
-    return {
-      ...first,
-      scenario: 'instance-loss',
-      recovered: passes.every(({ recovered }) => recovered),
-      passes,
-      seconds: (performance.now() - begun) / 1000,
-      kept: options.keep ? scratch.root : null,
-    };
+    const interactive = process.stdin.isTTY === true && process.stderr.isTTY === true;
+    const decision = { yes: options.yes, interactive, signal };
+    const reports = reportDirectory(options.dir);
+    const stage: Stage = { scratch, mainFile, config, session, initial, owned, narrator, decision, reports };
+    const result = await (drills ? practise(stage) : loseTwice(stage));
+    return { ...result, seconds: (performance.now() - begun) / 1000, kept: options.keep ? scratch.root : null };
   } finally {
     await session.close();
   }
@@ -148,7 +128,7 @@ async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]
   return Promise.all([first, second]);
 }
 
-/** Incident documents outlive the demo's own directory; made when there is one to keep. */
+/** Reports outlive the demo's own directory; made when there is one to keep. */
 function reportDirectory(dir: string | undefined): () => Promise<string> {
   let made: Promise<string> | undefined;
   return () => (made ??= mkdtemp(join(resolve(dir ?? tmpdir()), 'reprise-demo-report-')));

@@ -5,6 +5,7 @@ import { isFinal, statusOf } from '../client/status.js';
 import type { StatusView } from '../client/status.js';
 import { RepriseError } from '../domain/errors.js';
 import { watchWorkflowId } from '../domain/operation/names.js';
+import type { OperationState } from '../domain/operation/status.js';
 import { type Plan, isRecoveryPlan } from '../domain/plan/plan.js';
 import { CLUSTER } from './settings.js';
 
@@ -54,7 +55,8 @@ export async function untilPlan(
 }
 
 /**
- * Calls `onPhase` for every step that begins, until the work is over.
+ * Calls `onPhase` for every step that begins, until the work is over or comes to the state `until`. `told`: steps that were told
+ * before.
  * @throws `check-failed` where it ends in another state than completed, or stops and waits for a person; `timeout` where
  * a step makes no end.
  */
@@ -63,8 +65,8 @@ export async function followPhases(
   workflowId: string,
   onPhase: (name: string) => void,
   signal: AbortSignal,
+  { until, told = 0 }: { readonly until?: OperationState; readonly told?: number } = {},
 ): Promise<StatusView> {
-  let told = 0;
   let since = performance.now();
   for (;;) {
     signal.throwIfAborted();
@@ -72,7 +74,7 @@ export async function followPhases(
     for (const { name } of view.phases.slice(told)) onPhase(name);
     if (view.phases.length > told) since = performance.now();
     told = view.phases.length;
-    if (view.state === 'completed') return view;
+    if (view.state === 'completed' || view.state === until) return view;
     if (isFinal(view.state) || view.state === 'paused') {
       throw new RepriseError(
         'check-failed',

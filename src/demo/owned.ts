@@ -54,7 +54,8 @@ export class Owned {
     const { scratch } = this;
     if (scratch !== null) {
       await attempt(() => endJobsBelow(scratch.stateDir));
-      await attempt(() => service(scratch).stop('immediate', 20));
+      for (const dataDir of [scratch.staging.dataDir, scratch.dataDir])
+        await attempt(() => service({ ...scratch, dataDir }).stop('immediate', 20));
       await attempt(() => rm(scratch.root, { recursive: true, force: true, maxRetries: 5 }));
     }
     if (problems.length > 0)

@@ -1,38 +1,24 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { runInspection } from '../client/inspect.js';
 import { operationLink } from '../client/connect.js';
-import type { TemporalSession } from '../client/connect.js';
 import { RepriseError } from '../domain/errors.js';
+import { planText } from '../domain/plan/plan-text.js';
 import type { RecoverOutput } from '../workflows/api.js';
-import { account, openLog, readLog } from './business/log.js';
+import { openLog } from './business/log.js';
+import { beginBusiness, untilMore } from './business/running.js';
 import { archiveNow } from './cluster.js';
-import { compareContents, isAsExpected } from './compare.js';
+import { compareContents, isAsExpected, tellTables } from './compare.js';
 import type { Comparison } from './compare.js';
-import type { InitialContents } from './data/initial.js';
 import { decide } from './decision.js';
-import type { DecisionOptions } from './decision.js';
+import { approvalOf } from './approval.js';
 import { followPhases, untilIncident, untilPlan } from './incident.js';
 import { loseInstance } from './loss.js';
 import type { LossKind } from './loss.js';
 import type { Narrator } from './narrator.js';
-import type { Owned } from './owned.js';
 import type { PassResult } from './result.js';
 import type { Scratch } from './scratch.js';
-import { startBusiness } from './servers.js';
-
-/** All that the passes share. */
-export interface Stage {
-  readonly scratch: Scratch;
-  readonly session: TemporalSession;
-  readonly initial: InitialContents;
-  readonly owned: Owned;
-  readonly narrator: Narrator;
-  readonly decision: DecisionOptions;
-  /** Directory of the incident documents that stay, made at the first call. */
-  readonly reports: () => Promise<string>;
-}
+import type { Stage } from './stage.js';
 
 /** Transactions before the archive gets its last segment, and after: what the second pass must lose. */
 const TRANSACTIONS = { archived: 150, unarchived: 100 };
@@ -42,12 +28,10 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   const { scratch, session, narrator, decision } = stage;
   const { signal } = decision;
 
-  const client = await stage.owned.start('business client', () => startBusiness(scratch));
-  narrator.say(`a client (process ${client.pid}) commits transactions and keeps its own log: ${scratch.clientLog}`);
-  const begin = await acknowledged(scratch);
-  await untilAcknowledged(scratch, begin + TRANSACTIONS.archived, signal);
+  await beginBusiness(stage.owned, scratch, narrator);
+  await untilMore(scratch, TRANSACTIONS.archived, signal);
   const segment = await archiveNow(scratch);
-  await untilAcknowledged(scratch, (await acknowledged(scratch)) + TRANSACTIONS.unarchived, signal);
+  await untilMore(scratch, TRANSACTIONS.unarchived, signal);
   narrator.say(`WAL is archived up to ${segment}; what is committed now is in pg_wal alone`);
 
   const loss = await loseInstance(scratch, kind);
@@ -58,7 +42,8 @@ export async function runPass(stage: Stage, kind: LossKind, earlier: readonly Pa
   const incident = await untilIncident(session, new Set(earlier.map((pass) => pass.incident)), signal);
   narrator.say(`the watch saw it and opened ${incident} as suspected`);
   const { recovery, plan } = await untilPlan(session, incident, signal);
-  await decide(session, scratch, recovery, plan, narrator, decision);
+  narrator.block(planText(plan));
+  await decide(session, narrator, approvalOf(session, scratch, recovery, plan), decision);
   await followPhases(session, recovery, (name) => narrator.say(`recovery: ${name}`), signal);
   const { outcome } = (await session.client.workflow.getHandle(recovery).result()) as RecoverOutput;
   if (outcome === null)
@@ -101,30 +86,13 @@ function tell(
   narrator: Narrator,
   { tables, lost, acknowledged: count, unacknowledged, upTo, archivedUpTo }: Comparison,
 ): void {
-  for (const { name, rows, match } of tables) narrator.say(`${match ? '  same' : 'OTHER '}  ${name}  ${rows} rows`);
+  tellTables(narrator, tables);
   narrator.say(
     `${count} transactions acknowledged, ${lost.length} of them lost, ${unacknowledged} there without an acknowledgement`,
   );
   narrator.say(
     `last there: transaction ${upTo}; last in the archived WAL: ${archivedUpTo}; first lost: ${lost.length > 0 ? Math.min(...lost) : 'none'}`,
   );
-}
-
-async function acknowledged(scratch: Scratch): Promise<number> {
-  return account(await readLog(scratch.clientLog).catch(() => [])).acknowledged.size;
-}
-
-async function untilAcknowledged(scratch: Scratch, count: number, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while ((await acknowledged(scratch)) < count) {
-    if (performance.now() > deadline)
-      throw new RepriseError(
-        'timeout',
-        'the business client commits nothing',
-        `See ${join(scratch.root, 'client.log')}.`,
-      );
-    await sleep(100, undefined, { signal });
-  }
 }
 
 /** From here on business goes on from what is there; what was lost does not come back. */

@@ -1,3 +1,5 @@
+import type { DrillOutcome, SealedEvidence } from '../domain/drill/drill.js';
+import type { EvidenceProblem } from '../domain/drill/evidence.js';
 import type { ComparedTable } from './compare.js';
 import type { LossKind } from './loss.js';
 
@@ -32,11 +34,58 @@ export interface PassResult {
   };
 }
 
-/** Result of `reprise demo`; the top level repeats the first pass. */
-export interface DemoResult extends PassResult {
+/** Result of the scenario `instance-loss`; the top level repeats the first pass. */
+export interface LossResult extends PassResult {
   readonly scenario: 'instance-loss';
   readonly passes: readonly PassResult[];
+}
+
+/** Result of the scenario `drill`. */
+export interface DrillResult {
+  readonly scenario: 'drill';
+  /** The drill passed, what it restored matches the client's log, its evidence was verified, and the changed byte was found. */
+  readonly recovered: boolean;
+  /** What staging held when people were let in, against the client's log. */
+  readonly tables: readonly ComparedTable[];
+  /** The slowest of its restores. */
+  readonly rtoSeconds: number;
+  readonly rpoSeconds: number | null;
+  /** Acknowledged before the drill, and not in staging. */
+  readonly lostTransactions: number;
+  /** Of all its restores. */
+  readonly phases: readonly { readonly name: string; readonly seconds: number }[];
+  /** The drill in Temporal's Web UI; answers for as long as the demo is kept. */
+  readonly webUi: string;
+  /** Report of the drill (HTML), in the copy of the evidence. */
+  readonly report: string;
+  readonly passes: readonly [];
+  readonly drill: Pick<
+    DrillOutcome,
+    'drillId' | 'workflowId' | 'verdict' | 'reason' | 'checks' | 'signOff' | 'notTested'
+  >;
+  readonly evidence: EvidenceShown | null;
+}
+
+/** The evidence that a drill left, verified by the command line alone, and a copy of it with one byte changed. */
+export interface EvidenceShown extends SealedEvidence {
+  /** A copy that stays: all drills of the cluster. */
+  readonly folder: string;
+  readonly publicKey: string;
+  readonly verified: boolean;
+  readonly changed: {
+    readonly folder: string;
+    /** The file with the changed byte, below the folder. */
+    readonly file: string;
+    readonly offset: number;
+    /** Verification refused the folder, and named the file. */
+    readonly found: boolean;
+    readonly problems: readonly EvidenceProblem[];
+  };
+}
+
+/** Result of `reprise demo`. */
+export type DemoResult = (LossResult | DrillResult) & {
   readonly seconds: number;
   /** Where everything still runs, with `--keep`. */
   readonly kept: string | null;
-}
+};

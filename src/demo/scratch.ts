@@ -29,6 +29,8 @@ export interface Scratch {
   /** The business client's role, with a password file of its own. */
   readonly client: ConnectionConfig;
   readonly clientLog: string;
+  /** Where a drill restores to. */
+  readonly staging: { readonly dataDir: string; readonly port: number };
   readonly temporal: { readonly port: number; readonly uiPort: number };
   /** Passwords made for this run; they are in password files only. */
   readonly passwords: { readonly reprise: string; readonly client: string };
@@ -54,11 +56,13 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
   }
   await giveTo(root, user);
   await needAccess(root, user);
-  const [port, temporalPort, uiPort] = (await freePorts(3)) as [number, number, number];
+  const [port, stagingPort, temporalPort, uiPort] = (await freePorts(4)) as [number, number, number, number];
   const passwords = { reprise: randomBytes(18).toString('hex'), client: randomBytes(18).toString('hex') };
   const connect = async (role: string, password: string): Promise<ConnectionConfig> => {
     const passfile = join(root, `${role}.pgpass`);
-    await writeFile(passfile, `*:${port}:*:${role}:${password}\n`, { mode: 0o600, flag: 'wx' });
+    // What is restored has the roles and passwords of the source.
+    const lines = [port, stagingPort].map((each) => `*:${each}:*:${role}:${password}\n`);
+    await writeFile(passfile, lines.join(''), { mode: 0o600, flag: 'wx' });
     await giveTo(passfile, user);
     return { host: '127.0.0.1', port, user: role, passfile, maintenanceDatabase: 'postgres' };
   };
@@ -75,6 +79,7 @@ export async function makeScratch(parent?: string): Promise<Scratch> {
     connection: await connect('reprise', passwords.reprise),
     client: await connect(CLIENT_ROLE, passwords.client),
     clientLog: join(root, 'business.jsonl'),
+    staging: { dataDir: join(root, 'staging'), port: stagingPort },
     temporal: { port: temporalPort, uiPort },
     passwords,
   };

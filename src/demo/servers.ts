@@ -13,7 +13,8 @@ import type { BusinessSettings } from './business/client.js';
 import type { Owned } from './owned.js';
 import type { Scratch } from './scratch.js';
 
-const mainFile = fileURLToPath(new URL('../main.js', import.meta.url));
+/** The program that people start. */
+export const mainFile = fileURLToPath(new URL('../main.js', import.meta.url));
 const business = fileURLToPath(new URL('business/main.js', import.meta.url));
 
 /** The command line that works on this demo from another terminal. */

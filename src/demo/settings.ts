@@ -10,8 +10,27 @@ export const PHYSICAL_POLICY = 'physical';
 /** Who answers `confirm-restore` in the demo. */
 export const APPROVER = 'demo';
 
+/** Private SSH key that the evidence of drills is signed with; its public half is beside it. */
+export const evidenceKey = ({ root }: Scratch): string => join(root, 'evidence_key');
+
+/** The repository of the records, in which the evidence of drills is archived too. */
+export const recordsDirectory = ({ root }: Scratch): string => join(root, 'backups');
+
+/** What makes the drills of the demo: on the same host, in a directory of their own, with both engines in turn. */
+function drillSettings(scratch: Scratch) {
+  return {
+    host: HOST,
+    allow_same_host: true,
+    data_dir: scratch.staging.dataDir,
+    port: scratch.staging.port,
+    engines: [LOGICAL_POLICY, PHYSICAL_POLICY],
+    at: 'latest',
+    sign_off: { by: [APPROVER], within: '4h' },
+  };
+}
+
 /** reprise.yml of the demo: what an operator would write for one host with one cluster. */
-export function repriseYml(scratch: Scratch): string {
+export function repriseYml(scratch: Scratch, drills: boolean): string {
   const { connection, temporal } = scratch;
   return stringify({
     version: 1,
@@ -19,7 +38,7 @@ export function repriseYml(scratch: Scratch): string {
     temporal: { web_ui: `http://127.0.0.1:${temporal.uiPort}`, address: `127.0.0.1:${temporal.port}` },
     hosts: { [HOST]: { state_dir: scratch.stateDir, scratch_dir: join(scratch.root, 'restores') } },
     repositories: {
-      local: { type: 'directory', path: join(scratch.root, 'backups'), host: HOST },
+      local: { type: 'directory', path: recordsDirectory(scratch), host: HOST },
       physical: { type: 'directory', path: join(scratch.root, 'pgbackrest'), host: HOST },
     },
     clusters: {
@@ -44,6 +63,7 @@ export function repriseYml(scratch: Scratch): string {
             schedule: { cron: '30 1 * * *' },
             retention: { days: 14 },
             proof: 'verify',
+            ...(drills ? { options: { content_hashes: true } } : {}),
           },
           [PHYSICAL_POLICY]: {
             engine: 'pgbackrest',
@@ -77,9 +97,11 @@ export function repriseYml(scratch: Scratch): string {
             execute_within: '1h',
           },
         },
+        ...(drills ? { drill: drillSettings(scratch) } : {}),
       },
     },
     contacts: { [APPROVER]: { name: 'Whoever runs the demo' } },
+    ...(drills ? { evidence: { signing_key: evidenceKey(scratch) } } : {}),
   });
 }
 

@@ -175,6 +175,8 @@ export interface PolicyConfig {
   readonly schedule?: ScheduleConfig;
   readonly retention: RetentionConfig;
   readonly proof: ProofDemand;
+  /** Each n-th backup of a database (or of the cluster) is restore-tested too; absent: as `proof` says. */
+  readonly restoreEvery?: number;
   /** Its own, or that of its repository. */
   readonly encryption?: EncryptionConfig;
   /** What the engine's own schema parsed. */

@@ -35,7 +35,13 @@ async function start(activities: Partial<Activities> = {}, input: Partial<Backup
   return one;
 }
 const withPolicy = (
-  policy: Partial<{ engine: string; repository: string; enabled: boolean; proof: 'none' | 'verify' | 'restore' }>,
+  policy: Partial<{
+    engine: string;
+    repository: string;
+    enabled: boolean;
+    proof: 'none' | 'verify' | 'restore';
+    restoreEvery: number;
+  }>,
 ): Partial<Activities> => ({
   describeCluster: async () => ({
     host: HOST,
@@ -259,6 +265,12 @@ describe('backup: it fails', () => {
     });
     await result(unverified);
     expect(unverified.of('runBackup')).toEqual([expect.not.objectContaining({ partly: true })]);
+  });
+
+  it('B3: where each n-th backup is restored, the host is asked to look whose turn it is', async () => {
+    const one = await start(withPolicy({ restoreEvery: 7 }));
+    await result(one);
+    expect(one.of('proveBackup')).toMatchObject([{ order: { restore: false, inTurn: true } }]);
   });
 
   describe('K7: a service outside hears of scheduled work, so that silence is noticed there', () => {

@@ -13,9 +13,9 @@ import { type DrillEnding, drillVerdict } from '../../src/domain/drill/verdict.j
 import type { DrillOrder } from '../../src/domain/operation/orders.js';
 
 /** Drills without a server: plans, checks and outcomes as a staging host would answer. */
-export const drillStaging = 'staging1';
+const drillStaging = 'staging1';
 
-export function plannedRestore(policy: string, engine = 'pgbackrest'): PlannedRestore {
+function plannedRestore(policy: string, engine = 'pgbackrest'): PlannedRestore {
   const method = engine === 'logical' ? 'databases' : 'data-directory';
   const backup = { id: `mairie:${engine}:one`, database: null, label: 'one', sizeBytes: 1, finishedAt: FINISHED };
   const backups = [{ ...backup, content: 'a'.repeat(64) }];

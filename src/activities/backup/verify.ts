@@ -1,4 +1,5 @@
 import { RepriseError } from '../../domain/errors.js';
+import { isRestoreTurn } from '../../domain/backup/restore-turn.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { verificationOrder } from '../../domain/operation/orders.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
@@ -35,9 +36,10 @@ export function verifyingActivities(deps: HostDependencies): Pick<HostActivities
 export async function verifyAndRecord(
   present: ClusterContext,
   step: StepInput,
-  { backupId, restore }: VerificationOrder,
+  order: VerificationOrder,
   run: ActivityRun,
 ): Promise<{ ok: boolean; detail: string }> {
+  const { backupId } = order;
   const known = await currentBackups(present, run);
   const backup = known.find(({ id }) => id === backupId);
   if (!backup)
@@ -59,6 +61,7 @@ export async function verifyAndRecord(
   const context = await engineContext(clusterContext, policy, run, `${step.operationId}/prove/${backup.label}`, [], {
     retry: step.retry,
   });
+  const restore = order.restore || (order.inTurn === true && isRestoreTurn(backup, known, policy.restoreEvery));
   // Rotation must not remove the backup while it is read.
   const pinned = { operationId: `${step.operationId}/prove/${backup.label}` };
   // Each attempt's own record: one found from before an `unpin` would pin nothing.

@@ -29,10 +29,12 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
       const targetHosts = Object.fromEntries(elsewhere.map((target) => [target.name, target.host]));
       const hosts = [...new Set([host, ...Object.values(targetHosts), ...(drill ? [drill.host] : [])])];
-      const facts = Object.values(policies).map(({ name, engine, repository, enabled, proof, schedule }) => {
-        const nextRunAt = schedule && deps.nextRun(schedule, new Date())?.toISOString();
-        return [name, { engine, repository, enabled, proof, nextRunAt }] as const;
-      });
+      const facts = Object.values(policies).map(
+        ({ name, engine, repository, enabled, proof, restoreEvery, schedule }) => {
+          const nextRunAt = schedule && deps.nextRun(schedule, new Date())?.toISOString();
+          return [name, { engine, repository, enabled, proof, restoreEvery, nextRunAt }] as const;
+        },
+      );
       return {
         host,
         targetHosts: elsewhere.length > 0 ? targetHosts : undefined,

@@ -47,7 +47,7 @@ function defineRun(parent: Command, cli: Cli): void {
       const policy = await self.policy(cluster, options.policy);
       if (options.dryRun) {
         const { host } = await self.cluster(cluster);
-        const { name, engine, repository, enabled, proof, retention } = policy;
+        const { name, engine, repository, enabled, proof, restoreEvery, retention } = policy;
         const plan = {
           cluster,
           policy: name,
@@ -57,6 +57,7 @@ function defineRun(parent: Command, cli: Cli): void {
           type: options.type,
           queue: heavyQueue(host),
           proof,
+          ...(restoreEvery === undefined ? {} : { restoreEvery }),
           retention,
         };
         return self.print({ dryRun: true, workflowId: backupWorkflowId(cluster, name), plan }, (view, screen) =>
@@ -246,7 +247,7 @@ async function knownBackupId(cli: Cli, id: string): Promise<string> {
 
 /** What `backup run` would do, for people; the JSON has the same. */
 function runPlanText(
-  plan: Pick<PolicyConfig, 'engine' | 'repository' | 'enabled' | 'proof' | 'retention'> & {
+  plan: Pick<PolicyConfig, 'engine' | 'repository' | 'enabled' | 'proof' | 'restoreEvery' | 'retention'> & {
     readonly cluster: string;
     readonly policy: string;
     readonly type: string;
@@ -254,7 +255,7 @@ function runPlanText(
   },
   screen: Screen,
 ): string {
-  const { cluster, policy, enabled, engine, repository, type, proof, retention, queue } = plan;
+  const { cluster, policy, enabled, engine, repository, type, proof, restoreEvery, retention, queue } = plan;
   const { maxDeletions, minProven, ...kept } = retention;
   const rules = Object.entries(kept).flatMap(([rule, value]) =>
     typeof value === 'number' ? [`${value} ${rule}`] : [],
@@ -267,7 +268,7 @@ function runPlanText(
     ['type', type],
     ['repository', repository],
     ['task queue', queue],
-    ['proof', proof],
+    ['proof', restoreEvery === undefined ? proof : `${proof}, and restore in turn, every ${restoreEvery}`],
     [
       'then rotates',
       `keeps ${rules.join(', ') || 'all'}, at least ${minProven} verified; removes at most ${maxDeletions}`,

@@ -1,4 +1,5 @@
 import { type Backup, isCounted } from '../../domain/backup/backup.js';
+import { sinceRestoreTest } from '../../domain/backup/restore-turn.js';
 import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
 import type { PageErrorLine } from '../../domain/operation/inspections.js';
 import type { Finding } from '../../domain/findings.js';
@@ -70,6 +71,8 @@ function policyFreshness(
   const findings = [backupFinding(cluster, policy, what, newestAge, limits)];
   if (newestAge !== null && policy.proof !== 'none')
     findings.push(proofFinding(policy, what, provenAge, newestAge, limits));
+  const restoredAge = age(good.findLast(({ proven: proof }) => proof?.level === 'restored'));
+  findings.push(...restoreFindings(policy, what, restoredAge, sinceRestoreTest(good).length));
   return {
     findings,
     figures: [
@@ -84,8 +87,35 @@ function policyFreshness(
             },
           ]),
       ...(provenAge === null ? [] : [{ name: `${what} proof age`, seconds: provenAge, warn: limits?.crit }]),
+      ...(restoredAge === null ? [] : [{ name: `${what} restore test age`, seconds: restoredAge }]),
     ],
   };
+}
+
+/** How old the newest backup is that was restored; a finding where the policy has each n-th restored and was not heard. */
+function restoreFindings(
+  { proof, restoreEvery }: PolicyConfig,
+  what: string,
+  age: number | null,
+  since: number,
+): readonly Finding[] {
+  // Where each one is restored, the finding of the proof says it.
+  if (proof === 'restore' || (restoreEvery === undefined && age === null)) return [];
+  const check = `restore/${what}`;
+  const words =
+    age === null
+      ? `no backup of ${what} was restore-tested yet`
+      : `the newest restore-tested backup of ${what} is ${durationInWords(age)} old`;
+  // The one that was just made may still be restored.
+  if (restoreEvery === undefined || since <= restoreEvery) return [{ check, level: 'ok', message: words, fix: null }];
+  return [
+    {
+      check,
+      level: 'warning',
+      message: `${words}: ${since} were made since, and restore_every is ${restoreEvery}`,
+      fix: 'reprise backup verify ID --restore, with an ID of reprise backup list; reprise status says why none was',
+    },
+  ];
 }
 
 function meets({ proof }: PolicyConfig, backup: Backup): boolean {

@@ -60,6 +60,8 @@ const pricesSchema = z
   })
   .transform(({ currency, per_gb_month: perGbMonth, thaw_per_gb: thawPerGb }) => ({ currency, perGbMonth, thawPerGb }));
 
+const proofLevel = z.enum(['none', 'verify', 'restore']);
+
 /** One variant an engine: what all policies have, and the engine's own `options`. */
 const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string], names: KnownNames) =>
   z
@@ -75,9 +77,13 @@ const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string],
         .optional()
         .describe('How its files are encrypted; absent: as configured for its repository, otherwise not encrypted.'),
       proof: z
-        .enum(['none', 'verify', 'restore'])
+        .union([proofLevel, z.strictObject({ level: z.literal('verify'), restore_every: z.number().int().min(2) })], {
+          error: 'expected none, verify, restore, or { level: verify, restore_every: 7 } with a number from 2 on',
+        })
         .default('verify')
-        .describe('How a backup is checked after it was made.'),
+        .describe(
+          'How a backup is checked after it was made; `{ level, restore_every: N }` has each N-th one restored too.',
+        ),
       previous_names: z
         .array(name('policy'))
         .min(1)
@@ -87,11 +93,14 @@ const policyOf = (kind: string, { options, read }: (typeof engineKinds)[string],
         ),
       options: options.prefault({}).describe("The engine's own options."),
     })
-    .transform(({ options, previous_names: previousNames, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
-      ...policy,
-      ...(previousNames === undefined ? {} : { previousNames }),
-      options: read(options),
-    }));
+    .transform(
+      ({ options, previous_names: previousNames, proof, ...policy }): Omit<PolicyConfig, 'name' | 'cluster'> => ({
+        ...policy,
+        ...(typeof proof === 'string' ? { proof } : { proof: proof.level, restoreEvery: proof.restore_every }),
+        ...(previousNames === undefined ? {} : { previousNames }),
+        options: read(options),
+      }),
+    );
 
 /** Schema of an entry under `backups`, composed from the engine registry. */
 export function policySchema(names: KnownNames) {

@@ -4,7 +4,7 @@ import type { DrillOutcome, RegisterEntry } from './drill.js';
 const DAY_MS = 86_400_000;
 
 /** Days in which a failed or overdue drill has to be followed by one that passes. */
-export const REGISTER_DUE_DAYS = 30;
+const REGISTER_DUE_DAYS = 30;
 
 /** A drill that is due is looked for from a day before: somebody may have run it by hand. */
 const EARLY_MS = DAY_MS;
@@ -59,7 +59,7 @@ export function closedBy(
 }
 
 /** When a drill that is due counts as overdue, ms since the epoch. */
-export function overdueFrom(dueAt: string, signOffSeconds = 0): number {
+function overdueFrom(dueAt: string, signOffSeconds = 0): number {
   return Date.parse(dueAt) + signOffSeconds * 1000 + TAKES_MS;
 }
 

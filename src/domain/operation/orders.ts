@@ -20,8 +20,13 @@ export type BackupOrder = z.infer<typeof backupOrder>;
 export const rotationOrder = z.strictObject({ policy: name, failed: z.array(z.string()).optional() }).readonly();
 export type RotationOrder = z.infer<typeof rotationOrder>;
 
-/** `restore`: restored into a scratch server and compared, instead of read only. */
-export const verificationOrder = z.strictObject({ backupId: name, restore: z.boolean() }).readonly();
+/**
+ * `restore`: restored into a scratch server and compared, instead of read only. `inTurn`: restored where it is this backup's turn, as
+ * `proof.restore_every` of its policy says.
+ */
+export const verificationOrder = z
+  .strictObject({ backupId: name, restore: z.boolean(), inTurn: z.literal(true).optional() })
+  .readonly();
 export type VerificationOrder = z.infer<typeof verificationOrder>;
 
 /** `from`: an import folder of the cluster, by its name in the configuration; absent: what the engines list and no record names. */

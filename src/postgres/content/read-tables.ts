@@ -57,7 +57,7 @@ export async function readTables(
 }
 
 /** Name of the line that stands for all large objects of a database. */
-export const LARGE_OBJECTS = { schema: 'pg_catalog', table: 'pg_largeobject' } as const;
+const LARGE_OBJECTS = { schema: 'pg_catalog', table: 'pg_largeobject' } as const;
 
 async function readDatabase(
   client: pg.Client,

@@ -1,6 +1,7 @@
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { BackupStep, ClusterFacts, PartlyMade, PolicyFacts } from '../../activities/api.js';
 import type { FailedPart } from '../../domain/backup/backup.js';
+import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { holderText } from '../../domain/operation/locks.js';
 import type { BackupInput, BackupOutput, RotateInput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
@@ -89,7 +90,7 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const verification = facts.proof === 'none' ? null : new Verification(operation, facts.proof === 'restore');
+  const verification = facts.proof === 'none' ? null : new Verification(operation, facts);
   const { made, notes, ...run } = await backUp(operation, input, facts.engine, verification);
   await tellFailed(operation, policy, run.failed);
   const untold = (await verification?.of(made)) ?? [];
@@ -170,16 +171,18 @@ class Verification {
 
   constructor(
     private readonly operation: Operation,
-    private readonly restore: boolean,
+    private readonly policy: PolicyFacts,
   ) {}
 
   /** Verifies those that are not verified yet. Returns which of them failed. */
   async of(made: readonly string[]): Promise<readonly FailedPart[]> {
     const before = this.failed.length;
+    const { proof, restoreEvery } = this.policy;
+    const inTurn = restoreEvery === undefined ? {} : { inTurn: true as const };
     for (const backupId of made) {
       if (this.verified.has(backupId)) continue;
       this.verified.add(backupId);
-      await verify(this.operation, backupId, this.restore).catch((error: unknown) => {
+      await verify(this.operation, { backupId, restore: proof === 'restore', ...inTurn }).catch((error: unknown) => {
         if (isCancelled(error)) throw error;
         this.first ??= error;
         const { code, message: reason } = failureOf(error);
@@ -199,10 +202,10 @@ class Verification {
   }
 }
 
-async function verify(operation: Operation, backupId: string, restore: boolean): Promise<void> {
+async function verify(operation: Operation, order: VerificationOrder): Promise<void> {
   const { status, host } = operation;
+  const { backupId } = order;
   const name = `verify ${backupId}`;
-  const order = { backupId, restore };
   const verdict = await status.phase(name, () =>
     runStep(operation, name, () =>
       underLock(operation, (step) => heavyActivities(host, name).proveBackup({ ...step, order })),

@@ -18,7 +18,7 @@ import { refusal } from '../operation/operation-status.js';
 import { shapeValidator } from '../operation/step-people.js';
 
 /** The JSON that a person pastes into the Web UI. */
-export const SIGN_OFF_JSON = '{"verdict":"pass","by":"<your name>","remarks":"<what you saw>"}';
+const SIGN_OFF_JSON = '{"verdict":"pass","by":"<your name>","remarks":"<what you saw>"}';
 
 /** Checks and keeps a sign-off on the staging host; given by the drill, because only it knows the host and the plan. */
 export interface SignOffRecords {

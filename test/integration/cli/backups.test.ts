@@ -406,7 +406,15 @@ it("D5: schedules are planned, applied, listed, paused, triggered and resumed; a
 
 it('R12: of three databases one is dropped: the others are dumped and verified, exit 3, told and recorded; a physical backup goes on', async () => {
   for (const worker of site.workers) await worker.kill();
-  await editConfig(site, (text) => text.replace('databases: [mairie]', 'databases: [mairie, gone, second]'));
+  await editConfig(site, (text) =>
+    text
+      .replace('databases: [mairie]', 'databases: [mairie, gone, second]')
+      .replace(
+        /^ {6}unproven:.*$/m,
+        (line) =>
+          `${line}\n      turns: { engine: logical, repository: local, proof: { level: verify, restore_every: 2 } }`,
+      ),
+  );
   await site.query('CREATE DATABASE second', 'postgres');
   await site.startWorker();
   const { exit, document, error } = await told<Ran & { failed: unknown }>(
@@ -444,6 +452,23 @@ it('B1: two policies that start in the same second make two backups', async () =
   expect(new Set([...dump, ...unproven]).size).toBe(dump.length + unproven.length);
   // Tried again, as after a lost worker: the same backups.
   expect(await made('dump').catch(String)).toEqual(dump);
+}, 300_000);
+
+it('B3: restore_every has each second backup of a database restored, and check says how old the newest one is', async () => {
+  const levels: unknown[] = [];
+  for (let turn = 1; turn <= 3; turn++) {
+    const { document } = await told<Ran>(site, 'backup', 'run', 'mairie', '--policy', 'turns');
+    levels.push(document.backups.map(({ proven }) => proven?.level));
+  }
+  expect(levels).toEqual([
+    ['verified', 'verified'],
+    ['restored', 'restored'],
+    ['verified', 'verified'],
+  ]);
+  const { document } = await told<{ findings: { check: string; level: string }[] }>(site, 'check', 'mairie');
+  expect(document.findings).toContainEqual(
+    expect.objectContaining({ check: 'restore/mairie/turns/mairie', level: 'ok' }),
+  );
 }, 300_000);
 
 it('F42: everything that was written is owner-only; nothing is left behind', async () => {

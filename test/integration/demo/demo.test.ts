@@ -94,7 +94,7 @@ describe('reprise demo', () => {
 
   it('refuses a scenario that is not there yet, and makes nothing', async () => {
     const dir = await tempDir('demo');
-    const { code, stderr, stdout } = await demo(dir, '--scenario', 'drill', '--yes', '--json');
+    const { code, stderr, stdout } = await demo(dir, '--scenario', 'table-corruption', '--yes', '--json');
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toContain('comes with a later version');

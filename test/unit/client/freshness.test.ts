@@ -98,3 +98,17 @@ it('without archived WAL, a newest backup older than the rpo is a problem; with 
   const wal = { start: '000000010000000000000001', stop: '000000010000000000000002' };
   expect(levels([{ ...one, wal }], now, clusterOf('', '{ rpo: 1h }'))['objective/mairie/rpo']).toBeUndefined();
 });
+
+it('B3: of backups that are restored in turn, one that was left out is told', () => {
+  const cluster = clusterOf(', proof: { level: verify, restore_every: 2 }');
+  const day = (n: number, level: 'verified' | 'restored') =>
+    made(`2026-11-${n}T01:30:02Z`, { proven: { level, at: `2026-11-${n}T01:31:00Z` } });
+  const level = (...backups: Backup[]) => levels(backups, now, cluster)['restore/mairie/nightly-dump/mairie'];
+  expect(level(day(19, 'restored'), day(20, 'verified'), day(21, 'verified'))).toBe('ok');
+  expect(level(day(18, 'restored'), day(19, 'verified'), day(20, 'verified'), day(21, 'verified'))).toBe('warning');
+  expect(level(day(20, 'verified'), day(21, 'verified'))).toBe('ok');
+  expect(level(day(19, 'verified'), day(20, 'verified'), day(21, 'verified'))).toBe('warning');
+  // Where nobody asks for it, only what there is is said.
+  const plain = (...backups: Backup[]) => levels(backups)['restore/mairie/nightly-dump/mairie'];
+  expect([plain(day(21, 'verified')), plain(day(21, 'restored'))]).toEqual([undefined, 'ok']);
+});

@@ -67,7 +67,7 @@ async function searchPathOf(restoring: Restoring): Promise<string> {
  * The role's in the database before the role's own, before the database's; `$user` is the owner of the functions.
  * @param ofRole what the role has set for all databases
  */
-export function chosenSearchPath(
+function chosenSearchPath(
   settings: DumpManifest['properties']['settings'],
   owner: string,
   ofRole: string | undefined,
