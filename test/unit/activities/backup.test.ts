@@ -99,10 +99,10 @@ describe('D2: a backup that was cancelled when no attempt was there to hear of i
 });
 
 describe('R12: a database that cannot be dumped for the moment', () => {
-  const made = {
+  const made: MadeBackup = {
     ...{ id: 'mairie:logical:a', cluster: 'mairie', policy: 'nightly', engine: 'logical', label: 'a', database: 'a' },
-    ...{ repository: 'local', type: 'full', startedAt: STARTED_AT, finishedAt: STARTED_AT, sizeBytes: 1 },
-  } as const;
+    ...{ repository: 'local', startedAt: STARTED_AT, finishedAt: STARTED_AT, sizeBytes: 1, type: 'full' },
+  };
   const away = new RepriseError('database-unreachable', 'it does not answer', 'start it');
   const never = new RepriseError('not-found', 'there is none', 'create it');
 
