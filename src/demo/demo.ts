@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { applySchedules } from '../client/schedules/apply-schedules.js';
 import { loadConfig } from '../config/load.js';
-import { RepriseError } from '../domain/errors.js';
+import { isRepriseError, RepriseError } from '../domain/errors.js';
 import { backUp } from './backups.js';
 import { createCluster, fillCluster, installAmcheck } from './cluster.js';
 import { practise } from './drill.js';
@@ -60,7 +60,9 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     await end();
     return result;
   } catch (error) {
-    if (!interruption.signal.aborted) await tellLogs(owned, narrator);
+    // Ctrl-C at a question is no signal: the question says it.
+    const interrupted = interruption.signal.aborted || (isRepriseError(error) && error.code === 'interrupted');
+    if (!interrupted) await tellLogs(owned, narrator);
     // What went wrong first is the failure; what could not be removed is said beside it.
     await end().catch((problem: unknown) => narrator.say(String(problem)));
     throw interruption.signal.aborted ? interruption.signal.reason : error;

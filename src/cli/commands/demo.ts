@@ -38,7 +38,7 @@ export function registerDemo(program: Command, cli: Cli): void {
           scenario === 'drill'
             ? 'the drill or its evidence is not as it should be'
             : 'the recovered data is not the data before the loss',
-          'run `reprise demo --keep` and read the report',
+          `run \`reprise demo${scenario === 'instance-loss' ? '' : ` --scenario ${scenario}`} --keep\` and read the report`,
         );
     },
   });

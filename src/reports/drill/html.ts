@@ -21,7 +21,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; font-size: .92rem; }
 th, td { border: 1px solid #bbbbbb; padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 th { background: #eef3f8; }
-@media print, (min-width: 700px) { th, td span { overflow-wrap: normal; } td { min-width: 5.8rem; } }
+@media print, (min-width: 700px) { th, td.words, td.words code, td span { overflow-wrap: normal; } td { min-width: 5.8rem; } }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; border: 1px solid #cccccc; padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { color: #555555; font-size: .88rem; }
@@ -84,7 +84,7 @@ function blockHtml(block: Block): string {
       return `<pre>${escapeHtml(block.text)}</pre>`;
     case 'table': {
       const head = block.head.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
-      const rows = block.rows.map((cells) => `<tr>${cells.map((cell) => `<td>${inline(cell)}</td>`).join('')}</tr>`);
+      const rows = block.rows.map((cells) => `<tr>${cells.map(cellHtml).join('')}</tr>`);
       return `<table>\n<thead><tr>${head}</tr></thead>\n<tbody>\n${rows.join('\n')}\n</tbody>\n</table>`;
     }
     case 'chart':
@@ -92,6 +92,22 @@ function blockHtml(block: Block): string {
     case 'fields':
       return `<div class="fields">${block.names.map((name) => `<div>${escapeHtml(name)}</div>`).join('')}</div>`;
   }
+}
+
+/** The longest word that a column of a page has room for: no such word is cut in two. */
+const LONGEST_WORD = 14;
+
+function cellHtml(cell: readonly Inline[]): string {
+  const words = cell.flatMap((part) => textOf(part).split(/[\s-]/));
+  const isShort = words.every((word) => word.length <= LONGEST_WORD);
+  return `<td${isShort ? ' class="words"' : ''}>${inline(cell)}</td>`;
+}
+
+function textOf(part: Inline): string {
+  if (typeof part === 'string') return part;
+  if ('code' in part) return part.code;
+  if ('strong' in part) return part.strong;
+  return 'file' in part ? part.file : part.text;
 }
 
 function inline(parts: readonly Inline[]): string {

@@ -26,7 +26,7 @@ describe('the report of a drill', () => {
       'Nothing was restored',
       'No check was made',
       'no objective',
-      'this is the first drill',
+      'no earlier drill of this cluster has left evidence',
       'The manifest is not signed',
     ])
       expect(bare.toLowerCase()).toContain(sentence.toLowerCase());
@@ -56,6 +56,17 @@ describe('the report of a drill', () => {
       restores: sampleDrill.outcome.restores.map((one) => ({ ...one, rtoSeconds: 0, bytes: 0, phases: [] })),
     });
     expect(drillReport({ ...sampleDrill, ...quick }, 'en').html).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('V3: in tables a word is cut in two only where a column has no room for it', () => {
+    const reason = 'x'.repeat(80);
+    const notTested = [{ kind: 'tablespace' as const, name: 'all of dumps', reason }];
+    const { html } = drillReport(
+      { ...sampleDrill, plan: { ...sampleDrill.plan, notTested }, outcome: { ...sampleDrill.outcome, notTested } },
+      'en',
+    );
+    expect(html).toContain('<td class="words">tablespace</td><td class="words"><code>all of dumps</code></td>');
+    expect(html).toContain(`<td>${reason}</td>`);
   });
 
   it('F39: texts of others are no markup, neither in HTML nor in Markdown', () => {
