@@ -154,6 +154,8 @@ export interface BackupStep extends OrderedStep<BackupOrder> {
   /** UTC ISO-8601; names the files, the same in every attempt. */
   readonly startedAt: string;
   readonly requester: string;
+  /** What was made comes back also where another attempt may have more; absent: such an attempt fails. */
+  readonly partly?: true;
 }
 
 export interface PlanRequest extends OrderedStep<RecoveryOrder> {
@@ -202,6 +204,8 @@ export interface WatchFinding {
 export interface PartlyMade {
   readonly made: readonly string[];
   readonly failed: readonly FailedPart[];
+  /** Why another attempt may have more backups; `failed` is empty then. Only where the step asked for it with `partly`. */
+  readonly later?: string;
 }
 
 /** A step of a drill on its staging host: nothing but the plan's digest and the place in it says what is done. */

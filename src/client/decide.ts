@@ -88,6 +88,12 @@ export async function signOff(
   workflowId: string,
   said: { readonly verdict: 'pass' | 'fail'; readonly by: string; readonly remarks?: string; readonly keep?: string },
 ): Promise<void> {
+  await requireWaitingForSignOff(session, workflowId);
+  await update(session, workflowId, updateNames.signOff, said);
+}
+
+/** @throws RepriseError `conflict` while the drill does not wait for a sign-off; `host-without-worker` where none could take it */
+export async function requireWaitingForSignOff(session: TemporalSession, workflowId: string): Promise<void> {
   await needWorker(session);
   const { state, phase } = await statusOf(session, workflowId, { jobs: false });
   if (state !== 'waiting-sign-off')
@@ -96,7 +102,6 @@ export async function signOff(
       `${workflowId} does not wait for a sign-off: ${state}${phase === null ? '' : `, ${phase}`}`,
       `see what it does: reprise status ${workflowId}`,
     );
-  await update(session, workflowId, updateNames.signOff, said);
 }
 
 /** Has the watch of a cluster look at nothing, until a time or until it is resumed. @throws `not-found` where nothing watches it */

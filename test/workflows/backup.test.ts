@@ -238,6 +238,35 @@ describe('backup: it fails', () => {
     expect(await one.status()).toMatchObject({ state: 'completed' });
   });
 
+  it('R12: a database that cannot be dumped for the moment delays the verification of no other', async () => {
+    const away = gate();
+    const one = await start({
+      runBackup: async ({ partly }) => {
+        if (partly === true) return { made: ['b1', 'b2'], failed: [], later: 'database "late": it does not answer' };
+        await away.passed;
+        return ['b1', 'b2', 'b3'];
+      },
+      proveBackup: async ({ order: { backupId } }) => ({ ok: backupId !== 'b1', detail: 'checksum differs' }),
+    });
+    await one.called('runBackup', 2);
+    expect(one.of('proveBackup')).toMatchObject([{ order: { backupId: 'b1' } }, { order: { backupId: 'b2' } }]);
+    away.open();
+    const unproven = { database: null, backupId: 'b1', code: 'backup-corrupt', reason: expect.any(String) };
+    expect(await result(one)).toMatchObject({ failed: [unproven] });
+    // Each is verified once.
+    expect(one.of('proveBackup').map(({ order }) => (order as { backupId: string }).backupId)).toEqual([
+      ...['b1', 'b2', 'b3'],
+    ]);
+    expect(one.of('readBackups')).toMatchObject([{ backupIds: ['b1', 'b2', 'b3'] }]);
+    const unverified = await start({
+      describeCluster: async () => ({
+        ...{ host: HOST, configDigest: 'config', policies: { nightly: { ...nightly, proof: 'none' as const } } },
+      }),
+    });
+    await result(unverified);
+    expect(unverified.of('runBackup')).toEqual([expect.not.objectContaining({ partly: true })]);
+  });
+
   it('B3: where each n-th backup is restored, the host is asked to look whose turn it is', async () => {
     const one = await start(withPolicy({ restoreEvery: 7 }));
     await result(one);

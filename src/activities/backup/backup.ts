@@ -65,8 +65,9 @@ export function backupActivities(deps: HostDependencies): BackupActivities {
         const clusterContext = await openClusterContext(deps, step.cluster);
         await claimOperation(clusterContext, step);
         await requireGrant(clusterContext, step, policyClaim('backup', policyOf(clusterContext, step.order.policy)));
-        const { made, failed } = await makeBackup(clusterContext, step, run);
+        const { made, failed, later } = await makeBackup(clusterContext, step, run);
         const ids = made.map(({ id }) => id);
+        if (later !== undefined) return { made: ids, failed: [], later };
         if (failed.length === 0) return ids;
         return { made: ids, failed: failed.map(({ error: _error, ...part }) => part) };
       }),
@@ -164,12 +165,14 @@ interface BackupRun {
   readonly made: readonly MadeBackup[];
   /** Databases that have none, for a reason that another attempt would only meet again. */
   readonly failed: readonly (FailedPart & { readonly error: RepriseError })[];
+  /** Why another attempt may have more, where the step asked to be told so. */
+  readonly later?: string;
 }
 
 /**
  * Makes and records the backups of a policy; the record is written last, so that nothing partial is ever listed. Each database
  * is for itself: what fails of one is recorded beside the backups of the others.
- * @throws RepriseError the first failure, where no backup was made or where another attempt may have more
+ * @throws RepriseError the first failure, where no backup was made, or where another attempt may have more and the step is not `partly`
  */
 export async function makeBackup(
   clusterContext: ClusterContext,
@@ -201,7 +204,10 @@ export async function makeBackup(
   for (const body of await unrecordedRepositories(clusterContext, policyOf(clusterContext, step.order.policy), run))
     await record(clusterContext, step, `repository/${body.repository}`, body);
   const passing = failures.find(([, error]) => isRetryable(error));
-  if (passing !== undefined) throw passing[1];
+  if (passing !== undefined) {
+    if (step.partly !== true || made.length === 0) throw passing[1];
+    return { made, failed: [], later: `database ${JSON.stringify(passing[0])}: ${passing[1].message}` };
+  }
   const failed = failures.map(([database, error]) => {
     const { code, message: reason } = error;
     return { database, backupId: null, code, reason, error };

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import type { Config } from '../../domain/config.js';
+import type { ClusterConfig, Config } from '../../domain/config.js';
 import type { DrillCheck, DrillOutcome, DrillPlan } from '../../domain/drill/drill.js';
 import { restoreLine } from '../../domain/drill/drill-text.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -12,7 +12,7 @@ import { type Drills, findDrill, listDrills, workflowOfDrill } from '../../clien
 import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startDrill } from '../../client/start.js';
 import type { StatusView } from '../../client/status.js';
-import type { Cli } from '../cli-context.js';
+import { type Cli, unknownName } from '../cli-context.js';
 import { byOption, collect, parseSeconds, parseTime } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import { defineEvidence } from './drill-evidence.js';
@@ -105,6 +105,7 @@ function defineRun(parent: Command, cli: Cli): void {
           `say where they go in reprise.yml: clusters.${cluster}.drill: { host: HOST, data_dir: DIRECTORY, port: PORT }`,
         );
       const { engine: engines, at, seed, keep: keepSeconds } = options;
+      await requireEngines(await self.cluster(cluster), engines ?? []);
       const order = { engines: engines && [...engines], at, seed, keepSeconds };
       const request = { cluster, requester: self.person(options.by), order };
       if (options.dryRun) {
@@ -171,7 +172,8 @@ function defineSignOff(
       const said = { verdict, by: self.person(by), ...(remarks && { remarks }), ...(keep && { keep }) };
       await self.withTemporal(async (session) => {
         const workflowId = await workflowOfDrill(session, id);
-        if (!dryRun) await decisions.signOff(session, workflowId, said);
+        if (dryRun) await decisions.requireWaitingForSignOff(session, workflowId);
+        else await decisions.signOff(session, workflowId, said);
         await self.print({ dryRun, workflowId, signOff: said }, ({ signOff }) =>
           [
             `${dryRun ? 'would sign' : 'signed'} ${workflowId} off as ${signOff.by}: ${signOff.verdict}`,
@@ -326,9 +328,33 @@ function planText({ place, restores, seed, notTested }: DrillPlan, screen: Scree
   ].join('\n');
 }
 
+/** Before anything is started: without a worker, a drill waits for one until it could say so. @throws RepriseError `not-found` */
+async function requireEngines({ name, policies }: ClusterConfig, engines: readonly string[]): Promise<void> {
+  const known = [...new Set(Object.values(policies).flatMap((policy) => [policy.name, policy.engine]))];
+  const unknown = engines.find((engine) => !known.includes(engine));
+  if (unknown !== undefined)
+    throw await unknownName(
+      `cluster ${name} has no policy of that name or engine: ${JSON.stringify(unknown)}`,
+      unknown,
+      known,
+      'policies and engines',
+    );
+}
+
 /** `latest`, `random`, or a time in any form that a person writes, as UTC. */
 function parseAt(text: string): string {
-  return text === 'latest' || text === 'random' ? text : parseTime(text);
+  if (text === 'latest' || text === 'random') return text;
+  try {
+    return parseTime(text);
+  } catch (error) {
+    // A time that is one, such as an hour that daylight saving leaves out, has its own hint.
+    if (!/^[a-z]/i.test(text)) throw error;
+    throw new RepriseError(
+      'target-invalid',
+      `${JSON.stringify(text)} is no instant of a drill`,
+      'it is latest, random, or a time: --at 2026-11-21T02:15:00Z',
+    );
+  }
 }
 
 function parseSeed(text: string): string {

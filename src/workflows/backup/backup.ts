@@ -1,5 +1,5 @@
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
-import type { ClusterFacts, PartlyMade, PolicyFacts } from '../../activities/api.js';
+import type { BackupStep, ClusterFacts, PartlyMade, PolicyFacts } from '../../activities/api.js';
 import type { FailedPart } from '../../domain/backup/backup.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { holderText } from '../../domain/operation/locks.js';
@@ -90,10 +90,12 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
 async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
-  const { made, notes, ...run } = await backUp(operation, input, facts.engine);
+  const verification = facts.proof === 'none' ? null : new Verification(operation, facts);
+  const { made, notes, ...run } = await backUp(operation, input, facts.engine, verification);
   await tellFailed(operation, policy, run.failed);
-  const unproven = await verifyEach(operation, made, facts);
-  await tellFailed(operation, policy, unproven);
+  const untold = (await verification?.of(made)) ?? [];
+  const unproven = verification?.failedOf(made) ?? [];
+  await tellFailed(operation, policy, untold);
   const failed = [...run.failed, ...unproven];
   const late = startedLate();
   const rotation = late ? NO_ROTATION : await removeExpired(operation, { policy, ...kept(failed) });
@@ -137,6 +139,7 @@ async function backUp(
   operation: Operation,
   { cluster, requester, order }: BackupInput,
   engine: string,
+  verification: Verification | null,
 ): Promise<PartlyMade & { readonly notes: readonly string[] }> {
   const { status, host, step } = operation;
   const check = 'check before the backup';
@@ -144,38 +147,59 @@ async function backUp(
   const notes = await status.phase(check, () =>
     runStep(operation, check, () => heavyActivities(host, check).preflightBackup({ ...step, ...ordered })),
   );
-  const run = await status.phase('back up', () =>
-    runStep(operation, 'back up', () =>
-      underLock(operation, (locked) =>
-        heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered }),
+  const attempt = (name: string, partly: Pick<BackupStep, 'partly'>) =>
+    status.phase(name, () =>
+      runStep(operation, name, () =>
+        underLock(operation, (locked) =>
+          heavyActivities(host, `back up ${cluster} with ${engine}`).runBackup({ ...locked, ...ordered, ...partly }),
+        ),
       ),
-    ),
-  );
+    );
+  const first = await attempt('back up', verification === null ? {} : { partly: true });
+  // What is made does not wait for what may take hours to come back.
+  const isWhole = !('made' in first) || first.later === undefined;
+  if (!isWhole) await tellFailed(operation, order.policy, (await verification?.of(first.made)) ?? []);
+  const run = isWhole ? first : await attempt('back up what is missing', {});
   return { ...('made' in run ? run : { made: run, failed: [] }), notes };
 }
 
-/**
- * Verifies each backup, whatever becomes of the others. Returns what failed.
- * @throws the first failure where all failed
- */
-async function verifyEach(
-  operation: Operation,
-  made: readonly string[],
-  { proof, restoreEvery }: PolicyFacts,
-): Promise<FailedPart[]> {
-  const inTurn = restoreEvery === undefined ? {} : { inTurn: true as const };
-  if (proof === 'none') return [];
-  const failed: FailedPart[] = [];
-  let first: unknown;
-  for (const backupId of made)
-    await verify(operation, { backupId, restore: proof === 'restore', ...inTurn }).catch((error: unknown) => {
-      if (isCancelled(error)) throw error;
-      first ??= error;
-      const { code, message: reason } = failureOf(error);
-      failed.push({ database: null, backupId, code, reason });
-    });
-  if (made.length > 0 && failed.length === made.length) throw first;
-  return failed;
+/** Each backup of a run is verified once, whatever becomes of the others. */
+class Verification {
+  private readonly verified = new Set<string>();
+  private readonly failed: FailedPart[] = [];
+  private first: unknown;
+
+  constructor(
+    private readonly operation: Operation,
+    private readonly policy: PolicyFacts,
+  ) {}
+
+  /** Verifies those that are not verified yet. Returns which of them failed. */
+  async of(made: readonly string[]): Promise<readonly FailedPart[]> {
+    const before = this.failed.length;
+    const { proof, restoreEvery } = this.policy;
+    const inTurn = restoreEvery === undefined ? {} : { inTurn: true as const };
+    for (const backupId of made) {
+      if (this.verified.has(backupId)) continue;
+      this.verified.add(backupId);
+      await verify(this.operation, { backupId, restore: proof === 'restore', ...inTurn }).catch((error: unknown) => {
+        if (isCancelled(error)) throw error;
+        this.first ??= error;
+        const { code, message: reason } = failureOf(error);
+        this.failed.push({ database: null, backupId, code, reason });
+      });
+    }
+    return this.failed.slice(before);
+  }
+
+  /**
+   * What failed of all that was made.
+   * @throws the first failure where all failed
+   */
+  failedOf(made: readonly string[]): readonly FailedPart[] {
+    if (made.length > 0 && this.failed.length === made.length) throw this.first;
+    return this.failed;
+  }
 }
 
 async function verify(operation: Operation, order: VerificationOrder): Promise<void> {

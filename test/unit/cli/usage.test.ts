@@ -56,6 +56,16 @@ describe('errors of usage', () => {
   });
 
   it.each([
+    [['--at', 'newest'], 2, 'it is latest, random, or a time: --at 2026-11-21T02:15:00Z'],
+    [['--engine', 'pgbackrst'], 6, expect.stringContaining('did you mean "pgbackrest"?')],
+  ])('P4: drill run %j is refused before a drill waits for a worker', async (options, exit, hint) => {
+    const file = fileURLToPath(new URL('../../../examples/drill.yml', import.meta.url));
+    const argv = ['drill', 'run', 'mairie', ...options, '--config', file, '--address', '127.0.0.1:1', '--json'];
+    const { code, stderr } = await repriseHere(argv);
+    expect([code, told(stderr).hint]).toEqual([exit, hint]);
+  });
+
+  it.each([
     ['a missing argument', ['backup', 'run']],
     ['a missing option', ['reject', 'recover/mairie/1']],
     ['one argument too many', ['rotate', 'mairie', 'other']],

@@ -5,7 +5,8 @@ import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from '@jest/globals';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { createHostActivities } from '../../../src/activities/index.js';
-import type { EngineContext } from '../../../src/engines/engine.js';
+import { RepriseError } from '../../../src/domain/errors.js';
+import type { BackupRequest, EngineContext, MadeBackup } from '../../../src/engines/engine.js';
 import { createJobs, endJobsOf, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import { onCleanup } from '../../helpers/cleanup.js';
@@ -16,7 +17,7 @@ const STARTED_AT = '2026-11-21T02:15:00.000Z';
 const STEP = { cluster: 'mairie', operationId: 'op', workflowId: 'backup/mairie/nightly' };
 
 /** A host whose engine backs up as the test says, and notes what it is told to abandon. */
-async function site(backup: (context: EngineContext) => Promise<never>) {
+async function site(backup: (context: EngineContext, request: BackupRequest) => Promise<readonly MadeBackup[]>) {
   const root = await tempDir('cancelled');
   const stateDir = join(root, 'state');
   const nightly = { name: 'nightly', engine: 'logical', repository: 'local', cluster: 'mairie', retention: {} };
@@ -51,9 +52,9 @@ async function site(backup: (context: EngineContext) => Promise<never>) {
     stateDir,
     abandoned,
     recorded: async () => (await readdir(join(root, 'repository'), { recursive: true }).catch(() => [])).length,
-    backUp: () =>
+    backUp: (asked: { readonly partly?: true } = {}) =>
       run(activities.runBackup, {
-        ...{ ...STEP, startedAt: STARTED_AT, requester: 'test' },
+        ...{ ...STEP, startedAt: STARTED_AT, requester: 'test', ...asked },
         order: { policy: 'nightly', type: 'auto' as const },
       }),
     fail: (code: string) => run(activities.recordFailed, { ...STEP, policy: 'nightly', code, reason: 'why' }),
@@ -94,5 +95,38 @@ describe('D2: a backup that was cancelled when no attempt was there to hear of i
     expect(await attempt).toBe(0);
     await failed;
     expect(abandoned).toEqual([STARTED_AT]);
+  });
+});
+
+describe('R12: a database that cannot be dumped for the moment', () => {
+  const made: MadeBackup = {
+    ...{ id: 'mairie:logical:a', cluster: 'mairie', policy: 'nightly', engine: 'logical', label: 'a', database: 'a' },
+    ...{ repository: 'local', startedAt: STARTED_AT, finishedAt: STARTED_AT, sizeBytes: 1, type: 'full' },
+  };
+  const away = new RepriseError('database-unreachable', 'it does not answer', 'start it');
+  const never = new RepriseError('not-found', 'there is none', 'create it');
+
+  it('what the others have comes back where the workflow asks for it, so that it is verified at once', async () => {
+    let isAway = true;
+    const { backUp } = await site(async (_context, { leaveOut }) => {
+      leaveOut?.('gone', never);
+      if (isAway) leaveOut?.('late', away);
+      return [made];
+    });
+    expect(await backUp({ partly: true })).toEqual({
+      ...{ made: [made.id], failed: [], later: 'database "late": it does not answer' },
+    });
+    await expect(backUp()).rejects.toThrow('it does not answer');
+    isAway = false;
+    const gone = { database: 'gone', backupId: null, code: 'not-found', reason: 'there is none' };
+    expect(await backUp({ partly: true })).toEqual({ made: [made.id], failed: [gone] });
+  });
+
+  it('where no other has a backup, the attempt fails', async () => {
+    const { backUp } = await site(async (_context, { leaveOut }) => {
+      leaveOut?.('late', away);
+      return [];
+    });
+    await expect(backUp({ partly: true })).rejects.toThrow('it does not answer');
   });
 });
