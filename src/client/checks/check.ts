@@ -8,7 +8,6 @@ import { toRepriseError } from '../errors.js';
 import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
 import { walFindings } from './wal-findings.js';
-import { drillFindings } from './drill-findings.js';
 
 export interface ClusterCheckResult {
   readonly findings: readonly Finding[];
@@ -29,6 +28,7 @@ export async function checkClusters(
   if (remote.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
   const { freshness, pageFindings } = await import('./freshness.js');
+  const { drillFindings } = await import('./drill-findings.js');
   const session = await connectTemporal(await settings);
   try {
     for (const name of clusters) {

@@ -141,6 +141,8 @@ describe('installed into an empty folder', () => {
       await sleep(100);
     }
     worker.kill('SIGTERM');
-    expect(await once(worker, 'exit')).toEqual([0, null]);
+    const exit = await once(worker, 'exit');
+    // With what it said, for whoever reads why it failed.
+    expect({ exit, said }).toEqual({ exit: [0, null], said });
   }, 300_000);
 });
