@@ -79,13 +79,19 @@ export async function dropOldData(old: OldDataAt, connection: ConnectionConfig):
     // A template cannot be dropped, and an invalid database not altered.
     if ((await isTemplate(client, where)) === true)
       await client.query(`ALTER DATABASE ${pg.escapeIdentifier(where)} IS_TEMPLATE false`);
-    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`).catch((error: unknown) => {
-      throw sqlState(error) === OBJECT_IN_USE ? inUse(where) : error;
+    await client.query(`DROP DATABASE IF EXISTS ${pg.escapeIdentifier(where)}`).catch(async (error: unknown) => {
+      // A subscription or a replication slot uses it too: of these the server itself says what to do.
+      throw sqlState(error) === OBJECT_IN_USE && (await hasSessions(client, where)) ? inUse(where) : error;
     });
     // Of a restore that was given up in the middle.
     await dropRestoreLogin(client, where, null);
   };
   await withMaintenance(connection, drop, { notIn: [where] });
+}
+
+async function hasSessions(client: pg.Client, database: string): Promise<boolean> {
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_stat_activity WHERE datname = $1 LIMIT 1', [database]);
+  return rows.length > 0;
 }
 
 async function isTemplate(client: pg.Client, database: string): Promise<boolean | undefined> {

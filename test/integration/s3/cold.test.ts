@@ -169,7 +169,10 @@ contacts:
     });
     expect(planThaw(cold, 'Standard')?.planned.tier).toBe('Standard');
     expect(() => planThaw(cold, 'Expedited')).toThrow(
-      expect.objectContaining({ code: 'usage', hint: expect.stringContaining('Standard | Bulk') }),
+      expect.objectContaining({
+        code: 'usage',
+        hint: expect.stringContaining('--thaw-tier Standard, or --thaw-tier Bulk'),
+      }),
     );
 
     const storage = deps.openStorage(deps.config.repositories['offsite']!, null);
