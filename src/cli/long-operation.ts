@@ -67,12 +67,18 @@ export async function waitFor<T>(
   });
 }
 
+const INTERRUPTED = 130;
+
 /** Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the program at once. */
 export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const interruption = new AbortController();
-  const abort = (): void => interruption.abort();
-  process.once('SIGINT', abort);
-  process.once('SIGTERM', abort);
+  const abort = (): void => {
+    if (interruption.signal.aborted) process.exit(INTERRUPTED);
+    interruption.abort();
+  };
+  // Not `once`: a program that runs would end the process where no listener is left (npm signal-exit, of execa).
+  process.on('SIGINT', abort);
+  process.on('SIGTERM', abort);
   try {
     return await run(interruption.signal);
   } finally {

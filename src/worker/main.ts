@@ -33,6 +33,7 @@ import { registerSearchAttributes } from './search-attributes.js';
 import { prepareStateDirectory } from './state-directory.js';
 import { hasDeployments, rollOut } from './rollout.js';
 import { packageVersion, workflowSource } from './workflow-source.js';
+import { waitForShutdown } from './stop-signals.js';
 
 export interface WorkerSettings {
   readonly config: Config;
@@ -66,6 +67,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   if (better !== null) Runtime.instance().logger.warn(better);
   const [connection, version] = await Promise.all([connect(temporal), packageVersion()]);
   const stopped = new AbortController();
+  const removeListener = waitForShutdown();
   try {
     const identity = formatIdentity({
       worker: `${process.pid}@${hostname()}`,
@@ -128,6 +130,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   } finally {
     stopped.abort();
     await connection.close();
+    removeListener();
   }
 }
 
