@@ -7,14 +7,14 @@ import { startRotation } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import { queryNames } from '../../../src/domain/operation/names.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import { Site } from '../../helpers/site.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** An installation of another version: the same program, whose workflow bundle has another digest. */
 async function installationOf(version: string): Promise<string> {
-  const directory = join(await makeTempDir('installation'), 'reprise');
+  const directory = join(await tempDir('installation'), 'reprise');
   await mkdir(directory, { mode: 0o755 });
   await cp(join(root, 'dist'), join(directory, 'dist'), { recursive: true });
   await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));

@@ -2,7 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { expect, it } from '@jest/globals';
 import { type Inspection, type PagedAnswer, isPaged } from '../../../src/domain/operation/inspections.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import type { HostDependencies } from '../../../src/activities/dependencies.js';
 import { PAGE_CHARS } from '../../../src/activities/inspection/answer-pages.js';
 import { createHostActivities } from '../../../src/activities/index.js';
@@ -28,7 +28,7 @@ it('an inspection of a known kind is answered', async () => {
 });
 
 it('L13: an answer that is too long for one payload is read in pages, and each of them is far below 2 MB', async () => {
-  const stateDir = await makeTempDir('answers');
+  const stateDir = await tempDir('answers');
   const findings = Array.from({ length: 40_000 }, (_, index) => ({
     check: `é"${index}`,
     level: 'ok' as const,

@@ -8,7 +8,7 @@ import {
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { repriseHere } from '../../helpers/cli.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import { complaint, parsed, valid } from './given.js';
 
 const withPolicy = (policy: string, contacts: string): string =>
@@ -64,7 +64,7 @@ describe('G9: requester_may_approve: false binds nobody where the requester is o
 
 describe('O7: config check warns of requester_may_approve only where the file itself promises it', () => {
   const warned = async (policy: string): Promise<readonly string[]> => {
-    const directory = await makeTempDir('approvals');
+    const directory = await tempDir('approvals');
     const file = join(directory, 'reprise.yml');
     await writeFile(file, withPolicy(policy, '{ dba: {}, ops: {} }'));
     const { stdout } = await repriseHere(['config', 'check', '--config', file, '--json']);
