@@ -1,4 +1,5 @@
 import { beforeAll, expect, it } from '@jest/globals';
+import { findsDamages } from '../helpers/drill-damage-suite.js';
 import { DamageGround, longDamages } from '../helpers/drill-damages.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 
@@ -20,19 +21,4 @@ it.each(['base', 'physical'] as const)(
   1_800_000,
 );
 
-it.each(longDamages.map((damage) => [damage.name, damage] as const))(
-  'P4: the drill of %s fails, and says why',
-  async (_, damage) => {
-    const mend = await damage.make(ground);
-    const findings = await ground.drill(damage.policy);
-    await mend();
-    expect(findings).toContainEqual(
-      expect.objectContaining({
-        found: damage.found,
-        says: expect.stringMatching(damage.says),
-        hint: expect.any(String),
-      }),
-    );
-  },
-  300_000,
-);
+findsDamages(longDamages, () => ground);

@@ -1,18 +1,15 @@
 import { beforeAll, expect, it } from '@jest/globals';
-import type { WorkflowHandle } from '@temporalio/client';
 import type { ClusterContext } from '../../src/activities/cluster-context.js';
 import type { HostDependencies } from '../../src/activities/dependencies.js';
 import { recordDrill, registerActivities } from '../../src/activities/drill/register.js';
 import { previousRuns } from '../../src/config/schedule.js';
 import type { ClusterConfig } from '../../src/domain/config.js';
-import { signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
+import { signalNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { DrillOrder } from '../../src/domain/operation/orders.js';
-import type { NoticeFacts } from '../../src/domain/notification/notices.js';
 import { openCatalogue } from '../../src/records/catalogue.js';
 import { openDirectory } from '../../src/storage/directory/directory-storage.js';
-import type { DrillOutput } from '../../src/workflows/api.js';
 import { tempDir } from '../helpers/temp.js';
-import { StagingHost, drillOutcomeOf, failedCheck, passedCheck } from './drills.js';
+import { StagingHost, drillOutcomeOf, failedCheck, outcomeOf, passedCheck, signsOff, told, word } from './drills.js';
 import { type Activities, type Case, HOST, Lab } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -23,7 +20,6 @@ beforeAll(async () => {
 
 /** Seconds in place of days: reminded after half of them, escalated after four fifths. */
 const within = (withinSeconds: number) => ({ by: ['qa'], withinSeconds });
-const word = { verdict: 'pass', by: 'qa', remarks: 'appointments of today are there' };
 const describe =
   (withinSeconds: number): Activities['describeCluster'] =>
   async (input) => ({
@@ -39,16 +35,6 @@ async function startDrill(withinSeconds: number, order: DrillOrder = {}): Promis
   return one;
 }
 
-const signsOff = (one: Case, given: unknown = word): Promise<unknown> =>
-  one.workflow.executeUpdate(updateNames.signOff, { args: [given] });
-const outcomeOf = async (handle: WorkflowHandle) => ((await handle.result()) as DrillOutput).outcome;
-
-/** What people were told of, in order. */
-const told = (one: Case): readonly string[] =>
-  one.of('deliveriesOf').map(({ notice }) => {
-    const { facts } = notice as { facts: NoticeFacts };
-    return facts.kind === 'sign-off' ? facts.stage : facts.kind === 'drill' ? facts.state : facts.kind;
-  });
 const hears = (one: Case, what: string): Promise<unknown> =>
   one.until(
     async () => (told(one).includes(what) ? true : null),

@@ -1,10 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { WorkflowHandle } from '@temporalio/client';
 import { heavyQueue, lightQueue, signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { DrillOrder } from '../../src/domain/operation/orders.js';
-import type { NoticeFacts } from '../../src/domain/notification/notices.js';
-import type { DrillOutput } from '../../src/workflows/api.js';
-import { StagingHost, failedCheck } from './drills.js';
+import { StagingHost, failedCheck, outcomeOf, signsOff, told, word } from './drills.js';
 import { type Activities, type Case, HOST, Lab, failure, failureOfWorkflow, untilCancelled } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -46,17 +43,6 @@ async function startDrill({ staging = new StagingHost(), activities, order = {},
   return one;
 }
 
-const word = { verdict: 'pass', by: 'qa', remarks: 'appointments of today are there' };
-const signsOff = (one: Case, given: unknown = word): Promise<unknown> =>
-  one.workflow.executeUpdate(updateNames.signOff, { args: [given] });
-const outcomeOf = async (handle: WorkflowHandle) => ((await handle.result()) as DrillOutput).outcome;
-
-/** What people were told of, in order. */
-const told = (one: Case): readonly string[] =>
-  one.of('deliveriesOf').map(({ notice }) => {
-    const { facts } = notice as { facts: NoticeFacts };
-    return facts.kind === 'sign-off' ? facts.stage : facts.kind === 'drill' ? facts.state : facts.kind;
-  });
 const sealed = (one: Case) => one.of('sealEvidence').map(({ ended, reason }) => ({ ended, reason }));
 const STEPS = ['wipeStaging', 'restoreStaging', 'startStaging', 'checkStaging'] as const;
 

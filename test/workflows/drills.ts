@@ -1,3 +1,4 @@
+import type { WorkflowHandle } from '@temporalio/client';
 import type { DrillActivities } from '../../src/activities/api.js';
 import type {
   DrillCheck,
@@ -10,7 +11,11 @@ import type {
 } from '../../src/domain/drill/drill.js';
 import { dueAfter } from '../../src/domain/drill/register.js';
 import { type DrillEnding, drillVerdict } from '../../src/domain/drill/verdict.js';
+import { updateNames } from '../../src/domain/operation/names.js';
+import type { NoticeFacts } from '../../src/domain/notification/notices.js';
 import type { DrillOrder } from '../../src/domain/operation/orders.js';
+import type { DrillOutput } from '../../src/workflows/api.js';
+import type { Case } from './lab.js';
 
 /** Drills without a server: plans, checks and outcomes as a staging host would answer. */
 const drillStaging = 'staging1';
@@ -123,3 +128,15 @@ export function entryFor(cluster: string, openedAt = new Date().toISOString()): 
     ...{ dueAt: dueAfter(openedAt), drillId: 'op', closedBy: null, closedAt: null },
   };
 }
+
+export const word = { verdict: 'pass', by: 'qa', remarks: 'appointments of today are there' };
+export const signsOff = (one: Case, given: unknown = word): Promise<unknown> =>
+  one.workflow.executeUpdate(updateNames.signOff, { args: [given] });
+export const outcomeOf = async (handle: WorkflowHandle) => ((await handle.result()) as DrillOutput).outcome;
+
+/** What people were told of, in order. */
+export const told = (one: Case): readonly string[] =>
+  one.of('deliveriesOf').map(({ notice }) => {
+    const { facts } = notice as { facts: NoticeFacts };
+    return facts.kind === 'sign-off' ? facts.stage : facts.kind === 'drill' ? facts.state : facts.kind;
+  });

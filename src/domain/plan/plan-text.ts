@@ -1,3 +1,4 @@
+// Longer than 400 lines: the words of one plan, for the Web UI, a terminal and mail, which have to say the same.
 import {
   approvalJson,
   approveCommand,

@@ -1,3 +1,4 @@
+// Longer than 400 lines: one subject, from what lies in a folder to the backup that it becomes.
 import { constants } from 'node:fs';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
