@@ -21,6 +21,7 @@ import { makeActionPlan } from '../action/plan.js';
 import { surveyAdoption } from '../backup/adopt.js';
 import { orphansOf, planRotation } from '../backup/rotate.js';
 import {
+  type ClusterContext,
   currentBackups,
   engineContext,
   engineFor,
@@ -93,8 +94,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const contexts = await openClusterContexts(deps, cluster);
-    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
+    const states = await Promise.all((await drillContexts(deps, cluster)).map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),
@@ -165,6 +165,15 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
       return question.kind === 'page' ? answer : inPages(deps, answer);
     }),
   };
+}
+
+/** Clusters of this host, and those that are drilled here: the host of such a one may be down. */
+function drillContexts(deps: HostDependencies, cluster: string | undefined): Promise<readonly ClusterContext[]> {
+  if (cluster !== undefined) return openClusterContexts(deps, cluster);
+  const here = Object.values(deps.config.clusters).filter(
+    ({ host, drill }) => host === deps.host || drill?.host === deps.host,
+  );
+  return Promise.all(here.map(({ name }) => openClusterContext(deps, name)));
 }
 
 /** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */
