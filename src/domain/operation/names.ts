@@ -30,6 +30,8 @@ export const workflowTypes = {
   drill: 'drill',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
+  /** A temporary instance that people look at. */
+  explore: 'explore',
   incident: 'incident',
   watch: 'watch',
   /** Receives the WAL of one policy, for ever. */
@@ -69,6 +71,10 @@ export const updateNames = {
   retarget: 'retarget-recovery',
   pauseWatch: 'pause-watch',
   resumeWatch: 'resume-watch',
+  extendInstance: 'extend',
+  moveInstance: 'retarget',
+  connectInstance: 'connect',
+  dropInstance: 'drop',
   acquire: 'acquire',
   release: 'release',
 } as const;
@@ -80,6 +86,7 @@ export const queryNames = {
   holders: 'holders',
   lock: 'lock',
   slot: 'slot',
+  instance: 'instance',
 } as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
@@ -108,6 +115,7 @@ export const actionWorkflowId = (action: string, cluster: string, operationId: s
   action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
+export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;
