@@ -24,6 +24,7 @@ export const wellBehaved: Activities = {
   releaseLock: async () => undefined,
   lockedOperations: async () => ({ held: [], waiting: [], silent: [] }),
   isScheduled: async () => true,
+  lookAtSchedules: async () => [],
   awaitClosed: () => untilCancelled(),
   lastDrillDue: async () => null,
   workflowIsOpen: async () => true,
@@ -118,6 +119,7 @@ export const wellBehaved: Activities = {
   closeStaging: async () => undefined,
   recordUnplannedDrill: async ({ cluster }) => entryFor(cluster),
   recordOverdueDrill: async () => null,
+  recordDailyCheck: async () => ({ open: [], told: [], over: [] }),
 
   planInstance: async (request) => plannedInstanceOf(request),
   openInstance: async (step) => openedInstanceOf(step),

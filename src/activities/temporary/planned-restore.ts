@@ -277,7 +277,6 @@ export function reachedBy(planned: PlannedRestore, progress: RunningCopy['progre
     reached: `${formatTarget(target)}: ${formatTarget(stopsAt)}, replayed to ${replayLsn ?? 'unknown'}`,
     lastLsn: replayLsn,
     lastCommitAt: lastReplayedCommitAt ?? lastCommitAt,
-    complete: false,
-    target: stopsAt,
+    ...{ complete: false, target },
   };
 }

@@ -45,6 +45,7 @@ export interface OperationStatusView {
     | 'drill'
     | 'drill-overdue'
     | 'explore'
+    | 'daily-check'
     | 'incident'
     | 'watch'
     | 'archive'
