@@ -25,8 +25,8 @@ const EVERYTHING: readonly Manager[] = ['Heap', 'Heap2', 'Transaction', 'Storage
 
 /** What WAL is read from, and with what. */
 export interface WalSource extends WalPlaces {
-  /** Major version of the cluster: the text differs. */
-  readonly major: number;
+  /** Major version that wrote it; null where its mark is not known, as of a later one. */
+  readonly major: number | null;
   readonly segmentBytes: number;
 }
 
@@ -74,7 +74,7 @@ export async function scanRecords(
   visitor: ScanVisitor,
 ): Promise<ScanResult> {
   const { segments, managers = EVERYTHING } = order;
-  const sorted = source.major < TAKES_SEVERAL && managers.length > 1;
+  const sorted = source.major !== null && source.major < TAKES_SEVERAL && managers.length > 1;
   const batchBytes = sorted ? SORTED_BATCH_BYTES : BATCH_BYTES;
   const step = Math.max(1, Math.floor(batchBytes / source.segmentBytes));
   const bytes =

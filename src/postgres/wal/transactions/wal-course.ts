@@ -11,6 +11,7 @@ import {
   presentSegments,
   type PresentSegments,
 } from '../scan/followed-segments.js';
+import { writtenSegments } from '../salvage.js';
 import { readSegmentHeader, type SegmentHeader } from '../segment-file.js';
 import { allTimelines, pathOf, type Timeline } from '../timelines.js';
 import { fetchUndamaged, type WalReader } from '../wal-archive.js';
@@ -38,17 +39,22 @@ export interface Course {
 }
 
 /**
- * Opens the WAL that is there, in the archive and in `pg_wal`.
+ * Opens the WAL that is there, in the archive and in `pg_wal`; that of another cluster, as after initdb in the same directory,
+ * does not count.
  * @param wanted timeline; null: the newest
  * @throws RepriseError `not-found` where no WAL, or not that timeline, is there
  */
-export async function openCourse(places: WalPlaces, major: number, wanted: number | null): Promise<Course> {
-  const present = await presentSegments(places.archive, places.dataDir);
-  const names = [...present.keys()].filter(isSegmentName);
-  if (names.length === 0)
-    throw new RepriseError('not-found', 'no WAL is in the archive', 'see that the server archives: reprise doctor');
-  const ids = new Set(names.map((name) => Number.parseInt(name.slice(0, 8), 16)));
-  const timelines = allTimelines(await readTimelines(places.archive, places.dataDir), ids);
+export async function openCourse(places: WalPlaces, wanted: number | null): Promise<Course> {
+  const archived = await archivedHeader(places);
+  const own = await newestOwn(places.dataDir);
+  const isStranger = archived !== null && own !== null && own.systemIdentifier !== archived.systemIdentifier;
+  const used = isStranger ? { ...places, dataDir: null } : places;
+  const header = archived ?? own;
+  if (header === null)
+    throw new RepriseError('not-found', 'no WAL is in the archive', 'see whether the server archives: reprise doctor');
+  const present = await presentSegments(used.archive, used.dataDir);
+  const ids = new Set([...present.keys()].map((name) => Number.parseInt(name.slice(0, 8), 16)));
+  const timelines = allTimelines(await readTimelines(used.archive, used.dataDir), ids);
   const timeline = wanted === null ? timelines.at(-1) : timelines.find(({ id }) => id === wanted);
   if (timeline === undefined)
     throw new RepriseError(
@@ -56,31 +62,31 @@ export async function openCourse(places: WalPlaces, major: number, wanted: numbe
       `there is no WAL of timeline ${wanted}`,
       `its timelines: ${timelines.map(({ id }) => id).join(', ')}`,
     );
-  const { segmentBytes, systemIdentifier } = await headerOf(places, present, names);
-  return {
-    source: { ...places, major, segmentBytes },
-    timeline,
-    segments: segmentsOn(present, timeline, segmentBytes),
-    systemIdentifier,
-  };
+  const { segmentBytes, systemIdentifier, major } = header;
+  const source = { ...used, major, segmentBytes };
+  return { source, timeline, segments: segmentsOn(present, timeline, segmentBytes), systemIdentifier };
 }
 
-/** Of the first segment that can be read; which one it is does not matter. */
-async function headerOf(places: WalPlaces, present: PresentSegments, names: readonly string[]): Promise<SegmentHeader> {
-  const directory = await mkdtemp(join(places.scratch, 'scan-'));
+/** Of the newest segment of the archive that can be read; null where none is there. */
+async function archivedHeader({ archive, scratch }: WalPlaces): Promise<SegmentHeader | null> {
+  const names = archive.segments.filter(isSegmentName).toSorted().reverse();
+  if (names.length === 0) return null;
+  const directory = await mkdtemp(join(scratch, 'scan-'));
   try {
-    for (const name of names.toSorted().reverse()) {
-      const own = present.get(name) === 'old';
-      const path = own ? join(places.dataDir ?? '', 'pg_wal', name) : join(directory, name);
-      const header =
-        own || (await fetchUndamaged(places.archive, name, directory)) ? await readSegmentHeader(path) : null;
-      if (!own) await rm(path, { force: true });
+    for (const name of names) {
+      const path = join(directory, name);
+      const header = (await fetchUndamaged(archive, name, directory)) ? await readSegmentHeader(path) : null;
+      await rm(path, { force: true });
       if (header !== null && header.segmentBytes > 0) return header;
     }
   } finally {
     await removeTree(directory);
   }
   throw new RepriseError('wal-gap', 'no segment of the archived WAL can be read', 'verify the archive of the policy');
+}
+
+async function newestOwn(dataDir: string | null): Promise<SegmentHeader | null> {
+  return dataDir === null ? null : ((await writtenSegments(join(dataDir, 'pg_wal'))).at(-1)?.header ?? null);
 }
 
 /** All that is there along a timeline, with gaps. */
