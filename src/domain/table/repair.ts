@@ -53,6 +53,11 @@ export interface ChangeCounts {
   readonly conflicts: number;
 }
 
+/** How many rows are changed. */
+export function changedRows({ insert, update, delete: removed }: ChangeCounts): number {
+  return insert + update + removed;
+}
+
 /** What a change set is known by: the approval binds the file's own hash. */
 export interface ChangeSetDigest extends ChangeCounts {
   /** SHA-256 (hex) of the file. */

@@ -32,7 +32,7 @@ export interface ApplyOptions {
    * Called with the transaction's id when all is done and before it commits: what is noted durably here says after a crash, with
    * {@link transactionEnd}, whether it did.
    */
-  readonly beforeCommit: (xid: string) => Promise<void>;
+  readonly beforeCommit: (xid: string, done: AppliedChanges) => Promise<void>;
 }
 
 /**
@@ -73,9 +73,10 @@ export async function applyChanges(
       await client.query(`ALTER TABLE ONLY ${on} ${enable} TRIGGER ${pg.escapeIdentifier(name)}`);
     await client.query('DROP TABLE pg_temp.reprise_changes, pg_temp.reprise_done');
     const { rows } = await client.query<{ xid: string }>('SELECT pg_catalog.pg_current_xact_id()::text AS xid');
-    await options.beforeCommit(rows[0]?.xid ?? '');
+    const applied = { ...done, left };
+    await options.beforeCommit(rows[0]?.xid ?? '', applied);
     await client.query('COMMIT');
-    return { ...done, left };
+    return applied;
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
     throw inWords(error, work);
@@ -95,6 +96,14 @@ export async function transactionEnd(
     [xid],
   );
   return rows[0]?.status ?? 'unknown';
+}
+
+/** Ends the session of a transaction that an attempt before this one has left open; it is rolled back. */
+export async function endTransaction(client: pg.ClientBase, xid: string): Promise<void> {
+  await client.query(
+    'SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE backend_xid::text = ($1::bigint % 4294967296)::text',
+    [xid],
+  );
 }
 
 /**

@@ -5,7 +5,6 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import type {
-  ChangeCounts,
   ChangeSetDigest,
   ChangeSetHeader,
   RowChange,
@@ -205,11 +204,6 @@ function reversed(change: RowChange): RowChange {
   if (change.op === 'insert') return { op: 'delete', before: change.after };
   if (change.op === 'delete') return { op: 'insert', after: change.before };
   return { op: 'update', before: change.after, after: change.before };
-}
-
-/** How many rows it changes. */
-export function changedRows({ insert, update, delete: removed }: ChangeCounts): number {
-  return insert + update + removed;
 }
 
 const NEW_PLAN = 'make a new plan: reprise table repair';
