@@ -9,7 +9,9 @@ import { visible } from '../../domain/text/text.js';
 import { copiedRow } from './copied-lines.js';
 import { differingKeys, leafBitmap, repeatedKey } from './leaf-tree.js';
 import type { LeafTree } from './leaf-tree.js';
-import { isPlainKey, readerOf } from './side-reader.js';
+import { CopyReader } from './read-by-copy.js';
+import { QueryReader } from './read-by-query.js';
+import { isPlainKey } from './side-reader.js';
 import type { ReadTerms, SideReader, SideScope } from './side-reader.js';
 import { withTableSide } from './table-side.js';
 import type { TableSide } from './table-side.js';
@@ -105,7 +107,9 @@ export class Comparison {
     const bits = stored?.bits ?? leafBits(Math.max(this.left.estimatedRows, this.right.estimatedRows));
     const plainKey = isPlainKey([this.left, this.right], this.terms);
     const read: ReadTerms = { ...this.terms, bits, plainKey, scope: this.scope };
-    const [left, right] = [readerOf(this.left, read, signal), readerOf(this.right, read, signal)];
+    const readerOf = (side: TableSide): SideReader =>
+      side.plansQueries ? new QueryReader(side, read, signal) : new CopyReader(side, read, signal);
+    const [left, right] = [readerOf(this.left), readerOf(this.right)];
     const [leftTree, rightTree] = await both(stored ?? left.leaves(), right.leaves());
     if (stored === null) await this.request.leftTree?.write(this.treeTerms, leftTree);
     [this.leftRows, this.rightRows] = [leftTree.inScope, rightTree.inScope];

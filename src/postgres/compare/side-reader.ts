@@ -1,7 +1,5 @@
 import type { ComparisonTerms } from '../../domain/table/compare.js';
 import type { LeafTree, PairList } from './leaf-tree.js';
-import { CopyReader } from './read-by-copy.js';
-import { QueryReader } from './read-by-query.js';
 import type { TableSide } from './table-side.js';
 
 /** What is read of each side, in the same form on both. */
@@ -28,10 +26,6 @@ export interface SideReader {
    * @param use is given each as COPY writes it, in bytes that it must copy
    */
   rows(bitmap: Buffer, keys: ReadonlySet<bigint>, use: (key: bigint, line: Buffer) => void): Promise<void>;
-}
-
-export function readerOf(side: TableSide, terms: ReadTerms, signal: AbortSignal): SideReader {
-  return side.plansQueries ? new QueryReader(side, terms, signal) : new CopyReader(side, terms, signal);
 }
 
 const PLAIN =
