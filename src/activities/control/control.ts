@@ -94,19 +94,38 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (question.kind === 'beside') return besideHosts(config, name, hasWorker);
-  if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  const clusters = Object.values(config.clusters);
+  if (!name) return question.kind === 'drills' ? drillHosts(clusters, hasWorker) : hostsOfClusters(clusters);
   const cluster = clusterOf(config, name);
   const planned = plannedOn(cluster, question);
   if (planned !== undefined) return [planned];
-  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
-    (host) => host !== cluster.host,
-  );
+  const others = otherHosts(cluster, question);
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
   const running = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
   // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && running.length > 0) return running;
   return [running[0] ?? cluster.host];
+}
+
+const hostsOfClusters = (clusters: readonly ClusterConfig[]): readonly string[] => [
+  ...new Set(clusters.map(({ host }) => host)),
+];
+
+/** The hosts of the clusters; for one that has no worker, where its cluster is drilled: the records are the same. */
+async function drillHosts(clusters: readonly ClusterConfig[], hasWorker: HasWorker): Promise<readonly string[]> {
+  const hosts = clusters.map(async ({ host, drill }) =>
+    drill !== undefined && !(await hasWorker(host)) && (await hasWorker(drill.host)) ? drill.host : host,
+  );
+  return [...new Set(await Promise.all(hosts))];
+}
+
+/** Hosts besides its own that know of a cluster what is asked. */
+function otherHosts({ host, recovery, drill }: ClusterConfig, { kind }: Inspection): readonly string[] {
+  const targets = Object.values(recovery.targets).map((target) => target.host);
+  // Jobs of a drill are there. Of policies that host may not reach all.
+  const staging = drill !== undefined && (kind === 'drills' || kind === 'jobs') ? [drill.host] : [];
+  return [...new Set([...targets, ...staging])].filter((other) => other !== host);
 }
 
 /** The host that would make a plan, which is not always the cluster's own. */

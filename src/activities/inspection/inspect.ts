@@ -93,8 +93,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const contexts = await openClusterContexts(deps, cluster);
-    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
+    const states = await Promise.all((await drillContexts(deps, cluster)).map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),
@@ -165,6 +164,15 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
       return question.kind === 'page' ? answer : inPages(deps, answer);
     }),
   };
+}
+
+/** Clusters of this host, and those that are drilled here: the host of such a one may be down. */
+function drillContexts(deps: HostDependencies, cluster: string | undefined): Promise<readonly ClusterContext[]> {
+  if (cluster !== undefined) return openClusterContexts(deps, cluster);
+  const here = Object.values(deps.config.clusters).filter(
+    ({ host, drill }) => host === deps.host || drill?.host === deps.host,
+  );
+  return Promise.all(here.map(({ name }) => openClusterContext(deps, name)));
 }
 
 /** The last failure of each policy that damaged pages caused, where no backup was taken since. */
