@@ -1,6 +1,6 @@
 import type { CheckContext, CheckOutcome } from '../../checks/check.js';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
-import { largeObjectCounts } from '../../domain/backup/recorded-objects.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { DrillCheck, PlannedRestore } from '../../domain/drill/drill.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';

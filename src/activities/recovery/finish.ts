@@ -1,7 +1,7 @@
 import type { RestoredService } from '../../checks/check.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { TableCount } from '../../domain/backup/backup.js';
-import { largeObjectCounts } from '../../domain/backup/recorded-objects.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { RecordedIncident } from '../../domain/backup/catalogue.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { LARGE_OBJECTS } from '../../domain/backup/recorded-objects.js';
+import { LARGE_OBJECTS } from '../../domain/backup/large-objects.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { TableContent } from '../../domain/drill/content.js';
 import { isRepriseError } from '../../domain/errors.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { largeObjectCounts } from '../../../src/domain/backup/large-objects.js';
 import {
   compareDefinitions,
   compareSequences,
   type DatabaseObjects,
-  largeObjectCounts,
   missingNames,
   withinRecord,
 } from '../../../src/domain/backup/recorded-objects.js';
