@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../domain/config.js';
 import type { BesideCopy } from '../../../domain/operation/inspections.js';
+import { drillSchedules, scheduleId } from '../../../domain/operation/names.js';
 import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
 import { NameCache, configKinds, configStamp, serverKinds } from './cache.js';
@@ -99,6 +100,9 @@ export interface Told {
   }[];
   readonly kept?: readonly { readonly id: string; readonly cluster: string }[];
   readonly beside?: readonly BesideCopy[];
+  /** That have ended. */
+  readonly drills?: readonly { readonly drillId: string; readonly cluster: string; readonly evidence: unknown }[];
+  readonly running?: readonly { readonly drillId: string; readonly workflowId: string; readonly state: string }[];
 }
 
 /** Keeps what a command has just been told, so that completion knows it too. */
@@ -112,6 +116,8 @@ function candidates({
   backups,
   kept,
   beside,
+  drills,
+  running,
 }: Told): Partial<Record<ServerKind, readonly Candidate[]>> {
   return {
     ...(operations && {
@@ -143,8 +149,21 @@ function candidates({
           state: where.startsWith('/') ? state : 'database',
         })),
     }),
+    ...(drills && { drill: [...(running ?? []).map(runningDrill), ...drills.toReversed().map(endedDrill)] }),
   };
 }
+
+const runningDrill = ({ drillId, workflowId, state }: NonNullable<Told['running']>[number]): Candidate => ({
+  name: drillId,
+  cluster: workflowId.split('/')[1],
+  state,
+});
+
+const endedDrill = ({ drillId, cluster, evidence }: NonNullable<Told['drills']>[number]): Candidate => ({
+  name: drillId,
+  cluster,
+  state: evidence === null ? 'without-evidence' : 'with-evidence',
+});
 
 type Session = Parameters<Parameters<Cli['withTemporal']>[0]>[0];
 
@@ -169,16 +188,24 @@ const askServer: Readonly<Record<ServerKind, (session: Session) => Promise<Told 
     const answer = await inspected(session, 'beside');
     return answer === null ? null : { beside: answer.copies };
   },
+  drill: async (session) => {
+    const { listDrills } = await import('../../../client/drills.js');
+    return (await canInspect(session)) ? listDrills(session) : null;
+  },
 };
 
 /** Null without a worker: the question would stay open after us. */
 async function inspected<K extends 'backups' | 'kept' | 'beside'>(session: Session, kind: K) {
-  const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
+  const { runInspection } = await import('../../../client/inspect.js');
+  return (await canInspect(session)) ? runInspection<K>(session, { kind } as never) : null;
+}
+
+async function canInspect(session: Session): Promise<boolean> {
+  const [{ hasPoller }, { CONTROL_QUEUE }] = await Promise.all([
     import('../../../client/pollers.js'),
-    import('../../../client/inspect.js'),
     import('../../../domain/operation/names.js'),
   ]);
-  return (await hasPoller(session, CONTROL_QUEUE, 'workflow')) ? runInspection<K>(session, { kind } as never) : null;
+  return hasPoller(session, CONTROL_QUEUE, 'workflow');
 }
 
 function configNames({
@@ -202,11 +229,14 @@ function configNames({
     media: named(media),
     contact: named(contacts),
     notifier: named(notifiers),
-    schedule: Object.values(clusters).flatMap(({ name, policies }) =>
-      Object.values(policies)
-        .filter(({ enabled, schedule }) => enabled && schedule !== undefined)
-        .map((policy) => ({ name: `reprise/${name}/${policy.name}`, cluster: name })),
-    ),
+    schedule: Object.values(clusters).flatMap(({ name, policies, drill }) => {
+      const backups = Object.values(policies).filter(({ enabled, schedule }) => enabled && schedule !== undefined);
+      const drills = drill === undefined ? [] : Object.values(drillSchedules);
+      return [
+        ...backups.map((policy) => ({ name: scheduleId(name, policy.name), cluster: name, state: 'backup' })),
+        ...drills.map((schedule) => ({ name: scheduleId(name, schedule), cluster: name, state: 'drill' })),
+      ];
+    }),
   };
 }
 
