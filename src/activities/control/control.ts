@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
-import { type Client, ScheduleNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { ClusterConfig, Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
-import { lightQueue, scheduleId } from '../../domain/operation/names.js';
+import { lightQueue } from '../../domain/operation/names.js';
 import type { StepLimits } from '../../domain/operation/retries.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { watchHeartbeatSeconds } from '../../domain/operation/status.js';
@@ -15,6 +15,7 @@ import type { ControlDependencies } from '../dependencies.js';
 import { isWorkflowOpen } from './executions.js';
 import { lockActivities } from './locks.js';
 import { notifyingActivities, toldEvents } from './notify.js';
+import { scheduleActivities } from './schedules.js';
 import { slotActivities } from './slots.js';
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
@@ -24,6 +25,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     ...notifyingActivities(deps),
     ...lockActivities(),
     ...slotActivities(config),
+    ...scheduleActivities(deps),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
       const { host, policies, recovery, drill } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
@@ -51,9 +53,6 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       hostsOf(config, question, (host) =>
         host === without ? Promise.resolve(false) : isHostPolled(Context.current().client, host),
       ),
-    ),
-    isScheduled: wrapActivity('isScheduled', async ({ cluster, policy }) =>
-      isScheduled(Context.current().client, scheduleId(cluster, policy)),
     ),
     lastDrillDue: wrapActivity('lastDrillDue', async ({ cluster, upTo }) => {
       const { drill } = clusterOf(config, cluster);
@@ -146,6 +145,7 @@ async function besideHosts(config: Config, name: string | undefined, hasWorker: 
 /** The host that a question names. */
 function hostIn(question: Inspection): string | undefined {
   if (question.kind === 'host' || question.kind === 'page' || question.kind === 'beside-stop') return question.host;
+  if (question.kind === 'explore-plan') return question.order.host;
   return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 
@@ -178,14 +178,4 @@ async function isHostPolled({ connection, options }: Client, host: string): Prom
     taskQueueType: taskQueueTypes.activity,
   });
   return livingPollers(pollers, Date.now()).length > 0;
-}
-
-async function isScheduled(client: Client, id: string): Promise<boolean> {
-  try {
-    const { state } = await client.schedule.getHandle(id).describe();
-    return !state.paused;
-  } catch (error) {
-    if (error instanceof ScheduleNotFoundError) return false;
-    throw error;
-  }
 }

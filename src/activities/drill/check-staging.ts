@@ -1,5 +1,6 @@
 import type { CheckContext, CheckOutcome } from '../../checks/check.js';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { DrillCheck, PlannedRestore } from '../../domain/drill/drill.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
@@ -16,14 +17,8 @@ import { canaryOf } from '../inspection/canary-writer.js';
 import { sampleMedia } from '../media/sample.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
-import {
-  type DrillWork,
-  openDrillWork,
-  plannedBackups,
-  restoreOf,
-  restoreOperation,
-  stagingConnection,
-} from './staging.js';
+import { type DrillWork, openDrillWork, restoreOf, restoreOperation, stagingConnection } from './staging.js';
+import { plannedBackups } from '../temporary/planned-restore.js';
 
 /** Longest sentence of a check: the rest is in its file of the evidence. */
 const LONGEST_DETAIL = 1000;
@@ -85,7 +80,7 @@ async function contextOf(
   const { clusterContext, place, folder } = work;
   const { restore } = step;
   const connection = stagingConnection(work, restore);
-  const backups = await plannedBackups(work, restore, run);
+  const backups = await plannedBackups({ clusterContext, planned }, run);
   const databases = planned.method === 'databases' ? backups.flatMap(({ database }) => database ?? []) : null;
   const [first] = backups;
   const { signal } = run;
@@ -120,7 +115,7 @@ async function contextOf(
 
 /** A dump holds the rows of unlogged tables like those of others. */
 function recordedOf({ method }: PlannedRestore, backups: readonly Backup[]): readonly TableCount[] {
-  const counts = backups.flatMap(({ contents }) => contents ?? []);
+  const counts = backups.flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }
 

@@ -3,11 +3,12 @@ import { type Backup, clusterOfBackup, withoutContents } from '../../domain/back
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
-import type { Inspection, InspectionResults, PageErrorLine } from '../../domain/operation/inspections.js';
+import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
 import {
   actionOrder,
   adoptionOrder,
   drillOrder,
+  exploreOrder,
   mediaOrder,
   readOrder,
   recoveryOrder,
@@ -36,6 +37,7 @@ import { previewDrill } from '../drill/plan-drill.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
+import { previewExploration } from '../temporary/temporary-instance.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
@@ -44,6 +46,7 @@ import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { listRecoveries } from './recoveries.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
+import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
@@ -104,6 +107,11 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'drill-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const order = readOrder(drillOrder, request.order);
     return { plan: await previewDrill(deps, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
+  'explore-plan': async ({ kind: _kind, ...request }, deps, run) => {
+    const { host: _host, ...order } = readOrder(exploreOrder, request.order);
+    const clusterContext = await openClusterContext(deps, request.cluster);
+    return { plan: await previewExploration(clusterContext, { ...request, order }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);
@@ -173,19 +181,6 @@ function drillContexts(deps: HostDependencies, cluster: string | undefined): Pro
     ({ host, drill }) => host === deps.host || drill?.host === deps.host,
   );
   return Promise.all(here.map(({ name }) => openClusterContext(deps, name)));
-}
-
-/** The last failure of each policy that damaged pages caused, where no backup was taken since. */
-async function pageErrorLines(
-  { catalogue, cluster: { name: cluster } }: ClusterContext,
-  backups: readonly Backup[],
-): Promise<readonly PageErrorLine[]> {
-  const lines = new Map<string, PageErrorLine>();
-  for (const { kind, code, policy, at, reason } of (await catalogue.state()).unmade)
-    if (kind === 'failed' && code === 'page-corrupt') lines.set(policy, { cluster, policy, at, reason });
-  const isSolved = ({ policy, at }: PageErrorLine): boolean =>
-    backups.some((backup) => backup.policy === policy && backup.status === 'complete' && backup.startedAt > at);
-  return [...lines.values()].filter((line) => !isSolved(line));
 }
 
 /** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */

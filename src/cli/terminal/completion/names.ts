@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../domain/config.js';
 import type { BesideCopy } from '../../../domain/operation/inspections.js';
-import { drillSchedules, scheduleId } from '../../../domain/operation/names.js';
+import { scheduleId } from '../../../domain/operation/names.js';
+import { schedulesOf } from '../../../domain/operation/schedules.js';
 import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
 import { NameCache, configKinds, configStamp, serverKinds } from './cache.js';
@@ -208,14 +209,8 @@ async function canInspect(session: Session): Promise<boolean> {
   return hasPoller(session, CONTROL_QUEUE, 'workflow');
 }
 
-function configNames({
-  clusters,
-  hosts,
-  repositories,
-  media,
-  contacts,
-  notifiers,
-}: Config): Readonly<Record<ConfigKind, readonly Candidate[]>> {
+function configNames(config: Config): Readonly<Record<ConfigKind, readonly Candidate[]>> {
+  const { clusters, hosts, repositories, media, contacts, notifiers } = config;
   const named = (values: object): readonly Candidate[] => Object.keys(values).map((name) => ({ name }));
   const below = (list: (cluster: Config['clusters'][string]) => readonly string[]): readonly Candidate[] =>
     Object.values(clusters).flatMap((cluster) => list(cluster).map((name) => ({ name, cluster: cluster.name })));
@@ -229,14 +224,11 @@ function configNames({
     media: named(media),
     contact: named(contacts),
     notifier: named(notifiers),
-    schedule: Object.values(clusters).flatMap(({ name, policies, drill }) => {
-      const backups = Object.values(policies).filter(({ enabled, schedule }) => enabled && schedule !== undefined);
-      const drills = drill === undefined ? [] : Object.values(drillSchedules);
-      return [
-        ...backups.map((policy) => ({ name: scheduleId(name, policy.name), cluster: name, state: 'backup' })),
-        ...drills.map((schedule) => ({ name: scheduleId(name, schedule), cluster: name, state: 'drill' })),
-      ];
-    }),
+    schedule: Object.values(clusters).flatMap((cluster) =>
+      schedulesOf(config, cluster).map(({ policy, starts }) => ({
+        ...{ name: scheduleId(cluster.name, policy), cluster: cluster.name, state: starts },
+      })),
+    ),
   };
 }
 
