@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { findDrill } from '../../client/drills.js';
+import type { SealedEvidence } from '../../domain/drill/drill.js';
 import type { EvidenceVerification } from '../../domain/drill/evidence.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Cli } from '../cli-context.js';
@@ -63,7 +64,7 @@ export function defineEvidence(parent: Command, cli: Cli): void {
 interface Place {
   /** On this machine; null where it is not. */
   readonly folder: string | null;
-  readonly evidence?: { readonly path: string; readonly sha256: string; readonly signed: boolean };
+  readonly evidence?: SealedEvidence;
 }
 
 /** Where the evidence of a drill is, by its record. */
@@ -86,6 +87,7 @@ async function evidenceOf(self: Cli, id: string): Promise<Place> {
 function whereText({ folder, evidence }: Place): string {
   const lines = [`evidence: ${evidence?.path ?? ''}, ${evidence?.signed === true ? 'signed' : 'not signed'}`];
   lines.push(`  manifest: ${evidence?.sha256 ?? ''} (SHA-256)`);
+  if (evidence?.lockedUntil !== undefined) lines.push(`  object lock: until ${evidence.lockedUntil}`);
   if (folder !== null) lines.push(`  here: ${folder}`);
   return lines.join('\n');
 }

@@ -39,6 +39,8 @@ export interface Sealed {
   readonly sha256: string;
   readonly signed: boolean;
   readonly sequence: number;
+  /** UTC ISO-8601: an object lock keeps its manifest until then; null where none is known. */
+  readonly lockedUntil: string | null;
 }
 
 /** Key of the folder of a drill's evidence. */
@@ -58,7 +60,7 @@ const chainKey = (cluster: string, sequence: number): string =>
 /** The evidence of one drill that was sealed; null where it was not. */
 export async function sealedEvidence(storage: ReadableStorage, cluster: string, drill: string): Promise<Sealed | null> {
   const own = (await sealedManifests(storage, cluster)).find(({ manifest }) => manifest?.drill === drill);
-  return own?.manifest == null ? null : sealed(cluster, own.manifest, own.bytes);
+  return own?.manifest == null ? null : sealed(storage, own.manifest, own.bytes);
 }
 
 /**
@@ -97,7 +99,7 @@ export async function sealEvidence(storage: WritableStorage, unsealed: Unsealed)
     const text = manifestText(manifest);
     // A key that cannot sign fails here, while nothing says yet that it did.
     await signer?.sign(text);
-    if (await storage.createIfAbsent(chainKey(about.cluster, manifest.sequence), text))
+    if (await storage.createIfAbsent(chainKey(about.cluster, manifest.sequence), text, { keep: true }))
       return finish(storage, folder, manifest, Buffer.from(text), signer);
   }
   throw new RepriseError(
@@ -124,21 +126,25 @@ async function finish(
         `the evidence of drill ${manifest.drill} says that it is signed with the key ${manifest.signer}, which is not the one of this configuration`,
         'set evidence.signing_key to that key, then try again',
       );
-    await storage.createIfAbsent(`${folder}/${SIGNATURE}`, await signer.sign(bytes.toString('utf8')));
+    await storage.createIfAbsent(`${folder}/${SIGNATURE}`, await signer.sign(bytes.toString('utf8')), { keep: true });
   }
-  return sealed(manifest.cluster, manifest, bytes);
+  return sealed(storage, manifest, bytes);
 }
 
-const sealed = (cluster: string, { drill, sequence, signer }: EvidenceManifest, bytes: Buffer): Sealed => ({
-  path: evidenceFolder(cluster, drill),
-  sha256: sha256Hex(bytes),
-  signed: signer !== null,
-  sequence,
-});
+async function sealed(
+  storage: ReadableStorage,
+  { cluster, drill, sequence, signer }: EvidenceManifest,
+  bytes: Buffer,
+): Promise<Sealed> {
+  const path = evidenceFolder(cluster, drill);
+  const manifest = await storage.stat(`${path}/${MANIFEST}`);
+  const lockedUntil = manifest?.lockedUntil ?? null;
+  return { path, sha256: sha256Hex(bytes), signed: signer !== null, sequence, lockedUntil };
+}
 
 /** Creates a file, or finds it as it should be. */
 async function put(storage: WritableStorage, key: string, content: string): Promise<void> {
-  if (await storage.createIfAbsent(key, content)) return;
+  if (await storage.createIfAbsent(key, content, { keep: true })) return;
   if ((await storage.read(key)).toString('utf8') === content) return;
   throw new RepriseError(
     'conflict',

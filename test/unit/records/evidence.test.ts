@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { appendFile, cp, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
@@ -48,12 +48,14 @@ const unsealed = (number: number, key: SshSigner | null = signer) => ({
 });
 
 /** A repository with so many drills; the path is the folder of their evidence. */
-async function drills(count: number, key: SshSigner | null = signer) {
+async function drills(count: number, key: SshSigner | null = signer, writable = true) {
   const root = await tempDir('repository');
   const storage = openDirectory({ path: root });
   const sealed: Sealed[] = [];
   for (let number = 1; number <= count; number++) sealed.push(await sealEvidence(storage, unsealed(number, key)));
-  return { storage, sealed, path: join(root, 'mairie', 'evidence') };
+  const path = join(root, 'mairie', 'evidence');
+  if (writable) await run('chmod', ['-R', 'u+w', path]);
+  return { storage, sealed, path };
 }
 
 const codes = async (path: string, key = publicKey) =>
@@ -262,6 +264,15 @@ describe('the evidence of drills', () => {
     }
   });
 
+  it('V4: in a directory its files are for their owner alone, and nobody writes them again', async () => {
+    const { path } = await drills(1, signer, false);
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile());
+    expect(files.length).toBe(7);
+    for (const { name, parentPath } of files)
+      expect([name, (await stat(join(parentPath, name))).mode & 0o777]).toEqual([name, 0o400]);
+  });
+
   it('V4: drills that are sealed at once get a number each; other content under the name of a drill is refused', async () => {
     const root = await tempDir('repository');
     const storages = Array.from({ length: 4 }, () => openDirectory({ path: root }));
@@ -282,9 +293,9 @@ function killedAfter(storage: WritableStorage, writes: number): WritableStorage 
   let left = writes;
   return {
     ...storage,
-    createIfAbsent: async (key, body) => {
+    createIfAbsent: async (key, body, options) => {
       if (left-- <= 0) throw new Error('killed');
-      return storage.createIfAbsent(key, body);
+      return storage.createIfAbsent(key, body, options);
     },
   };
 }
