@@ -13,6 +13,7 @@ import { type Screen, screenTable } from '../terminal/tables.js';
 interface EvidenceOptions {
   readonly verify?: boolean;
   readonly publicKey?: string;
+  readonly newest?: string;
 }
 
 /** `reprise drill evidence` */
@@ -23,16 +24,17 @@ export function defineEvidence(parent: Command, cli: Cli): void {
     description:
       'Verifying a folder needs nothing but its files and the public key: no server and no configuration. Exit 8 where something was changed or is missing.',
     argumentHelp: {
-      what: 'id of a drill, or a folder: of one drill, or with many, such as a copy of CLUSTER/evidence',
+      what: 'id of a drill, or a folder: of one drill, or with many, such as a copy of CLUSTER, with its records, or of CLUSTER/evidence',
     },
     examples: ['drill evidence 20261004-020000-a1b2c3', 'drill evidence ./evidence --verify --public-key evidence.pub'],
     options: [
       new Option('--verify', 'check hashes, signatures, and that no drill is missing'),
       new Option('--public-key <file>', 'of the key that signs evidence: a .pub file, or one of allowed signers'),
+      new Option('--newest <sha256>', 'hash of a manifest that you know of, as a drill shows it: it must be there'),
     ],
-    run: async (self, [what = ''], { verify = false, publicKey }) => {
+    run: async (self, [what = ''], { verify = false, publicKey, newest }) => {
       const isFolder = (await stat(what).catch(() => null))?.isDirectory() === true;
-      if (verify !== (publicKey !== undefined) || (isFolder && !verify))
+      if (verify !== (publicKey !== undefined) || (newest !== undefined && !verify) || (isFolder && !verify))
         throw new RepriseError(
           'usage',
           'a folder is verified with --verify and --public-key',
@@ -49,7 +51,7 @@ export function defineEvidence(parent: Command, cli: Cli): void {
       const key = await readFile(publicKey, 'utf8').catch((error: Error) => {
         throw new RepriseError('usage', `the public key cannot be read: ${error.message}`, 'name the .pub file');
       });
-      const result = await self.services.verifyEvidence(found.folder, key);
+      const result = await self.services.verifyEvidence(found.folder, key, { newest });
       await self.print({ ...found, ...result }, (view, screen) => resultText(view, screen));
       if (!result.ok)
         throw new RepriseError(
@@ -92,13 +94,16 @@ function whereText({ folder, evidence }: Place): string {
   return lines.join('\n');
 }
 
-function resultText({ ok, drills, problems, startsAt }: EvidenceVerification, screen: Screen): string {
+function resultText({ ok, drills, problems, startsAt, recorded }: EvidenceVerification, screen: Screen): string {
   const rows = drills.map(({ sequence, cluster, drill, verdict, files, signedBy }) => [
     ...[String(sequence), cluster, drill, verdict, String(files), signedBy ?? 'nobody trusted'],
   ]);
   return [
     screenTable(['#', 'cluster', 'drill', 'verdict', 'files', 'signed by'], rows, screen),
     ...startsAt.map(({ cluster, sequence }) => `drills of ${cluster} before number ${sequence} are not in this folder`),
+    ...(drills.length > 0 && recorded !== null
+      ? [`compared with the ${recorded} drills that the records beside them name`]
+      : []),
     ...problems.map(({ code, where, text }) => `${code}: ${where === '' ? 'this folder' : where}: ${text}`),
     ok ? 'verified: nothing was changed, added or left out' : 'NOT verified',
   ].join('\n');
