@@ -1,5 +1,6 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
+import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
   DrillCheck,
@@ -11,6 +12,7 @@ import type {
 } from '../domain/drill/drill.js';
 import type { DrillEnding } from '../domain/drill/verdict.js';
 import type { ErrorCode } from '../domain/errors.js';
+import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
@@ -98,6 +100,11 @@ export interface ControlActivities {
   isScheduled(input: { cluster: string; policy: string }): Promise<boolean>;
   /** When the last drill of a cluster was due up to an instant (UTC ISO-8601, both); null where none ever was. */
   lastDrillDue(input: { cluster: string; upTo: string }): Promise<string | null>;
+  /**
+   * What is wrong with the schedules of a cluster, and with the workflows that watch it and receive its WAL, at an instant
+   * (UTC ISO-8601).
+   */
+  lookAtSchedules(input: { cluster: string; now: string }): Promise<readonly Finding[]>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -270,6 +277,12 @@ export interface HostActivities extends DrillActivities {
   recordOverdueDrill(
     input: StepInput & { dueAt: string; now: string },
   ): Promise<{ readonly entry: RegisterEntry; readonly isNew: boolean } | null>;
+
+  /**
+   * Looks at backups, their proof and the recoverable range at an instant (UTC ISO-8601), and records what is wrong, together with
+   * what was `found` elsewhere. Repeated by the same operation, it returns the same.
+   */
+  recordDailyCheck(input: StepInput & { now: string; found: readonly Finding[] }): Promise<DailyCheck>;
 
   /** The operation has released the cluster lock: none of its steps runs under that grant any more. */
   releaseGrant(input: StepInput): Promise<void>;

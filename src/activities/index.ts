@@ -13,6 +13,7 @@ import type { HostDependencies } from './dependencies.js';
 import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
+import { dailyCheckActivities } from './inspection/daily-check.js';
 import { evidenceActivities } from './drill/seal-evidence.js';
 import { signOffActivities } from './drill/sign-off.js';
 import { stagingSteps } from './drill/staging-steps.js';
@@ -64,6 +65,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...planningActivities(deps),
     ...receivingActivities(deps),
     ...registerActivities(deps),
+    ...dailyCheckActivities(deps),
     ...signOffActivities(deps),
     ...stagingChecks(deps),
     ...stagingSteps(deps),

@@ -5,6 +5,7 @@ import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { workflowTypes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
 import { runInspection } from './inspect.js';
+import { listedState } from './running-operations.js';
 import { type StatusView, statusOf } from './status.js';
 
 /** A drill that has not ended. */
@@ -12,6 +13,8 @@ export interface OpenDrill {
   readonly drillId: string;
   readonly workflowId: string;
   readonly startedAt: string;
+  /** As `status` has it, e.g. `waiting-sign-off`. */
+  readonly state: string;
 }
 
 /** Drills of a cluster, or of all. */
@@ -28,18 +31,34 @@ export async function listDrills(session: TemporalSession, cluster?: string): Pr
     runInspection<'drills'>(session, { kind: 'drills', ...(cluster === undefined ? {} : { cluster }) }),
     openDrills(session, cluster),
   ]);
-  return { drills, running, register, lostEvidence: lost };
+  // Of a cluster that is drilled on another host, both may tell.
+  return {
+    drills: eachOnce(drills, ({ cluster, drillId }) => `${cluster}/${drillId}`),
+    running,
+    register: eachOnce(register, ({ cluster, id }) => `${cluster}/${id}`),
+    lostEvidence: eachOnce(lost, ({ cluster, text }) => `${cluster}/${text}`),
+  };
+}
+
+function eachOnce<T>(list: readonly T[], key: (one: T) => string): readonly T[] {
+  return [...new Map(list.map((one) => [key(one), one])).values()];
 }
 
 /** By the server's list, which lags behind by about a second. */
 async function openDrills(session: TemporalSession, cluster?: string): Promise<readonly OpenDrill[]> {
   const found: OpenDrill[] = [];
   const query = `WorkflowType = '${workflowTypes.drill}' AND ${OPEN_EXECUTIONS}`;
-  for await (const { workflowId, memo, startTime } of session.client.workflow.list({ query })) {
+  for await (const execution of session.client.workflow.list({ query })) {
+    const { workflowId, memo, startTime } = execution;
     const [, of, ...rest] = workflowId.split('/');
     const { operationId = rest.join('/') } = (memo ?? {}) as { operationId?: string };
     if (cluster === undefined || of === cluster)
-      found.push({ drillId: operationId, workflowId, startedAt: startTime.toISOString() });
+      found.push({
+        drillId: operationId,
+        workflowId,
+        startedAt: startTime.toISOString(),
+        state: listedState(execution),
+      });
   }
   return found;
 }

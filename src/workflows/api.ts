@@ -1,4 +1,5 @@
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
+import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { Plan } from '../domain/plan/plan.js';
@@ -119,6 +120,11 @@ export interface DrillOverdueOutput {
   /** The entry of the quality register, where it is overdue. */
   readonly entry: RegisterEntry | null;
 }
+
+export interface DailyCheckInput {
+  readonly cluster: string;
+}
+export type DailyCheckOutput = DailyCheck;
 
 export interface IncidentInput {
   readonly cluster: string;

@@ -23,6 +23,7 @@ export const wellBehaved: Activities = {
   releaseLock: async () => undefined,
   lockedOperations: async () => ({ held: [], waiting: [], silent: [] }),
   isScheduled: async () => true,
+  lookAtSchedules: async () => [],
   awaitClosed: () => untilCancelled(),
   lastDrillDue: async () => null,
   workflowIsOpen: async () => true,
@@ -117,6 +118,7 @@ export const wellBehaved: Activities = {
   closeStaging: async () => undefined,
   recordUnplannedDrill: async ({ cluster }) => entryFor(cluster),
   recordOverdueDrill: async () => null,
+  recordDailyCheck: async () => ({ open: [], told: [], over: [] }),
 
   planAction: async (request) => actionPlanOf(request),
   recheckAction: async ({ plan }) => ({ digest: plan }),

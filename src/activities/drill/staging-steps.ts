@@ -271,8 +271,7 @@ function reachedBy(planned: PlannedRestore, progress: RunningCopy['progress']): 
     reached: `${formatTarget(target)}: ${formatTarget(stopsAt)}, replayed to ${replayLsn ?? 'unknown'}`,
     lastLsn: replayLsn,
     lastCommitAt: lastReplayedCommitAt ?? lastCommitAt,
-    complete: false,
-    target: stopsAt,
+    ...{ complete: false, target },
   };
 }
 

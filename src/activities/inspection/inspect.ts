@@ -4,7 +4,7 @@ import { otherClusterOf } from '../../domain/backup/other-cluster.js';
 import type { DrillOutcome } from '../../domain/drill/drill.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
-import type { Inspection, InspectionResults, PageErrorLine } from '../../domain/operation/inspections.js';
+import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
 import {
   actionOrder,
   adoptionOrder,
@@ -46,6 +46,7 @@ import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { listRecoveries } from './recoveries.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
+import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
@@ -95,8 +96,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const contexts = await openClusterContexts(deps, cluster);
-    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
+    const states = await Promise.all((await drillContexts(deps, cluster)).map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),
@@ -170,17 +170,13 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
   };
 }
 
-/** The last failure of each policy that damaged pages caused, where no backup was taken since. */
-async function pageErrorLines(
-  { catalogue, cluster: { name: cluster } }: ClusterContext,
-  backups: readonly Backup[],
-): Promise<readonly PageErrorLine[]> {
-  const lines = new Map<string, PageErrorLine>();
-  for (const { kind, code, policy, at, reason } of (await catalogue.state()).unmade)
-    if (kind === 'failed' && code === 'page-corrupt') lines.set(policy, { cluster, policy, at, reason });
-  const isSolved = ({ policy, at }: PageErrorLine): boolean =>
-    backups.some((backup) => backup.policy === policy && backup.status === 'complete' && backup.startedAt > at);
-  return [...lines.values()].filter((line) => !isSolved(line));
+/** Clusters of this host, and those that are drilled here: the host of such a one may be down. */
+function drillContexts(deps: HostDependencies, cluster: string | undefined): Promise<readonly ClusterContext[]> {
+  if (cluster !== undefined) return openClusterContexts(deps, cluster);
+  const here = Object.values(deps.config.clusters).filter(
+    ({ host, drill }) => host === deps.host || drill?.host === deps.host,
+  );
+  return Promise.all(here.map(({ name }) => openClusterContext(deps, name)));
 }
 
 /** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */

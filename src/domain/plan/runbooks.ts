@@ -130,6 +130,17 @@ export function drillOverdueRunbook(cluster: string): OperationRunbook {
   };
 }
 
+export function dailyCheckRunbook(cluster: string): OperationRunbook {
+  return {
+    summary: `Do the schedules of ${cluster} fire, and are its backups fresh?`,
+    details: steps([
+      'Look at the schedules on the Temporal server, and at the workflows that receive WAL or watch.',
+      'Compare backups, their verification and restore tests, and the recoverable range with schedules and objectives.',
+      'Tell people what is new, what still lasts, and what is over.',
+    ]),
+  };
+}
+
 export function incidentRunbook(cluster: string, scenario: string): OperationRunbook {
   return {
     summary: `Incident ${scenario} of ${cluster}`,

@@ -102,6 +102,11 @@ const wholeEntry = {
   closedAt: '2026-11-21T02:19:48Z',
 };
 
+const matter = (check: string) => ({
+  ...{ check, level: 'problem' as const, message: 'm', fix: 'f' },
+  ...{ since: '2026-11-20T06:20:00Z', toldAt: '2026-11-21T06:20:00Z' },
+});
+
 /** One of each kind, in full; a kind more or less does not compile. */
 const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }> } = {
   backup: { kind: 'backup', backup: wholeBackup },
@@ -147,6 +152,10 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
   },
   drill: { kind: 'drill', outcome: wholeDrill },
   register: { kind: 'register', entry: wholeEntry },
+  'daily-check': {
+    kind: 'daily-check',
+    found: { open: [matter('schedule/s')], told: ['schedule/s'], over: [matter('backup/b')] },
+  },
 };
 
 /** Writes records through the real catalogue; the files it made, by their paths below the repository. */
