@@ -96,9 +96,7 @@ async function sealDrill(
     throw new RepriseError('internal', `the evidence of drill ${kept.plan.operationId} was lost while it was made`);
   const { verdict, startedAt, finishedAt, drillId } = outcome;
   const about = { cluster: cluster.name, drill: drillId, verdict, startedAt, finishedAt };
-  const { path, sha256, signed, sequence, lockedUntil } = await sealEvidence(storage, { about, files, signer });
-  const locked = lockedUntil === null ? {} : { lockedUntil };
-  return { ...outcome, evidence: { path, sha256, signed, sequence, ...locked } };
+  return { ...outcome, evidence: await sealEvidence(storage, { about, files, signer }) };
 }
 
 /** Everything that is in the evidence, by its name. */

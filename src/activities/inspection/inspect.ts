@@ -96,7 +96,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const states = await Promise.all((await drillContexts(deps, cluster)).map(({ catalogue }) => catalogue.state()));
+    const contexts = await drillContexts(deps, cluster);
+    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),

@@ -1,3 +1,4 @@
+import type { SealedEvidence } from '../../domain/drill/drill.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { isPlainName } from '../../files/safe-names.js';
 import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
@@ -32,16 +33,7 @@ export interface EvidenceSigner {
 }
 
 /** The evidence of a drill as it lies in the repository. */
-export interface Sealed {
-  /** Key of its folder, without a slash at its end. */
-  readonly path: string;
-  /** Of its manifest, hex. */
-  readonly sha256: string;
-  readonly signed: boolean;
-  readonly sequence: number;
-  /** UTC ISO-8601: an object lock keeps its manifest until then; null where none is known. */
-  readonly lockedUntil: string | null;
-}
+export type Sealed = SealedEvidence & Required<Pick<SealedEvidence, 'sequence'>>;
 
 /** Key of the folder of a drill's evidence. */
 export function evidenceFolder(cluster: string, drill: string): string {
@@ -138,8 +130,11 @@ async function sealed(
 ): Promise<Sealed> {
   const path = evidenceFolder(cluster, drill);
   const manifest = await storage.stat(`${path}/${MANIFEST}`);
-  const lockedUntil = manifest?.lockedUntil ?? null;
-  return { path, sha256: sha256Hex(bytes), signed: signer !== null, sequence, lockedUntil };
+  const lockedUntil = manifest?.lockedUntil;
+  return {
+    ...{ path, sha256: sha256Hex(bytes), signed: signer !== null, sequence },
+    ...(lockedUntil === undefined ? {} : { lockedUntil }),
+  };
 }
 
 /** Creates a file, or finds it as it should be. */
