@@ -17,14 +17,8 @@ import { sampleMedia } from '../media/sample.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
 import { checkLog, keepingLogs } from './keep-logs.js';
-import {
-  type DrillWork,
-  openDrillWork,
-  plannedBackups,
-  restoreOf,
-  restoreOperation,
-  stagingConnection,
-} from './staging.js';
+import { type DrillWork, openDrillWork, restoreOf, restoreOperation, stagingConnection } from './staging.js';
+import { plannedBackups } from '../temporary/planned-restore.js';
 
 /** Longest sentence of a check: the rest is in its file of the evidence. */
 const LONGEST_DETAIL = 1000;
@@ -86,7 +80,7 @@ async function contextOf(
   const { clusterContext, place, folder } = work;
   const { restore } = step;
   const connection = stagingConnection(work, restore);
-  const backups = await plannedBackups(work, restore, run);
+  const backups = await plannedBackups({ clusterContext, planned }, run);
   const databases = planned.method === 'databases' ? backups.flatMap(({ database }) => database ?? []) : null;
   const [first] = backups;
   const { signal } = run;

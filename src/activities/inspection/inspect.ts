@@ -9,6 +9,7 @@ import {
   actionOrder,
   adoptionOrder,
   drillOrder,
+  exploreOrder,
   mediaOrder,
   readOrder,
   recoveryOrder,
@@ -38,6 +39,7 @@ import { previewDrill } from '../drill/plan-drill.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
+import { previewExploration } from '../temporary/temporary-instance.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
@@ -109,6 +111,11 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'drill-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const order = readOrder(drillOrder, request.order);
     return { plan: await previewDrill(deps, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
+  'explore-plan': async ({ kind: _kind, ...request }, deps, run) => {
+    const { host: _host, ...order } = readOrder(exploreOrder, request.order);
+    const clusterContext = await openClusterContext(deps, request.cluster);
+    return { plan: await previewExploration(clusterContext, { ...request, order }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);

@@ -6,7 +6,7 @@ import { durationPattern, durationRule, parseDuration } from '../text/units.js';
 const LONGEST = 2000;
 
 /** Reads what a person pasted: an object, or its JSON as text. Returns what is wrong with it in words where it is. */
-function parseDecision<K extends string>(
+export function parseDecision<K extends string>(
   raw: unknown,
   required: readonly K[],
 ): Record<K, string> | { problem: string } {

@@ -30,6 +30,8 @@ export interface ScratchServerRequest {
   readonly port?: number;
   /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
   readonly forPeople?: boolean;
+  /** A role that needs its password on the socket too. */
+  readonly passwordRole?: string;
   /** Default 300. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
@@ -58,7 +60,7 @@ const LONGEST_SOCKET_DIR = 84;
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
   const { dataDir, pgBin, user } = request;
   const place = await privateDirectory(dataDir, user);
-  await writeFileAtomic(join(place, 'pg_hba.conf'), request.forPeople === true ? OWNER + PEOPLE : OWNER, user);
+  await writeFileAtomic(join(place, 'pg_hba.conf'), accessRules(request), user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: scratchServerLog(dataDir) }, pgBin, user);
   const own = await serverSettings(request, place);
@@ -92,6 +94,11 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
 const OWNER = 'local all all trust\n';
 /** From this host, and with a password: others come by a tunnel. */
 const PEOPLE = 'host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n';
+
+function accessRules({ forPeople, passwordRole }: ScratchServerRequest): string {
+  const withPassword = passwordRole === undefined ? '' : `local all "${passwordRole}" scram-sha-256\n`;
+  return `${withPassword}${OWNER}${forPeople === true ? PEOPLE : ''}`;
+}
 
 /** Where a copy's server has its socket and configuration, and with what it connects: the same for the same directory. */
 export function scratchConnection({
