@@ -23,7 +23,10 @@ export interface RestoredService {
   /** Null where no step said what was reached. */
   readonly reached: ReachedTarget | null;
   /** As recorded; `database`: by the name it has now. */
-  readonly backups: readonly Pick<Backup, 'label' | 'database' | 'server' | 'wal' | 'startedAt' | 'finishedAt'>[];
+  readonly backups: readonly Pick<
+    Backup,
+    'label' | 'database' | 'server' | 'wal' | 'startedAt' | 'finishedAt' | 'objects'
+  >[];
   /** Every table of it, read whole; read once, however many checks ask. */
   readonly tables: () => Promise<ReadTables>;
 }

@@ -1,5 +1,6 @@
 import type { CheckContext, CheckOutcome } from '../../checks/check.js';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { DrillCheck, PlannedRestore } from '../../domain/drill/drill.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
@@ -115,7 +116,7 @@ async function contextOf(
 
 /** A dump holds the rows of unlogged tables like those of others. */
 function recordedOf({ method }: PlannedRestore, backups: readonly Backup[]): readonly TableCount[] {
-  const counts = backups.flatMap(({ contents }) => contents ?? []);
+  const counts = backups.flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }
 
