@@ -1,4 +1,5 @@
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
+import type { LostEvidence } from '../domain/drill/evidence.js';
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { workflowTypes } from '../domain/operation/names.js';
@@ -21,10 +22,12 @@ export interface Drills {
   readonly drills: readonly DrillOutcome[];
   readonly running: readonly OpenDrill[];
   readonly register: readonly RegisterEntry[];
+  /** Evidence that records or the chain tell of, and that is missing or another one. */
+  readonly lostEvidence: readonly (LostEvidence & { readonly cluster: string })[];
 }
 
 export async function listDrills(session: TemporalSession, cluster?: string): Promise<Drills> {
-  const [{ drills, register }, running] = await Promise.all([
+  const [{ drills, register, lost = [] }, running] = await Promise.all([
     runInspection<'drills'>(session, { kind: 'drills', ...(cluster === undefined ? {} : { cluster }) }),
     openDrills(session, cluster),
   ]);
@@ -33,6 +36,7 @@ export async function listDrills(session: TemporalSession, cluster?: string): Pr
     drills: eachOnce(drills, ({ cluster, drillId }) => `${cluster}/${drillId}`),
     running,
     register: eachOnce(register, ({ cluster, id }) => `${cluster}/${id}`),
+    lostEvidence: eachOnce(lost, ({ cluster, text }) => `${cluster}/${text}`),
   };
 }
 

@@ -204,7 +204,7 @@ async function calendar(
 }
 
 function listText(
-  { toCome, running, drills, register }: Drills & { toCome: Awaited<ReturnType<typeof calendar>> },
+  { toCome, running, drills, register, lostEvidence }: Drills & { toCome: Awaited<ReturnType<typeof calendar>> },
   screen: Screen,
 ): string {
   const open = register.filter(({ closedBy }) => closedBy === null);
@@ -241,6 +241,9 @@ function listText(
             ),
           )
           .join('\n\n')}`,
+    ...(lostEvidence.length === 0
+      ? []
+      : [`evidence is missing:\n${lostEvidence.map(({ cluster, text }) => `  ${cluster}: ${text}`).join('\n')}`]),
   ];
   return parts.join('\n\n');
 }
@@ -286,6 +289,7 @@ function outcomeText(outcome: DrillOutcome, screen: Screen): string {
         ['RPO', rpoSeconds === null ? null : durationInWords(rpoSeconds)],
         ['signed off', signOff === null ? 'by nobody' : signOffText(signOff)],
         ['evidence', evidence === null ? 'none' : `${evidence.path}${evidence.signed ? ', signed' : ', not signed'}`],
+        ['manifest', evidence === null ? null : `${evidence.sha256} (SHA-256)`],
         ['seed', outcome.seed || null],
       ],
       screen,
