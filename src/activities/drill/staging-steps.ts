@@ -26,6 +26,7 @@ import {
   restoreTimes,
   startInstance,
 } from '../temporary/planned-restore.js';
+import { keepingLogs } from './keep-logs.js';
 import { releaseDrill } from './plan-drill.js';
 import {
   type DrillWork,
@@ -45,10 +46,16 @@ export function stagingSteps(deps: HostDependencies): Steps {
     restoreStaging: wrapActivity('restoreStaging', async (step, run) => {
       const work = await openDrillWork(deps, step);
       await requireStaging(work);
-      await restoreInstance(instanceWork(work, step.restore, step), run);
+      await keepingLogs(work, step.restore, () => restoreInstance(instanceWork(work, step.restore, step), run));
     }),
-    startStaging: wrapActivity('startStaging', async (step, run) => start(await openDrillWork(deps, step), step, run)),
-    openStaging: wrapActivity('openStaging', async (step, run) => open(await openDrillWork(deps, step), step, run)),
+    startStaging: wrapActivity('startStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, step.restore, () => start(work, step, run));
+    }),
+    openStaging: wrapActivity('openStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, work.plan.restores.length - 1, () => open(work, step, run));
+    }),
     closeStaging: wrapActivity('closeStaging', async (step) => {
       const { clusterContext, place } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
