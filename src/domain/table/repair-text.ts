@@ -1,4 +1,10 @@
-import { approvalJson, approveCommand, approversInWords, shortDigest, waitingLabel } from '../approval/approval-policy.js';
+import {
+  approvalJson,
+  approveCommand,
+  approversInWords,
+  shortDigest,
+  waitingLabel,
+} from '../approval/approval-policy.js';
 import { repairWorkflowId } from '../operation/names.js';
 import type { RepairOrder } from '../operation/orders.js';
 import { formatTarget } from '../target/target.js';
@@ -90,9 +96,9 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
       'refers to',
       effects.refersTo.map((one) => formatTableName(one)),
     ),
-    ...effects.referencedBy.map(
-      ({ table, rows }) =>
-        ['referred to by', `${visible(formatTableName(table))}: ${rowsInWords(rows)} keep a row from being deleted`] as const,
+    ...listed(
+      'referred to by',
+      effects.referencedBy.map(({ table }) => `${formatTableName(table)} (a row that it refers to is not deleted)`),
     ),
     ['every row is in', `${observed.file} on ${binding.targetHost}, until ${observed.fileUntil}`],
     ['requested by', `${visible(clipBytes(binding.requester, 200))} (asserted)`],
@@ -177,11 +183,14 @@ export function repairReport(
     approvals
       .map(({ by, reason, at }) => `- approved by ${markdownText(by)} (asserted) at ${at}: ${markdownText(reason)}`)
       .join('\n'),
-    markdownTable(['What', 'Rows'], [
-      ...countLines(outcome.done),
-      ['rows before', String(outcome.rowsBefore)],
-      ['rows after', String(outcome.rowsAfter)],
-    ]),
+    markdownTable(
+      ['What', 'Rows'],
+      [
+        ...countLines(outcome.done),
+        ['rows before', String(outcome.rowsBefore)],
+        ['rows after', String(outcome.rowsAfter)],
+      ],
+    ),
     ...(observed.damagedAt === null ? [] : [`The damage was committed at ${observed.damagedAt}.`]),
     `Every row, as it was and as it is, stands in ${markdownCode(observed.file)} on host ${binding.targetHost} until ${observed.fileUntil}; only its owner reads it.`,
     `To take it back: ${markdownCode(`reprise table undo ${binding.cluster} ${binding.order.database} '${formatTableName(binding.order.table)}' --repair ${binding.operationId}`)}`,

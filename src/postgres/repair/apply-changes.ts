@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { RepriseError } from '../../domain/errors.js';
-import type { ChangeCounts, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
+import type { AppliedChanges, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
@@ -14,12 +14,6 @@ const MOST_COLUMNS = 790;
 const COPY_BYTES = 64 * 1024;
 /** A table that others hold is waited for no longer: all who come after would wait behind this. */
 const LOCK_TIMEOUT = '10s';
-
-/** One transaction of a repair. */
-export interface AppliedChanges extends Omit<ChangeCounts, 'conflicts'> {
-  /** Numbers of changes that were left out, because their rows are not as the plan saw them. */
-  readonly left: readonly number[];
-}
 
 export interface ApplyOptions {
   /** Own triggers of the table fire; otherwise rows become exactly as they are approved. */

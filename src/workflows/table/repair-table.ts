@@ -10,6 +10,7 @@ import {
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
+import { underLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
@@ -93,10 +94,14 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
 
   async execute({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
     const change = 'change the rows';
-    const changed = await this.step(change, () => this.activities(change).applyRepair({ ...this.operation.step, plan: digest }));
+    const changed = await this.step(change, () =>
+      underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })),
+    );
     if (changed === 'rejected') return changed;
     const report = 'check the result and write the report';
-    return this.step(report, () => this.activities(report).finishRepair({ ...this.operation.step, plan: digest }));
+    return this.step(report, () =>
+      underLock(this.operation, (step) => this.activities(report).finishRepair({ ...step, plan: digest })),
+    );
   }
 
   release(): Promise<void> {
@@ -122,7 +127,9 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   /** One instance, just before the transaction's end and just after it: the two states differ by exactly that transaction. */
   private async findRowsOf(xid: string): Promise<void> {
     const search = 'find the transaction in the WAL';
-    const { exact } = await this.read(search, () => readActivities(this.operation.host, search).findTransaction(this.request));
+    const { exact } = await this.read(search, () =>
+      readActivities(this.operation.host, search).findTransaction(this.request),
+    );
     const [before, after] = [{ kind: 'before-xid', xid } as const, { kind: 'xid', xid } as const];
     const isExact =
       exact &&
