@@ -81,7 +81,7 @@ describe('M4: one transaction is undone', () => {
       .filter((line) => line.startsWith('["c"'));
     expect(conflicts).toHaveLength(1);
     expect(conflicts[0]).toContain('"changed-since",["1"]');
-    expect(await site.leftovers()).toEqual([]);
+    expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
 
     const undone = await repaired(
       await start({ source: { kind: 'repair', operationId: work.operationId }, strategy: 'undo' }),
