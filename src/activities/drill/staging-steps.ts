@@ -291,7 +291,14 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
   const people = await isForPeople(connection);
   const server = await startScratchServer({ ...request, forPeople: people });
   if (planned.method === 'data-directory') await promoteServer(connection, server.service);
-  await once(work, index, 'masked', () => mask(work, context, connection));
+  await once(work, index, 'masked', async () => {
+    // Triggers run then, and nothing is fetched any more: it goes on without a network.
+    if (planned.method === 'data-directory' && !people && work.drill.mask !== undefined) {
+      await server.service.stop('fast');
+      await startScratchServer(request);
+    }
+    return mask(work, context, connection);
+  });
   if (!people) {
     await server.service.stop('fast');
     await startScratchServer({ ...request, forPeople: true });

@@ -59,7 +59,10 @@ export async function recoverCopy(
       });
     return withWalPrefetch(physical, context, dataDir, async (signal) => {
       const role = cluster.connection.user;
-      const server = await startScratchServer({ dataDir, pgBin, user, port, settings, preload, role, signal });
+      const server = await startScratchServer({
+        ...{ dataDir, pgBin, user, port, settings, preload, role, signal },
+        fetchesWal: true,
+      });
       const { service } = server;
       try {
         return { server, progress: await waitForPause(server.connection, { service, signal, report }) };

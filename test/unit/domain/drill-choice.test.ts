@@ -82,6 +82,18 @@ describe('P4: a drill says what it leaves out', () => {
     ]);
   });
 
+  it('F28: what could reach other servers is named: a server that replays WAL, and all of them where the host isolates none', () => {
+    const both = [restore('dump', 'databases', ['mairie']), restore('physical', 'data-directory')];
+    const said = (isolates: boolean, restores = both) =>
+      notTestedBy(config, cluster, 'db1', restores, isolates).find(({ name }) => name.startsWith('no outgoing'));
+    expect(said(true)).toMatchObject({ kind: 'check', name: 'no outgoing connections: physical' });
+    expect(said(true, both.slice(0, 1))).toBeUndefined();
+    expect(said(false)).toMatchObject({
+      name: 'no outgoing connections: dump, physical',
+      reason: expect.stringContaining('unshare --net'),
+    });
+  });
+
   it('a physical restore holds every database; on the own host nothing is said of it', () => {
     const said = left([restore('physical', 'data-directory')], 'db1');
     expect(said.filter((line) => /^(database|host)/.test(line))).toEqual([]);
