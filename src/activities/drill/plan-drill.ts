@@ -5,7 +5,7 @@ import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
 import { drilledPolicies } from '../../domain/drill/drilled-policies.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
 import { notTestedBy } from '../../domain/drill/not-tested.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { type DrillOrder, drillOrder } from '../../domain/operation/orders.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
@@ -34,32 +34,44 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
       'planDrill',
       withOrder(drillOrder, async (request, run) => {
         const context = await openDrillContext(deps, request);
-        const { clusterContext, place, folder } = context;
+        const { clusterContext } = context;
         await claimPlanned(clusterContext, request);
-        const made = await folder.plan();
-        // Found done: a plan that was shown stays what it was.
-        if (made !== null && made.operationId === request.operationId) return made;
-        await requireStagingApart(place, await protectedPaths(deps, place.dataDir));
-        const { dataDir } = place;
-        const { operationId } = request;
-        // Before it is taken: what may not be marked is not held either.
-        await markStaging(place);
-        const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
         try {
-          const plan = await makePlan(context, request, run);
-          await pinBackups(clusterContext, request, plan);
-          await folder.savePlan(plan);
-          return plan;
+          return await planned(context, request, run);
         } catch (error) {
-          const damaged = damagedBackup(error);
-          if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
-          // Another drill may have the place. Where this fails too, a sweep does it.
-          if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
+          // No attempt follows a refusal, and no step: the operation is over.
+          if (isRepriseError(error) && !isRetryable(error) && !isLeaving(run))
+            await closePlansOf(clusterContext, request.operationId);
           throw error;
         }
       }),
     ),
   };
+}
+
+async function planned(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
+  const { clusterContext, place, folder } = context;
+  const { dataDir } = place;
+  const { operationId } = request;
+  const made = await folder.plan();
+  // Found done: a plan that was shown stays what it was.
+  if (made !== null && made.operationId === operationId) return made;
+  await requireStagingApart(place, await protectedPaths(clusterContext.deps, dataDir));
+  // Before it is taken: what may not be marked is not held either.
+  await markStaging(place);
+  const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
+  try {
+    const plan = await makePlan(context, request, run);
+    await pinBackups(clusterContext, request, plan);
+    await folder.savePlan(plan);
+    return plan;
+  } catch (error) {
+    const damaged = damagedBackup(error);
+    if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
+    // Another drill may have the place. Where this fails too, a sweep does it.
+    if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** What `planDrill` would plan: claims, marks and pins nothing. */

@@ -7,11 +7,10 @@ import type { ReachedTarget } from '../../domain/operation/step-events.js';
 import { formatTarget } from '../../domain/target/target.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { runProgram } from '../../process/exec/run-program.js';
-import { endJobsOf, operationsInUse } from '../../process/jobs/supervisor.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { promoteServer } from '../../postgres/recovery/recovery.js';
 import { usedBytes } from '../../postgres/server/disk.js';
-import { startScratchServer, type ScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { endScratchServer, startScratchServer, type ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { requireMark, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
 import { openHostState } from '../../records/host-state.js';
 import { openTemporaryInstances } from '../../records/temporary-instances.js';
@@ -21,7 +20,7 @@ import { requireOwnOperation } from '../approval/own-operation.js';
 import { engineFor, policyOf } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { withQuarantine } from '../recovery/damaged-backup.js';
-import { emptyInstance, removeInstance } from '../temporary/instances.js';
+import { emptyInstance, endJobsBelow, removeInstance } from '../temporary/instances.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import {
   preloadOfSource,
@@ -57,13 +56,14 @@ export function stagingSteps(deps: HostDependencies): Steps {
     startStaging: wrapActivity('startStaging', async (step, run) => start(await openDrillWork(deps, step), step, run)),
     openStaging: wrapActivity('openStaging', async (step, run) => open(await openDrillWork(deps, step), step, run)),
     closeStaging: wrapActivity('closeStaging', async (step) => {
-      const { clusterContext, place } = await openDrillContext(deps, step);
+      const { clusterContext } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
-      const instance = await openTemporaryInstances(clusterContext.host.stateDir).at(place.dataDir);
+      const { all } = openTemporaryInstances(clusterContext.host.stateDir);
       try {
-        if (instance?.operationId !== step.operationId) return;
-        await endRestores(clusterContext.host.stateDir, step.operationId);
-        await removeInstance(clusterContext, instance);
+        // Staging, and what a check that was cut off has in the scratch directory.
+        for (const instance of await all())
+          if (instance.operationId === step.operationId && instance.cluster === step.cluster)
+            await removeInstance(clusterContext, instance);
       } finally {
         // Also where something else is in the place now: rotation must not wait for it.
         await releaseDrill(clusterContext, step);
@@ -83,15 +83,9 @@ async function wipe(work: DrillWork): Promise<void> {
   const { stateDir } = clusterContext.host;
   await requireStaging(work);
   // Of an attempt before a Reset: it would fill the directory again.
-  await endRestores(stateDir, instance.operationId);
+  await endJobsBelow(stateDir, instance.operationId);
   await emptyInstance(clusterContext, instance);
   await openTemporaryInstances(stateDir).update({ ...instance, generation: instance.generation + 1 });
-}
-
-/** Tools that still fill the directory: those of the operation's restores. */
-async function endRestores(stateDir: string, operationId: string): Promise<void> {
-  for (const one of await operationsInUse(stateDir, 0))
-    if (one.startsWith(`${operationId}/`)) await endJobsOf(stateDir, one);
 }
 
 /** What a restore does once in an emptied directory: its result and when it came. */
@@ -199,8 +193,8 @@ function cannotRestore({ engine }: PlannedRestore): RepriseError {
   return new RepriseError('capability-missing', `engine ${engine} cannot restore`);
 }
 
-/** What was restored as a whole runs; half of it never does. */
-async function running(work: DrillWork, step: DrillRestoreStep, run: ActivityRun): Promise<RunningCopy> {
+/** What was restored as a whole runs, also where its server has ended since; half of it never does. */
+export async function restoredServer(work: DrillWork, step: DrillRestoreStep, run: ActivityRun): Promise<RunningCopy> {
   const { clusterContext, place } = work;
   const { restore: index } = step;
   const planned = restoreOf(work, index);
@@ -223,7 +217,7 @@ async function start(work: DrillWork, step: DrillRestoreStep, run: ActivityRun):
   const { clusterContext, place, folder } = work;
   const { restore: index } = step;
   const planned = restoreOf(work, index);
-  const { progress } = await running(work, step, run);
+  const { progress } = await restoredServer(work, step, run);
   const readyAt = await once(work, index, 'ready', now);
   const startedAt = await once(work, index, BEGUN, now);
   const restoredAt = await once(work, index, RESTORED, now);
@@ -280,7 +274,7 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
   const state = openHostState(clusterContext.host.stateDir);
   // Kept before it is done: afterwards nobody waits for the target again.
   if ((await state.onceDone(restoreOperation(work, index), PROMOTION)) === null) {
-    await running(work, restoreStep, run);
+    await restoredServer(work, restoreStep, run);
     await once(work, index, PROMOTION, now);
   }
   const { dataDir, port } = place;
@@ -294,7 +288,7 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
   if (planned.method === 'data-directory') await promoteServer(connection, server.service);
   await once(work, index, 'masked', () => mask(work, context, connection));
   if (!people) {
-    await server.service.stop('fast');
+    await endScratchServer(server.service, 'fast');
     await startScratchServer({ ...request, forPeople: true });
   }
   return { connection: `host=localhost port=${port} dbname=${quoteConninfo(databaseForPeople(work))}` };
