@@ -1,5 +1,6 @@
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
+import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
   DrillCheck,
@@ -10,7 +11,9 @@ import type {
   SignOff,
 } from '../domain/drill/drill.js';
 import type { DrillEnding } from '../domain/drill/verdict.js';
+import type { OpenedInstance, PlannedInstance } from '../domain/explore/instance.js';
 import type { ErrorCode } from '../domain/errors.js';
+import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
@@ -25,6 +28,7 @@ import type {
   AdoptionOrder,
   BackupOrder,
   DrillOrder,
+  InstanceOrder,
   MediaOrder,
   MediaVerificationOrder,
   PolicyAdoptionOrder,
@@ -98,6 +102,11 @@ export interface ControlActivities {
   isScheduled(input: { cluster: string; policy: string }): Promise<boolean>;
   /** When the last drill of a cluster was due up to an instant (UTC ISO-8601, both); null where none ever was. */
   lastDrillDue(input: { cluster: string; upTo: string }): Promise<string | null>;
+  /**
+   * What is wrong with the schedules of a cluster, and with the workflows that watch it and receive its WAL, at an instant
+   * (UTC ISO-8601).
+   */
+  lookAtSchedules(input: { cluster: string; now: string }): Promise<readonly Finding[]>;
   workflowIsOpen(input: { workflowId: string }): Promise<boolean>;
   /** Whether an approved recovery holds the cluster: then its server is down because somebody decided so. */
   recoveryHolds(input: { cluster: string }): Promise<boolean>;
@@ -244,8 +253,34 @@ export interface DrillActivities {
   ): Promise<RegisterEntry>;
 }
 
+/** A step of a temporary instance. */
+export interface InstanceStep extends StepInput {
+  /** Which one of its operation: an operation may have several. */
+  readonly instance: string;
+}
+export interface OrderedInstanceStep extends OrderedStep<InstanceOrder> {
+  readonly instance: string;
+  readonly requester: string;
+  /** `explore`: for people, of whom a host serves so many at once; absent: for the steps of the operation. */
+  readonly purpose?: 'explore' | 'step';
+}
+
+/** Temporary instances: copies that change nothing of production; every step is found done where an earlier attempt did it. */
+export interface InstanceActivities {
+  /** Chooses a backup, sees that there is room, takes the directory, pins the backup. */
+  planInstance(input: OrderedInstanceStep): Promise<PlannedInstance>;
+  /** Restores it and starts it, read-only at its target, archiving and egress off. */
+  openInstance(input: InstanceStep): Promise<OpenedInstance>;
+  /** Restarts it with a later target. */
+  moveInstance(input: InstanceStep & { target: RecoveryTarget }): Promise<OpenedInstance>;
+  /** `until`: UTC ISO-8601. */
+  extendInstance(input: InstanceStep & { until: string }): Promise<{ readonly expiresAt: string }>;
+  /** Stops and removes it, unpins its backup; with `ends` its operation ends. */
+  closeInstance(input: InstanceStep & { ends?: boolean }): Promise<void>;
+}
+
 /** Activities of a host's queues. */
-export interface HostActivities extends DrillActivities {
+export interface HostActivities extends DrillActivities, InstanceActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;
@@ -270,6 +305,12 @@ export interface HostActivities extends DrillActivities {
   recordOverdueDrill(
     input: StepInput & { dueAt: string; now: string },
   ): Promise<{ readonly entry: RegisterEntry; readonly isNew: boolean } | null>;
+
+  /**
+   * Looks at backups, their proof and the recoverable range at an instant (UTC ISO-8601), and records what is wrong, together with
+   * what was `found` elsewhere. Repeated by the same operation, it returns the same.
+   */
+  recordDailyCheck(input: StepInput & { now: string; found: readonly Finding[] }): Promise<DailyCheck>;
 
   /** The operation has released the cluster lock: none of its steps runs under that grant any more. */
   releaseGrant(input: StepInput): Promise<void>;

@@ -8,6 +8,7 @@ import type {
   ScheduleConfig,
   SecretReference,
 } from '../domain/config.js';
+import type { PreviousRuns } from '../domain/backup/freshness.js';
 import type { Finding } from '../domain/findings.js';
 import type { Engine } from '../engines/engine.js';
 import type { NotifierKind } from '../notifiers/notifier.js';
@@ -63,6 +64,8 @@ export interface HostDependencies {
     policies: readonly PolicyConfig[],
     major: number | undefined,
   ): Promise<readonly { readonly name: string; readonly version: string }[]>;
+  /** When a schedule was due up to an instant, newest first. */
+  previousRuns: PreviousRuns;
   /** What `doctor` finds on this host. */
   inspectHost(config: Config, host: string): Promise<readonly Finding[]>;
 }
@@ -79,4 +82,6 @@ export interface ControlDependencies {
   nextRun(schedule: ScheduleConfig, after: Date): Date | undefined;
   /** When a schedule was due last up to an instant; undefined where it never was. */
   lastRun(schedule: ScheduleConfig, upTo: Date): Date | undefined;
+  /** Policies of a cluster whose WAL a worker receives. */
+  receivingPolicies(cluster: string): readonly string[];
 }

@@ -13,6 +13,7 @@ import type { HostDependencies } from './dependencies.js';
 import { stagingChecks } from './drill/check-staging.js';
 import { drillPlanning } from './drill/plan-drill.js';
 import { registerActivities } from './drill/register.js';
+import { dailyCheckActivities } from './inspection/daily-check.js';
 import { evidenceActivities } from './drill/seal-evidence.js';
 import { signOffActivities } from './drill/sign-off.js';
 import { stagingSteps } from './drill/staging-steps.js';
@@ -28,6 +29,7 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { instanceActivities } from './temporary/temporary-instance.js';
 
 /** They watch, and return only on a change or after most of an hour: without progress they have not stalled. */
 const WATCHING: ReadonlySet<string> = new Set<keyof HostActivities>(['watchCluster', 'receiveWal']);
@@ -59,11 +61,13 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
+    ...instanceActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),
     ...receivingActivities(deps),
     ...registerActivities(deps),
+    ...dailyCheckActivities(deps),
     ...signOffActivities(deps),
     ...stagingChecks(deps),
     ...stagingSteps(deps),

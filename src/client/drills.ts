@@ -1,9 +1,11 @@
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
+import type { LostEvidence } from '../domain/drill/evidence.js';
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { workflowTypes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
 import { runInspection } from './inspect.js';
+import { listedState } from './running-operations.js';
 import { type StatusView, statusOf } from './status.js';
 
 /** A drill that has not ended. */
@@ -11,6 +13,8 @@ export interface OpenDrill {
   readonly drillId: string;
   readonly workflowId: string;
   readonly startedAt: string;
+  /** As `status` has it, e.g. `waiting-sign-off`. */
+  readonly state: string;
 }
 
 /** Drills of a cluster, or of all. */
@@ -18,25 +22,43 @@ export interface Drills {
   readonly drills: readonly DrillOutcome[];
   readonly running: readonly OpenDrill[];
   readonly register: readonly RegisterEntry[];
+  /** Evidence that records or the chain tell of, and that is missing or another one. */
+  readonly lostEvidence: readonly (LostEvidence & { readonly cluster: string })[];
 }
 
 export async function listDrills(session: TemporalSession, cluster?: string): Promise<Drills> {
-  const [{ drills, register }, running] = await Promise.all([
+  const [{ drills, register, lost = [] }, running] = await Promise.all([
     runInspection<'drills'>(session, { kind: 'drills', ...(cluster === undefined ? {} : { cluster }) }),
     openDrills(session, cluster),
   ]);
-  return { drills, running, register };
+  // Of a cluster that is drilled on another host, both may tell.
+  return {
+    drills: eachOnce(drills, ({ cluster, drillId }) => `${cluster}/${drillId}`),
+    running,
+    register: eachOnce(register, ({ cluster, id }) => `${cluster}/${id}`),
+    lostEvidence: eachOnce(lost, ({ cluster, text }) => `${cluster}/${text}`),
+  };
+}
+
+function eachOnce<T>(list: readonly T[], key: (one: T) => string): readonly T[] {
+  return [...new Map(list.map((one) => [key(one), one])).values()];
 }
 
 /** By the server's list, which lags behind by about a second. */
 async function openDrills(session: TemporalSession, cluster?: string): Promise<readonly OpenDrill[]> {
   const found: OpenDrill[] = [];
   const query = `WorkflowType = '${workflowTypes.drill}' AND ${OPEN_EXECUTIONS}`;
-  for await (const { workflowId, memo, startTime } of session.client.workflow.list({ query })) {
+  for await (const execution of session.client.workflow.list({ query })) {
+    const { workflowId, memo, startTime } = execution;
     const [, of, ...rest] = workflowId.split('/');
     const { operationId = rest.join('/') } = (memo ?? {}) as { operationId?: string };
     if (cluster === undefined || of === cluster)
-      found.push({ drillId: operationId, workflowId, startedAt: startTime.toISOString() });
+      found.push({
+        drillId: operationId,
+        workflowId,
+        startedAt: startTime.toISOString(),
+        state: listedState(execution),
+      });
   }
   return found;
 }
@@ -52,10 +74,11 @@ export async function findDrill(
   const { drills, running } = await listDrills(session);
   const isIt = (one: { readonly drillId: string; readonly workflowId: string }): boolean =>
     one.drillId === id || one.workflowId === id;
-  const open = running.find(isIt);
-  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
+  // While staging is kept it has ended, and the server's list says for a second that it runs.
   const outcome = drills.findLast(isIt);
   if (outcome) return { outcome };
+  const open = running.find(isIt);
+  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
   throw new RepriseError('not-found', `there is no drill "${id}"`, 'list the drills: reprise drill list');
 }
 

@@ -84,7 +84,7 @@ async function ask(inquiry: Inquiry, question: Inspection): Promise<unknown> {
 async function askHosts(inquiry: Inquiry, question: Inspection): Promise<unknown> {
   const hosts =
     question.kind === 'host' || question.kind === 'page' ? [question.host] : await hostsOf(inquiry, { question });
-  return joinAnswers(await Promise.all(hosts.map((host) => askHost(inquiry, host, question))));
+  return joinAnswers(await Promise.all(hosts.map((host) => askHost(inquiry, host, question, hosts))));
 }
 
 /** The hosts that own what is asked for, by the control worker's configuration. */
@@ -113,16 +113,22 @@ function run<T>(
   return runStandalone(session, { name, input, options, interruption });
 }
 
-/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */
-async function askHost(inquiry: Inquiry, host: string, question: Inspection): Promise<unknown> {
-  const answerOf = (asked: string): Promise<unknown> =>
-    run(inquiry, 'answer', { question, host: asked }, optionsOf(question, lightQueue(asked)));
+/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked, where `asked` has none. */
+async function askHost(
+  inquiry: Inquiry,
+  host: string,
+  question: Inspection,
+  asked: readonly string[],
+): Promise<unknown> {
+  const answerOf = (by: string): Promise<unknown> =>
+    run(inquiry, 'answer', { question, host: by }, optionsOf(question, lightQueue(by)));
   try {
     return await answerOf(host);
   } catch (error) {
     if (!wasNeverStarted(error)) throw error;
-    const [other] = question.kind === 'page' ? [] : await hostsOf(inquiry, { question, without: host });
-    if (other !== undefined && other !== host) return answerOf(other);
+    const others = question.kind === 'page' ? [] : await hostsOf(inquiry, { question, without: host });
+    const other = others.find((one) => !asked.includes(one));
+    if (other !== undefined) return answerOf(other);
     throw new RepriseError(
       'host-without-worker',
       `no worker took it up from the queue ${lightQueue(host)} within ${TAKEN_UP_MS / 1000} s`,

@@ -48,9 +48,7 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
       workflowId: execution.workflowId,
       kind: kinds[execution.type] ?? execution.type,
       cluster: attribute(execution, searchAttributes.cluster),
-      state: isPausedStatus(execution.status.name)
-        ? 'paused'
-        : (attribute(execution, searchAttributes.state) ?? 'running'),
+      state: listedState(execution),
       startedAt: execution.startTime.toISOString(),
       webUi: webUiLink(session.settings, execution.workflowId, execution.runId),
     });
@@ -60,6 +58,12 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
 
 function rank({ kind, state }: RunningOperation): number {
   return kind === 'notify' ? 2 : state === 'running' ? 1 : 0;
+}
+
+/** State of an open execution, as the server's list has it. */
+export function listedState(execution: WorkflowExecutionInfo): string {
+  if (isPausedStatus(execution.status.name)) return 'paused';
+  return attribute(execution, searchAttributes.state) ?? 'running';
 }
 
 function attribute(execution: WorkflowExecutionInfo, name: string): string | null {

@@ -1,5 +1,6 @@
 import { distinctApprovers } from '../domain/approval/approval-policy.js';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
+import { dailyCheckSchedule } from '../domain/operation/names.js';
 import { engineKinds } from '../engines/registry.js';
 import type { ConfigPath, Problem } from './problem.js';
 import { isHookStep } from './resolve-defaults.js';
@@ -30,8 +31,8 @@ function checkDatabases(at: ConfigPath, { databases }: ClusterConfig): Problem[]
   return [{ path: [...at, 'databases', index], message: 'template0 takes no connections and holds no data', hint }];
 }
 
-/** Folders that a cluster's catalogue has beside those of its policies. */
-const reservedPolicies = ['records', 'incidents', 'evidence'];
+/** Folders that a cluster's catalogue has beside those of its policies, and the name of a schedule. */
+const reservedPolicies = ['records', 'incidents', 'evidence', dailyCheckSchedule];
 
 function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, cluster: ClusterConfig): Problem[] {
   const reserved = Object.keys(cluster.policies)
@@ -39,7 +40,8 @@ function checkPolicies(config: Pick<Config, 'repositories'>, at: ConfigPath, clu
     .map((name) => ({
       path: [...at, 'backups', name],
       message: `a policy may not be named ${name}`,
-      hint: "the catalogue's folder has that name",
+      hint:
+        name === dailyCheckSchedule ? 'a schedule of its own has that name' : "the catalogue's folder has that name",
     }));
   const named = Object.entries(cluster.policies).map(([name, { repository }]) => ({
     path: [...at, 'backups', name],

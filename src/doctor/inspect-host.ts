@@ -24,12 +24,12 @@ export async function inspectHost(config: Config, hostName: string): Promise<rea
       `hosts: ${Object.keys(config.hosts).join(', ')}`,
     );
   const clusters = Object.values(config.clusters).filter((cluster) => cluster.host === hostName);
-  const used = new Set(
-    clusters.flatMap((cluster) => [
-      cluster.catalogue,
-      ...Object.values(cluster.policies).map(({ repository }) => repository),
-    ]),
-  );
+  // Evidence of drills goes to the catalogue; what they restore is only read.
+  const drilled = Object.values(config.clusters).filter(({ drill }) => drill?.host === hostName);
+  const used = new Set([
+    ...clusters.flatMap(({ policies }) => Object.values(policies).map(({ repository }) => repository)),
+    ...[...clusters, ...drilled].map(({ catalogue }) => catalogue),
+  ]);
   const repositories = Object.values(config.repositories).filter(
     ({ name, host: owner }) => owner === hostName || (owner === undefined && used.has(name)),
   );

@@ -1,7 +1,10 @@
 /** What an engine does with WAL: receives it, provides it to a recovering server, and archives it again afterwards. */
+import type { WalArchive } from '../postgres/wal/wal-archive.js';
 import type { EngineContext, ReadContext } from './context.js';
 
 export interface WalEngine {
+  /** The archived WAL of the cluster as it is now; engines that archive WAL. */
+  readArchive?(context: ReadContext): Promise<WalArchive>;
   /** Engines that can fetch WAL by themselves. */
   readonly receiver?: WalReceiver;
 }

@@ -51,6 +51,14 @@ const registerEntry = z.looseObject({
   closedBy: z.string().nullable(),
 });
 
+const openMatter = z.looseObject({
+  check: text,
+  level: z.enum(['warning', 'problem']),
+  message: z.string(),
+  since: instant,
+  toldAt: instant,
+});
+
 const envelope = z.looseObject({ id: text, at: instant, operationId: z.string(), by: z.string() });
 
 const sender = z.looseObject({ identity: z.string(), principal: z.string().nullable() });
@@ -106,6 +114,7 @@ const bodies: Readonly<Record<RecordBody['kind'], z.ZodObject>> = {
   outcome: z.looseObject({ workflowId: z.string(), outcome }),
   drill: z.looseObject({ outcome: drillOutcome }),
   register: z.looseObject({ entry: registerEntry }),
+  'daily-check': z.looseObject({ found: z.looseObject({ open: z.array(openMatter), told: list, over: list }) }),
 };
 
 /**

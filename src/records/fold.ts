@@ -5,6 +5,7 @@ import type {
   KeyProof,
   Pin,
   RecordedApproval,
+  RecordedDailyCheck,
   RecordedIncident,
   RecordedOutcome,
   RecordedPlan,
@@ -39,6 +40,7 @@ interface Folded {
   readonly unmade: UnmadeBackup[];
   readonly drills: DrillOutcome[];
   readonly register: Map<string, RegisterEntry>;
+  dailyCheck?: RecordedDailyCheck;
 }
 
 /**
@@ -215,6 +217,10 @@ const changes: { readonly [K in RecordBody['kind']]: (folded: Folded, record: Re
 
   register({ register }, { entry }) {
     register.set(entry.id, entry);
+  },
+
+  'daily-check'(folded, { operationId, found }) {
+    folded.dailyCheck = { operationId, found };
   },
 
   outcome({ outcomes }, { operationId, outcome, workflowId, at }) {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlDependencies, HostDependencies } from '../activities/dependencies.js';
 import { checkOf, checksOfEveryDrill } from '../checks/registry.js';
+import { receivingPolicies } from '../config/receivers.js';
 import { nextRuns, previousRuns } from '../config/schedule.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import type { Config } from '../domain/config.js';
@@ -36,6 +37,7 @@ export function hostDependencies(config: Config, host: string): HostDependencies
     checksOfEveryDrill,
     postgresBin: (major) => findPostgresBin(major),
     jobUser,
+    previousRuns,
     inspectHost,
     programVersions: async (policies, major) => [
       { name: 'Reprise', version: await packageVersion() },
@@ -54,5 +56,7 @@ export function controlDependencies(config: Config, webUi: string | undefined): 
     secret: resolveSecret,
     nextRun: (schedule, after) => nextRuns(schedule, after, 1)[0],
     lastRun: (schedule, upTo) => previousRuns(schedule, upTo, 1)[0],
+    receivingPolicies: (cluster) =>
+      receivingPolicies(config).flatMap((one) => (one.cluster === cluster ? [one.policy] : [])),
   };
 }

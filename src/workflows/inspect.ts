@@ -10,12 +10,12 @@ import { controlActivities, quickHostActivities, scanActivities } from './operat
 export async function inspect(input: InspectInput): Promise<unknown> {
   const { question } = input;
   const hosts = await controlActivities.hostsOf({ question });
-  const answers = await Promise.all(hosts.map((host) => inspectOn(host, question)));
+  const answers = await Promise.all(hosts.map((host) => inspectOn(host, question, hosts)));
   return joinAnswers(answers);
 }
 
-/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked. */
-async function inspectOn(host: string, question: Inspection): Promise<unknown> {
+/** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked, where `asked` has none. */
+async function inspectOn(host: string, question: Inspection, asked: readonly string[]): Promise<unknown> {
   const activities = listsEverything(question) ? scanActivities : quickHostActivities;
   try {
     return await activities(host, `inspect: ${question.kind}`).answer({ question, host });
@@ -25,8 +25,9 @@ async function inspectOn(host: string, question: Inspection): Promise<unknown> {
       error.cause instanceof TimeoutFailure &&
       error.cause.timeoutType === 'SCHEDULE_TO_START';
     if (!neverStarted) throw error;
-    const [other] = await controlActivities.hostsOf({ question, without: host });
-    if (other === undefined || other === host) throw error;
+    const others = await controlActivities.hostsOf({ question, without: host });
+    const other = others.find((one) => !asked.includes(one));
+    if (other === undefined) throw error;
     return activities(other, `inspect: ${question.kind}, instead of host ${host}`).answer({ question, host: other });
   }
 }

@@ -420,6 +420,26 @@ it('drills', async () => {
   );
 });
 
+it('the daily check', async () => {
+  const describeCluster: Activities['describeCluster'] = async (input) => ({
+    ...(await wellBehaved.describeCluster(input)),
+    tells: ['daily-check', 'failure', 'run'],
+  });
+  const matter = {
+    ...{ check: 'backup/mairie/nightly', level: 'problem' as const, message: 'm', fix: 'f' },
+    ...{ since: '2026-11-23T06:20:00Z', toldAt: '2026-11-23T06:20:00Z' },
+  };
+  const found = { open: [matter], told: [matter.check], over: [] };
+  await record('dailyCheck.fine', 'daily-check/CLUSTER', {}, { describeCluster });
+  await record('dailyCheck.found', 'daily-check/CLUSTER', {}, { describeCluster, recordDailyCheck: async () => found });
+  await record(
+    'dailyCheck.failed',
+    'daily-check/CLUSTER',
+    {},
+    { describeCluster, recordDailyCheck: fails('repository-mismatch') },
+  );
+});
+
 it('incidents, the watch, received WAL', async () => {
   const input = { ...asked, scenario: 'instance-loss', finding: { layer: 'port', reason: 'refused' } };
   const recoveryOf = (one: Case, operation = 'op'): WorkflowHandle =>

@@ -72,6 +72,7 @@ notify: { failure: [out], waiting-approval: [out] }
     notifierOf,
     nextRun: () => undefined,
     lastRun: () => undefined,
+    receivingPolicies: () => [],
     secret: (reference) =>
       resolveSecret(reference, {
         env: { PASSWORD, KEY: secretKey },

@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
-import { type Client, ScheduleNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { clusterOfBackup } from '../../domain/backup/backup.js';
 import type { ClusterConfig, Config } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Inspection } from '../../domain/operation/inspections.js';
-import { lightQueue, scheduleId } from '../../domain/operation/names.js';
+import { lightQueue } from '../../domain/operation/names.js';
 import type { StepLimits } from '../../domain/operation/retries.js';
 import { livingPollers, taskQueueTypes } from '../../domain/operation/pollers.js';
 import { watchHeartbeatSeconds } from '../../domain/operation/status.js';
@@ -15,6 +15,7 @@ import type { ControlDependencies } from '../dependencies.js';
 import { isWorkflowOpen } from './executions.js';
 import { lockActivities } from './locks.js';
 import { notifyingActivities, toldEvents } from './notify.js';
+import { scheduleActivities } from './schedules.js';
 import { slotActivities } from './slots.js';
 
 /** Activities of the queue `reprise`: they know the config and Temporal, and open no database and no repository. */
@@ -24,6 +25,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
     ...notifyingActivities(deps),
     ...lockActivities(),
     ...slotActivities(config),
+    ...scheduleActivities(deps),
     describeCluster: wrapActivity('describeCluster', async ({ cluster }) => {
       const { host, policies, recovery, drill } = clusterOf(config, cluster);
       const elsewhere = Object.values(recovery.targets).filter((target) => target.host !== host);
@@ -51,9 +53,6 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
       hostsOf(config, question, (host) =>
         host === without ? Promise.resolve(false) : isHostPolled(Context.current().client, host),
       ),
-    ),
-    isScheduled: wrapActivity('isScheduled', async ({ cluster, policy }) =>
-      isScheduled(Context.current().client, scheduleId(cluster, policy)),
     ),
     lastDrillDue: wrapActivity('lastDrillDue', async ({ cluster, upTo }) => {
       const { drill } = clusterOf(config, cluster);
@@ -94,19 +93,38 @@ async function hostsOf(config: Config, question: Inspection, hasWorker: HasWorke
   if ('repository' in question) return [hostOfRepository(config, question.repository)];
   const name = 'cluster' in question && question.cluster ? question.cluster : clusterNamed(config, question);
   if (question.kind === 'beside') return besideHosts(config, name, hasWorker);
-  if (!name) return [...new Set(Object.values(config.clusters).map(({ host }) => host))];
+  const clusters = Object.values(config.clusters);
+  if (!name) return question.kind === 'drills' ? drillHosts(clusters, hasWorker) : hostsOfClusters(clusters);
   const cluster = clusterOf(config, name);
   const planned = plannedOn(cluster, question);
   if (planned !== undefined) return [planned];
-  const others = [...new Set(Object.values(cluster.recovery.targets).map(({ host }) => host))].filter(
-    (host) => host !== cluster.host,
-  );
+  const others = otherHosts(cluster, question);
   if (others.length === 0) return [cluster.host];
   const all = [cluster.host, ...others];
   const running = (await Promise.all(all.map(async (host) => ((await hasWorker(host)) ? [host] : [])))).flat();
   // Jobs are where they run; the records are the same for all.
   if (question.kind === 'jobs' && running.length > 0) return running;
   return [running[0] ?? cluster.host];
+}
+
+const hostsOfClusters = (clusters: readonly ClusterConfig[]): readonly string[] => [
+  ...new Set(clusters.map(({ host }) => host)),
+];
+
+/** The hosts of the clusters; for one that has no worker, where its cluster is drilled: the records are the same. */
+async function drillHosts(clusters: readonly ClusterConfig[], hasWorker: HasWorker): Promise<readonly string[]> {
+  const hosts = clusters.map(async ({ host, drill }) =>
+    drill !== undefined && !(await hasWorker(host)) && (await hasWorker(drill.host)) ? drill.host : host,
+  );
+  return [...new Set(await Promise.all(hosts))];
+}
+
+/** Hosts besides its own that know of a cluster what is asked. */
+function otherHosts({ host, recovery, drill }: ClusterConfig, { kind }: Inspection): readonly string[] {
+  const targets = Object.values(recovery.targets).map((target) => target.host);
+  // Jobs of a drill are there. Of policies that host may not reach all.
+  const staging = drill !== undefined && (kind === 'drills' || kind === 'jobs') ? [drill.host] : [];
+  return [...new Set([...targets, ...staging])].filter((other) => other !== host);
 }
 
 /** The host that would make a plan, which is not always the cluster's own. */
@@ -127,6 +145,7 @@ async function besideHosts(config: Config, name: string | undefined, hasWorker: 
 /** The host that a question names. */
 function hostIn(question: Inspection): string | undefined {
   if (question.kind === 'host' || question.kind === 'page' || question.kind === 'beside-stop') return question.host;
+  if (question.kind === 'explore-plan') return question.order.host;
   return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 
@@ -159,14 +178,4 @@ async function isHostPolled({ connection, options }: Client, host: string): Prom
     taskQueueType: taskQueueTypes.activity,
   });
   return livingPollers(pollers, Date.now()).length > 0;
-}
-
-async function isScheduled(client: Client, id: string): Promise<boolean> {
-  try {
-    const { state } = await client.schedule.getHandle(id).describe();
-    return !state.paused;
-  } catch (error) {
-    if (error instanceof ScheduleNotFoundError) return false;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import type { CheckContext, CheckOutcome } from '../../checks/check.js';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { DrillCheck, PlannedRestore } from '../../domain/drill/drill.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
@@ -17,15 +18,16 @@ import { sampleMedia } from '../media/sample.js';
 import { readPostmaster } from '../../postgres/server/postmaster.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
-import { restoredServer } from './staging-steps.js';
+import { checkLog, keepingLogs } from './keep-logs.js';
 import {
   type DrillWork,
+  instanceWork,
   openDrillWork,
-  plannedBackups,
   restoreOf,
   restoreOperation,
   stagingConnection,
 } from './staging.js';
+import { plannedBackups, startInstance } from '../temporary/planned-restore.js';
 
 /** Longest sentence of a check: the rest is in its file of the evidence. */
 const LONGEST_DETAIL = 1000;
@@ -39,7 +41,7 @@ export function stagingChecks(deps: HostDependencies): Pick<DrillActivities, 'ch
       const operationId = restoreOperation(work, step.restore);
       const done = await state.onceDone<readonly DrillCheck[]>(operationId, CHECKED);
       if (done !== null) return done.result;
-      const checks = await checkRestored(work, step, run);
+      const checks = await keepingLogs(work, step.restore, () => checkRestored(work, step, run));
       await work.folder.saveChecks(step.restore, checks);
       await state.recordDone(operationId, CHECKED, checks);
       return checks;
@@ -66,7 +68,7 @@ async function checkRestored(
   const context = await contextOf(work, step, planned, run);
   const checks = checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill());
   // An attempt before this one may have lost it.
-  await restoredServer(work, step, run);
+  await startInstance(instanceWork(work, step.restore, step), run);
   const results: DrillCheck[] = [];
   for (const [index, check] of checks.entries()) {
     run.signal.throwIfAborted();
@@ -89,7 +91,7 @@ async function contextOf(
   const { clusterContext, place, folder } = work;
   const { restore } = step;
   const connection = stagingConnection(work, restore);
-  const backups = await plannedBackups(work, restore, run);
+  const backups = await plannedBackups({ clusterContext, planned }, run);
   const databases = planned.method === 'databases' ? backups.flatMap(({ database }) => database ?? []) : null;
   const [first] = backups;
   const { signal } = run;
@@ -128,7 +130,7 @@ async function contextOf(
 
 /** A dump holds the rows of unlogged tables like those of others. */
 function recordedOf({ method }: PlannedRestore, backups: readonly Backup[]): readonly TableCount[] {
-  const counts = backups.flatMap(({ contents }) => contents ?? []);
+  const counts = backups.flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }
 
@@ -142,7 +144,7 @@ async function runOnLiving(
 ): Promise<DrillCheck> {
   const first = await runOne(work, step.restore, check, context, run);
   if (first.status !== 'failed' || (await readPostmaster(work.place.dataDir))?.alive === true) return first;
-  await restoredServer(work, step, run);
+  await startInstance(instanceWork(work, step.restore, step), run);
   return runOne(work, step.restore, check, context, run);
 }
 
@@ -156,13 +158,14 @@ async function runOne(
 ): Promise<DrillCheck> {
   const { databases } = context.restored;
   const { database } = options as { database?: string };
+  const log = (text: string) => work.folder.keepText(`logs/restore-${restore + 1}/${checkLog(name)}`, text);
   const began = performance.now();
   const outcome: CheckOutcome =
     databases !== null && database !== undefined && !databases.includes(database)
       ? { status: 'skipped', detail: `database ${database} is not part of this restore` }
       : await work.clusterContext.deps
           .checkOf(type)
-          .run(context, options)
+          .run({ ...context, drill: { ...context.drill, log } }, options)
           .catch((error: unknown) => failureOf(error, signal));
   const { status, detail, hint, evidence } = outcome;
   return {

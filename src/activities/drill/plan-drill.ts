@@ -11,13 +11,14 @@ import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import { markStaging, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
+import { requireProgram } from '../../process/exec/find-programs.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
 import { sha256Hex } from '../../records/digest.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities, OrderedStep } from '../api.js';
 import { closePlansOf } from '../approval/authorize.js';
 import { claimPlanned } from '../approval/own-operation.js';
-import { type ClusterContext, record } from '../cluster-context.js';
+import { type ClusterContext, forBackup, postgresBinOf, record } from '../cluster-context.js';
 import { requireHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
@@ -89,14 +90,16 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
   const at = order.at ?? drill.at;
   const choosing = { clusterContext, run, operationId, at, seed };
   const restores = await chooseRestores(choosing, await policiesOf(context, order));
+  await requirePrograms(context, restores);
   await requireRoom(context, restores);
+  const { backups } = await clusterContext.catalogue.state();
   const rest: Omit<DrillPlan, 'digest'> = {
     ...{ cluster: cluster.name, operationId, workflowId, requester, order, seed, restores },
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores),
+    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }
@@ -133,6 +136,31 @@ async function policiesOf(
     `no policy of ${cluster.name} can be restored on ${deps.host}: ${wanted.length === 0 ? 'those that are named are disabled' : 'their repositories are directories of another host'}`,
     'name an enabled policy whose repository this host can reach: reprise drill run --engine NAME',
   );
+}
+
+/**
+ * PostgreSQL of the version of each backup, which need not be the newest one's, and the program that masks: hours later they would be
+ * missed only after the restore. The engines' own programs were needed to choose the backups.
+ * @throws RepriseError `tool-missing`
+ */
+async function requirePrograms(
+  { clusterContext, drill: { mask } }: DrillContext,
+  restores: readonly PlannedRestore[],
+): Promise<void> {
+  const { backups } = await clusterContext.catalogue.state();
+  const chosen = restores.flatMap((planned) => planned.backups.map(({ id }) => id));
+  for (const backup of backups.filter(({ id }) => chosen.includes(id)))
+    await postgresBinOf(forBackup(clusterContext, backup));
+  const [program] = mask?.argv ?? [];
+  if (program === undefined) return;
+  await requireProgram(program).catch(() => {
+    const { deps, cluster } = clusterContext;
+    throw new RepriseError(
+      'tool-missing',
+      `${program}, which masks what drills of ${cluster.name} restore, was not found on ${deps.host}`,
+      `install it there, or correct clusters.${cluster.name}.drill.mask.argv`,
+    );
+  });
 }
 
 /** @throws RepriseError `disk-full` before anything is emptied */

@@ -1,13 +1,15 @@
 import { Context } from '@temporalio/activity';
 import { type Backup, clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
+import type { DrillOutcome } from '../../domain/drill/drill.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
-import type { Inspection, InspectionResults, PageErrorLine } from '../../domain/operation/inspections.js';
+import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
 import {
   actionOrder,
   adoptionOrder,
   drillOrder,
+  exploreOrder,
   mediaOrder,
   readOrder,
   recoveryOrder,
@@ -15,6 +17,7 @@ import {
 } from '../../domain/operation/orders.js';
 import { durationInWords } from '../../domain/text/text.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
+import { lostEvidence } from '../../records/evidence/recorded.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
 import { makeActionPlan } from '../action/plan.js';
@@ -30,12 +33,13 @@ import {
   policyOf,
   record,
 } from '../cluster-context.js';
-import { knownCluster } from '../config-lookup.js';
+import { knownCluster, repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { previewDrill } from '../drill/plan-drill.js';
 import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
+import { previewExploration } from '../temporary/temporary-instance.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
@@ -44,6 +48,7 @@ import { incidentReport, listIncidents, showIncident } from './incidents.js';
 import { listRecoveries } from './recoveries.js';
 import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
+import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
 import { diagnoseCluster } from './watch.js';
@@ -93,18 +98,24 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const contexts = await openClusterContexts(deps, cluster);
+    const contexts = await drillContexts(deps, cluster);
     const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),
       register: states.flatMap(({ register }) => register),
+      lost: (await Promise.all(contexts.map((one, index) => lostOf(one, states[index]?.drills ?? [])))).flat(),
       ...(firstRecordAt === undefined ? {} : { firstRecordAt }),
     };
   },
   'drill-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const order = readOrder(drillOrder, request.order);
     return { plan: await previewDrill(deps, { ...request, order, workflowId: 'dry-run' }, run) };
+  },
+  'explore-plan': async ({ kind: _kind, ...request }, deps, run) => {
+    const { host: _host, ...order } = readOrder(exploreOrder, request.order);
+    const clusterContext = await openClusterContext(deps, request.cluster);
+    return { plan: await previewExploration(clusterContext, { ...request, order }, run) };
   },
   'media-plan': async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);
@@ -167,17 +178,13 @@ export function inspectionActivities(deps: HostDependencies): Pick<HostActivitie
   };
 }
 
-/** The last failure of each policy that damaged pages caused, where no backup was taken since. */
-async function pageErrorLines(
-  { catalogue, cluster: { name: cluster } }: ClusterContext,
-  backups: readonly Backup[],
-): Promise<readonly PageErrorLine[]> {
-  const lines = new Map<string, PageErrorLine>();
-  for (const { kind, code, policy, at, reason } of (await catalogue.state()).unmade)
-    if (kind === 'failed' && code === 'page-corrupt') lines.set(policy, { cluster, policy, at, reason });
-  const isSolved = ({ policy, at }: PageErrorLine): boolean =>
-    backups.some((backup) => backup.policy === policy && backup.status === 'complete' && backup.startedAt > at);
-  return [...lines.values()].filter((line) => !isSolved(line));
+/** Clusters of this host, and those that are drilled here: the host of such a one may be down. */
+function drillContexts(deps: HostDependencies, cluster: string | undefined): Promise<readonly ClusterContext[]> {
+  if (cluster !== undefined) return openClusterContexts(deps, cluster);
+  const here = Object.values(deps.config.clusters).filter(
+    ({ host, drill }) => host === deps.host || drill?.host === deps.host,
+  );
+  return Promise.all(here.map(({ name }) => openClusterContext(deps, name)));
 }
 
 /** Backups of one cluster, oldest first; physical ones of another system identifier are named as such. */
@@ -211,4 +218,10 @@ function clockFindings(host: string, { aheadSeconds }: Pick<ActivityRun, 'aheadS
   }
   const message = `the clock of host ${host} is ${durationInWords(Math.abs(aheadSeconds))} ${aheadSeconds < 0 ? 'behind' : 'ahead of'} Temporal's: schedules, expiries and reports are wrong by that`;
   return [{ check, level: 'problem', message, fix: 'let both use the same time servers: apt-get install chrony' }];
+}
+
+/** What the repository of a cluster's records should have of its drills. */
+async function lostOf({ deps, cluster, user }: ClusterContext, drills: readonly DrillOutcome[]) {
+  const storage = deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user);
+  return (await lostEvidence(storage, cluster.name, drills)).map((lost) => ({ ...lost, cluster: cluster.name }));
 }

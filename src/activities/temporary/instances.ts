@@ -93,7 +93,7 @@ export async function removeInstance(clusterContext: ClusterContext, instance: T
       // Another sweep, or whoever takes the place next, was faster: by now it may be somebody else's.
       const there = await instances.at(dataDir);
       if (there?.operationId !== operationId || there.cluster !== cluster) return;
-      await endJobsBelow(stateDir, operationId);
+      await endToolsOf(stateDir, there);
       await emptyInstance(clusterContext, instance);
       if (kind === 'scratch') await removeTree(dirname(dataDir));
       await instances.release(dataDir);
@@ -105,10 +105,17 @@ export async function removeInstance(clusterContext: ClusterContext, instance: T
 /** Directories of terabytes are removed one file after the other. */
 const REMOVAL_MS = 3_600_000;
 
-/** Ends the tools of an operation and of its parts: each would go on filling a directory that another operation may have by then. */
-export async function endJobsBelow(stateDir: string, operationId: string): Promise<void> {
-  for (const one of await operationsInUse(stateDir, 0))
-    if (one === operationId || one.startsWith(`${operationId}/`)) await endJobsOf(stateDir, one);
+/** Ends the tools that fill an instance: each would go on in a directory that another operation may have by then. */
+export async function endToolsOf(
+  stateDir: string,
+  { operationId, content }: Pick<TemporaryInstance, 'operationId' | 'content'>,
+): Promise<void> {
+  // An operation may have several instances; only those that are its own work have no name among them.
+  const isOwn = (one: string): boolean =>
+    content === undefined
+      ? one === operationId || one.startsWith(`${operationId}/`)
+      : one.startsWith(`${operationId}/${content.instance}-`);
+  for (const one of await operationsInUse(stateDir, 0)) if (isOwn(one)) await endJobsOf(stateDir, one);
 }
 
 /** As {@link removeInstance}, with the directory of the instance left for what comes next. */

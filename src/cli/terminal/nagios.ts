@@ -1,7 +1,7 @@
 import type { Finding } from '../../domain/findings.js';
 import { durationInWords, visible } from '../../domain/text/text.js';
 import type { ClusterCheckResult } from '../../client/checks/check.js';
-import type { Figure } from '../../client/checks/freshness.js';
+import type { Figure } from '../../domain/backup/freshness.js';
 import { explained, QuietExit } from '../report-error.js';
 import type { Terminal } from './terminal.js';
 

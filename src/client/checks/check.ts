@@ -1,3 +1,5 @@
+import type { Figure } from '../../domain/backup/freshness.js';
+import { walFindings } from '../../domain/backup/wal-findings.js';
 import type { Config } from '../../domain/config.js';
 import type { Finding } from '../../domain/findings.js';
 import { CONTROL_QUEUE, lightQueue } from '../../domain/operation/names.js';
@@ -5,9 +7,7 @@ import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSettings } from '../connect.js';
 import { toRepriseError } from '../errors.js';
-import type { Figure } from './freshness.js';
 import { temporalFindings } from './temporal-findings.js';
-import { walFindings } from './wal-findings.js';
 
 export interface ClusterCheckResult {
   readonly findings: readonly Finding[];
@@ -27,7 +27,8 @@ export async function checkClusters(
   // Where Temporal does not answer, that is the finding.
   if (remote.findings.some(({ check: what, level }) => what === 'temporal' && level === 'problem'))
     return { findings, figures };
-  const { freshness, pageFindings } = await import('./freshness.js');
+  const { freshness, pageFindings } = await import('../../domain/backup/freshness.js');
+  const { previousRuns } = await import('../../config/schedule.js');
   const { drillFindings } = await import('./drill-findings.js');
   const session = await connectTemporal(await settings);
   try {
@@ -39,7 +40,7 @@ export async function checkClusters(
           kind: 'backups',
           cluster: name,
         });
-        const found = freshness(cluster, backups);
+        const found = freshness(cluster, backups, previousRuns);
         findings.push(...found.findings, ...pageFindings(cluster, backups, pageErrors));
         figures.push(...found.figures);
       } catch (error) {

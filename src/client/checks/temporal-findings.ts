@@ -4,6 +4,8 @@ import type { Finding } from '../../domain/findings.js';
 import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
 import {
   CONTROL_QUEUE,
+  dailyCheckSchedule,
+  drillSchedules,
   hostQueues,
   lightQueue,
   searchAttributes,
@@ -244,21 +246,23 @@ async function attributeFinding(session: TemporalSession): Promise<Finding[]> {
   ];
 }
 
+const APPLY = 'reprise schedule apply';
+/** They tell people of what did not take place: nothing else tells of them, but a service outside. */
+const alarmSchedules: readonly string[] = [dailyCheckSchedule, drillSchedules.overdue];
+
 async function scheduleFindings(session: TemporalSession, config: Config): Promise<Finding[]> {
   const drift = (await planSchedules(session, config)).filter(({ action }) => action !== 'none' && action !== 'leave');
-  const findings = drift.map(({ id, action, reasons }) =>
-    finding(
-      `schedule/${id}`,
-      'warning',
-      `schedule ${id} differs from the config (${action}): ${reasons.join('; ')}`,
-      'reprise schedule apply',
-    ),
-  );
+  const findings = drift.map(({ id, action, reasons }) => {
+    const differs = `schedule ${id} differs from the config (${action}): ${reasons.join('; ')}`;
+    const isAlarm = action === 'create' && alarmSchedules.some((name) => id.endsWith(`/${name}`));
+    return isAlarm
+      ? finding(`schedule/${id}`, 'problem', `${differs}. Without it nobody is told of what was missed`, APPLY)
+      : finding(`schedule/${id}`, 'warning', differs, APPLY);
+  });
   if (drift.length === 0) findings.push(finding('schedules', 'ok', 'the schedules agree with the configuration'));
   const { previousRuns } = await import('../../config/schedule.js');
   for (const line of await listSchedules(session, { exact: true })) {
-    const cluster = config.clusters[line.cluster];
-    const schedule = cluster && scheduleOf(cluster, line.policy);
+    const schedule = scheduleOf(config, line.cluster, line.policy);
     const [due] = schedule === undefined ? [] : previousRuns(schedule, new Date(), 1);
     findings.push(...lineFindings(line, due));
   }

@@ -1,9 +1,10 @@
 import type { ScheduleDescription, ScheduleSummary, ScheduleUpdateOptions } from '@temporalio/client';
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { ClusterConfig, Config, ScheduleConfig } from '../../domain/config.js';
+import type { Config, ScheduleConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import { drillSchedules, scheduleId } from '../../domain/operation/names.js';
+import { dailyCheckSchedule, drillSchedules, scheduleId } from '../../domain/operation/names.js';
+import { schedulesOf } from '../../domain/operation/schedules.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import type { TemporalSession } from '../connect.js';
 import { manyAtOnce, type Report } from '../many-at-once.js';
@@ -27,35 +28,24 @@ interface Mark {
   readonly policy: string;
 }
 
-/** Every morning, whatever became of the schedule of the drill itself. */
-const LOOKS_FOR_DRILLS: ScheduleConfig = { cron: '0 6 * * *', catchUpSeconds: 6 * 3600 };
-
-/** Schedules of all enabled policies that have one, and of drills. */
+/** Schedules of all clusters. */
 export async function wantedSchedules(config: Config): Promise<readonly WantedSchedule[]> {
   // Croner is loaded with it, and the command line starts without it.
   const { calendarSpec } = await import('./calendar.js');
-  return Object.values(config.clusters).flatMap(({ name: cluster, policies, drill }) => {
-    const wanted = (policy: string, starts: WantedSchedule['starts'], schedule: ScheduleConfig): WantedSchedule => ({
-      ...{ id: scheduleId(cluster, policy), cluster, policy, starts, calendar: calendarSpec(schedule.cron) },
-      ...schedule,
-    });
-    const backups = Object.values(policies).flatMap(({ name: policy, schedule, enabled }) =>
-      schedule === undefined || !enabled ? [] : [wanted(policy, 'backup', schedule)],
-    );
-    if (drill === undefined) return backups;
-    return [
-      ...backups,
-      wanted(drillSchedules.drill, 'drill', drill.schedule),
-      wanted(drillSchedules.overdue, 'drill-overdue', LOOKS_FOR_DRILLS),
-    ];
-  });
+  return Object.values(config.clusters).flatMap((cluster) =>
+    schedulesOf(config, cluster).map(({ policy, starts, schedule }) => ({
+      ...{ id: scheduleId(cluster.name, policy), cluster: cluster.name, policy, starts },
+      ...{ calendar: calendarSpec(schedule.cron), ...schedule },
+    })),
+  );
 }
 
-/** When the schedule of a policy or of a drill is due; undefined where the configuration has none. */
-export function scheduleOf({ policies, drill }: ClusterConfig, policy: string): ScheduleConfig | undefined {
-  if (drill !== undefined && policy === drillSchedules.drill) return drill.schedule;
-  if (drill !== undefined && policy === drillSchedules.overdue) return LOOKS_FOR_DRILLS;
-  return policies[policy]?.schedule;
+/** When a schedule of a cluster is due; undefined where the configuration has none. */
+export function scheduleOf(config: Config, cluster: string, policy: string): ScheduleConfig | undefined {
+  const known = config.clusters[cluster];
+  if (known === undefined) return undefined;
+  const [found] = schedulesOf(config, known).filter((one) => one.policy === policy);
+  return found?.schedule ?? known.policies[policy]?.schedule;
 }
 
 /**
@@ -175,6 +165,8 @@ function changeOfUnwanted(id: string, mark: Mark | undefined, config: Config): S
   const policy = cluster?.policies[mark.policy];
   if (cluster !== undefined && policy === undefined && Object.values<string>(drillSchedules).includes(mark.policy))
     return { id, action: 'delete', reasons: ['the cluster has no drills any more'] };
+  if (cluster !== undefined && policy === undefined && mark.policy === dailyCheckSchedule)
+    return { id, action: 'delete', reasons: ['nothing of the cluster is scheduled, or nobody is told of anything'] };
   if (policy !== undefined) {
     return {
       id,

@@ -2,14 +2,22 @@ import type { CalendarSpec, DayOfWeek, Month, ScheduleDescription } from '@tempo
 import {
   backupWorkflowId,
   CONTROL_QUEUE,
+  dailyCheckWorkflowId,
   drillOverdueWorkflowId,
   drillWorkflowId,
   workflowTypes,
 } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import type { ScheduleConfig } from '../../domain/config.js';
-import type { BackupInput, DrillInput, DrillOverdueInput } from '../../workflows/api.js';
-import { backupRunbook, drillOverdueRunbook, drillRunbook, type OperationRunbook } from '../../domain/plan/runbooks.js';
+import type { ClusterSchedule } from '../../domain/operation/schedules.js';
+import {
+  backupRunbook,
+  dailyCheckRunbook,
+  drillOverdueRunbook,
+  drillRunbook,
+  type OperationRunbook,
+} from '../../domain/plan/runbooks.js';
+import type { BackupInput, DailyCheckInput, DrillInput, DrillOverdueInput } from '../../workflows/api.js';
 
 /** A schedule the config asks for. */
 export interface WantedSchedule extends ScheduleConfig {
@@ -18,7 +26,7 @@ export interface WantedSchedule extends ScheduleConfig {
   readonly cluster: string;
   /** Of a schedule that makes no backup, its name in the place of a policy's. */
   readonly policy: string;
-  readonly starts: 'backup' | 'drill' | 'drill-overdue';
+  readonly starts: ClusterSchedule['starts'];
 }
 
 export const months: readonly Month[] = [
@@ -53,7 +61,7 @@ export function actionOf(wanted: WantedSchedule) {
 interface ScheduledStart {
   readonly type: string;
   readonly workflowId: string;
-  readonly input: BackupInput | DrillInput | DrillOverdueInput;
+  readonly input: BackupInput | DailyCheckInput | DrillInput | DrillOverdueInput;
   readonly runbook: OperationRunbook;
 }
 
@@ -79,6 +87,13 @@ function startOf({ starts, cluster, policy }: WantedSchedule): ScheduledStart {
         workflowId: drillOverdueWorkflowId(cluster),
         input: { cluster },
         runbook: drillOverdueRunbook(cluster),
+      };
+    case 'daily-check':
+      return {
+        type: workflowTypes.dailyCheck,
+        workflowId: dailyCheckWorkflowId(cluster),
+        input: { cluster },
+        runbook: dailyCheckRunbook(cluster),
       };
   }
 }

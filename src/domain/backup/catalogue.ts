@@ -1,5 +1,6 @@
 import type { DrillOutcome, RegisterEntry } from '../drill/drill.js';
 import type { Backup } from './backup.js';
+import type { DailyCheck } from './daily-check.js';
 import type { Approval, Plan, Sender } from '../plan/plan.js';
 import type { KeptItem, RecoveryOutcome } from './records.js';
 
@@ -31,6 +32,8 @@ export interface CatalogueState {
   readonly drills: readonly DrillOutcome[];
   /** The quality register, in the order opened. */
   readonly register: readonly RegisterEntry[];
+  /** The last daily check that had something to tell. */
+  readonly dailyCheck?: RecordedDailyCheck;
   /** When the first record was made, UTC ISO-8601; absent: there is none. */
   readonly firstRecordAt?: string;
   /** Backups that failed or were skipped, oldest first. */
@@ -133,4 +136,10 @@ export interface RecordProblem {
   readonly reason: string;
   /** How it can be read again; absent where only a copy helps. */
   readonly hint?: string;
+}
+
+/** What a daily check found, and which operation it was. */
+export interface RecordedDailyCheck {
+  readonly operationId: string;
+  readonly found: DailyCheck;
 }

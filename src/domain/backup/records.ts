@@ -1,5 +1,6 @@
 import type { DrillOutcome, RegisterEntry } from '../drill/drill.js';
 import type { Backup, Proof, TableCount } from './backup.js';
+import type { DailyCheck } from './daily-check.js';
 import type { Approval, Plan, Sender } from '../plan/plan.js';
 
 /**
@@ -98,7 +99,9 @@ export type RecordBody =
   | { readonly kind: 'outcome'; readonly workflowId: string; readonly outcome: RecoveryOutcome }
   | { readonly kind: 'drill'; readonly outcome: DrillOutcome }
   /** An entry of the quality register, whole; the last one of an id counts. */
-  | { readonly kind: 'register'; readonly entry: RegisterEntry };
+  | { readonly kind: 'register'; readonly entry: RegisterEntry }
+  /** What a daily check found; the last one counts. None is written while nothing was and is wrong. */
+  | { readonly kind: 'daily-check'; readonly found: DailyCheck };
 
 export type CatalogueRecord = RecordEnvelope & RecordBody;
 export type NewRecord = Pick<RecordEnvelope, 'id' | 'at' | 'operationId' | 'by'> & RecordBody;

@@ -47,6 +47,8 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'drill':
     case 'sign-off':
       return drillTitle(cluster, facts);
+    case 'daily-check':
+      return dailyTitle(cluster, facts);
     case 'run':
       return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
     case 'test':
@@ -66,6 +68,13 @@ function drillTitle(cluster: string | null, facts: Extract<NoticeFacts, { kind: 
   const { state } = facts;
   if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
   return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
+}
+
+function dailyTitle(cluster: string | null, { found, over }: Extract<NoticeFacts, { kind: 'daily-check' }>): string {
+  const [first, ...others] = found;
+  if (first === undefined)
+    return `${cluster}: ${over.length === 1 ? 'a finding is' : `${over.length} findings are`} over`;
+  return `${cluster}: ${first.message}${others.length === 0 ? '' : `, and ${others.length} more`}`;
 }
 
 function skippedTitle(cluster: string | null, { policy, due }: Extract<NoticeFacts, { kind: 'skipped' }>): string {
@@ -149,9 +158,6 @@ function body(notice: Notice): string {
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
       ]);
-    case 'drill':
-    case 'sign-off':
-      return ofDrill(notice, facts);
     case 'run':
       return '';
     case 'test':
@@ -159,6 +165,8 @@ function body(notice: Notice): string {
         ['By', facts.by],
         ['Next', 'nothing: if you read this, Reprise can reach you'],
       ]);
+    default:
+      return ofProof(notice, facts);
   }
 }
 
@@ -177,7 +185,8 @@ function incidentBody({ workflowId }: Notice, facts: Extract<NoticeFacts, { kind
   ]);
 }
 
-function ofDrill(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' }>): string {
+function ofProof(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' }>): string {
+  if (facts.kind === 'daily-check') return dailyBody(notice.cluster, facts);
   return facts.kind === 'drill' ? drillBody(notice, facts) : signOffBody(notice, facts);
 }
 
@@ -191,6 +200,18 @@ function drillBody(
     ['Next', hint ?? 'find the cause, then run a drill that passes: only that closes the entry of the register'],
     ['Until', dueAt ?? null],
     ['Type', `${first}\nreprise drill run ${cluster}`],
+  ]);
+}
+
+function dailyBody(cluster: string | null, { found, over }: Extract<NoticeFacts, { kind: 'daily-check' }>): string {
+  return lines([
+    ...found.flatMap(({ message, fix, since }): [string, string | null][] => [
+      ['Found', message],
+      ['Since', since],
+      ['Next', fix],
+    ]),
+    ...over.map((message): [string, string] => ['Over', message]),
+    ['Type', `reprise check ${cluster}`],
   ]);
 }
 
@@ -233,6 +254,7 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   recovery: 'nothing was deleted; see which old data is kept',
   'media recovery': 'no version of an object was removed; see what is still different',
   watch: 'nobody will be told if the cluster fails; the watch looks again by itself when the cause is corrected',
+  'daily check': 'nobody is told of missed backups until it runs again; a look by hand says what it would have',
   WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
 };
 
@@ -244,6 +266,7 @@ function commandsAfter(
   if (what === 'backup') return [`reprise backup run ${cluster}${chosen}`];
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
   if (what === 'WAL' || what === 'watch') return [`reprise status ${workflowId}`, 'reprise check'];
+  if (what === 'daily check') return [`reprise check ${cluster}`];
   if (what === 'media recovery') return [`reprise status ${workflowId}`];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }

@@ -8,6 +8,7 @@ export const notifyEvents = [
   'recovered',
   'drill-failed',
   'drill-overdue',
+  'daily-check',
   'sign-off',
 ] as const;
 /** `run`: what a service outside is told of every scheduled run; no event of `notify:`. */
@@ -17,6 +18,7 @@ export type NotifyEvent = (typeof notifyEvents)[number] | 'run';
 export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
   'drill-failed': 'failure',
   'drill-overdue': 'failure',
+  'daily-check': 'failure',
   'sign-off': 'waiting-approval',
 };
 
@@ -27,7 +29,7 @@ export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
 export type NoticeFacts =
   | {
       readonly kind: 'failed';
-      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL' | 'watch';
+      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL' | 'watch' | 'daily check';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;
@@ -91,6 +93,17 @@ export type NoticeFacts =
       readonly hint?: string | undefined;
       /** When it has to be made good, UTC ISO-8601; absent: it opened no entry. */
       readonly dueAt?: string | undefined;
+    }
+  /** What a daily check found, and what is over that an earlier one had found. */
+  | {
+      readonly kind: 'daily-check';
+      readonly found: readonly {
+        readonly message: string;
+        readonly fix: string | null;
+        /** UTC ISO-8601. */
+        readonly since: string;
+      }[];
+      readonly over: readonly string[];
     }
   /** What a drill restored waits for a person's word. */
   | {

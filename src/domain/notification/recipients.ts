@@ -71,7 +71,7 @@ function drillContacts({ raci }: Config, facts: Notice['facts']): readonly strin
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {
   if (facts.kind === 'approval') return approversOf(config, cluster, facts.plan.binding.action);
-  if (facts.kind === 'skipped' || (facts.kind === 'paused' && facts.action === null))
+  if (facts.kind === 'skipped' || facts.kind === 'daily-check' || (facts.kind === 'paused' && facts.action === null))
     return config.raci['backup'] ?? [];
   if (facts.kind === 'paused') return approversOf(config, cluster, facts.action ?? 'recover');
   if (facts.kind === 'failed' && !isRecovery[facts.what]) return config.raci['backup'] ?? [];
@@ -82,6 +82,7 @@ const isRecovery: Readonly<Record<Extract<Notice['facts'], { kind: 'failed' }>['
   backup: false,
   rotation: false,
   WAL: false,
+  'daily check': false,
   watch: true,
   recovery: true,
   'media recovery': true,

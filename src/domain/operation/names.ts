@@ -30,6 +30,10 @@ export const workflowTypes = {
   drill: 'drill',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
+  /** A temporary instance that people look at. */
+  explore: 'explore',
+  /** Looks every morning whether schedules fired and backups are fresh, and tells people. */
+  dailyCheck: 'dailyCheck',
   incident: 'incident',
   watch: 'watch',
   /** Receives the WAL of one policy, for ever. */
@@ -69,6 +73,10 @@ export const updateNames = {
   retarget: 'retarget-recovery',
   pauseWatch: 'pause-watch',
   resumeWatch: 'resume-watch',
+  extendInstance: 'extend',
+  moveInstance: 'retarget',
+  connectInstance: 'connect',
+  dropInstance: 'drop',
   acquire: 'acquire',
   release: 'release',
 } as const;
@@ -80,6 +88,7 @@ export const queryNames = {
   holders: 'holders',
   lock: 'lock',
   slot: 'slot',
+  instance: 'instance',
 } as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
@@ -108,7 +117,9 @@ export const actionWorkflowId = (action: string, cluster: string, operationId: s
   action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
+export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
+export const dailyCheckWorkflowId = (cluster: string): string => `daily-check/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
   `incident/${cluster}/${scenario}/${operationId}`;
 export const archiveWorkflowId = (cluster: string, policy: string): string => `archive/${cluster}/${policy}`;
@@ -118,6 +129,8 @@ export const slotsWorkflowId = (host: string, kind: string): string => `slots/${
 export const scheduleId = (cluster: string, policy: string): string => `reprise/${cluster}/${policy}`;
 /** Schedules of drills, among those of policies: no policy of a cluster with drills has these names. */
 export const drillSchedules = { drill: 'drill', overdue: 'drill-overdue' } as const;
+/** The schedule of the daily check: no policy has this name. */
+export const dailyCheckSchedule = 'daily-check';
 /** One for each notification: a second start of the same one is refused, so that nobody is told twice. */
 export const notifyWorkflowId = (cluster: string | null, operationId: string, key: string): string =>
   `notify/${cluster ?? 'test'}/${operationId}/${key}`;

@@ -111,6 +111,87 @@ export const drillOrder = z
   .readonly();
 export type DrillOrder = z.infer<typeof drillOrder>;
 
+/**
+ * A temporary instance: a copy at an instant that changes nothing of production. `policy`: from whose backups; absent: the first that
+ * leads there. `databases`: of dumps, which ones; absent: those of the cluster. `ttlSeconds`: how long it stays; absent: as long as its
+ * operation, or, of an exploration, as the configuration says.
+ */
+const instance = {
+  target: z.unknown().transform(readTarget),
+  timeline: z.union([z.enum(['latest', 'backup']), z.number().int().min(1).max(LAST_TIMELINE)]).optional(),
+  policy: name.optional(),
+  databases: z.array(name).min(1).optional(),
+  ttlSeconds: count.min(1).optional(),
+};
+export const instanceOrder = z.strictObject(instance).readonly();
+export type InstanceOrder = z.infer<typeof instanceOrder>;
+/** One that people look at; `host`: where; absent: on the host of the cluster. */
+export const exploreOrder = z.strictObject({ ...instance, host: name.optional() }).readonly();
+export type ExploreOrder = z.infer<typeof exploreOrder>;
+
+/** A table of a database, by the names of the catalogue. */
+export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
+
+/** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
+const valueText = z.string().max(10_000).nullable();
+/** Which rows a repair may change: all of these hold. No SQL from a client. */
+const scopeTerm = z.union([
+  /** `from` counts in, `below` does not. */
+  z.strictObject({ column: name, from: valueText.optional(), below: valueText.optional() }).readonly(),
+  z.strictObject({ column: name, in: z.array(valueText).min(1).max(10_000) }).readonly(),
+]);
+export type ScopeTerm = z.infer<typeof scopeTerm>;
+
+const target = z.unknown().transform(readTarget);
+/** Where good rows come from. */
+export const repairSource = z.discriminatedUnion('kind', [
+  /** Exactly what one transaction did is undone; what came later is kept. */
+  z
+    .strictObject({ kind: z.literal('transaction'), xid: z.string().regex(/^\d{1,20}$/), policy: name.optional() })
+    .readonly(),
+  /** What changed between two instants is undone; what came later is kept. */
+  z.strictObject({ kind: z.literal('between'), good: target, bad: target, policy: name.optional() }).readonly(),
+  /** Rows as they were at an instant or in a backup, whatever came later. */
+  z.strictObject({ kind: z.literal('state'), at: target, policy: name.optional() }).readonly(),
+  /** What an earlier repair did is taken back. */
+  z.strictObject({ kind: z.literal('repair'), operationId: name }).readonly(),
+]);
+export type RepairSource = z.infer<typeof repairSource>;
+
+/**
+ * Which differences are corrected. `undo`: those of a transaction, of two instants, or of a repair, three-way; `replace`: all, so that the
+ * table becomes as it was; `upsert`: missing and changed rows; `insert-missing`; `delete-extra`.
+ */
+export const repairStrategies = ['undo', 'replace', 'upsert', 'insert-missing', 'delete-extra'] as const;
+/** A row that changed for another reason too: it stays, it is taken back all the same, or the newer by a column wins; `keys`: taken back where listed. */
+const conflictRule = z.discriminatedUnion('rule', [
+  z.strictObject({ rule: z.literal('keep') }).readonly(),
+  z.strictObject({ rule: z.literal('take') }).readonly(),
+  z.strictObject({ rule: z.literal('newest'), column: name }).readonly(),
+  z.strictObject({ rule: z.literal('keys'), keys: z.array(z.array(valueText).min(1)).min(1).max(10_000) }).readonly(),
+]);
+export type ConflictRule = z.infer<typeof conflictRule>;
+
+export const repairOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    source: repairSource,
+    strategy: z.enum(repairStrategies),
+    /** Absent: all rows. */
+    scope: z.array(scopeTerm).max(20).optional(),
+    /** Absent: such rows are kept as they are, and listed. */
+    conflicts: conflictRule.optional(),
+    /** Columns that tell rows apart, where the table has no key of its own. */
+    key: z.array(name).min(1).max(32).optional(),
+    /** Whether the table's own triggers fire; absent: they do not, and rows become exactly as approved. */
+    fireTriggers: z.boolean().optional(),
+    /** Rows a transaction, in recorded batches; absent: all in one transaction. */
+    batchRows: z.number().int().min(100).max(1_000_000).optional(),
+  })
+  .readonly();
+export type RepairOrder = z.infer<typeof repairOrder>;
+
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {
   readonly cluster: string;

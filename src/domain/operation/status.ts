@@ -44,6 +44,8 @@ export interface OperationStatusView {
     | 'storage-apply'
     | 'drill'
     | 'drill-overdue'
+    | 'explore'
+    | 'daily-check'
     | 'incident'
     | 'watch'
     | 'archive'

@@ -23,7 +23,7 @@ export interface ReachedTarget {
   readonly complete: boolean;
   /** What a restore of dumps could not make; absent: it made all. */
   readonly errors?: readonly RestoreErrors[];
-  /** Where the replay was told to stop; absent: not said, or it was no replay. */
+  /** Where the replay was told to stop, of a drill what was asked for; absent: not said, or it was no replay. */
   readonly target?: RecoveryTarget;
 }
 

@@ -19,6 +19,7 @@ import { spoolOf } from './repository/names.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { slotName } from './wal/slot.js';
 import { verify } from './repository/verify.js';
+import { walArchive } from './wal/wal-archive.js';
 import { archiveCommand, restoreBeginningCommand, restoreCommand } from './wal/wal-commands.js';
 
 /** PostgreSQL's own pg_basebackup and WAL archive: nothing to install beside the server, on any version since 13. */
@@ -41,6 +42,7 @@ export const basebackupEngine: Engine = {
   planRemoval,
   remove,
   outlineRecovery,
+  readArchive: walArchive,
   bindBackup,
   adoption: { describe },
   receiver: { wanted: receivesWal, slot: slotName, receive: receiveWal },

@@ -1,5 +1,6 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { RepriseError } from '../../domain/errors.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
@@ -30,6 +31,18 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
   const [chosen] = outline.backups;
   if (chosen === undefined) return outline;
   return { ...outline, tablespaces: (await readTablespaces(context, chosen.label)).map(String) };
+}
+
+/** The archived WAL of the stanza's present cluster. @throws RepriseError `not-found` where the stanza is not there */
+export async function readStanzaArchive(context: ReadContext): Promise<WalArchive> {
+  const database = currentDatabase(await readInfo(context));
+  if (database === undefined)
+    throw new RepriseError(
+      'not-found',
+      `stanza ${optionsOf(context).stanza} has no WAL archive`,
+      'create it: reprise doctor shows how',
+    );
+  return walArchive(context, await readArchive(context, database.archiveId));
 }
 
 /** The cluster whose backups are asked for: that of the backup that is named, else the stanza's present one. */

@@ -6,7 +6,7 @@ import { configDigest } from './config-file.js';
 import { planRemoval, remove } from './expire/expire.js';
 import { listed, readInfo } from './info.js';
 import { pgbackrestCapabilities } from './options.js';
-import { outlineRecovery } from './outline.js';
+import { outlineRecovery, readStanzaArchive } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { acceptsArchiveCommand, rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { restoreFiles } from './restore.js';
@@ -26,6 +26,7 @@ export const pgbackrestEngine: Engine = {
   configDigest,
   keptAt,
   outlineRecovery,
+  readArchive: readStanzaArchive,
   bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },

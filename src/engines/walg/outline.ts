@@ -1,5 +1,6 @@
 import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { WalArchive } from '../../postgres/wal/wal-archive.js';
 import type { OutlineRequest, ReadContext, RecoveryOutline } from '../engine.js';
 import { outlinePhysical } from '../shared/physical-outline.js';
 import type { PhysicalCandidate } from '../shared/physical-outline.js';
@@ -25,14 +26,24 @@ export async function outlineRecovery(context: ReadContext, request: OutlineRequ
       'list the backups and their status: reprise backup list',
     );
   }
-  const whole = await readArchive(context);
-  const local = localPrefix(await readEnvFile(optionsOf(context), context.user)) !== undefined;
-  const { archive, cut } = local
-    ? await inOwnDirectory(context, (directory) => withoutCutOff(whole, directory))
-    : { archive: whole, cut: null };
+  const { archive, cut } = await wholeArchive(context);
   if (cut !== null)
     warnings.push(`the last archived WAL segment, ${cut}, was not written completely: the archived WAL ends before it`);
   return outlinePhysical(context, request, { candidates, archive, warnings });
+}
+
+/** The archived WAL, without a last segment that was not written to its end, and which one that is. */
+async function wholeArchive(
+  context: ReadContext,
+): Promise<{ readonly archive: WalArchive; readonly cut: string | null }> {
+  const archive = await readArchive(context);
+  if (localPrefix(await readEnvFile(optionsOf(context), context.user)) === undefined) return { archive, cut: null };
+  return inOwnDirectory(context, (directory) => withoutCutOff(archive, directory));
+}
+
+/** The same without saying which. */
+export async function readWholeArchive(context: ReadContext): Promise<WalArchive> {
+  return (await wholeArchive(context)).archive;
 }
 
 /** Candidates that the storage still has, whole and of a known cluster. */

@@ -5,7 +5,7 @@ import { bindBackup } from './bound-files.js';
 import { configDigest } from './env-file.js';
 import { hold, release } from './removal/holds.js';
 import { walgCapabilities } from './options.js';
-import { outlineRecovery } from './outline.js';
+import { outlineRecovery, readWholeArchive } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
 import { planRemoval, remove } from './removal/remove.js';
@@ -27,6 +27,7 @@ export const walgEngine: Engine = {
   configDigest,
   keptAt,
   outlineRecovery,
+  readArchive: readWholeArchive,
   bindBackup,
   adoption: { describe: describeBackup },
   toolStore: { describe: describeStore, coldFiles },

@@ -7,9 +7,14 @@ export interface SegmentHeader {
   readonly systemIdentifier: string;
   readonly segmentBytes: number;
   readonly blockBytes: number;
+  /** Major version of the server that wrote it; null where this program does not know its mark. */
+  readonly major: number | null;
   /** Position the page claims to have: another one than its file's name says in a recycled segment. */
   readonly pageStart: bigint;
 }
+
+/** `XLOG_PAGE_MAGIC` by major version. */
+const MAJORS: Readonly<Record<number, number>> = { 0xd10d: 14, 0xd110: 15, 0xd113: 16, 0xd116: 17, 0xd118: 18 };
 
 const LONG_HEADER_BYTES = 40;
 const LONG_HEADER_FLAG = 0x0002;
@@ -29,6 +34,7 @@ export async function readSegmentHeader(path: string): Promise<SegmentHeader | n
       return null;
     return {
       timeline: buffer.readUInt32LE(4),
+      major: MAJORS[magic] ?? null,
       pageStart: buffer.readBigUInt64LE(8),
       systemIdentifier: buffer.readBigUInt64LE(24).toString(),
       segmentBytes: buffer.readUInt32LE(32),

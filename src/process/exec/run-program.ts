@@ -38,6 +38,8 @@ export interface RunProgramOptions {
   readonly leavesProcesses?: true;
   /** Called with each line of stdout, which is not kept then, however long it is. */
   readonly onLine?: (line: string) => void;
+  /** The same with stdout as it comes, in pieces of bytes: for tens of millions of lines. */
+  readonly onChunk?: (chunk: Buffer) => void;
 }
 
 export interface ProgramResult {
@@ -64,10 +66,11 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
         ...processOptions(user, options, timeoutMs),
         // `input: undefined` would leave stdin open: a tool that asks would wait.
         ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-        buffer: { stdout: options.onLine === undefined },
+        buffer: { stdout: options.onLine === undefined && options.onChunk === undefined },
       });
       endOutputWithProcess(running.nodeChildProcess, options.leavesProcesses === true);
       if (options.onLine !== undefined) await readLines(running.stdout, options.onLine);
+      if (options.onChunk !== undefined) await readChunks(running.stdout, options.onChunk);
       return running;
     },
     async () => true,
@@ -92,20 +95,24 @@ function endOutputWithProcess(child: ChildProcess, leavesProcesses: boolean): vo
   });
 }
 
-/** A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */
 async function readLines(stdout: Readable, onLine: (line: string) => void): Promise<void> {
   let rest = '';
   stdout.setEncoding('utf8');
+  await readChunks<string>(stdout, (chunk) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    lines.forEach(onLine);
+  });
+  if (rest !== '') onLine(rest);
+}
+
+/** A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */
+async function readChunks<T>(stdout: Readable, onChunk: (chunk: T) => void): Promise<void> {
   try {
-    for await (const chunk of stdout) {
-      const lines = (rest + (chunk as string)).split('\n');
-      rest = lines.pop() ?? '';
-      lines.forEach(onLine);
-    }
+    for await (const chunk of stdout) onChunk(chunk as T);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }
-  if (rest !== '') onLine(rest);
 }
 
 function processOptions(user: OsUser | null, options: RunProgramOptions, timeoutMs: number) {

@@ -60,6 +60,7 @@ export const controlActivities: Omit<ControlActivities, 'awaitClosed' | 'sendNot
   slotHolders: controlActivity('slotHolders', 'look up which operations have slots of the host'),
   lockedOperations: controlActivity('lockedOperations', 'look up which operations hold the cluster lock'),
   lastDrillDue: controlActivity('lastDrillDue', 'look up when the last drill was due'),
+  lookAtSchedules: controlActivity('lookAtSchedules', 'look at the schedules on the Temporal server'),
   workflowIsOpen: controlActivity('workflowIsOpen', 'check whether the workflow is still running'),
   recoveryHolds: controlActivity('recoveryHolds', 'check whether a recovery is running'),
   deliveriesOf: controlActivity('deliveriesOf', 'look up whom to notify'),

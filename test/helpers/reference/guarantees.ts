@@ -83,6 +83,15 @@ const guarantees: readonly (readonly [
     ],
   ],
   [
+    'One table is put right',
+    [
+      [
+        'T6',
+        'Rows become exactly what was approved, or nothing changes: a row that somebody changed meanwhile is never overwritten, and code of the table gets no rights by it. It can be taken back.',
+      ],
+    ],
+  ],
+  [
     'A human decides, on a plan',
     [
       [

@@ -23,7 +23,7 @@ function site(hosts: readonly string[], answer: (asked: Asked) => unknown) {
       terminate: async () => undefined,
       result: async () =>
         name === 'hostsOf'
-          ? hosts.filter((host) => host !== asked.without).slice(0, asked.without ? 1 : 9)
+          ? hosts.filter((host) => host !== asked.without).slice(0, asked.question.kind === 'incident' ? 1 : 9)
           : answer(asked),
     };
   };
@@ -93,5 +93,9 @@ it('K2: a host that has just died seems to have a worker; the one that its clust
   await expect(runInspection<'incident'>(alone.session, one)).rejects.toMatchObject({
     code: 'host-without-worker',
     hint: expect.stringContaining('reprise worker --host gone'),
+  });
+  // Of all clusters: the other host tells of its own, which it did already.
+  await expect(runInspection<'kept'>(session, { kind: 'kept' })).rejects.toMatchObject({
+    code: 'host-without-worker',
   });
 });

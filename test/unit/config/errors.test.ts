@@ -352,8 +352,8 @@ describe('F38: two of a kind in one place', () => {
     expect(target('{ data_dir: /other, port: 5432 }')).toBe("reprise.yml:6:62: port 5432 is the cluster's own");
   });
 
-  it('a policy in a folder of the catalogue', () => {
-    for (const name of ['records', 'incidents', 'evidence'])
+  it('a policy in a folder of the catalogue, or named as a schedule', () => {
+    for (const name of ['records', 'incidents', 'evidence', 'daily-check'])
       expect(complaint(valid.replace('dump:', `${name}:`))[0]).toBe(
         `reprise.yml:8:7: a policy may not be named ${name}`,
       );

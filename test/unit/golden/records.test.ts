@@ -28,6 +28,19 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'ot
   wal: { start: '000000010000000000000001', stop: '000000010000000000000002' },
   server: { versionNum: 150018, systemIdentifier: '1', encoding: 'UTF8', dataChecksums: true },
   contents: [{ database: 'mairie', schema: 'metier', table: 'communes', rows: 500 }],
+  objects: {
+    roles: ['mairie'],
+    tablespaces: ['rapide'],
+    databases: [
+      {
+        database: 'mairie',
+        extensions: ['citext'],
+        largeObjects: { count: 2, hash: '42' },
+        sequences: [{ name: 'metier.numero', last: '7' }],
+        definitions: [{ kind: 'function', count: 1, hash: '42', each: { 'metier.taux()': '0123abcd' } }],
+      },
+    ],
+  },
   encryption: { tool: 'age', recipients: ['age1x'] },
   configuration: {
     key: 'k',
@@ -102,6 +115,11 @@ const wholeEntry = {
   closedAt: '2026-11-21T02:19:48Z',
 };
 
+const matter = (check: string) => ({
+  ...{ check, level: 'problem' as const, message: 'm', fix: 'f' },
+  ...{ since: '2026-11-20T06:20:00Z', toldAt: '2026-11-21T06:20:00Z' },
+});
+
 /** One of each kind, in full; a kind more or less does not compile. */
 const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }> } = {
   backup: { kind: 'backup', backup: wholeBackup },
@@ -147,6 +165,10 @@ const samples: { readonly [K in Kind]: Extract<RecordBody, { readonly kind: K }>
   },
   drill: { kind: 'drill', outcome: wholeDrill },
   register: { kind: 'register', entry: wholeEntry },
+  'daily-check': {
+    kind: 'daily-check',
+    found: { open: [matter('schedule/s')], told: ['schedule/s'], over: [matter('backup/b')] },
+  },
 };
 
 /** Writes records through the real catalogue; the files it made, by their paths below the repository. */

@@ -88,6 +88,10 @@ const kinds: Readonly<Record<RecordBody['kind'], readonly [Readonly<Record<strin
     { entry: entryFor('mairie') },
     { entry: [null, { ...entryFor('mairie'), what: 'late' }, { ...entryFor('mairie'), closedBy: undefined }] },
   ],
+  'daily-check': [
+    { found: { open: [], told: [], over: [] } },
+    { found: [null, { open: [{ check: 'c', level: 'ok' }], told: [], over: [] }, { told: [], over: [] }] },
+  ],
 };
 
 describe.each(Object.entries(kinds))('a record of the kind %s', (kind, [fields, wrong]) => {

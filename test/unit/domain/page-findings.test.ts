@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { pageFindings } from '../../../src/client/checks/freshness.js';
+import { pageFindings } from '../../../src/domain/backup/freshness.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 
 const cluster = { name: 'mairie', policies: { physical: {}, dump: {} } } as unknown as Parameters<

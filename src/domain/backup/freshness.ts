@@ -1,10 +1,12 @@
-import { type Backup, isCounted } from '../../domain/backup/backup.js';
-import { sinceRestoreTest } from '../../domain/backup/restore-turn.js';
-import type { ClusterConfig, PolicyConfig } from '../../domain/config.js';
-import type { PageErrorLine } from '../../domain/operation/inspections.js';
-import type { Finding } from '../../domain/findings.js';
-import { previousRuns } from '../../config/schedule.js';
-import { durationInWords } from '../../domain/text/text.js';
+import type { ClusterConfig, PolicyConfig, ScheduleConfig } from '../config.js';
+import type { Finding } from '../findings.js';
+import type { PageErrorLine } from '../operation/inspections.js';
+import { durationInWords } from '../text/text.js';
+import { type Backup, isCounted } from './backup.js';
+import { sinceRestoreTest } from './restore-turn.js';
+
+/** The last `count` times, newest first, at which a schedule was due up to an instant; fewer where it never was. */
+export type PreviousRuns = (schedule: ScheduleConfig, upTo: Date, count: number) => readonly Date[];
 
 /** A figure for graphs, in seconds; from `warn` and `crit` on it is a finding. */
 export interface Figure {
@@ -25,7 +27,12 @@ const EARLY_SECONDS = 60;
  * Whether each policy's newest backup, and its newest verified backup, are as recent as schedule and objectives ask. One run
  * that is late by more than its catch-up window is a warning, two are a problem; the verified one may be one run older.
  */
-export function freshness(cluster: ClusterConfig, backups: readonly Backup[], now = new Date()): Freshness {
+export function freshness(
+  cluster: ClusterConfig,
+  backups: readonly Backup[],
+  previousRuns: PreviousRuns,
+  now = new Date(),
+): Freshness {
   const enabled = Object.values(cluster.policies).filter((policy) => policy.enabled);
   const parts = enabled.flatMap((policy) => {
     const own = backups.filter((backup) => backup.policy === policy.name);
@@ -35,7 +42,7 @@ export function freshness(cluster: ClusterConfig, backups: readonly Backup[], no
         policy,
         database,
         database === null ? own : own.filter((backup) => backup.database === database),
-        now,
+        { now, previousRuns },
       ),
     );
   });
@@ -59,7 +66,7 @@ function policyFreshness(
   policy: PolicyConfig,
   database: string | null,
   backups: readonly Backup[],
-  now: Date,
+  { now, previousRuns }: { readonly now: Date; readonly previousRuns: PreviousRuns },
 ): Freshness {
   const what = `${cluster.name}/${policy.name}${database === null ? '' : `/${database}`}`;
   const age = (backup: Backup | undefined): number | null =>
@@ -67,7 +74,7 @@ function policyFreshness(
   const good = backups.filter(({ status }) => status === 'complete' || status === 'cold');
   const proven = good.filter((backup) => meets(policy, backup));
   const [newestAge, provenAge] = [age(good.at(-1)), age(proven.at(-1))];
-  const limits = limitsOf(policy, now);
+  const limits = limitsOf(policy, now, previousRuns);
   const findings = [backupFinding(cluster, policy, what, newestAge, limits)];
   if (newestAge !== null && policy.proof !== 'none')
     findings.push(proofFinding(policy, what, provenAge, newestAge, limits));
@@ -130,7 +137,7 @@ interface Limits {
 }
 
 /** Null without a schedule: then no backup is due. */
-function limitsOf({ schedule }: PolicyConfig, now: Date): Limits | null {
+function limitsOf({ schedule }: PolicyConfig, now: Date, previousRuns: PreviousRuns): Limits | null {
   if (schedule === undefined) return null;
   const since = previousRuns(schedule, now, 3).map((time) => (now.getTime() - time.getTime()) / 1000 + EARLY_SECONDS);
   const [last, before, third] = since;

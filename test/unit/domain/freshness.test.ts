@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { freshness } from '../../../src/client/checks/freshness.js';
+import { freshness } from '../../../src/domain/backup/freshness.js';
 import { parseConfig } from '../../../src/config/load.js';
+import { previousRuns } from '../../../src/config/schedule.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import { backupFacts } from '../records/samples.js';
 
@@ -26,11 +27,11 @@ const made = (startedAt: string, more: Partial<Backup> = {}): Backup => ({
   ...more,
 });
 const levels = (backups: readonly Backup[], at = now, cluster = clusterOf()) =>
-  Object.fromEntries(freshness(cluster, backups, at).findings.map(({ check, level }) => [check, level]));
+  Object.fromEntries(freshness(cluster, backups, previousRuns, at).findings.map(({ check, level }) => [check, level]));
 
 describe('freshness against the schedule', () => {
   it('last night: ok, with its age and its limits as figures', () => {
-    const found = freshness(clusterOf(), [made('2026-11-21T01:30:02Z')], now);
+    const found = freshness(clusterOf(), [made('2026-11-21T01:30:02Z')], previousRuns, now);
     expect(found.findings).toMatchObject([
       { check: 'backup/mairie/nightly-dump/mairie', level: 'ok' },
       { check: 'proof/mairie/nightly-dump/mairie', level: 'ok' },

@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import { consistentFrom } from '../../../src/domain/target/consistent-from.js';
-import { walFindings } from '../../../src/client/checks/wal-findings.js';
+import { walFindings } from '../../../src/domain/backup/wal-findings.js';
 
 const window = { policy: 'base', oldest: '2026-11-20T02:00:00Z', newest: '2026-11-21T02:00:00Z', hole: null };
 const now = new Date('2026-11-21T05:00:00Z');

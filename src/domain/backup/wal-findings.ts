@@ -1,8 +1,8 @@
-import type { ClusterConfig } from '../../domain/config.js';
-import type { Finding } from '../../domain/findings.js';
-import type { WalWindow } from '../../domain/operation/inspections.js';
-import { consistentFrom } from '../../domain/target/consistent-from.js';
-import { durationInWords } from '../../domain/text/text.js';
+import type { ClusterConfig } from '../config.js';
+import type { Finding } from '../findings.js';
+import type { WalWindow } from '../operation/inspections.js';
+import { consistentFrom } from '../target/consistent-from.js';
+import { durationInWords } from '../text/text.js';
 
 /** What is committed just before a segment is closed in time is archived a moment after. */
 const GRACE_SECONDS = 60;

@@ -1,0 +1,124 @@
+import type { RepairOrder } from '../operation/orders.js';
+import type { ApprovableBinding, ApprovablePlan, PlannedBackup } from '../plan/plan.js';
+import type { TableName } from './table-name.js';
+
+/** A row in the text that PostgreSQL writes for each column, in the order of the change set's columns; null: NULL. */
+export type RowText = readonly (string | null)[];
+
+/** One row that a repair changes. */
+export type RowChange =
+  | { readonly op: 'insert'; readonly after: RowText }
+  | { readonly op: 'update'; readonly before: RowText; readonly after: RowText }
+  | { readonly op: 'delete'; readonly before: RowText };
+
+/** Why a row that was damaged is not put right by itself. */
+export type ConflictReason =
+  /** Damaged, and changed again since. */
+  | 'changed-since'
+  /** Deleted, and a row with its key is there again. */
+  | 'there-again'
+  /** Damaged, and deleted since. */
+  | 'deleted-since'
+  /** Other rows refer to the row that would be deleted. */
+  | 'referenced'
+  /** It refers to rows that are gone. */
+  | 'refers-to-missing'
+  /** Another row has a value that must be unique. */
+  | 'not-unique';
+
+/** A row for a person to decide on. `good`, `bad`, `now`: null where it was not there. */
+export interface RowConflict {
+  readonly reason: ConflictReason;
+  readonly key: RowText;
+  readonly good: RowText | null;
+  readonly bad: RowText | null;
+  readonly now: RowText | null;
+}
+
+/** First line of a change set. */
+export interface ChangeSetHeader {
+  readonly database: string;
+  readonly table: TableName;
+  /** Every column that is stored and not generated, in the order of the rows below. */
+  readonly columns: readonly string[];
+  /** Of the columns; empty: rows are told apart by all of them, and equal rows are counted. */
+  readonly key: readonly string[];
+}
+
+export interface ChangeCounts {
+  readonly insert: number;
+  readonly update: number;
+  readonly delete: number;
+  /** Damaged rows that the rule for conflicts leaves as they are. */
+  readonly conflicts: number;
+}
+
+/** What a change set is known by: the approval binds the file's own hash. */
+export interface ChangeSetDigest extends ChangeCounts {
+  /** SHA-256 (hex) of the file. */
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** How writes of others to the table are blocked. */
+export type FreezeMeans = { readonly by: 'trigger' } | { readonly by: 'revoke'; readonly roles: readonly string[] };
+
+/** What a repair does beside the rows of its table. */
+export interface RepairEffects {
+  /** Foreign keys of other tables to this one, with what they do when a row is deleted. */
+  readonly referencedBy: readonly { readonly table: TableName; readonly onDelete: string; readonly rows: number }[];
+  /** Foreign keys of this table. */
+  readonly refersTo: readonly TableName[];
+  /** Triggers of the table, which fire only where the order says so. */
+  readonly triggers: readonly string[];
+  /** Sequences that are moved forward, so that no key is given twice. */
+  readonly sequences: readonly string[];
+  readonly generated: readonly string[];
+}
+
+export interface RepairBinding extends ApprovableBinding {
+  readonly action: 'table-repair';
+  readonly order: RepairOrder;
+  readonly systemIdentifier: string;
+  /** From which the good rows come; none for what takes a repair back. */
+  readonly backups: readonly PlannedBackup[];
+  readonly key: readonly string[];
+  readonly changes: ChangeSetDigest;
+  readonly effects: RepairEffects;
+  /** Null: the table takes writes meanwhile, and a row that changes meanwhile stops the repair. */
+  readonly freeze: FreezeMeans | null;
+  readonly hooks: readonly string[];
+  readonly undoHooks?: Readonly<Record<string, string>>;
+}
+
+export interface RepairPlan extends ApprovablePlan {
+  readonly binding: RepairBinding;
+  readonly observed: {
+    /** Of the transaction that did the damage, where it is known (UTC ISO-8601). */
+    readonly damagedAt: string | null;
+    readonly rowsNow: number;
+    /** File with every change and every conflict on the target host; owner-only, with an end. */
+    readonly file: string;
+    readonly fileUntil: string;
+    readonly approval: { readonly approvers: number; readonly from: readonly string[] } | null;
+    readonly warnings: readonly string[];
+  };
+}
+
+export function isRepairPlan(plan: ApprovablePlan): plan is RepairPlan {
+  return plan.binding.action === 'table-repair';
+}
+
+export interface RepairOutcome {
+  readonly database: string;
+  readonly table: TableName;
+  readonly done: ChangeCounts;
+  readonly rowsBefore: number;
+  readonly rowsAfter: number;
+  readonly checks: readonly { readonly name: string; readonly status: string }[];
+  /** UTC ISO-8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** Key of the report in the catalogue. */
+  readonly report: string;
+}

@@ -1,0 +1,90 @@
+import { createHash, randomBytes } from 'node:crypto';
+import pg from 'pg';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { TableName } from '../../domain/table/table-name.js';
+import { endSessionsOf, scramVerifier } from '../connection/login.js';
+import type { ConnectOptions } from '../connection/with-client.js';
+import { statementTable, type TableFacts } from './table-facts.js';
+
+/**
+ * A role that changes one table. It has the rights of the table's owner and no others, so that code of the table (its checks, triggers,
+ * indexes and types) gets nothing it would not have anyway; where the owner is a superuser, so is that code.
+ */
+export interface RepairLogin {
+  readonly connection: ConnectionConfig;
+  /** Absent where the connection's own role is used. */
+  readonly password?: string;
+  readonly options: ConnectOptions;
+}
+
+const PREFIX = 'reprise_repair_';
+/** Two of them: the repair, and one that an attempt before it has left. */
+const SESSIONS = 4;
+
+/** Name of the role of an operation. */
+export function repairRole(operationId: string): string {
+  return PREFIX + createHash('sha256').update(operationId).digest('hex').slice(0, 16);
+}
+
+/**
+ * Makes the role, or finds the one of an earlier attempt and ends its sessions: what that one had not committed is rolled back.
+ * @param client of a superuser, in the database of the table
+ * @throws RepriseError `privilege-missing` where code of others would run as a superuser
+ */
+export async function openRepairLogin(
+  client: pg.Client,
+  server: ConnectionConfig,
+  { operationId, table }: { readonly operationId: string; readonly table: TableName },
+  facts: TableFacts,
+): Promise<RepairLogin> {
+  const options: ConnectOptions = { applicationName: 'reprise repair' };
+  if (facts.ownerIsSuperuser) {
+    if (facts.foreignCode.length > 0) throw codeOfOthers(table, facts.foreignCode);
+    return { connection: server, options };
+  }
+  const role = repairRole(operationId);
+  const [name, database] = [pg.escapeIdentifier(role), pg.escapeIdentifier(client.database ?? '')];
+  const password = randomBytes(24).toString('hex');
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_roles WHERE rolname = $1', [role]);
+  if (rows.length === 0) await client.query(`CREATE ROLE ${name} NOLOGIN`);
+  await endSessionsOf(client, role);
+  await client.query(
+    `ALTER ROLE ${name} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT ${SESSIONS} PASSWORD ${pg.escapeLiteral(scramVerifier(password))}`,
+  );
+  await client.query(`COMMENT ON ROLE ${name} IS ${pg.escapeLiteral(`[reprise:${operationId}] repairs a table`)}`);
+  const { rows: version } = await client.query<{ num: number }>(
+    "SELECT pg_catalog.current_setting('server_version_num')::int AS num",
+  );
+  const membership = (version[0]?.num ?? 0) >= 160_000 ? ' WITH INHERIT TRUE, SET FALSE' : '';
+  await client.query(`GRANT ${pg.escapeIdentifier(facts.owner)} TO ${name}${membership}`);
+  // The owner's own rights on it may have been taken away, so that nobody writes.
+  await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${statementTable(table)} TO ${name}`);
+  await client.query(`GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(table.schema)} TO ${name}`);
+  await client.query(`GRANT TEMPORARY ON DATABASE ${database} TO ${name}`);
+  for (const { table: other } of facts.referencedBy) {
+    await client.query(`GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(other.schema)} TO ${name}`);
+    await client.query(`GRANT SELECT ON ${statementTable(other)} TO ${name}`);
+  }
+  return { connection: { ...server, user: role }, password, options: { ...options, password } };
+}
+
+/** Ends the role's sessions and drops it with all it was granted in this database; none there is no error. */
+export async function closeRepairLogin(client: pg.Client, operationId: string): Promise<void> {
+  const role = repairRole(operationId);
+  const { rows } = await client.query('SELECT FROM pg_catalog.pg_roles WHERE rolname = $1', [role]);
+  if (rows.length === 0) return;
+  const name = pg.escapeIdentifier(role);
+  await client.query(`ALTER ROLE ${name} NOLOGIN`);
+  await endSessionsOf(client, role);
+  await client.query(`DROP OWNED BY ${name}`);
+  await client.query(`DROP ROLE ${name}`);
+}
+
+function codeOfOthers(table: TableName, functions: readonly string[]): RepriseError {
+  return new RepriseError(
+    'privilege-missing',
+    `${statementTable(table)} belongs to a superuser, and its triggers, checks or indexes call ${functions.join(', ')}, which others own: their code would run as a superuser`,
+    `give the table to a role that is no superuser: ALTER TABLE ${statementTable(table)} OWNER TO ROLE`,
+  );
+}

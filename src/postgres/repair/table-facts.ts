@@ -1,0 +1,251 @@
+import pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+
+/** A column that is stored and not generated. */
+export interface StoredColumn {
+  readonly name: string;
+  /** For a statement: of a domain, the type below it. */
+  readonly type: string;
+  /** ` COLLATE ...` where it has a collation, else empty. */
+  readonly collate: string;
+  /** `=` of the default B-tree operator class of its type, for a statement; null where the type has none. */
+  readonly equals: string | null;
+  readonly notNull: boolean;
+  /** The server makes its values, and takes no other ones in an UPDATE. */
+  readonly alwaysIdentity: boolean;
+}
+
+export interface TableTrigger {
+  /** The table or partition, for a statement. */
+  readonly on: string;
+  readonly name: string;
+  /** How it is switched on: `ENABLE`, `ENABLE REPLICA` or `ENABLE ALWAYS`. */
+  readonly enable: string;
+}
+
+/** A foreign key of another table to this one. */
+export interface ReferencingKey {
+  readonly table: TableName;
+  readonly columns: readonly string[];
+  /** Columns of this table. */
+  readonly refersTo: readonly string[];
+  /** As `pg_constraint.confdeltype` and `confupdtype` have it. */
+  readonly onDelete: string;
+  readonly onUpdate: string;
+}
+
+export interface TableFacts {
+  readonly oid: number;
+  readonly owner: string;
+  readonly ownerIsSuperuser: boolean;
+  /** For a statement that reads or changes it: a table without its children, a partitioned one with its partitions. */
+  readonly statementName: string;
+  readonly columns: readonly StoredColumn[];
+  readonly generated: readonly string[];
+  /** Of its primary key, else of a unique index over columns that take no NULL; empty: it has none. */
+  readonly key: readonly string[];
+  /** All of its own triggers that are switched on, its partitions' too. */
+  readonly triggers: readonly TableTrigger[];
+  readonly referencedBy: readonly ReferencingKey[];
+  readonly refersTo: readonly TableName[];
+  /** A unique constraint that is checked later than at once. */
+  readonly hasDeferrableKey: boolean;
+  /** Sequences that give values to its columns, for a statement. */
+  readonly sequences: readonly { readonly column: string; readonly sequence: string }[];
+  /** Functions that a change runs and that a role without superuser rights owns, `schema.name`. */
+  readonly foreignCode: readonly string[];
+}
+
+/** For a statement. */
+export function statementTable({ schema, table }: TableName): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
+}
+
+/**
+ * What decides how the rows of a table may be changed.
+ * @throws RepriseError `not-found`; `capability-missing` for what is no ordinary or partitioned table
+ */
+export async function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
+  const { rows } = await client.query<{ oid: number; kind: string; owner: string; superuser: boolean }>(
+    `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+      WHERE n.nspname = $1 AND c.relname = $2`,
+    [table.schema, table.table],
+  );
+  const [found] = rows;
+  if (found === undefined)
+    throw new RepriseError(
+      'not-found',
+      `there is no table ${formatTableName(table)}`,
+      'see the tables of the database: \\dt *.* in psql',
+    );
+  if (!['r', 'p'].includes(found.kind))
+    throw new RepriseError(
+      'capability-missing',
+      `${formatTableName(table)} is no table whose rows can be put right one by one`,
+      'name an ordinary or a partitioned table',
+    );
+  const { oid } = found;
+  const name = statementTable(table);
+  return {
+    ...{ oid, owner: found.owner, ownerIsSuperuser: found.superuser },
+    statementName: found.kind === 'p' ? name : `ONLY ${name}`,
+    ...(await readColumns(client, oid)),
+    key: await readKey(client, oid),
+    triggers: await readTriggers(client, oid),
+    ...(await readForeignKeys(client, oid)),
+    hasDeferrableKey: await hasDeferrableKey(client, oid),
+    sequences: await readSequences(client, oid),
+    foreignCode: await readForeignCode(client, oid),
+  };
+}
+
+/** The table itself and, of a partitioned one, everything below it. */
+const TREE = `SELECT $1::oid AS oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass)`;
+
+async function readColumns(client: pg.ClientBase, oid: number): Promise<Pick<TableFacts, 'columns' | 'generated'>> {
+  const { rows } = await client.query<StoredColumn & { generated: boolean }>(
+    `WITH RECURSIVE base AS (
+       SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+       UNION ALL
+       SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type
+        WHERE t.typtype = 'd')
+     SELECT a.attname::text AS name, a.attnotnull AS "notNull", a.attgenerated <> '' AS generated,
+            a.attidentity = 'a' AS "alwaysIdentity",
+            pg_catalog.format_type(b.type, b.modifier) AS type,
+            coalesce((SELECT pg_catalog.format(' COLLATE %I.%I', n.nspname, l.collname)
+                        FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
+                       WHERE l.oid = a.attcollation), '') AS collate,
+            (SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+               FROM pg_catalog.pg_type own
+               JOIN pg_catalog.pg_opclass k ON k.opcdefault
+                AND k.opcintype = CASE WHEN own.typcategory = 'A' AND own.typelem <> 0 THEN 'pg_catalog.anyarray'::pg_catalog.regtype
+                                       WHEN own.typtype = 'e' THEN 'pg_catalog.anyenum'::pg_catalog.regtype
+                                       WHEN own.typtype = 'r' THEN 'pg_catalog.anyrange'::pg_catalog.regtype
+                                       WHEN own.typtype = 'c' THEN 'pg_catalog.record'::pg_catalog.regtype
+                                       WHEN own.oid = 'pg_catalog.varchar'::pg_catalog.regtype THEN 'pg_catalog.text'::pg_catalog.regtype
+                                       ELSE own.oid END
+               JOIN pg_catalog.pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'
+               JOIN pg_catalog.pg_amop p ON p.amopfamily = k.opcfamily AND p.amopstrategy = 3
+                AND p.amoplefttype = k.opcintype AND p.amoprighttype = k.opcintype
+               JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
+               JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+              WHERE own.oid = b.type LIMIT 1) AS equals
+       FROM pg_catalog.pg_attribute a
+       JOIN base b ON b.attnum = a.attnum
+       JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'
+      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+      ORDER BY a.attnum`,
+    [oid],
+  );
+  return {
+    columns: rows.filter((one) => !one.generated).map(({ generated: _, ...column }) => column),
+    generated: rows.filter((one) => one.generated).map(({ name }) => name),
+  };
+}
+
+async function readKey(client: pg.ClientBase, oid: number): Promise<readonly string[]> {
+  const { rows } = await client.query<{ columns: string[] }>(
+    `SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                   WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
+       FROM pg_catalog.pg_index i
+      WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+        AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+                          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                         WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR a.attgenerated <> ''))
+      ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1`,
+    [oid],
+  );
+  return rows[0]?.columns ?? [];
+}
+
+async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonly TableTrigger[]> {
+  const { rows } = await client.query<TableTrigger>(
+    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS on, g.tgname::text AS name,
+            CASE g.tgenabled WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END AS enable
+       FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE g.tgrelid IN (${TREE}) AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+      ORDER BY c.oid = $1::oid DESC, 1, 2`,
+    [oid],
+  );
+  return rows;
+}
+
+async function readForeignKeys(
+  client: pg.ClientBase,
+  oid: number,
+): Promise<Pick<TableFacts, 'referencedBy' | 'refersTo'>> {
+  const columns = (numbers: string, of: string): string =>
+    `ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(${numbers}) WITH ORDINALITY AS k (attnum, place)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = ${of} AND a.attnum = k.attnum ORDER BY k.place)`;
+  const referencing = await client.query<ReferencingKey>(
+    `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
+            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
+            f.confdeltype::text AS "onDelete", f.confupdtype::text AS "onUpdate"
+       FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
+       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0
+      ORDER BY n.nspname, c.relname, f.conname`,
+    [oid],
+  );
+  const referred = await client.query<TableName>(
+    `SELECT DISTINCT n.nspname::text AS schema, c.relname::text AS table
+       FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.confrelid
+       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE f.contype = 'f' AND f.conrelid = $1 ORDER BY 1, 2`,
+    [oid],
+  );
+  return { referencedBy: referencing.rows, refersTo: referred.rows };
+}
+
+async function hasDeferrableKey(client: pg.ClientBase, oid: number): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_catalog.pg_constraint WHERE conrelid IN (${TREE}) AND contype IN ('p', 'u', 'x') AND condeferrable LIMIT 1`,
+    [oid],
+  );
+  return rows.length > 0;
+}
+
+async function readSequences(client: pg.ClientBase, oid: number): Promise<TableFacts['sequences']> {
+  const { rows } = await client.query<{ column: string; sequence: string }>(
+    `SELECT a.attname::text AS column, pg_catalog.format('%I.%I', n.nspname, s.relname) AS sequence
+       FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+       JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+       JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+       JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0 AND NOT q.seqcycle
+      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid = $1 AND d.deptype IN ('a', 'i') ORDER BY 1, 2`,
+    [oid],
+  );
+  return rows;
+}
+
+/**
+ * Functions in its triggers, checks, indexes, defaults of generated columns and domains. What a superuser owns is trusted, and so is all
+ * that it calls.
+ */
+async function readForeignCode(client: pg.ClientBase, oid: number): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `WITH tree AS (${TREE}),
+     user_of AS (
+       SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass AS class, oid FROM pg_catalog.pg_trigger WHERE tgrelid IN (SELECT oid FROM tree) AND NOT tgisinternal
+       UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid FROM pg_catalog.pg_constraint WHERE conrelid IN (SELECT oid FROM tree)
+       UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, indexrelid FROM pg_catalog.pg_index WHERE indrelid IN (SELECT oid FROM tree)
+       UNION ALL SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, oid FROM pg_catalog.pg_attrdef WHERE adrelid IN (SELECT oid FROM tree)
+       UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid FROM pg_catalog.pg_constraint k
+         WHERE k.contypid IN (SELECT atttypid FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid FROM tree) AND attnum > 0))
+     SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, p.proname) AS name
+       FROM user_of u JOIN pg_catalog.pg_depend d ON d.classid = u.class AND d.objid = u.oid
+        AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+       JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+       JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
+      WHERE NOT r.rolsuper ORDER BY 1 LIMIT 20`,
+    [oid],
+  );
+  return rows.map(({ name }) => name);
+}

@@ -1,0 +1,59 @@
+import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../src/domain/target/wal.js';
+import { openCourse, type Course } from '../../src/postgres/wal/transactions/wal-course.js';
+import type { WalArchive, WalReader } from '../../src/postgres/wal/wal-archive.js';
+import { runQuery, type ScratchCluster, type ScratchOptions, startScratchCluster } from './postgres.js';
+import { tempDir } from './temp.js';
+
+/** A cluster that archives its WAL into a directory, as it is. */
+export interface ArchivingCluster {
+  readonly cluster: ScratchCluster;
+  readonly directory: string;
+  readonly reader: WalReader;
+  /** Switches to a new segment and waits until the one before is archived; returns its name. */
+  archived(): Promise<string>;
+  /** The archived WAL as it is now, without the server's own. */
+  course(timeline?: number): Promise<Course>;
+}
+
+export async function startArchivingCluster(options: ScratchOptions = {}): Promise<ArchivingCluster> {
+  const directory = await tempDir('wal');
+  const version = options.version ?? 15;
+  const archive = `cp %p '${directory}/%f.part' && mv '${directory}/%f.part' '${directory}/%f'`;
+  const cluster = await startScratchCluster({ initdb: ['--wal-segsize=1'], ...options, version, archive });
+  const scratch = await tempDir('scan');
+  return {
+    ...{ cluster, directory },
+    reader: walReader(cluster),
+    archived: async () => {
+      // Without a record in it a segment is not switched.
+      await runQuery(cluster, 'postgres', "SELECT pg_create_restore_point('switch')");
+      const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_walfile_name(pg_switch_wal()) AS name');
+      const [{ name = '' } = {}] = rows as { name?: string }[];
+      while (!(await readdir(directory)).includes(name)) await sleep(20);
+      return name;
+    },
+    course: async (timeline) =>
+      openCourse({ archive: await directoryArchive(directory), dataDir: null, scratch }, timeline ?? null),
+  };
+}
+
+export function walReader({ binDir }: Pick<ScratchCluster, 'binDir'>): WalReader {
+  return { pgBin: binDir, user: null, signal: new AbortController().signal, report: () => undefined };
+}
+
+/** Segments in a directory as an archive. */
+export async function directoryArchive(directory: string): Promise<WalArchive> {
+  const names = (await readdir(directory)).toSorted();
+  return {
+    segments: names.filter(isSegmentName),
+    timelines: names.filter(isHistoryName).map((name) => Number.parseInt(name.slice(0, 8), 16)),
+    readHistory: async (timeline) =>
+      parseTimelineHistory(
+        await readFile(join(directory, `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`), 'utf8'),
+      ),
+    fetch: (segment, into) => copyFile(join(directory, segment), join(into, segment)),
+  };
+}
