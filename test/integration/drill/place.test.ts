@@ -145,7 +145,7 @@ describe('P4: a staging server that is half made', () => {
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
     expect(await answers('127.0.0.1')).toBe(false);
-  }, 120_000);
+  }, 300_000);
 
   it('P4: backends that outlive a killed postmaster keep neither the next start nor the clean-up from their work', async () => {
     const plan = await drills.plan('op-orphans', { engines: ['dump'] });
@@ -166,7 +166,7 @@ describe('P4: a staging server that is half made', () => {
     await drills.run('closeStaging', 'op-orphans');
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('P4, F6: a staging disk that is full while a dump is restored fails the drill, with a hint, and is emptied', async () => {
     const small = await makeTempDir('small-staging');
@@ -196,7 +196,7 @@ describe('P4: a staging server that is half made', () => {
     } finally {
       await run('umount', ['-l', small]);
     }
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('P4: what a drill holds', () => {
