@@ -15,6 +15,7 @@ import { requireProgram } from '../../process/exec/find-programs.js';
 import { openSshSigner } from '../../process/exec/ssh-signing.js';
 import { decryptingArgv } from '../../process/age/age.js';
 import { requireIdentity } from '../../process/age/age-keys.js';
+import { withoutNetwork } from '../../process/exec/without-network.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
 import { sha256Hex } from '../../records/digest.js';
 import { NAMESPACE } from '../../records/evidence/manifest.js';
@@ -76,7 +77,7 @@ export async function previewDrill(deps: HostDependencies, request: Request, run
 
 async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
-  const { deps, cluster } = clusterContext;
+  const { deps, cluster, user } = clusterContext;
   const { order, operationId, workflowId, requester } = request;
   const seed = order.seed ?? randomBytes(16).toString('hex');
   const at = order.at ?? drill.at;
@@ -91,7 +92,7 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups),
+    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups, (await withoutNetwork(user)) !== null),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }
