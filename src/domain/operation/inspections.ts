@@ -16,6 +16,7 @@ import type {
   RotationOrder,
 } from './orders.js';
 import type { JobView } from './progress.js';
+import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
 import type { StoragePlan } from '../storage/storage-plan.js';
 import type { StorageUsage } from '../storage/storage-usage.js';
@@ -67,6 +68,8 @@ export type Inspection =
   | { readonly kind: 'diagnose'; readonly cluster: string }
   /** Between which instants any moment can be recovered. */
   | { readonly kind: 'wal'; readonly cluster: string }
+  /** What happened in a span of time, from WAL. */
+  | ({ readonly kind: 'wal-transactions' } & WalTransactionsRequest)
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
@@ -102,7 +105,12 @@ export type InspectionKind = Inspection['kind'];
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return (
-    kind === 'media-plan' || kind === 'plan' || kind === 'drill-plan' || kind === 'action' || kind === 'storage-usage'
+    kind === 'media-plan' ||
+    kind === 'plan' ||
+    kind === 'drill-plan' ||
+    kind === 'action' ||
+    kind === 'storage-usage' ||
+    kind === 'wal-transactions'
   );
 }
 
@@ -162,6 +170,7 @@ export interface InspectionResults {
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
   readonly wal: { readonly windows: readonly WalWindow[] };
+  readonly 'wal-transactions': WalTransactionsAnswer;
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly {
