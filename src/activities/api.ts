@@ -11,6 +11,7 @@ import type {
   SignOff,
 } from '../domain/drill/drill.js';
 import type { DrillEnding } from '../domain/drill/verdict.js';
+import type { OpenedInstance, PlannedInstance } from '../domain/explore/instance.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
@@ -27,6 +28,7 @@ import type {
   AdoptionOrder,
   BackupOrder,
   DrillOrder,
+  InstanceOrder,
   MediaOrder,
   MediaVerificationOrder,
   PolicyAdoptionOrder,
@@ -251,8 +253,34 @@ export interface DrillActivities {
   ): Promise<RegisterEntry>;
 }
 
+/** A step of a temporary instance. */
+export interface InstanceStep extends StepInput {
+  /** Which one of its operation: an operation may have several. */
+  readonly instance: string;
+}
+export interface OrderedInstanceStep extends OrderedStep<InstanceOrder> {
+  readonly instance: string;
+  readonly requester: string;
+  /** `explore`: for people, of whom a host serves so many at once; absent: for the steps of the operation. */
+  readonly purpose?: 'explore' | 'step';
+}
+
+/** Temporary instances: copies that change nothing of production; every step is found done where an earlier attempt did it. */
+export interface InstanceActivities {
+  /** Chooses a backup, sees that there is room, takes the directory, pins the backup. */
+  planInstance(input: OrderedInstanceStep): Promise<PlannedInstance>;
+  /** Restores it and starts it, read-only at its target, archiving and egress off. */
+  openInstance(input: InstanceStep): Promise<OpenedInstance>;
+  /** Restarts it with a later target. */
+  moveInstance(input: InstanceStep & { target: RecoveryTarget }): Promise<OpenedInstance>;
+  /** `until`: UTC ISO-8601. */
+  extendInstance(input: InstanceStep & { until: string }): Promise<{ readonly expiresAt: string }>;
+  /** Stops and removes it, unpins its backup; with `ends` its operation ends. */
+  closeInstance(input: InstanceStep & { ends?: boolean }): Promise<void>;
+}
+
 /** Activities of a host's queues. */
-export interface HostActivities extends DrillActivities {
+export interface HostActivities extends DrillActivities, InstanceActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

@@ -29,6 +29,7 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { instanceActivities } from './temporary/temporary-instance.js';
 
 /** They watch, and return only on a change or after most of an hour: without progress they have not stalled. */
 const WATCHING: ReadonlySet<string> = new Set<keyof HostActivities>(['watchCluster', 'receiveWal']);
@@ -60,6 +61,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...finishingActivities(deps),
     ...grantActivities(deps),
     ...hookActivities(deps),
+    ...instanceActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

@@ -8,6 +8,7 @@ import { openOperationLedger } from '../records/operation-ledger.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../records/temporary-instances.js';
 import { closePlansOf } from './approval/authorize.js';
 import { type ClusterContext, openClusterContext, openClusterContexts, record } from './cluster-context.js';
+import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { isOver, removeInstance } from './temporary/instances.js';
@@ -42,10 +43,11 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   const released: string[] = [];
   for (const clusterContext of await openClusterContexts(deps))
     released.push(...(await sweepCluster(clusterContext, hasClosed)));
-  // Staging is on a host that need not be the cluster's.
-  for (const cluster of Object.values(deps.config.clusters))
-    if (cluster.drill?.host === deps.host && cluster.host !== deps.host)
-      released.push(...(await sweepCluster(await openClusterContext(deps, cluster.name), hasClosed)));
+  // Staging, and temporary instances, are on a host that need not be the cluster's.
+  const here = new Set((await openTemporaryInstances(hostOf(deps).stateDir).all()).map(({ cluster }) => cluster));
+  for (const { name, host, drill } of Object.values(deps.config.clusters))
+    if (host !== deps.host && (drill?.host === deps.host || here.has(name)))
+      released.push(...(await sweepCluster(await openClusterContext(deps, name), hasClosed)));
   return released;
 }
 

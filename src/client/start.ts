@@ -5,6 +5,7 @@ import {
   adoptWorkflowId,
   backupWorkflowId,
   drillWorkflowId,
+  exploreWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
   mediaWorkflowId,
@@ -20,6 +21,7 @@ import {
   adoptionRunbook,
   backupRunbook,
   drillRunbook,
+  exploreRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
@@ -32,12 +34,14 @@ import type {
   AdoptionOrder,
   BackupOrder,
   DrillOrder,
+  ExploreOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
+import { formatTarget } from '../domain/target/target.js';
 import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
@@ -176,6 +180,20 @@ export function startDrill(session: TemporalSession, request: OperationRequest<D
     workflowId: drillWorkflowId(cluster, input.operationId),
     input,
     runbook: drillRunbook(cluster),
+  });
+}
+
+export function startExploration(
+  session: TemporalSession,
+  request: OperationRequest<ExploreOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.explore,
+    workflowId: exploreWorkflowId(cluster, input.operationId),
+    input,
+    runbook: exploreRunbook(cluster, formatTarget(order.target)),
   });
 }
 

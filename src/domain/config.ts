@@ -2,11 +2,14 @@ import type { NotifyEvent } from './notification/notices.js';
 import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
+import type { Language } from './text/languages.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {
   /** Absolute path of the file it came from. */
   readonly file: string;
+  /** Of the reports of drills. */
+  readonly language: Language;
   readonly temporal: { readonly webUi: string; readonly address?: string; readonly namespace?: string };
   readonly hosts: Readonly<Record<string, HostConfig>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;
@@ -249,6 +252,16 @@ export interface DrillConfig {
   readonly mask?: { readonly argv: readonly string[]; readonly timeoutSeconds: number };
 }
 
+/** Temporary instances that people look at: how long one stays, and how many a host has at once. */
+export interface ExploreConfig {
+  readonly ttlSeconds: number;
+  readonly max: number;
+  /** They are reached by a Unix socket of their host. */
+  readonly listen: 'socket';
+}
+
+export const EXPLORE: ExploreConfig = { ttlSeconds: 7200, max: 3, listen: 'socket' };
+
 export interface ClusterConfig {
   readonly name: string;
   readonly host: string;
@@ -276,6 +289,8 @@ export interface ClusterConfig {
   readonly checks: Readonly<Record<string, CheckConfig>>;
   /** Absent: no drills, which `doctor` says. */
   readonly drill?: DrillConfig;
+  /** Temporary instances that people look at; absent: {@link EXPLORE}. */
+  readonly explore?: ExploreConfig;
   /** A row that is written at an interval and has to come back; absent: none. */
   readonly canary?: { readonly database: string; readonly everySeconds: number };
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */

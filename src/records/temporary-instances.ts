@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { PlannedRestore } from '../domain/drill/drill.js';
 import { createJsonOnce, jsonFilesIn, readJsonAs, removeState, replaceJson } from './state-files.js';
 import { sha256Hex } from './digest.js';
 
@@ -25,6 +26,25 @@ export interface TemporaryInstance {
   readonly major: number | null;
   /** How often its directory was emptied: jobs of what was in it before are not taken for those of what is in it now. */
   readonly generation: number;
+  /** Of an instance that people or steps of its operation work with, what it is; absent: the operation keeps that itself. */
+  readonly content?: InstanceContent;
+}
+
+/** What a temporary instance is restored from and stands at, and why it is there. */
+export interface InstanceContent {
+  /** Which one of its operation. */
+  readonly instance: string;
+  /** `explore`: for people, counted against the most that a host has; `step`: for the operation's own steps. */
+  readonly purpose: 'explore' | 'step';
+  readonly restore: PlannedRestore;
+  /** Asserted. */
+  readonly requester: string;
+  readonly neededBytes: number;
+  readonly freeBytes: number;
+  readonly ttlSeconds: number | null;
+  readonly warnings: readonly string[];
+  /** When it first ran, UTC ISO-8601; null: not yet. */
+  readonly openedAt: string | null;
 }
 
 /** The temporary instances of one host, by their directories. */
@@ -50,6 +70,14 @@ const instanceFile = z.looseObject({
   expiresAt: z.string().nullable(),
   major: z.number().nullable(),
   generation: z.number(),
+  content: z
+    .looseObject({
+      instance: z.string(),
+      purpose: z.enum(['explore', 'step']),
+      restore: z.looseObject({ policy: z.string(), method: z.enum(['data-directory', 'databases']) }),
+      openedAt: z.string().nullable(),
+    })
+    .optional(),
 });
 
 export function openTemporaryInstances(stateDir: string): TemporaryInstances {

@@ -2,6 +2,7 @@ import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
+import type { OpenedInstance } from '../domain/explore/instance.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
@@ -9,6 +10,7 @@ import type {
   AdoptionOrder,
   BackupOrder,
   DrillOrder,
+  ExploreOrder,
   MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -109,6 +111,27 @@ export type VerifyMediaOutput = MediaVerdict;
 export type DrillInput = OperationInput<DrillOrder>;
 export interface DrillOutput {
   readonly outcome: DrillOutcome;
+}
+
+export interface ExploreInput extends OperationRequest<ExploreOrder> {
+  readonly operationId: string;
+}
+export interface ExploreOutput {
+  readonly ended: 'expired' | 'dropped';
+  /** Who dropped it, as asserted. */
+  readonly by: string | null;
+}
+/** What people see of a temporary instance. */
+export interface ExploreView {
+  readonly id: string;
+  readonly cluster: string;
+  readonly host: string;
+  /** Asserted. */
+  readonly requester: string;
+  /** The target as it was asked for first. */
+  readonly requested: string;
+  /** Null until it runs. */
+  readonly instance: OpenedInstance | null;
 }
 
 export interface DrillOverdueInput {

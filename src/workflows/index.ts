@@ -5,6 +5,7 @@ export { receiveWal as archive } from './backup/receive-wal.js';
 export { dailyCheck } from './backup/daily-check.js';
 export { drill } from './drill/drill.js';
 export { drillOverdue } from './drill/drill-overdue.js';
+export { explore } from './explore/explore.js';
 export { inspect } from './inspect.js';
 export { backup } from './backup/backup.js';
 export { incident } from './incident/incident.js';

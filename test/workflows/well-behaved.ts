@@ -1,6 +1,7 @@
 import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
+import { openedInstanceOf, plannedInstanceOf } from './instances.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -119,6 +120,12 @@ export const wellBehaved: Activities = {
   recordUnplannedDrill: async ({ cluster }) => entryFor(cluster),
   recordOverdueDrill: async () => null,
   recordDailyCheck: async () => ({ open: [], told: [], over: [] }),
+
+  planInstance: async (request) => plannedInstanceOf(request),
+  openInstance: async (step) => openedInstanceOf(step),
+  moveInstance: async ({ target, ...step }) => openedInstanceOf(step, target),
+  extendInstance: async ({ until }) => ({ expiresAt: until }),
+  closeInstance: async () => undefined,
 
   planAction: async (request) => actionPlanOf(request),
   recheckAction: async ({ plan }) => ({ digest: plan }),

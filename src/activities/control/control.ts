@@ -145,6 +145,7 @@ async function besideHosts(config: Config, name: string | undefined, hasWorker: 
 /** The host that a question names. */
 function hostIn(question: Inspection): string | undefined {
   if (question.kind === 'host' || question.kind === 'page' || question.kind === 'beside-stop') return question.host;
+  if (question.kind === 'explore-plan') return question.order.host;
   return question.kind === 'action' && question.order.kind === 'kept-drop' ? question.order.host : undefined;
 }
 

@@ -1,5 +1,6 @@
 import type { CheckContext, CheckOutcome } from '../../checks/check.js';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { DrillCheck, PlannedRestore } from '../../domain/drill/drill.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
@@ -16,14 +17,9 @@ import { canaryOf } from '../inspection/canary-writer.js';
 import { sampleMedia } from '../media/sample.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
-import {
-  type DrillWork,
-  openDrillWork,
-  plannedBackups,
-  restoreOf,
-  restoreOperation,
-  stagingConnection,
-} from './staging.js';
+import { checkLog, keepingLogs } from './keep-logs.js';
+import { type DrillWork, openDrillWork, restoreOf, restoreOperation, stagingConnection } from './staging.js';
+import { plannedBackups } from '../temporary/planned-restore.js';
 
 /** Longest sentence of a check: the rest is in its file of the evidence. */
 const LONGEST_DETAIL = 1000;
@@ -37,7 +33,7 @@ export function stagingChecks(deps: HostDependencies): Pick<DrillActivities, 'ch
       const operationId = restoreOperation(work, step.restore);
       const done = await state.onceDone<readonly DrillCheck[]>(operationId, CHECKED);
       if (done !== null) return done.result;
-      const checks = await checkRestored(work, step, run);
+      const checks = await keepingLogs(work, step.restore, () => checkRestored(work, step, run));
       await work.folder.saveChecks(step.restore, checks);
       await state.recordDone(operationId, CHECKED, checks);
       return checks;
@@ -85,7 +81,7 @@ async function contextOf(
   const { clusterContext, place, folder } = work;
   const { restore } = step;
   const connection = stagingConnection(work, restore);
-  const backups = await plannedBackups(work, restore, run);
+  const backups = await plannedBackups({ clusterContext, planned }, run);
   const databases = planned.method === 'databases' ? backups.flatMap(({ database }) => database ?? []) : null;
   const [first] = backups;
   const { signal } = run;
@@ -120,7 +116,7 @@ async function contextOf(
 
 /** A dump holds the rows of unlogged tables like those of others. */
 function recordedOf({ method }: PlannedRestore, backups: readonly Backup[]): readonly TableCount[] {
-  const counts = backups.flatMap(({ contents }) => contents ?? []);
+  const counts = backups.flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }
 
@@ -134,13 +130,14 @@ async function runOne(
 ): Promise<DrillCheck> {
   const { databases } = context.restored;
   const { database } = options as { database?: string };
+  const log = (text: string) => work.folder.keepText(`logs/restore-${restore + 1}/${checkLog(name)}`, text);
   const began = performance.now();
   const outcome: CheckOutcome =
     databases !== null && database !== undefined && !databases.includes(database)
       ? { status: 'skipped', detail: `database ${database} is not part of this restore` }
       : await work.clusterContext.deps
           .checkOf(type)
-          .run(context, options)
+          .run({ ...context, drill: { ...context.drill, log } }, options)
           .catch((error: unknown) => failureOf(error, signal));
   const { status, detail, hint, evidence } = outcome;
   return {

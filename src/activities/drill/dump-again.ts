@@ -15,7 +15,8 @@ import type { DrillRestoreStep } from '../api.js';
 import { scratchOf } from '../backup/restore-test.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { preloadOfSource, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
-import { type DrillWork, restoreContext, restoreOperation, stagingConnection } from './staging.js';
+import { instanceContext } from '../temporary/planned-restore.js';
+import { type DrillWork, instanceWork, restoreOperation, stagingConnection } from './staging.js';
 
 /** The engine of dumps: every cluster has PostgreSQL's own, whatever its policies are. */
 const DUMPS = 'logical';
@@ -136,7 +137,7 @@ async function dumpContext(
 ): Promise<EngineContext> {
   const { clusterContext } = work;
   const { deps, host, user } = clusterContext;
-  const context = await restoreContext(work, step, step.restore, run);
+  const context = await instanceContext(instanceWork(work, step.restore, step), run);
   const repository = join(root, 'dumps');
   await makeScratchDirectory(repository, user);
   const operationId = `${restoreOperation(work, step.restore)}/dump-again`;

@@ -80,13 +80,14 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
   const restores = await chooseRestores(choosing, await policiesOf(context, order));
   await requirePrograms(context, restores);
   await requireRoom(context, restores);
+  const { backups } = await clusterContext.catalogue.state();
   const rest: Omit<DrillPlan, 'digest'> = {
     ...{ cluster: cluster.name, operationId, workflowId, requester, order, seed, restores },
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores),
+    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }

@@ -1,29 +1,16 @@
 import { dirname, join } from 'node:path';
-import type { Backup } from '../../domain/backup/backup.js';
 import type { ConnectionConfig, DrillConfig } from '../../domain/config.js';
 import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
 import { RepriseError } from '../../domain/errors.js';
-import { canonicalJson } from '../../domain/text/canonical-json.js';
-import type { BoundBackup, EngineContext } from '../../engines/engine.js';
 import { linkTarget } from '../../postgres/server/layout.js';
-import { scratchConnection } from '../../postgres/server/scratch-cluster.js';
 import type { StagingDirectory } from '../../postgres/server/staging-place.js';
-import { sha256Hex } from '../../records/digest.js';
 import { type DrillFolder, openDrillFolder } from '../../records/drill-folder.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../../records/temporary-instances.js';
-import type { ActivityRun } from '../activity-wrapper.js';
 import type { DrillStep, StepInput } from '../api.js';
 import { requireOwnOperation } from '../approval/own-operation.js';
-import {
-  type ClusterContext,
-  currentBackups,
-  engineContext,
-  engineFor,
-  forBackup,
-  openClusterContext,
-  policyOf,
-} from '../cluster-context.js';
+import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { instanceConnection, type InstanceWork } from '../temporary/planned-restore.js';
 
 /** A drill's cluster on its staging host. */
 export interface DrillContext {
@@ -103,73 +90,16 @@ export function restoreOperation(
   return `${operationId}/restore-${index}-${generation}`;
 }
 
-/** What the engine of a restore works with. */
-export async function restoreContext(
-  work: DrillWork,
-  step: StepInput,
-  index: number,
-  run: ActivityRun,
-): Promise<EngineContext> {
-  const { clusterContext, plan } = work;
-  const policy = policyOf(clusterContext, restoreOf(work, index).policy);
-  const planned = await plannedBackups(work, index, run);
-  const [first] = planned;
-  const own = first === undefined ? clusterContext : forBackup(clusterContext, first);
-  return engineContext(own, policy, run, restoreOperation(work, index), [], {
+/** One restore of the plan, as all temporary instances are restored. */
+export function instanceWork(work: DrillWork, index: number, { retry }: Pick<StepInput, 'retry'>): InstanceWork {
+  const { clusterContext, plan, instance, place } = work;
+  return {
+    ...{ clusterContext, instance, retry },
+    planned: restoreOf(work, index),
+    port: place.port,
+    restoreId: restoreOperation(work, index),
     planDigest: plan.digest,
-    retry: step.retry,
-  });
-}
-
-/**
- * The backups of a restore as they are listed now.
- * @throws RepriseError `no-usable-backup` for one that is gone or was quarantined since
- */
-export async function plannedBackups(work: DrillWork, index: number, run: ActivityRun): Promise<readonly Backup[]> {
-  const { policy, backups } = restoreOf(work, index);
-  const known = await currentBackups(work.clusterContext, run, [policyOf(work.clusterContext, policy)]);
-  return backups.map(({ id }) => {
-    const backup = known.find((one) => one.id === id);
-    if (backup !== undefined && ['complete', 'quarantined'].includes(backup.status)) return backup;
-    throw new RepriseError(
-      'no-usable-backup',
-      `backup ${id} of the drill is ${backup?.status ?? 'gone'}`,
-      `list the backups: reprise backup list ${work.plan.cluster}`,
-    );
-  });
-}
-
-/**
- * The same with what is bound of each: what has changed since the plan is not restored.
- * @throws RepriseError `backup-corrupt`
- */
-export async function boundBackups(
-  work: DrillWork,
-  index: number,
-  context: EngineContext,
-  run: ActivityRun,
-): Promise<readonly BoundBackup[]> {
-  const { policy, backups } = restoreOf(work, index);
-  const engine = engineFor(work.clusterContext, policyOf(work.clusterContext, policy));
-  const known = await currentBackups(work.clusterContext, run, [policyOf(work.clusterContext, policy)]);
-  const bound: BoundBackup[] = [];
-  for (const backup of await plannedBackups(work, index, run)) {
-    const content = await engine.bindBackup(context, backup, known);
-    if (contentDigest(content) !== backups.find(({ id }) => id === backup.id)?.content)
-      throw new RepriseError(
-        'backup-corrupt',
-        `backup ${backup.id} is not what it was when the drill was planned`,
-        `see who changed it; verify it: reprise backup verify ${backup.id}`,
-        { damagedBackup: backup.id },
-      );
-    bound.push({ backup, content });
-  }
-  return bound;
-}
-
-/** One digest for all that is bound of a backup. */
-export function contentDigest(content: BoundBackup['content']): string {
-  return sha256Hex(canonicalJson(content));
+  };
 }
 
 /** How the steps of a drill reach its server: by a socket that only its owner can use. */
@@ -177,8 +107,6 @@ export function stagingConnection(
   { clusterContext, place, plan }: Pick<DrillWork, 'clusterContext' | 'place' | 'plan'>,
   index: number,
 ): ConnectionConfig {
-  const isPhysical = restoreOf({ plan }, index).method === 'data-directory';
-  // Of a fresh cluster it is the role that initdb makes.
-  const role = isPhysical ? clusterContext.cluster.connection.user : 'postgres';
-  return scratchConnection({ dataDir: place.dataDir, port: place.port, role });
+  const { dataDir, port } = place;
+  return instanceConnection({ clusterContext, planned: restoreOf({ plan }, index), instance: { dataDir }, port });
 }

@@ -21,7 +21,7 @@ export async function quarantine(
 /** Restores from a backup; one that turns out damaged is quarantined, and the failure goes on unchanged. */
 export async function withQuarantine<T>(
   clusterContext: ClusterContext,
-  step: StepInput,
+  step: Pick<StepInput, 'operationId'>,
   backupId: string | undefined,
   restore: () => Promise<T>,
 ): Promise<T> {

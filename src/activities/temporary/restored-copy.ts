@@ -3,12 +3,13 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { BoundBackup, EngineContext, LogicalRestore, PhysicalRestore, ReadContext } from '../../engines/engine.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import type { Settings } from '../../postgres/recovery/auto-conf.js';
-import { configureRecovery } from '../../postgres/recovery/recovery.js';
+import { configureRecovery, stopsAtTarget } from '../../postgres/recovery/recovery.js';
 import type { ReplayProgress } from '../../postgres/recovery/recovery-progress.js';
 import { waitForPause } from '../../postgres/recovery/recovery-wait.js';
 import { readControlData } from '../../postgres/server/control-data.js';
 import { processesIn } from '../../postgres/server/postmaster.js';
 import { type ScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { serviceOf } from '../../postgres/server/service.js';
 import { initScratchCluster } from '../../postgres/server/scratch-directory.js';
 import { withWalPrefetch } from '../backup/wal-prefetch.js';
 
@@ -33,7 +34,8 @@ export interface CopyTarget {
 
 /**
  * Starts the restored files of a physical backup, with archiving, jobs and network off, and waits until it pauses at its target, read-only.
- * One that an attempt before this one started is waited for; one that has stopped goes on from where it was.
+ * One that an attempt before this one started is waited for; one that has stopped, or pauses at an earlier target, goes on from where it
+ * was.
  * @throws RepriseError what {@link startScratchServer} and {@link waitForPause} throw
  */
 export async function recoverCopy(
@@ -48,15 +50,18 @@ export async function recoverCopy(
   const report = ({ replayLsn }: ReplayProgress): void =>
     context.report({ phase: `replaying WAL, at ${replayLsn ?? 'the start'}`, done: 0, unit: 'segments' });
   const start = async (settings: Settings): Promise<RunningCopy> => {
-    if ((await processesIn(dataDir)).length === 0)
-      await configureRecovery({
-        ...{ dataDir, user, target: stopsAt, timeline },
-        restoreCommand: physical.restoreCommand(context),
-        restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
-        salvageDir: null,
-        clone: true,
-        control: await readControlData(pgBin, dataDir, user),
-      });
+    const recovery = {
+      ...{ dataDir, user, target: stopsAt, timeline },
+      restoreCommand: physical.restoreCommand(context),
+      restoreBeginningCommand: physical.restoreBeginningCommand?.(context),
+      salvageDir: null,
+      clone: true,
+      control: await readControlData(pgBin, dataDir, user),
+    };
+    // Never resumed in place: `pg_wal_replay_resume` promotes at a target.
+    if ((await processesIn(dataDir)).length > 0 && !(await stopsAtTarget(recovery)))
+      await serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, user).stop('fast');
+    if ((await processesIn(dataDir)).length === 0) await configureRecovery(recovery);
     return withWalPrefetch(physical, context, dataDir, async (signal) => {
       const role = cluster.connection.user;
       const server = await startScratchServer({ dataDir, pgBin, user, port, settings, preload, role, signal });
@@ -90,6 +95,8 @@ export interface DumpServer extends CopyPlace {
   readonly tables: number;
   /** Name of the database that pg_cron may be made in. */
   readonly database: string;
+  /** A role that needs its password. */
+  readonly passwordRole?: string;
 }
 
 /** Jobs of pg_restore are 64 at most. */
@@ -100,12 +107,12 @@ const LOCKS_PER_TABLE = 12;
 /** A fresh, empty server for dumps, made where there is none yet; only its owner reaches it. */
 export async function startDumpServer(
   { pgBin, user, signal }: Pick<ReadContext, 'pgBin' | 'user' | 'signal'>,
-  { dataDir, port, tables, database }: DumpServer,
+  { tables, database, ...place }: DumpServer,
   preload: string,
 ): Promise<ScratchServer> {
-  await initScratchCluster(dataDir, pgBin, user);
+  await initScratchCluster(place.dataDir, pgBin, user);
   return startScratchServer({
-    ...{ dataDir, port, pgBin, user, signal, preload },
+    ...{ ...place, pgBin, user, signal, preload },
     settings: {
       max_connections: String(CONNECTIONS),
       max_locks_per_transaction: String(Math.max(64, Math.ceil((LOCKS_PER_TABLE * tables) / CONNECTIONS))),

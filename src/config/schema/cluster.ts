@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { sslModes } from '../../domain/config.js';
-import type { ApprovalPolicy, ClusterConfig, OldDataConfig } from '../../domain/config.js';
+import { EXPLORE, sslModes } from '../../domain/config.js';
+import type { ApprovalPolicy, ClusterConfig, ExploreConfig, OldDataConfig } from '../../domain/config.js';
 import { holdsNoNul, noNulRule, duration, path } from '../../domain/fields.js';
 import {
   argv,
@@ -260,6 +260,14 @@ const watch = z
   })
   .transform(({ every: everySeconds, failures }) => ({ everySeconds, failures }));
 
+const explore = z
+  .strictObject({
+    ttl: duration().prefault('2h').describe('How long a temporary instance stays, unless --ttl says otherwise.'),
+    max: positive().default(EXPLORE.max).describe('Most temporary instances that a host has at once for people.'),
+    listen: z.enum(['socket']).default('socket').describe('How they are reached: by a Unix socket of their host.'),
+  })
+  .transform(({ ttl: ttlSeconds, max, listen }): ExploreConfig => ({ ttlSeconds, max, listen }));
+
 /** An entry under `clusters`: a PostgreSQL instance. */
 const cluster = (names: KnownNames) =>
   z
@@ -307,6 +315,9 @@ const cluster = (names: KnownNames) =>
       drill: drillSchema(names)
         .optional()
         .describe('Restore drills on a staging host; absent: none, which doctor says.'),
+      explore: explore
+        .optional()
+        .describe('Temporary instances that people look at (`reprise explore`): they change nothing of production.'),
       canary: canarySchema
         .optional()
         .describe(

@@ -1,3 +1,4 @@
+import type { Backup } from '../backup/backup.js';
 import type { ClusterConfig, Config } from '../config.js';
 import { reachesRepository } from './drilled-policies.js';
 import type { NotTested, PlannedRestore } from './drill.js';
@@ -8,6 +9,7 @@ export function notTestedBy(
   cluster: Pick<ClusterConfig, 'name' | 'host' | 'databases' | 'policies' | 'drill'>,
   host: string,
   restores: readonly PlannedRestore[],
+  backups: readonly Pick<Backup, 'id' | 'objects'>[],
 ): readonly NotTested[] {
   return [
     ...policiesLeftOut(config, cluster, host, restores),
@@ -17,7 +19,25 @@ export function notTestedBy(
       .filter((media) => media.cluster === cluster.name)
       .map(({ name }) => ({ kind: 'media' as const, name, reason: 'a drill restores no media' })),
     ...engineComparison(restores),
+    ...objectsNotRecorded(restores, backups),
   ];
+}
+
+/** Backups of older versions, those that others made, and those whose worker was lost while it made them. */
+function objectsNotRecorded(
+  restores: readonly PlannedRestore[],
+  backups: readonly Pick<Backup, 'id' | 'objects'>[],
+): NotTested[] {
+  const recorded = new Set(backups.filter(({ objects }) => objects !== undefined).map(({ id }) => id));
+  return restores
+    .flatMap((restore) => restore.backups)
+    .filter(({ id }) => !recorded.has(id))
+    .map(({ label }) => ({
+      kind: 'check',
+      name: `objects of ${label}`,
+      reason:
+        'roles, tablespaces, extensions, large objects and definitions were not recorded with this backup: there is nothing to compare them with',
+    }));
 }
 
 function policiesLeftOut(

@@ -3,6 +3,8 @@ import type { ActionPlan } from '../approval/actions.js';
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
 import type { DrillOutcome, DrillPlan, RegisterEntry } from '../drill/drill.js';
+import type { LostEvidence } from '../drill/evidence.js';
+import type { PlannedInstance } from '../explore/instance.js';
 import type { Finding } from '../findings.js';
 import type { MediaPlan } from '../media/media.js';
 import type { Plan } from '../plan/plan.js';
@@ -10,6 +12,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   DrillOrder,
+  ExploreOrder,
   MediaOrder,
   OperationRequest,
   RecoveryOrder,
@@ -61,6 +64,8 @@ export type Inspection =
   | { readonly kind: 'drills'; readonly cluster?: string }
   /** Dry run of `drill run`. */
   | ({ readonly kind: 'drill-plan'; readonly operationId: string } & OperationRequest<DrillOrder>)
+  /** Dry run of `explore start`; the order names the host. */
+  | ({ readonly kind: 'explore-plan'; readonly operationId: string } & OperationRequest<ExploreOrder>)
   /** Dry run of `rotate`. */
   | { readonly kind: 'rotation'; readonly cluster: string; readonly order: RotationOrder }
   /** Dry run of `backup adopt`. */
@@ -104,14 +109,10 @@ export type InspectionKind = Inspection['kind'];
 
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
-  return (
-    kind === 'media-plan' ||
-    kind === 'plan' ||
-    kind === 'drill-plan' ||
-    kind === 'action' ||
-    kind === 'storage-usage' ||
-    kind === 'wal-transactions'
-  );
+  return [
+    ...['media-plan', 'plan', 'drill-plan', 'explore-plan', 'action', 'storage-usage'],
+    'wal-transactions',
+  ].includes(kind);
 }
 
 /** A small write: what was asked, and by whom, stays to be seen in Temporal. */
@@ -163,9 +164,12 @@ export interface InspectionResults {
   readonly drills: {
     readonly drills: readonly DrillOutcome[];
     readonly register: readonly RegisterEntry[];
+    /** Evidence that the repository should have; absent from a worker of before. */
+    readonly lost?: readonly (LostEvidence & { readonly cluster: string })[];
     readonly firstRecordAt?: string;
   };
   readonly 'drill-plan': { readonly plan: DrillPlan };
+  readonly 'explore-plan': { readonly plan: PlannedInstance };
   readonly rotation: RotationPreview;
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;

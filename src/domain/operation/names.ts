@@ -30,6 +30,8 @@ export const workflowTypes = {
   drill: 'drill',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
+  /** A temporary instance that people look at. */
+  explore: 'explore',
   /** Looks every morning whether schedules fired and backups are fresh, and tells people. */
   dailyCheck: 'dailyCheck',
   incident: 'incident',
@@ -71,6 +73,10 @@ export const updateNames = {
   retarget: 'retarget-recovery',
   pauseWatch: 'pause-watch',
   resumeWatch: 'resume-watch',
+  extendInstance: 'extend',
+  moveInstance: 'retarget',
+  connectInstance: 'connect',
+  dropInstance: 'drop',
   acquire: 'acquire',
   release: 'release',
 } as const;
@@ -82,6 +88,7 @@ export const queryNames = {
   holders: 'holders',
   lock: 'lock',
   slot: 'slot',
+  instance: 'instance',
 } as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
@@ -110,6 +117,7 @@ export const actionWorkflowId = (action: string, cluster: string, operationId: s
   action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
+export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const dailyCheckWorkflowId = (cluster: string): string => `daily-check/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>

@@ -111,6 +111,24 @@ export const drillOrder = z
   .readonly();
 export type DrillOrder = z.infer<typeof drillOrder>;
 
+/**
+ * A temporary instance: a copy at an instant that changes nothing of production. `policy`: from whose backups; absent: the first that
+ * leads there. `databases`: of dumps, which ones; absent: those of the cluster. `ttlSeconds`: how long it stays; absent: as long as its
+ * operation, or, of an exploration, as the configuration says.
+ */
+const instance = {
+  target: z.unknown().transform(readTarget),
+  timeline: z.union([z.enum(['latest', 'backup']), z.number().int().min(1).max(LAST_TIMELINE)]).optional(),
+  policy: name.optional(),
+  databases: z.array(name).min(1).optional(),
+  ttlSeconds: count.min(1).optional(),
+};
+export const instanceOrder = z.strictObject(instance).readonly();
+export type InstanceOrder = z.infer<typeof instanceOrder>;
+/** One that people look at; `host`: where; absent: on the host of the cluster. */
+export const exploreOrder = z.strictObject({ ...instance, host: name.optional() }).readonly();
+export type ExploreOrder = z.infer<typeof exploreOrder>;
+
 /** A table of a database, by the names of the catalogue. */
 export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 

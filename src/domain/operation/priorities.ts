@@ -10,6 +10,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.lock]: 1,
   [workflowTypes.slots]: 1,
   [workflowTypes.media]: 2,
+  [workflowTypes.explore]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,
   [workflowTypes.backup]: 4,

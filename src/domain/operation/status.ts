@@ -44,6 +44,7 @@ export interface OperationStatusView {
     | 'storage-apply'
     | 'drill'
     | 'drill-overdue'
+    | 'explore'
     | 'daily-check'
     | 'incident'
     | 'watch'

@@ -130,6 +130,18 @@ export function drillOverdueRunbook(cluster: string): OperationRunbook {
   };
 }
 
+export function exploreRunbook(cluster: string, target: string): OperationRunbook {
+  return {
+    summary: `Temporary instance of ${cluster} at ${target}`,
+    details: `Current Details show where it is and until when; press R to refresh them.\n\n${steps([
+      'Choose a backup that leads there, and see that there is room. Production is not touched.',
+      'Restore it into a scratch directory; start it read-only, archiving and network off.',
+      'Keep it until its time is over, or until somebody drops it; move it forward when asked.',
+      'Stop it and remove its files.',
+    ])}`,
+  };
+}
+
 export function dailyCheckRunbook(cluster: string): OperationRunbook {
   return {
     summary: `Do the schedules of ${cluster} fire, and are its backups fresh?`,

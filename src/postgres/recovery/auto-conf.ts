@@ -46,6 +46,14 @@ export async function autoSettingsAre(dataDir: string, settings: Settings): Prom
   return same && Object.entries(settings).every(([name, value]) => lines.has(`${name} = ${quoteSetting(value)}`));
 }
 
+/** The same for the target alone, whatever else has changed since. */
+export async function autoTargetIs(dataDir: string, settings: Settings): Promise<boolean> {
+  const lines = new Set(await readLines(dataDir));
+  return Object.entries(settings).every(
+    ([name, value]) => !isTarget(name) || lines.has(`${name} = ${quoteSetting(value)}`),
+  );
+}
+
 /**
  * Puts back what was there before {@link writeAutoSettings} for the names chosen, where our value is still there: one
  * that ALTER SYSTEM changed since is somebody's decision. Names not chosen stay as we wrote them; with `later`, another

@@ -11,7 +11,7 @@ import { pathExists } from '../../files/paths.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { recoveryProgress, type ReplayProgress } from './recovery-progress.js';
 import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
-import { autoSettingsAre, resetAutoSettings, writeAutoSettings, type Settings } from './auto-conf.js';
+import { autoSettingsAre, autoTargetIs, resetAutoSettings, writeAutoSettings, type Settings } from './auto-conf.js';
 import { readControlData, type ControlData } from '../server/control-data.js';
 import { processesIn } from '../server/postmaster.js';
 import type { Service } from '../server/service.js';
@@ -42,6 +42,11 @@ export async function configureRecovery(request: RecoveryRequest): Promise<void>
   for (const leftover of [other, 'postmaster.pid', 'postmaster.opts'])
     await rm(join(dataDir, leftover), { force: true });
   await syncDirectory(dataDir);
+}
+
+/** Whether a data directory was configured last, by {@link configureRecovery}, for the target and the timeline of a request. */
+export async function stopsAtTarget(request: RecoveryRequest): Promise<boolean> {
+  return autoTargetIs(request.dataDir, await settingsOf(request));
 }
 
 /**

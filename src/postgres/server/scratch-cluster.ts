@@ -10,6 +10,7 @@ import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
+import { plainLog } from './log-lines.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
@@ -29,6 +30,8 @@ export interface ScratchServerRequest {
   readonly port?: number;
   /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
   readonly forPeople?: boolean;
+  /** A role that needs its password on the socket too. */
+  readonly passwordRole?: string;
   /** Default 300. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
@@ -57,9 +60,9 @@ const LONGEST_SOCKET_DIR = 84;
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
   const { dataDir, pgBin, user } = request;
   const place = await privateDirectory(dataDir, user);
-  await writeFileAtomic(join(place, 'pg_hba.conf'), request.forPeople === true ? OWNER + PEOPLE : OWNER, user);
+  await writeFileAtomic(join(place, 'pg_hba.conf'), accessRules(request), user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
-  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
+  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: scratchServerLog(dataDir) }, pgBin, user);
   const own = await serverSettings(request, place);
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
@@ -92,6 +95,11 @@ const OWNER = 'local all all trust\n';
 /** From this host, and with a password: others come by a tunnel. */
 const PEOPLE = 'host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n';
 
+function accessRules({ forPeople, passwordRole }: ScratchServerRequest): string {
+  const withPassword = passwordRole === undefined ? '' : `local all "${passwordRole}" scram-sha-256\n`;
+  return `${withPassword}${OWNER}${forPeople === true ? PEOPLE : ''}`;
+}
+
 /** Where a copy's server has its socket and configuration, and with what it connects: the same for the same directory. */
 export function scratchConnection({
   dataDir,
@@ -104,6 +112,11 @@ export function scratchConnection({
 /** Whether it is {@link startScratchServer} that started a server, by the configuration that the server was given. */
 export function isScratchServer({ arguments: given }: RunningServer, dataDir: string): boolean {
   return given.some((argument) => argument.endsWith(`=${join(privatePlace(dataDir), 'postgresql.conf')}`));
+}
+
+/** What a copy's server has logged since it was started there first. */
+export function scratchServerLog(dataDir: string): string {
+  return join(privatePlace(dataDir), 'server.log');
 }
 
 /** Removes what a copy's server, which has ended, had beside its data directory. */
@@ -124,6 +137,7 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     unix_socket_permissions: '0700',
     ssl: 'off',
     log_destination: 'stderr',
+    ...plainLog,
     // A copy that is thrown away needs no protection against a crash of the machine; one that people look at for days has it.
     fsync: request.forPeople === true ? 'on' : 'off',
     // What the copied databases have put on logins is not run with our rights.

@@ -1,0 +1,430 @@
+import { dirname, join } from 'node:path';
+import { type ConnectionConfig, EXPLORE, type HostConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import { instanceText, type OpenedInstance, type PlannedInstance } from '../../domain/explore/instance.js';
+import { type InstanceOrder, instanceOrder } from '../../domain/operation/orders.js';
+import { formatTarget, readTarget, type RecoveryTarget } from '../../domain/target/target.js';
+import { compareLsn } from '../../domain/target/wal.js';
+import { sizeInWords } from '../../domain/text/text.js';
+import { isPlainName } from '../../files/safe-names.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { sha256Hex } from '../../records/digest.js';
+import {
+  type InstanceContent,
+  openTemporaryInstances,
+  type TemporaryInstance,
+} from '../../records/temporary-instances.js';
+import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
+import type { InstanceActivities, InstanceStep, OrderedInstanceStep } from '../api.js';
+import { closePlansOf } from '../approval/authorize.js';
+import { claimOperation, requireOwnOperation } from '../approval/own-operation.js';
+import { type ClusterContext, openClusterContext, policyOf, record } from '../cluster-context.js';
+import type { HostDependencies } from '../dependencies.js';
+import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
+import { chooseInstance, movedTo } from './choose-instance.js';
+import { claimInstance, removeInstance } from './instances.js';
+import { peopleLogin } from './people-login.js';
+import {
+  endRestores,
+  instanceConnection,
+  type InstanceWork,
+  reachedBy,
+  restoreInstance,
+  startInstance,
+} from './planned-restore.js';
+import type { RunningCopy } from './restored-copy.js';
+
+type Request = OrderedInstanceStep & { readonly order: InstanceOrder };
+
+/** The steps of a temporary instance; each is found done where an earlier attempt did it. */
+export function instanceActivities(deps: HostDependencies): InstanceActivities {
+  return {
+    planInstance: wrapActivity(
+      'planInstance',
+      withOrder(instanceOrder, async (request: Request, run) =>
+        planInstance(await openClusterContext(deps, request.cluster), request, run),
+      ),
+    ),
+    openInstance: wrapActivity('openInstance', async (step, run) =>
+      openInstance(await openClusterContext(deps, step.cluster), step, run),
+    ),
+    moveInstance: wrapActivity('moveInstance', async ({ target, ...step }, run) =>
+      moveInstance(await openClusterContext(deps, step.cluster), step, readTarget(target), run),
+    ),
+    extendInstance: wrapActivity('extendInstance', async ({ until, ...step }) =>
+      extendInstance(await openClusterContext(deps, step.cluster), step, until),
+    ),
+    closeInstance: wrapActivity('closeInstance', async ({ ends = false, ...step }) =>
+      closeInstance(await openClusterContext(deps, step.cluster), step, ends),
+    ),
+  };
+}
+
+/** Directory of a temporary instance: the same for the same instance of an operation. */
+export function instanceDirectory(
+  { scratchDir }: Pick<HostConfig, 'scratchDir'>,
+  { operationId, instance }: Pick<InstanceStep, 'operationId' | 'instance'>,
+): string {
+  return join(scratchDir, `explore-${sha256Hex(`${operationId}/${instance}`).slice(0, 12)}`, 'data');
+}
+
+/**
+ * Chooses a backup, sees that there is room, and takes the directory; the backup stays until the instance is closed.
+ * @throws RepriseError what no backup leads to; `disk-full`; `conflict` where the host has as many as it may
+ */
+export async function planInstance(
+  clusterContext: ClusterContext,
+  request: Request,
+  run: ActivityRun,
+): Promise<PlannedInstance> {
+  await claimOperation(clusterContext, request);
+  if (!isPlainName(request.instance, 60)) throw noInstanceName(request.instance);
+  const { host } = clusterContext;
+  const { operationId } = request;
+  const instances = openTemporaryInstances(host.stateDir);
+  const dataDir = instanceDirectory(host, request);
+  const there = await instances.at(dataDir);
+  // Found done: what was shown stays what it was.
+  if (there?.content !== undefined && there.operationId === operationId)
+    return plannedOf(clusterContext, { ...there, content: there.content });
+  try {
+    const content = await previewInstance(clusterContext, request, run);
+    const instance = {
+      ...(await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null)),
+      content,
+    };
+    await pin(clusterContext, request, content);
+    await instances.update(instance);
+    return plannedOf(clusterContext, instance);
+  } catch (error) {
+    const damaged = damagedBackup(error);
+    if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
+    throw error;
+  }
+}
+
+/** What {@link planInstance} would plan: claims and pins nothing. */
+export async function previewInstance(
+  clusterContext: ClusterContext,
+  request: Pick<Request, 'operationId' | 'instance' | 'order' | 'requester' | 'purpose'>,
+  run: ActivityRun,
+): Promise<InstanceContent> {
+  const { host, user, cluster } = clusterContext;
+  const { instance, order, requester, purpose = 'step' } = request;
+  if (purpose === 'explore') await requireFewer(clusterContext, request);
+  await makeHostScratch(host, user);
+  const { restore, warnings } = await chooseInstance(clusterContext, request, run);
+  const neededBytes = restore.neededBytes ?? 0;
+  const free = await freeBytes(host.scratchDir);
+  if (free < neededBytes)
+    throw new RepriseError(
+      'disk-full',
+      `a temporary instance of ${cluster.name} needs ${sizeInWords(neededBytes)}, and ${sizeInWords(free)} are free in ${host.scratchDir}`,
+      `free space there (reprise explore list), or name a directory on a larger disk: hosts.${host.name}.scratch_dir; another host: --on HOST`,
+    );
+  const { walBytes = 0 } = restore;
+  return {
+    ...{ instance, purpose, restore, requester, neededBytes, freeBytes: free },
+    ttlSeconds: order.ttlSeconds ?? (purpose === 'explore' ? (cluster.explore ?? EXPLORE).ttlSeconds : null),
+    openedAt: null,
+    warnings: [
+      ...warnings,
+      ...(free >= neededBytes + walBytes
+        ? []
+        : [
+            `${sizeInWords(walBytes)} of WAL are replayed, and the instance may grow by as much: ${sizeInWords(free)} are free, ${sizeInWords(neededBytes)} are needed without that`,
+          ]),
+    ],
+  };
+}
+
+/** The same for one that people would look at. */
+export async function previewExploration(
+  clusterContext: ClusterContext,
+  request: Pick<Request, 'operationId' | 'order' | 'requester'>,
+  run: ActivityRun,
+): Promise<PlannedInstance> {
+  const named = { ...request, instance: 'look', purpose: 'explore' } as const;
+  const {
+    restore,
+    neededBytes,
+    freeBytes: free,
+    ttlSeconds,
+    warnings,
+  } = await previewInstance(clusterContext, named, run);
+  const { cluster, host, deps } = clusterContext;
+  const place = { cluster: cluster.name, host: deps.host, dataDir: instanceDirectory(host, named) };
+  return { ...place, restore, neededBytes, freeBytes: free, ttlSeconds, warnings };
+}
+
+/** @throws RepriseError `conflict` */
+async function requireFewer(
+  { host, cluster }: ClusterContext,
+  step: Pick<InstanceStep, 'operationId' | 'instance'>,
+): Promise<void> {
+  const own = instanceDirectory(host, step);
+  const others = (await openTemporaryInstances(host.stateDir).all()).filter(
+    ({ content, dataDir }) => content?.purpose === 'explore' && dataDir !== own,
+  );
+  const { max } = cluster.explore ?? EXPLORE;
+  if (others.length < max) return;
+  throw new RepriseError(
+    'conflict',
+    `host ${host.name} has ${others.length} temporary instances for people, and ${max} are allowed`,
+    `drop one that is not needed: reprise explore list; reprise explore drop ID; or allow more: clusters.${cluster.name}.explore.max`,
+  );
+}
+
+function noInstanceName(name: string): RepriseError {
+  return new RepriseError('usage', `${JSON.stringify(name.slice(0, 80))} is no name of a temporary instance`);
+}
+
+/** An operation may have several: each keeps its own backup. */
+const pinOf = ({ operationId, instance }: Pick<InstanceStep, 'operationId' | 'instance'>) => ({
+  operationId: `${operationId}/${instance}`,
+});
+
+/** Rotation leaves the backup, and the WAL after it, until the instance is closed. */
+async function pin(clusterContext: ClusterContext, step: InstanceStep, { restore }: InstanceContent): Promise<void> {
+  const backupIds = restore.backups.map(({ id }) => id);
+  const { backups } = await clusterContext.catalogue.state();
+  const starts = backups.flatMap(({ id, wal }) => (backupIds.includes(id) && wal ? [wal.start] : []));
+  await record(clusterContext, pinOf(step), `pin/${Date.now()}`, {
+    kind: 'pin',
+    backupIds,
+    // By the number within the timeline, which comes first in the name.
+    walFrom: starts.toSorted()[0] ?? null,
+    workflowId: callingWorkflow() ?? step.workflowId,
+  });
+}
+
+type Claimed = TemporaryInstance & { readonly content: InstanceContent };
+
+function plannedOf({ deps }: ClusterContext, { cluster, dataDir, content }: Claimed): PlannedInstance {
+  const { restore, neededBytes, freeBytes: free, ttlSeconds, warnings } = content;
+  return { cluster, host: deps.host, dataDir, restore, neededBytes, freeBytes: free, ttlSeconds, warnings };
+}
+
+/**
+ * An instance that its operation has.
+ * @throws RepriseError `not-found` for one that was closed, or whose time was over; `approval-refused`
+ */
+async function claimed(clusterContext: ClusterContext, step: InstanceStep): Promise<Claimed> {
+  await requireOwnOperation(clusterContext, step);
+  const { host } = clusterContext;
+  const there = await openTemporaryInstances(host.stateDir).at(instanceDirectory(host, step));
+  if (there?.content === undefined || there.operationId !== step.operationId)
+    throw new RepriseError(
+      'not-found',
+      `there is no temporary instance ${step.instance} of operation ${step.operationId} on ${host.name} any more`,
+      `its time was over, or somebody dropped it; open another one: reprise explore start ${step.cluster} --to ...`,
+    );
+  return { ...there, content: there.content };
+}
+
+function workOf(clusterContext: ClusterContext, instance: Claimed, retry?: number): InstanceWork {
+  const { operationId, madeAt, content } = instance;
+  return {
+    ...{ clusterContext, instance, retry, planned: content.restore },
+    // Of this very directory: one that was made anew after a Reset has none of its jobs done.
+    restoreId: `${operationId}/${content.instance}-${sha256Hex(madeAt).slice(0, 8)}`,
+  };
+}
+
+/** Restores it and starts it, read-only, at its target. */
+export async function openInstance(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+  run: ActivityRun,
+): Promise<OpenedInstance> {
+  const instance = await claimed(clusterContext, step);
+  await makeScratchDirectory(dirname(instance.dataDir), clusterContext.user);
+  await restoreInstance(workOf(clusterContext, instance, step.retry), run);
+  return start(clusterContext, step, run);
+}
+
+async function start(clusterContext: ClusterContext, step: InstanceStep, run: ActivityRun): Promise<OpenedInstance> {
+  const instance = await claimed(clusterContext, step);
+  const copy = await startInstance(workOf(clusterContext, instance, step.retry), run);
+  return openedOf(clusterContext, await opened(clusterContext, step, instance), copy);
+}
+
+/** From the first time that it runs on, its time counts. */
+async function opened(clusterContext: ClusterContext, step: InstanceStep, instance: Claimed): Promise<Claimed> {
+  const { content, cluster } = instance;
+  if (content.openedAt !== null) return instance;
+  const now = Date.now();
+  const openedAt = new Date(now).toISOString();
+  const expiresAt = content.ttlSeconds === null ? null : new Date(now + content.ttlSeconds * 1000).toISOString();
+  await audit(
+    clusterContext,
+    step,
+    `opened/${instance.madeAt}`,
+    `a temporary instance of ${instanceText({ cluster, restore: content.restore })} was opened for ${content.requester} in ${instance.dataDir}${expiresAt === null ? '' : `, until ${expiresAt}`}`,
+  );
+  const running = { ...instance, expiresAt, content: { ...content, openedAt } };
+  await openTemporaryInstances(clusterContext.host.stateDir).update(running);
+  return running;
+}
+
+/** Who had people's data before their eyes, and when. */
+async function audit(clusterContext: ClusterContext, step: InstanceStep, what: string, text: string): Promise<void> {
+  await record(clusterContext, step, `explore/${step.instance}/${what}`, {
+    kind: 'journal',
+    workflowId: callingWorkflow() ?? step.workflowId,
+    step: 'explore',
+    text,
+  });
+}
+
+async function openedOf(
+  clusterContext: ClusterContext,
+  instance: Claimed,
+  { server: { connection }, progress }: RunningCopy,
+): Promise<OpenedInstance> {
+  const { cluster, dataDir, expiresAt, content } = instance;
+  const { restore } = content;
+  return {
+    ...{ cluster, host: clusterContext.deps.host, dataDir, restore, expiresAt },
+    socketDir: connection.host,
+    port: connection.port,
+    user: connection.user,
+    databases: await databasesIn(connection, restore),
+    reached: reachedBy(restore, progress),
+    ...(content.purpose === 'explore'
+      ? { login: await peopleLogin(clusterContext, connection, { dataDir, method: restore.method }) }
+      : {}),
+  };
+}
+
+async function databasesIn(
+  connection: ConnectionConfig,
+  { method, backups }: InstanceContent['restore'],
+): Promise<readonly string[]> {
+  if (method === 'databases') return backups.flatMap(({ database }) => database ?? []);
+  return withMaintenance(connection, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      'SELECT datname::text AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
+    );
+    return rows.map(({ name }) => name);
+  });
+}
+
+/** How steps of an operation reach its temporary instance, and what that is. @throws RepriseError `not-found` */
+export async function instanceServer(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+): Promise<{ readonly connection: ConnectionConfig; readonly content: InstanceContent }> {
+  const instance = await claimed(clusterContext, step);
+  const { content } = instance;
+  return { connection: instanceConnection(workOf(clusterContext, instance)), content };
+}
+
+/**
+ * Moves it forward, by a restart with a later target.
+ * @throws RepriseError `capability-missing` of dumps; `target-before-backup` for an earlier target; what does not lead there
+ */
+export async function moveInstance(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+  target: RecoveryTarget,
+  run: ActivityRun,
+): Promise<OpenedInstance> {
+  const instance = await claimed(clusterContext, step);
+  const { content, cluster } = instance;
+  const { restore } = content;
+  if (content.openedAt === null) throw notRunning(step);
+  if (restore.method === 'databases')
+    throw new RepriseError(
+      'capability-missing',
+      'a dump contains one point in time only: it cannot be moved to another one',
+      `open another one: reprise explore start ${cluster} --to ${formatTarget(target)}`,
+    );
+  const policy = policyOf(clusterContext, restore.policy);
+  const moved = await movedTo(
+    { clusterContext, run, operationId: `${step.operationId}/${step.instance}`, policy },
+    restore,
+    target,
+  );
+  refuseEarlier(cluster, restore.recovery?.stopsAt, moved);
+  // Kept before it is moved: whoever takes over moves it on, and never back.
+  await openTemporaryInstances(clusterContext.host.stateDir).update({
+    ...instance,
+    content: { ...content, restore: moved },
+  });
+  return start(clusterContext, step, run);
+}
+
+function notRunning({ instance, cluster }: InstanceStep): RepriseError {
+  return new RepriseError(
+    'conflict',
+    `the temporary instance ${instance} is not opened yet`,
+    `wait until it runs: reprise explore list ${cluster}`,
+  );
+}
+
+function refuseEarlier(
+  cluster: string,
+  present: RecoveryTarget | undefined,
+  { target, recovery }: InstanceContent['restore'],
+): void {
+  const next = recovery?.stopsAt;
+  if (present === undefined || present.kind === 'end-of-backup') return;
+  const isEarlier =
+    next === undefined || next.kind !== 'lsn' || (present.kind === 'lsn' && compareLsn(next.lsn, present.lsn) < 0);
+  if (!isEarlier) return;
+  throw new RepriseError(
+    'target-before-backup',
+    `the instance stands at ${formatTarget(present)}, past ${formatTarget(target)}: it goes forward only`,
+    `open another one there: reprise explore start ${cluster} --to ${formatTarget(target)}`,
+  );
+}
+
+/** @param until UTC ISO-8601 */
+export async function extendInstance(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+  until: string,
+): Promise<{ readonly expiresAt: string }> {
+  const instance = await claimed(clusterContext, step);
+  await openTemporaryInstances(clusterContext.host.stateDir).update({ ...instance, expiresAt: until });
+  await audit(
+    clusterContext,
+    step,
+    `until/${until}`,
+    `the temporary instance in ${instance.dataDir} stays until ${until}`,
+  );
+  return { expiresAt: until };
+}
+
+/**
+ * Stops it, removes its files, lets rotation have its backup. One that is gone already is no error.
+ * @param ends with it its operation ends
+ */
+export async function closeInstance(clusterContext: ClusterContext, step: InstanceStep, ends: boolean): Promise<void> {
+  await requireOwnOperation(clusterContext, step);
+  const { host } = clusterContext;
+  const { operationId } = step;
+  const instances = openTemporaryInstances(host.stateDir);
+  const dataDir = instanceDirectory(host, step);
+  try {
+    const instance = await instances.at(dataDir);
+    if (instance !== null && instance.operationId === operationId) {
+      await endRestores(host.stateDir, `${operationId}/${step.instance}-`);
+      await removeInstance(clusterContext, instance);
+      await audit(
+        clusterContext,
+        step,
+        `closed/${instance.madeAt}`,
+        `the temporary instance in ${dataDir} was removed`,
+      );
+    }
+  } finally {
+    // Also where something else is in the place now: rotation must not wait for it.
+    if ((await clusterContext.catalogue.state()).pins.has(pinOf(step).operationId))
+      await record(clusterContext, pinOf(step), `unpin/${Date.now()}`, { kind: 'unpin' });
+    if (ends) await closePlansOf(clusterContext, operationId);
+  }
+}

@@ -1,0 +1,72 @@
+import { CancellationScope, log } from '@temporalio/workflow';
+import type { OrderedInstanceStep } from '../../activities/api.js';
+import type { OpenedInstance, PlannedInstance } from '../../domain/explore/instance.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import { withHostSlot } from '../lock/with-host-slot.js';
+import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
+import type { Operation } from '../operation/open-operation.js';
+import { runStep } from '../operation/run-step.js';
+
+/** A temporary instance that an operation wants: `instance` names it among those of the operation. */
+export type InstanceRequest = Pick<OrderedInstanceStep, 'instance' | 'order' | 'requester' | 'purpose'> & {
+  /** The operation ends with it. */
+  readonly ends?: boolean;
+  /** Told of what is planned, before anything is restored. */
+  readonly onPlan?: (plan: PlannedInstance) => void;
+};
+
+/**
+ * Runs with a temporary instance: a copy at an instant that changes nothing of production. It is removed however the body ends, by
+ * cancellation too; what a terminated workflow leaves, the sweep of the host removes. The restore takes a heavy slot of the host, unless
+ * the operation has one already; afterwards the slot is free again.
+ */
+export async function withTemporaryInstance<T>(
+  operation: Operation,
+  request: InstanceRequest,
+  body: (instance: OpenedInstance) => Promise<T>,
+): Promise<T> {
+  const { instance, order, requester, purpose, ends, onPlan } = request;
+  const { host, status } = operation;
+  const step = { ...operation.step, instance };
+  const plan = 'plan the temporary instance';
+  const open = 'restore the temporary instance';
+  try {
+    const planned = await status.phase(plan, () =>
+      runStep(operation, plan, () => readActivities(host, plan).planInstance({ ...step, order, requester, purpose })),
+    );
+    onPlan?.(planned);
+    const opened = await inSlot(operation, () =>
+      status.phase(open, () => runStep(operation, open, () => heavyActivities(host, open).openInstance(step))),
+    );
+    return await body(opened);
+  } finally {
+    await CancellationScope.nonCancellable(() => close(operation, instance, ends));
+  }
+}
+
+/** A slot that the operation has already is enough. */
+function inSlot<T>(operation: Operation, run: () => Promise<T>): Promise<T> {
+  return operation.slot.slot === null ? withHostSlot(operation, 'heavy', run) : run();
+}
+
+/** Where the host is away for days, its sweep does it. */
+async function close({ host, status, step }: Operation, instance: string, ends = false): Promise<void> {
+  const name = 'remove the temporary instance';
+  await status
+    .phase(name, () => hostActivitiesFor(host, name, '1d').closeInstance({ ...step, instance, ends }))
+    .catch(() => log.warn('the temporary instance could not be removed: the sweep of its host does it'));
+}
+
+/** Moves an instance of the operation to a later target, by a restart. */
+export function moveTemporaryInstance(
+  operation: Operation,
+  instance: string,
+  target: RecoveryTarget,
+): Promise<OpenedInstance> {
+  const name = 'move the temporary instance';
+  return operation.status.phase(name, () =>
+    runStep(operation, name, () =>
+      readActivities(operation.host, name).moveInstance({ ...operation.step, instance, target }),
+    ),
+  );
+}

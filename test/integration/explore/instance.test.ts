@@ -1,0 +1,198 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { InstanceActivities, InstanceStep } from '../../../src/activities/api.js';
+import { openClusterContext } from '../../../src/activities/cluster-context.js';
+import type { HostDependencies } from '../../../src/activities/dependencies.js';
+import { instanceActivities } from '../../../src/activities/temporary/temporary-instance.js';
+import { sweepHost } from '../../../src/activities/sweep.js';
+import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
+import { runInspection } from '../../../src/client/inspect.js';
+import { loadConfig } from '../../../src/config/load.js';
+import type { Config } from '../../../src/domain/config.js';
+import type { OpenedInstance } from '../../../src/domain/explore/instance.js';
+import type { InstanceOrder } from '../../../src/domain/operation/orders.js';
+import { processesIn } from '../../../src/postgres/server/postmaster.js';
+import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
+import { hostDependencies } from '../../../src/worker/dependencies.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { runQuery } from '../../helpers/postgres.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let deps: HostDependencies;
+/** Of the transaction that deletes half of the appointments, and the instant before it. */
+let bad: { xid: string; before: string };
+
+const BASE = `      base: { engine: basebackup, repository: local, options: { wal: receivewal } }\n`;
+
+/** One step of a temporary instance, called as a workflow calls it, without one. */
+function run<N extends keyof InstanceActivities>(
+  name: N,
+  operationId: string,
+  input: object = {},
+): ReturnType<InstanceActivities[N]> {
+  const workflowId = `explore/mairie/${operationId}`;
+  const environment = new MockActivityEnvironment(
+    { workflowExecution: { workflowId, runId: `run-of-${operationId}` } },
+    { logger: new DefaultLogger('ERROR') },
+  );
+  const step: InstanceStep = { cluster: 'mairie', operationId, workflowId, instance: 'look' };
+  const activity = instanceActivities(deps)[name] as (given: object) => ReturnType<InstanceActivities[N]>;
+  return environment.run(activity, { ...step, ...input }) as ReturnType<InstanceActivities[N]>;
+}
+
+async function open(operationId: string, order: InstanceOrder, given: object = {}): Promise<OpenedInstance> {
+  await run('planInstance', operationId, { order, requester: 'test', ...given });
+  return run('openInstance', operationId);
+}
+
+const rowsIn = async (instance: OpenedInstance): Promise<number> => {
+  const { rows } = await runQuery(address(instance), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv');
+  return (rows[0] as { n: number }).n;
+};
+const address = ({ socketDir, port, user }: OpenedInstance) => ({ host: socketDir, port, user, socketDir });
+const count = async (): Promise<number> =>
+  ((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows[0] as { n: number }).n;
+
+/** What a temporary instance must leave as it was. */
+async function production() {
+  const { rows } = await site.query(
+    `SELECT (SELECT json_agg(s) FROM (SELECT slot_name, active FROM pg_replication_slots ORDER BY 1) s) AS slots,
+            (SELECT failed_count FROM pg_stat_archiver)::int AS failed,
+            (SELECT count(*)::int FROM pg_database) AS databases`,
+  );
+  const archived = await readdir(join(site.root, 'pgb', 'repo', 'archive', 'main'), { recursive: true });
+  return { ...(rows[0] as object), archived: archived.sort(), content: await site.contentHash() };
+}
+
+const instances = () => openTemporaryInstances(site.places.stateDir).all();
+const scratch = async () =>
+  (await readdir(join(site.places.stateDir, 'scratch'))).filter((name) => name.startsWith('explore-'));
+
+beforeAll(async () => {
+  site = await Site.create({ policiesYaml: BASE });
+  const config = await loadConfig({ file: site.places.configFile });
+  deps = hostDependencies(config, 'db1');
+  const worker = await site.startWorker();
+  const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
+  await applyWatches(site.session, { ...config, clusters });
+  await site.waitFor(
+    async () => (await site.query('SELECT FROM pg_replication_slots WHERE active')).rows.length === 1,
+    'the WAL is received',
+  );
+  for (const policy of ['physical', 'base', 'dump'] as const) await site.backUp(policy);
+  await site.commit();
+  const { rows } = await site.query(
+    `WITH gone AS (DELETE FROM metier.demandes_rdv WHERE id % 2 = 0 RETURNING id)
+     SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM gone)::int AS gone,
+            to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS before`,
+  );
+  bad = rows[0] as typeof bad;
+  await site.commit(7);
+  const [{ now = '' } = {}] = (
+    await site.query(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`)
+  ).rows as { now: string }[];
+  await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to archive')");
+  await site.query('SELECT pg_switch_wal()');
+  await site.waitFor(async () => {
+    const { windows } = await runInspection<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
+    return windows.length === 2 && windows.every(({ newest }) => (newest ?? '') >= now);
+  }, 'both archives have all commits');
+  await worker.stop();
+}, 300_000);
+
+describe('M1: a temporary instance at any instant that a backup leads to', () => {
+  it.each(['physical', 'base'])(
+    'M1: with %s it stands just before a transaction, goes forward over it and on to the latest, never back, and production is as it was',
+    async (policy) => {
+      const before = await production();
+      const operationId = `op-${policy}`;
+      const now = await count();
+      const first = await open(operationId, { target: { kind: 'before-xid', xid: bad.xid }, policy });
+      expect(first).toMatchObject({ cluster: 'mairie', host: 'db1', restore: { policy }, expiresAt: null });
+      expect(first.databases).toEqual(expect.arrayContaining(['mairie', 'postgres']));
+      const whole = await rowsIn(first);
+      expect(whole).toBe(3010);
+      const { rows } = await runQuery(
+        address(first),
+        'mairie',
+        `SELECT pg_is_in_recovery() AS recovery, current_setting('archive_mode') AS archive, current_setting('listen_addresses') AS listen,
+                pg_get_wal_replay_pause_state() AS paused`,
+      );
+      expect(rows).toEqual([{ recovery: true, archive: 'off', listen: '', paused: 'paused' }]);
+      await expect(runQuery(address(first), 'mairie', 'CREATE TABLE t (a int)')).rejects.toThrow(/read-only/);
+      // Found done: another attempt finds it as it is, by the same processes.
+      const processes = await processesIn(first.dataDir);
+      expect(await run('openInstance', operationId)).toEqual(first);
+      expect(await processesIn(first.dataDir)).toEqual(processes);
+      const after = await run('moveInstance', operationId, { target: { kind: 'xid', xid: bad.xid } });
+      expect(await rowsIn(after)).toBe(now - 7);
+      expect(after.dataDir).toBe(first.dataDir);
+      await expect(
+        run('moveInstance', operationId, { target: { kind: 'before-xid', xid: bad.xid } }),
+      ).rejects.toMatchObject({
+        type: 'target-before-backup',
+        details: [{ hint: expect.stringContaining(`reprise explore start mairie --to before-xid:${bad.xid}`) }],
+      });
+      const last = await run('moveInstance', operationId, { target: 'latest' });
+      expect(await rowsIn(last)).toBe(now);
+      expect(await production()).toEqual(before);
+      await run('closeInstance', operationId, { ends: true });
+      expect(await processesIn(first.dataDir)).toEqual([]);
+      expect([await scratch(), await instances()]).toEqual([[], []]);
+      const { catalogue } = await openClusterContext(deps, 'mairie');
+      expect([...(await catalogue.state()).pins.keys()]).toEqual([]);
+      // Once more is no error.
+      await run('closeInstance', operationId, { ends: true });
+    },
+    300_000,
+  );
+
+  it('M1: a dump becomes a server of its own; it cannot be moved; a sweep removes it when its time is over', async () => {
+    const dumped = await open('op-dump', { target: { kind: 'latest' }, policy: 'dump', ttlSeconds: 3600 });
+    expect(dumped.databases).toEqual(['mairie']);
+    expect(await rowsIn(dumped)).toBe(3000);
+    expect(Date.parse(dumped.expiresAt ?? '')).toBeGreaterThan(Date.now());
+    await expect(run('moveInstance', 'op-dump', { target: 'latest' })).rejects.toMatchObject({
+      type: 'capability-missing',
+    });
+    await expect(
+      run('planInstance', 'op-none', { order: { target: 'xid:4000000000', policy: 'dump' }, requester: 'test' }),
+    ).rejects.toMatchObject({ type: 'capability-missing' });
+    const hasClosed = async (): Promise<boolean> => false;
+    expect(await sweepHost(deps, hasClosed)).toEqual([]);
+    await run('extendInstance', 'op-dump', { until: new Date(Date.now() - 1).toISOString() });
+    expect(await sweepHost(deps, hasClosed)).toEqual(['op-dump']);
+    expect([await scratch(), await instances()]).toEqual([[], []]);
+    await expect(run('openInstance', 'op-dump')).rejects.toMatchObject({ type: 'not-found' });
+    await run('closeInstance', 'op-dump', { ends: true });
+  }, 300_000);
+
+  it('M1: another operation reaches none of it, and a host has no more for people than it may', async () => {
+    const order = { target: { kind: 'end-of-backup' as const }, policy: 'physical' };
+    for (const id of ['op-1', 'op-2', 'op-3'])
+      await run('planInstance', id, { order, requester: 'test', purpose: 'explore' });
+    await expect(run('planInstance', 'op-4', { order, requester: 'test', purpose: 'explore' })).rejects.toMatchObject({
+      type: 'conflict',
+      message: expect.stringContaining('3 are allowed'),
+    });
+    // What a step of an operation needs is not counted.
+    await run('planInstance', 'op-4', { order, requester: 'test' });
+    await expect(
+      run('closeInstance', 'op-1', { workflowId: 'explore/mairie/op-2', operationId: 'op-1', instance: 'other' }),
+    ).resolves.toBeUndefined();
+    expect(await instances()).toHaveLength(4);
+    // Their workflows were terminated.
+    expect([...(await sweepHost(deps, async () => true))].sort()).toEqual(
+      expect.arrayContaining(['op-1', 'op-2', 'op-3', 'op-4']),
+    );
+    expect(await instances()).toEqual([]);
+    const { catalogue } = await openClusterContext(deps, 'mairie');
+    expect([...(await catalogue.state()).pins.keys()]).toEqual([]);
+  }, 120_000);
+});
