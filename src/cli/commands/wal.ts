@@ -23,13 +23,11 @@ interface Options {
   readonly timeline?: number;
 }
 
-const DESCRIPTION = [
-  'Reads the archived WAL, and what the server has not archived yet where its worker can read it. Changes nothing, and needs',
-  'nothing that was installed before. Tables are named by the server as it is now; where it does not answer they have numbers.',
-  '',
-  'It does not show what was rolled back, unlogged and temporary tables, and sequences. Where WAL of the time is missing, it says',
-  'so and exits with 3.',
-].join('\n');
+const DESCRIPTION =
+  'Reads the archived WAL, and what the server has not archived yet where its worker can read it. Changes nothing, and needs ' +
+  'nothing that was installed before. Tables are named by the server as it is now; where it does not answer they have numbers. ' +
+  'It does not show what was rolled back, unlogged and temporary tables, and sequences. Where WAL of the time is missing, it ' +
+  'says so and exits with 3.';
 
 /** `reprise wal ...` */
 export function registerWal(program: Command, cli: Cli): void {

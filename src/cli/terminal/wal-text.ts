@@ -6,7 +6,7 @@ import type {
 } from '../../domain/operation/wal-transactions.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
-import { counted, instant, type Screen, screenTable } from './tables.js';
+import { counted, instant, type Screen, screenTable, wrapped } from './tables.js';
 
 /** Transactions as a table, and below it what of the question they do not answer. */
 export function walTransactionsText(answer: WalTransactionsAnswer, screen: Screen): string {
@@ -34,7 +34,8 @@ export function walTransactionsText(answer: WalTransactionsAnswer, screen: Scree
       : []),
     'not shown: what was rolled back, unlogged and temporary tables, sequences',
   ];
-  return `${table}\n\n${notes.map((note) => visible(note)).join('\n')}`;
+  const lines = notes.flatMap((note) => wrapped(visible(note), screen.columns ?? Infinity));
+  return `${table}\n\n${lines.join('\n')}`;
 }
 
 function number(count: number, { atLeast }: WalTransaction): string {
