@@ -11,6 +11,7 @@ import { type ClusterContext, openClusterContext, openClusterContexts, record } 
 import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
+import { sweepRepairRoles } from './table/left-roles.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
 
@@ -24,7 +25,7 @@ interface Held {
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
  * were terminated, or their host was away. Temporary instances with the tools that fill them, then pins, plans, grants of the
- * cluster lock. What has another job running is left alone. Returns the operations that were released.
+ * cluster lock, and logins of repairs. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
@@ -35,6 +36,7 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
     if ((await hasClosed(held.owner)) !== true) continue;
     if (await release(clusterContext, held)) released.add(held.operationId);
   }
+  for (const operationId of await sweepRepairRoles(clusterContext, hasClosed)) released.add(operationId);
   return [...released];
 }
 

@@ -13,6 +13,7 @@ import {
   changedRows,
   type ChangeSetDigest,
   type ChangeSetHeader,
+  type ConflictReason,
   isRepairPlan,
   type RepairBinding,
   type RepairOutcome,
@@ -23,7 +24,13 @@ import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { countTable } from '../../postgres/content/copy-rows.js';
-import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
+import {
+  applyChanges,
+  changedSince,
+  endTransaction,
+  takenValues,
+  transactionEnd,
+} from '../../postgres/repair/apply-changes.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
@@ -49,7 +56,8 @@ import { authorizePlan, closePlansOf } from '../approval/authorize.js';
 import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { collectRows, findTransaction, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { collectRows, findTransaction, readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { dropRepairRole } from './left-roles.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
 import type pg from 'pg';
@@ -112,6 +120,8 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
     closeRepair: wrapActivity('closeRepair', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
+      // Where the server is down, the sweep does it later.
+      await dropRepairRole(clusterContext, step.operationId).catch(() => false);
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
@@ -211,26 +221,64 @@ async function makeChanges(
       (await countTable(client, table.schema, table.table, false)) ??
       0;
     if (source.kind === 'state') {
-      const changes = await stateChanges(files);
-      return {
-        changes,
-        key: await withChangeSet(files.changes, changes, ({ header }) => Promise.resolve(header.key)),
-        rowsNow,
-      };
+      return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }
     if (source.kind === 'repair') return { ...(await takeBack(clusterContext, request, files, facts)), rowsNow };
     const header: ChangeSetHeader = {
-      ...{ database, table, columns: facts.columns.map(({ name }) => name) },
+      ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
       key: order.key ?? facts.key,
     };
     const rows = (path: string) => () => readRows(path);
     const count = (await countRows(files.good)) + (await countRows(files.bad));
     const damaged = { header, order, facts, count, good: rows(files.good), bad: rows(files.bad) };
-    const changes = await withTableSide(client, table, 'in production', (side) =>
-      writeChangeSet(files.changes, header, changesFor(damaged, side, signal), user),
+    const found = await withTableSide(client, table, 'in production', (side) =>
+      writeChangeSet(files.found, header, changesFor(damaged, side, signal), user),
     );
-    return { changes, key: header.key, rowsNow };
+    return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
   });
+}
+
+/**
+ * The changes that were found, each looked up in the table by the server's own rules: what those would not let through is a conflict, such
+ * as a row that came back with an equal key in another text.
+ */
+async function lookedUp(
+  clusterContext: ClusterContext,
+  { order, operationId }: RepairRequest,
+  files: RepairFiles,
+  facts: TableFacts,
+  found: ChangeSetDigest,
+): Promise<Omit<MadeChanges, 'rowsNow'>> {
+  return withChangeSet(files.found, found, async (changes) => {
+    const { header } = changes;
+    const reasons = new Map<number, ConflictReason | null>();
+    if (changedRows(found) > 0)
+      await asRepair(clusterContext, order, operationId, facts, async (client) => {
+        for (const at of await changedSince(client, header, facts, changesOnly(changes))) reasons.set(at, null);
+        // Numbered as they are, without those that cannot be made anyway.
+        const rest = await numbersOf(changes, reasons);
+        const made = without(changesOnly(changes), new Set(reasons.keys()));
+        for (const at of await takenValues(client, header, facts, made)) reasons.set(rest[at] ?? -1, 'not-unique');
+      });
+    const entries = orConflict(changes.entries(), reasons, header);
+    return { changes: await writeChangeSet(files.changes, header, entries, clusterContext.user), key: header.key };
+  });
+}
+
+/** Numbers of the changes that are left, in order. */
+async function numbersOf(changes: ReadChangeSet, leftOut: ReadonlyMap<number, unknown>): Promise<readonly number[]> {
+  const numbers: number[] = [];
+  let at = 0;
+  for await (const _ of changesOnly(changes)) {
+    if (!leftOut.has(at)) numbers.push(at);
+    at++;
+  }
+  return numbers;
+}
+
+async function* without(changes: AsyncIterable<RowChange>, leftOut: ReadonlySet<number>): AsyncGenerator<RowChange> {
+  let at = 0;
+  for await (const change of changes) if (!leftOut.has(at++)) yield change;
 }
 
 async function countRows(path: string): Promise<number> {
@@ -276,34 +324,39 @@ async function takeBack(
     );
   const left = new Set(done.result.left);
   return withChangeSet(earlier.changes, plan.binding.changes, async (changes) => {
-    const stale = new Set(
-      await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
-        changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-      ),
+    const stale = await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
+      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
     );
     const digest = await writeChangeSet(
       files.changes,
       changes.header,
-      orConflict(reversedEntries(changes.entries(), left), stale),
+      orConflict(reversedEntries(changes.entries(), left), new Map(stale.map((at) => [at, null])), changes.header),
       user,
     );
     return { changes: digest, key: changes.header.key };
   });
 }
 
+/** `stale`: numbers of the changes, conflicts not counted, that could not be made; why, where it is not that a row changed. */
 async function* orConflict(
-  changes: AsyncIterable<RowChange>,
-  stale: ReadonlySet<number>,
+  changes: AsyncIterable<ChangeSetEntry>,
+  stale: ReadonlyMap<number, ConflictReason | null>,
+  { columns, key }: ChangeSetHeader,
 ): AsyncGenerator<ChangeSetEntry> {
   let at = 0;
   for await (const change of changes) {
-    if (!stale.has(at++)) yield change;
-    else
+    const number = change.op === 'conflict' ? -1 : at++;
+    if (change.op === 'conflict' || !stale.has(number)) yield change;
+    else {
+      const reason = stale.get(number) ?? (change.op === 'insert' ? 'there-again' : 'changed-since');
+      const good = 'after' in change ? change.after : null;
+      const bad = 'before' in change ? change.before : null;
+      const row = good ?? bad ?? [];
       yield {
-        ...{ op: 'conflict', reason: 'changed-since', key: [], now: null },
-        good: 'after' in change ? change.after : null,
-        bad: 'before' in change ? change.before : null,
+        ...{ op: 'conflict', reason, now: null, good, bad },
+        key: key.map((name) => row[columns.indexOf(name)] ?? null),
       };
+    }
   }
 }
 
