@@ -24,7 +24,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
-import { chooseRestores } from './choose-restores.js';
+import { chooseRestores, type Choosing } from './choose-restores.js';
 import { type DrillContext, openDrillContext } from './staging.js';
 
 type Request = OrderedStep<DrillOrder> & { readonly requester: string };
@@ -47,7 +47,9 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
         await markStaging(place);
         const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
         try {
-          const plan = await makePlan(context, request, run);
+          const damaged = (id: string, reason: string): Promise<void> =>
+            quarantine(clusterContext, request, id, reason);
+          const plan = await makePlan(context, request, run, damaged);
           await pinBackups(clusterContext, request, plan);
           await folder.savePlan(plan);
           return plan;
@@ -70,24 +72,30 @@ export async function previewDrill(deps: HostDependencies, request: Request, run
   return makePlan(context, request, run);
 }
 
-async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
+async function makePlan(
+  context: DrillContext,
+  request: Request,
+  run: ActivityRun,
+  damaged?: Choosing['damaged'],
+): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
   const { deps, cluster } = clusterContext;
   const { order, operationId, workflowId, requester } = request;
   const seed = order.seed ?? randomBytes(16).toString('hex');
   const at = order.at ?? drill.at;
-  const choosing = { clusterContext, run, operationId, at, seed };
-  const restores = await chooseRestores(choosing, await policiesOf(context, order));
+  const choosing = { clusterContext, run, operationId, at, seed, ...(damaged && { damaged }) };
+  const { restores, unrestorable } = await chooseRestores(choosing, await policiesOf(context, order));
   await requirePrograms(context, restores);
   await requireRoom(context, restores);
   const { backups } = await clusterContext.catalogue.state();
   const rest: Omit<DrillPlan, 'digest'> = {
     ...{ cluster: cluster.name, operationId, workflowId, requester, order, seed, restores },
+    ...(unrestorable.length === 0 ? {} : { unrestorable }),
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups),
+    notTested: notTestedBy(deps.config, cluster, deps.host, { restores, unrestorable }, backups),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }

@@ -5,10 +5,15 @@ import type { DrillOutcome, DrillPlan } from './drill.js';
 const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join('\n');
 
 /** The plan for the Web UI's details (Markdown). */
-export function drillDetails({ place, restores, notTested, cluster }: DrillPlan): string {
+export function drillDetails({ place, restores, unrestorable = [], notTested, cluster }: DrillPlan): string {
   return [
     `**Drill of ${markdownText(cluster)}** on host ${markdownText(place.host)}, directory ${markdownCode(place.dataDir)}, port ${place.port}`,
-    list(restores.map((one) => markdownText(restoreLine(one)))),
+    list([
+      ...restores.map((one) => markdownText(restoreLine(one))),
+      ...unrestorable.map(({ policy, engine, reason }) =>
+        markdownText(`${policy} (${engine}) cannot be restored: ${reason}`),
+      ),
+    ]),
     ...notTestedPart(notTested),
   ].join('\n\n');
 }

@@ -133,14 +133,18 @@ class Drill {
   /** All that is done on staging. It fails by no exception: whatever happened, the evidence says it. */
   private async carryOut(plan: DrillPlan, facts: DrillFacts): Promise<DrillEnding> {
     try {
-      const failures: string[] = [];
+      const failures = (plan.unrestorable ?? []).map(({ policy, reason }) => `${policy}: ${reason}`);
       const checks: DrillCheck[] = [];
+      let restored = 0;
       for (const index of plan.restores.keys()) {
         const done = await this.restoreAndCheck(plan, index);
         if ('failed' in done) failures.push(done.failed);
-        else checks.push(...done.checks);
+        else {
+          restored += 1;
+          checks.push(...done.checks);
+        }
       }
-      if (plan.restores.length - failures.length > 1) checks.push(...(await this.crossCheck()));
+      if (restored > 1) checks.push(...(await this.crossCheck()));
       if (failures.length > 0) return { ended: 'failed', reason: failures.join('; ') };
       // What failed already needs nobody's word.
       if (facts.signOff === undefined || checks.some(({ status }) => status === 'failed')) return { ended: 'done' };

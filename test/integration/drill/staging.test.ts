@@ -14,6 +14,7 @@ import { openDrillFolder } from '../../../src/records/drill-folder.js';
 import { verifyEvidence } from '../../../src/records/evidence/verify.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { contentOf } from '../../contract/engine-fixture.js';
+import { changeRowSilently } from '../../helpers/damage-page.js';
 import { Drills } from '../../helpers/drills.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';
@@ -25,10 +26,18 @@ failOnLeakedProcesses();
 
 let site: Site;
 let drills: Drills;
+/** The same without what takes longest, and has a test of its own. */
+let unchecked: Drills;
 let staging: string;
 let port: number;
 let publicKey: string;
 let stateDir: string;
+
+function withoutDumpAgain(config: Config): Config {
+  const mairie = config.clusters['mairie'] as Config['clusters'][string];
+  const off = { name: 'dump-again', type: 'dump-again', enabled: false as const, options: {} };
+  return { ...config, clusters: { ...config.clusters, mairie: { ...mairie, checks: { ...mairie.checks, off } } } };
+}
 
 const home = (): string => join(site.root, 'staging-host');
 const stagingServer = () => {
@@ -69,6 +78,7 @@ beforeAll(async () => {
   publicKey = await readFile(`${signingKey}.pub`, 'utf8');
   stateDir = config.hosts['db1']?.stateDir ?? '';
   drills = new Drills(hostDependencies({ ...config, evidence: { signingKey } }, 'db1'));
+  unchecked = new Drills(hostDependencies(withoutDumpAgain({ ...config, evidence: { signingKey } }), 'db1'));
   const worker = await site.startWorker();
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
   await applyWatches(site.session, { ...config, clusters });
@@ -193,6 +203,36 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
     expect(await production()).toEqual(before);
+  }, 300_000);
+
+  it('V1: of two engines at one position, a row that is changed in what one of them restored, with its checksum, is found, and its table named', async () => {
+    const { rows } = await site.query(
+      `SELECT pg_relation_filepath('metier.communes') AS path, (SELECT nom FROM metier.communes ORDER BY ctid LIMIT 1) AS name`,
+    );
+    const { path, name } = rows[0] as { path: string; name: string };
+    const plan = await unchecked.plan('op-changed', { engines: ['pgbackrest', 'base'] });
+    await unchecked.restore(plan, 0);
+    await unchecked.check(plan, 0);
+    const step = { plan: plan.digest, restore: 1 };
+    await unchecked.run('wipeStaging', plan.operationId, step);
+    await unchecked.run('restoreStaging', plan.operationId, step);
+    await changeRowSilently(join(staging, path), name);
+    await unchecked.run('startStaging', plan.operationId, step);
+    // Each for itself looks whole.
+    expect((await unchecked.check(plan, 1)).filter((one) => / failed/.test(one))).toEqual([]);
+    expect(await unchecked.run('crossCheck', plan.operationId, { plan: plan.digest })).toEqual([
+      expect.objectContaining({
+        ...{ policy: 'base', name: 'cross-check with physical', status: 'failed' },
+        detail: expect.stringMatching(/differ in 1 of \d+ tables: mairie: metier\.communes \(/),
+        hint: expect.stringContaining('reprise backup verify'),
+        evidence: expect.any(String),
+      }),
+    ]);
+    expect(await unchecked.run('sealEvidence', plan.operationId, { plan: plan.digest, ended: 'done' })).toMatchObject({
+      verdict: 'fail',
+      reason: expect.stringContaining('metier.communes'),
+    });
+    await unchecked.run('closeStaging', plan.operationId);
   }, 300_000);
 
   it('P4, V4: a random instant inside what can be recovered follows from the seed; another one restores another state', async () => {

@@ -74,7 +74,7 @@ describe('P4: a drill says what it leaves out', () => {
     host = 'staging1',
     backups: Parameters<typeof notTestedBy>[4] = recorded(restores),
   ) =>
-    notTestedBy(config, cluster, host, restores, backups).map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
+    notTestedBy(config, cluster, host, { restores, unrestorable: [] }, backups).map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
 
   it('policies, databases, tablespaces, hosts, media, and the comparison of engines', () => {
     expect(left([restore('dump', 'databases', ['mairie'])])).toEqual([
