@@ -10,7 +10,8 @@ failOnLeakedProcesses();
 it('P4, P5: a drill of damaged backups fails by its own workflow, of each engine, with sealed evidence and an entry in the register; one of new backups passes and closes it', async () => {
   const ground = await DamageGround.create();
   const { site } = ground;
-  const run = () => told<DrillOutcome>(site, 'drill', 'run', 'mairie', '--engine', 'base', '--engine', 'physical');
+  const run = () =>
+    told<DrillOutcome>(site, 'drill', 'run', 'mairie', '--engine', 'base', '--engine', 'physical', '--at', 'latest');
   const register = async () =>
     (await toldOfAll<{ register: readonly RegisterEntry[] }>(site, 'drill', 'list', 'mairie')).register;
 
