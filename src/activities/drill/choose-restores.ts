@@ -111,7 +111,7 @@ async function sameAs(source: PhysicalSource, first: PlannedRestore | undefined)
   try {
     return { target, chosen: 'same-as', outline: await source.outline(target) };
   } catch (error) {
-    if (!isRepriseError(error) || !OF_AN_INSTANT.has(error.code)) throw error;
+    if (!isOfInstant(error)) throw error;
     return null;
   }
 }
@@ -130,26 +130,46 @@ async function asAsked(source: PhysicalSource, { at, seed }: Choosing): Promise<
   return { target, chosen: 'asked', outline: await source.outline(target) };
 }
 
-/** Null where nothing was committed since the first backup, so that there is no other instant to choose. */
-async function ofRandom(
-  source: PhysicalSource,
-  seed: string,
-): Promise<{ readonly outline: RecoveryOutline; readonly window: Window } | null> {
+type Drawn = { readonly outline: RecoveryOutline; readonly window: Window };
+
+/**
+ * Of all that the backups and their WAL span; where that is a gap for the most part, of what follows the newest backup. Null where nothing
+ * was committed since, so that there is no instant to choose.
+ */
+export async function ofRandom(source: Pick<PhysicalSource, 'outline'>, seed: string): Promise<Drawn | null> {
   const latest = await source.outline({ kind: 'latest' }).catch(async (error: unknown) => {
     // Behind a gap there is no end, and before it there are instants.
     if (!isRepriseError(error) || error.code !== 'wal-gap') throw error;
     return source.outline({ kind: 'end-of-backup' });
   });
-  const { reachableFrom, reachableTo } = latest;
-  if (reachableFrom === null || reachableTo === null || Date.parse(reachableFrom) >= Date.parse(reachableTo))
-    return null;
-  const window = { from: reachableFrom, to: reachableTo };
+  const { reachableFrom, reachableTo: to, backups } = latest;
+  const whole = windowOf(reachableFrom, to);
+  if (whole === null) return null;
+  try {
+    return await drawnFrom(source, seed, whole);
+  } catch (error) {
+    const end = backups[0]?.finishedAt ?? null;
+    // It is the only backup.
+    const isWhole = end === null || Date.parse(end) <= Date.parse(whole.from);
+    if (!isOfInstant(error) || isWhole) throw error;
+    const since = windowOf(end, to);
+    return since === null ? null : drawnFrom(source, seed, since);
+  }
+}
+
+function windowOf(from: string | null, to: string | null): Window | null {
+  return from === null || to === null || Date.parse(from) >= Date.parse(to) ? null : { from, to };
+}
+
+const isOfInstant = (error: unknown): boolean => isRepriseError(error) && OF_AN_INSTANT.has(error.code);
+
+async function drawnFrom(source: Pick<PhysicalSource, 'outline'>, seed: string, window: Window): Promise<Drawn> {
   for (let draw = 0; ; draw++) {
     const time = instantIn(window, drawn(seed, draw));
     try {
       return { outline: await source.outline({ kind: 'time', time }), window };
     } catch (error) {
-      if (draw + 1 >= MOST_DRAWS || !isRepriseError(error) || !OF_AN_INSTANT.has(error.code)) throw error;
+      if (draw + 1 >= MOST_DRAWS || !isOfInstant(error)) throw error;
     }
   }
 }
