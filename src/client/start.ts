@@ -11,6 +11,7 @@ import {
   mediaWorkflowId,
   recoverWorkflowId,
   rotateWorkflowId,
+  tableComparisonWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
@@ -20,6 +21,7 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  comparisonRunbook,
   drillRunbook,
   exploreRunbook,
   incidentRunbook,
@@ -33,6 +35,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   MediaVerificationOrder,
@@ -41,6 +44,7 @@ import type {
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
+import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
 import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
@@ -194,6 +198,20 @@ export function startExploration(
     workflowId: exploreWorkflowId(cluster, input.operationId),
     input,
     runbook: exploreRunbook(cluster, formatTarget(order.target)),
+  });
+}
+
+export function startTableComparison(
+  session: TemporalSession,
+  request: OperationRequest<ComparisonOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.compareTable,
+    workflowId: tableComparisonWorkflowId(cluster, input.operationId),
+    input,
+    runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
   });
 }
 

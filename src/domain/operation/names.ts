@@ -32,6 +32,8 @@ export const workflowTypes = {
   drillOverdue: 'drillOverdue',
   /** A temporary instance that people look at. */
   explore: 'explore',
+  /** A table of production against a backup or an instant. */
+  compareTable: 'compareTable',
   /** Looks every morning whether schedules fired and backups are fresh, and tells people. */
   dailyCheck: 'dailyCheck',
   incident: 'incident',
@@ -118,6 +120,8 @@ export const actionWorkflowId = (action: string, cluster: string, operationId: s
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
+export const tableComparisonWorkflowId = (cluster: string, operationId: string): string =>
+  `table-compare/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const dailyCheckWorkflowId = (cluster: string): string => `daily-check/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>
