@@ -28,7 +28,6 @@ export const services: Services = {
     const { startDetached } = await import('./process/exec/detached.js');
     startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);
   },
-  verifyEvidence: async (path, publicKeys) =>
-    (await import('./records/evidence/verify.js')).verifyEvidence(path, publicKeys),
+  verifyEvidence: async (...given) => (await import('./records/evidence/verify.js')).verifyEvidence(...given),
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

@@ -1,17 +1,17 @@
 import type { Config } from '../domain/config.js';
 import { unreachedWarnings } from './check-drills.js';
+import { isReportLanguage } from '../domain/text/languages.js';
 import type { Problem } from './problem.js';
 import { isHookStep } from './resolve-defaults.js';
 import { runsAtClockChanges } from './schedule.js';
 import { type ClockChange, clockChanges } from '../domain/target/instant.js';
 
 const YEAR_DAYS = 366;
-import type { ConfigText } from './schema/schema.js';
 
 /** What the file says and this version does not act on: it is told, because it would be ignored without a word. */
-export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): readonly Problem[] {
+export function warningsOf(config: Omit<Config, 'warnings'>): readonly Problem[] {
   return [
-    ...languageWarnings(text),
+    ...languageWarnings(config),
     ...raciWarnings(config),
     ...addressWarnings(config),
     ...unusedHookWarnings(config),
@@ -21,8 +21,8 @@ export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): 
   ];
 }
 
-function languageWarnings({ language }: ConfigText): Problem[] {
-  if (language === 'en') return [];
+function languageWarnings({ language }: Pick<Config, 'language'>): Problem[] {
+  if (isReportLanguage(language)) return [];
   return [
     {
       path: ['language'],

@@ -17,6 +17,7 @@ import { canaryOf } from '../inspection/canary-writer.js';
 import { sampleMedia } from '../media/sample.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
+import { checkLog, keepingLogs } from './keep-logs.js';
 import { type DrillWork, openDrillWork, restoreOf, restoreOperation, stagingConnection } from './staging.js';
 import { plannedBackups } from '../temporary/planned-restore.js';
 
@@ -32,7 +33,7 @@ export function stagingChecks(deps: HostDependencies): Pick<DrillActivities, 'ch
       const operationId = restoreOperation(work, step.restore);
       const done = await state.onceDone<readonly DrillCheck[]>(operationId, CHECKED);
       if (done !== null) return done.result;
-      const checks = await checkRestored(work, step, run);
+      const checks = await keepingLogs(work, step.restore, () => checkRestored(work, step, run));
       await work.folder.saveChecks(step.restore, checks);
       await state.recordDone(operationId, CHECKED, checks);
       return checks;
@@ -129,13 +130,14 @@ async function runOne(
 ): Promise<DrillCheck> {
   const { databases } = context.restored;
   const { database } = options as { database?: string };
+  const log = (text: string) => work.folder.keepText(`logs/restore-${restore + 1}/${checkLog(name)}`, text);
   const began = performance.now();
   const outcome: CheckOutcome =
     databases !== null && database !== undefined && !databases.includes(database)
       ? { status: 'skipped', detail: `database ${database} is not part of this restore` }
       : await work.clusterContext.deps
           .checkOf(type)
-          .run(context, options)
+          .run({ ...context, drill: { ...context.drill, log } }, options)
           .catch((error: unknown) => failureOf(error, signal));
   const { status, detail, hint, evidence } = outcome;
   return {

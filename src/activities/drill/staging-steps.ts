@@ -26,6 +26,7 @@ import {
   restoreTimes,
   startInstance,
 } from '../temporary/planned-restore.js';
+import { keepingLogs } from './keep-logs.js';
 import { releaseDrill } from './plan-drill.js';
 import {
   type DrillWork,
@@ -45,10 +46,16 @@ export function stagingSteps(deps: HostDependencies): Steps {
     restoreStaging: wrapActivity('restoreStaging', async (step, run) => {
       const work = await openDrillWork(deps, step);
       await requireStaging(work);
-      await restoreInstance(instanceWork(work, step.restore, step), run);
+      await keepingLogs(work, step.restore, () => restoreInstance(instanceWork(work, step.restore, step), run));
     }),
-    startStaging: wrapActivity('startStaging', async (step, run) => start(await openDrillWork(deps, step), step, run)),
-    openStaging: wrapActivity('openStaging', async (step, run) => open(await openDrillWork(deps, step), step, run)),
+    startStaging: wrapActivity('startStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, step.restore, () => start(work, step, run));
+    }),
+    openStaging: wrapActivity('openStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, work.plan.restores.length - 1, () => open(work, step, run));
+    }),
     closeStaging: wrapActivity('closeStaging', async (step) => {
       const { clusterContext, place } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
@@ -135,9 +142,17 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
     preload: await preloadOf(restore),
   };
   const people = await isForPeople(connection);
-  const server = await startScratchServer({ ...request, forPeople: people });
-  if (planned.method === 'data-directory') await promoteServer(connection, server.service);
-  await onceInRestore(restore, 'masked', () => mask(work, context, connection));
+  const isPhysical = planned.method === 'data-directory';
+  const server = await startScratchServer({ ...request, forPeople: people, fetchesWal: isPhysical });
+  if (isPhysical) await promoteServer(connection, server.service);
+  await onceInRestore(restore, 'masked', async () => {
+    // Triggers run then, and nothing is fetched any more: it goes on without a network.
+    if (isPhysical && !people && work.drill.mask !== undefined) {
+      await server.service.stop('fast');
+      await startScratchServer(request);
+    }
+    return mask(work, context, connection);
+  });
   if (!people) {
     await server.service.stop('fast');
     await startScratchServer({ ...request, forPeople: true });

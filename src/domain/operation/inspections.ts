@@ -3,6 +3,7 @@ import type { ActionPlan } from '../approval/actions.js';
 import type { AdoptionPreview } from '../backup/adoption.js';
 import type { Backup } from '../backup/backup.js';
 import type { DrillOutcome, DrillPlan, RegisterEntry } from '../drill/drill.js';
+import type { LostEvidence } from '../drill/evidence.js';
 import type { PlannedInstance } from '../explore/instance.js';
 import type { Finding } from '../findings.js';
 import type { MediaPlan } from '../media/media.js';
@@ -157,6 +158,8 @@ export interface InspectionResults {
   readonly drills: {
     readonly drills: readonly DrillOutcome[];
     readonly register: readonly RegisterEntry[];
+    /** Evidence that the repository should have; absent from a worker of before. */
+    readonly lost?: readonly (LostEvidence & { readonly cluster: string })[];
     readonly firstRecordAt?: string;
   };
   readonly 'drill-plan': { readonly plan: DrillPlan };

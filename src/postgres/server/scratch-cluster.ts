@@ -10,6 +10,7 @@ import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
+import { plainLog } from './log-lines.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
@@ -29,6 +30,8 @@ export interface ScratchServerRequest {
   readonly port?: number;
   /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
   readonly forPeople?: boolean;
+  /** It replays WAL that a `restore_command` fetches, which may need the network; absent: it has none where the host can do that. */
+  readonly fetchesWal?: boolean;
   /** A role that needs its password on the socket too. */
   readonly passwordRole?: string;
   /** Default 300. */
@@ -53,7 +56,7 @@ const LONGEST_SOCKET_DIR = 84;
 /**
  * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
  * of its own, since the restored one may name files, certificates and jobs of production. It archives nothing, pulls from
- * nowhere and runs no scheduled jobs. A server that an attempt before this one started is taken over.
+ * nowhere and runs no scheduled jobs; where the host can do that, what runs in it reaches no other server. A server that an attempt before this one started is taken over.
  * @throws RepriseError `service-failed` with the end of its log, or why its recovery ended.
  */
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
@@ -61,7 +64,9 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const place = await privateDirectory(dataDir, user);
   await writeFileAtomic(join(place, 'pg_hba.conf'), accessRules(request), user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
-  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
+  const withoutNetwork = request.forPeople !== true && request.fetchesWal !== true;
+  const logFile = scratchServerLog(dataDir);
+  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile, withoutNetwork }, pgBin, user);
   const own = await serverSettings(request, place);
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
@@ -113,6 +118,11 @@ export function isScratchServer({ arguments: given }: RunningServer, dataDir: st
   return given.some((argument) => argument.endsWith(`=${join(privatePlace(dataDir), 'postgresql.conf')}`));
 }
 
+/** What a copy's server has logged since it was started there first. */
+export function scratchServerLog(dataDir: string): string {
+  return join(privatePlace(dataDir), 'server.log');
+}
+
 /** Removes what a copy's server, which has ended, had beside its data directory. */
 export async function removePrivatePlace(dataDir: string): Promise<void> {
   await removeTree(privatePlace(dataDir));
@@ -131,6 +141,7 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     unix_socket_permissions: '0700',
     ssl: 'off',
     log_destination: 'stderr',
+    ...plainLog,
     // A copy that is thrown away needs no protection against a crash of the machine; one that people look at for days has it.
     fsync: request.forPeople === true ? 'on' : 'off',
     // What the copied databases have put on logins is not run with our rights.
