@@ -42,7 +42,7 @@ beforeAll(async () => {
   );
   const segment = await value('SELECT pg_walfile_name(pg_current_wal_lsn()) AS value');
   await site.query(
-    `DELETE FROM ${TABLE} WHERE id % 100 = 1 AND motif <> 'between'; UPDATE ${TABLE} SET motif = 'lost' WHERE id % 100 = 2 AND motif <> 'between'; UPDATE ${TABLE} SET pris_le = '2001-02-03 04:05:06+00' WHERE id = 3`,
+    `DELETE FROM ${TABLE} WHERE id % 100 = 1 AND motif IS DISTINCT FROM 'between'; UPDATE ${TABLE} SET motif = 'lost' WHERE id % 100 = 2 AND motif IS DISTINCT FROM 'between'; UPDATE ${TABLE} SET pris_le = '2001-02-03 04:05:06+00' WHERE id = 3`,
   );
   await site.commit(3);
   await site.query('SELECT pg_switch_wal()');
