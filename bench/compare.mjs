@@ -72,18 +72,18 @@ async function fill(lab, say) {
   say(`filling ${ROWS} rows`);
   await lab.sql("CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT pg_read_all_data TO reader");
   await lab.sql(
-    `CREATE TABLE appointments (id bigint PRIMARY KEY, citizen text NOT NULL, service int NOT NULL, at timestamptz NOT NULL, status text NOT NULL, note text);
-     INSERT INTO appointments SELECT i, 'citizen ' || md5(i::text), i % 40, timestamptz '2026-01-01' + i * interval '7 seconds',
+    `CREATE TABLE public.appointments (id bigint PRIMARY KEY, citizen text NOT NULL, service int NOT NULL, at timestamptz NOT NULL, status text NOT NULL, note text);
+     INSERT INTO public.appointments SELECT i, 'citizen ' || md5(i::text), i % 40, timestamptz '2026-01-01' + i * interval '7 seconds',
        (ARRAY['booked', 'done', 'cancelled'])[1 + i % 3], CASE WHEN i % 5 = 0 THEN 'note ' || i END FROM generate_series(1, ${ROWS}) i`,
   );
-  await lab.sql('VACUUM ANALYZE appointments');
+  await lab.sql('VACUUM ANALYZE public.appointments');
   await withClient(lab.scratch.connection, 'postgres', (client) =>
     client.query('CREATE DATABASE good TEMPLATE mairie'),
   );
   const step = Math.floor(ROWS / EACH);
   await lab.sql(
-    `DELETE FROM appointments WHERE id % ${step} = 1; UPDATE appointments SET status = 'lost' WHERE id % ${step} = 2;
-     INSERT INTO appointments SELECT ${ROWS} + i, 'x', 1, now(), 'extra', NULL FROM generate_series(1, ${EACH}) i`,
+    `DELETE FROM public.appointments WHERE id % ${step} = 1; UPDATE public.appointments SET status = 'lost' WHERE id % ${step} = 2;
+     INSERT INTO public.appointments SELECT ${ROWS} + i, 'x', 1, now(), 'extra', NULL FROM generate_series(1, ${EACH}) i`,
   );
   // data-diff connects by TCP.
   await lab.sql("ALTER SYSTEM SET listen_addresses = '127.0.0.1'");
