@@ -10,6 +10,7 @@ import {
   incidentWorkflowId,
   mediaWorkflowId,
   recoverWorkflowId,
+  repairWorkflowId,
   rotateWorkflowId,
   tableComparisonWorkflowId,
   verifyMediaWorkflowId,
@@ -28,6 +29,7 @@ import {
   mediaRunbook,
   mediaVerificationRunbook,
   recoveryRunbook,
+  repairRunbook,
   rotationRunbook,
   verificationRunbook,
 } from '../domain/plan/runbooks.js';
@@ -41,6 +43,7 @@ import type {
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -212,6 +215,21 @@ export function startTableComparison(
     workflowId: tableComparisonWorkflowId(cluster, input.operationId),
     input,
     runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
+  });
+}
+
+/** Starts the planning; nothing is changed before the change set it makes is approved. */
+export function startRepair(
+  session: TemporalSession,
+  request: OperationRequest<RepairOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.repairTable,
+    workflowId: repairWorkflowId(cluster, input.operationId),
+    input,
+    runbook: repairRunbook(cluster, formatTableName(order.table)),
   });
 }
 

@@ -17,6 +17,7 @@ import type {
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -27,6 +28,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -146,6 +148,17 @@ export interface CompareTableOutput extends TableComparison {
   readonly reached: string;
   /** Where {@link TableComparison.file} is. */
   readonly host: string;
+}
+
+export interface RepairInput extends OperationRequest<RepairOrder> {
+  readonly operationId: string;
+}
+export interface RepairOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: RepairPlan | null;
+  /** Null where nothing was to be changed, or it was rejected. */
+  readonly outcome: RepairOutcome | null;
+  readonly rejectedBecause?: string;
 }
 
 export interface DrillOverdueInput {

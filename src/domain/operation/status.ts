@@ -46,6 +46,7 @@ export interface OperationStatusView {
     | 'drill-overdue'
     | 'explore'
     | 'table-compare'
+    | 'table-repair'
     | 'daily-check'
     | 'incident'
     | 'watch'
