@@ -13,6 +13,7 @@ import { openTemporaryInstances, type TemporaryInstance } from '../../records/te
 import { callingWorkflow } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
+import { dropPristine } from './pristine-copy.js';
 import { closedAsToldBy, type HasClosed } from '../workflow-closed.js';
 
 type Own = Pick<TemporaryInstance, 'dataDir' | 'kind' | 'operationId'>;
@@ -81,8 +82,12 @@ function inUse({ dataDir, workflowId, operationId, madeAt }: TemporaryInstance):
  */
 export async function removeInstance(clusterContext: ClusterContext, instance: TemporaryInstance): Promise<void> {
   await emptyInstance(clusterContext, instance);
-  if (instance.kind === 'scratch') await removeTree(dirname(instance.dataDir));
-  await openTemporaryInstances(clusterContext.host.stateDir).release(instance.dataDir);
+  const instances = openTemporaryInstances(clusterContext.host.stateDir);
+  if (instance.kind === 'scratch') {
+    await removeTree(dirname(instance.dataDir));
+    await dropPristine(clusterContext.host, instance, await instances.all());
+  }
+  await instances.release(instance.dataDir);
 }
 
 /** The same, with the directory of the instance left for what comes next. */
