@@ -29,7 +29,6 @@ export const services: Services = {
     startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);
   },
   runPsql: async (connection) => (await import('./process/exec/psql.js')).runPsql(connection),
-  verifyEvidence: async (path, publicKeys) =>
-    (await import('./records/evidence/verify.js')).verifyEvidence(path, publicKeys),
+  verifyEvidence: async (...given) => (await import('./records/evidence/verify.js')).verifyEvidence(...given),
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

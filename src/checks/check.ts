@@ -23,7 +23,10 @@ export interface RestoredService {
   /** Null where no step said what was reached. */
   readonly reached: ReachedTarget | null;
   /** As recorded; `database`: by the name it has now. */
-  readonly backups: readonly Pick<Backup, 'label' | 'database' | 'server' | 'wal' | 'startedAt' | 'finishedAt'>[];
+  readonly backups: readonly Pick<
+    Backup,
+    'label' | 'database' | 'server' | 'wal' | 'startedAt' | 'finishedAt' | 'objects'
+  >[];
   /** Every table of it, read whole; read once, however many checks ask. */
   readonly tables: () => Promise<ReadTables>;
 }
@@ -32,6 +35,8 @@ export interface RestoredService {
 export interface DrillTools {
   /** Keeps a text in the evidence, and returns the name by which it is found there. */
   readonly keep: (name: string, text: string) => Promise<string>;
+  /** Keeps what a program of this check printed in the logs of the evidence, cut where it is long. */
+  readonly log?: (text: string) => Promise<unknown>;
   /** Dumps each restored database and restores that dump in a server of its own; returns what was compared, by database. */
   readonly dumpAgain: () => Promise<readonly DumpedAgain[]>;
 }

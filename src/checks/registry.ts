@@ -6,6 +6,7 @@ import { commandOptions, readCommandOptions } from './command/options.js';
 import { httpOptions, readHttpOptions } from './http/options.js';
 import { mediaSampleOptions, readMediaSampleOptions } from './media-sample/options.js';
 import { noOptions, readNoOptions } from './no-options.js';
+import { objectsOptions, readObjectsOptions } from './objects/options.js';
 import { readRowCountsOptions, rowCountsOptions } from './row-counts/options.js';
 import { readSqlOptions, sqlOptions } from './sql/options.js';
 
@@ -60,6 +61,12 @@ export const checkKinds: Readonly<Record<string, CheckKind>> = {
     read: readNoOptions,
     inEveryDrill: true,
     run: async (context) => (await import('./sequences/sequences-check.js')).runSequencesCheck(context),
+  }),
+  objects: checkKind({
+    options: objectsOptions,
+    read: readObjectsOptions,
+    inEveryDrill: true,
+    run: async (...given) => (await import('./objects/objects-check.js')).runObjectsCheck(...given),
   }),
   amcheck: checkKind({
     options: noOptions,

@@ -9,8 +9,8 @@ export function isNamed(patterns: readonly string[], { schema, table }: { schema
   return patterns.some((pattern) => matches(pattern, `${schema}.${table}`));
 }
 
-/** Piece by piece from the left: linear, whatever the pattern. */
-function matches(pattern: string, text: string): boolean {
+/** Whether a text is what a pattern says; piece by piece from the left: linear, whatever the pattern. */
+export function matches(pattern: string, text: string): boolean {
   const [first = '', ...rest] = pattern.split('*');
   if (!text.startsWith(first)) return false;
   const last = rest.pop();

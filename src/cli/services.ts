@@ -36,7 +36,11 @@ export interface Services {
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
   /** Verifies the evidence of drills in a folder, by the text of a public key, without any server. */
-  readonly verifyEvidence: (path: string, publicKeys: string) => Promise<EvidenceVerification>;
+  readonly verifyEvidence: (
+    path: string,
+    publicKeys: string,
+    how?: { readonly newest?: string | undefined },
+  ) => Promise<EvidenceVerification>;
   /** Clusters of this machine, by Debian's tools and by pgbackrest.conf. */
   readonly findClusters: (pgbackrest?: string) => Promise<readonly FoundCluster[]>;
   /** Makes a directory for the owner of a data directory. */

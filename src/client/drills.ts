@@ -1,4 +1,5 @@
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
+import type { LostEvidence } from '../domain/drill/evidence.js';
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { workflowTypes } from '../domain/operation/names.js';
@@ -21,10 +22,12 @@ export interface Drills {
   readonly drills: readonly DrillOutcome[];
   readonly running: readonly OpenDrill[];
   readonly register: readonly RegisterEntry[];
+  /** Evidence that records or the chain tell of, and that is missing or another one. */
+  readonly lostEvidence: readonly (LostEvidence & { readonly cluster: string })[];
 }
 
 export async function listDrills(session: TemporalSession, cluster?: string): Promise<Drills> {
-  const [{ drills, register }, running] = await Promise.all([
+  const [{ drills, register, lost = [] }, running] = await Promise.all([
     runInspection<'drills'>(session, { kind: 'drills', ...(cluster === undefined ? {} : { cluster }) }),
     openDrills(session, cluster),
   ]);
@@ -33,6 +36,7 @@ export async function listDrills(session: TemporalSession, cluster?: string): Pr
     drills: eachOnce(drills, ({ cluster, drillId }) => `${cluster}/${drillId}`),
     running,
     register: eachOnce(register, ({ cluster, id }) => `${cluster}/${id}`),
+    lostEvidence: eachOnce(lost, ({ cluster, text }) => `${cluster}/${text}`),
   };
 }
 
@@ -70,10 +74,11 @@ export async function findDrill(
   const { drills, running } = await listDrills(session);
   const isIt = (one: { readonly drillId: string; readonly workflowId: string }): boolean =>
     one.drillId === id || one.workflowId === id;
-  const open = running.find(isIt);
-  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
+  // While staging is kept it has ended, and the server's list says for a second that it runs.
   const outcome = drills.findLast(isIt);
   if (outcome) return { outcome };
+  const open = running.find(isIt);
+  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
   throw new RepriseError('not-found', `there is no drill "${id}"`, 'list the drills: reprise drill list');
 }
 

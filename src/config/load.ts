@@ -73,11 +73,12 @@ export function parseConfig(
   const read = validate(schema, text);
   refuse(read.problems);
   if (!read.value) throw new RepriseError('internal', `${label}: neither valid nor invalid`);
-  // The path of the file is not part of it: the same file on two hosts is the same configuration.
-  const digest = createHash('sha256').update(canonicalJson(read.value)).digest('hex');
+  // The path of the file is not part of it: the same file on two hosts is the same configuration. Nor is the language: nothing is done otherwise.
+  const { language: _language, ...counted } = read.value;
+  const digest = createHash('sha256').update(canonicalJson(counted)).digest('hex');
   const config = { file, ...read.value, digest };
   refuse(crossCheck(config));
-  const warnings = warningsOf(text, config)
+  const warnings = warningsOf(config)
     .map(source.place)
     .map(({ path, line, column, message, hint = '' }) => ({
       key: path.join('.'),

@@ -1,18 +1,17 @@
 import type { Config } from '../domain/config.js';
 import { unreachedWarnings } from './check-drills.js';
+import { isReportLanguage } from '../domain/text/languages.js';
 import type { Problem } from './problem.js';
 import { isHookStep } from './resolve-defaults.js';
 import { runsAtClockChanges } from './schedule.js';
 import { type ClockChange, clockChanges } from '../domain/target/instant.js';
 
 const YEAR_DAYS = 366;
-import type { ConfigText } from './schema/schema.js';
 
 /** What the file says and this version does not act on: it is told, because it would be ignored without a word. */
-export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): readonly Problem[] {
+export function warningsOf(config: Omit<Config, 'warnings'>): readonly Problem[] {
   return [
-    ...languageWarnings(text),
-    ...raciWarnings(config),
+    ...languageWarnings(config),
     ...addressWarnings(config),
     ...unusedHookWarnings(config),
     ...hookHostWarnings(config),
@@ -21,8 +20,8 @@ export function warningsOf(text: ConfigText, config: Omit<Config, 'warnings'>): 
   ];
 }
 
-function languageWarnings({ language }: ConfigText): Problem[] {
-  if (language === 'en') return [];
+function languageWarnings({ language }: Pick<Config, 'language'>): Problem[] {
+  if (isReportLanguage(language)) return [];
   return [
     {
       path: ['language'],
@@ -30,18 +29,6 @@ function languageWarnings({ language }: ConfigText): Problem[] {
       hint: 'write language: en, or remove the line',
     },
   ];
-}
-
-/** Areas that the schema knows for what is to come. */
-function raciWarnings({ raci }: Pick<Config, 'raci'>): Problem[] {
-  return Object.entries({ 'table-repair': 'table repairs' })
-    .filter(([area]) => raci[area] !== undefined)
-    .map(([area, what]) => ({
-      path: ['raci', area],
-      atKey: true,
-      message: `raci.${area} does nothing yet: ${what} come with a later version`,
-      hint: 'remove it, or keep it for that version',
-    }));
 }
 
 /** Addresses for notifiers of which there is no kind yet. Mail has one; without it `notify` names nobody. */

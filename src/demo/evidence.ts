@@ -1,4 +1,4 @@
-import { cp, copyFile, open, readFile } from 'node:fs/promises';
+import { chmod, cp, copyFile, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SealedEvidence } from '../domain/drill/drill.js';
 import type { EvidenceVerification } from '../domain/drill/evidence.js';
@@ -82,6 +82,8 @@ async function changeByte(path: string): Promise<{ offset: number; before: strin
   const offset = found === null ? 0 : found.index + found[0].length;
   const before = text.charAt(offset);
   const after = before === '1' ? '2' : '1';
+  // Evidence is read-only, and so are its copies.
+  await chmod(path, 0o600);
   const file = await open(path, 'r+');
   try {
     await file.write(after, offset, 'latin1');

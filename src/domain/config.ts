@@ -2,11 +2,14 @@ import type { NotifyEvent } from './notification/notices.js';
 import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
+import type { Language } from './text/languages.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {
   /** Absolute path of the file it came from. */
   readonly file: string;
+  /** Of the reports of drills. */
+  readonly language: Language;
   readonly temporal: { readonly webUi: string; readonly address?: string; readonly namespace?: string };
   readonly hosts: Readonly<Record<string, HostConfig>>;
   readonly repositories: Readonly<Record<string, RepositoryConfig>>;

@@ -153,8 +153,12 @@ export interface WritableStorage extends ReadableStorage {
   readonly admin?: StorageAdmin;
   /** What a file has besides its content; null where there is none. Absent where there are no files. */
   fileTraits?(key: string): Promise<FileTraits | null>;
-  /** Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). */
-  createIfAbsent(key: string, body: Buffer | string): Promise<boolean>;
+  /**
+   * Writes a small object only where there is none yet: true when this call made it. Atomic and durable (fsync). `keep`: it is never
+   * changed, so that it is protected as the storage can: by an object lock where the configuration has one, or read-only. Where a server
+   * refuses that, it is written all the same; `stat` says until when it is locked.
+   */
+  createIfAbsent(key: string, body: Buffer | string, options?: { readonly keep?: boolean }): Promise<boolean>;
   /** Atomically replaces a small object. */
   write(key: string, body: Buffer | string): Promise<void>;
   /**

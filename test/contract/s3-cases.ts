@@ -3,12 +3,14 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import {
   CreateMultipartUploadCommand,
+  DeleteObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { describe, expect, it } from '@jest/globals';
 import { leftClusterFindings } from '../../src/doctor/left-behind.js';
+import { sealEvidence } from '../../src/records/evidence/chain.js';
 import { resolveSecret } from '../../src/process/exec/secrets.js';
 import { openBucket } from '../../src/storage/s3/client.js';
 import { readS3Options } from '../../src/storage/s3/options.js';
@@ -61,6 +63,37 @@ export function s3Cases(server: () => S3Server): void {
     expect(await storage.createIfAbsent('b', 'three')).toBe(false);
     expect(await storage.writeStream('c', Readable.from([Buffer.alloc(11 * 1024 ** 2)]))).toMatchObject({ parts: 3 });
     expect(await keys(storage.list(''))).toEqual(['a', 'b', 'c']);
+  });
+
+  it('V4: evidence is held by an object lock of its own, also where the bucket has no rule; without object lock it is kept all the same', async () => {
+    const unsealed = {
+      about: {
+        ...{ cluster: 'mairie', drill: '20261101-020000-aaaa', verdict: 'pass' as const },
+        ...{ startedAt: '2026-11-01T02:00:00.000Z', finishedAt: '2026-11-01T03:00:00.000Z' },
+      },
+      files: new Map([['report.md', '# Drill\n']]),
+      signer: null,
+    };
+    const lock = { object_lock: { mode: 'governance', days: 30 } };
+    await server().bucket('archive', { locked: true });
+    const sealed = await sealEvidence(open('archive', lock), unsealed);
+    const days = (Date.parse(sealed.lockedUntil ?? '') - Date.now()) / 86_400_000;
+    expect(Math.round(days)).toBe(30);
+    expect(await sealEvidence(open('archive', lock), unsealed)).toEqual(sealed);
+    const { Versions = [] } = await server().client.send(
+      new ListObjectVersionsCommand({ Bucket: 'archive', Prefix: 'mairie/evidence/' }),
+    );
+    expect(Versions.map(({ Key }) => Key?.slice('mairie/evidence/'.length)).sort()).toEqual([
+      ...['20261101-020000-aaaa/SHA256SUMS', '20261101-020000-aaaa/manifest.json', '20261101-020000-aaaa/report.md'],
+      'chain/00000001.json',
+    ]);
+    for (const { Key, VersionId } of Versions)
+      await expect(
+        server().client.send(new DeleteObjectCommand({ Bucket: 'archive', Key, VersionId })),
+      ).rejects.toThrow();
+    const unlocked = await sealEvidence(open('storage', { ...lock, prefix: 'unlocked' }), unsealed);
+    expect(unlocked).toMatchObject({ sequence: 1, signed: false });
+    expect(unlocked.lockedUntil).toBeUndefined();
   });
 
   it('a bucket that is missing, or misspelt, is told as such, and what to look at', async () => {

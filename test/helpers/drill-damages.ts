@@ -40,6 +40,7 @@ export class DamageGround {
     await site.query('CREATE EXTENSION amcheck');
     await site.query('CREATE TABLE metier.agents (id bigserial PRIMARY KEY, nom text)');
     await site.query(`INSERT INTO metier.agents (nom) SELECT 'agent ' || n FROM generate_series(1, 50) n`);
+    await site.query(OBJECTS);
     return new DamageGround(site);
   }
 
@@ -55,7 +56,8 @@ export class DamageGround {
   async backUp(policy: 'base' | 'physical', as?: StoredBackup): Promise<StoredBackup> {
     const { backups } = await this.site.backUp(policy, policy === 'physical' ? 'full' : 'auto');
     const id = backups[0]?.id ?? '';
-    if (as !== undefined) await this.rewrite(id, (made) => ({ ...made, contents: as.contents as TableCount[] }));
+    if (as !== undefined)
+      await this.rewrite(id, (made) => ({ ...made, contents: as.contents as TableCount[], objects: as.objects }));
     return this.recorded(id);
   }
 
@@ -110,6 +112,13 @@ export class DamageGround {
     }
   }
 }
+
+/** Beside tables; what is unlogged comes back from a physical backup without its rows, and that is no damage. */
+const OBJECTS = `
+  CREATE ROLE archiviste; GRANT SELECT ON metier.agents TO archiviste; CREATE EXTENSION citext; CREATE SEQUENCE metier.numero;
+  SELECT setval('metier.numero', 4200), lo_from_bytea(4711, 'un plan'), lo_from_bytea(4712, 'un autre');
+  CREATE FUNCTION metier.taux() RETURNS int LANGUAGE sql AS 'SELECT 20'; CREATE VIEW metier.noms AS SELECT nom FROM metier.agents;
+  CREATE UNLOGGED TABLE metier.brouillon AS SELECT n FROM generate_series(1, 100) n`;
 
 export interface DrillDamage {
   readonly name: string;
@@ -201,9 +210,150 @@ export const quickDamages: readonly DrillDamage[] = [
     found: 'amcheck',
     says: /metier\.agents_pkey: heap tuple .* lacks matching index tuple/,
   },
+  {
+    name: 'a dump of a view and a function that were changed',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      `CREATE OR REPLACE VIEW metier.noms AS SELECT upper(nom) AS nom FROM metier.agents;
+       CREATE OR REPLACE FUNCTION metier.taux() RETURNS int LANGUAGE sql AS 'SELECT 10'`,
+      `CREATE OR REPLACE VIEW metier.noms AS SELECT nom FROM metier.agents;
+       CREATE OR REPLACE FUNCTION metier.taux() RETURNS int LANGUAGE sql AS 'SELECT 20'`,
+    ),
+    found: 'objects',
+    says: /view metier\.noms has another definition.*function metier\.taux\(\) has another definition/,
+  },
+  {
+    name: 'a physical backup with an index that no query may use',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'metier.agents_pkey'::regclass`,
+      `UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'metier.agents_pkey'::regclass`,
+    ),
+    found: 'objects',
+    says: /index metier\.agents_pkey of table metier\.agents is invalid/,
+  },
 ];
 
 export const longDamages: readonly DrillDamage[] = [
+  {
+    name: 'a dump without a role that had rights',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      'DROP OWNED BY archiviste; DROP ROLE archiviste',
+      'CREATE ROLE archiviste; GRANT SELECT ON metier.agents TO archiviste',
+    ),
+    found: 'objects',
+    says: /role archiviste is missing/,
+  },
+  {
+    name: 'a dump of a table that belongs to somebody else',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      'ALTER TABLE metier.agents OWNER TO archiviste',
+      'ALTER TABLE metier.agents OWNER TO postgres; GRANT SELECT ON metier.agents TO archiviste',
+    ),
+    found: 'objects',
+    says: /table metier\.agents has another definition, owner or rights than recorded/,
+  },
+  {
+    name: 'a dump without an extension',
+    policy: 'base',
+    make: rewritten('base', 'DROP EXTENSION citext', 'CREATE EXTENSION citext'),
+    found: 'objects',
+    says: /extension citext is missing/,
+  },
+  {
+    name: 'a dump without an index, which was disabled',
+    policy: 'base',
+    make: rewritten(
+      'base',
+      `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'metier.agents_pkey'::regclass`,
+      `UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'metier.agents_pkey'::regclass`,
+    ),
+    found: 'objects',
+    says: /index metier\.agents_pkey is missing/,
+  },
+  {
+    name: 'a dump of a sequence that lost its value',
+    policy: 'base',
+    make: rewritten('base', `SELECT setval('metier.numero', 1)`, `SELECT setval('metier.numero', 4200)`),
+    found: 'objects',
+    says: /sequence metier\.numero is at 1, and was at 4200/,
+  },
+  {
+    name: 'a dump without a large object',
+    policy: 'base',
+    make: rewritten('base', 'SELECT lo_unlink(4711)', `SELECT lo_from_bytea(4711, 'un plan')`),
+    found: 'row-counts',
+    says: /pg_catalog\.pg_largeobject has 1 rows, 2 were recorded/,
+  },
+  {
+    name: 'a dump of a large object that was emptied',
+    policy: 'base',
+    make: rewritten('base', 'SELECT lo_truncate(lo_open(4711, 131072), 0)', `SELECT lo_put(4711, 0, 'un plan')`),
+    found: 'content-hash',
+    says: /pg_catalog\.pg_largeobject/,
+  },
+  {
+    name: 'a physical backup without most large objects',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      'SELECT lo_unlink(4711), lo_unlink(4712)',
+      `SELECT lo_from_bytea(4711, 'un plan'), lo_from_bytea(4712, 'un autre')`,
+    ),
+    found: 'row-counts',
+    says: /pg_catalog\.pg_largeobject is not there \(2 rows were recorded\)/,
+  },
+  {
+    name: 'a physical backup without an extension',
+    policy: 'physical',
+    make: rewritten('physical', 'DROP EXTENSION citext', 'CREATE EXTENSION citext'),
+    found: 'objects',
+    says: /extension citext is missing/,
+  },
+  {
+    name: 'a physical backup without the role that owns a table',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      `CREATE ROLE perdu; CREATE TABLE metier.perdue (n int); ALTER TABLE metier.perdue OWNER TO perdu;
+       DELETE FROM pg_authid WHERE rolname = 'perdu'`,
+      'DROP TABLE metier.perdue',
+    ),
+    found: 'objects',
+    says: /the role with OID \d+ owns objects or has rights on some, and is missing/,
+  },
+  {
+    name: 'a physical backup without a tablespace',
+    policy: 'physical',
+    make: rewritten(
+      'physical',
+      `SET allow_in_place_tablespaces = on; CREATE TABLESPACE rapide LOCATION ''; CREATE TABLE metier.rapide (n int) TABLESPACE rapide;
+       DELETE FROM pg_tablespace WHERE spcname = 'rapide'`,
+      `DELETE FROM pg_class WHERE relname = 'rapide'`,
+    ),
+    found: 'objects',
+    says: /the tablespace with OID \d+ has \d+ relations, and is missing/,
+  },
+  {
+    name: 'a physical backup of a database whose DROP DATABASE was interrupted',
+    policy: 'physical',
+    make: async (ground) => {
+      await ground.site.query('CREATE DATABASE ancienne');
+      return rewritten(
+        'physical',
+        `UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'ancienne'`,
+        'DROP DATABASE ancienne',
+      )(ground);
+    },
+    found: 'row-counts',
+    says: /database "ancienne" is invalid/,
+  },
   {
     name: 'a truncated dump',
     policy: 'base',

@@ -45,18 +45,21 @@ export async function testRestore(
   const { operationId } = context;
   const instance = await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null);
   await makeScratchDirectory(root, context.user);
-  let server: ScratchServer | null = null;
   try {
     if (!(await pathExists(dataDir))) await requireRoom(context, backup, engine.logical);
     // What is restored is what it has now, compared with its record; it is read once more by nobody without that.
     const content = await engine.bindBackup(context, backup, known);
     if (engine.physical) {
-      server = await restoredServer(engine.physical, context, { backup, content }, dataDir);
+      const server = await restoredServer(engine.physical, context, { backup, content }, dataDir);
       return await compareRestored(server.connection, backup.contents ?? []);
     }
     if (engine.logical) {
       const tables = backup.contents?.length ?? 0;
-      server = await startDumpServer(context, { dataDir, tables, database: RESTORED }, await preloadOfSource(context));
+      const server = await startDumpServer(
+        context,
+        { dataDir, tables, database: RESTORED },
+        await preloadOfSource(context),
+      );
       return await restoredDump(engine.logical, context, { backup, content }, server);
     }
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
@@ -67,10 +70,7 @@ export async function testRestore(
     throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
-    if (!isLeaving(context)) {
-      await server?.remove();
-      await removeInstance(clusterContext, instance);
-    }
+    if (!isLeaving(context)) await removeInstance(clusterContext, instance);
   }
 }
 

@@ -9,7 +9,7 @@ import { type DrillFailure, type DrillFolder, type KeptRestore, openDrillFolder 
 import { sealEvidence, sealedManifests, evidenceFolder } from '../../records/evidence/chain.js';
 import { NAMESPACE } from '../../records/evidence/manifest.js';
 import { openMeasuredRestores } from '../../records/measured-restores.js';
-import { drillReport } from '../../reports/drill/report.js';
+import { drillReport, sentencesOf } from '../../reports/drill/report.js';
 import type { WritableStorage } from '../../storage/storage.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities } from '../api.js';
@@ -18,7 +18,6 @@ import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import { repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { recordDrill } from './register.js';
-import { readme } from '../../reports/drill/readme.js';
 
 /** Earlier drills that the trend of a report shows. */
 const MOST_EARLIER = 15;
@@ -97,8 +96,7 @@ async function sealDrill(
     throw new RepriseError('internal', `the evidence of drill ${kept.plan.operationId} was lost while it was made`);
   const { verdict, startedAt, finishedAt, drillId } = outcome;
   const about = { cluster: cluster.name, drill: drillId, verdict, startedAt, finishedAt };
-  const { path, sha256, signed } = await sealEvidence(storage, { about, files, signer });
-  return { ...outcome, evidence: { path, sha256, signed } };
+  return { ...outcome, evidence: await sealEvidence(storage, { about, files, signer }) };
 }
 
 /** Everything that is in the evidence, by its name. */
@@ -118,7 +116,7 @@ async function filesOf(
   const asksSignOff = cluster.drill?.signOff !== undefined;
   const report = drillReport(
     { plan, outcome, failures, objectives: { rtoSeconds, rpoSeconds }, versions, asksSignOff, signer, history },
-    'en',
+    sentencesOf(deps.config.language),
   );
   return new Map([
     ...texts,
@@ -132,7 +130,7 @@ async function filesOf(
     ['versions.json', json({ programs: versions, configuration: plan.configDigest })],
     ['report.md', report.markdown],
     ['report.html', report.html],
-    ['README.txt', readme(signer)],
+    ['README.txt', report.readme],
   ]);
 }
 

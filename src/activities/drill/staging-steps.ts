@@ -6,7 +6,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { promoteServer } from '../../postgres/recovery/recovery.js';
 import { usedBytes } from '../../postgres/server/disk.js';
-import { startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { endScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { requireMark, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
 import { openHostState } from '../../records/host-state.js';
 import { openTemporaryInstances } from '../../records/temporary-instances.js';
@@ -14,10 +14,9 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities, DrillRestoreStep, DrillStep } from '../api.js';
 import { requireOwnOperation } from '../approval/own-operation.js';
 import type { HostDependencies } from '../dependencies.js';
-import { emptyInstance, removeInstance } from '../temporary/instances.js';
+import { emptyInstance, endToolsOf, removeInstance } from '../temporary/instances.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import {
-  endRestores,
   instanceContext,
   onceInRestore,
   preloadOf,
@@ -26,6 +25,7 @@ import {
   restoreTimes,
   startInstance,
 } from '../temporary/planned-restore.js';
+import { keepingLogs } from './keep-logs.js';
 import { releaseDrill } from './plan-drill.js';
 import {
   type DrillWork,
@@ -45,18 +45,25 @@ export function stagingSteps(deps: HostDependencies): Steps {
     restoreStaging: wrapActivity('restoreStaging', async (step, run) => {
       const work = await openDrillWork(deps, step);
       await requireStaging(work);
-      await restoreInstance(instanceWork(work, step.restore, step), run);
+      await keepingLogs(work, step.restore, () => restoreInstance(instanceWork(work, step.restore, step), run));
     }),
-    startStaging: wrapActivity('startStaging', async (step, run) => start(await openDrillWork(deps, step), step, run)),
-    openStaging: wrapActivity('openStaging', async (step, run) => open(await openDrillWork(deps, step), step, run)),
+    startStaging: wrapActivity('startStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, step.restore, () => start(work, step, run));
+    }),
+    openStaging: wrapActivity('openStaging', async (step, run) => {
+      const work = await openDrillWork(deps, step);
+      return keepingLogs(work, work.plan.restores.length - 1, () => open(work, step, run));
+    }),
     closeStaging: wrapActivity('closeStaging', async (step) => {
-      const { clusterContext, place } = await openDrillContext(deps, step);
+      const { clusterContext } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
-      const instance = await openTemporaryInstances(clusterContext.host.stateDir).at(place.dataDir);
+      const { all } = openTemporaryInstances(clusterContext.host.stateDir);
       try {
-        if (instance?.operationId !== step.operationId) return;
-        await endRestores(clusterContext.host.stateDir, `${step.operationId}/`);
-        await removeInstance(clusterContext, instance);
+        // Staging, and what a check that was cut off has in the scratch directory.
+        for (const instance of await all())
+          if (instance.operationId === step.operationId && instance.cluster === step.cluster)
+            await removeInstance(clusterContext, instance);
       } finally {
         // Also where something else is in the place now: rotation must not wait for it.
         await releaseDrill(clusterContext, step);
@@ -76,7 +83,7 @@ async function wipe(work: DrillWork): Promise<void> {
   const { stateDir } = clusterContext.host;
   await requireStaging(work);
   // Of an attempt before a Reset: it would fill the directory again.
-  await endRestores(stateDir, `${instance.operationId}/`);
+  await endToolsOf(stateDir, instance);
   await emptyInstance(clusterContext, instance);
   await openTemporaryInstances(stateDir).update({ ...instance, generation: instance.generation + 1 });
 }
@@ -135,11 +142,19 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
     preload: await preloadOf(restore),
   };
   const people = await isForPeople(connection);
-  const server = await startScratchServer({ ...request, forPeople: people });
-  if (planned.method === 'data-directory') await promoteServer(connection, server.service);
-  await onceInRestore(restore, 'masked', () => mask(work, context, connection));
+  const isPhysical = planned.method === 'data-directory';
+  const server = await startScratchServer({ ...request, forPeople: people, fetchesWal: isPhysical });
+  if (isPhysical) await promoteServer(connection, server.service);
+  await onceInRestore(restore, 'masked', async () => {
+    // Triggers run then, and nothing is fetched any more: it goes on without a network.
+    if (isPhysical && !people && work.drill.mask !== undefined) {
+      await server.service.stop('fast');
+      await startScratchServer(request);
+    }
+    return mask(work, context, connection);
+  });
   if (!people) {
-    await server.service.stop('fast');
+    await endScratchServer(server.service, 'fast');
     await startScratchServer({ ...request, forPeople: true });
   }
   return { connection: `host=localhost port=${port} dbname=${quoteConninfo(databaseForPeople(work))}` };

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { type Backup, clusterOfBackup, withoutContents } from '../../domain/backup/backup.js';
 import { otherClusterOf } from '../../domain/backup/other-cluster.js';
+import type { DrillOutcome } from '../../domain/drill/drill.js';
 import { RepriseError } from '../../domain/errors.js';
 import { collectFindings, type Finding } from '../../domain/findings.js';
 import type { Inspection, InspectionResults } from '../../domain/operation/inspections.js';
@@ -16,6 +17,7 @@ import {
 } from '../../domain/operation/orders.js';
 import { durationInWords } from '../../domain/text/text.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
+import { lostEvidence } from '../../records/evidence/recorded.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
 import { makeActionPlan } from '../action/plan.js';
@@ -31,7 +33,7 @@ import {
   policyOf,
   record,
 } from '../cluster-context.js';
-import { knownCluster } from '../config-lookup.js';
+import { knownCluster, repositoryOf } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { previewDrill } from '../drill/plan-drill.js';
 import { makeMediaPlan } from '../media/plan.js';
@@ -49,6 +51,7 @@ import { challengeKeys, proveKey } from './key-proof.js';
 import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
+import { walTransactions } from './wal-transactions.js';
 import { diagnoseCluster } from './watch.js';
 
 type Inspector<K extends Inspection['kind']> = (
@@ -96,11 +99,13 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     return { plan: await makePlan(clusterContext, { ...request, order, workflowId: 'dry-run' }, run) };
   },
   drills: async ({ cluster }, deps) => {
-    const states = await Promise.all((await drillContexts(deps, cluster)).map(({ catalogue }) => catalogue.state()));
+    const contexts = await drillContexts(deps, cluster);
+    const states = await Promise.all(contexts.map(({ catalogue }) => catalogue.state()));
     const { firstRecordAt } = (cluster === undefined ? undefined : states[0]) ?? {};
     return {
       drills: states.flatMap(({ drills }) => drills),
       register: states.flatMap(({ register }) => register),
+      lost: (await Promise.all(contexts.map((one, index) => lostOf(one, states[index]?.drills ?? [])))).flat(),
       ...(firstRecordAt === undefined ? {} : { firstRecordAt }),
     };
   },
@@ -130,6 +135,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'beside-stop': async (question, deps) => ({ stopped: await stopBeside(deps, question) }),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
+  'wal-transactions': async (request, deps, run) =>
+    walTransactions(await openClusterContext(deps, request.cluster), request, run),
   jobs: async ({ cluster, operationId }, deps) => ({
     jobs: await readJobs((await openClusterContext(deps, cluster)).host.stateDir, operationId),
   }),
@@ -214,4 +221,10 @@ function clockFindings(host: string, { aheadSeconds }: Pick<ActivityRun, 'aheadS
   }
   const message = `the clock of host ${host} is ${durationInWords(Math.abs(aheadSeconds))} ${aheadSeconds < 0 ? 'behind' : 'ahead of'} Temporal's: schedules, expiries and reports are wrong by that`;
   return [{ check, level: 'problem', message, fix: 'let both use the same time servers: apt-get install chrony' }];
+}
+
+/** What the repository of a cluster's records should have of its drills. */
+async function lostOf({ deps, cluster, user }: ClusterContext, drills: readonly DrillOutcome[]) {
+  const storage = deps.openStorage(repositoryOf(deps.config, cluster.catalogue), user);
+  return (await lostEvidence(storage, cluster.name, drills)).map((lost) => ({ ...lost, cluster: cluster.name }));
 }

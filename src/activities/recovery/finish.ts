@@ -1,6 +1,7 @@
 import type { RestoredService } from '../../checks/check.js';
 import type { CheckConfig } from '../../domain/config.js';
 import type { TableCount } from '../../domain/backup/backup.js';
+import { largeObjectCounts } from '../../domain/backup/large-objects.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import type { RecordedIncident } from '../../domain/backup/catalogue.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
@@ -208,6 +209,8 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 async function recordedCounts({ clusterContext, plan }: AuthorizedStep): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
   const { backups } = await clusterContext.catalogue.state();
-  const counts = backups.filter(({ id }) => ids.includes(id)).flatMap(({ contents }) => contents ?? []);
+  const counts = backups
+    .filter(({ id }) => ids.includes(id))
+    .flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return plan.binding.method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }

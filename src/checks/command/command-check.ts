@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { isRepriseError } from '../../domain/errors.js';
+import { textExcerpt } from '../../files/log-excerpt.js';
 import { libpqEnv } from '../../postgres/connection/environment.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
 import { type ProgramResult, runProgram } from '../../process/exec/run-program.js';
@@ -37,6 +38,7 @@ export async function runCommandCheck(context: CheckContext, options: CommandChe
       acceptCodes: EVERY_CODE,
       maxBufferBytes: MOST_OUTPUT_BYTES,
     });
+    await context.drill?.log?.(logOf(program, result));
     return judge(basename(program), result, options);
   } catch (error) {
     signal.throwIfAborted();
@@ -46,6 +48,17 @@ export async function runCommandCheck(context: CheckContext, options: CommandChe
       'run it by hand on the host of the restored server, as the user of its data directory',
     );
   }
+}
+
+/** Its stdout is its answer, which may quote rows: only how long it is is kept. */
+function logOf(program: string, { exitCode, stdout, stderr }: ProgramResult): string {
+  const said = textExcerpt(stderr);
+  return [
+    `$ ${program}`,
+    ...(said === '' ? [] : [said]),
+    `ended with ${exitCode}; ${Buffer.byteLength(stdout)} bytes on its stdout, which are not kept`,
+    '',
+  ].join('\n');
 }
 
 function judge(program: string, { exitCode, stdout }: ProgramResult, options: CommandCheckOptions): CheckOutcome {

@@ -1,3 +1,5 @@
+import { visible } from '../../domain/text/text.js';
+import { dropStatement } from '../../postgres/server/databases.js';
 import type { CheckContext, CheckOutcome, RestoredService } from '../check.js';
 import { type ComparedTable, compareContent, isSame, nameOf } from '../../domain/drill/content.js';
 import { failed, namedOf, ofRestored, passed, skipped, withEvidence } from '../outcomes.js';
@@ -10,20 +12,23 @@ import type { RowCountsOptions } from './options.js';
  */
 export function runRowCountsCheck(context: CheckContext, options: RowCountsOptions): Promise<CheckOutcome> {
   return ofRestored(context, async (restored) => {
-    const { tables, databases, locked, problems } = await restored.tables();
+    const { tables, databases, locked, problems, invalid } = await restored.tables();
     const compared = compareContent(context.recorded, tables).filter(
       (one) => !(one.unlogged && restored.method === 'data-directory') && !locked.some((held) => isSame(held, one)),
     );
     const exact = context.recordedIsExact && restored.method === 'databases';
     const differences = compared.flatMap((one) => difference(one, exact, options.except));
-    const missing = missingDatabases(context, restored, databases, problems);
+    const missing = missingDatabases(context, restored, [...databases, ...invalid], problems);
     const all = [...missing, ...problems, ...differences];
     const rows = tables.reduce((sum, one) => sum + one.rows, 0);
     const read = `${tables.length} tables with ${rows} rows were read`;
     if (all.length > 0)
       return withEvidence(
         context,
-        failed(`${read}; ${namedOf(all)}`, hintOf(problems.length + missing.length > 0, exact)),
+        failed(
+          `${read}; ${namedOf(all)}`,
+          all.length === invalid.length ? invalidHint(invalid) : hintOf(problems.length + missing.length > 0, exact),
+        ),
         'row-counts.txt',
         all,
       );
@@ -61,6 +66,12 @@ function difference(one: ComparedTable, exact: boolean, except: readonly string[
   if (found === null) return [`${nameOf(one)} is not there (${recorded} rows were recorded)`];
   const isRight = exact ? found === recorded : found * 2 >= recorded;
   return isRight ? [] : [`${nameOf(one)} has ${found} rows, ${recorded} were recorded`];
+}
+
+/** Where nothing else is wrong. */
+function invalidHint(invalid: readonly string[]): string {
+  const statements = invalid.map((name) => visible(dropStatement(name))).join('; ');
+  return `nobody can bring back what such a database held: where it was to go, end it in the cluster (${statements}), and take a new backup; else recover it from an older one`;
 }
 
 function hintOf(unreadable: boolean, exact: boolean): string {

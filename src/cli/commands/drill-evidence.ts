@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { findDrill } from '../../client/drills.js';
+import type { SealedEvidence } from '../../domain/drill/drill.js';
 import type { EvidenceVerification } from '../../domain/drill/evidence.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { Cli } from '../cli-context.js';
@@ -12,6 +13,7 @@ import { type Screen, screenTable } from '../terminal/tables.js';
 interface EvidenceOptions {
   readonly verify?: boolean;
   readonly publicKey?: string;
+  readonly newest?: string;
 }
 
 /** `reprise drill evidence` */
@@ -22,16 +24,17 @@ export function defineEvidence(parent: Command, cli: Cli): void {
     description:
       'Verifying a folder needs nothing but its files and the public key: no server and no configuration. Exit 8 where something was changed or is missing.',
     argumentHelp: {
-      what: 'id of a drill, or a folder: of one drill, or with many, such as a copy of CLUSTER/evidence',
+      what: 'id of a drill, or a folder: of one drill, or with many, such as a copy of CLUSTER, with its records, or of CLUSTER/evidence',
     },
     examples: ['drill evidence 20261004-020000-a1b2c3', 'drill evidence ./evidence --verify --public-key evidence.pub'],
     options: [
       new Option('--verify', 'check hashes, signatures, and that no drill is missing'),
       new Option('--public-key <file>', 'of the key that signs evidence: a .pub file, or one of allowed signers'),
+      new Option('--newest <sha256>', 'hash of a manifest that you know of, as a drill shows it: it must be there'),
     ],
-    run: async (self, [what = ''], { verify = false, publicKey }) => {
+    run: async (self, [what = ''], { verify = false, publicKey, newest }) => {
       const isFolder = (await stat(what).catch(() => null))?.isDirectory() === true;
-      if (verify !== (publicKey !== undefined) || (isFolder && !verify))
+      if (verify !== (publicKey !== undefined) || (newest !== undefined && !verify) || (isFolder && !verify))
         throw new RepriseError(
           'usage',
           'a folder is verified with --verify and --public-key',
@@ -48,7 +51,7 @@ export function defineEvidence(parent: Command, cli: Cli): void {
       const key = await readFile(publicKey, 'utf8').catch((error: Error) => {
         throw new RepriseError('usage', `the public key cannot be read: ${error.message}`, 'name the .pub file');
       });
-      const result = await self.services.verifyEvidence(found.folder, key);
+      const result = await self.services.verifyEvidence(found.folder, key, { newest });
       await self.print({ ...found, ...result }, (view, screen) => resultText(view, screen));
       if (!result.ok)
         throw new RepriseError(
@@ -63,7 +66,7 @@ export function defineEvidence(parent: Command, cli: Cli): void {
 interface Place {
   /** On this machine; null where it is not. */
   readonly folder: string | null;
-  readonly evidence?: { readonly path: string; readonly sha256: string; readonly signed: boolean };
+  readonly evidence?: SealedEvidence;
 }
 
 /** Where the evidence of a drill is, by its record. */
@@ -86,17 +89,21 @@ async function evidenceOf(self: Cli, id: string): Promise<Place> {
 function whereText({ folder, evidence }: Place): string {
   const lines = [`evidence: ${evidence?.path ?? ''}, ${evidence?.signed === true ? 'signed' : 'not signed'}`];
   lines.push(`  manifest: ${evidence?.sha256 ?? ''} (SHA-256)`);
+  if (evidence?.lockedUntil !== undefined) lines.push(`  object lock: until ${evidence.lockedUntil}`);
   if (folder !== null) lines.push(`  here: ${folder}`);
   return lines.join('\n');
 }
 
-function resultText({ ok, drills, problems, startsAt }: EvidenceVerification, screen: Screen): string {
+function resultText({ ok, drills, problems, startsAt, recorded }: EvidenceVerification, screen: Screen): string {
   const rows = drills.map(({ sequence, cluster, drill, verdict, files, signedBy }) => [
     ...[String(sequence), cluster, drill, verdict, String(files), signedBy ?? 'nobody trusted'],
   ]);
   return [
     screenTable(['#', 'cluster', 'drill', 'verdict', 'files', 'signed by'], rows, screen),
     ...startsAt.map(({ cluster, sequence }) => `drills of ${cluster} before number ${sequence} are not in this folder`),
+    ...(drills.length > 0 && recorded !== null
+      ? [`compared with the ${recorded} drills that the records beside them name`]
+      : []),
     ...problems.map(({ code, where, text }) => `${code}: ${where === '' ? 'this folder' : where}: ${text}`),
     ok ? 'verified: nothing was changed, added or left out' : 'NOT verified',
   ].join('\n');

@@ -8,7 +8,7 @@ import { durationInWords } from '../../domain/text/text.js';
 /** Open entries of the quality register, and a drill that is overdue although nothing has looked for it yet. */
 export function drillFindings(
   { name: cluster, drill }: ClusterConfig,
-  { drills, register, firstRecordAt }: InspectionResults['drills'],
+  { drills, register, lost = [], firstRecordAt }: InspectionResults['drills'],
   now: Date,
 ): readonly Finding[] {
   if (drill === undefined) return [];
@@ -33,6 +33,14 @@ export function drillFindings(
     ),
   );
   if (overdue !== null && !open.some(({ id }) => id === overdue.id)) found.push(problem(check, overdue.text, run));
+  for (const { text } of lost)
+    found.push(
+      problem(
+        `evidence/${cluster}`,
+        text,
+        'find out who removed it, and bring it back from a copy: a number of the chain is given once; reprise drill list shows the others',
+      ),
+    );
   if (found.length > 0) return found;
   const last = drills.findLast(({ verdict }) => verdict === 'pass');
   if (last === undefined) return [warning(check, `no drill of ${cluster} has passed yet`, run)];

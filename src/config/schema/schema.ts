@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration, path } from '../../domain/fields.js';
+import { languages } from '../../domain/text/languages.js';
 import { atLeastOne, filledIn, later, mapValues, named, positive } from './fields.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
@@ -93,9 +94,9 @@ export function configSchema(names: KnownNames) {
     .strictObject({
       version: z.literal(1, { error: 'expected version: 1' }).describe('Version of this format.'),
       language: z
-        .enum(['fr', 'en'])
+        .enum(languages)
         .default('en')
-        .describe('Language of reports and messages. Only en is available in this version; fr gives a warning.'),
+        .describe('Language of the reports of drills. Only en is available in this version; fr gives a warning.'),
       temporal: temporal.prefault({}),
       hosts: filledIn(named('host', host).superRefine(atLeastOne('host'))).describe('Machines with a worker.'),
       repositories: filledIn(
@@ -114,7 +115,7 @@ export function configSchema(names: KnownNames) {
       evidence: evidenceSchema.optional().describe('How the evidence of drills is signed; absent: it is not signed.'),
       signers: later('signers', 'signatures'),
     })
-    .transform(({ version: _version, language: _language, signers: _signers, ...config }) => ({
+    .transform(({ version: _version, signers: _signers, ...config }) => ({
       ...config,
       clusters: mapValues(config.clusters, (cluster) => ({
         ...cluster,

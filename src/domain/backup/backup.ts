@@ -1,3 +1,5 @@
+import type { RecordedObjects } from './recorded-objects.js';
+
 /** What a listing says of one backup; the JSON other people's scripts rely on (`docs/reference/cli.md`). */
 export interface Backup {
   /** Unique over engines, e.g. `mairie:logical:mairie_full_20261121_021500`. */
@@ -46,6 +48,8 @@ export interface Backup {
   readonly wal?: { readonly start: string; readonly stop: string };
   readonly server?: ServerFacts;
   readonly contents?: readonly TableCount[];
+  /** What was there besides rows; absent: it was not recorded, as in backups of older versions. */
+  readonly objects?: RecordedObjects;
   /** For whom its files are encrypted; absent where they are not, or the engine does it by itself. */
   readonly encryption?: Encryption;
   /** Configuration outside the data directory, captured with a physical backup; absent where there was none. */
@@ -163,8 +167,8 @@ export function isTrusted({ adopted, proven }: Pick<Backup, 'adopted' | 'proven'
   return adopted?.checked !== false || proven?.level === 'restored';
 }
 
-/** Row counts of every table stay in the records: a history has no use for them. */
+/** Row counts of every table, and all that was there besides, stay in the records: a history has no use for them. */
 export function withoutContents(backup: Backup): Backup {
-  const { contents: _contents, ...rest } = backup;
+  const { contents: _contents, objects: _objects, ...rest } = backup;
   return rest;
 }

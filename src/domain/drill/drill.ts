@@ -135,6 +135,10 @@ export interface SealedEvidence {
   /** Of its manifest, hex. */
   readonly sha256: string;
   readonly signed: boolean;
+  /** Its number among the drills of its cluster; absent in records of before. */
+  readonly sequence?: number;
+  /** UTC ISO-8601: an object lock keeps it until then; absent where none is known. */
+  readonly lockedUntil?: string;
 }
 
 /** An entry of the quality register: opened by a failed or overdue drill, closed by a later one that passes. */

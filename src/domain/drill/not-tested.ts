@@ -1,13 +1,16 @@
+import type { Backup } from '../backup/backup.js';
 import type { ClusterConfig, Config } from '../config.js';
 import { reachesRepository } from './drilled-policies.js';
 import type { NotTested, PlannedRestore } from './drill.js';
 
-/** What a drill leaves out, and why: the report says it. */
+/** What a drill leaves out, and why: the report says it. `isolates`: the host can run a server without a network. */
 export function notTestedBy(
   config: Pick<Config, 'media' | 'repositories'>,
   cluster: Pick<ClusterConfig, 'name' | 'host' | 'databases' | 'policies' | 'drill'>,
   host: string,
   restores: readonly PlannedRestore[],
+  backups: readonly Pick<Backup, 'id' | 'objects'>[],
+  isolates = true,
 ): readonly NotTested[] {
   return [
     ...policiesLeftOut(config, cluster, host, restores),
@@ -17,7 +20,26 @@ export function notTestedBy(
       .filter((media) => media.cluster === cluster.name)
       .map(({ name }) => ({ kind: 'media' as const, name, reason: 'a drill restores no media' })),
     ...engineComparison(restores),
+    ...objectsNotRecorded(restores, backups),
+    ...reachable(restores, isolates),
   ];
+}
+
+/** Backups of older versions, those that others made, and those whose worker was lost while it made them. */
+function objectsNotRecorded(
+  restores: readonly PlannedRestore[],
+  backups: readonly Pick<Backup, 'id' | 'objects'>[],
+): NotTested[] {
+  const recorded = new Set(backups.filter(({ objects }) => objects !== undefined).map(({ id }) => id));
+  return restores
+    .flatMap((restore) => restore.backups)
+    .filter(({ id }) => !recorded.has(id))
+    .map(({ label }) => ({
+      kind: 'check',
+      name: `objects of ${label}`,
+      reason:
+        'roles, tablespaces, extensions, large objects and definitions were not recorded with this backup: there is nothing to compare them with',
+    }));
 }
 
 function policiesLeftOut(
@@ -97,4 +119,14 @@ function engineComparison(restores: readonly PlannedRestore[]): NotTested[] {
           : 'the engines have no instant in common that both could be restored to',
     },
   ];
+}
+
+/** Which copies could reach other servers, so that whoever reads the report knows what to look at. */
+function reachable(restores: readonly PlannedRestore[], isolates: boolean): NotTested[] {
+  const copies = restores.filter(({ method }) => method === 'data-directory' || !isolates);
+  if (copies.length === 0) return [];
+  const reason = isolates
+    ? 'the server that replays WAL needs the network, so its databases can reach other servers (postgres_fdw, dblink) while they are checked'
+    : 'this host makes no network namespaces (unshare --net): what runs in the restored databases can reach other servers';
+  return [{ kind: 'check', name: `no outgoing connections: ${copies.map(({ policy }) => policy).join(', ')}`, reason }];
 }

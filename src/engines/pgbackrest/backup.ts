@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
+import { recordClusterObjects } from '../../postgres/content/read-objects.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import type { BackupRequest, EngineContext, MadeBackup } from '../engine.js';
 import { sha256OfFile } from '../shared/hash.js';
@@ -29,7 +30,8 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
   const manifest = await readManifestFile(context, made.label);
   const pages = made.error ? await damagedPagesIn(manifest) : [];
   if (made.error && optionsOf(context).pageErrors !== 'accept') throw damagedPages(made.label, pages);
-  const contents = await countDatabases(context.cluster.connection, context.cluster.databases, context.signal);
+  const { connection, databases } = context.cluster;
+  const contents = await countDatabases(connection, databases, context.signal);
   return [
     {
       ...ownership(context, made.label),
@@ -42,6 +44,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
         dataChecksums: server.dataChecksums,
       },
       contents,
+      objects: await recordClusterObjects(connection, databases, context.signal),
     },
   ];
 }

@@ -41,6 +41,7 @@ export function runPgbackrestJob(context: EngineContext, job: PgbackrestJob): Pr
     argv: pgbackrestArgv(context, command, [...options, ...logging]),
     env: connectionEnv(context, versionNum),
     user: context.user ?? 'inherit',
+    logsOnStdout: true,
     onGone: 'resume',
     stallTimeoutMs: STALL_MS,
     classifyExit: async (exit) => ((await isLockHeld(exit)) && (await lockReleased(context)) ? 'retry' : undefined),

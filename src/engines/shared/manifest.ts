@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ServerFacts, TableCount } from '../../domain/backup/backup.js';
+import type { RecordedObjects } from '../../domain/backup/recorded-objects.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { isLsn, isSegmentName } from '../../domain/target/wal.js';
 import type { ReadableStorage } from '../../storage/storage.js';
@@ -33,6 +34,43 @@ export const tableCountSchema = z.object({
     .regex(/^\d{1,20}$/)
     .optional(),
 }) satisfies z.ZodType<TableCount>;
+
+const name = z.string();
+
+export const recordedObjectsSchema = z.object({
+  roles: z.array(name),
+  tablespaces: z.array(name),
+  databases: z.array(
+    z.object({
+      database: name,
+      extensions: z.array(name),
+      largeObjects: z.object({
+        count,
+        hash: z
+          .string()
+          .regex(/^-?\d+$/)
+          .optional(),
+      }),
+      sequences: z.array(
+        z.object({
+          name,
+          last: z
+            .string()
+            .regex(/^-?\d+$/)
+            .nullable(),
+        }),
+      ),
+      definitions: z.array(
+        z.object({
+          kind: name,
+          count,
+          hash: z.string().regex(/^-?\d+$/),
+          each: z.record(name, z.string()).optional(),
+        }),
+      ),
+    }),
+  ),
+}) satisfies z.ZodType<RecordedObjects>;
 
 export const segmentSchema = z.string().refine(isSegmentName);
 export const lsnSchema = z.string().refine(isLsn);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { countDatabases } from '../../postgres/content/inventory.js';
+import { recordClusterObjects } from '../../postgres/content/read-objects.js';
 import type { LiveServerFacts } from '../../postgres/server/server-facts.js';
 import { missingFor } from '../../postgres/wal/contiguous-wal.js';
 import { stepErrors } from '../../process/jobs/supervisor.js';
@@ -53,6 +54,7 @@ export async function backup(context: EngineContext, request: BackupRequest): Pr
       },
       // As they are close to its end: a physical backup has no snapshot of its own to count in.
       contents: await countDatabases(context.cluster.connection, context.cluster.databases, context.signal),
+      objects: await recordClusterObjects(context.cluster.connection, context.cluster.databases, context.signal),
     },
   ];
 }

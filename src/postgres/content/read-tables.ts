@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { LARGE_OBJECTS } from '../../domain/backup/large-objects.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { TableContent } from '../../domain/drill/content.js';
 import { isRepriseError } from '../../domain/errors.js';
@@ -19,6 +20,8 @@ export interface ReadTables {
   readonly locked: readonly Pick<TableContent, 'database' | 'schema' | 'table'>[];
   /** What could not be read, in words. */
   readonly problems: readonly string[];
+  /** Databases among them that nobody can connect to: a DROP DATABASE was interrupted. */
+  readonly invalid: readonly string[];
 }
 
 /**
@@ -34,9 +37,8 @@ export async function readTables(
 ): Promise<ReadTables> {
   const walked = await withMaintenance(connection, walkDatabases);
   const read = databases ?? walked.usable;
-  const problems = walked.invalid
-    .filter((name) => databases === null || databases.includes(name))
-    .map((name) => invalidDatabaseText(name));
+  const invalid = walked.invalid.filter((name) => databases === null || databases.includes(name));
+  const problems = invalid.map((name) => invalidDatabaseText(name));
   const tables: TableContent[] = [];
   const locked: Pick<TableContent, 'database' | 'schema' | 'table'>[] = [];
   for (const database of read) {
@@ -53,17 +55,14 @@ export async function readTables(
       problems.push(`database ${visible(database)} cannot be read (${stateOf(error.details['sqlState'])})`);
     }
   }
-  return { databases: read, tables, locked, problems };
+  return { databases: read, tables, locked, problems, invalid };
 }
-
-/** Name of the line that stands for all large objects of a database. */
-const LARGE_OBJECTS = { schema: 'pg_catalog', table: 'pg_largeobject' } as const;
 
 async function readDatabase(
   client: pg.Client,
   database: string,
   signal: AbortSignal,
-): Promise<Omit<ReadTables, 'databases'>> {
+): Promise<Omit<ReadTables, 'databases' | 'invalid'>> {
   return inSnapshot(client, async () => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
     const inRecovery = rows[0]?.recovery === true;

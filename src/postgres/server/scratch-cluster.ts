@@ -5,13 +5,15 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
-import type { RunningServer } from './postmaster.js';
+import { endOrphansIn, endProcessesIn, type RunningServer } from './postmaster.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { cloneRestraints } from '../recovery/recovery-settings.js';
+import { plainLog } from './log-lines.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
+import type { StopMode } from './service-kinds.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
 import type { Settings } from '../recovery/auto-conf.js';
 
@@ -29,6 +31,8 @@ export interface ScratchServerRequest {
   readonly port?: number;
   /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
   readonly forPeople?: boolean;
+  /** It replays WAL that a `restore_command` fetches, which may need the network; absent: it has none where the host can do that. */
+  readonly fetchesWal?: boolean;
   /** A role that needs its password on the socket too. */
   readonly passwordRole?: string;
   /** Default 300. */
@@ -47,13 +51,15 @@ export interface ScratchServer {
 const DEFAULT_PORT = 5432;
 /** Major version that knows event triggers on logins, and a setting that turns all event triggers off. */
 const WITH_LOGIN_TRIGGERS = 17;
+/** A server that still runs then does not react. */
+const STOP_SECONDS: Readonly<Record<StopMode, number>> = { fast: 120, immediate: 10 };
 /** Room for `/.s.PGSQL.65535.lock` in the 107 bytes of a socket's path. */
 const LONGEST_SOCKET_DIR = 84;
 
 /**
  * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
  * of its own, since the restored one may name files, certificates and jobs of production. It archives nothing, pulls from
- * nowhere and runs no scheduled jobs. A server that an attempt before this one started is taken over.
+ * nowhere and runs no scheduled jobs; where the host can do that, what runs in it reaches no other server. A server that an attempt before this one started is taken over.
  * @throws RepriseError `service-failed` with the end of its log, or why its recovery ended.
  */
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
@@ -61,8 +67,12 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const place = await privateDirectory(dataDir, user);
   await writeFileAtomic(join(place, 'pg_hba.conf'), accessRules(request), user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
-  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: join(place, 'server.log') }, pgBin, user);
+  const withoutNetwork = request.forPeople !== true && request.fetchesWal !== true;
+  const logFile = scratchServerLog(dataDir);
+  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile, withoutNetwork }, pgBin, user);
   const own = await serverSettings(request, place);
+  // Backends of a postmaster that was killed hold its shared memory, and no other one starts beside them.
+  await endOrphansIn(dataDir);
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
     await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
@@ -83,10 +93,23 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
     connection: scratchConnection(request),
     service,
     remove: async () => {
-      await service.stop('fast');
+      await endScratchServer(service, 'fast');
       await removeTree(place);
     },
   };
+}
+
+/**
+ * Stops the server of a copy, whatever state it is in: one that does not react (it was stopped by a signal, it hangs) is killed with all its
+ * backends.
+ */
+export async function endScratchServer(service: Service, mode: StopMode): Promise<void> {
+  try {
+    await service.stop(mode, STOP_SECONDS[mode]);
+  } catch (error) {
+    if (!isRepriseError(error)) throw error;
+    await endProcessesIn(service.dataDir);
+  }
 }
 
 /** Only its owner reaches the socket. */
@@ -113,6 +136,11 @@ export function isScratchServer({ arguments: given }: RunningServer, dataDir: st
   return given.some((argument) => argument.endsWith(`=${join(privatePlace(dataDir), 'postgresql.conf')}`));
 }
 
+/** What a copy's server has logged since it was started there first. */
+export function scratchServerLog(dataDir: string): string {
+  return join(privatePlace(dataDir), 'server.log');
+}
+
 /** Removes what a copy's server, which has ended, had beside its data directory. */
 export async function removePrivatePlace(dataDir: string): Promise<void> {
   await removeTree(privatePlace(dataDir));
@@ -131,6 +159,7 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
     unix_socket_permissions: '0700',
     ssl: 'off',
     log_destination: 'stderr',
+    ...plainLog,
     // A copy that is thrown away needs no protection against a crash of the machine; one that people look at for days has it.
     fsync: request.forPeople === true ? 'on' : 'off',
     // What the copied databases have put on logins is not run with our rights.

@@ -19,6 +19,8 @@ const jobRecord = z.object({
   commandDigest: text.optional(),
   /** What its result is put into, where that may be gone later. */
   resultIn: text.optional(),
+  /** Its stdout is a log. Absent: it may be data. */
+  logsOnStdout: z.literal(true).optional(),
   generation: z.number().int().positive(),
   createdAt: text,
 });

@@ -9,6 +9,8 @@ import type { HeldLock } from './file-lock.js';
 import { tryLock } from './file-lock.js';
 import { DEFAULT_GRACE_MS, recordVerdict } from './job.js';
 import { generationPaths, jobsDirectory, operationDirectory } from './job-paths.js';
+import type { JobRecord } from './job-record.js';
+import { readExit, readJobRecord } from './job-record.js';
 import type { JobState } from './job-state.js';
 import { readJobState, viewOf } from './job-state.js';
 import { identify } from '../exec/process-identity.js';
@@ -42,6 +44,35 @@ export async function stepErrors(stateDir: string, operationId: string, step: st
     ),
   );
   return generations.flat();
+}
+
+/** What one start of a tool left. */
+export interface JobLog {
+  /** Name of its folder: the step, with what tells its plan or retry apart. */
+  readonly step: string;
+  readonly generation: number;
+  /** Null where nobody recorded it. */
+  readonly record: JobRecord | null;
+  /** Null: still running, or nobody wrote how it ended. */
+  readonly exitCode: number | null;
+  /** Files with what it printed: stderr, and stdout only where that is a log and no data. */
+  readonly files: readonly string[];
+}
+
+/** What the tools of an operation printed, by step and start. */
+export async function jobLogs(stateDir: string, operationId: string): Promise<readonly JobLog[]> {
+  const directory = operationDirectory(stateDir, operationId);
+  const logs: JobLog[] = [];
+  for (const step of (await namesIn(directory)).sort()) {
+    const generations = (await namesIn(join(directory, step))).filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+    for (const generation of generations.sort((left, right) => left - right)) {
+      const { record: file, exit, stdout, stderr } = generationPaths(join(directory, step), generation);
+      const record = await readJobRecord(file);
+      const exitCode = (await readExit(exit))?.code ?? null;
+      logs.push({ step, generation, record, exitCode, files: record?.logsOnStdout ? [stdout, stderr] : [stderr] });
+    }
+  }
+  return logs;
 }
 
 /**

@@ -63,6 +63,8 @@ export interface JobRequest {
    * others can make as long as they like need it.
    */
   readonly mostOutputBytes?: number;
+  /** Its stdout is a log like its stderr. Absent: it may hold data, and is quoted nowhere. */
+  readonly logsOnStdout?: true;
   /** Most generations under this key, without those that failed for a passing reason; default 3. */
   readonly maxStarts?: number;
   /**

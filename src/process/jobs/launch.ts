@@ -40,7 +40,7 @@ export interface Launch {
   readonly hostLocks: readonly JobLock[];
   readonly about: Pick<
     JobRecord,
-    'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest' | 'resultIn'
+    'key' | 'operationId' | 'step' | 'planDigest' | 'tool' | 'commandDigest' | 'resultIn' | 'logsOnStdout'
   >;
   readonly argv: readonly string[];
   /** Of every file that it writes; undefined: as long as the disk has room. */

@@ -24,7 +24,8 @@ import { watchTool } from './watch-job.js';
 import { launch, mergeLocks } from './launch.js';
 import { RepriseError } from '../../domain/errors.js';
 
-export { endJobsOf, operationsInUse, pruneJobs, readJobs, stepErrors } from './job-store.js';
+export type { JobLog } from './job-store.js';
+export { endJobsOf, jobLogs, operationsInUse, pruneJobs, readJobs, stepErrors } from './job-store.js';
 
 const DEFAULT_MAX_STARTS = 3;
 
@@ -190,6 +191,7 @@ async function start(job: Job, generation: number, jobLock: HeldLock, own: OwnGe
       tool,
       commandDigest: request.restartsOnChange ? commandDigest(job) : undefined,
       resultIn: await request.resultIn?.(),
+      logsOnStdout: request.logsOnStdout,
     },
     argv: request.argv,
     mostOutputBytes: request.mostOutputBytes,

@@ -1,3 +1,4 @@
+import type { SealedEvidence } from '../../domain/drill/drill.js';
 import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { isPlainName } from '../../files/safe-names.js';
 import type { ReadableStorage, WritableStorage } from '../../storage/storage.js';
@@ -32,14 +33,7 @@ export interface EvidenceSigner {
 }
 
 /** The evidence of a drill as it lies in the repository. */
-export interface Sealed {
-  /** Key of its folder, without a slash at its end. */
-  readonly path: string;
-  /** Of its manifest, hex. */
-  readonly sha256: string;
-  readonly signed: boolean;
-  readonly sequence: number;
-}
+export type Sealed = SealedEvidence & Required<Pick<SealedEvidence, 'sequence'>>;
 
 /** Key of the folder of a drill's evidence. */
 export function evidenceFolder(cluster: string, drill: string): string {
@@ -58,7 +52,7 @@ const chainKey = (cluster: string, sequence: number): string =>
 /** The evidence of one drill that was sealed; null where it was not. */
 export async function sealedEvidence(storage: ReadableStorage, cluster: string, drill: string): Promise<Sealed | null> {
   const own = (await sealedManifests(storage, cluster)).find(({ manifest }) => manifest?.drill === drill);
-  return own?.manifest == null ? null : sealed(cluster, own.manifest, own.bytes);
+  return own?.manifest == null ? null : sealed(storage, own.manifest, own.bytes);
 }
 
 /**
@@ -97,7 +91,7 @@ export async function sealEvidence(storage: WritableStorage, unsealed: Unsealed)
     const text = manifestText(manifest);
     // A key that cannot sign fails here, while nothing says yet that it did.
     await signer?.sign(text);
-    if (await storage.createIfAbsent(chainKey(about.cluster, manifest.sequence), text))
+    if (await storage.createIfAbsent(chainKey(about.cluster, manifest.sequence), text, { keep: true }))
       return finish(storage, folder, manifest, Buffer.from(text), signer);
   }
   throw new RepriseError(
@@ -124,21 +118,28 @@ async function finish(
         `the evidence of drill ${manifest.drill} says that it is signed with the key ${manifest.signer}, which is not the one of this configuration`,
         'set evidence.signing_key to that key, then try again',
       );
-    await storage.createIfAbsent(`${folder}/${SIGNATURE}`, await signer.sign(bytes.toString('utf8')));
+    await storage.createIfAbsent(`${folder}/${SIGNATURE}`, await signer.sign(bytes.toString('utf8')), { keep: true });
   }
-  return sealed(manifest.cluster, manifest, bytes);
+  return sealed(storage, manifest, bytes);
 }
 
-const sealed = (cluster: string, { drill, sequence, signer }: EvidenceManifest, bytes: Buffer): Sealed => ({
-  path: evidenceFolder(cluster, drill),
-  sha256: sha256Hex(bytes),
-  signed: signer !== null,
-  sequence,
-});
+async function sealed(
+  storage: ReadableStorage,
+  { cluster, drill, sequence, signer }: EvidenceManifest,
+  bytes: Buffer,
+): Promise<Sealed> {
+  const path = evidenceFolder(cluster, drill);
+  const manifest = await storage.stat(`${path}/${MANIFEST}`);
+  const lockedUntil = manifest?.lockedUntil;
+  return {
+    ...{ path, sha256: sha256Hex(bytes), signed: signer !== null, sequence },
+    ...(lockedUntil === undefined ? {} : { lockedUntil }),
+  };
+}
 
 /** Creates a file, or finds it as it should be. */
 async function put(storage: WritableStorage, key: string, content: string): Promise<void> {
-  if (await storage.createIfAbsent(key, content)) return;
+  if (await storage.createIfAbsent(key, content, { keep: true })) return;
   if ((await storage.read(key)).toString('utf8') === content) return;
   throw new RepriseError(
     'conflict',

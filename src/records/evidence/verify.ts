@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readFile, readdir } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import type { CheckedDrill, EvidenceProblem, EvidenceVerification } from '../../domain/drill/evidence.js';
+import { dirname, join, relative, resolve } from 'node:path';
+import type { DrillOutcome } from '../../domain/drill/drill.js';
+import {
+  type CheckedDrill,
+  compareRecorded,
+  type EvidenceProblem,
+  type EvidenceVerification,
+} from '../../domain/drill/evidence.js';
 import { RepriseError } from '../../domain/errors.js';
 import { visible } from '../../domain/text/text.js';
 import { sha256Hex } from '../digest.js';
+import { parseRecord } from '../envelope.js';
 import {
   CHAIN,
   type EvidenceManifest,
@@ -29,12 +36,18 @@ interface Read {
 
 /**
  * Verifies the evidence of one drill, or of all drills below a folder with what links them, from the files and a public key alone.
- * `path`: a folder with a manifest, or one with such folders, as `CLUSTER/evidence` of a repository. `publicKeys`: the text of a `.pub`
- * or allowed_signers file.
+ * `given`: a folder with a manifest, or one with such folders, as `CLUSTER/evidence` of a repository, or `CLUSTER` itself: the records beside
+ * the evidence name its drills too. `publicKeys`: the text of a `.pub` or allowed_signers file. `newest`: SHA-256 (hex) of a manifest that is
+ * known to have been there.
  * @throws RepriseError `not-found` where there is no evidence, `usage` for no public key
  */
-export async function verifyEvidence(path: string, publicKeys: string): Promise<EvidenceVerification> {
+export async function verifyEvidence(
+  given: string,
+  publicKeys: string,
+  { newest }: { readonly newest?: string | undefined } = {},
+): Promise<EvidenceVerification> {
   const trusted = parsePublicKeys(publicKeys);
+  const path = await evidenceBelow(given);
   const folders = await foldersWithEvidence(path);
   if (folders.length === 0)
     throw new RepriseError(
@@ -58,6 +71,13 @@ export async function verifyEvidence(path: string, publicKeys: string): Promise<
   const copies = await chainCopies(path);
   for (const [, ofOne] of byCluster) problems.push(...chainProblems(ofOne));
   problems.push(...copyProblems(copies, read));
+  const recorded = folders[0] === '' ? null : await recordedBeside(path);
+  if (recorded !== null) problems.push(...recordedProblems(recorded, read, problems));
+  if (newest !== undefined && !read.some(({ sha256 }) => sha256 === newest.toLowerCase()))
+    problems.push({
+      ...{ code: 'drill-missing', where: '' },
+      text: `no manifest here has the SHA-256 ${visible(newest.slice(0, 64))}: the drill that you know of is missing, or was changed`,
+    });
   return {
     ok: problems.length === 0,
     drills: drills.sort((left, right) =>
@@ -68,7 +88,51 @@ export async function verifyEvidence(path: string, publicKeys: string): Promise<
       const sequence = Math.min(...ofOne.map(({ manifest }) => manifest.sequence));
       return sequence === 1 ? [] : [{ cluster, sequence }];
     }),
+    recorded: recorded?.length ?? null,
   };
+}
+
+/** The folder of a cluster stands for that of its evidence. */
+async function evidenceBelow(path: string): Promise<string> {
+  const names = await readdir(path).catch(() => [] as string[]);
+  const evidence = join(path, 'evidence');
+  const isCluster = names.includes('evidence') && !names.includes(MANIFEST) && !names.includes(CHAIN);
+  return isCluster && (await foldersWithEvidence(path)).length === 0 ? evidence : path;
+}
+
+/** Drills with evidence that the records beside the folder of evidence name, as a repository has them; null: there are none. */
+async function recordedBeside(path: string): Promise<readonly DrillOutcome[] | null> {
+  const folder = join(dirname(resolve(path)), 'records');
+  const names = (await readdir(folder).catch(() => [] as string[])).filter((name) => /^\d{8,12}\.json$/.test(name));
+  if (names.length === 0) return null;
+  const drills: DrillOutcome[] = [];
+  for (const name of names.sort()) {
+    const bytes = await readPlain(join(folder, name));
+    const record = bytes === null ? null : parseRecord(bytes.toString('utf8'), Number.parseInt(name, 10));
+    if (record !== null && 'kind' in record && record.kind === 'drill' && isSealed(record.outcome.evidence))
+      drills.push(record.outcome);
+  }
+  return drills;
+}
+
+/** Written by others: what is no evidence says nothing of any. */
+function isSealed(evidence: DrillOutcome['evidence'] | undefined): boolean {
+  return typeof evidence === 'object' && evidence !== null && typeof evidence.sha256 === 'string';
+}
+
+/** What the records name and is not here, unless it was found missing already. */
+function recordedProblems(
+  recorded: readonly DrillOutcome[],
+  read: readonly Read[],
+  found: readonly EvidenceProblem[],
+): EvidenceProblem[] {
+  const sealed = read.map(({ manifest: { drill, sequence }, sha256 }) => ({ drill, sequence, sha256, isThere: true }));
+  return compareRecorded(
+    recorded.flatMap(({ drillId: drill, evidence }) => (evidence === null ? [] : [{ drill, ...evidence }])),
+    sealed,
+  )
+    .filter(({ drill, code }) => drill !== null && !found.some((one) => one.code === code && one.text.includes(drill)))
+    .map(({ code, text }) => ({ code, where: 'records', text }));
 }
 
 /** Folders with a manifest, relative to the path; '' for the path itself. One that lost its manifest still has its sums or signature. */

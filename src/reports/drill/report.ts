@@ -1,3 +1,5 @@
+import type { Language, ReportLanguage } from '../../domain/text/languages.js';
+import { isReportLanguage } from '../../domain/text/languages.js';
 import { drillHtml } from './html.js';
 import { drillMarkdown } from './markdown.js';
 import { type DrillReportInput, drillDocument } from './model.js';
@@ -5,13 +7,18 @@ import { en } from './sentences/en.js';
 import type { DrillSentences } from './sentences/sentences.js';
 
 /** Another language is one more file of sentences, and a line here. */
-const languages: Readonly<Record<string, DrillSentences>> = { en };
+const catalogues: Readonly<Record<ReportLanguage, DrillSentences>> = { en };
 
-/** The report of a drill, in Markdown and as one HTML file; English where there are no sentences of the language. */
+/** The sentences of a language; English where there are none of it yet, which a warning of the configuration says. */
+export function sentencesOf(language: Language): DrillSentences {
+  return isReportLanguage(language) ? catalogues[language] : en;
+}
+
+/** The report of a drill, in Markdown and as one HTML file, and what stands beside the evidence for whoever gets it without us. */
 export function drillReport(
   input: DrillReportInput,
-  language: string,
-): { readonly markdown: string; readonly html: string } {
-  const document = drillDocument(input, languages[language] ?? en);
-  return { markdown: drillMarkdown(document), html: drillHtml(document) };
+  say: DrillSentences,
+): { readonly markdown: string; readonly html: string; readonly readme: string } {
+  const document = drillDocument(input, say);
+  return { markdown: drillMarkdown(document), html: drillHtml(document), readme: say.readme(input.signer) };
 }

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { lstat, rm, unlink } from 'node:fs/promises';
+import { chmod, lstat, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RepriseError } from '../../domain/errors.js';
 import { keyComponents, prefixComponents } from '../keys.js';
@@ -69,10 +69,11 @@ export function openDirectory(options: OpenDirectoryOptions): WritableStorage {
     ...openDirectoryForReading(options),
     fileTraits: (key) => traitsAt(checkedPath(root, keyComponents(key))),
 
-    createIfAbsent: (key, body) =>
+    createIfAbsent: (key, body, { keep = false } = {}) =>
       change(key, 'creating', async ({ path, directory, owner }) => {
         const incomplete = await writeIncomplete(directory, body, owner);
         try {
+          if (keep) await chmod(incomplete, 0o400);
           return await linkIfAbsent(incomplete, path);
         } finally {
           await rm(incomplete, { force: true });

@@ -77,6 +77,7 @@ describe('checks of what was restored', () => {
         'row-counts',
         'content-hash',
         'sequences',
+        'objects',
         'amcheck',
         'page-checksums',
         'dump-again',

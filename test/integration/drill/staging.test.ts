@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { applyWatches } from '../../../src/client/schedules/apply-watches.js';
 import { runInspection } from '../../../src/client/inspect.js';
 import { loadConfig } from '../../../src/config/load.js';
-import type { Config } from '../../../src/domain/config.js';
+import type { ClusterConfig, Config } from '../../../src/domain/config.js';
 import type { DrillPlan } from '../../../src/domain/drill/drill.js';
 import { scratchConnection } from '../../../src/postgres/server/scratch-cluster.js';
 import { processesIn } from '../../../src/postgres/server/postmaster.js';
@@ -68,7 +68,11 @@ beforeAll(async () => {
   await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', signingKey]);
   publicKey = await readFile(`${signingKey}.pub`, 'utf8');
   stateDir = config.hosts['db1']?.stateDir ?? '';
-  drills = new Drills(hostDependencies({ ...config, evidence: { signingKey } }, 'db1'));
+  const { mairie } = config.clusters as Record<string, ClusterConfig>;
+  const argv = ['/bin/sh', '-c', 'echo looked at it >&2; echo Jeanne 1'];
+  const queue = { name: 'queue', type: 'command', options: { argv, exitCode: 0, timeoutSeconds: 30 } };
+  const checked = { mairie: { ...mairie!, checks: { ...mairie!.checks, queue } } };
+  drills = new Drills(hostDependencies({ ...config, evidence: { signingKey }, clusters: checked }, 'db1'));
   const worker = await site.startWorker();
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
   await applyWatches(site.session, { ...config, clusters });
@@ -117,6 +121,32 @@ async function sealed(plan: DrillPlan): Promise<void> {
   const report = await readFile(join(own, 'report.md'), 'utf8');
   for (const told of ['pg_restore', 'pgbackrest', 'Reprise', 'checks/dump/row-counts.json', 'What was not tested'])
     expect(report).toContain(told);
+  await logged(operationId);
+}
+
+/** Each restore brings what its tool printed and what its server logged; rows of tables are in neither. */
+async function logged(operationId: string): Promise<void> {
+  const texts = new Map<string, string>();
+  const folder = join(evidence(), operationId, 'logs');
+  for (const name of await readdir(folder, { recursive: true }))
+    if (name.endsWith('.txt')) texts.set(name, await readFile(join(folder, name), 'utf8'));
+  const said = (name: RegExp, text: RegExp) =>
+    expect([...texts].filter(([one]) => name.test(one)).map(([, one]) => one)).toContainEqual(
+      expect.stringMatching(text),
+    );
+  said(
+    /^restore-1\/(?!server|dump)/,
+    /^\$ .*pgbackrest .* restore\n[^]*restore command end: completed successfully[^]*\nended with 0\n$/,
+  );
+  said(/^restore-1\/dump-again-/, /\$ .*pg_dump /);
+  said(/^restore-[12]\/server\.txt/, /consistent recovery state reached/);
+  said(/^restore-2\/(?!server|dump)/, /\nended with 0\n$/);
+  said(/^restore-3\/(?!server|dump)/, /pg_restore: processing data for table/);
+  said(/^restore-3\/server\.txt/, /database system is ready to accept connections/);
+  said(/^restore-3\/check-queue\.txt/, /\nlooked at it\nended with 0; 8 bytes on its stdout, which are not kept\n$/);
+  const manifest = await readFile(join(evidence(), operationId, 'manifest.json'), 'utf8');
+  for (const name of texts.keys()) expect(manifest).toContain(`"logs/${name}"`);
+  expect([...texts.values()].join('')).not.toContain('Jeanne');
 }
 
 /** A second drill follows the first; a byte that is changed and a drill that is gone are found. */
@@ -135,6 +165,7 @@ async function chained({ operationId, digest }: DrillPlan): Promise<void> {
   expect(report).toContain('aria-label="Recovery time over the drills"');
   const copy = join(site.root, 'copy');
   await cp(evidence(), copy, { recursive: true });
+  await promisify(execFile)('chmod', ['-R', 'u+w', copy]);
   await appendFile(join(copy, 'op-latest', 'report.html'), ' ');
   expect((await verifyEvidence(copy, publicKey)).problems).toMatchObject([{ code: 'file-changed' }]);
   await rm(join(copy, 'op-latest'), { recursive: true });

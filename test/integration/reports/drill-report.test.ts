@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { expect, it } from '@jest/globals';
 import { type Browser, chromium } from 'playwright-core';
 import { drillReport } from '../../../src/reports/drill/report.js';
+import { en } from '../../../src/reports/drill/sentences/en.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { hostileDrill, sampleDrill } from '../../helpers/drill-sample.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -38,7 +39,7 @@ async function opened(name: string, html: string) {
 }
 
 it('V3: the report is readable as screen and on A4: nothing is loaded, nothing is wider than the page, and what was not tested stands first', async () => {
-  const { page, pdf, asked } = await opened('drill', drillReport(sampleDrill, 'en').html);
+  const { page, pdf, asked } = await opened('drill', drillReport(sampleDrill, en).html);
   expect(asked).toEqual([]);
   const sections = await page.locator('h2').allInnerTexts();
   expect(sections[0]).toBe('What was not tested');
@@ -57,7 +58,7 @@ it('V3: the report is readable as screen and on A4: nothing is loaded, nothing i
 });
 
 it('F39, V3: names and texts of others stay text: no element, link or script is made of them', async () => {
-  const { page } = await opened('hostile', drillReport(hostileDrill, 'en').html);
+  const { page } = await opened('hostile', drillReport(hostileDrill, en).html);
   expect(await page.title()).toBe('Restore drill: mairie');
   expect(await page.locator('script').count()).toBe(0);
   expect(await page.locator('a').count()).toBe(0);

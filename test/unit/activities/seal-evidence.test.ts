@@ -51,6 +51,7 @@ async function drilled(operationId: string, plan: DrillPlan = sampleDrillPlan) {
   for (const check of sampleDrillOutcome.checks)
     if (check.evidence !== undefined) await folder.keepText(check.evidence, '{"tables": 412}\n');
   await folder.saveChecks(0, sampleDrillOutcome.checks);
+  await folder.keepText('logs/restore-1/server.txt', 'ready\n');
   const step = { cluster: 'mairie', operationId, workflowId };
   const running = new MockActivityEnvironment(
     { workflowExecution: { workflowId, runId: `run-of-${operationId}` } },

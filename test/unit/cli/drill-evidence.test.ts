@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { appendFile } from 'node:fs/promises';
+import { appendFile, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from '@jest/globals';
@@ -28,6 +28,7 @@ it('V4: drill evidence verifies a folder without a server and a configuration, a
   const whole = await verify('--json');
   expect(whole.code).toBe(0);
   expect(JSON.parse(whole.stdout)).toMatchObject({ ok: true, folder, drills: [{ sequence: 1 }, { sequence: 2 }] });
+  await chmod(join(folder, 'd2', 'report.md'), 0o600);
   await appendFile(join(folder, 'd2', 'report.md'), ' ');
   const changed = await verify();
   expect(changed.code).toBe(8);

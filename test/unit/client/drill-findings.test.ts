@@ -45,6 +45,14 @@ describe('K7: what check says of drills', () => {
     expect(drillFindings(cluster, { ...known, drills, register: [closed] }, now)).toMatchObject([{ level: 'ok' }]);
   });
 
+  it('V4: evidence that the records name and the repository has no more is a problem', () => {
+    const drills = [passed('2026-10-04T02:00:00Z')];
+    const lost = [{ cluster: 'mairie', drill: 'op', code: 'drill-missing' as const, text: 'its evidence is missing' }];
+    expect(drillFindings(cluster, { ...known, drills, lost }, now)).toMatchObject([
+      { check: 'evidence/mairie', level: 'problem', message: 'its evidence is missing' },
+    ]);
+  });
+
   it('a cluster that was not known when a drill was due has none yet; one without drills is not asked', () => {
     const fresh = { firstRecordAt: '2026-10-10T00:00:00Z', register: [], drills: [] };
     expect(drillFindings(cluster, fresh, now)).toMatchObject([{ level: 'warning' }]);

@@ -65,8 +65,16 @@ describe('P4: what a drill chooses follows from its seed', () => {
 });
 
 describe('P4: a drill says what it leaves out', () => {
-  const left = (restores: readonly PlannedRestore[], host = 'staging1') =>
-    notTestedBy(config, cluster, host, restores).map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
+  const recorded = (restores: readonly PlannedRestore[]) =>
+    restores.flatMap((one) =>
+      one.backups.map(({ id }) => ({ id, objects: { roles: [], tablespaces: [], databases: [] } })),
+    );
+  const left = (
+    restores: readonly PlannedRestore[],
+    host = 'staging1',
+    backups: Parameters<typeof notTestedBy>[4] = recorded(restores),
+  ) =>
+    notTestedBy(config, cluster, host, restores, backups).map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
 
   it('policies, databases, tablespaces, hosts, media, and the comparison of engines', () => {
     expect(left([restore('dump', 'databases', ['mairie'])])).toEqual([
@@ -80,6 +88,27 @@ describe('P4: a drill says what it leaves out', () => {
       'media photos: a drill restores no media',
       'check comparison of two engines: it needs two engines that keep WAL',
     ]);
+  });
+
+  it('F28: what could reach other servers is named: a server that replays WAL, and all of them where the host isolates none', () => {
+    const both = [restore('dump', 'databases', ['mairie']), restore('physical', 'data-directory')];
+    const said = (isolates: boolean, restores = both) =>
+      notTestedBy(config, cluster, 'db1', restores, [], isolates).find(({ name }) => name.startsWith('no outgoing'));
+    expect(said(true)).toMatchObject({ kind: 'check', name: 'no outgoing connections: physical' });
+    expect(said(true, both.slice(0, 1))).toBeUndefined();
+    expect(said(false)).toMatchObject({
+      name: 'no outgoing connections: dump, physical',
+      reason: expect.stringContaining('unshare --net'),
+    });
+  });
+
+  it('V3: roles, large objects and definitions, where a backup of an older version has no record of them', () => {
+    const one = restore('dump', 'databases', ['mairie']);
+    const label = one.backups[0]?.label;
+    expect(left([one], 'db1', [])).toContain(
+      `check objects of ${label}: roles, tablespaces, extensions, large objects and definitions were not recorded with this backup: there is nothing to compare them with`,
+    );
+    expect(left([one], 'db1').filter((line) => line.includes('objects of'))).toEqual([]);
   });
 
   it('a physical restore holds every database; on the own host nothing is said of it', () => {

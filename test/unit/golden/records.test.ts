@@ -28,6 +28,19 @@ const wholeBackup: Required<Omit<Backup, 'proven' | 'heldUntil' | 'status' | 'ot
   wal: { start: '000000010000000000000001', stop: '000000010000000000000002' },
   server: { versionNum: 150018, systemIdentifier: '1', encoding: 'UTF8', dataChecksums: true },
   contents: [{ database: 'mairie', schema: 'metier', table: 'communes', rows: 500 }],
+  objects: {
+    roles: ['mairie'],
+    tablespaces: ['rapide'],
+    databases: [
+      {
+        database: 'mairie',
+        extensions: ['citext'],
+        largeObjects: { count: 2, hash: '42' },
+        sequences: [{ name: 'metier.numero', last: '7' }],
+        definitions: [{ kind: 'function', count: 1, hash: '42', each: { 'metier.taux()': '0123abcd' } }],
+      },
+    ],
+  },
   encryption: { tool: 'age', recipients: ['age1x'] },
   configuration: {
     key: 'k',

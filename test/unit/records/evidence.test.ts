@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
-import { appendFile, cp, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { openCatalogue } from '../../../src/records/catalogue.js';
 import { type Sealed, sealEvidence, sealedEvidence } from '../../../src/records/evidence/chain.js';
+import { lostEvidence } from '../../../src/records/evidence/recorded.js';
 import { NAMESPACE } from '../../../src/records/evidence/manifest.js';
 import { checkSshSignature, parsePublicKeys } from '../../../src/records/evidence/ssh-signature.js';
 import { verifyEvidence } from '../../../src/records/evidence/verify.js';
@@ -11,6 +13,8 @@ import { type SshSigner, openSshSigner } from '../../../src/process/exec/ssh-sig
 import { openDirectory } from '../../../src/storage/directory/directory-storage.js';
 import type { WritableStorage } from '../../../src/storage/storage.js';
 import { tempDir } from '../../helpers/temp.js';
+import { drillOutcomeOf } from '../../workflows/drills.js';
+import { fact } from './samples.js';
 
 const run = promisify(execFile);
 const drillOf = (number: number) => `20261101t02000${number}-aaaa`;
@@ -48,12 +52,14 @@ const unsealed = (number: number, key: SshSigner | null = signer) => ({
 });
 
 /** A repository with so many drills; the path is the folder of their evidence. */
-async function drills(count: number, key: SshSigner | null = signer) {
+async function drills(count: number, key: SshSigner | null = signer, writable = true) {
   const root = await tempDir('repository');
   const storage = openDirectory({ path: root });
   const sealed: Sealed[] = [];
   for (let number = 1; number <= count; number++) sealed.push(await sealEvidence(storage, unsealed(number, key)));
-  return { storage, sealed, path: join(root, 'mairie', 'evidence') };
+  const path = join(root, 'mairie', 'evidence');
+  if (writable) await run('chmod', ['-R', 'u+w', path]);
+  return { storage, sealed, path };
 }
 
 const codes = async (path: string, key = publicKey) =>
@@ -170,6 +176,51 @@ describe('the evidence of drills', () => {
     await expect(verifyEvidence(whole, 'hello')).rejects.toMatchObject({ code: 'usage' });
   });
 
+  it('V4: the last drills that are missing, folder and number, are told by the records beside them, or by a hash that somebody knows', async () => {
+    const { path, storage, sealed } = await drills(3);
+    const cluster = join(path, '..');
+    const catalogue = openCatalogue(storage, 'mairie');
+    const outcomes = sealed.map((evidence, index) => ({
+      ...drillOutcomeOf(
+        { cluster: 'mairie', operationId: drillOf(index + 1), workflowId: 'w', ended: 'done' },
+        [],
+        null,
+      ),
+      evidence,
+    }));
+    for (const outcome of outcomes) await catalogue.append(fact({ kind: 'drill', outcome }));
+    const newest = sealed[2]?.sha256.toUpperCase();
+    expect(await verifyEvidence(path, publicKey, { newest })).toMatchObject({ ok: true, recorded: 3 });
+    expect(await verifyEvidence(cluster, publicKey)).toMatchObject({ ok: true, recorded: 3 });
+    expect(await lostEvidence(storage, 'mairie', outcomes)).toEqual([]);
+
+    await rm(join(path, drillOf(3)), { recursive: true });
+    // The number is taken: found, and told once.
+    expect(await codes(path)).toEqual(['drill-missing chain/00000003.json']);
+    expect(await lostEvidence(storage, 'mairie', outcomes)).toMatchObject([
+      { code: 'drill-missing', drill: drillOf(3) },
+    ]);
+    await rm(join(path, 'chain', '00000003.json'));
+    const { problems } = await verifyEvidence(cluster, publicKey);
+    expect(problems).toMatchObject([{ code: 'drill-missing', where: 'records' }]);
+    expect(problems[0]?.text).toBe(`the records name drill ${drillOf(3)}, number 3, and its evidence is missing`);
+    expect(await lostEvidence(storage, 'mairie', outcomes)).toMatchObject([
+      { code: 'drill-missing', drill: drillOf(3) },
+    ]);
+    // Another drill of its name, sealed since.
+    await sealEvidence(storage, { ...unsealed(3), files: new Map([['report.md', 'another']]) });
+    expect(await codes(path)).toEqual(['chain-broken records']);
+    expect(await lostEvidence(storage, 'mairie', outcomes)).toMatchObject([
+      { code: 'chain-broken', drill: drillOf(3) },
+    ]);
+    await rm(join(path, drillOf(3)), { recursive: true });
+    await rm(join(path, 'chain'), { recursive: true });
+    await rm(join(cluster, 'records'), { recursive: true });
+    // Nothing here tells of it any more but the one who has heard its hash.
+    expect(await verifyEvidence(path, publicKey)).toMatchObject({ ok: true, recorded: null });
+    expect((await verifyEvidence(path, publicKey, { newest })).problems).toMatchObject([{ code: 'drill-missing' }]);
+  });
+
   it('V4: a chain that its own key reordered does not hold, nor does evidence that nobody signed', async () => {
     const { path: right } = await drills(3);
     const reordered = join(await tempDir('copy'), 'evidence');
@@ -262,6 +313,15 @@ describe('the evidence of drills', () => {
     }
   });
 
+  it('V4: in a directory its files are for their owner alone, and nobody writes them again', async () => {
+    const { path } = await drills(1, signer, false);
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile());
+    expect(files.length).toBe(7);
+    for (const { name, parentPath } of files)
+      expect([name, (await stat(join(parentPath, name))).mode & 0o777]).toEqual([name, 0o400]);
+  });
+
   it('V4: drills that are sealed at once get a number each; other content under the name of a drill is refused', async () => {
     const root = await tempDir('repository');
     const storages = Array.from({ length: 4 }, () => openDirectory({ path: root }));
@@ -282,9 +342,9 @@ function killedAfter(storage: WritableStorage, writes: number): WritableStorage 
   let left = writes;
   return {
     ...storage,
-    createIfAbsent: async (key, body) => {
+    createIfAbsent: async (key, body, options) => {
       if (left-- <= 0) throw new Error('killed');
-      return storage.createIfAbsent(key, body);
+      return storage.createIfAbsent(key, body, options);
     },
   };
 }

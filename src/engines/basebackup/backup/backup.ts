@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isRepriseError, isRetryable, RepriseError } from '../../../domain/errors.js';
 import { segmentAt, segmentBefore } from '../../../domain/target/wal.js';
 import { countDatabases } from '../../../postgres/content/inventory.js';
+import { recordClusterObjects } from '../../../postgres/content/read-objects.js';
 import type { LiveServerFacts } from '../../../postgres/server/server-facts.js';
 import { makeHostScratch } from '../../../postgres/server/scratch-directory.js';
 import type { JobResult } from '../../../process/jobs/jobs.js';
@@ -108,6 +109,7 @@ async function makeAndPublish(context: EngineContext, request: BackupRequest): P
     server: { versionNum, systemIdentifier, dataChecksums },
     dependsOn: parent === null ? [] : [parent.label, ...parent.dependsOn],
     contents: await countDatabases(connection, databases, context.signal),
+    objects: await recordClusterObjects(connection, databases, context.signal),
     ...(optionsOf(context).pageErrors === 'accept' && dataChecksums ? { pageErrors: ['pages were not checked'] } : {}),
   };
   await context.storage.write(manifestKey(context, named.label), manifestText(manifest));

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { BackupType, ServerFacts, TableCount } from '../../../domain/backup/backup.js';
 import { z } from 'zod';
 import { backupId } from '../../../domain/backup/backup.js';
+import type { RecordedObjects } from '../../../domain/backup/recorded-objects.js';
 import type { ReadableStorage } from '../../../storage/storage.js';
 import type { MadeBackup } from '../../engine.js';
 import type { Fingerprint } from '../../shared/hash.js';
@@ -11,6 +12,7 @@ import {
   lsnSchema,
   manifestOfBackup,
   readManifestAt,
+  recordedObjectsSchema,
   segmentSchema,
   serverFactsSchema,
   tableCountSchema,
@@ -48,6 +50,8 @@ export interface BaseManifest {
   readonly dependsOn: readonly string[];
   /** Rows as counted close to its end. */
   readonly contents: readonly TableCount[];
+  /** What was there besides rows, at the same time; absent in manifests of older versions. */
+  readonly objects?: RecordedObjects;
   /** Absent: every page was checked, or the cluster has no checksums. */
   readonly pageErrors?: readonly string[];
 }
@@ -80,6 +84,7 @@ const manifestSchema = z.object({
   server: serverFactsSchema,
   dependsOn: z.array(backupName),
   contents: z.array(tableCountSchema),
+  objects: recordedObjectsSchema.optional(),
   pageErrors: z.array(z.string()).optional(),
 }) satisfies z.ZodType<BaseManifest>;
 
@@ -98,7 +103,7 @@ export async function manifestOf(
 
 /** The backup as the contract returns it. */
 export function madeBackup(manifest: BaseManifest, repository: string): MadeBackup {
-  const { cluster, policy, label, type, startedAt, finishedAt, wal, server, dependsOn, contents, pageErrors } =
+  const { cluster, policy, label, type, startedAt, finishedAt, wal, server, dependsOn, contents, objects, pageErrors } =
     manifest;
   return {
     id: backupId(cluster, BASEBACKUP, label),
@@ -116,6 +121,7 @@ export function madeBackup(manifest: BaseManifest, repository: string): MadeBack
     wal,
     server,
     contents,
+    ...(objects === undefined ? {} : { objects }),
     ...(pageErrors === undefined ? {} : { pageErrors }),
   };
 }

@@ -142,6 +142,7 @@ async function makeDump(dumping: Dumping): Promise<DumpManifest> {
     contents: counted?.contents ?? inDump,
     countedIn,
     objects: counted?.objects ?? null,
+    ...(counted?.recorded === undefined ? {} : { recorded: counted.recorded }),
   };
 }
 

@@ -1,9 +1,11 @@
 import type pg from 'pg';
 import type { TableCount } from '../../../domain/backup/backup.js';
+import type { RecordedObjects, SequenceValue } from '../../../domain/backup/recorded-objects.js';
 import type { ConnectionConfig } from '../../../domain/config.js';
 import { isRepriseError } from '../../../domain/errors.js';
 import { withClient } from '../../../postgres/connection/with-client.js';
 import { countTables } from '../../../postgres/content/inventory.js';
+import { readSequences, recordDatabaseObjects } from '../../../postgres/content/read-objects.js';
 import { inSnapshot } from '../../../postgres/connection/snapshot.js';
 import type { ObjectCounts } from '../repository/manifest.js';
 import { countObjects } from './database-facts.js';
@@ -13,6 +15,8 @@ import { LOCK_WAIT_TIMEOUT } from '../tools.js';
 export interface Inventory {
   readonly contents: readonly TableCount[];
   readonly objects: ObjectCounts;
+  /** Read in a snapshot that is dumped; absent where it could not be read. */
+  readonly recorded?: RecordedObjects;
 }
 
 /** Which database is counted, and whether its rows are hashed too. */
@@ -41,7 +45,9 @@ export async function withInventory<T>(
   try {
     await withClient(connection, database, async (client) => {
       const snapshot = await exportSnapshot(client);
-      const counting = countInSnapshot(counted, snapshot).catch(() => null);
+      // A value that is read while the dump runs may be later than the one in it.
+      const sequences = await readSequences(client).catch(() => []);
+      const counting = countInSnapshot(counted, snapshot, sequences).catch(() => null);
       done = await work(snapshot).then(
         (result) => ({ result }),
         (error: unknown) => ({ error }),
@@ -69,12 +75,18 @@ export async function takeInventory(
   }));
 }
 
-function countInSnapshot({ connection, database, hashes }: Counted, snapshot: string): Promise<Inventory> {
+function countInSnapshot(
+  { connection, database, hashes }: Counted,
+  snapshot: string,
+  sequences: readonly SequenceValue[],
+): Promise<Inventory> {
   return withClient(connection, database, async (client) => {
     await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshot)}`);
     await setForReading(client);
-    return takeInventory(client, database, { hashes });
+    const inventory = await takeInventory(client, database, { hashes });
+    const recorded = await recordDatabaseObjects(client, database, { hashes, sequences }).catch(() => undefined);
+    return recorded === undefined ? inventory : { ...inventory, recorded };
   });
 }
 

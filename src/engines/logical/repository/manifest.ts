@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Backup, BoundContent, Encryption, ServerFacts, TableCount } from '../../../domain/backup/backup.js';
 import { z } from 'zod';
 import { backupId } from '../../../domain/backup/backup.js';
+import type { RecordedObjects } from '../../../domain/backup/recorded-objects.js';
 import { RepriseError } from '../../../domain/errors.js';
 import type { DatabaseProperties } from '../../../postgres/content/database-properties.js';
 import type { ReadableStorage, WritableStorage } from '../../../storage/storage.js';
@@ -14,6 +15,7 @@ import {
   instantSchema,
   manifestOfBackup,
   readManifestAt,
+  recordedObjectsSchema,
   serverFactsSchema,
   tableCountSchema,
 } from '../../shared/manifest.js';
@@ -69,6 +71,8 @@ export interface DumpManifest extends DumpFacts {
   readonly countedIn: 'snapshot' | 'dump' | 'nowhere';
   /** Null where the contents were not counted by SQL. */
   readonly objects: ObjectCounts | null;
+  /** What the same snapshot held besides rows; absent where it was not read, and in manifests of older versions. */
+  readonly recorded?: RecordedObjects;
   /**
    * Of a dump that was there before Reprise: the file it was copied from. Its roles, owner and settings are those the
    * server had then, since a dump holds none. `whole` and `unknown` as {@link Backup.adopted}.
@@ -139,6 +143,7 @@ const manifestSchema = dumpFactsSchema.extend({
   contents: z.array(tableCountSchema),
   countedIn: z.enum(['snapshot', 'dump', 'nowhere']),
   objects: z.record(z.string(), z.int().nonnegative()).nullable(),
+  recorded: recordedObjectsSchema.optional(),
   adopted: z
     .object({ from: z.string(), at: instantSchema, whole: z.boolean().optional(), unknown: z.string().optional() })
     .optional(),
@@ -232,6 +237,7 @@ export function madeBackup(manifest: DumpManifest, repository: string): MadeBack
     manifestSha256: createHash('sha256').update(manifestText(manifest)).digest('hex'),
     server: manifest.server,
     contents: manifest.countedIn === 'nowhere' ? undefined : manifest.contents,
+    ...(manifest.recorded === undefined ? {} : { objects: manifest.recorded }),
     encryption: manifest.encryption,
     partial: manifest.partial,
     ...(manifest.adopted === undefined ? {} : { adopted: adoptedAs(manifest.adopted) }),

@@ -1,9 +1,11 @@
+import { readmeInEnglish } from './en-readme.js';
 import type { DrillSentences } from './sentences.js';
 
 const many = (count: number, one: string, more = `${one}s`): string => `${count} ${count === 1 ? one : more}`;
 
 export const en: DrillSentences = {
   language: 'en',
+  readme: readmeInEnglish,
   title: (cluster) => `Restore drill: ${cluster}`,
   verdicts: { pass: 'passed', fail: 'failed', incomplete: 'incomplete' },
   summary: ({ verdict, restores, planned, passed, failed, skipped, notTested }) => {

@@ -4,6 +4,8 @@ import type { NotTested } from '../../../domain/drill/drill.js';
 export interface DrillSentences {
   /** As HTML has it: `en`. */
   readonly language: string;
+  /** README.txt of the evidence, for whoever gets it without us: its files, and how to verify them. `signer`: fingerprint of the key; null: none. */
+  readonly readme: (signer: string | null) => string;
   readonly title: (cluster: string) => string;
   readonly verdicts: Readonly<Record<'pass' | 'fail' | 'incomplete', string>>;
   readonly summary: (facts: {

@@ -1,5 +1,5 @@
-/** What stands beside the evidence for whoever gets it without us. */
-export function readme(signer: string | null): string {
+/** README.txt of the evidence. */
+export function readmeInEnglish(signer: string | null): string {
   const signed =
     signer === null
       ? `This evidence is not signed: its hashes show that nothing was changed by accident, not who made it.`

@@ -1,0 +1,353 @@
+import pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
+import type { ScopeTerm } from '../../domain/operation/orders.js';
+import { comparisonTerms, leafBits, planSlices, schemaDifferences } from '../../domain/table/compare.js';
+import type { ComparisonTerms, RowDifference, SchemaDifference } from '../../domain/table/compare.js';
+import { rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
+import type { TableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
+import { copiedRow } from './copied-lines.js';
+import { differingKeys, leafBitmap, repeatedKey } from './leaf-tree.js';
+import type { LeafTree } from './leaf-tree.js';
+import { CopyReader } from './read-by-copy.js';
+import { QueryReader } from './read-by-query.js';
+import { isPlainKey } from './side-reader.js';
+import type { ReadTerms, SideReader, SideScope } from './side-reader.js';
+import { withTableSide } from './table-side.js';
+import type { TableSide } from './table-side.js';
+
+/** Keeps the tree of a side that never changes, such as a backup. */
+export interface TreeStore {
+  /** @param terms what the tree was made by, besides the side itself */
+  read(terms: string): Promise<LeafTree | null>;
+  write(terms: string, tree: LeafTree): Promise<void>;
+}
+
+export interface ComparisonRequest {
+  /** The good side; a client without a transaction, which is used by nobody else meanwhile. */
+  readonly left: pg.ClientBase;
+  /** Production; the same. */
+  readonly right: pg.ClientBase;
+  readonly table: TableName;
+  /** By which rows are told apart; absent: a key of both sides, and equal rows are counted where there is none. */
+  readonly key?: readonly string[] | undefined;
+  /** What is compared; absent: every column that is stored on both sides and not generated. */
+  readonly columns?: readonly string[] | undefined;
+  /** Differences count where all of these hold for the row of one side. */
+  readonly scope?: readonly ScopeTerm[] | undefined;
+  readonly leftTree?: TreeStore | undefined;
+  readonly signal: AbortSignal;
+  readonly report?: ((progress: ComparisonProgress) => void) | undefined;
+}
+
+export interface ComparisonProgress {
+  readonly phase: 'hashing' | 'reading';
+  /** Leaves that differ, of which so many were read. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** So many pairs of hashes are in memory at once, and so many keys whose rows are read at once. */
+const [MOST_PAIRS, MOST_KEYS] = [600_000, 150_000];
+/** Bytes of rows that are in memory at once. */
+const MOST_BYTES = 32 * 1024 * 1024;
+/** More rows in one leaf have a key that does not tell them apart. */
+const MOST_IN_LEAF = 200_000;
+
+/**
+ * Compares a table on two servers, each in one snapshot, and gives the result to a function while both are open. Whose code runs: where the
+ * role of a client is a superuser, the table is copied out whole and nothing is planned, so that none of its owner runs; where it is not,
+ * the server hashes the rows in a query, with the rights of that role and read-only. Columns are found by name.
+ * @throws RepriseError as {@link withTableSide}; `usage` for a key, columns or scope that the tables do not have, or a key that is not unique
+ */
+export async function withComparison<T>(
+  request: ComparisonRequest,
+  fn: (comparison: Comparison) => Promise<T>,
+): Promise<T> {
+  request.signal.throwIfAborted();
+  return withTableSide(request.left, request.table, 'on the good side', (left) =>
+    withTableSide(request.right, request.table, 'in production', async (right) =>
+      fn(await Comparison.of(request, left, right)),
+    ),
+  );
+}
+
+/** Two open sides of a table. */
+export class Comparison {
+  readonly schema: readonly SchemaDifference[];
+  /** Rows of the good side within the scope; known when {@link differences} has begun to give some. */
+  leftRows = 0;
+  rightRows = 0;
+
+  private constructor(
+    private readonly request: ComparisonRequest,
+    private readonly left: TableSide,
+    private readonly right: TableSide,
+    readonly terms: ComparisonTerms,
+    /** As `format_type` writes them, for {@link ComparisonTerms.columns}, on the good side. */
+    readonly types: readonly string[],
+    private readonly scope: SideScope | null,
+  ) {
+    this.schema = schemaDifferences(left.shape, right.shape);
+  }
+
+  static async of(request: ComparisonRequest, left: TableSide, right: TableSide): Promise<Comparison> {
+    const terms = comparisonTerms(left.shape, right.shape, request);
+    const typeOf = (name: string): string => left.shape.columns.find((column) => column.name === name)?.type ?? '';
+    const types = terms.columns.map(typeOf);
+    const scope = await scopeOf(request, left, terms, types);
+    return new Comparison(request, left, right, terms, types, scope);
+  }
+
+  /** Rows that are not the same on both sides and in scope, always in the same order: by the hash of the key. */
+  async *differences(): AsyncGenerator<RowDifference, void, undefined> {
+    const { signal, report } = this.request;
+    report?.({ phase: 'hashing', done: 0, total: 0 });
+    const stored = await this.request.leftTree?.read(this.treeTerms);
+    const bits = stored?.bits ?? leafBits(Math.max(this.left.estimatedRows, this.right.estimatedRows));
+    const plainKey = isPlainKey([this.left, this.right], this.terms);
+    const read: ReadTerms = { ...this.terms, bits, plainKey, scope: this.scope };
+    const readerOf = (side: TableSide): SideReader =>
+      side.plansQueries ? new QueryReader(side, read, signal) : new CopyReader(side, read, signal);
+    const [left, right] = [readerOf(this.left), readerOf(this.right)];
+    const [leftTree, rightTree] = await both(stored ?? left.leaves(), right.leaves());
+    if (stored === null) await this.request.leftTree?.write(this.treeTerms, leftTree);
+    [this.leftRows, this.rightRows] = [leftTree.inScope, rightTree.inScope];
+    const differing = leftTree.differing(rightTree);
+    const rowsOf = (leaf: number): number => (leftTree.rows[leaf] ?? 0) + (rightTree.rows[leaf] ?? 0);
+    this.refuseWideLeaf(differing.map(rowsOf));
+    let [keys, leaves, done]: [Set<bigint>, number[], number] = [new Set(), [], 0];
+    for (const slice of planSlices(differing, rowsOf, MOST_PAIRS)) {
+      report?.({ phase: 'reading', done, total: differing.length });
+      const found = await this.keysIn(left, right, leafBitmap(bits, slice));
+      if (keys.size > 0 && keys.size + found.size > MOST_KEYS) {
+        yield* this.rowsOf(left, right, leafBitmap(bits, leaves), keys);
+        [keys, leaves] = [new Set(), []];
+      }
+      for (const key of found) keys.add(key);
+      leaves.push(...slice);
+      done += slice.length;
+    }
+    if (keys.size > 0) yield* this.rowsOf(left, right, leafBitmap(bits, leaves), keys);
+    report?.({ phase: 'reading', done, total: differing.length });
+  }
+
+  /** What a stored tree must have been made by. */
+  private get treeTerms(): string {
+    return JSON.stringify([
+      this.terms,
+      this.types,
+      isPlainKey([this.left, this.right], this.terms),
+      this.request.scope ?? [],
+    ]);
+  }
+
+  private refuseWideLeaf(rows: readonly number[]): void {
+    if (this.terms.unique || this.terms.key.length === 0) return;
+    if (rows.some((count) => count > MOST_IN_LEAF)) throw this.notUnique();
+  }
+
+  private notUnique(): RepriseError {
+    return new RepriseError(
+      'usage',
+      `several rows have the same ${this.terms.key.map((name) => visible(name)).join(', ')}: it is no key`,
+      'name more columns that tell rows apart, or none: equal rows are counted then',
+    );
+  }
+
+  private async keysIn(left: SideReader, right: SideReader, bitmap: Buffer): Promise<ReadonlySet<bigint>> {
+    const [one, other] = await both(left.pairs(bitmap), right.pairs(bitmap));
+    if (!this.terms.unique && this.terms.key.length > 0 && (repeatedKey(one) ?? repeatedKey(other)) !== null)
+      throw this.notUnique();
+    return differingKeys(one, other);
+  }
+
+  /** Reads the rows of these keys; in halves, where they are too many bytes. */
+  private async *rowsOf(
+    left: SideReader,
+    right: SideReader,
+    bitmap: Buffer,
+    keys: ReadonlySet<bigint>,
+  ): AsyncGenerator<RowDifference, void, undefined> {
+    const budget = { bytes: MOST_BYTES };
+    const [before, after] = await both(collect(left, bitmap, keys, budget), collect(right, bitmap, keys, budget));
+    if (budget.bytes >= 0 || keys.size === 1) {
+      for (const key of [...keys].toSorted(ascending)) {
+        const rows = this.resolve(before.get(key) ?? [], after.get(key) ?? []);
+        for (const row of rows) if (this.isInScope(row)) yield row;
+      }
+      return;
+    }
+    before.clear();
+    after.clear();
+    const sorted = [...keys].toSorted(ascending);
+    const half = Math.ceil(sorted.length / 2);
+    yield* this.rowsOf(left, right, bitmap, new Set(sorted.slice(0, half)));
+    yield* this.rowsOf(left, right, bitmap, new Set(sorted.slice(half)));
+  }
+
+  private isInScope({ before, after }: RowDifference): boolean {
+    const holds = this.scope?.holds;
+    return holds === undefined || (before !== null && holds(before)) || (after !== null && holds(after));
+  }
+
+  /** Whether a row was counted among {@link leftRows}. */
+  isCounted({ before }: RowDifference): boolean {
+    return before !== null && (this.scope === null || this.scope.holds(before));
+  }
+
+  /** What differs among the rows whose keys have one hash: nearly always one key. */
+  private resolve(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+    return this.terms.key.length === 0 ? this.countEqual(before, after) : this.pair(before, after);
+  }
+
+  private pair(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+    const { columns, key } = this.terms;
+    const at = key.map((name) => columns.indexOf(name));
+    const sameBytes = this.left.encoding === this.right.encoding;
+    const found = new Map<string, RowDifference>();
+    const keyOf = (row: readonly (string | null)[]): (string | null)[] => at.map((index) => row[index] ?? null);
+    for (const line of before) {
+      const row = copiedRow(line, columns.length, this.left.decode);
+      const values = keyOf(row);
+      const [id, times] = [JSON.stringify(values), 1];
+      found.set(id, { kind: 'missing', key: values, before: row, after: null, columns: [], times });
+    }
+    for (const line of after) {
+      const row = copiedRow(line, columns.length, this.right.decode);
+      const [values, times] = [keyOf(row), 1];
+      const id = JSON.stringify(values);
+      const good = found.get(id)?.before ?? null;
+      if (good === null) {
+        found.set(id, { kind: 'extra', key: values, before: null, after: row, columns: [], times });
+        continue;
+      }
+      const differ = columns.filter((_name, index) => good[index] !== row[index]);
+      if (differ.length === 0 && !(sameBytes && !before.includes(line))) found.delete(id);
+      else found.set(id, { kind: 'changed', key: values, before: good, after: row, columns: differ, times });
+    }
+    return [...found.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+  }
+
+  private countEqual(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+    const counts = new Map<string, { row: (string | null)[]; left: number; right: number }>();
+    const { columns } = this.terms;
+    const count = (line: string, side: 'left' | 'right'): void => {
+      const row = copiedRow(line, columns.length, this[side].decode);
+      const id = JSON.stringify(row);
+      const known = counts.get(id) ?? { row, left: 0, right: 0 };
+      known[side] += 1;
+      counts.set(id, known);
+    };
+    for (const line of before) count(line, 'left');
+    for (const line of after) count(line, 'right');
+    return [...counts.entries()]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([, { row, left, right }]): RowDifference[] => {
+        if (left === right) return [];
+        const times = Math.abs(left - right);
+        return left > right
+          ? [{ kind: 'missing', key: [], before: row, after: null, columns: [], times }]
+          : [{ kind: 'extra', key: [], before: null, after: row, columns: [], times }];
+      });
+  }
+}
+
+const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The lines of the rows of these keys, each character a byte; none any more once the budget is used up. */
+async function collect(
+  reader: SideReader,
+  bitmap: Buffer,
+  keys: ReadonlySet<bigint>,
+  budget: { bytes: number },
+): Promise<Map<bigint, string[]>> {
+  const rows = new Map<bigint, string[]>();
+  await reader.rows(bitmap, keys, (key, line) => {
+    budget.bytes -= line.length;
+    if (budget.bytes < 0 && keys.size > 1) return;
+    const known = rows.get(key);
+    const text = line.toString('latin1');
+    if (known === undefined) rows.set(key, [text]);
+    else known.push(text);
+  });
+  return rows;
+}
+
+/** Both at once; a failure is told when the other has ended too, so that nothing reads on unseen. */
+async function both<L, R>(left: L | Promise<L>, right: R | Promise<R>): Promise<[L, R]> {
+  const [one, other] = await Promise.allSettled([left, right]);
+  if (one.status === 'rejected') throw one.reason;
+  if (other.status === 'rejected') throw other.reason;
+  return [one.value, other.value];
+}
+
+async function scopeOf(
+  { scope = [] }: ComparisonRequest,
+  left: TableSide,
+  { columns }: ComparisonTerms,
+  types: readonly string[],
+): Promise<SideScope | null> {
+  if (scope.length === 0) return null;
+  const described = columns.map((name, index) => ({ name, type: types[index] ?? '' }));
+  // Refused before the server is asked to read values of a type that has no ranges.
+  scopeTest(scope, described);
+  const read: ScopeTerm[] = [];
+  const typeOf = (term: ScopeTerm): string => types[columns.indexOf(term.column)] ?? '';
+  for (const term of scope) read.push(await asWritten(left.client, term, typeOf(term)));
+  const conditions = read.map((term) => `(${conditionOf(term, typeOf(term))})`);
+  return { sql: conditions.join(' AND '), holds: scopeTest(read, described) };
+}
+
+/** The values of a term in the form that the server writes for the type of its column; of other types than those with ranges, as given. */
+async function asWritten(client: pg.ClientBase, term: ScopeTerm, type: string): Promise<ScopeTerm> {
+  if (rangeOrderOf(type) === undefined) return term;
+  // Without a modifier: a bound is not rounded to the digits of the column.
+  const cast = type.replace(/\(.*?\)/, '');
+  const write = async (value: string | null): Promise<string | null> => {
+    if (value === null) return null;
+    await client.query('SAVEPOINT value');
+    try {
+      const { rows } = await client.query<{ value: string }>(
+        `SELECT (${pg.escapeLiteral(value)}::pg_catalog.text)::${cast}::pg_catalog.text AS value`,
+      );
+      await client.query('RELEASE SAVEPOINT value');
+      return rows[0]?.value ?? null;
+    } catch {
+      await client.query('ROLLBACK TO SAVEPOINT value');
+      throw new RepriseError(
+        'usage',
+        `'${visible(value)}' is no value of column ${visible(term.column)}, which is of type ${type}`,
+        'write it as PostgreSQL does: 2026-11-20, 2026-11-20 14:00:00+00, 42',
+      );
+    }
+  };
+  if ('in' in term) {
+    const values: (string | null)[] = [];
+    for (const value of term.in) values.push(await write(value));
+    return { column: term.column, in: values };
+  }
+  const { column, from, below } = term;
+  return {
+    column,
+    ...(from === undefined ? {} : { from: await write(from) }),
+    ...(below === undefined ? {} : { below: await write(below) }),
+  };
+}
+
+/** The same condition on the server, on the text it writes or by the order of the type. */
+function conditionOf(term: ScopeTerm, type: string): string {
+  const column = `t.${pg.escapeIdentifier(term.column)}`;
+  if ('in' in term) {
+    const values = term.in.filter((value) => value !== null).map((value) => pg.escapeLiteral(value));
+    const isNull = term.in.includes(null) ? [`${column} IS NULL`] : [];
+    const text = rangeOrderOf(type) === undefined ? `pg_catalog.format('%s', ${column})` : column;
+    const listed = values.length === 0 ? [] : [`(${column} IS NOT NULL AND ${text} IN (${values.join(', ')}))`];
+    return [...isNull, ...listed].join(' OR ') || 'false';
+  }
+  const bounds = [
+    ...(term.from == null ? [] : [`${column} >= ${pg.escapeLiteral(term.from)}`]),
+    ...(term.below == null ? [] : [`${column} < ${pg.escapeLiteral(term.below)}`]),
+  ];
+  return [`${column} IS NOT NULL`, ...bounds].join(' AND ');
+}

@@ -1,0 +1,88 @@
+import type pg from 'pg';
+import { sqlState } from '../connection/database-errors.js';
+import { copyTable } from '../content/copy-rows.js';
+
+const [NEWLINE, TAB, BACKSLASH] = [0x0a, 0x09, 0x5c];
+
+/**
+ * Gives each row of a `COPY ... TO STDOUT` in its text format, in bytes as the server has them, to a function that keeps none of them.
+ * @param source a table with its columns, or a query in brackets
+ */
+export async function eachLine(
+  client: pg.ClientBase,
+  source: string,
+  signal: AbortSignal,
+  use: (bytes: Buffer, start: number, end: number) => void,
+): Promise<void> {
+  signal.throwIfAborted();
+  const hangUp = (): void => endSession(client);
+  signal.addEventListener('abort', hangUp);
+  let rest: Buffer | null = null;
+  try {
+    for await (const chunk of copyTable(client, Buffer.from(source).toString('hex')) as AsyncIterable<Buffer>) {
+      const bytes: Buffer = rest === null ? chunk : Buffer.concat([rest, chunk]);
+      let start = 0;
+      for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
+        use(bytes, start, end);
+        start = end + 1;
+      }
+      rest = start < bytes.length ? bytes.subarray(start) : null;
+    }
+  } catch (error) {
+    // What the server said ended the COPY; after anything else the session would wait for ever for somebody to read on.
+    if (sqlState(error) === undefined) endSession(client);
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', hangUp);
+  }
+}
+
+/** Without a word to the server, which may be in the middle of an answer and notices by itself. */
+function endSession(client: pg.ClientBase): void {
+  const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
+  connection.stream.destroy();
+}
+
+const UNESCAPED: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
+
+/** Writes a value of COPY's text format without its escapes; returns where it ends. */
+export function unescapeInto(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
+  let to = at;
+  for (let from = start; from < end; from++) {
+    let byte = bytes[from] ?? 0;
+    if (byte === BACKSLASH) {
+      byte = bytes[++from] ?? 0;
+      byte = UNESCAPED[byte] ?? byte;
+    }
+    target[to++] = byte;
+  }
+  return to;
+}
+
+/** Whether a value of COPY's text format is NULL. */
+export const isNull = (bytes: Buffer, start: number, end: number): boolean =>
+  end - start === 2 && bytes[start] === BACKSLASH && bytes[start + 1] === 0x4e;
+
+/** The values of a row, read by the encoding of the server; null: NULL. */
+export function valuesOf(line: Buffer, columns: number, decode: (bytes: Buffer) => string): (string | null)[] {
+  const values: (string | null)[] = [];
+  for (let start = 0; values.length < columns;) {
+    const next = line.indexOf(TAB, start);
+    const end = next === -1 ? line.length : next;
+    values.push(isNull(line, start, end) ? null : valueOf(line, start, end, decode));
+    start = end + 1;
+  }
+  return values;
+}
+
+function valueOf(line: Buffer, start: number, end: number, decode: (bytes: Buffer) => string): string {
+  const raw = line.subarray(start, end);
+  if (!raw.includes(BACKSLASH)) return decode(raw);
+  const plain = Buffer.allocUnsafe(raw.length);
+  return decode(plain.subarray(0, unescapeInto(plain, 0, raw, 0, raw.length)));
+}
+
+/** The same of a line that was kept as text, each character a byte. */
+export const copiedRow = (line: string, columns: number, decode: (bytes: Buffer) => string): (string | null)[] =>
+  valuesOf(Buffer.from(line, 'latin1'), columns, decode);

@@ -1,0 +1,325 @@
+import { beforeAll, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import pg from 'pg';
+import type { RowDifference } from '../../../src/domain/table/compare.js';
+import { compareTables } from '../../../src/postgres/compare/compare-tables.js';
+import type { ComparedTables, CompareRequest } from '../../../src/postgres/compare/compare-tables.js';
+import { onCleanup } from '../../helpers/cleanup.js';
+import { startScratchCluster } from '../../helpers/postgres.js';
+import { readLeafTree } from '../../../src/postgres/compare/leaf-tree.js';
+import type { LeafTree } from '../../../src/postgres/compare/leaf-tree.js';
+import type { ScratchCluster } from '../../helpers/postgres.js';
+import { makeTable, RANDOM_TYPES, randomTables } from '../../helpers/random-tables.js';
+import type { RandomTables } from '../../helpers/random-tables.js';
+
+type Role = 'postgres' | 'reader';
+
+let clusters: readonly [ScratchCluster, ScratchCluster];
+let owners: readonly [pg.Client, pg.Client];
+
+beforeAll(async () => {
+  clusters = await Promise.all([startScratchCluster({ version: 15 }), startScratchCluster({ version: 18 })]);
+  owners = [await connect(0, 'postgres'), await connect(1, 'postgres')];
+  // Other oids of the types, and other rules of sorting, on the second server.
+  await owners[1].query('CREATE SCHEMA before; CREATE TABLE before.one (a int); CREATE TYPE before.two AS ENUM ()');
+  for (const owner of owners)
+    await owner.query(`${RANDOM_TYPES}; CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA odd TO reader`);
+});
+
+async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
+  const { host, port } = clusters[side];
+  // Whatever the role has set must not show.
+  const client = new pg.Client({
+    host,
+    port,
+    user,
+    database: 'postgres',
+    options:
+      '-c datestyle=german -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c bytea_output=escape -c extra_float_digits=-5',
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  onCleanup(() => client.end());
+  return client;
+}
+
+const [LEFT, RIGHT] = [0, 1] as const;
+const ODD = { schema: 'odd', table: 'Table one' };
+
+type Asked = Partial<CompareRequest>;
+
+async function compare(roles: readonly [Role, Role], asked: Asked = {}): Promise<ComparedTables> {
+  const [left, right] = [await connect(LEFT, roles[0]), await connect(RIGHT, roles[1])];
+  try {
+    return await compareTables({
+      left,
+      right,
+      table: ODD,
+      sampleLimit: 10_000,
+      signal: new AbortController().signal,
+      ...asked,
+    });
+  } finally {
+    await Promise.all([left.end(), right.end()]);
+  }
+}
+
+const makeBoth = async (left: string, right: string): Promise<void> => {
+  await Promise.all([owners[LEFT].query(left), owners[RIGHT].query(right)]);
+};
+
+const TEXT = { getTypeParser: () => (value: unknown) => value };
+
+/** Every row as the server writes it in text. */
+async function textRows(side: 0 | 1, columns: readonly string[]): Promise<(string | null)[][]> {
+  const owner = owners[side];
+  await owner.query(
+    `BEGIN; SET LOCAL "DateStyle" TO 'ISO, YMD'; SET LOCAL "IntervalStyle" TO 'postgres'; SET LOCAL "TimeZone" TO 'UTC';
+     SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; SET LOCAL lc_monetary TO 'C'`,
+  );
+  const list = columns.map((name) => pg.escapeIdentifier(name)).join(', ');
+  const { rows } = await owner.query<(string | null)[]>({
+    text: `SELECT ${list} FROM odd."Table one"`,
+    rowMode: 'array',
+    types: TEXT as unknown as pg.CustomTypesConfig,
+  });
+  await owner.query('ROLLBACK');
+  return rows;
+}
+
+interface Expected {
+  readonly differences: readonly string[];
+  readonly same: number;
+}
+
+/** The naive way: every row against every row. */
+async function naive({ columns, keyed }: RandomTables): Promise<Expected> {
+  const names = columns.map(({ name }) => name);
+  const [left, right] = [await textRows(LEFT, names), await textRows(RIGHT, names)];
+  if (keyed === 0) return counted(left, right);
+  const keyOf = (row: readonly (string | null)[]): string => JSON.stringify(row.slice(0, keyed));
+  const differences: string[] = [];
+  for (const row of left) {
+    const other = right.find((one) => keyOf(one) === keyOf(row));
+    if (other === undefined) differences.push(shown('missing', row, null, 1));
+    else if (JSON.stringify(other) !== JSON.stringify(row)) differences.push(shown('changed', row, other, 1));
+  }
+  for (const row of right)
+    if (!left.some((one) => keyOf(one) === keyOf(row))) differences.push(shown('extra', null, row, 1));
+  const lost = differences.filter((text) => !text.startsWith('extra')).length;
+  return { differences: differences.toSorted(), same: left.length - lost };
+}
+
+function counted(left: (string | null)[][], right: (string | null)[][]): Expected {
+  const times = (rows: (string | null)[][], text: string): number =>
+    rows.filter((row) => JSON.stringify(row) === text).length;
+  const differences: string[] = [];
+  let same = 0;
+  for (const text of new Set([...left, ...right].map((row) => JSON.stringify(row)))) {
+    const [one, other] = [times(left, text), times(right, text)];
+    const row = JSON.parse(text) as (string | null)[];
+    same += Math.min(one, other);
+    if (one > other) differences.push(shown('missing', row, null, one - other));
+    if (other > one) differences.push(shown('extra', null, row, other - one));
+  }
+  return { differences: differences.toSorted(), same };
+}
+
+const shown = (kind: string, before: unknown, after: unknown, times: number): string =>
+  `${kind} ${JSON.stringify([before, after, times])}`;
+
+function inOrder(
+  row: readonly (string | null)[] | null,
+  columns: readonly string[],
+  wanted: readonly string[],
+): unknown {
+  return row === null ? null : wanted.map((name) => row[columns.indexOf(name)]);
+}
+
+const ROLES: readonly (readonly [Role, Role])[] = [
+  ['reader', 'reader'],
+  ['postgres', 'postgres'],
+  ['postgres', 'reader'],
+];
+
+test('T1: what a comparison of random tables finds is what comparing every row with every row finds, planned on the server or copied out', async () => {
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(randomTables, async (tables) => {
+      await makeBoth(makeTable(tables, 'left', false), makeTable({ ...tables, partitioned: false }, 'right', true));
+      const roles = ROLES[run++ % ROLES.length] ?? ['reader', 'reader'];
+      const found = await compare(roles);
+      const wanted = tables.columns.map(({ name }) => name);
+      const expected = await naive(tables);
+      const rows = found.samples.map(({ kind, before, after, times }: RowDifference) =>
+        shown(kind, inOrder(before, found.columns, wanted), inOrder(after, found.columns, wanted), times),
+      );
+      expect({ differences: rows.toSorted(), same: found.same }).toEqual(expected);
+      expect(found.missing + found.changed + found.extra).toBe(
+        found.samples.reduce((sum, { times }) => sum + times, 0),
+      );
+      for (const { kind, before, after, columns } of found.samples)
+        if (kind === 'changed')
+          expect(columns).toEqual(found.columns.filter((_name, at) => before?.[at] !== after?.[at]));
+    }),
+    { numRuns: Number(process.env['REPRISE_TEST_RUNS'] ?? 60) },
+  );
+});
+
+const code = (error: unknown): unknown => (error as { code?: unknown }).code;
+const refusal = (roles: readonly [Role, Role], asked: Asked = {}): Promise<unknown> =>
+  compare(roles, asked).then(
+    () => 'compared',
+    (error: unknown) => code(error),
+  );
+const SUPERUSERS = ['postgres', 'postgres'] as const;
+const READERS = ['reader', 'reader'] as const;
+
+/** The same two tables for several tests: 30,000 rows of which a few differ, by key, day and status. */
+const BOOKINGS = `DROP TABLE IF EXISTS odd."Table one"; CREATE TABLE odd."Table one" (id bigint PRIMARY KEY, day date NOT NULL, status text, amount numeric(8,2));
+  INSERT INTO odd."Table one" SELECT i, date '2026-11-01' + i % 30, CASE WHEN i % 7 <> 0 THEN 'booked' END, i FROM generate_series(1, 30000) i;
+  ANALYZE odd."Table one"; GRANT SELECT ON odd."Table one" TO reader`;
+const DAMAGE = `DELETE FROM odd."Table one" WHERE id % 1000 = 1; UPDATE odd."Table one" SET status = 'lost' WHERE id % 1000 = 2;
+  UPDATE odd."Table one" SET day = day + 1, amount = 0 WHERE id = 3; INSERT INTO odd."Table one" VALUES (-5, '2027-01-01', NULL, 1)`;
+
+test('T1: a damaged table is counted, broken down by day or value, and limited to a scope; a second comparison takes the tree of the good side as it was', async () => {
+  await makeBoth(BOOKINGS, `${BOOKINGS}; ${DAMAGE}`);
+  const kept = new Map<string, LeafTree>();
+  let written = 0;
+  const leftTree = {
+    read: async (terms: string) => kept.get(terms) ?? null,
+    write: async (terms: string, tree: LeafTree) => {
+      written += 1;
+      kept.set(terms, readLeafTree(tree.toBytes()) ?? tree);
+    },
+  };
+  for (const roles of [READERS, SUPERUSERS]) {
+    const found = await compare(roles, { leftTree, sampleLimit: 3, by: { column: 'day', day: true } });
+    expect(found).toMatchObject({ key: ['id'], missing: 30, changed: 31, extra: 1, same: 30_000 - 61, schema: [] });
+    expect(found.changedColumns).toEqual({ status: 30, day: 1, amount: 1 });
+    expect(found.samples).toHaveLength(3);
+    expect(found.breakdown.reduce((sum, { missing, changed, extra }) => sum + missing + changed + extra, 0)).toBe(62);
+    expect(found.breakdown).toContainEqual({ value: '2027-01-01', missing: 0, changed: 0, extra: 1 });
+  }
+  // Both ways hash alike, so that the second took what the first had kept.
+  expect(written).toBe(1);
+  // A row counts where it was or is in scope.
+  const scope = [{ column: 'day', from: '2026-11-04', below: '2026-11-05' }];
+  for (const roles of [READERS, SUPERUSERS]) {
+    const found = await compare(roles, { scope });
+    expect(found.samples.map(({ kind, key }) => [kind, key[0]])).toEqual([['changed', '3']]);
+    expect(found.same).toBe(999);
+    const listed = await compare(roles, {
+      scope: [
+        { column: 'amount', in: ['1001', '2'] },
+        { column: 'id', from: '0', below: null },
+      ],
+    });
+    expect([listed.missing, listed.changed, listed.extra, listed.same]).toEqual([1, 1, 0, 0]);
+    expect((await compare(roles, { by: { column: 'status', day: false } })).breakdown).toContainEqual({
+      value: null,
+      missing: 5,
+      changed: 4,
+      extra: 1,
+    });
+  }
+  expect(await refusal(READERS, { scope: [{ column: 'day', from: "'; DROP TABLE x" }] })).toBe('usage');
+  expect(await refusal(READERS, { scope: [{ column: 'status', from: 'a' }] })).toBe('usage');
+  expect(await refusal(READERS, { by: { column: 'nothing', day: false } })).toBe('usage');
+});
+
+test('T1: a key that is asked for tells rows apart, and one that does not is refused; columns may be left out', async () => {
+  await makeBoth(BOOKINGS, `${BOOKINGS}; ${DAMAGE}`);
+  expect(await refusal(READERS, { key: ['day'] })).toBe('usage');
+  expect(await refusal(READERS, { key: ['nothing'] })).toBe('usage');
+  expect(await compare(READERS, { key: ['id'], columns: ['status'] })).toMatchObject({
+    columns: ['id', 'status'],
+    changed: 30,
+  });
+  expect(await compare(READERS, { key: ['id', 'day'] })).toMatchObject({ missing: 31, changed: 30, extra: 2 });
+});
+
+test('T1: what the definitions differ in is told first, and columns are found by name', async () => {
+  await makeBoth(
+    `DROP TABLE IF EXISTS odd."Table one"; CREATE TABLE odd."Table one" (id int PRIMARY KEY, a varchar(5), gone int, twice int GENERATED ALWAYS AS (id * 2) STORED, "N" text COLLATE "C" NOT NULL, mood odd."Mood");
+     INSERT INTO odd."Table one" VALUES (1, 'x', 7, DEFAULT, 'n', 'ok')`,
+    `DROP TABLE IF EXISTS odd."Table one"; ALTER TYPE odd."Mood" ADD VALUE 'new'; CREATE TABLE odd."Table one" (mood odd."Mood", "N" text, a text, id int GENERATED ALWAYS AS IDENTITY UNIQUE, added int, twice int GENERATED ALWAYS AS (id * 3) STORED) ;
+     INSERT INTO odd."Table one" VALUES ('ok', 'n', 'x', DEFAULT, 1, DEFAULT)`,
+  );
+  const { schema, same, columns, key } = await compare(SUPERUSERS);
+  expect({ same, columns, key }).toEqual({ same: 1, columns: ['id', 'a', 'N', 'mood'], key: ['id'] });
+  expect(schema.map(({ what, column, left, right }) => [what, column, left, right])).toEqual([
+    ['identity', 'id', null, 'ALWAYS'],
+    ['type', 'a', 'character varying(5)', 'text'],
+    ['column', 'gone', 'integer', null],
+    ['generated', 'twice', '(id * 2)', '(id * 3)'],
+    ['collation', 'N', 'pg_catalog."C"', null],
+    ['not-null', 'N', 'NOT NULL', 'NULL'],
+    ['labels', 'mood', "ok, it's, odd", "ok, it's, odd, new"],
+    ['column', 'added', null, 'integer'],
+    ['key', null, 'id', null],
+  ]);
+});
+
+test('F44: code of the owner of a table does not run with the rights of a superuser who compares it', async () => {
+  const spied = `DROP TABLE IF EXISTS odd."Table one"; CREATE TABLE odd."Table one" (id int PRIMARY KEY, v int); INSERT INTO odd."Table one" VALUES (1, 1);
+    CREATE OR REPLACE FUNCTION odd.spy(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND current_setting(''spy.armed'', true) = ''on'' THEN RAISE ''ran as a superuser''; END IF; RETURN $1; END';
+    CREATE INDEX ON odd."Table one" ((v + odd.spy(1))); GRANT SELECT ON odd."Table one" TO reader;
+    ALTER ROLE postgres SET spy.armed = 'on'`;
+  await makeBoth(spied, spied);
+  try {
+    const armed = await connect(LEFT, 'postgres');
+    await expect(armed.query('SELECT * FROM odd."Table one" WHERE v = 2')).rejects.toThrow('ran as a superuser');
+    expect(await compare(SUPERUSERS)).toMatchObject({ same: 1 });
+  } finally {
+    await makeBoth('ALTER ROLE postgres RESET spy.armed', 'ALTER ROLE postgres RESET spy.armed');
+  }
+});
+
+test('T1: rows that row security hides, rows on another server, and what is no table are refused; children that inherit are left out', async () => {
+  const parent =
+    'DROP TABLE IF EXISTS odd."Table one" CASCADE; CREATE TABLE odd."Table one" (id int, v text); INSERT INTO odd."Table one" VALUES (1, NULL), (1, NULL), (2, NULL); GRANT SELECT ON odd."Table one" TO reader';
+  await makeBoth(
+    `${parent}; CREATE TABLE odd.child () INHERITS (odd."Table one"); INSERT INTO odd.child VALUES (9)`,
+    `${parent}; INSERT INTO odd."Table one" VALUES (2, NULL)`,
+  );
+  for (const roles of [READERS, SUPERUSERS])
+    expect(await compare(roles)).toMatchObject({ key: [], missing: 0, extra: 1, changed: 0, same: 3 });
+  await owners[RIGHT].query('ALTER TABLE odd."Table one" ENABLE ROW LEVEL SECURITY');
+  expect(await refusal(READERS)).toBe('privilege-missing');
+  expect(await refusal(SUPERUSERS)).toBe('compared');
+  await owners[LEFT].query('DROP TABLE odd."Table one" CASCADE; CREATE VIEW odd."Table one" AS SELECT 1 AS id');
+  expect(await refusal(SUPERUSERS)).toBe('capability-missing');
+  await owners[LEFT].query('DROP VIEW odd."Table one"');
+  expect(await refusal(SUPERUSERS)).toBe('not-found');
+  // Production has a partition elsewhere.
+  const divided = 'CREATE TABLE odd."Table one" (id int) PARTITION BY LIST (id)';
+  await makeBoth(
+    divided,
+    `DROP TABLE odd."Table one"; ${divided}; CREATE FOREIGN DATA WRAPPER none; CREATE SERVER away FOREIGN DATA WRAPPER none; CREATE FOREIGN TABLE odd.part PARTITION OF odd."Table one" FOR VALUES IN (1) SERVER away`,
+  );
+  expect(await refusal(SUPERUSERS)).toBe('capability-missing');
+  await makeBoth('DROP TABLE odd."Table one"', 'DROP FOREIGN DATA WRAPPER none CASCADE; DROP TABLE odd."Table one"');
+});
+
+test('T1: what is written while two tables are compared is not seen, and a comparison that is called off ends its sessions', async () => {
+  await makeBoth(BOOKINGS, BOOKINGS);
+  const writing: Promise<unknown>[] = [];
+  const report = (): void => {
+    writing.push(owners[RIGHT].query('DELETE FROM odd."Table one" WHERE id < 100'));
+  };
+  for (const roles of [READERS, SUPERUSERS]) {
+    expect(await compare(roles, { report })).toMatchObject({ missing: 0, changed: 0, extra: 0, same: 30_000 });
+    await Promise.all(writing.splice(0));
+    expect(await compare(roles)).toMatchObject({ missing: 99 });
+    await owners[RIGHT].query(BOOKINGS);
+    const stop = new AbortController();
+    const stopped = compare(roles, {
+      signal: stop.signal,
+      report: () => setImmediate(() => stop.abort(new Error('called off'))),
+    });
+    await expect(stopped).rejects.toThrow('called off');
+  }
+  // Their locks are gone, or this would wait for ever.
+  await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
+});
