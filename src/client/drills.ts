@@ -74,10 +74,11 @@ export async function findDrill(
   const { drills, running } = await listDrills(session);
   const isIt = (one: { readonly drillId: string; readonly workflowId: string }): boolean =>
     one.drillId === id || one.workflowId === id;
-  const open = running.find(isIt);
-  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
+  // While staging is kept it has ended, and the server's list says for a second that it runs.
   const outcome = drills.findLast(isIt);
   if (outcome) return { outcome };
+  const open = running.find(isIt);
+  if (open) return { open, status: await statusOf(session, open.workflowId, { jobs: false }) };
   throw new RepriseError('not-found', `there is no drill "${id}"`, 'list the drills: reprise drill list');
 }
 

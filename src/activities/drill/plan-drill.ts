@@ -12,6 +12,7 @@ import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import { markStaging, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
+import { withoutNetwork } from '../../process/exec/without-network.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
 import { sha256Hex } from '../../records/digest.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
@@ -72,7 +73,7 @@ export async function previewDrill(deps: HostDependencies, request: Request, run
 
 async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
-  const { deps, cluster } = clusterContext;
+  const { deps, cluster, user } = clusterContext;
   const { order, operationId, workflowId, requester } = request;
   const seed = order.seed ?? randomBytes(16).toString('hex');
   const at = order.at ?? drill.at;
@@ -87,7 +88,7 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups),
+    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups, (await withoutNetwork(user)) !== null),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }

@@ -142,9 +142,17 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
     preload: await preloadOf(restore),
   };
   const people = await isForPeople(connection);
-  const server = await startScratchServer({ ...request, forPeople: people });
-  if (planned.method === 'data-directory') await promoteServer(connection, server.service);
-  await onceInRestore(restore, 'masked', () => mask(work, context, connection));
+  const isPhysical = planned.method === 'data-directory';
+  const server = await startScratchServer({ ...request, forPeople: people, fetchesWal: isPhysical });
+  if (isPhysical) await promoteServer(connection, server.service);
+  await onceInRestore(restore, 'masked', async () => {
+    // Triggers run then, and nothing is fetched any more: it goes on without a network.
+    if (isPhysical && !people && work.drill.mask !== undefined) {
+      await server.service.stop('fast');
+      await startScratchServer(request);
+    }
+    return mask(work, context, connection);
+  });
   if (!people) {
     await server.service.stop('fast');
     await startScratchServer({ ...request, forPeople: true });

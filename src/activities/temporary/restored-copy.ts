@@ -64,7 +64,10 @@ export async function recoverCopy(
     if ((await processesIn(dataDir)).length === 0) await configureRecovery(recovery);
     return withWalPrefetch(physical, context, dataDir, async (signal) => {
       const role = cluster.connection.user;
-      const server = await startScratchServer({ dataDir, pgBin, user, port, settings, preload, role, signal });
+      const server = await startScratchServer({
+        ...{ dataDir, pgBin, user, port, settings, preload, role, signal },
+        fetchesWal: true,
+      });
       const { service } = server;
       try {
         return { server, progress: await waitForPause(server.connection, { service, signal, report }) };

@@ -17,6 +17,7 @@ import { byOption, collect, parseSeconds, parseTime } from '../common-options.js
 import { define, group } from '../define-command.js';
 import { defineEvidence } from './drill-evidence.js';
 import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
+import { remember } from '../remember.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 
 interface RunOptions {
@@ -43,6 +44,8 @@ export function registerDrill(program: Command, cli: Cli): void {
     run: async (self, [cluster]) => {
       if (cluster !== undefined) await self.cluster(cluster);
       const found = await self.withTemporal((session) => listDrills(session, cluster));
+      // Of one cluster they are not all that there are.
+      if (cluster === undefined) await remember(self, found);
       const toCome = await calendar(await self.config(), cluster);
       await self.print({ toCome, ...found }, (view, screen) => listText(view, screen));
     },
@@ -210,7 +213,7 @@ function listText(
       ['drill', 'when', 'verdict', 'RTO'],
       [
         ...toCome.map(({ cluster, dueAt }) => [`of ${cluster}`, instant(dueAt), 'to come', '-']),
-        ...running.map((one) => [one.workflowId, instant(one.startedAt), 'running', '-']),
+        ...running.map((one) => [one.drillId, instant(one.startedAt), one.state, '-']),
         ...drills
           .toReversed()
           .map((one) => [
@@ -222,6 +225,7 @@ function listText(
       ],
       screen,
     ),
+    ...running.filter(({ state }) => state === 'waiting-sign-off').map(signOffLines),
     open.length === 0
       ? 'quality register: no open entry'
       : `quality register, open:\n${open
@@ -242,6 +246,13 @@ function listText(
       : [`evidence is missing:\n${lostEvidence.map(({ cluster, text }) => `  ${cluster}: ${text}`).join('\n')}`]),
   ];
   return parts.join('\n\n');
+}
+
+/** What whoever reads the list types next. */
+function signOffLines({ drillId: id }: Drills['running'][number]): string {
+  return `${id} waits for its sign-off:
+  where to look: reprise drill show ${id}
+  then: reprise drill sign-off ${id} --verdict pass --by NAME --remarks "what you saw", or --verdict fail`;
 }
 
 const NOTHING_YET = {

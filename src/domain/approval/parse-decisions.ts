@@ -96,19 +96,29 @@ export function parseWatchPause(raw: unknown): WatchPause | { problem: string } 
 /** A person's word on a drill; `keepSeconds`: how long staging stays as it is afterwards. */
 export type SignOffMessage = Pick<SignOff, 'verdict' | 'by' | 'remarks'> & { readonly keepSeconds: number };
 
+/** What stands for the remarks in the JSON that people are shown to paste. */
+export const UNFILLED_REMARKS = '<what you saw>';
+
 export function parseSignOff(raw: unknown): SignOffMessage | { problem: string } {
   const parsed = parseDecision(raw, ['verdict', 'by']);
   if ('problem' in parsed) return { problem: parsed.problem };
   const { verdict, by } = parsed;
   if (verdict !== 'pass' && verdict !== 'fail') return { problem: '"verdict" is neither pass nor fail' };
   const { remarks = null, keep } = parsed as { remarks?: unknown; keep?: unknown };
-  if (remarks !== null && typeof remarks !== 'string') return { problem: '"remarks" is no text' };
-  if (remarks !== null && remarks.length > LONGEST)
-    return { problem: `"remarks" is longer than ${LONGEST} characters` };
+  const problem = remarksProblem(remarks);
+  if (problem !== null) return { problem };
   if (keep !== undefined && (typeof keep !== 'string' || !durationPattern.test(keep)))
     return { problem: `"keep": ${durationRule}` };
-  const said = remarks === null || remarks.trim() === '' ? null : remarks;
+  const said = typeof remarks !== 'string' || remarks.trim() === '' ? null : remarks;
   return { verdict, by, remarks: said, keepSeconds: keep === undefined ? 0 : parseDuration(keep) };
+}
+
+function remarksProblem(remarks: unknown): string | null {
+  if (remarks === null) return null;
+  if (typeof remarks !== 'string') return '"remarks" is no text';
+  if (remarks.length > LONGEST) return `"remarks" is longer than ${LONGEST} characters`;
+  // It would stand in the evidence for ever.
+  return remarks === UNFILLED_REMARKS ? '"remarks" is not filled in: say what you saw, or leave it out' : null;
 }
 
 /** A line that somebody adds to the journal. */

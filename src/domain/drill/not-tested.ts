@@ -3,13 +3,14 @@ import type { ClusterConfig, Config } from '../config.js';
 import { reachesRepository } from './drilled-policies.js';
 import type { NotTested, PlannedRestore } from './drill.js';
 
-/** What a drill leaves out, and why: the report says it. */
+/** What a drill leaves out, and why: the report says it. `isolates`: the host can run a server without a network. */
 export function notTestedBy(
   config: Pick<Config, 'media' | 'repositories'>,
   cluster: Pick<ClusterConfig, 'name' | 'host' | 'databases' | 'policies' | 'drill'>,
   host: string,
   restores: readonly PlannedRestore[],
   backups: readonly Pick<Backup, 'id' | 'objects'>[],
+  isolates = true,
 ): readonly NotTested[] {
   return [
     ...policiesLeftOut(config, cluster, host, restores),
@@ -20,6 +21,7 @@ export function notTestedBy(
       .map(({ name }) => ({ kind: 'media' as const, name, reason: 'a drill restores no media' })),
     ...engineComparison(restores),
     ...objectsNotRecorded(restores, backups),
+    ...reachable(restores, isolates),
   ];
 }
 
@@ -117,4 +119,14 @@ function engineComparison(restores: readonly PlannedRestore[]): NotTested[] {
           : 'the engines have no instant in common that both could be restored to',
     },
   ];
+}
+
+/** Which copies could reach other servers, so that whoever reads the report knows what to look at. */
+function reachable(restores: readonly PlannedRestore[], isolates: boolean): NotTested[] {
+  const copies = restores.filter(({ method }) => method === 'data-directory' || !isolates);
+  if (copies.length === 0) return [];
+  const reason = isolates
+    ? 'the server that replays WAL needs the network, so its databases can reach other servers (postgres_fdw, dblink) while they are checked'
+    : 'this host makes no network namespaces (unshare --net): what runs in the restored databases can reach other servers';
+  return [{ kind: 'check', name: `no outgoing connections: ${copies.map(({ policy }) => policy).join(', ')}`, reason }];
 }

@@ -30,6 +30,8 @@ export interface ScratchServerRequest {
   readonly port?: number;
   /** People of this host are let in, with the roles and passwords of the copy; absent: only its owner. */
   readonly forPeople?: boolean;
+  /** It replays WAL that a `restore_command` fetches, which may need the network; absent: it has none where the host can do that. */
+  readonly fetchesWal?: boolean;
   /** A role that needs its password on the socket too. */
   readonly passwordRole?: string;
   /** Default 300. */
@@ -54,7 +56,7 @@ const LONGEST_SOCKET_DIR = 84;
 /**
  * Starts a restored copy where nobody but its owner can reach it: a private socket and no network, with a configuration
  * of its own, since the restored one may name files, certificates and jobs of production. It archives nothing, pulls from
- * nowhere and runs no scheduled jobs. A server that an attempt before this one started is taken over.
+ * nowhere and runs no scheduled jobs; where the host can do that, what runs in it reaches no other server. A server that an attempt before this one started is taken over.
  * @throws RepriseError `service-failed` with the end of its log, or why its recovery ended.
  */
 export async function startScratchServer(request: ScratchServerRequest): Promise<ScratchServer> {
@@ -62,7 +64,9 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const place = await privateDirectory(dataDir, user);
   await writeFileAtomic(join(place, 'pg_hba.conf'), accessRules(request), user);
   await writeFileAtomic(join(place, 'pg_ident.conf'), '', user);
-  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile: scratchServerLog(dataDir) }, pgBin, user);
+  const withoutNetwork = request.forPeople !== true && request.fetchesWal !== true;
+  const logFile = scratchServerLog(dataDir);
+  const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile, withoutNetwork }, pgBin, user);
   const own = await serverSettings(request, place);
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };

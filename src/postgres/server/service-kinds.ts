@@ -5,6 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { createFileAtomic } from '../../files/atomic-file.js';
 import { pathExists } from '../../files/paths.js';
 import { runProgram } from '../../process/exec/run-program.js';
+import { withoutNetwork } from '../../process/exec/without-network.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 
 /** The kind of service that the configuration names, for one data directory. */
@@ -37,6 +38,8 @@ export interface ServicePlace {
   readonly pgBin: string;
   readonly user: OsUser | null;
   readonly logFile?: string;
+  /** Where the host can, the server has no network; only for `pg_ctl`. */
+  readonly withoutNetwork?: boolean;
 }
 
 /** Settings for the server's command line; each `-c` is quoted for the shell that pg_ctl starts. */
@@ -59,10 +62,12 @@ function pgCtlService(place: ServicePlace): ServiceKind {
   const { dataDir, pgBin, user } = place;
   const logFile = place.logFile ?? join(dirname(dataDir), `${basename(dataDir)}.log`);
   const pgCtl = async (seconds: number, ...args: string[]): Promise<void> => {
-    await runProgram([join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-t', String(seconds)], {
-      user,
-      timeoutMs: (seconds + 10) * 1000,
-    });
+    const argv = [join(pgBin, 'pg_ctl'), ...args, '-D', dataDir, '-s', '-t', String(seconds)];
+    const prefix = place.withoutNetwork === true && args[0] === 'start' ? await withoutNetwork(user) : null;
+    const timeoutMs = (seconds + 10) * 1000;
+    await (prefix === null
+      ? runProgram(argv, { user, timeoutMs })
+      : runProgram([...prefix, ...argv], { timeoutMs, env: user === null ? {} : { HOME: user.home } }));
   };
   return {
     logFile,

@@ -48,6 +48,8 @@ export interface ServiceTarget {
   readonly dataDir?: string;
   /** Default: beside the data directory, named after it. */
   readonly logFile?: string;
+  /** Where the host can, the server has no network; only for `pg_ctl`. */
+  readonly withoutNetwork?: boolean;
 }
 
 const POLL_MS = 100;
@@ -65,7 +67,10 @@ export function serviceOf(cluster: ServiceTarget, pgBin: string, user: OsUser | 
       'Add data_dir: and service: to the cluster.',
     );
   }
-  const kind = serviceKind(cluster.service ?? { kind: 'pg_ctl' }, { dataDir, pgBin, user, logFile: cluster.logFile });
+  const kind = serviceKind(cluster.service ?? { kind: 'pg_ctl' }, {
+    ...{ dataDir, pgBin, user, logFile: cluster.logFile },
+    withoutNetwork: cluster.withoutNetwork,
+  });
   let marks: LogMark[] = [];
   const files = (): Promise<string[]> => logFiles(dataDir, kind.logFile);
   const tail = async (): Promise<string> => logTail(await files(), marks);

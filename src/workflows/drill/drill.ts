@@ -1,7 +1,7 @@
 import { CancellationScope, CancelledFailure, log, upsertMemo, workflowInfo } from '@temporalio/workflow';
 import type { DrillFacts } from '../../activities/api.js';
-import type { DrillCheck, DrillOutcome, DrillPlan } from '../../domain/drill/drill.js';
-import { drillDetails, outcomeDetails, signOffDetails } from '../../domain/drill/drill-text.js';
+import type { DrillCheck, DrillOutcome, DrillPlan, DrillRestored } from '../../domain/drill/drill.js';
+import { type AskedSignOff, drillDetails, outcomeDetails, signOffDetails } from '../../domain/drill/drill-text.js';
 import { waitingLabel } from '../../domain/approval/approval-policy.js';
 import { dueAfter } from '../../domain/drill/register.js';
 import type { DrillEnding } from '../../domain/drill/verdict.js';
@@ -17,6 +17,12 @@ import { runStep } from '../operation/run-step.js';
 import { StepInbox } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import { SignOffInbox } from './sign-off-inbox.js';
+
+/** What one engine came to. */
+interface DrillFound {
+  readonly restored: DrillRestored;
+  readonly checks: readonly DrillCheck[];
+}
 
 /** When people are told again, as parts of the time that they have. */
 const TOLD_AGAIN = [
@@ -135,16 +141,20 @@ class Drill {
     try {
       const failures: string[] = [];
       const checks: DrillCheck[] = [];
+      const restored: DrillRestored[] = [];
       for (const index of plan.restores.keys()) {
         const done = await this.restoreAndCheck(plan, index);
         if ('failed' in done) failures.push(done.failed);
-        else checks.push(...done.checks);
+        else {
+          checks.push(...done.checks);
+          restored.push(done.restored);
+        }
       }
       if (plan.restores.length - failures.length > 1) checks.push(...(await this.crossCheck()));
       if (failures.length > 0) return { ended: 'failed', reason: failures.join('; ') };
       // What failed already needs nobody's word.
       if (facts.signOff === undefined || checks.some(({ status }) => status === 'failed')) return { ended: 'done' };
-      return await this.signedOff(plan, facts.signOff);
+      return await this.signedOff(plan, facts.signOff, { restored, checks });
     } catch (error) {
       const { people } = this.operation;
       if (people.rejectedBecause) {
@@ -157,18 +167,15 @@ class Drill {
   }
 
   /** One engine, with a slot of the host. A restore that fails does not keep the next engine from being tried. */
-  private restoreAndCheck(
-    plan: DrillPlan,
-    restore: number,
-  ): Promise<{ readonly checks: readonly DrillCheck[] } | { readonly failed: string }> {
+  private restoreAndCheck(plan: DrillPlan, restore: number): Promise<DrillFound | { readonly failed: string }> {
     const policy = plan.restores[restore]?.policy ?? '';
     return withHostSlot(this.operation, 'heavy', async () => {
       try {
         const step = { ...this.step, restore };
         await this.heavy('empty staging', policy, (activities) => activities.wipeStaging(this.step));
         await this.heavy('restore', policy, (activities) => activities.restoreStaging(step));
-        await this.heavy('start', policy, (activities) => activities.startStaging(step));
-        return { checks: await this.heavy('check', policy, (activities) => activities.checkStaging(step)) };
+        const restored = await this.heavy('start', policy, (activities) => activities.startStaging(step));
+        return { restored, checks: await this.heavy('check', policy, (activities) => activities.checkStaging(step)) };
       } catch (error) {
         if (isCancelled(error) || this.isRejected) throw error;
         return { failed: `${policy}: ${sentence(error)}` };
@@ -184,7 +191,11 @@ class Drill {
   }
 
   /** Opens staging for people, masked, and waits for their word: told at once, reminded, escalated. */
-  private async signedOff(plan: DrillPlan, asked: NonNullable<DrillFacts['signOff']>): Promise<DrillEnding> {
+  private async signedOff(
+    plan: DrillPlan,
+    asked: NonNullable<DrillFacts['signOff']>,
+    found: Pick<AskedSignOff, 'restored' | 'checks'>,
+  ): Promise<DrillEnding> {
     const { operation, signOffs } = this;
     const { status, host, notifications } = operation;
     const open = 'open staging';
@@ -202,7 +213,7 @@ class Drill {
     status.show(
       'waiting-sign-off',
       `the sign-off of ${who} until ${until.slice(0, 16)}Z: look at ${connection}, then \`reprise sign-off ${workflowId} --verdict pass --remarks ...\`, or \`--verdict fail\``,
-      signOffDetails(plan, connection, by, until),
+      signOffDetails(plan, { ...found, connection, by, until }),
     );
     signOffs.open();
     await status.phase('wait for the sign-off', async () => {

@@ -9,7 +9,7 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import type { ApprovalAnswer } from '../../activities/api.js';
-import { type SignOffMessage, parseSignOff } from '../../domain/approval/parse-decisions.js';
+import { type SignOffMessage, UNFILLED_REMARKS, parseSignOff } from '../../domain/approval/parse-decisions.js';
 import type { SignOff } from '../../domain/drill/drill.js';
 import { signalNames, updateNames } from '../../domain/operation/names.js';
 import type { SentBy } from '../../domain/plan/plan.js';
@@ -18,7 +18,7 @@ import { refusal } from '../operation/operation-status.js';
 import { shapeValidator } from '../operation/step-people.js';
 
 /** The JSON that a person pastes into the Web UI. */
-const SIGN_OFF_JSON = '{"verdict":"pass","by":"<your name>","remarks":"<what you saw>"}';
+const SIGN_OFF_JSON = `{"verdict":"pass","by":"<your name>","remarks":"${UNFILLED_REMARKS}"}`;
 
 /** Checks and keeps a sign-off on the staging host; given by the drill, because only it knows the host and the plan. */
 export interface SignOffRecords {

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { compareLsn, isSegmentName, nextSegment, segmentEnd, segmentStart } from '../../../src/domain/target/wal.js';
@@ -19,6 +20,7 @@ import { waitForEndOfWal, waitForPause } from '../../../src/postgres/recovery/re
 import { inspectSalvage, salvageWal } from '../../../src/postgres/wal/salvage.js';
 import type { Salvage } from '../../../src/postgres/wal/salvage.js';
 import { startScratchServer } from '../../../src/postgres/server/scratch-cluster.js';
+import { withoutNetwork } from '../../../src/process/exec/without-network.js';
 import { serverFacts } from '../../../src/postgres/server/server-facts.js';
 import { walTail } from '../../../src/postgres/wal/read-wal.js';
 import { usedBytes } from '../../../src/postgres/server/disk.js';
@@ -406,8 +408,40 @@ describe('recovery to a target (K2)', () => {
   });
 });
 
+/** What a foreign server of the copy names is reached by a copy with the network, and by no other where this host can do that. */
+async function reachesNoOtherServer(dataDir: string): Promise<void> {
+  let reached = 0;
+  const production = createServer((socket) => {
+    reached++;
+    socket.destroy();
+  });
+  onCleanup(() => new Promise<void>((resolve) => production.close(() => resolve())));
+  await new Promise<void>((resolve) => production.listen(0, '127.0.0.1', resolve));
+  const { port } = production.address() as AddressInfo;
+  const asked = async (fetchesWal: boolean, ...statements: string[]): Promise<number> => {
+    reached = 0;
+    const copy = await startScratchServer({ dataDir, pgBin: lab.pgBin, user: lab.user, fetchesWal });
+    await withClient(copy.connection, 'postgres', async (client) => {
+      for (const statement of statements) await client.query(statement);
+      await expect(client.query('SELECT * FROM public.abroad')).rejects.toThrow(/could not connect to server/);
+    });
+    await copy.service.stop('fast');
+    return reached;
+  };
+  const withNetwork = await asked(
+    true,
+    'CREATE EXTENSION postgres_fdw',
+    `CREATE SERVER production FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '${port}')`,
+    "CREATE USER MAPPING FOR CURRENT_USER SERVER production OPTIONS (user 'app', password 'p')",
+    'CREATE FOREIGN TABLE public.abroad (i int) SERVER production',
+  );
+  expect(withNetwork).toBeGreaterThan(0);
+  const isolated = (await withoutNetwork(lab.user)) !== null;
+  expect((await asked(false)) > 0).toBe(!isolated);
+}
+
 describe('a copy for checks', () => {
-  it('F28: archives nothing, listens nowhere, subscribes to nothing, and is reached by its private socket only', async () => {
+  it('F28: archives nothing, listens nowhere, subscribes to nothing, reaches no other server, and is reached by its private socket only', async () => {
     const { dataDir } = await lab.restore('clone');
     // As a Debian cluster's copy comes: its configuration lies in /etc.
     for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf']) await rm(join(dataDir, name));
@@ -443,6 +477,8 @@ describe('a copy for checks', () => {
     });
     expect(settings).toEqual(['off', '(disabled)', '', '0', 'off', '0700']);
     expect((await stat(scratch.connection.host)).mode & 0o777).toBe(0o700);
+    await scratch.service.stop('fast');
+    await reachesNoOtherServer(dataDir);
     await scratch.remove();
     expect(await readdir(lab.archive)).toEqual(before);
     expect(existsSync(scratch.connection.host)).toBe(false);

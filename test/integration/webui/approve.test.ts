@@ -1,11 +1,18 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, expect, it } from '@jest/globals';
+import { operationLink } from '../../../src/client/connect.js';
 import { listRunningOperations } from '../../../src/client/running-operations.js';
 import { approvalJson } from '../../../src/domain/approval/approval-policy.js';
+import { signOffJson } from '../../../src/domain/drill/drill-text.js';
 import { queryNames, waitingQuery } from '../../../src/domain/operation/names.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
-import type { StartedOperation } from '../../../src/client/start.js';
+import { type StartedOperation, startDrill } from '../../../src/client/start.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { freePorts } from '../../helpers/ports.js';
+import { giveToPostgres } from '../../helpers/postgres-user.js';
+import { reaches } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
 import { WebUi } from '../../helpers/web-ui.js';
@@ -23,6 +30,13 @@ beforeAll(async () => {
   const server = await startTemporalServer({ webUi: true });
   onCleanup(server.stop);
   site = await Site.create({ address: server.address, namespace: 'default' });
+  const [port] = (await freePorts(1)) as [number];
+  const home = join(site.root, 'staging-host');
+  await mkdir(home, { mode: 0o700 });
+  await giveToPostgres(home);
+  await site.configure({
+    clusterYaml: `    drill: { host: db1, allow_same_host: true, data_dir: ${join(home, 'staging')}, port: ${port}, engines: [dump], sign_off: { by: [dba] } }\n`,
+  });
   await site.startWorker();
   await site.backUp('dump');
   dumped = await site.contentHash();
@@ -113,4 +127,36 @@ it('D4: the recovery goes on to its end, and the page tells the story in words',
   await ui.picture('web-ui-completed', { height: 1700 });
   expect(await ui.metadata('State: completed')).toContain('Recovered to');
   expect(await site.contentHash()).toEqual(dumped);
+}, 600_000);
+
+it('P5, O14: the link of a drill opens on what is to be looked at, what was found, who signs until when, and what to paste', async () => {
+  const drill = await startDrill(site.session, { cluster: 'mairie', requester: 'ops', order: {} });
+  await reaches(site, drill.workflowId, 'waiting-sign-off');
+  const { settings } = site.session;
+  const text = await ui.visit(
+    await operationLink({ ...site.session, settings: { ...settings, webUi } }, drill.workflowId),
+    'State: waiting-sign-off',
+  );
+  for (const told of [
+    'Sign off what was restored of mairie',
+    'dba says until 20',
+    `psql 'host=localhost port=`,
+    '"by": "<your name>",',
+    `reprise sign-off ${drill.workflowId} --verdict pass --by NAME`,
+    'dump: restored to dumps of mairie_full_',
+    'skipped: page-checksums of dump: a dump brings no pages along',
+  ])
+    expect(text).toContain(told);
+  expect(text).toMatch(/Found so far: \d+ checks: \d+ passed, 0 failed, \d+ skipped/);
+  // Pasted as it is printed, but for what the signer forgot.
+  const dialog = await ui.sendPasted('sign-off-drill', signOffJson);
+  expect(await ui.refusal(dialog, '"remarks" is not filled in')).toContain('HINT: send {"verdict"');
+  await ui.fill(dialog, { verdict: 'pass', by: 'intern', remarks: 'all there' });
+  await ui.submit(dialog);
+  expect(await ui.refusal(dialog, 'intern may not sign off drills of mairie')).toContain('these people may: dba');
+  await ui.fill(dialog, { verdict: 'pass', by: 'dba', remarks: 'all there' });
+  await ui.submit(dialog);
+  await dialog.waitFor({ state: 'hidden' });
+  await ui.badge('Completed');
+  expect(await ui.metadata('State: completed')).toMatch(/Verdict: pass.*signed off by dba: pass/s);
 }, 600_000);

@@ -117,6 +117,40 @@ describe('O16: completion offers what the argument can take, from what was told 
     expect(await offered('beside', 'drop', '')).toEqual(['beside', 'stopped', 'dump']);
   });
 
+  it('P5: of drills, all to show, those that wait for it to sign off, and those that have evidence', async () => {
+    await told({
+      drills: [
+        { drillId: 'old', cluster: 'mairie', evidence: null },
+        { drillId: 'sealed', cluster: 'mairie', evidence: { path: 'mairie/evidence/sealed' } },
+      ],
+      running: [
+        { drillId: 'restoring', workflowId: 'drill/mairie/restoring', state: 'running' },
+        { drillId: 'open', workflowId: 'drill/mairie/scheduled-2026-10-04T02:00:00Z', state: 'waiting-sign-off' },
+      ],
+      operations: [
+        { workflowId: 'drill/mairie/restoring', state: 'running', cluster: 'mairie' },
+        { workflowId: 'drill/mairie/scheduled-2026-10-04T02:00:00Z', state: 'waiting-sign-off', cluster: 'mairie' },
+      ],
+    });
+    expect(await offered('drill', 'show', '')).toEqual(['restoring', 'open', 'sealed', 'old']);
+    expect(await offered('drill', 'sign-off', '')).toEqual(['open']);
+    expect(await offered('drill', 'evidence', '')).toEqual(['sealed']);
+    for (const command of ['sign-off', 'reject'])
+      expect(await offered(command, '')).toEqual(['drill/mairie/scheduled-2026-10-04T02:00:00Z']);
+    expect(await offered('drill', 'run', 'mairie', '--engine', '')).toEqual(['nightly']);
+    expect(started).toEqual([]);
+  });
+
+  it('P4: of schedules, those of drills are triggered like others, and make no backups to be filled in', async () => {
+    const file = join(folder, 'reprise.yml');
+    const text = await readFile(file, 'utf8');
+    const drill = 'drill: { allow_same_host: true, data_dir: ./staging, port: 5439 }';
+    await writeFile(file, text.replace('mairie:\n', `mairie:\n    ${drill}\n`));
+    const drills = ['reprise/mairie/drill', 'reprise/mairie/drill-overdue'];
+    expect(await offered('schedule', 'trigger', '')).toEqual(['reprise/mairie/nightly', ...drills]);
+    expect(await offered('schedule', 'backfill', '')).toEqual(['reprise/mairie/nightly']);
+  });
+
   it('of the configuration, what belongs to the cluster that was typed; a changed file is read again', async () => {
     expect(await offered('recover', '')).toEqual(['mairie', 'ecole']);
     expect(await offered('backup', 'run', 'mairie', '--policy', '')).toEqual(['nightly']);

@@ -90,6 +90,18 @@ describe('P4: a drill says what it leaves out', () => {
     ]);
   });
 
+  it('F28: what could reach other servers is named: a server that replays WAL, and all of them where the host isolates none', () => {
+    const both = [restore('dump', 'databases', ['mairie']), restore('physical', 'data-directory')];
+    const said = (isolates: boolean, restores = both) =>
+      notTestedBy(config, cluster, 'db1', restores, [], isolates).find(({ name }) => name.startsWith('no outgoing'));
+    expect(said(true)).toMatchObject({ kind: 'check', name: 'no outgoing connections: physical' });
+    expect(said(true, both.slice(0, 1))).toBeUndefined();
+    expect(said(false)).toMatchObject({
+      name: 'no outgoing connections: dump, physical',
+      reason: expect.stringContaining('unshare --net'),
+    });
+  });
+
   it('V3: roles, large objects and definitions, where a backup of an older version has no record of them', () => {
     const one = restore('dump', 'databases', ['mairie']);
     const label = one.backups[0]?.label;

@@ -114,6 +114,53 @@ describe('whatever the backups and the rules', () => {
     );
   });
 
+  it('B3, F14: what the storage has locked stays, with all it needs, and a database that failed in this run loses nothing', () => {
+    const until = '2027-01-01T00:00:00Z';
+    fc.assert(
+      fc.property(input, fc.array(fc.nat(24), { maxLength: 4 }), fc.constantFrom('a', 'b'), (given, drawn, failed) => {
+        const locked = new Map(drawn.flatMap((index) => given.backups[index]?.id ?? []).map((id) => [id, until]));
+        const { keep, remove } = planRetention({ ...given, locked, failed: [failed] });
+        const removed = ids(remove);
+        for (const backup of given.backups.filter(({ id }) => locked.has(id))) {
+          expect(keep.find(({ id }) => id === backup.id)?.reason).toContain(`object lock until ${until}`);
+          if (backup.status !== 'missing')
+            for (const label of backup.dependsOn ?? []) expect(removed).not.toContain(label);
+        }
+        for (const backup of given.backups) if (backup.database === failed) expect(removed).not.toContain(backup.id);
+      }),
+    );
+  });
+
+  it('B3: the newest restore-tested chain stays however old it is, beside any rule, until a newer one is restore-tested', () => {
+    fc.assert(
+      fc.property(retention, fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 20 }), (rules, chain, newer) => {
+        const at = (days: number) => new Date(now.getTime() - days * 24 * hour).toISOString();
+        const old = Array.from({ length: chain }, (_, index) =>
+          backupOf({
+            ...{ label: `old${index}`, at: at(3000 - index) },
+            dependsOn: Array.from({ length: index }, (_none, before) => `old${before}`),
+            proven: index === chain - 1 ? 'restored' : undefined,
+          }),
+        );
+        const verified = Array.from({ length: newer }, (_, index) =>
+          backupOf({ label: `new${index}`, at: at(newer - index), proven: 'verified' }),
+        );
+        const plan = (backups: readonly Backup[]) =>
+          ids(planRetention({ backups, retention: rules, now, pinned: new Set() }).remove);
+        for (const { id } of old) expect(plan([...old, ...verified])).not.toContain(id);
+        const hasRule = [rules.days, rules.count, rules.daily, rules.weekly, rules.monthly, rules.yearly].some(Boolean);
+        const enough = newer >= Math.max(rules.minProven, rules.count ?? 0);
+        const isByAge =
+          rules.days !== undefined &&
+          [rules.daily, rules.weekly, rules.monthly, rules.yearly].every((one) => one === undefined);
+        if (!hasRule || !enough || !isByAge) return;
+        const tested = [...verified.slice(0, -1), backupOf({ label: 'tested', at: at(0.5), proven: 'restored' })];
+        if (tested.length < Math.max(rules.minProven, rules.count ?? 0)) return;
+        for (const { id } of old) expect(plan([...old, ...tested])).toContain(id);
+      }),
+    );
+  });
+
   it('F30: what a kept backup needs stays, and dependants go first', () => {
     fc.assert(
       fc.property(input, (given) => {

@@ -21,7 +21,7 @@ export const configKinds = [
   'schedule',
 ] as const;
 /** Names that only the Temporal server or hosts know. */
-export const serverKinds = ['operation', 'scheduled', 'backup', 'kept', 'beside'] as const;
+export const serverKinds = ['operation', 'scheduled', 'backup', 'kept', 'beside', 'drill'] as const;
 export type ConfigKind = (typeof configKinds)[number];
 export type ServerKind = (typeof serverKinds)[number];
 
@@ -58,6 +58,7 @@ const FRESH_MS: Readonly<Record<ServerKind, number>> = {
   backup: 60_000,
   kept: 60_000,
   beside: 60_000,
+  drill: 3_000,
 };
 /** A refresh that takes longer has failed. */
 export const REFRESH_MS = 15_000;

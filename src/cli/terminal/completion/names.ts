@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../domain/config.js';
 import type { BesideCopy } from '../../../domain/operation/inspections.js';
+import { scheduleId } from '../../../domain/operation/names.js';
+import { schedulesOf } from '../../../domain/operation/schedules.js';
 import { parseDuration } from '../../../domain/text/units.js';
 import type { Cli } from '../../cli-context.js';
 import { NameCache, configKinds, configStamp, serverKinds } from './cache.js';
@@ -99,6 +101,9 @@ export interface Told {
   }[];
   readonly kept?: readonly { readonly id: string; readonly cluster: string }[];
   readonly beside?: readonly BesideCopy[];
+  /** That have ended. */
+  readonly drills?: readonly { readonly drillId: string; readonly cluster: string; readonly evidence: unknown }[];
+  readonly running?: readonly { readonly drillId: string; readonly workflowId: string; readonly state: string }[];
 }
 
 /** Keeps what a command has just been told, so that completion knows it too. */
@@ -112,6 +117,8 @@ function candidates({
   backups,
   kept,
   beside,
+  drills,
+  running,
 }: Told): Partial<Record<ServerKind, readonly Candidate[]>> {
   return {
     ...(operations && {
@@ -143,8 +150,21 @@ function candidates({
           state: where.startsWith('/') ? state : 'database',
         })),
     }),
+    ...(drills && { drill: [...(running ?? []).map(runningDrill), ...drills.toReversed().map(endedDrill)] }),
   };
 }
+
+const runningDrill = ({ drillId, workflowId, state }: NonNullable<Told['running']>[number]): Candidate => ({
+  name: drillId,
+  cluster: workflowId.split('/')[1],
+  state,
+});
+
+const endedDrill = ({ drillId, cluster, evidence }: NonNullable<Told['drills']>[number]): Candidate => ({
+  name: drillId,
+  cluster,
+  state: evidence === null ? 'without-evidence' : 'with-evidence',
+});
 
 type Session = Parameters<Parameters<Cli['withTemporal']>[0]>[0];
 
@@ -169,26 +189,28 @@ const askServer: Readonly<Record<ServerKind, (session: Session) => Promise<Told 
     const answer = await inspected(session, 'beside');
     return answer === null ? null : { beside: answer.copies };
   },
+  drill: async (session) => {
+    const { listDrills } = await import('../../../client/drills.js');
+    return (await canInspect(session)) ? listDrills(session) : null;
+  },
 };
 
 /** Null without a worker: the question would stay open after us. */
 async function inspected<K extends 'backups' | 'kept' | 'beside'>(session: Session, kind: K) {
-  const [{ hasPoller }, { runInspection }, { CONTROL_QUEUE }] = await Promise.all([
-    import('../../../client/pollers.js'),
-    import('../../../client/inspect.js'),
-    import('../../../domain/operation/names.js'),
-  ]);
-  return (await hasPoller(session, CONTROL_QUEUE, 'workflow')) ? runInspection<K>(session, { kind } as never) : null;
+  const { runInspection } = await import('../../../client/inspect.js');
+  return (await canInspect(session)) ? runInspection<K>(session, { kind } as never) : null;
 }
 
-function configNames({
-  clusters,
-  hosts,
-  repositories,
-  media,
-  contacts,
-  notifiers,
-}: Config): Readonly<Record<ConfigKind, readonly Candidate[]>> {
+async function canInspect(session: Session): Promise<boolean> {
+  const [{ hasPoller }, { CONTROL_QUEUE }] = await Promise.all([
+    import('../../../client/pollers.js'),
+    import('../../../domain/operation/names.js'),
+  ]);
+  return hasPoller(session, CONTROL_QUEUE, 'workflow');
+}
+
+function configNames(config: Config): Readonly<Record<ConfigKind, readonly Candidate[]>> {
+  const { clusters, hosts, repositories, media, contacts, notifiers } = config;
   const named = (values: object): readonly Candidate[] => Object.keys(values).map((name) => ({ name }));
   const below = (list: (cluster: Config['clusters'][string]) => readonly string[]): readonly Candidate[] =>
     Object.values(clusters).flatMap((cluster) => list(cluster).map((name) => ({ name, cluster: cluster.name })));
@@ -202,10 +224,10 @@ function configNames({
     media: named(media),
     contact: named(contacts),
     notifier: named(notifiers),
-    schedule: Object.values(clusters).flatMap(({ name, policies }) =>
-      Object.values(policies)
-        .filter(({ enabled, schedule }) => enabled && schedule !== undefined)
-        .map((policy) => ({ name: `reprise/${name}/${policy.name}`, cluster: name })),
+    schedule: Object.values(clusters).flatMap((cluster) =>
+      schedulesOf(config, cluster).map(({ policy, starts }) => ({
+        ...{ name: scheduleId(cluster.name, policy), cluster: cluster.name, state: starts },
+      })),
     ),
   };
 }

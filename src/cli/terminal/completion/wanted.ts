@@ -25,7 +25,7 @@ const not =
     !rule(candidate);
 
 const isIncident = isOf('incident');
-const waitsForPerson = inState('waiting-approval', 'waiting-worker', 'waiting-thaw', 'paused');
+const waitsForPerson = inState(...['waiting-approval', 'waiting-worker', 'waiting-thaw', 'waiting-sign-off', 'paused']);
 /** What never ends takes no decision. */
 const isPermanent = (candidate: Candidate): boolean => isOf('watch')(candidate) || isOf('archive')(candidate);
 
@@ -50,10 +50,14 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'kept drop': { kind: 'kept' },
   'beside stop': { kind: 'beside', accepts: inState('running') },
   'beside drop': { kind: 'beside' },
+  'sign-off': { kind: 'operation', accepts: all(isOf('drill'), inState('waiting-sign-off')) },
+  'drill show': { kind: 'drill' },
+  'drill sign-off': { kind: 'drill', accepts: inState('waiting-sign-off') },
+  'drill evidence': { kind: 'drill', accepts: inState('with-evidence') },
   'schedule pause': { kind: 'scheduled', accepts: inState('on') },
   'schedule resume': { kind: 'scheduled', accepts: inState('paused') },
   'schedule trigger': { kind: 'schedule' },
-  'schedule backfill': { kind: 'schedule' },
+  'schedule backfill': { kind: 'schedule', accepts: inState('backup') },
   'media plan': { kind: 'media' },
   'media recover': { kind: 'media' },
   'media sync': { kind: 'media' },
@@ -70,6 +74,7 @@ const byArgument: Readonly<Record<string, Wanted>> = {
 const byOption: Readonly<Record<string, Wanted>> = {
   '--cluster': { kind: 'cluster' },
   '--policy': { kind: 'policy' },
+  '--engine': { kind: 'policy' },
   '--database': { kind: 'database' },
   '--host': { kind: 'host' },
   '--notifier': { kind: 'notifier' },
@@ -79,7 +84,7 @@ const byOption: Readonly<Record<string, Wanted>> = {
 /** Of one argument of a command, named as it is typed (`backup hold`). */
 export function wantedByArgument(path: readonly string[], argument: string): Wanted | undefined {
   const own = byCommand[path.join(' ')];
-  return own !== undefined && ['id', 'name', 'workflow'].includes(argument) ? own : byArgument[argument];
+  return own !== undefined && ['id', 'name', 'workflow', 'what'].includes(argument) ? own : byArgument[argument];
 }
 
 export function wantedByOption(path: readonly string[], option: string): Wanted | undefined {
