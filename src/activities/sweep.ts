@@ -23,13 +23,13 @@ interface Held {
 
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
- * were terminated, or their host was away. Temporary instances, pins, plans, grants of the cluster lock. What has a job
- * running is left alone. Returns the operations that were released.
+ * were terminated, or their host was away. Temporary instances with the tools that fill them, then pins, plans, grants of the
+ * cluster lock. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
+  const released = new Set(await sweepInstances(clusterContext, hasClosed));
   const inUse = [...(await operationsInUse(host.stateDir, 0))];
-  const released = new Set(await sweepInstances(clusterContext, inUse, hasClosed));
   for (const held of await heldOperations(clusterContext)) {
     if (isInUse(held, inUse)) continue;
     if ((await hasClosed(held.owner)) !== true) continue;
@@ -51,16 +51,20 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   return released;
 }
 
+/** Directories of a host's temporary instances that nobody needs any more. Reads nothing but this host's state, where there are none. */
+export async function instancesOver(deps: HostDependencies, hasClosed: HasClosed): Promise<ReadonlySet<string>> {
+  const over = new Set<string>();
+  for (const instance of await openTemporaryInstances(hostOf(deps).stateDir).all())
+    if ((await isOver(instance, hasClosed)) === true) over.add(instance.dataDir);
+  return over;
+}
+
 /** Temporary instances that nobody needs any more: their workflow has ended, or their time is over. */
-async function sweepInstances(
-  clusterContext: ClusterContext,
-  inUse: readonly string[],
-  hasClosed: HasClosed,
-): Promise<readonly string[]> {
+async function sweepInstances(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host, cluster } = clusterContext;
   const removed: string[] = [];
   for (const instance of await openTemporaryInstances(host.stateDir).all()) {
-    if (instance.cluster !== cluster.name || isInUse(instance, inUse)) continue;
+    if (instance.cluster !== cluster.name) continue;
     if ((await isOver(instance, hasClosed)) !== true) continue;
     // Written down first: the removal may be refused, and is tried again then.
     await record(clusterContext, instance, `sweep/${instance.dataDir}`, {

@@ -10,8 +10,6 @@ import { Client } from '@temporalio/client';
 import { createControlActivities } from '../activities/control/control.js';
 import { hostOf } from '../activities/config-lookup.js';
 import { createHostActivities } from '../activities/index.js';
-import { sweepHost } from '../activities/sweep.js';
-import { closedByTemporal } from '../activities/workflow-closed.js';
 import type { Config, HostConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import type { LogSettings } from '../domain/log-settings.js';
@@ -29,6 +27,7 @@ import { formatIdentity, shortConfig } from '../domain/operation/worker-identity
 import { jobUser } from '../process/exec/users.js';
 import { controlDependencies, hostDependencies } from './dependencies.js';
 import { runtimeLogging } from './logging.js';
+import { keepSwept } from './sweeps.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { prepareStateDirectory } from './state-directory.js';
 import { hasDeployments, rollOut } from './rollout.js';
@@ -122,8 +121,10 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
       buildId === null
         ? undefined
         : rollOut({ connection, namespace: temporal.namespace, buildId, identity }, stopped.signal);
+    const client = new Client({ connection, namespace: temporal.namespace });
+    const { logger } = Runtime.instance();
     for (const host of hosts)
-      void sweepAtStart(config, host, new Client({ connection, namespace: temporal.namespace }));
+      void keepSwept(hostDependencies(config, host), { client, logger, signal: stopped.signal });
     await Promise.all(workers.map((worker) => worker.run()));
     stopped.abort();
     await rollingOut;
@@ -178,17 +179,6 @@ export function queuesOf({
     [mediaQueue(name), mediaSlots + SPARE],
     [watchQueue(name), 200],
   ];
-}
-
-/** What operations left that ended while no worker was there. Rotation and `doctor` do the same. */
-async function sweepAtStart(config: Config, host: string, client: Client): Promise<void> {
-  const { logger } = Runtime.instance();
-  try {
-    const released = await sweepHost(hostDependencies(config, host), closedByTemporal(client));
-    for (const operationId of released) logger.info(`released what the ended operation ${operationId} still held`);
-  } catch (error) {
-    logger.warn(`what ended operations left on host ${host} was not released: ${String(error)}`);
-  }
 }
 
 /** Milliseconds between two heartbeats that are sent: four in a time-out, so that one that comes late does no harm. */

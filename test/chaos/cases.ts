@@ -4,7 +4,7 @@
  */
 import type { Policy } from '../helpers/site.js';
 
-export type Stage = 'backup' | 'rotate' | 'recover';
+export type Stage = 'backup' | 'rotate' | 'recover' | 'drill';
 
 export interface Kill {
   readonly policy: Policy;
@@ -80,6 +80,27 @@ export const kills: readonly Kill[] = [
   ...aroundSteps('physical', 'recover', [...DECIDING, ...DIRECTORY]),
   ...aroundJob('physical', 'recover', 'restoreFiles', 'restore-NEWEST'),
 ];
+
+/** Of a drill with one engine, from its plan to its empty place. */
+const DRILL = [
+  'planDrill',
+  'wipeStaging',
+  'restoreStaging',
+  'startStaging',
+  'checkStaging',
+  'openStaging',
+  'recordSignOff',
+  'sealEvidence',
+  'closeStaging',
+];
+
+/** Kills of drills; the tools of their restores have the names that they have in a recovery. */
+export const drillKills: readonly Kill[] = (['dump', 'physical'] as const).flatMap((policy) => [
+  ...aroundSteps(policy, 'drill', DRILL),
+  ...aroundJob(policy, 'drill', 'restoreStaging', policy === 'dump' ? 'pg_restore' : 'restore-NEWEST'),
+  // Dumped again and restored once more while it is checked.
+  ...aroundJob(policy, 'drill', 'checkStaging', 'pg_dump').filter(({ at }) => /after-spawn|before-return/.test(at)),
+]);
 
 const MOST_PER_ACTIVITY = 2;
 const MOST_PER_JOURNEY = 16;

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
-import { journeysOf, kills as allKills } from './cases.js';
+import { drillKills, journeysOf, kills as allKills } from './cases.js';
+import * as drills from './drill-cases.js';
 import { disturb, disturbedCases, nameOfDisturbed } from './disturbances.js';
+import type { DrillSite } from './drills.js';
 import { travel } from './journey.js';
 import type { Measured } from './journey.js';
 import { inPool } from './pool.js';
@@ -27,6 +29,62 @@ const journeys = policies.flatMap((policy) =>
   ),
 );
 
+/** A site for each line, with one drill after another on it. */
+const drillCases = policies.flatMap((policy, place) => {
+  const onSite = (run: (on: DrillSite) => Promise<Measured>) => () => drills.onDrillSite(run, {}, drills.killingCheck);
+  const steps = ['restoreStaging', 'startStaging', 'checkStaging', 'openStaging', 'sealEvidence', 'closeStaging'];
+  const oneAfterAnother =
+    (points: readonly string[], end: (on: DrillSite, point: string) => Promise<Measured>) => async (on: DrillSite) => {
+      let kills = 0;
+      for (const point of points) kills += (await end(on, point)).kills;
+      return { kills, attachSeconds: [] };
+    };
+  const left = drills.leftAt(policy);
+  return [
+    ...journeysOf(policy, drillKills).map(
+      (journey, number) =>
+        [
+          `P4, F1: drill of ${policy} ${number + 1}: ${journey.kills.map(({ at }) => at).join(', ')}`,
+          onSite((on) => drills.travelDrill(on, journey)),
+        ] as const,
+    ),
+    [
+      `P4: drill of ${policy}, kills at random instants`,
+      onSite((on) => drills.drillAtRandom(on, policy, seeded(seed + place), 3)),
+    ],
+    [`P4, F3: drill of ${policy}, the restoring tool is killed`, onSite((on) => drills.killRestoringTool(on, policy))],
+    [
+      `P4, F2: drill of ${policy}, the host restarts at each step`,
+      onSite((on) => drills.killWithServer(on, policy, steps)),
+    ],
+    [
+      `P4: drill of ${policy}, the staging server is killed while it is checked and looked at`,
+      onSite((on) => drills.killServerOnly(on, policy)),
+    ],
+    [`P4, F8: drill of ${policy}, the Temporal server restarts`, drills.killTemporalInDrill(policy)],
+    [
+      `P4, F46: drill of ${policy}, terminated in each phase`,
+      onSite(oneAfterAnother(left, (on, point) => drills.terminateDrill(on, policy, point))),
+    ],
+    [
+      `P4, F46: drill of ${policy}, terminated in each phase, and the next one at once`,
+      onSite(oneAfterAnother(left, (on, point) => drills.terminateDrill(on, policy, point, true))),
+    ],
+    [
+      `P4: drill of ${policy}, cancelled in each phase while no worker runs`,
+      onSite(oneAfterAnother(left, (on, point) => drills.cancelDrill(on, policy, point))),
+    ],
+    [
+      `B3: restore test of ${policy}, killed with its tool and server`,
+      onSite((on) => drills.killRestoreTest(on, policy)),
+    ],
+    [
+      `B3: restore test of ${policy}, terminated while it restores`,
+      onSite((on) => drills.terminateRestoreTest(on, policy)),
+    ],
+  ] as const;
+});
+
 const cases = new Map<string, () => Promise<Measured>>([
   ...journeys,
   ...tools.map((tool) => [`F3: ${tool} is killed`, special.killTool(tool)] as const),
@@ -51,6 +109,7 @@ const cases = new Map<string, () => Promise<Measured>>([
     // Instants of a case are the same for the same seed, whichever cases run.
     (which, place) => [nameOfDisturbed(which), disturb(which, seeded(seed + 1000 * (place + 1)))] as const,
   ),
+  ...drillCases,
   ['F8: Temporal and its database are lost in the middle of an incident', special.loseTemporal],
 ]);
 

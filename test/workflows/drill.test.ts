@@ -158,6 +158,16 @@ describe('P4: a restore drill', () => {
     expect(one.of('confirmWorker')).toEqual([{ host: HOST }]);
   });
 
+  it('P4: cancelled while it is planned, it gives back what a cut off attempt may have taken', async () => {
+    const one = await startDrill({ activities: { planDrill: untilCancelled } });
+    await one.pending('planDrill');
+    await one.workflow.cancel();
+    await failureOfWorkflow(one.workflow);
+    expect(one.names.filter((name) => name === 'closeStaging')).toHaveLength(1);
+    expect(sealed(one)).toEqual([]);
+    expect((await one.status()).state).toBe('cancelled');
+  });
+
   it('cancelled while it restores: the evidence says so, and staging is emptied', async () => {
     const one = await startDrill({ activities: { restoreStaging: untilCancelled } });
     await one.called('restoreStaging');

@@ -47,8 +47,6 @@ export async function testRestore(
   const { operationId } = context;
   const instance = await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null);
   await makeScratchDirectory(root, context.user);
-  let server: ScratchServer | null = null;
-  const started = (own: ScratchServer): ScratchServer => (server = own);
   try {
     const isFirst = !(await pathExists(dataDir));
     if (isFirst) await requireRoom(context, backup, engine.logical);
@@ -56,8 +54,8 @@ export async function testRestore(
     const content = await engine.bindBackup(context, backup, known);
     const took = isFirst ? new Took(clusterContext) : null;
     const bound = { backup, content };
-    if (engine.physical) return await testPhysical(engine.physical, context, bound, { dataDir, took, started });
-    if (engine.logical) return await testDump(engine.logical, context, bound, { dataDir, took, started });
+    if (engine.physical) return await testPhysical(engine.physical, context, bound, { dataDir, took });
+    if (engine.logical) return await testDump(engine.logical, context, bound, { dataDir, took });
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
   } catch (error) {
     // What a restore has to say about the backup is the verdict; anything else (a full disk, a kill) says nothing of it.
@@ -66,10 +64,7 @@ export async function testRestore(
     throw error;
   } finally {
     // A worker that shuts down leaves the copy to the next attempt.
-    if (!isLeaving(context)) {
-      await (server as ScratchServer | null)?.remove();
-      await removeInstance(clusterContext, instance);
-    }
+    if (!isLeaving(context)) await removeInstance(clusterContext, instance);
   }
 }
 
@@ -77,15 +72,13 @@ interface TestPlace {
   readonly dataDir: string;
   /** Null: an attempt before this one has begun it. */
   readonly took: Took | null;
-  /** Told of the server, which is removed at the end. */
-  readonly started: (server: ScratchServer) => ScratchServer;
 }
 
 async function testPhysical(
   physical: PhysicalRestore,
   context: EngineContext,
   bound: BoundBackup,
-  { dataDir, took, started }: TestPlace,
+  { dataDir, took }: TestPlace,
 ): Promise<VerifyVerdict> {
   const { backup } = bound;
   const tablespaceDir = `${dataDir}.tablespaces`;
@@ -95,7 +88,7 @@ async function testPhysical(
   const preload = await preloadOfSource(context);
   const began = took?.seconds() ?? 0;
   const copy = await recoverCopy(physical, context, { dataDir }, target, preload);
-  const { connection } = started(copy.server);
+  const { connection } = copy.server;
   const replaySeconds = (took?.seconds() ?? 0) - began;
   const verdict = await compareRestored(connection, backup.contents ?? []);
   // A plan counts each link of a chain, and not what they come to.
@@ -111,12 +104,12 @@ async function testDump(
   logical: LogicalRestore,
   context: EngineContext,
   bound: BoundBackup,
-  { dataDir, took, started }: TestPlace,
+  { dataDir, took }: TestPlace,
 ): Promise<VerifyVerdict> {
   const { backup } = bound;
   const tables = backup.contents?.length ?? 0;
   const preload = await preloadOfSource(context);
-  const server = started(await startDumpServer(context, { dataDir, tables, database: RESTORED }, preload));
+  const server = await startDumpServer(context, { dataDir, tables, database: RESTORED }, preload);
   const verdict = await restoredDump(logical, context, bound, server);
   const figures = { method: 'databases', sizeBytes: backup.sizeBytes, walBytes: null, replaySeconds: 0 } as const;
   await took?.keep(backup, { ...figures, restoreSeconds: took.seconds() });

@@ -15,6 +15,7 @@ import {
   policyOf,
   record,
 } from '../cluster-context.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
 import type { HostDependencies } from '../dependencies.js';
 import { quarantine } from '../recovery/damaged-backup.js';
 import { testRestore } from './restore-test.js';
@@ -90,6 +91,7 @@ export async function verifyAndRecord(
     }
     return { ok: verdict.ok, detail: verdict.detail };
   } finally {
-    await record(clusterContext, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
+    // A tool that goes on without its worker still reads the backup.
+    if (!isLeaving(run)) await record(clusterContext, pinned, `unpin/${Date.now()}`, { kind: 'unpin' });
   }
 }

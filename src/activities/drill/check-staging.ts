@@ -15,11 +15,19 @@ import { forBackup, postgresBinOf } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { canaryOf } from '../inspection/canary-writer.js';
 import { sampleMedia } from '../media/sample.js';
+import { readPostmaster } from '../../postgres/server/postmaster.js';
 import { compareRestores, keepContent } from './cross-check.js';
 import { dumpAgain } from './dump-again.js';
 import { checkLog, keepingLogs } from './keep-logs.js';
-import { type DrillWork, openDrillWork, restoreOf, restoreOperation, stagingConnection } from './staging.js';
-import { plannedBackups } from '../temporary/planned-restore.js';
+import {
+  type DrillWork,
+  instanceWork,
+  openDrillWork,
+  restoreOf,
+  restoreOperation,
+  stagingConnection,
+} from './staging.js';
+import { plannedBackups, startInstance } from '../temporary/planned-restore.js';
 
 /** Longest sentence of a check: the rest is in its file of the evidence. */
 const LONGEST_DETAIL = 1000;
@@ -59,11 +67,13 @@ async function checkRestored(
   const planned = restoreOf(work, step.restore);
   const context = await contextOf(work, step, planned, run);
   const checks = checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill());
+  // An attempt before this one may have lost it.
+  await startInstance(instanceWork(work, step.restore, step), run);
   const results: DrillCheck[] = [];
   for (const [index, check] of checks.entries()) {
     run.signal.throwIfAborted();
     run.report({ phase: `check ${check.name}`, done: index, total: checks.length, unit: 'steps' });
-    results.push(await runOne(work, step.restore, check, context, run));
+    results.push(await runOnLiving(work, step, check, context, run));
   }
   // Also where no check asked for it: the next restore empties the directory.
   await keepContent(work, step.restore, await context.restored.tables());
@@ -86,7 +96,11 @@ async function contextOf(
   const [first] = backups;
   const { signal } = run;
   let tables: Promise<ReadTables> | undefined;
-  const read = (): Promise<ReadTables> => (tables ??= readTables(connection, databases, signal));
+  const read = (): Promise<ReadTables> =>
+    (tables ??= readTables(connection, databases, signal).catch((error: unknown) => {
+      tables = undefined;
+      throw error;
+    }));
   return {
     connection,
     checksRole: clusterContext.cluster.checksRole,
@@ -118,6 +132,20 @@ async function contextOf(
 function recordedOf({ method }: PlannedRestore, backups: readonly Backup[]): readonly TableCount[] {
   const counts = backups.flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
   return method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
+}
+
+/** A check that lost its server, because somebody or the kernel killed it, says nothing of the data: once more, on one that runs again. */
+async function runOnLiving(
+  work: DrillWork,
+  step: DrillRestoreStep,
+  check: CheckConfig,
+  context: DrillCheckContext,
+  run: ActivityRun,
+): Promise<DrillCheck> {
+  const first = await runOne(work, step.restore, check, context, run);
+  if (first.status !== 'failed' || (await readPostmaster(work.place.dataDir))?.alive === true) return first;
+  await startInstance(instanceWork(work, step.restore, step), run);
+  return runOne(work, step.restore, check, context, run);
 }
 
 /** One check, timed. What it throws is a failed check: the others are run all the same. */

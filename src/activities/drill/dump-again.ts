@@ -9,6 +9,7 @@ import { type ReadTables, readTables } from '../../postgres/content/read-tables.
 import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { isLeaving } from '../../process/jobs/jobs.js';
 import { createJobs } from '../../process/jobs/supervisor.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { DrillRestoreStep } from '../api.js';
@@ -66,10 +67,7 @@ export async function dumpAgain(
     return found;
   } finally {
     // A worker that shuts down leaves them to the next attempt.
-    if (!run.signal.aborted) {
-      await (server as ScratchServer | null)?.remove();
-      await removeInstance(clusterContext, instance);
-    }
+    if (!isLeaving(run)) await removeInstance(clusterContext, instance);
   }
 }
 

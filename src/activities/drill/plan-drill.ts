@@ -5,21 +5,25 @@ import type { DrillPlan, PlannedRestore } from '../../domain/drill/drill.js';
 import { drilledPolicies } from '../../domain/drill/drilled-policies.js';
 import { checksOf } from '../../domain/drill/drill-checks.js';
 import { notTestedBy } from '../../domain/drill/not-tested.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { type DrillOrder, drillOrder } from '../../domain/operation/orders.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import { markStaging, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
 import { requireProgram } from '../../process/exec/find-programs.js';
+import { openSshSigner } from '../../process/exec/ssh-signing.js';
+import { decryptingArgv } from '../../process/age/age.js';
+import { requireIdentity } from '../../process/age/age-keys.js';
 import { withoutNetwork } from '../../process/exec/without-network.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
 import { sha256Hex } from '../../records/digest.js';
+import { NAMESPACE } from '../../records/evidence/manifest.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities, OrderedStep } from '../api.js';
 import { closePlansOf } from '../approval/authorize.js';
 import { claimPlanned } from '../approval/own-operation.js';
-import { type ClusterContext, forBackup, postgresBinOf, record } from '../cluster-context.js';
+import { type ClusterContext, forBackup, policyOf, postgresBinOf, record } from '../cluster-context.js';
 import { requireHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
@@ -36,32 +40,44 @@ export function drillPlanning(deps: HostDependencies): Pick<DrillActivities, 'pl
       'planDrill',
       withOrder(drillOrder, async (request, run) => {
         const context = await openDrillContext(deps, request);
-        const { clusterContext, place, folder } = context;
+        const { clusterContext } = context;
         await claimPlanned(clusterContext, request);
-        const made = await folder.plan();
-        // Found done: a plan that was shown stays what it was.
-        if (made !== null && made.operationId === request.operationId) return made;
-        await requireStagingApart(place, await protectedPaths(deps, place.dataDir));
-        const { dataDir } = place;
-        const { operationId } = request;
-        // Before it is taken: what may not be marked is not held either.
-        await markStaging(place);
-        const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
         try {
-          const plan = await makePlan(context, request, run);
-          await pinBackups(clusterContext, request, plan);
-          await folder.savePlan(plan);
-          return plan;
+          return await planned(context, request, run);
         } catch (error) {
-          const damaged = damagedBackup(error);
-          if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
-          // Another drill may have the place. Where this fails too, a sweep does it.
-          if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
+          // No attempt follows a refusal, and no step: the operation is over.
+          if (isRepriseError(error) && !isRetryable(error) && !isLeaving(run))
+            await closePlansOf(clusterContext, request.operationId);
           throw error;
         }
       }),
     ),
   };
+}
+
+async function planned(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
+  const { clusterContext, place, folder } = context;
+  const { dataDir } = place;
+  const { operationId } = request;
+  const made = await folder.plan();
+  // Found done: a plan that was shown stays what it was.
+  if (made !== null && made.operationId === operationId) return made;
+  await requireStagingApart(place, await protectedPaths(clusterContext.deps, dataDir));
+  // Before it is taken: what may not be marked is not held either.
+  await markStaging(place);
+  const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
+  try {
+    const plan = await makePlan(context, request, run);
+    await pinBackups(clusterContext, request, plan);
+    await folder.savePlan(plan);
+    return plan;
+  } catch (error) {
+    const damaged = damagedBackup(error);
+    if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
+    // Another drill may have the place. Where this fails too, a sweep does it.
+    if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** What `planDrill` would plan: claims, marks and pins nothing. */
@@ -79,7 +95,7 @@ async function makePlan(context: DrillContext, request: Request, run: ActivityRu
   const at = order.at ?? drill.at;
   const choosing = { clusterContext, run, operationId, at, seed };
   const restores = await chooseRestores(choosing, await policiesOf(context, order));
-  await requirePrograms(context, restores);
+  await requireMeans(context, restores, run);
   await requireRoom(context, restores);
   const { backups } = await clusterContext.catalogue.state();
   const rest: Omit<DrillPlan, 'digest'> = {
@@ -128,28 +144,36 @@ async function policiesOf(
 }
 
 /**
- * PostgreSQL of the version of each backup, which need not be the newest one's, and the program that masks: hours later they would be
- * missed only after the restore. The engines' own programs were needed to choose the backups.
- * @throws RepriseError `tool-missing`
+ * What the steps would miss only after hours: PostgreSQL of the version of each backup, which need not be the newest one's; the key of
+ * encrypted ones; the program that masks; the key that signs. The engines' own programs were needed to choose the backups.
+ * @throws RepriseError `tool-missing`, `key-missing`
  */
-async function requirePrograms(
+async function requireMeans(
   { clusterContext, drill: { mask } }: DrillContext,
   restores: readonly PlannedRestore[],
+  { signal }: ActivityRun,
 ): Promise<void> {
-  const { backups } = await clusterContext.catalogue.state();
+  const { catalogue, deps, cluster } = clusterContext;
+  const { backups } = await catalogue.state();
   const chosen = restores.flatMap((planned) => planned.backups.map(({ id }) => id));
-  for (const backup of backups.filter(({ id }) => chosen.includes(id)))
+  for (const backup of backups.filter(({ id }) => chosen.includes(id))) {
     await postgresBinOf(forBackup(clusterContext, backup));
+    if (backup.encryption === undefined) continue;
+    const identity = await requireIdentity(policyOf(clusterContext, backup.policy).encryption, `backup ${backup.id}`);
+    await decryptingArgv(identity, '-', ['true']);
+  }
   const [program] = mask?.argv ?? [];
-  if (program === undefined) return;
-  await requireProgram(program).catch(() => {
-    const { deps, cluster } = clusterContext;
-    throw new RepriseError(
-      'tool-missing',
-      `${program}, which masks what drills of ${cluster.name} restore, was not found on ${deps.host}`,
-      `install it there, or correct clusters.${cluster.name}.drill.mask.argv`,
-    );
-  });
+  if (program !== undefined)
+    await requireProgram(program).catch(() => {
+      throw new RepriseError(
+        'tool-missing',
+        `${program}, which masks what drills of ${cluster.name} restore, was not found on ${deps.host}`,
+        `install it there, or correct clusters.${cluster.name}.drill.mask.argv`,
+      );
+    });
+  const key = deps.config.evidence?.signingKey;
+  // Its public half alone would be shown, too.
+  if (key !== undefined) await (await openSshSigner(key, NAMESPACE, signal)).sign('drill');
 }
 
 /** @throws RepriseError `disk-full` before anything is emptied */

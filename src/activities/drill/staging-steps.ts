@@ -6,7 +6,7 @@ import { runProgram } from '../../process/exec/run-program.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { promoteServer } from '../../postgres/recovery/recovery.js';
 import { usedBytes } from '../../postgres/server/disk.js';
-import { startScratchServer } from '../../postgres/server/scratch-cluster.js';
+import { endScratchServer, startScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { requireMark, requireStagingApart, stagingTablespaces } from '../../postgres/server/staging-place.js';
 import { openHostState } from '../../records/host-state.js';
 import { openTemporaryInstances } from '../../records/temporary-instances.js';
@@ -14,10 +14,9 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { DrillActivities, DrillRestoreStep, DrillStep } from '../api.js';
 import { requireOwnOperation } from '../approval/own-operation.js';
 import type { HostDependencies } from '../dependencies.js';
-import { emptyInstance, removeInstance } from '../temporary/instances.js';
+import { emptyInstance, endToolsOf, removeInstance } from '../temporary/instances.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
 import {
-  endRestores,
   instanceContext,
   onceInRestore,
   preloadOf,
@@ -57,13 +56,14 @@ export function stagingSteps(deps: HostDependencies): Steps {
       return keepingLogs(work, work.plan.restores.length - 1, () => open(work, step, run));
     }),
     closeStaging: wrapActivity('closeStaging', async (step) => {
-      const { clusterContext, place } = await openDrillContext(deps, step);
+      const { clusterContext } = await openDrillContext(deps, step);
       await requireOwnOperation(clusterContext, step);
-      const instance = await openTemporaryInstances(clusterContext.host.stateDir).at(place.dataDir);
+      const { all } = openTemporaryInstances(clusterContext.host.stateDir);
       try {
-        if (instance?.operationId !== step.operationId) return;
-        await endRestores(clusterContext.host.stateDir, `${step.operationId}/`);
-        await removeInstance(clusterContext, instance);
+        // Staging, and what a check that was cut off has in the scratch directory.
+        for (const instance of await all())
+          if (instance.operationId === step.operationId && instance.cluster === step.cluster)
+            await removeInstance(clusterContext, instance);
       } finally {
         // Also where something else is in the place now: rotation must not wait for it.
         await releaseDrill(clusterContext, step);
@@ -83,7 +83,7 @@ async function wipe(work: DrillWork): Promise<void> {
   const { stateDir } = clusterContext.host;
   await requireStaging(work);
   // Of an attempt before a Reset: it would fill the directory again.
-  await endRestores(stateDir, `${instance.operationId}/`);
+  await endToolsOf(stateDir, instance);
   await emptyInstance(clusterContext, instance);
   await openTemporaryInstances(stateDir).update({ ...instance, generation: instance.generation + 1 });
 }
@@ -154,7 +154,7 @@ async function open(work: DrillWork, step: DrillStep, run: ActivityRun): Promise
     return mask(work, context, connection);
   });
   if (!people) {
-    await server.service.stop('fast');
+    await endScratchServer(server.service, 'fast');
     await startScratchServer({ ...request, forPeople: true });
   }
   return { connection: `host=localhost port=${port} dbname=${quoteConninfo(databaseForPeople(work))}` };

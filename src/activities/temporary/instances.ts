@@ -4,10 +4,13 @@ import { RepriseError } from '../../domain/errors.js';
 import { nameExists } from '../../files/paths.js';
 import { removeTree } from '../../files/remove-tree.js';
 import { readPostmaster, processesIn, runningServers } from '../../postgres/server/postmaster.js';
-import { isScratchServer, removePrivatePlace } from '../../postgres/server/scratch-cluster.js';
+import { endScratchServer, isScratchServer, removePrivatePlace } from '../../postgres/server/scratch-cluster.js';
 import { serviceOf } from '../../postgres/server/service.js';
 import { linkTarget } from '../../postgres/server/layout.js';
 import { emptyStaging, requireMark, requireStagingApart } from '../../postgres/server/staging-place.js';
+import { endJobsOf, operationsInUse } from '../../process/jobs/supervisor.js';
+import { waitForLock } from '../../process/jobs/file-lock.js';
+import { sha256Hex } from '../../records/digest.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../../records/temporary-instances.js';
 import { callingWorkflow } from '../activity-wrapper.js';
@@ -75,17 +78,47 @@ function inUse({ dataDir, workflowId, operationId, madeAt }: TemporaryInstance):
 }
 
 /**
- * Ends what runs in a temporary instance and removes its files; a staging directory stays, empty. Nothing else of the host is touched: a
- * server there that this program did not start, or a directory that is another one now, is refused.
+ * Ends what runs in a temporary instance and what still fills it, and removes its files; a staging directory stays, empty. Nothing else
+ * of the host is touched: a server there that this program did not start, or a directory that is another one now, is refused.
  * @throws RepriseError `conflict`, `path-refused`
  */
 export async function removeInstance(clusterContext: ClusterContext, instance: TemporaryInstance): Promise<void> {
-  await emptyInstance(clusterContext, instance);
-  if (instance.kind === 'scratch') await removeTree(dirname(instance.dataDir));
-  await openTemporaryInstances(clusterContext.host.stateDir).release(instance.dataDir);
+  const { stateDir } = clusterContext.host;
+  const { dataDir, cluster, operationId, kind } = instance;
+  const instances = openTemporaryInstances(stateDir);
+  await waitForLock(
+    stateDir,
+    `temporary-${sha256Hex(dataDir).slice(0, 16)}`,
+    async () => {
+      // Another sweep, or whoever takes the place next, was faster: by now it may be somebody else's.
+      const there = await instances.at(dataDir);
+      if (there?.operationId !== operationId || there.cluster !== cluster) return;
+      await endToolsOf(stateDir, there);
+      await emptyInstance(clusterContext, instance);
+      if (kind === 'scratch') await removeTree(dirname(dataDir));
+      await instances.release(dataDir);
+    },
+    { timeoutMs: REMOVAL_MS },
+  );
 }
 
-/** The same, with the directory of the instance left for what comes next. */
+/** Directories of terabytes are removed one file after the other. */
+const REMOVAL_MS = 3_600_000;
+
+/** Ends the tools that fill an instance: each would go on in a directory that another operation may have by then. */
+export async function endToolsOf(
+  stateDir: string,
+  { operationId, content }: Pick<TemporaryInstance, 'operationId' | 'content'>,
+): Promise<void> {
+  // An operation may have several instances; only those that are its own work have no name among them.
+  const isOwn = (one: string): boolean =>
+    content === undefined
+      ? one === operationId || one.startsWith(`${operationId}/`)
+      : one.startsWith(`${operationId}/${content.instance}-`);
+  for (const one of await operationsInUse(stateDir, 0)) if (isOwn(one)) await endJobsOf(stateDir, one);
+}
+
+/** As {@link removeInstance}, with the directory of the instance left for what comes next. */
 export async function emptyInstance(clusterContext: ClusterContext, instance: TemporaryInstance): Promise<void> {
   const { deps, host, user, cluster } = clusterContext;
   const { dataDir, kind } = instance;
@@ -126,7 +159,10 @@ async function stopInstance(clusterContext: ClusterContext, { dataDir, major }: 
         'see whose it is, and stop it; name another directory if it has to stay',
       );
     const pgBin = await clusterContext.deps.postgresBin(major ?? undefined);
-    await serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, clusterContext.user).stop('immediate');
+    await endScratchServer(
+      serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, clusterContext.user),
+      'immediate',
+    );
   }
   await removePrivatePlace(dataDir);
 }

@@ -112,8 +112,10 @@ const noRights: ToolRule = {
   message: 'the user that runs pgbackrest may not write where it has to',
   hint: 'check the owner of log-path, lock-path, spool-path and the repository: was pgbackrest run there as another user?',
 };
+/** A write that a full disk cut short is told with what the call before it had failed with: its own error is none. */
 const full: ToolRule = {
-  pattern: /No space left on device|Disk quota exceeded|File too large/i,
+  pattern:
+    /No space left on device|Disk quota exceeded|File too large|\[064\]: [^\n]*unable to write '[^'\n]*': \[2\] No such file or directory/i,
   code: 'storage-full',
   message: 'there is no space left',
   hint: 'free space, then run the step again; older backups are untouched',

@@ -1,6 +1,8 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathExists } from '../../files/paths.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../../domain/errors.js';
+import { isErrno, pathExists } from '../../files/paths.js';
 
 /** What `postmaster.pid` says (its lines: manual of the source, `pidfile.h`), and whether that server lives. */
 export interface Postmaster {
@@ -42,6 +44,47 @@ export async function processesIn(dataDir: string): Promise<number[]> {
     if (await isPostgres(Number(name))) found.push(Number(name));
   }
   return found;
+}
+
+/** How long what was killed may take to end: it may wait for a disk. */
+const KILLED_MS = 60_000;
+/** Backends notice by themselves that their postmaster has ended. */
+const NOTICED_MS = 5000;
+
+/**
+ * Ends by SIGKILL what works in the data directory of a copy: never one of production.
+ * @throws RepriseError `service-failed` for what does not end
+ */
+export async function endProcessesIn(dataDir: string): Promise<void> {
+  for (const until = Date.now() + KILLED_MS; ; await sleep(POLL_MS)) {
+    const left = await processesIn(dataDir);
+    if (left.length === 0) return;
+    if (Date.now() >= until)
+      throw new RepriseError(
+        'service-failed',
+        `processes ${left.join(', ')} in ${dataDir} do not end, although they were killed`,
+        'see what they wait for: a disk or a mount that does not answer',
+      );
+    for (const pid of left) kill(pid);
+  }
+}
+
+/** The same of backends whose postmaster was killed, after a moment in which they may end by themselves, or a new one begins. */
+export async function endOrphansIn(dataDir: string): Promise<void> {
+  for (const until = Date.now() + NOTICED_MS; Date.now() < until; await sleep(POLL_MS))
+    if ((await readPostmaster(dataDir))?.alive === true || (await processesIn(dataDir)).length === 0) return;
+  await endProcessesIn(dataDir);
+}
+
+const POLL_MS = 100;
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // It has ended by itself.
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
 }
 
 /** A server of this host: the directory that its processes work in, and with what its postmaster was started. */

@@ -5,7 +5,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
-import type { RunningServer } from './postmaster.js';
+import { endOrphansIn, endProcessesIn, type RunningServer } from './postmaster.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
@@ -13,6 +13,7 @@ import { cloneRestraints } from '../recovery/recovery-settings.js';
 import { plainLog } from './log-lines.js';
 import { serviceOf } from './service.js';
 import type { Service } from './service.js';
+import type { StopMode } from './service-kinds.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
 import type { Settings } from '../recovery/auto-conf.js';
 
@@ -50,6 +51,8 @@ export interface ScratchServer {
 const DEFAULT_PORT = 5432;
 /** Major version that knows event triggers on logins, and a setting that turns all event triggers off. */
 const WITH_LOGIN_TRIGGERS = 17;
+/** A server that still runs then does not react. */
+const STOP_SECONDS: Readonly<Record<StopMode, number>> = { fast: 120, immediate: 10 };
 /** Room for `/.s.PGSQL.65535.lock` in the 107 bytes of a socket's path. */
 const LONGEST_SOCKET_DIR = 84;
 
@@ -68,6 +71,8 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const logFile = scratchServerLog(dataDir);
   const service = serviceOf({ dataDir, service: { kind: 'pg_ctl' }, logFile, withoutNetwork }, pgBin, user);
   const own = await serverSettings(request, place);
+  // Backends of a postmaster that was killed hold its shared memory, and no other one starts beside them.
+  await endOrphansIn(dataDir);
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
     await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
@@ -88,10 +93,23 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
     connection: scratchConnection(request),
     service,
     remove: async () => {
-      await service.stop('fast');
+      await endScratchServer(service, 'fast');
       await removeTree(place);
     },
   };
+}
+
+/**
+ * Stops the server of a copy, whatever state it is in: one that does not react (it was stopped by a signal, it hangs) is killed with all its
+ * backends.
+ */
+export async function endScratchServer(service: Service, mode: StopMode): Promise<void> {
+  try {
+    await service.stop(mode, STOP_SECONDS[mode]);
+  } catch (error) {
+    if (!isRepriseError(error)) throw error;
+    await endProcessesIn(service.dataDir);
+  }
 }
 
 /** Only its owner reaches the socket. */

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { HostConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { noSpace } from '../recovery/recovery-failure.js';
 import { runProgram } from '../../process/exec/run-program.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
@@ -61,6 +62,16 @@ export async function initScratchCluster(dataDir: string, pgBin: string, user: O
     '--no-sync',
     '--no-instructions',
   ];
-  await runProgram([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user });
+  await runProgram([join(pgBin, 'initdb'), `--pgdata=${dataDir}`, ...options], { user }).catch((error: unknown) => {
+    throw isRepriseError(error) && noSpace(String(error.details['stderrTail'])) !== null ? noRoom(dataDir) : error;
+  });
   await writeFileAtomic(join(dataDir, INITIALIZED), '', user);
+}
+
+function noRoom(dataDir: string): RepriseError {
+  return new RepriseError(
+    'disk-full',
+    `the disk became full while a cluster was made in ${dataDir}`,
+    'free space there, or name a directory on a larger disk: drill.data_dir of the cluster for drills, hosts.NAME.scratch_dir for restore tests',
+  );
 }

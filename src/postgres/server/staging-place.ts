@@ -10,7 +10,7 @@ import { isErrno } from '../../files/paths.js';
 import { type DirectoryIdentity, emptyDirectory } from '../../files/remove-tree.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { linkTarget, mountPoints, outsidePlaces } from './layout.js';
-import { type RunningServer, runningServers } from './postmaster.js';
+import { readPostmaster, type RunningServer, runningServers } from './postmaster.js';
 import { isScratchServer } from './scratch-cluster.js';
 
 /** A directory that is emptied again and again, and whose it is. */
@@ -86,7 +86,10 @@ export async function requireStagingApart(
     await refuseSharedPath(directory, { owner, sticky: true });
   }
   const home = await linkTarget(dataDir);
-  const isOwn = (server: RunningServer): boolean => server.dataDir === home && isScratchServer(server, dataDir);
+  // Backends that outlived their postmaster show no configuration: what is marked as staging is ours.
+  const isOrphaned = (await readPostmaster(dataDir))?.alive !== true && (await readMark(place)) !== null;
+  const isOwn = (server: RunningServer): boolean =>
+    server.dataDir === home && (isOrphaned || isScratchServer(server, dataDir));
   const running = await runningServers();
   const others = running.filter((server) => !isOwn(server));
   const everything = [

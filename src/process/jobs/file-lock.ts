@@ -107,7 +107,7 @@ export async function waitForLock<T>(
   stateDir: string,
   name: string,
   fn: () => Promise<T>,
-  { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
+  { signal, timeoutMs }: { signal?: AbortSignal; timeoutMs: number },
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

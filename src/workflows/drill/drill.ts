@@ -115,6 +115,7 @@ class Drill {
       return plan;
     } catch (error) {
       await this.couldNotBegin(error);
+      if (isCutOff(error)) await CancellationScope.nonCancellable(() => this.close('10m'));
       throw error;
     }
   }
@@ -285,11 +286,11 @@ class Drill {
     }
   }
 
-  /** Where the host is away for days, its sweep does it. */
-  private async close(): Promise<void> {
+  /** Where the host is away for longer, its sweep does it. */
+  private async close(within: '10m' | '1d' = '1d'): Promise<void> {
     const { status, host, step } = this.operation;
     await status
-      .phase('empty staging', () => hostActivitiesFor(host, 'stop and empty staging', '1d').closeStaging(step))
+      .phase('empty staging', () => hostActivitiesFor(host, 'stop and empty staging', within).closeStaging(step))
       .catch(() => log.warn('staging could not be emptied: the sweep of its host does it'));
   }
 
@@ -309,6 +310,11 @@ class Drill {
       runStep(operation, summary, () => run(heavyActivities(operation.host, summary))),
     );
   }
+}
+
+/** Whether an attempt may have ended without giving back the place and the pins that it had taken. */
+function isCutOff(error: unknown): boolean {
+  return isCancelled(error) || ['worker-lost', 'step-stalled'].includes(failureOf(error).code);
 }
 
 /** An id as the command line makes them; the same after a Reset. */

@@ -203,5 +203,5 @@ describe('P4: drills by the command line, on a real Temporal server', () => {
       error: { code: 'check-failed' },
       document: { problems: [{ code: 'file-changed' }] },
     });
-  }, 300_000);
+  }, 600_000);
 });

@@ -1,18 +1,24 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, statfs, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { ApplicationFailure } from '@temporalio/common';
 import pg from 'pg';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { openClusterContext } from '../../../src/activities/cluster-context.js';
 import { sweepCluster } from '../../../src/activities/sweep.js';
 import { loadConfig } from '../../../src/config/load.js';
 import { scratchConnection } from '../../../src/postgres/server/scratch-cluster.js';
-import { processesIn } from '../../../src/postgres/server/postmaster.js';
+import { processesIn, readPostmaster } from '../../../src/postgres/server/postmaster.js';
 import { operationsInUse, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { contentOf } from '../../contract/engine-fixture.js';
 import { Drills } from '../../helpers/drills.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { freePorts } from '../../helpers/ports.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
@@ -31,6 +37,20 @@ const stagingServer = () => {
   return { host, port, user, socketDir: host };
 };
 
+const run = promisify(execFile);
+const NOBODY = 65_534;
+
+/** Whether anything listens on the port of the drill. */
+function answers(host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
 /** As somebody who signs off connects. */
 async function asPerson(sql: string): Promise<unknown[]> {
   const client = new pg.Client({ host: '127.0.0.1', port, user: 'qa', password: 'for qa', database: 'mairie' });
@@ -44,8 +64,8 @@ async function asPerson(sql: string): Promise<unknown[]> {
 }
 
 /** The configuration with further keys of the drill. */
-async function configured(more = '') {
-  const keys = `host: db1, allow_same_host: true, data_dir: ${staging}, port: ${port}, engines: [pgbackrest, dump]`;
+async function configured(more = '', dataDir = staging) {
+  const keys = `host: db1, allow_same_host: true, data_dir: ${dataDir}, port: ${port}, engines: [pgbackrest, dump]`;
   await site.configure({
     clusterYaml: `    drill: { ${[keys, more].filter((one) => one !== '').join(', ')} }\n`,
   });
@@ -91,6 +111,91 @@ describe('P4: people look at what was restored', () => {
     expect(await asPerson('SELECT DISTINCT motif FROM metier.demandes_rdv')).toEqual([{ motif: 'masked' }]);
     await masking.run('closeStaging', 'op-mask');
     expect(await processesIn(staging)).toEqual([]);
+  }, 300_000);
+});
+
+describe('P4: a staging server that is half made', () => {
+  it('P4: nobody but its owner reaches it before it is opened, and nothing answers after it was closed, though its postmaster does not react', async () => {
+    const reached: string[] = [];
+    const isOver = new AbortController();
+    const sampling = (async () => {
+      for (; !isOver.signal.aborted; await sleep(5))
+        for (const host of ['127.0.0.1', '::1']) if (await answers(host)) reached.push(host);
+    })();
+    const plan = await drills.plan('op-unreached', { engines: ['pgbackrest'] });
+    try {
+      await drills.restore(plan, 0);
+      const { socketDir } = stagingServer();
+      await expect(
+        run('psql', ['-XAtqc', 'SELECT 1', `host=${socketDir} port=${port} user=postgres dbname=postgres`], {
+          uid: NOBODY,
+          gid: NOBODY,
+        }),
+      ).rejects.toThrow(/Permission denied/);
+    } finally {
+      isOver.abort();
+      await sampling;
+    }
+    expect(reached).toEqual([]);
+    await drills.run('openStaging', 'op-unreached', { plan: plan.digest });
+    expect(await answers('127.0.0.1')).toBe(true);
+    const { pid = 0 } = (await readPostmaster(staging)) ?? {};
+    process.kill(pid, 'SIGSTOP');
+    await drills.run('closeStaging', 'op-unreached');
+    expect(await processesIn(staging)).toEqual([]);
+    expect(await readdir(staging)).toEqual([]);
+    expect(await answers('127.0.0.1')).toBe(false);
+  }, 300_000);
+
+  it('P4: backends that outlive a killed postmaster keep neither the next start nor the clean-up from their work', async () => {
+    const plan = await drills.plan('op-orphans', { engines: ['dump'] });
+    const step = { plan: plan.digest, restore: 0 };
+    await drills.restore(plan, 0);
+    const orphan = async (): Promise<void> => {
+      const { pid = 0 } = (await readPostmaster(staging)) ?? {};
+      const backends = (await processesIn(staging)).filter((one) => one !== pid);
+      // What is stopped does not notice.
+      process.kill(backends[0] ?? 0, 'SIGSTOP');
+      process.kill(pid, 'SIGKILL');
+      await site.waitFor(async () => (await processesIn(staging)).length === 1, 'one backend is left');
+    };
+    await orphan();
+    await drills.run('startStaging', 'op-orphans', step);
+    expect((await readPostmaster(staging))?.alive).toBe(true);
+    await orphan();
+    await drills.run('closeStaging', 'op-orphans');
+    expect(await processesIn(staging)).toEqual([]);
+    expect(await readdir(staging)).toEqual([]);
+  }, 300_000);
+
+  it('P4, F6: a staging disk that is full while a dump is restored fails the drill, with a hint, and is emptied', async () => {
+    const small = await makeTempDir('small-staging');
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=400m,mode=0700', 'reprise-test', small]);
+    try {
+      await giveToPostgres(small);
+      const dataDir = join(small, 'staging');
+      const onSmall = new Drills(hostDependencies(await configured('', dataDir), 'db1'));
+      const plan = await onSmall.plan('op-full', { engines: ['dump'] });
+      const step = { plan: plan.digest, restore: 0 };
+      await onSmall.run('wipeStaging', plan.operationId, step);
+      const { bavail, bsize } = await statfs(small);
+      await writeFile(join(small, 'filler'), Buffer.alloc(bavail * bsize - 3_000_000));
+      const failure = await onSmall.run('restoreStaging', plan.operationId, step).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      expect(failure).toMatchObject({
+        type: expect.stringMatching(/^(disk|storage)-full$/),
+        nonRetryable: true,
+        message: expect.stringMatching(/full|no space/),
+      });
+      expect((failure as ApplicationFailure).details).toEqual([{ hint: expect.stringMatching(/./) }]);
+      await onSmall.run('closeStaging', plan.operationId);
+      expect(await readdir(dataDir)).toEqual([]);
+      expect(await processesIn(dataDir)).toEqual([]);
+    } finally {
+      await run('umount', ['-l', small]);
+    }
   }, 300_000);
 });
 

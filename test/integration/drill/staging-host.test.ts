@@ -10,6 +10,7 @@ import { loadConfig } from '../../../src/config/load.js';
 import type { DrillOutcome, DrillPlan } from '../../../src/domain/drill/drill.js';
 import { findPostgresBin } from '../../../src/process/exec/find-programs.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
+import { makeAgeKey } from '../../helpers/age.js';
 import { Drills } from '../../helpers/drills.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';
@@ -49,8 +50,13 @@ beforeAll(async () => {
   const key = join(home, 'evidence_key');
   await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   publicKey = `${key}.pub`;
+  const age = await makeAgeKey();
   await editConfig(site, (text) =>
     text
+      .replace(
+        'engine: logical,',
+        `$& encryption: { recipients: [${age.recipient}], identity: { file: ${age.file} } },`,
+      )
       .replace('repositories:\n', `  staging1: { state_dir: ${join(home, 'state')}, timeouts: { heartbeat: 2s } }\n$&`)
       .replace(
         'contacts:\n',
@@ -136,8 +142,23 @@ describe('P4: a staging host that is not the host of the cluster', () => {
       type: 'tool-missing',
       message: expect.stringContaining('/nonexistent/mask'),
     });
+    for (const [what, config] of [
+      [
+        '/nonexistent/age.key',
+        (text: string) => text.replace(/identity: \{ file: [^ }]+/, 'identity: { file: /nonexistent/age.key'),
+      ],
+      [
+        '/nonexistent/signer',
+        (text: string) => text.replace(/signing_key: [^ }]+/, 'signing_key: /nonexistent/signer'),
+      ],
+    ] as const)
+      expect(await refusedOnStaging('logical', { config })).toMatchObject({
+        type: 'key-missing',
+        message: expect.stringContaining(what),
+        hint: expect.any(String),
+      });
     expect(await readdir(staging)).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('P4, V4: with WAL-G and a dump from S3, while the worker of the source is down; production is neither opened nor asked', async () => {
     await site.startWorker({}, { host: 'staging1' });
@@ -205,5 +226,5 @@ describe('P4: a staging host that is not the host of the cluster', () => {
     expect(
       await refusal(site, 'drill', 'evidence', outcome.drillId, '--verify', '--public-key', publicKey),
     ).toMatchObject({ code: 'path-refused', hint: expect.stringContaining('copy its folder') });
-  }, 300_000);
+  }, 600_000);
 });

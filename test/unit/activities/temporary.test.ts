@@ -1,10 +1,13 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import type { Client } from '@temporalio/client';
 import { sweepCluster } from '../../../src/activities/sweep.js';
 import { claimInstance, removeInstance } from '../../../src/activities/temporary/instances.js';
 import { openOperationLedger } from '../../../src/records/operation-ledger.js';
 import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
+import { keepSwept } from '../../../src/worker/sweeps.js';
+import { until } from '../../helpers/until.js';
 import { gateSite } from './gate-site.js';
 
 /** A copy of a verification, as an operation has left it. */
@@ -40,6 +43,16 @@ describe('L11: temporary instances of operations that are over are removed by a 
     expect(await instances.all()).toEqual([]);
   });
 
+  it('L11: a place that another operation has taken meanwhile is not removed by a sweep that saw the one before', async () => {
+    const { session, instance, instances, dataDir } = await left('op-1');
+    await removeInstance(session, instance);
+    await claimInstance(session, { dataDir, kind: 'scratch', operationId: 'op-2' }, 15);
+    await mkdir(dataDir, { recursive: true });
+    await removeInstance(session, instance);
+    expect(await readdir(dirname(dataDir))).toEqual(['data']);
+    expect(await instances.at(dataDir)).toMatchObject({ operationId: 'op-2' });
+  });
+
   it('L11: one whose time is over is removed although its workflow runs, and not a minute before', async () => {
     const { session, instance, instances, dataDir } = await left('op-1');
     const expiring = (ms: number) =>
@@ -63,5 +76,23 @@ describe('L11: temporary instances of operations that are over are removed by a 
     expect(await readdir(dirname(precious))).toEqual(['data']);
     expect(await instances.at(dataDir)).toBeNull();
     expect(await instances.at(precious)).not.toBeNull();
+  });
+
+  it('L11: a worker that goes on running removes it too, once it has seen twice that the workflow has ended, and not before', async () => {
+    const { session, instances } = await left('op-1');
+    const asked: string[] = [];
+    let status = 'RUNNING';
+    const described = async () => (asked.push(status), { status: { name: status }, raw: {} });
+    const client = { workflow: { getHandle: () => ({ describe: described }) } } as unknown as Client;
+    const logger = { info: () => undefined, warn: () => undefined };
+    const stop = new AbortController();
+    const sweeping = keepSwept(session.deps, { client, logger, signal: stop.signal, everyMs: 10 });
+    await until(() => asked.length > 5, 'the workflow was asked for several times');
+    expect(await instances.all()).toHaveLength(1);
+    status = 'TERMINATED';
+    await until(async () => (await instances.all()).length === 0, 'it is removed');
+    stop.abort();
+    await sweeping;
+    expect(asked.filter((one) => one === 'TERMINATED').length).toBeGreaterThanOrEqual(3);
   });
 });

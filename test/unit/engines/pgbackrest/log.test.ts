@@ -131,6 +131,10 @@ describe('exit codes', () => {
     expect(failureOf('backup', 50, "ERROR: [050]: unable to acquire lock on file 'x': Permission denied").code).toBe(
       'privilege-missing',
     );
+    // Word for word what a restore onto a full disk says (2.45): a write that was cut short has no error of its own.
+    const short =
+      "ERROR: [064]: raised from local-1 protocol: unable to write '/srv/staging/base/1/1255': [2] No such file or directory";
+    expect(failureOf('restore', 64, short).code).toBe('storage-full');
     expect(failureOf('backup', 64, 'ERROR: [064]: unable to write: [28] No space left on device').code).toBe(
       'storage-full',
     );
