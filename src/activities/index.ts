@@ -29,6 +29,7 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
 
 /** They watch, and return only on a change or after most of an hour: without progress they have not stalled. */
@@ -65,6 +66,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),
+    ...repairActivities(deps),
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...dailyCheckActivities(deps),

@@ -14,6 +14,7 @@ import { registerInit } from './commands/init.js';
 import { registerKept } from './commands/kept.js';
 import { registerKey } from './commands/key.js';
 import { isNagios, reportUnknown } from './terminal/nagios.js';
+import { registerWal } from './commands/wal.js';
 import { registerUp } from './commands/up.js';
 import { registerWorker } from './commands/worker.js';
 import { registerDemo } from './commands/demo.js';
@@ -52,6 +53,7 @@ const groups = [
   registerIncident,
   registerKept,
   registerBeside,
+  registerWal,
   registerStorage,
   registerKey,
   registerNotify,

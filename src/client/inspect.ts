@@ -14,6 +14,7 @@ import {
   listsEverything,
   mergeInspectionResults,
 } from '../domain/operation/inspections.js';
+import type { Progress } from '../domain/operation/progress.js';
 import { HEARTBEAT_SECONDS } from '../domain/operation/status.js';
 import type { InspectInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
@@ -36,8 +37,9 @@ export async function runInspection<K extends InspectionKind>(
   session: TemporalSession,
   question: Extract<Inspection, { kind: K }>,
   interruption?: AbortSignal,
+  onProgress?: (progress: Progress) => void,
 ): Promise<InspectionResults[K]> {
-  const inquiry: Inquiry = { session, interruption, reads: [] };
+  const inquiry: Inquiry = { session, interruption, onProgress, reads: [] };
   try {
     const answer: unknown = await ask(inquiry, question);
     if (!isInParts(answer)) return answer as InspectionResults[K];
@@ -56,6 +58,8 @@ const WRITES = 'record/';
 interface Inquiry {
   readonly session: TemporalSession;
   readonly interruption: AbortSignal | undefined;
+  /** Told how far a long read is; not where the server runs no activities without a workflow. */
+  readonly onProgress: ((progress: Progress) => void) | undefined;
   /** Ids of the activities that nobody needs afterwards. */
   readonly reads: string[];
 }
@@ -104,13 +108,13 @@ function hostsOf(
 }
 
 function run<T>(
-  { session, interruption, reads }: Inquiry,
+  { session, interruption, onProgress, reads }: Inquiry,
   name: string,
   input: unknown,
   options: ActivityOptions,
 ): Promise<T> {
   if (options.id.startsWith(READS)) reads.push(options.id);
-  return runStandalone(session, { name, input, options, interruption });
+  return runStandalone(session, { name, input, options, interruption, onProgress });
 }
 
 /** A host that has just died still seems to have a worker: then one that its clusters can be recovered onto is asked, where `asked` has none. */

@@ -1,6 +1,8 @@
 import type { ActivityHandle, ActivityOptions } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
+import type { Progress } from '../domain/operation/progress.js';
+import type { HeartbeatDetails } from '../domain/operation/status.js';
 import type { TemporalSession } from './connect.js';
 import { rejectWithoutPoller } from './pollers.js';
 
@@ -13,6 +15,8 @@ export interface StandaloneActivity {
   readonly options: ActivityOptions;
   /** Ends the waiting; the activity is given up. */
   readonly interruption?: AbortSignal | undefined;
+  /** Called with how far it is, as its heartbeats say. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /**
@@ -21,7 +25,7 @@ export interface StandaloneActivity {
  */
 export async function runStandalone<T>(
   session: TemporalSession,
-  { name, input, options, interruption }: StandaloneActivity,
+  { name, input, options, interruption, onProgress }: StandaloneActivity,
 ): Promise<T> {
   const handle = await session.client.activity.start<T>(name, { ...options, args: [input] });
   const ended = new AbortController();
@@ -31,6 +35,7 @@ export async function runStandalone<T>(
   const alone = rejectWithoutPoller(session, options.taskQueue, () => hasStarted(handle), ended.signal);
   // All are observed below; the losers' rejections must not count as unhandled.
   for (const promise of [answer, alone]) promise.catch(() => undefined);
+  if (onProgress !== undefined) void followProgress(handle, onProgress, ended.signal);
   try {
     return await Promise.race([answer, alone, ...(interruption ? [interrupted(interruption, ended.signal)] : [])]);
   } catch (error) {
@@ -39,6 +44,28 @@ export async function runStandalone<T>(
   } finally {
     ended.abort();
   }
+}
+
+const PROGRESS_MS = 1000;
+
+/** Until the end; what cannot be read now is read the next time. */
+async function followProgress(
+  handle: ActivityHandle,
+  onProgress: (progress: Progress) => void,
+  ended: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await sleep(PROGRESS_MS, undefined, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) return;
+    const progress = await progressOf(handle).catch(() => undefined);
+    if (progress !== undefined && !ended.aborted) onProgress(progress);
+  }
+}
+
+async function progressOf(handle: ActivityHandle): Promise<Progress | undefined> {
+  const description = await handle.describe({ includeHeartbeatDetails: true });
+  if (!description.hasHeartbeatDetails) return undefined;
+  return (await description.getHeartbeatDetails<HeartbeatDetails>())?.progress;
 }
 
 /** Whether this server runs no activities without a workflow: those before 1.31 do not, and others may have it turned off. */

@@ -10,6 +10,7 @@ import {
   incidentWorkflowId,
   mediaWorkflowId,
   recoverWorkflowId,
+  repairWorkflowId,
   rotateWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
@@ -26,6 +27,7 @@ import {
   mediaRunbook,
   mediaVerificationRunbook,
   recoveryRunbook,
+  repairRunbook,
   rotationRunbook,
   verificationRunbook,
 } from '../domain/plan/runbooks.js';
@@ -38,9 +40,11 @@ import type {
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
+import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
 import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
@@ -194,6 +198,21 @@ export function startExploration(
     workflowId: exploreWorkflowId(cluster, input.operationId),
     input,
     runbook: exploreRunbook(cluster, formatTarget(order.target)),
+  });
+}
+
+/** Starts the planning; nothing is changed before the change set it makes is approved. */
+export function startRepair(
+  session: TemporalSession,
+  request: OperationRequest<RepairOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.repairTable,
+    workflowId: repairWorkflowId(cluster, input.operationId),
+    input,
+    runbook: repairRunbook(cluster, formatTableName(order.table)),
   });
 }
 

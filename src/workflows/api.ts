@@ -15,6 +15,7 @@ import type {
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -25,6 +26,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -132,6 +134,17 @@ export interface ExploreView {
   readonly requested: string;
   /** Null until it runs. */
   readonly instance: OpenedInstance | null;
+}
+
+export interface RepairInput extends OperationRequest<RepairOrder> {
+  readonly operationId: string;
+}
+export interface RepairOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: RepairPlan | null;
+  /** Null where nothing was to be changed, or it was rejected. */
+  readonly outcome: RepairOutcome | null;
+  readonly rejectedBecause?: string;
 }
 
 export interface DrillOverdueInput {

@@ -51,6 +51,7 @@ import { challengeKeys, proveKey } from './key-proof.js';
 import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
 import { walWindows } from './wal-health.js';
+import { walTransactions } from './wal-transactions.js';
 import { diagnoseCluster } from './watch.js';
 
 type Inspector<K extends Inspection['kind']> = (
@@ -134,6 +135,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'beside-stop': async (question, deps) => ({ stopped: await stopBeside(deps, question) }),
   diagnose: ({ cluster }, deps) => diagnoseCluster(deps, cluster),
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
+  'wal-transactions': async (request, deps, run) =>
+    walTransactions(await openClusterContext(deps, request.cluster), request, run),
   jobs: async ({ cluster, operationId }, deps) => ({
     jobs: await readJobs((await openClusterContext(deps, cluster)).host.stateDir, operationId),
   }),

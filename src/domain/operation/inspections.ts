@@ -19,6 +19,7 @@ import type {
   RotationOrder,
 } from './orders.js';
 import type { JobView } from './progress.js';
+import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
 import type { StoragePlan } from '../storage/storage-plan.js';
 import type { StorageUsage } from '../storage/storage-usage.js';
@@ -72,6 +73,8 @@ export type Inspection =
   | { readonly kind: 'diagnose'; readonly cluster: string }
   /** Between which instants any moment can be recovered. */
   | { readonly kind: 'wal'; readonly cluster: string }
+  /** What happened in a span of time, from WAL. */
+  | ({ readonly kind: 'wal-transactions' } & WalTransactionsRequest)
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
@@ -106,7 +109,10 @@ export type InspectionKind = Inspection['kind'];
 
 /** Answered by listing everything there is, a million objects perhaps: as long as that takes. */
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
-  return ['media-plan', 'plan', 'drill-plan', 'explore-plan', 'action', 'storage-usage'].includes(kind);
+  return [
+    ...['media-plan', 'plan', 'drill-plan', 'explore-plan', 'action', 'storage-usage'],
+    'wal-transactions',
+  ].includes(kind);
 }
 
 /** A small write: what was asked, and by whom, stays to be seen in Temporal. */
@@ -168,6 +174,7 @@ export interface InspectionResults {
   readonly adoption: AdoptionPreview;
   readonly diagnose: Diagnosis;
   readonly wal: { readonly windows: readonly WalWindow[] };
+  readonly 'wal-transactions': WalTransactionsAnswer;
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly {

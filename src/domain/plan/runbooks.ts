@@ -97,6 +97,21 @@ export function mediaRunbook(name: string, cluster: string, kind: 'recover' | 's
   };
 }
 
+export function repairRunbook(cluster: string, table: string): OperationRunbook {
+  return {
+    summary: `Repair of the table ${table} of ${cluster}`,
+    details: `Current Details show the current step, what it waits for and what to send; press R to refresh them.\n\n${steps(
+      [
+        'Find the damaged rows in a temporary instance. Production is not touched.',
+        'Compare them with the table as it is: what is put right, and what people changed since and decide on.',
+        'Wait for the approval of this very list of changes.',
+        'Compare again, and change the rows, each only where it is still as the plan saw it.',
+        'Check the result, and write the report.',
+      ],
+    )}`,
+  };
+}
+
 export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,

@@ -221,13 +221,19 @@ const LOOK_BACK_BYTES = 2 * 1024 * 1024 * 1024;
  * Where to begin for everything that commits at or after a time: before the beginning of what was open then. Looks back so far
  * only; what is older is read from where it can be.
  */
-export async function beginningAt(glances: Glances, course: Course, time: number): Promise<Beginning> {
+export async function beginningAt(
+  glances: Glances,
+  course: Course,
+  time: number,
+): Promise<Beginning & { readonly reachesBack: boolean }> {
   const { segments, source } = course;
   const found = await lastBefore(segments.length, async (index) => {
     const { firstEnd } = await glances.at(index);
     return firstEnd === null ? null : firstEnd.time < time;
   });
   const index = Math.max(0, found);
+  // What initdb wrote before its first segment is nothing.
+  const reachesBack = found >= 0 || (segments[0]?.number ?? 0n) <= 1n;
   const start = startOf(segments[index] as FollowedSegment, source.segmentBytes);
   const lowest = Math.max(0, index - Math.ceil(LOOK_BACK_BYTES / source.segmentBytes));
   let oldest: number | null = null;
@@ -243,10 +249,10 @@ export async function beginningAt(glances: Glances, course: Course, time: number
         oldest = first;
         continue;
       }
-      return { index: back, lsn, since: next };
+      return { index: back, lsn, since: next, reachesBack };
     }
   }
-  return { index, lsn: start, since: null };
+  return { index, lsn: start, since: null, reachesBack };
 }
 
 function follows(segment: FollowedSegment | undefined, next: FollowedSegment | undefined): boolean {

@@ -1,0 +1,101 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { runInspection } from '../../client/inspect.js';
+import { RepriseError } from '../../domain/errors.js';
+import { MOST_TRANSACTIONS, type WalTransactionsAnswer } from '../../domain/operation/wal-transactions.js';
+import { compareInstants } from '../../domain/target/instant.js';
+import { parseTableName } from '../../domain/table/table-name.js';
+import type { Cli } from '../cli-context.js';
+import { parseCount, policyOption, timeOption } from '../common-options.js';
+import { define, group } from '../define-command.js';
+import { interruptible } from '../long-operation.js';
+import { liveCount } from '../terminal/progress.js';
+import { walTransactionsText } from '../terminal/wal-text.js';
+
+interface Options {
+  readonly database?: string;
+  readonly table?: string;
+  readonly from: string;
+  readonly to?: string;
+  readonly minRows?: number;
+  readonly limit?: number;
+  readonly policy?: string;
+  readonly timeline?: number;
+}
+
+const DESCRIPTION =
+  'Reads the archived WAL, and what the server has not archived yet where its worker can read it. Changes nothing, and needs ' +
+  'nothing that was installed before. Tables are named by the server as it is now; where it does not answer they have numbers. ' +
+  'It does not show what was rolled back, unlogged and temporary tables, and sequences. Where WAL of the time is missing, it ' +
+  'says so and exits with 3.';
+
+/** `reprise wal ...` */
+export function registerWal(program: Command, cli: Cli): void {
+  const wal = group(program, 'wal', 'what happened, from the write-ahead log');
+  define<Options>(wal, cli, {
+    usage: 'transactions <cluster>',
+    summary: 'list what transactions did to tables in a span of time, the most damage first',
+    description: DESCRIPTION,
+    argumentHelp: { cluster: 'name of the cluster in reprise.yml' },
+    examples: [
+      'wal transactions mairie --from -2h',
+      'wal transactions mairie --database mairie --table metier.demandes_rdv --from "2026-11-21 08:00 Europe/Paris" --to "2026-11-21 09:30 Europe/Paris"',
+      'wal transactions mairie --from -10min --min-rows 1000 --json',
+    ],
+    options: [
+      timeOption('--from <time>', 'committed at this time or later').makeOptionMandatory(),
+      timeOption('--to <time>', 'committed at this time or earlier (default: now)'),
+      new Option('--database <name>', 'only what was done in this database'),
+      new Option('--table <schema.table>', 'only what was done to this table, with its partitions; needs --database'),
+      new Option('--min-rows <count>', 'only transactions that changed so many rows (default: 1)').argParser(
+        parseCount,
+      ),
+      new Option('--limit <count>', 'list so many transactions (default: 20)').argParser(parseCount),
+      policyOption('the one that archives WAL'),
+      new Option(
+        '--timeline <number>',
+        'the history to read, of one that a recovery has left (default: the newest)',
+      ).argParser(parseCount),
+    ],
+    run: (self, [cluster = ''], options) => runTransactions(self, cluster, options),
+  });
+}
+
+async function runTransactions(self: Cli, cluster: string, options: Options): Promise<void> {
+  await self.cluster(cluster);
+  const { from, to = new Date().toISOString(), table, database, limit } = options;
+  if (compareInstants(from, to) > 0)
+    throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'exchange them');
+  if (table !== undefined) parseTableName(table);
+  if (table !== undefined && database === undefined)
+    throw new RepriseError('usage', '--table needs the database of the table', 'add --database NAME');
+  if (limit !== undefined && (limit < 1 || limit > MOST_TRANSACTIONS))
+    throw new RepriseError('usage', `--limit is from 1 to ${MOST_TRANSACTIONS}`, 'name fewer, and a shorter time');
+  const question = { ...options, kind: 'wal-transactions' as const, cluster, from, to };
+  const show = liveCount(self.terminal, 'segments of WAL read');
+  const answer = await interruptible((signal) =>
+    self.withTemporal((session) =>
+      runInspection<'wal-transactions'>(session, question, signal, ({ done, total }) => {
+        if (self.showsProgress) show(done, total ?? done);
+      }),
+    ),
+  );
+  show(0, 0);
+  await self.print({ cluster, ...answer }, (view, screen) => walTransactionsText(view, screen));
+  failUnlessComplete(answer);
+}
+
+/** @throws RepriseError `partly-done` where WAL of the time is missing */
+function failUnlessComplete({ complete, missing }: WalTransactionsAnswer): void {
+  if (complete) return;
+  const ranges = missing.map(({ fromLsn, toLsn, kind }) =>
+    kind === 'after' ? `from ${fromLsn} on` : `${fromLsn} to ${toLsn}`,
+  );
+  throw new RepriseError(
+    'partly-done',
+    `WAL of that time is missing: ${ranges.join(', ')}`,
+    missing.every(({ kind }) => kind === 'after')
+      ? 'the server has not archived it yet: ask again later, or archive it now with SELECT pg_switch_wal()'
+      : 'what committed there is not listed; see the archive: reprise doctor',
+  );
+}

@@ -1,0 +1,99 @@
+import type {
+  MissingWal,
+  WalTableChange,
+  WalTransaction,
+  WalTransactionsAnswer,
+} from '../../domain/operation/wal-transactions.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
+import { counted, instant, type Screen, screenTable, wrapped } from './tables.js';
+
+/** Transactions as a table, and below it what of the question they do not answer. */
+export function walTransactionsText(answer: WalTransactionsAnswer, screen: Screen): string {
+  const { transactions, more, committed, range } = answer;
+  const isOne = new Set(transactions.flatMap(databasesOf)).size < 2;
+  const rows = transactions.map((transaction) => [
+    instant(transaction.committedAt),
+    transaction.xid,
+    transaction.lsn,
+    ...[transaction.deleted, transaction.updated, transaction.inserted].map((count) => number(count, transaction)),
+    [...actionsText(transaction, isOne), ...tablesText(transaction, isOne)].join(', '),
+  ]);
+  const header = ['committed', 'xid', 'lsn', 'deleted', 'updated', 'inserted', 'tables'];
+  const table =
+    rows.length === 0
+      ? `no transaction changed rows from ${instant(range.from)} to ${instant(range.to)}`
+      : screenTable(header, rows, screen);
+  const notes = [
+    `${counted(committed, 'transaction')} committed from ${instant(range.from)} to ${instant(range.to)}, on timeline ${range.timeline}${more > 0 ? `; ${more} more match: --limit lists them` : ''}`,
+    ...answer.missing.map(missingText),
+    ...namesText(answer),
+    ...openText(answer),
+    ...(transactions.some(({ atLeast }) => atLeast === true)
+      ? ['≥: it was under way where the WAL begins that could be read, and changed at least so many']
+      : []),
+    'not shown: what was rolled back, unlogged and temporary tables, sequences',
+  ];
+  const lines = notes.flatMap((note) => wrapped(visible(note), screen.columns ?? Infinity));
+  return `${table}\n\n${lines.join('\n')}`;
+}
+
+function number(count: number, { atLeast }: WalTransaction): string {
+  return atLeast === true ? `≥${count}` : String(count);
+}
+
+function databasesOf({ tables, actions }: WalTransaction): (string | null)[] {
+  return [...tables, ...actions].map(({ database }) => database);
+}
+
+function actionsText({ actions }: WalTransaction, isOne: boolean): string[] {
+  return actions.map((one) =>
+    one.action === 'database dropped'
+      ? `database ${one.database ?? one.number} DROPPED`
+      : `${nameText(one, isOne)} ${one.action === 'rewritten' || one.action === 'moved' ? one.action : one.action.toUpperCase()}`,
+  );
+}
+
+/** Partitions under the name of their table. */
+function tablesText({ tables, moreTables }: WalTransaction, isOne: boolean): string[] {
+  const names = new Set(
+    tables.map((one) => nameText(one.partitionOf === undefined ? one : { ...one, ...one.partitionOf }, isOne)),
+  );
+  return [...names, ...(moreTables === undefined ? [] : [`and ${moreTables} more`])];
+}
+
+function nameText(
+  { database, schema, table, number: file }: Pick<WalTableChange, 'database' | 'schema' | 'table' | 'number'>,
+  isOne: boolean,
+): string {
+  const name = schema === null || table === null ? `number ${file}` : formatTableName({ schema, table });
+  return isOne || database === null ? name : `${database}:${name}`;
+}
+
+function missingText({ kind, fromLsn, toLsn, after, before }: MissingWal): string {
+  const times = [
+    ...(after === null ? [] : [`after ${instant(after)}`]),
+    ...(before === null ? [] : [`before ${instant(before)}`]),
+  ];
+  const when = times.length === 0 ? '' : `, ${times.join(' and ')}`;
+  if (kind === 'before') return `missing: the WAL before ${toLsn}${when}: the archive begins there`;
+  if (kind === 'after') return `missing: the WAL from ${fromLsn} on${when}: it is not archived`;
+  return `missing: the WAL from ${fromLsn} to ${toLsn}${when}${kind === 'damaged' ? ': it is damaged' : ''}`;
+}
+
+function namesText({ names: { from, reason }, transactions }: WalTransactionsAnswer): string[] {
+  const unnamed = transactions.some(({ tables, actions }) =>
+    [...tables, ...actions].some(({ table }) => table === null),
+  );
+  if (from === 'nowhere') return [`tables are shown by their file numbers: ${reason ?? 'nothing names them'}`];
+  return unnamed
+    ? ['number N: a table that the server does not have any more; a copy of an earlier time names it']
+    : [];
+}
+
+function openText({ open }: WalTransactionsAnswer): string[] {
+  if (open.length === 0) return [];
+  const named = open.slice(0, 3).map(({ xid, rows }) => `${xid} (${counted(rows, 'row')})`);
+  const rest = open.length > named.length ? ` and ${open.length - named.length} more` : '';
+  return [`not ended by then: ${named.join(', ')}${rest}`];
+}

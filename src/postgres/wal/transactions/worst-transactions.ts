@@ -1,0 +1,142 @@
+import type { WalTableChange, WalTransaction } from '../../../domain/operation/wal-transactions.js';
+import { instantText } from './instants.js';
+import type { RelationFile } from './record-text.js';
+import { isSystemFile, type NamedTable, type RelationNames } from './relation-names.js';
+import { lsnText } from './scan-records.js';
+import { tableActions } from './table-actions.js';
+import type { Counts, Tallied } from './transaction-tally.js';
+
+/** Which transactions are listed. */
+export interface Wanted {
+  readonly minRows: number;
+  readonly limit: number;
+  /** OID: only what was done in this database. */
+  readonly database?: number | undefined;
+  /** Only what was done to these tables. */
+  readonly tables?: ReadonlySet<NamedTable> | undefined;
+}
+
+/** So many tables of a transaction are listed. */
+const LISTED_TABLES = 50;
+
+interface Ranked {
+  /** Tables and databases that are gone; then rows deleted and updated; then rows inserted. */
+  readonly damage: readonly [number, number, number];
+  readonly transaction: WalTransaction;
+}
+
+/** Keeps the transactions that did most damage, as many as are listed. */
+export class WorstTransactions {
+  private readonly kept: Ranked[] = [];
+  private matching = 0;
+  private readonly known = new Map<RelationFile, NamedTable | null>();
+
+  constructor(
+    private readonly wanted: Wanted,
+    private readonly names: RelationNames,
+  ) {}
+
+  offer(transaction: Tallied): void {
+    const { minRows, limit } = this.wanted;
+    const actions = tableActions(transaction, this.names).filter((action) => this.isWanted(action));
+    const counts = transaction.counts.filter((one) => this.counts(one.file) && !this.isRewriting(one, actions));
+    const sum = { inserted: 0, updated: 0, deleted: 0 };
+    for (const one of counts) {
+      sum.inserted += one.inserted;
+      sum.updated += one.updated;
+      sum.deleted += one.deleted;
+    }
+    const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
+    const rows = sum.inserted + sum.updated + sum.deleted;
+    const isListed = gone > 0 || rows >= Math.max(1, minRows) || (actions.length > 0 && minRows <= 1);
+    if (!isListed) return;
+    this.matching++;
+    const damage = [gone, sum.deleted + sum.updated, sum.inserted] as const;
+    const worst = this.kept.length < limit ? undefined : this.kept.at(-1);
+    if (worst !== undefined && byDamage(worst, { damage }) <= 0) return;
+    const at = this.kept.findIndex((other) => byDamage({ damage }, other) < 0);
+    const listed = { damage, transaction: this.listed(transaction, counts, sum, actions) };
+    this.kept.splice(at < 0 ? this.kept.length : at, 0, listed);
+    this.kept.splice(limit);
+  }
+
+  result(): { readonly transactions: readonly WalTransaction[]; readonly more: number } {
+    return {
+      transactions: this.kept.map(({ transaction }) => transaction),
+      more: this.matching - this.kept.length,
+    };
+  }
+
+  private table(file: RelationFile): NamedTable | null {
+    let table = this.known.get(file);
+    if (table === undefined) {
+      table = this.names.ofFile(file);
+      this.known.set(file, table);
+    }
+    return table;
+  }
+
+  /** Whether rows of a file are rows of a table of users that is asked for. */
+  private counts(file: RelationFile): boolean {
+    const { database, tables } = this.wanted;
+    if (database !== undefined && file.database !== database) return false;
+    const table = this.table(file);
+    if (table === null) return tables === undefined && !isSystemFile(file);
+    return table.kind === 'table' && (tables === undefined || tables.has(table));
+  }
+
+  /** Rows that a rewrite copied into the new file of their table are no new rows. */
+  private isRewriting({ file, updated, deleted }: Counts, actions: WalTransaction['actions']): boolean {
+    if (updated + deleted > 0) return false;
+    const table = this.table(file);
+    return actions.some(
+      ({ action, number }) => action === 'rewritten' && number === table?.oid && file.file === table.file,
+    );
+  }
+
+  private isWanted({ action, number, database }: WalTransaction['actions'][number]): boolean {
+    const { tables, database: wanted } = this.wanted;
+    if (wanted !== undefined && (action === 'database dropped' || database !== this.names.database(wanted)))
+      return false;
+    return tables === undefined || [...tables].some(({ oid }) => oid === number);
+  }
+
+  private listed(
+    { end, atLeast }: Tallied,
+    counts: readonly Counts[],
+    sum: Pick<WalTransaction, 'inserted' | 'updated' | 'deleted'>,
+    actions: WalTransaction['actions'],
+  ): WalTransaction {
+    const rowsOf = (one: Counts): number => one.deleted + one.updated + one.inserted;
+    const sorted = counts.filter((one) => rowsOf(one) > 0).toSorted((a, b) => rowsOf(b) - rowsOf(a));
+    return {
+      ...{ xid: String(end.xid), committedAt: instantText(end.time), lsn: lsnText(end.lsn), ...sum },
+      tables: sorted.slice(0, LISTED_TABLES).map((one) => this.change(one)),
+      ...(sorted.length > LISTED_TABLES ? { moreTables: sorted.length - LISTED_TABLES } : {}),
+      actions,
+      ...(atLeast ? { atLeast } : {}),
+      ...(end.prepared ? { prepared: true } : {}),
+    };
+  }
+
+  private change({ file, inserted, updated, deleted, moved }: Counts): WalTableChange {
+    const table = this.table(file);
+    const { database, schema, table: name, partitionOf } = table ?? {};
+    return {
+      database: database ?? this.names.database(file.database),
+      ...{ schema: schema ?? null, table: name ?? null, number: file.file },
+      ...(partitionOf === undefined ? {} : { partitionOf }),
+      ...{ inserted, updated, deleted },
+      ...(moved > 0 ? { movedOut: moved } : {}),
+    };
+  }
+}
+
+/** Negative where the first did more. */
+function byDamage(left: Pick<Ranked, 'damage'>, right: Pick<Ranked, 'damage'>): number {
+  for (const [index, value] of left.damage.entries()) {
+    const difference = (right.damage[index] ?? 0) - value;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
