@@ -20,7 +20,11 @@ import { registerWorker } from './commands/worker.js';
 import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
 import { registerDrill } from './commands/drill.js';
+<<<<<<< HEAD
 import { registerTable } from './commands/table.js';
+=======
+import { registerExplore } from './commands/explore.js';
+>>>>>>> main
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -50,7 +54,11 @@ const groups = [
   registerRecover,
   registerMedia,
   registerDrill,
+<<<<<<< HEAD
   registerTable,
+=======
+  registerExplore,
+>>>>>>> main
   registerDecisions,
   registerIncident,
   registerKept,

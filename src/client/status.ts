@@ -50,6 +50,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'drill-overdue',
   'table-compare',
   'daily-check',
+  'explore',
   'incident',
   'watch',
   'archive',
