@@ -22,11 +22,8 @@ const shown = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.drill,
-<<<<<<< HEAD
   workflowTypes.compareTable,
-=======
   workflowTypes.explore,
->>>>>>> main
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
