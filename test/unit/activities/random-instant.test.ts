@@ -18,7 +18,12 @@ function source(last: string | null) {
         asked.push(target.time);
         if (target.time > gap.from && target.time < gap.to) throw new RepriseError('wal-gap', 'WAL is missing');
       }
-      return { target, reachableFrom: first, reachableTo: last, backups: [{ finishedAt: gap.to }] } as RecoveryOutline;
+      return {
+        target,
+        reachableFrom: first,
+        reachableTo: last,
+        backups: [{ finishedAt: gap.to }],
+      } as unknown as RecoveryOutline;
     },
   };
 }
