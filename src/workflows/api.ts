@@ -138,6 +138,8 @@ export interface ExploreView {
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
 }
 export interface RepairOutput {
   readonly state: 'completed' | 'rejected';
