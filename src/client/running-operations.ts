@@ -22,6 +22,7 @@ const shown = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.drill,
+  workflowTypes.explore,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,

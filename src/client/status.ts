@@ -49,6 +49,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'drill',
   'drill-overdue',
   'daily-check',
+  'explore',
   'incident',
   'watch',
   'archive',
