@@ -48,6 +48,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'storage-apply',
   'drill',
   'drill-overdue',
+  'table-compare',
   'daily-check',
   'explore',
   'incident',
