@@ -34,7 +34,7 @@ let publicKey: string;
 let stateDir: string;
 
 function withoutDumpAgain(cluster: ClusterConfig): ClusterConfig {
-  const off = { name: 'dump-again', type: 'dump-again', enabled: false, options: {} };
+  const off = { name: 'dump-again', type: 'dump-again', enabled: false as const, options: {} };
   return { ...cluster, checks: { off } };
 }
 
