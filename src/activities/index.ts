@@ -29,6 +29,7 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
 
@@ -63,6 +64,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...grantActivities(deps),
     ...hookActivities(deps),
     ...instanceActivities(deps),
+    ...locateActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

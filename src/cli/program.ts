@@ -20,6 +20,7 @@ import { registerWorker } from './commands/worker.js';
 import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
 import { registerDrill } from './commands/drill.js';
+import { registerTable } from './commands/table.js';
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -49,6 +50,7 @@ const groups = [
   registerRecover,
   registerMedia,
   registerDrill,
+  registerTable,
   registerDecisions,
   registerIncident,
   registerKept,

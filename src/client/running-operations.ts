@@ -22,6 +22,7 @@ const shown = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.drill,
+  workflowTypes.locateTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -32,6 +33,7 @@ const shown = [
 const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verify]: 'verify',
   [workflowTypes.verifyMedia]: 'verify-media',
+  [workflowTypes.locateTable]: 'table-locate',
 };
 
 /**

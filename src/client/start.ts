@@ -6,6 +6,7 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
   mediaWorkflowId,
@@ -23,6 +24,7 @@ import {
   backupRunbook,
   drillRunbook,
   exploreRunbook,
+  locateRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
@@ -37,6 +39,7 @@ import type {
   BackupOrder,
   DrillOrder,
   ExploreOrder,
+  LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
@@ -213,6 +216,20 @@ export function startRepair(
     workflowId: repairWorkflowId(cluster, input.operationId),
     input,
     runbook: repairRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startLocate(
+  session: TemporalSession,
+  request: OperationRequest<LocateOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.locateTable,
+    workflowId: locateWorkflowId(cluster, input.operationId),
+    input,
+    runbook: locateRunbook(cluster, formatTableName(order.table)),
   });
 }
 

@@ -48,6 +48,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'storage-apply',
   'drill',
   'drill-overdue',
+  'table-locate',
   'daily-check',
   'incident',
   'watch',

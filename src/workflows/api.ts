@@ -11,6 +11,7 @@ import type {
   BackupOrder,
   DrillOrder,
   ExploreOrder,
+  LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -26,6 +27,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { LocateResult } from '../domain/table/locate.js';
 import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
@@ -135,6 +137,11 @@ export interface ExploreView {
   /** Null until it runs. */
   readonly instance: OpenedInstance | null;
 }
+
+export interface LocateInput extends OperationRequest<LocateOrder> {
+  readonly operationId: string;
+}
+export type LocateOutput = LocateResult;
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;

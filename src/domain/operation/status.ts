@@ -46,6 +46,7 @@ export interface OperationStatusView {
     | 'drill-overdue'
     | 'explore'
     | 'table-repair'
+    | 'table-locate'
     | 'daily-check'
     | 'incident'
     | 'watch'

@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli-context.js';
+import { group } from '../define-command.js';
+import { defineTableHistory } from './table-history.js';
+import { defineTableLocate } from './table-locate.js';
+
+/** `reprise table ...` */
+export function registerTable(program: Command, cli: Cli): void {
+  const table = group(program, 'table', 'compare one table with what it was');
+  defineTableHistory(table, cli);
+  defineTableLocate(table, cli);
+}
