@@ -21,6 +21,7 @@ import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
 import { registerDrill } from './commands/drill.js';
 import { registerTable } from './commands/table.js';
+import { registerExplore } from './commands/explore.js';
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -51,6 +52,7 @@ const groups = [
   registerMedia,
   registerDrill,
   registerTable,
+  registerExplore,
   registerDecisions,
   registerIncident,
   registerKept,

@@ -13,6 +13,7 @@ import {
   recoverWorkflowId,
   repairWorkflowId,
   rotateWorkflowId,
+  tableComparisonWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
@@ -22,6 +23,7 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  comparisonRunbook,
   drillRunbook,
   exploreRunbook,
   locateRunbook,
@@ -37,6 +39,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   LocateOrder,
@@ -201,6 +204,20 @@ export function startExploration(
     workflowId: exploreWorkflowId(cluster, input.operationId),
     input,
     runbook: exploreRunbook(cluster, formatTarget(order.target)),
+  });
+}
+
+export function startTableComparison(
+  session: TemporalSession,
+  request: OperationRequest<ComparisonOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.compareTable,
+    workflowId: tableComparisonWorkflowId(cluster, input.operationId),
+    input,
+    runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
   });
 }
 

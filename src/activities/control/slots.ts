@@ -16,6 +16,7 @@ const TAKING = [
   workflowTypes.recover,
   workflowTypes.media,
   workflowTypes.verifyMedia,
+  workflowTypes.compareTable,
   workflowTypes.locateTable,
 ];
 

@@ -78,7 +78,10 @@ export function tableHistory(
     lines.push({
       ...{ backupId: backup.id, policy: backup.policy, at: momentOf(backup), rows, bytes },
       ...{ change: before === null ? null : rows - before, median },
-      suspicion: suspicionOf(rows, before, median, rule),
+      // What was so before, as of a table that is emptied now and then, is usual.
+      suspicion: usual.slice(-USUAL).some((one) => near(one, rows, rule))
+        ? null
+        : suspicionOf(rows, before, median, rule),
     });
     usual.push(rows);
   }
@@ -102,6 +105,8 @@ export function suspicionOf(
   if (kinds[0] === null || kinds[0] !== kinds[1]) return null;
   return `${rows} rows; ${before} in the backup before (${percent(rows, before)}), ${median} usually (${percent(rows, median)})`;
 }
+
+const near = (one: number, rows: number, rule: SuspicionRule): boolean => abnormal(rows, one, rule) === null;
 
 function abnormal(rows: number, base: number, { loss, growth, least }: SuspicionRule): 'loss' | 'growth' | null {
   if (Math.abs(rows - base) < least) return null;
