@@ -17,7 +17,7 @@ import {
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { compareLsn } from '../../domain/target/wal.js';
-import { hasRows, hasValue, invariantHolds } from '../../postgres/content/table-condition.js';
+import { hasRows, hasValue } from '../../postgres/content/table-condition.js';
 import { microsecondsOf } from '../../postgres/wal/transactions/instants.js';
 import { listTransactions } from '../../postgres/wal/transactions/list-transactions.js';
 import { readRelationNames, RelationNames } from '../../postgres/wal/transactions/relation-names.js';
@@ -30,7 +30,6 @@ import type { HostDependencies } from '../dependencies.js';
 import { rowsOf } from '../inspection/table-history.js';
 import { namesFor } from '../inspection/wal-transactions.js';
 import { instanceServer } from '../temporary/temporary-instance.js';
-import { invariantNamed } from './invariants.js';
 
 type Step = OrderedStep<LocateOrder>;
 type Probe = InstanceStep & { readonly order: LocateOrder };
@@ -53,7 +52,7 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         const { connection } = await instanceServer(clusterContext, step);
-        return stateOf(clusterContext, connection, step.order);
+        return stateOf(connection, step.order);
       }),
     ),
     findCommits: wrapActivity(
@@ -130,28 +129,19 @@ function probeOf(backup: Backup, { database, condition }: LocateOrder, belongs: 
 /** Null where production does not answer: a search does not need it. */
 async function productionState(clusterContext: ClusterContext, order: LocateOrder): Promise<TableState | null> {
   try {
-    return await stateOf(clusterContext, clusterContext.cluster.connection, order);
+    return await stateOf(clusterContext.cluster.connection, order);
   } catch (error) {
     if (isRepriseError(error) && error.code === 'database-unreachable') return null;
     throw error;
   }
 }
 
-async function stateOf(
-  clusterContext: ClusterContext,
-  connection: ConnectionConfig,
-  { database, table, condition }: LocateOrder,
-): Promise<TableState> {
+async function stateOf(connection: ConnectionConfig, { database, table, condition }: LocateOrder): Promise<TableState> {
   switch (condition.kind) {
     case 'min-rows':
       return hasRows(connection, database, table, condition.rows);
     case 'key':
       return hasValue(connection, database, table, condition);
-    case 'invariant':
-      return invariantHolds(
-        { connection, checksRole: clusterContext.cluster.checksRole },
-        { database, ...invariantNamed(clusterContext.cluster, database, table, condition.name) },
-      );
   }
 }
 

@@ -15,7 +15,6 @@ import { detached, detachedText, waitFor } from '../long-operation.js';
 import { facts, instant, type Screen, screenTable, wrapped } from '../terminal/tables.js';
 
 interface LocateOptions {
-  readonly invariant?: string;
   readonly minRows?: number;
   readonly key?: { readonly column: string; readonly value: string };
   readonly from?: string;
@@ -30,7 +29,7 @@ export function defineTableLocate(table: Command, cli: Cli): void {
     summary: 'find the newest coherent state of a table, and the transaction that broke it',
     description: [
       'Looks into the middle one of the backups that are left, in a temporary instance, until two neighbours are found; then replays the WAL between them once, stopped after commits that touched the table. Nothing is changed, and production is read once.',
-      'Say what is coherent by one of --invariant, --min-rows and --key.',
+      'Say what is coherent by --min-rows or --key.',
     ].join('\n'),
     argumentHelp: {
       cluster: 'name of the cluster in reprise.yml',
@@ -39,11 +38,10 @@ export function defineTableLocate(table: Command, cli: Cli): void {
     },
     examples: [
       'table locate mairie mairie metier.demandes_rdv --min-rows 100000',
-      'table locate mairie mairie metier.demandes_rdv --invariant enough --from -7d',
+      'table locate mairie mairie metier.demandes_rdv --min-rows 100000 --from -7d',
       'table locate mairie mairie metier.demandes_rdv --key id=4711 --json',
     ],
     options: [
-      new Option('--invariant <name>', 'a query of the configuration is true: clusters.NAME.tables.TABLE.invariants'),
       new Option('--min-rows <count>', 'there are at least so many rows').argParser(parseCount),
       new Option('--key <column=value>', 'there is a row with this value, as PostgreSQL writes it').argParser(keyOf),
       timeOption('--from <time>', 'only backups that hold this time or a later one'),
@@ -84,9 +82,8 @@ async function locate(
 }
 
 /** @throws RepriseError `usage` where there is not exactly one */
-function conditionOf({ invariant, minRows, key }: LocateOptions): TableCondition {
+function conditionOf({ minRows, key }: LocateOptions): TableCondition {
   const given: TableCondition[] = [
-    ...(invariant === undefined ? [] : [{ kind: 'invariant' as const, name: invariant }]),
     ...(minRows === undefined ? [] : [{ kind: 'min-rows' as const, rows: minRows }]),
     ...(key === undefined ? [] : [{ kind: 'key' as const, ...key }]),
   ];
@@ -95,7 +92,7 @@ function conditionOf({ invariant, minRows, key }: LocateOptions): TableCondition
   throw new RepriseError(
     'usage',
     only === undefined ? 'it is not said what is coherent' : 'several conditions are given, and one is searched for',
-    'name one: --min-rows COUNT, --key COLUMN=VALUE, or --invariant NAME of the configuration',
+    'name one: --min-rows COUNT or --key COLUMN=VALUE',
   );
 }
 

@@ -132,9 +132,8 @@ export type ExploreOrder = z.infer<typeof exploreOrder>;
 /** A table of a database, by the names of the catalogue. */
 export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
-/** Which state of a table is coherent: an invariant of the configuration, so many rows, or a row with this value. No SQL from a client. */
+/** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
 const tableCondition = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('invariant'), name }).readonly(),
   z.strictObject({ kind: z.literal('min-rows'), rows: count.min(1) }).readonly(),
   z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
 ]);

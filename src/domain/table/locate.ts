@@ -4,8 +4,6 @@ import { formatTableName, type TableName } from './table-name.js';
 
 /** Which state of a table is coherent. */
 export type TableCondition =
-  /** A query of the configuration gives true. */
-  | { readonly kind: 'invariant'; readonly name: string }
   | { readonly kind: 'min-rows'; readonly rows: number }
   /** There is a row with this value. */
   | { readonly kind: 'key'; readonly column: string; readonly value: string };
@@ -13,8 +11,6 @@ export type TableCondition =
 /** What somebody who searches asks for, in words. */
 export function conditionText(condition: TableCondition): string {
   switch (condition.kind) {
-    case 'invariant':
-      return `invariant ${visible(condition.name)} holds`;
     case 'min-rows':
       return `at least ${condition.rows} rows`;
     case 'key':
@@ -139,12 +135,12 @@ export function chooseStops(weights: readonly number[], fewest: number = FEWEST_
 export function weightOf(condition: TableCondition, { inserted, updated, deleted, actions }: TableCommit): number {
   if (actions.length > 0) return Number.MAX_SAFE_INTEGER;
   if (condition.kind === 'min-rows') return Math.max(0, deleted - inserted);
-  return condition.kind === 'key' ? updated + deleted : inserted + updated + deleted;
+  return updated + deleted;
 }
 
 /** Whether a commit can have broken the condition at all. */
 export function mayBreak(condition: TableCondition, commit: TableCommit): boolean {
-  return condition.kind === 'invariant' || weightOf(condition, commit) > 0;
+  return weightOf(condition, commit) > 0;
 }
 
 /** One state that was looked at. */

@@ -1,11 +1,10 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { TableState } from '../../domain/table/locate.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { withClient } from '../connection/with-client.js';
-import { type QuerySource, withConfiguredQuery } from './configured-query.js';
 import { copiedValues, countTable } from './copy-rows.js';
 
 /** Whether a table has so many rows; counted by COPY, so that nothing of its owner's runs. A table that is not there has none. */
@@ -41,29 +40,6 @@ export async function hasValue(
       for await (const one of values) if (one === value) return { holds: true, figure: 'the row is there' };
     }
     return { holds: false, figure: 'the row is not there' };
-  });
-}
-
-/** Whether a query of the configuration gives true; run read-only and as no superuser. */
-export async function invariantHolds(
-  source: QuerySource,
-  { database, query, timeoutSeconds }: { readonly database: string; readonly query: string; timeoutSeconds: number },
-): Promise<TableState> {
-  return withConfiguredQuery(source, {
-    ...{ database, query, statementTimeoutMs: timeoutSeconds * 1000 },
-    // The extended protocol takes one statement only.
-    run: async (client) => {
-      const answer = await client.query<unknown[]>({ text: query, rowMode: 'array', queryMode: 'extended' } as never);
-      const value: unknown = (answer.rows as unknown[][])[0]?.[0];
-      if (answer.rows.length !== 1 || answer.fields.length !== 1 || typeof value !== 'boolean')
-        throw new RepriseError(
-          'config-invalid',
-          'the query of the invariant does not give one row with true or false',
-          'write it so: SELECT count(*) > 1000 FROM schema.table',
-        );
-      return { holds: value, figure: value ? 'the query gives true' : 'the query gives false' };
-    },
-    runUnplanned: () => Promise.resolve(null),
   });
 }
 

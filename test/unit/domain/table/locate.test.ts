@@ -89,7 +89,6 @@ describe('T5: the search for what broke a table', () => {
     expect(mayBreak(key, commit({ inserted: 5 }))).toBe(false);
     expect(mayBreak(key, commit({ updated: 1 }))).toBe(true);
     expect(mayBreak(key, commit({ actions: ['truncated'] }))).toBe(true);
-    expect(mayBreak({ kind: 'invariant', name: 'x' }, commit({ inserted: 1 }))).toBe(true);
   });
 
   it('T5: the next command can be pasted, whatever the names are', () => {
