@@ -159,6 +159,8 @@ export type LocateOutput = LocateResult;
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
 }
 export interface RepairOutput {
   readonly state: 'completed' | 'rejected';

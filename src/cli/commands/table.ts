@@ -4,11 +4,13 @@ import { group } from '../define-command.js';
 import { defineTableCompare } from './table-compare.js';
 import { defineTableHistory } from './table-history.js';
 import { defineTableLocate } from './table-locate.js';
+import { defineTableRepair } from './table-repair.js';
 
 /** `reprise table ...` */
 export function registerTable(program: Command, cli: Cli): void {
-  const table = group(program, 'table', 'one table: compare it with what it was, its history, what broke it');
+  const table = group(program, 'table', 'compare one table with what it was, find what broke it, put its rows right');
   defineTableCompare(table, cli);
   defineTableHistory(table, cli);
   defineTableLocate(table, cli);
+  defineTableRepair(table, cli);
 }
