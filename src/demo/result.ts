@@ -62,7 +62,10 @@ export interface DrillResult {
   readonly drill: Pick<
     DrillOutcome,
     'drillId' | 'workflowId' | 'verdict' | 'reason' | 'checks' | 'signOff' | 'notTested'
-  >;
+  > & {
+    /** Entries of the quality register: those that are to be made good, and those that a drill has. */
+    readonly register: { readonly open: number; readonly closed: number };
+  };
   readonly evidence: EvidenceShown | null;
 }
 

@@ -26,6 +26,7 @@ import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { chooseInstance, movedTo } from './choose-instance.js';
 import { claimInstance, removeInstance } from './instances.js';
 import { peopleLogin } from './people-login.js';
+import { hasPristine } from './pristine-copy.js';
 import {
   endRestores,
   instanceConnection,
@@ -116,7 +117,9 @@ export async function previewInstance(
   if (purpose === 'explore') await requireFewer(clusterContext, request);
   await makeHostScratch(host, user);
   const { restore, warnings } = await chooseInstance(clusterContext, request, run);
-  const neededBytes = restore.neededBytes ?? 0;
+  const { walBytes = 0 } = restore;
+  // A copy by reference takes only what it changes.
+  const neededBytes = (await hasPristine(host, restore)) ? walBytes : (restore.neededBytes ?? 0);
   const free = await freeBytes(host.scratchDir);
   if (free < neededBytes)
     throw new RepriseError(
@@ -124,7 +127,6 @@ export async function previewInstance(
       `a temporary instance of ${cluster.name} needs ${sizeInWords(neededBytes)}, and ${sizeInWords(free)} are free in ${host.scratchDir}`,
       `free space there (reprise explore list), or name a directory on a larger disk: hosts.${host.name}.scratch_dir; another host: --on HOST`,
     );
-  const { walBytes = 0 } = restore;
   return {
     ...{ instance, purpose, restore, requester, neededBytes, freeBytes: free },
     ttlSeconds: order.ttlSeconds ?? (purpose === 'explore' ? (cluster.explore ?? EXPLORE).ttlSeconds : null),
