@@ -26,7 +26,7 @@ const freeze = z
       context.addIssue({
         code: 'custom',
         path: ['roles'],
-        message: withHint('a trigger stops everybody, and takes no roles', 'remove roles, or set by: revoke'),
+        message: withHint('a trigger stops everybody, and takes no roles', 'remove roles, or revoke from them'),
       });
   })
   .transform(({ by, roles = [] }): FreezeMeans => (by === 'revoke' ? { by, roles } : { by }));

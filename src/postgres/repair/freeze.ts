@@ -304,7 +304,7 @@ function writesAnyway(table: TableName, why: string): RepriseError {
   return new RepriseError(
     'privilege-missing',
     `to revoke rights does not block the writes to ${formatTableName(table)}: ${why}`,
-    'nothing was changed; name that role (or PUBLIC) under tables.NAME.freeze.roles, or set freeze: { by: trigger }',
+    'nothing was changed; name that role (or PUBLIC) under tables.NAME.freeze.roles, or block writes by a trigger',
   );
 }
 

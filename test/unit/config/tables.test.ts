@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { complaint, parsed, valid, with_ } from './given.js';
 
 const hooks = 'hooks: { stop: { argv: [a], undo: start }, start: { argv: [b] } }';
-const tables = (text: string): string => with_('    backups:', `    ${hooks}\n    tables:\n      ${text}\n    backups:`, valid);
+const tables = (text: string): string =>
+  with_('    backups:', `    ${hooks}\n    tables:\n      ${text}\n    backups:`, valid);
 
 describe('T4: how writes to a table are blocked is configured', () => {
   it('T4: by table, read as PostgreSQL reads its name', () => {
@@ -12,7 +13,12 @@ describe('T4: how writes to a table are blocked is configured', () => {
       metier.plain: { database: mairie }`),
     );
     expect(Object.values(clusters['mairie']?.tables ?? {})).toEqual([
-      { table: { schema: 'metier', table: 'rdv' }, database: 'mairie', freeze: { by: 'revoke', roles: ['app'] }, hooks: ['stop'] },
+      {
+        table: { schema: 'metier', table: 'rdv' },
+        database: 'mairie',
+        freeze: { by: 'revoke', roles: ['app'] },
+        hooks: ['stop'],
+      },
       { table: { schema: 'My Schema', table: 'x' }, database: 'mairie', freeze: { by: 'trigger' }, hooks: [] },
       { table: { schema: 'metier', table: 'plain' }, database: 'mairie', hooks: [] },
     ]);
