@@ -38,7 +38,7 @@ import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postg
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
 import {
   noteBatch,
   openRepairFiles,
@@ -111,7 +111,8 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       if (earlier !== null) return earlier.result;
       const outcome = await finish(clusterContext, step);
       await state.recordDone(step.operationId, OUTCOME, outcome);
-      await closePlansOf(clusterContext, step.operationId);
+      // Hooks are taken back by the plan that ran them: such a plan is closed after that.
+      if ((await repairHooks(state, step.plan)).length === 0) await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     closeRepair: wrapActivity('closeRepair', async (step) => {
@@ -120,6 +121,11 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
+}
+
+async function repairHooks(state: HostState, digest: string): Promise<readonly string[]> {
+  const plan = await state.readPlan(digest);
+  return plan !== null && isRepairPlan(plan) ? plan.binding.hooks : [];
 }
 
 async function makeRepairPlan(
