@@ -48,7 +48,7 @@ END $body$`;
  * Blocks the writes of others to a table and its partitions. Waits until those that have begun have ended. Repeated, it changes nothing.
  * @param client of a superuser, in the database of the table
  * @param note called with what unfreezing needs, before anything holds
- * @throws RepriseError `lock-held`; `privilege-missing` where the means would not keep the roles from writing; `not-found`
+ * @throws RepriseError `busy`; `privilege-missing` where the means would not keep the roles from writing; `not-found`
  */
 export function freezeTable(
   client: pg.Client,
@@ -115,7 +115,7 @@ async function alone(client: pg.Client, table: TableName, work: () => Promise<vo
     await client.query('ROLLBACK').catch(() => undefined);
     if (sqlState(error) !== '55P03') throw error;
     throw new RepriseError(
-      'lock-held',
+      'busy',
       `others hold ${formatTableName(table)}: its writes were neither blocked nor opened`,
       'see pg_locks; end them, or wait: it is tried again',
     );
