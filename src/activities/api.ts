@@ -27,6 +27,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   InstanceOrder,
   MediaOrder,
@@ -41,6 +42,7 @@ import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
+import type { TableComparison } from '../domain/table/compare.js';
 import type { ChangeCounts, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
@@ -281,6 +283,12 @@ export interface InstanceActivities {
   closeInstance(input: InstanceStep & { ends?: boolean }): Promise<void>;
 }
 
+/** What is asked of a table. */
+export interface TableActivities {
+  /** Production against the temporary instance `instance` of the operation; rows that differ stay in a file of the host. */
+  compareTable(input: OrderedStep<ComparisonOrder> & { instance: string }): Promise<TableComparison>;
+}
+
 export interface RepairRequest extends OrderedStep<RepairOrder> {
   readonly requester: string;
 }
@@ -314,7 +322,7 @@ export interface RepairActivities {
 }
 
 /** Activities of a host's queues. */
-export interface HostActivities extends DrillActivities, InstanceActivities, RepairActivities {
+export interface HostActivities extends DrillActivities, InstanceActivities, TableActivities, RepairActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

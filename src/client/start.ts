@@ -12,6 +12,7 @@ import {
   recoverWorkflowId,
   repairWorkflowId,
   rotateWorkflowId,
+  tableComparisonWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
@@ -21,6 +22,7 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  comparisonRunbook,
   drillRunbook,
   exploreRunbook,
   incidentRunbook,
@@ -35,6 +37,7 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   MediaVerificationOrder,
@@ -198,6 +201,20 @@ export function startExploration(
     workflowId: exploreWorkflowId(cluster, input.operationId),
     input,
     runbook: exploreRunbook(cluster, formatTarget(order.target)),
+  });
+}
+
+export function startTableComparison(
+  session: TemporalSession,
+  request: OperationRequest<ComparisonOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.compareTable,
+    workflowId: tableComparisonWorkflowId(cluster, input.operationId),
+    input,
+    runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
   });
 }
 

@@ -3,12 +3,14 @@ import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { OpenedInstance } from '../domain/explore/instance.js';
+import type { TableComparison } from '../domain/table/compare.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   MediaOrder,
@@ -134,6 +136,18 @@ export interface ExploreView {
   readonly requested: string;
   /** Null until it runs. */
   readonly instance: OpenedInstance | null;
+}
+
+export interface CompareTableInput extends OperationRequest<ComparisonOrder> {
+  readonly operationId: string;
+}
+export interface CompareTableOutput extends TableComparison {
+  /** From which the good side was restored. */
+  readonly backups: readonly string[];
+  /** Where the good side stood, in words. */
+  readonly reached: string;
+  /** Where {@link TableComparison.file} is. */
+  readonly host: string;
 }
 
 export interface RepairInput extends OperationRequest<RepairOrder> {

@@ -2,6 +2,7 @@
 export { action } from './operation/action.js';
 export { adopt } from './backup/adopt.js';
 export { receiveWal as archive } from './backup/receive-wal.js';
+export { compareTable } from './table/compare-table.js';
 export { dailyCheck } from './backup/daily-check.js';
 export { drill } from './drill/drill.js';
 export { drillOverdue } from './drill/drill-overdue.js';

@@ -151,6 +151,10 @@ export const wellBehaved: Activities = {
     report: 'incidents/op.md',
   }),
   closeMedia: async () => undefined,
+  compareTable: async ({ order: { database, table } }) => ({
+    ...{ database, table, schema: [], key: ['id'], columns: ['id'], missing: 1, changed: 2, extra: 3, same: 4 },
+    ...{ changedColumns: {}, seconds: 5, file: '/state/compared/x.json', fileUntil: '2027-01-01T00:00:00.000Z' },
+  }),
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
 

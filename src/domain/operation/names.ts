@@ -34,6 +34,8 @@ export const workflowTypes = {
   drillOverdue: 'drillOverdue',
   /** A temporary instance that people look at. */
   explore: 'explore',
+  /** A table of production against a backup or an instant. */
+  compareTable: 'compareTable',
   /** Looks every morning whether schedules fired and backups are fresh, and tells people. */
   dailyCheck: 'dailyCheck',
   incident: 'incident',
@@ -122,6 +124,8 @@ export const drillWorkflowId = (cluster: string, operationId: string): string =>
 export const repairWorkflowId = (cluster: string, operationId: string): string =>
   `table-repair/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
+export const tableComparisonWorkflowId = (cluster: string, operationId: string): string =>
+  `table-compare/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const dailyCheckWorkflowId = (cluster: string): string => `daily-check/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>

@@ -157,6 +157,18 @@ export function exploreRunbook(cluster: string, target: string): OperationRunboo
   };
 }
 
+export function comparisonRunbook(table: string, cluster: string, target: string): OperationRunbook {
+  return {
+    summary: `Table ${table} of ${cluster}, compared with ${target}`,
+    details: `Nothing is changed. Rows are kept on the host alone, and never in this history.\n\n${steps([
+      'Restore into a temporary instance, read-only, archiving and network off.',
+      'Compare the definitions, then the rows: both sides in one snapshot each.',
+      'Keep samples of what differs in a file of the host, readable by its owner, with an end.',
+      'Stop the temporary instance and remove its files.',
+    ])}`,
+  };
+}
+
 export function dailyCheckRunbook(cluster: string): OperationRunbook {
   return {
     summary: `Do the schedules of ${cluster} fire, and are its backups fresh?`,
