@@ -40,7 +40,9 @@ export async function repairTable(input: RepairInput): Promise<RepairOutput> {
     status.show(
       'completed',
       null,
-      outcome === null ? `${repairDetails(plan)}\n\n**Nothing to do.**` : repairOutcomeText(outcome),
+      outcome === null
+        ? `${repairDetails(plan)}\n\n**${input.planOnly === true ? 'Only the plan was asked for.' : 'Nothing to do.'}**`
+        : repairOutcomeText(outcome),
     );
     return { state: 'completed', plan, outcome };
   });
@@ -85,7 +87,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   }
 
   isEmpty({ binding }: RepairPlan): boolean {
-    return changedRows(binding.changes) === 0;
+    return this.input.planOnly === true || changedRows(binding.changes) === 0;
   }
 
   claim() {
