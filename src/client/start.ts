@@ -49,7 +49,7 @@ import type {
 } from '../domain/operation/orders.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
+import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -221,7 +221,7 @@ export function startTableComparison(
 /** Starts the planning; nothing is changed before the change set it makes is approved. */
 export function startRepair(
   session: TemporalSession,
-  request: OperationRequest<RepairOrder>,
+  request: OperationRequest<RepairOrder> & Pick<RepairInput, 'planOnly'>,
 ): Promise<StartedOperation> {
   const { cluster, order } = request;
   const input = withOperationId(request);

@@ -152,6 +152,8 @@ export interface CompareTableOutput extends TableComparison {
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
 }
 export interface RepairOutput {
   readonly state: 'completed' | 'rejected';

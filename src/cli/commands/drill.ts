@@ -337,12 +337,13 @@ function openText(id: string, { state, phase, waitingFor }: StatusView, screen: 
   );
 }
 
-function planText({ place, restores, seed, notTested }: DrillPlan, screen: Screen): string {
+function planText({ place, restores, unrestorable = [], seed, notTested }: DrillPlan, screen: Screen): string {
   return [
     facts(
       [
         ['staging', `host ${place.host}, ${place.dataDir}, port ${place.port}: it is emptied`],
         ...restores.map((one, index) => [`${index + 1}.`, restoreLine(one)] as const),
+        ...unrestorable.map(({ policy, engine, reason }) => ['fails', `${policy} (${engine}): ${reason}`] as const),
         ['seed', seed],
       ],
       screen,

@@ -41,7 +41,9 @@ export async function repairTable(input: RepairInput): Promise<RepairOutput> {
     status.show(
       'completed',
       null,
-      outcome === null ? `${repairDetails(plan)}\n\n**Nothing to do.**` : repairOutcomeText(outcome),
+      outcome === null
+        ? `${repairDetails(plan)}\n\n**${input.planOnly === true ? 'Only the plan was asked for.' : 'Nothing to do.'}**`
+        : repairOutcomeText(outcome),
     );
     return { state: 'completed', plan, outcome };
   });
@@ -86,7 +88,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   }
 
   isEmpty({ binding }: RepairPlan): boolean {
-    return changedRows(binding.changes) === 0;
+    return this.input.planOnly === true || changedRows(binding.changes) === 0;
   }
 
   claim() {

@@ -162,7 +162,7 @@ test('T1: what a comparison of random tables finds is what comparing every row w
         if (kind === 'changed')
           expect(columns).toEqual(found.columns.filter((_name, at) => before?.[at] !== after?.[at]));
     }),
-    { numRuns: Number(process.env['REPRISE_TEST_RUNS'] ?? 60) },
+    { numRuns: Number(process.env['REPRISE_TEST_RUNS'] ?? 30) },
   );
 });
 

@@ -27,7 +27,9 @@ interface Compared {
 const TABLE = 'metier.demandes_rdv';
 
 beforeAll(async () => {
-  site = await Site.create();
+  // It may read production and the copy of a physical backup, and is not there in the copy of a dump.
+  site = await Site.create({ clusterYaml: '    checks_role: reader\n' });
+  await site.query('CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader');
   await site.commit(400);
   await site.startWorker();
   const [made] = (await site.backUp('dump')).backups;
@@ -91,6 +93,10 @@ test('T2: a table is compared with what it was at an instant, from a physical ba
   const found = await compare('--to', before, '--policy', 'physical');
   expect(found).toMatchObject({ key: ['id'], missing: gone, changed: lost + 1, extra: 3 });
   expect(found.changedColumns).toEqual({ motif: lost, pris_le: 1 });
+  // Both servers hashed, as a role that is no superuser; nothing was copied out whole.
+  const log = await readFile(`${site.places.dataDir}.log`, 'utf8');
+  expect(log).toMatch(/COPY \(SELECT .*hashtextextended/);
+  expect(log).not.toMatch(/demandes_rdv \("id", "/);
   const text = await site.cli('table', 'compare', 'mairie', 'mairie', TABLE, '--to', before, '--policy', 'physical');
   expect(text.stdout).toMatch(new RegExp(String.raw`missing +${gone} \(in the backup, not in production\)`));
 });
