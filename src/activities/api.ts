@@ -317,6 +317,10 @@ export interface RepairActivities {
   planRepair(input: RepairRequest): Promise<RepairPlan>;
   /** Whether every row of the change set is still as the plan saw it. */
   recheckRepair(input: RepairRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  /** Blocks the writes of others to the table as the plan says; what opens them again is recorded before. */
+  freezeTable(input: PlannedStep): Promise<void>;
+  /** Opens them again; where they were not blocked it does nothing. */
+  unfreezeTable(input: StepInput): Promise<void>;
   applyRepair(input: PlannedStep): Promise<ChangeCounts>;
   finishRepair(input: PlannedStep): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
