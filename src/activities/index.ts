@@ -29,6 +29,8 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { comparingActivities } from './table/compare-table.js';
+import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
 
@@ -54,6 +56,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...inspectionActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),
+    ...comparingActivities(deps),
     ...databaseSteps(deps),
     ...decisionActivities(deps),
     ...directorySteps(deps),
@@ -63,6 +66,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...grantActivities(deps),
     ...hookActivities(deps),
     ...instanceActivities(deps),
+    ...locateActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

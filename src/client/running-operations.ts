@@ -22,6 +22,9 @@ const shown = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.drill,
+  workflowTypes.compareTable,
+  workflowTypes.explore,
+  workflowTypes.locateTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -32,6 +35,8 @@ const shown = [
 const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verify]: 'verify',
   [workflowTypes.verifyMedia]: 'verify-media',
+  [workflowTypes.compareTable]: 'table-compare',
+  [workflowTypes.locateTable]: 'table-locate',
 };
 
 /**

@@ -6,12 +6,14 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
   mediaWorkflowId,
   recoverWorkflowId,
   repairWorkflowId,
   rotateWorkflowId,
+  tableComparisonWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
@@ -21,8 +23,10 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  locateRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
@@ -35,8 +39,10 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
@@ -46,7 +52,7 @@ import type {
 } from '../domain/operation/orders.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
+import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -201,10 +207,24 @@ export function startExploration(
   });
 }
 
+export function startTableComparison(
+  session: TemporalSession,
+  request: OperationRequest<ComparisonOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.compareTable,
+    workflowId: tableComparisonWorkflowId(cluster, input.operationId),
+    input,
+    runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
+  });
+}
+
 /** Starts the planning; nothing is changed before the change set it makes is approved. */
 export function startRepair(
   session: TemporalSession,
-  request: OperationRequest<RepairOrder>,
+  request: OperationRequest<RepairOrder> & Pick<RepairInput, 'planOnly'>,
 ): Promise<StartedOperation> {
   const { cluster, order } = request;
   const input = withOperationId(request);
@@ -213,6 +233,20 @@ export function startRepair(
     workflowId: repairWorkflowId(cluster, input.operationId),
     input,
     runbook: repairRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startLocate(
+  session: TemporalSession,
+  request: OperationRequest<LocateOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.locateTable,
+    workflowId: locateWorkflowId(cluster, input.operationId),
+    input,
+    runbook: locateRunbook(cluster, formatTableName(order.table)),
   });
 }
 

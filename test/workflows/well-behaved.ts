@@ -43,9 +43,15 @@ export const wellBehaved: Activities = {
   collectRows: async () => ({ exact: true }),
   planRepair: async (request) => repairPlanOf(request),
   recheckRepair: async ({ plan }) => ({ digest: plan, changed: [] }),
+  freezeTable: async () => undefined,
+  unfreezeTable: async () => undefined,
   applyRepair: async () => ({ insert: 2, update: 1, delete: 0, conflicts: 0 }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
+
+  planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
+  probeTable: async () => ({ holds: true, figure: '3 rows' }),
+  findCommits: async () => ({ total: 0, stops: [], notes: [] }),
 
   confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),
@@ -151,6 +157,10 @@ export const wellBehaved: Activities = {
     report: 'incidents/op.md',
   }),
   closeMedia: async () => undefined,
+  compareTable: async ({ order: { database, table } }) => ({
+    ...{ database, table, schema: [], key: ['id'], columns: ['id'], missing: 1, changed: 2, extra: 3, same: 4 },
+    ...{ changedColumns: {}, seconds: 5, file: '/state/compared/x.json', fileUntil: '2027-01-01T00:00:00.000Z' },
+  }),
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
 

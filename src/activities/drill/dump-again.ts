@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { DumpedAgain } from '../../checks/check.js';
-import type { PolicyConfig } from '../../domain/config.js';
 import { compareContent } from '../../domain/drill/content.js';
 import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { sizeInWords, visible } from '../../domain/text/text.js';
@@ -10,17 +9,13 @@ import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
-import { createJobs } from '../../process/jobs/supervisor.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { DrillRestoreStep } from '../api.js';
 import { scratchOf } from '../backup/restore-test.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { preloadOfSource, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
-import { instanceContext } from '../temporary/planned-restore.js';
-import { type DrillWork, instanceWork, restoreOperation, stagingConnection } from './staging.js';
-
-/** The engine of dumps: every cluster has PostgreSQL's own, whatever its policies are. */
-const DUMPS = 'logical';
+import { DUMPS, instanceDumpContext } from '../temporary/instance-dump.js';
+import { type DrillWork, instanceWork } from './staging.js';
 
 /**
  * Dumps each database of staging, restores the dump in a server of its own as a recovery would, and compares every table. What is made for
@@ -43,11 +38,20 @@ export async function dumpAgain(
     null,
   );
   await makeScratchDirectory(root, user);
-  const context = await dumpContext(work, step, read.databases, root, run);
+  const context = await instanceDumpContext(
+    instanceWork(work, step.restore, step),
+    { name: 'dump-again', databases: read.databases, repository: join(root, 'dumps') },
+    run,
+  );
   const engine = deps.engineOf(DUMPS);
-  let server: ScratchServer | null = null;
+  let starting: Promise<ScratchServer> | undefined;
   try {
     await requireRoom(root, await usedBytes(place.dataDir, user));
+    const preload = await preloadOfSource(context);
+    // A dump takes one processor: the server is made beside the first one.
+    starting = startDumpServer(context, { dataDir, tables: read.tables.length, database: intoOf(0) }, preload);
+    starting.catch(() => undefined);
+    const server = starting;
     const found: DumpedAgain[] = [];
     for (const [index, database] of read.databases.entries()) {
       run.signal.throwIfAborted();
@@ -55,17 +59,14 @@ export async function dumpAgain(
         await dumpOne(engine, { ...context, cluster: { ...context.cluster, databases: [database] } }, database, read, {
           startedAt: plan.createdAt,
           into: intoOf(index),
-          server: async () =>
-            (server ??= await startDumpServer(
-              context,
-              { dataDir, tables: read.tables.length, database: intoOf(0) },
-              await preloadOfSource(context),
-            )),
+          server,
         }),
       );
     }
     return found;
   } finally {
+    // What is just being made would be there again after its removal.
+    await starting?.catch(() => undefined);
     // A worker that shuts down leaves them to the next attempt.
     if (!isLeaving(run)) await removeInstance(clusterContext, instance);
   }
@@ -78,7 +79,7 @@ interface Again {
   readonly into: string;
   /** UTC ISO-8601: names the dump, the same in every attempt. */
   readonly startedAt: string;
-  readonly server: () => Promise<ScratchServer>;
+  readonly server: Promise<ScratchServer>;
 }
 
 async function dumpOne(
@@ -95,7 +96,7 @@ async function dumpOne(
     if (made === undefined) throw new RepriseError('internal', 'the dump left no backup');
     const backup = { ...made, proven: null, heldUntil: null, status: 'complete' as const };
     const content = await engine.bindBackup(context, backup, [backup]);
-    const { connection } = await server();
+    const { connection } = await server;
     await restoreDump(logical, context, { backup, content }, { connection }, into);
     const again = await readTables(connection, [into], context.signal);
     return { database, ...compared(database, read, again) };
@@ -122,41 +123,6 @@ function compared(database: string, before: ReadTables, after: ReadTables): Pick
       first === undefined
         ? (after.problems[0] ?? null)
         : `${other.length} tables are not the same after another dump and restore, ${visible(`${first.schema}.${first.table}`)} among them`,
-  };
-}
-
-/** The engine's context for staging: its server, and files in the scratch directory. */
-async function dumpContext(
-  work: DrillWork,
-  step: DrillRestoreStep,
-  databases: readonly string[],
-  root: string,
-  run: ActivityRun,
-): Promise<EngineContext> {
-  const { clusterContext } = work;
-  const { deps, host, user } = clusterContext;
-  const context = await instanceContext(instanceWork(work, step.restore, step), run);
-  const repository = join(root, 'dumps');
-  await makeScratchDirectory(repository, user);
-  const operationId = `${restoreOperation(work, step.restore)}/dump-again`;
-  return {
-    ...context,
-    operationId,
-    policy: policyOfDumps(context.policy),
-    cluster: { ...context.cluster, databases, connection: stagingConnection(work, step.restore) },
-    storage: deps.openDescribed({ type: 'directory', values: { path: repository }, secrets: {} }, user),
-    jobs: createJobs({
-      ...{ stateDir: host.stateDir, operationId, user, locks: [] },
-      ...{ retry: step.retry, signal: run.signal, leaveOnAbort: run.leaveOnAbort, report: run.report },
-    }),
-  };
-}
-
-/** Nothing of it is in the configuration, and nothing that it makes stays. */
-function policyOfDumps({ cluster, repository, retention }: PolicyConfig): PolicyConfig {
-  return {
-    ...{ name: 'dump-again', cluster, engine: DUMPS, repository, enabled: true, retention, proof: 'none' as const },
-    options: { restoreJobs: 1 },
   };
 }
 

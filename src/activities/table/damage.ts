@@ -13,7 +13,7 @@ import { withComparison } from '../../postgres/compare/comparison.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
 import { writeChangeSet } from '../../postgres/repair/change-set-file.js';
 import { withRowsFile } from '../../postgres/repair/rows-file.js';
-import { readTableFacts, type StoredColumn } from '../../postgres/repair/table-facts.js';
+import { readTableFacts, type StoredColumn, type TableFacts } from '../../postgres/repair/table-facts.js';
 import type { RelationFile } from '../../postgres/wal/transactions/record-text.js';
 import {
   notInRows,
@@ -110,7 +110,12 @@ export async function collectRows(
   );
   await replaceJson(
     join(files.directory, BACKUPS),
-    servers.flatMap(({ content }) => content.restore.backups.map(plannedBackup)),
+    // Both instances are made from one backup as a rule.
+    [
+      ...new Map(
+        servers.flatMap(({ content }) => content.restore.backups).map((backup) => [backup.id, plannedBackup(backup)]),
+      ).values(),
+    ],
   );
   const [first, second] = servers;
   if (first === undefined) throw new RepriseError('usage', 'no temporary instance is named');
@@ -233,23 +238,20 @@ async function readByPlaces(
   owner: ClusterContext['user'],
   run: ActivityRun,
 ): Promise<boolean> {
-  const looked = await withClient(connection, database, async (client) => {
-    const facts = await readTableFacts(client, table);
-    const leaves = await relationFiles(client, facts.oid);
-    const { rows } = await client.query<{ login: boolean }>(
-      'SELECT rolcanlogin AS login FROM pg_catalog.pg_roles WHERE rolname = $1',
-      [facts.owner],
-    );
-    return { facts, leaves, ownerMayLogIn: rows[0]?.login === true };
+  const { facts, leaves, reader } = await withClient(connection, database, async (client) => {
+    const found = await readTableFacts(client, table);
+    return {
+      facts: found,
+      leaves: await relationFiles(client, found.oid),
+      reader: await readerOf(client, connection, found),
+    };
   });
-  const { facts, leaves, ownerMayLogIn } = looked;
   const isOther = leaves.some(({ file }) =>
     state === 'good'
       ? notInRows(transaction, { before: file, after: null }) !== null
       : notInRows(transaction, { before: null, after: file }) !== null,
   );
-  if (isOther || (facts.ownerIsSuperuser ? facts.foreignCode.length > 0 : !ownerMayLogIn)) return false;
-  const reader = facts.ownerIsSuperuser ? connection : { ...connection, user: facts.owner };
+  if (isOther || reader === null) return false;
   return withClient(reader, database, (client) =>
     withTableSide(client, table, 'in the temporary instance', (side) =>
       withRowsFile(files[state], owner, async (write) => {
@@ -301,6 +303,28 @@ export async function readColumnsThen(
   );
 }
 
+/**
+ * Who may ask for rows by a query: planning it runs functions in expressions of indexes and statistics. A superuser where there are none,
+ * or where superusers own them; else the owner of the table, whose code that is; null where the owner may not log in.
+ */
+async function readerOf(
+  client: pg.ClientBase,
+  connection: ConnectionConfig,
+  { oid, owner, ownerIsSuperuser, foreignCode }: TableFacts,
+): Promise<ConnectionConfig | null> {
+  const { rows } = await client.query<{ plain: boolean; login: boolean }>(
+    `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = ANY (t.oids) AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s WHERE s.stxrelid = ANY (t.oids)
+                               AND pg_catalog.to_jsonb(s) ->> 'stxexprs' IS NOT NULL) AS plain,
+            (SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = $2) AS login
+       FROM (SELECT pg_catalog.array_agg(relid::oid) || $1::oid AS oids FROM pg_catalog.pg_partition_tree($1::oid::regclass)) t`,
+    [oid, owner],
+  );
+  const { plain = false, login = false } = rows[0] ?? {};
+  if (plain || (ownerIsSuperuser && foreignCode.length === 0)) return connection;
+  return !ownerIsSuperuser && login ? { ...connection, user: owner } : null;
+}
+
 interface Leaf {
   readonly name: string;
   readonly file: RelationFile;
@@ -341,6 +365,7 @@ async function rowsAt(
   places: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly RowText[]> {
+  await client.query('SET LOCAL constraint_exclusion TO off');
   const names = columns.map((name) => pg.escapeIdentifier(name)).join(', ');
   const list = `'{${places.map((place) => `"${place}"`).join(',')}}'::pg_catalog.tid[]`;
   const rows: RowText[] = [];

@@ -26,6 +26,7 @@ import {
 } from '../cluster-context.js';
 import { withQuarantine } from '../recovery/damaged-backup.js';
 import { PEOPLE_ROLE } from './people-login.js';
+import { copyFromPristine, keepPristine } from './pristine-copy.js';
 import { preloadOfSource, recoverCopy, restoreDump, type RunningCopy, startDumpServer } from './restored-copy.js';
 
 /** A restore that was planned, into a temporary instance that its operation has claimed. */
@@ -67,10 +68,17 @@ export async function instanceContext(work: InstanceWork, run: ActivityRun): Pro
  * @throws RepriseError `no-usable-backup` for one that is gone or was quarantined since
  */
 export async function plannedBackups(
-  { clusterContext, planned: { policy, backups } }: Pick<InstanceWork, 'clusterContext' | 'planned'>,
+  work: Pick<InstanceWork, 'clusterContext' | 'planned'>,
   run: ActivityRun,
 ): Promise<readonly Backup[]> {
-  const known = await currentBackups(clusterContext, run, [policyOf(clusterContext, policy)]);
+  const { clusterContext, planned } = work;
+  return usableAmong(work, await currentBackups(clusterContext, run, [policyOf(clusterContext, planned.policy)]));
+}
+
+function usableAmong(
+  { clusterContext, planned: { backups } }: Pick<InstanceWork, 'clusterContext' | 'planned'>,
+  known: readonly Backup[],
+): readonly Backup[] {
   return backups.map(({ id }) => {
     const backup = known.find((one) => one.id === id);
     if (backup !== undefined && ['complete', 'quarantined'].includes(backup.status)) return backup;
@@ -96,7 +104,7 @@ async function boundBackups(
   const engine = engineFor(clusterContext, policy);
   const known = await currentBackups(clusterContext, run, [policy]);
   const bound: BoundBackup[] = [];
-  for (const backup of await plannedBackups(work, run)) {
+  for (const backup of usableAmong(work, known)) {
     const content = await engine.bindBackup(context, backup, known);
     if (contentDigest(content) !== planned.backups.find(({ id }) => id === backup.id)?.content)
       throw new RepriseError(
@@ -172,7 +180,12 @@ export async function restoreInstance(work: InstanceWork, run: ActivityRun): Pro
       const { physical } = engineFor(clusterContext, policyOf(clusterContext, planned.policy));
       if (bound === undefined || physical === undefined) throw cannotRestore(planned);
       const { dataDir } = instance;
-      await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir: instanceTablespaces(dataDir) });
+      const files = { ...bound, dataDir, tablespaceDir: instanceTablespaces(dataDir) };
+      // Of an instance that its operation keeps itself, others are not made.
+      if (instance.content === undefined) return physical.restoreFiles(context, files);
+      if (await copyFromPristine(context, planned, dataDir)) return;
+      await physical.restoreFiles(context, files);
+      await keepPristine(context, planned, dataDir);
     });
   await onceInRestore(work, RESTORED, now);
 }

@@ -132,6 +132,24 @@ export type ExploreOrder = z.infer<typeof exploreOrder>;
 /** A table of a database, by the names of the catalogue. */
 export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
+/** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
+const tableCondition = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('min-rows'), rows: count.min(1) }).readonly(),
+  z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
+]);
+/** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
+export const locateOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    condition: tableCondition,
+    from: z.iso.datetime().optional(),
+    to: z.iso.datetime().optional(),
+    policy: name.optional(),
+  })
+  .readonly();
+export type LocateOrder = z.infer<typeof locateOrder>;
+
 /** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
 const valueText = z.string().max(10_000).nullable();
 /** Which rows a repair may change: all of these hold. No SQL from a client. */
@@ -171,6 +189,25 @@ const conflictRule = z.discriminatedUnion('rule', [
   z.strictObject({ rule: z.literal('keys'), keys: z.array(z.array(valueText).min(1)).min(1).max(10_000) }).readonly(),
 ]);
 export type ConflictRule = z.infer<typeof conflictRule>;
+
+/**
+ * A table of production against what it was, in a backup or at an instant. `by`: differences are counted by the values, or days, of a column;
+ * `samples`: so many rows that differ are kept on the host.
+ */
+export const comparisonOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    good: target,
+    policy: name.optional(),
+    key: z.array(name).min(1).max(32).optional(),
+    columns: z.array(name).min(1).max(1600).optional(),
+    scope: z.array(scopeTerm).max(20).optional(),
+    by: z.strictObject({ column: name, day: z.boolean() }).readonly().optional(),
+    samples: count.max(10_000),
+  })
+  .readonly();
+export type ComparisonOrder = z.infer<typeof comparisonOrder>;
 
 export const repairOrder = z
   .strictObject({

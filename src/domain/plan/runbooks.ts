@@ -112,6 +112,20 @@ export function repairRunbook(cluster: string, table: string): OperationRunbook 
   };
 }
 
+export function locateRunbook(cluster: string, table: string): OperationRunbook {
+  return {
+    summary: `Search for what broke the table ${table} of ${cluster}`,
+    details: `Nothing is changed. Current Details show how many states are left to look at; press R to refresh them.\n\n${steps(
+      [
+        'List the backups, and look at the table in production.',
+        'Look at the table in the middle one of the backups that are left, in a temporary instance, until two neighbours are found.',
+        'Replay the WAL between them once, stopped after the commits that touched the table.',
+        'Name the transaction and the command to type next.',
+      ],
+    )}`,
+  };
+}
+
 export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,
@@ -153,6 +167,18 @@ export function exploreRunbook(cluster: string, target: string): OperationRunboo
       'Restore it into a scratch directory; start it read-only, archiving and network off.',
       'Keep it until its time is over, or until somebody drops it; move it forward when asked.',
       'Stop it and remove its files.',
+    ])}`,
+  };
+}
+
+export function comparisonRunbook(table: string, cluster: string, target: string): OperationRunbook {
+  return {
+    summary: `Table ${table} of ${cluster}, compared with ${target}`,
+    details: `Nothing is changed. Rows are kept on the host alone, and never in this history.\n\n${steps([
+      'Restore into a temporary instance, read-only, archiving and network off.',
+      'Compare the definitions, then the rows: both sides in one snapshot each.',
+      'Keep samples of what differs in a file of the host, readable by its owner, with an end.',
+      'Stop the temporary instance and remove its files.',
     ])}`,
   };
 }
