@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
  * Measures the figures that are promised and fails where one falls short:
- *   npm run bench [-- NAME...]      setup demo attach overhead memory kill scale fleet start stream count wal transactions media; all of them without a name
+ *   npm run bench [-- NAME...]      setup demo attach overhead memory kill scale fleet start stream count wal transactions media compare; all of them without a name
  * Progress goes to stderr; to stdout a row for docs/performance.md and a line of JSON per figure. Machines differ:
  * docs/performance.md says where its figures come from.
  */
+import { compare } from './compare.mjs';
 import { count } from './count.mjs';
 import { fleet } from './fleet.mjs';
 import { kill } from './kill.mjs';
@@ -33,6 +34,7 @@ const benches = {
   wal,
   transactions,
   media,
+  compare,
 };
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));

@@ -28,6 +28,7 @@ export const services: Services = {
     const { startDetached } = await import('./process/exec/detached.js');
     startDetached([process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), ...argv]);
   },
+  runPsql: async (connection) => (await import('./process/exec/psql.js')).runPsql(connection),
   verifyEvidence: async (...given) => (await import('./records/evidence/verify.js')).verifyEvidence(...given),
   inspectHost: async (config, host) => (await import('./doctor/inspect-host.js')).inspectHost(config, host),
 };

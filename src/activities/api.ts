@@ -27,12 +27,14 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   InstanceOrder,
   MediaOrder,
   MediaVerificationOrder,
   PolicyAdoptionOrder,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -40,6 +42,8 @@ import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
+import type { TableComparison } from '../domain/table/compare.js';
+import type { ChangeCounts, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
@@ -279,8 +283,46 @@ export interface InstanceActivities {
   closeInstance(input: InstanceStep & { ends?: boolean }): Promise<void>;
 }
 
+/** What is asked of a table. */
+export interface TableActivities {
+  /** Production against the temporary instance `instance` of the operation; rows that differ stay in a file of the host. */
+  compareTable(input: OrderedStep<ComparisonOrder> & { instance: string }): Promise<TableComparison>;
+}
+
+export interface RepairRequest extends OrderedStep<RepairOrder> {
+  readonly requester: string;
+}
+
+/** What the WAL says of a transaction that is undone. */
+export interface FoundTransaction {
+  /** UTC ISO-8601. */
+  readonly committedAt: string;
+  /** Row versions that it ended and made, in all tables. */
+  readonly rows: number;
+  /** False where its rows are not all in the WAL: the whole table is compared then. */
+  readonly exact: boolean;
+}
+
+/** The repair of a table: every step is found done where an earlier attempt did it. */
+export interface RepairActivities {
+  /** Finds a transaction in the WAL, and notes on the host which rows it touched. */
+  findTransaction(input: RepairRequest): Promise<FoundTransaction>;
+  /** Reads, in temporary instances of the operation, the rows that are damaged; `exact: false`: they cannot be told one by one. */
+  collectRows(
+    input: RepairRequest & { from: readonly { readonly instance: string; readonly state: 'good' | 'bad' }[] },
+  ): Promise<{ readonly exact: boolean }>;
+  /** Compares what was collected with the table as it is, and writes the change set. Reads only. */
+  planRepair(input: RepairRequest): Promise<RepairPlan>;
+  /** Whether every row of the change set is still as the plan saw it. */
+  recheckRepair(input: RepairRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  applyRepair(input: PlannedStep): Promise<ChangeCounts>;
+  finishRepair(input: PlannedStep): Promise<RepairOutcome>;
+  /** Ends the plans of an operation, however it ended. */
+  closeRepair(input: StepInput): Promise<void>;
+}
+
 /** Activities of a host's queues. */
-export interface HostActivities extends DrillActivities, InstanceActivities {
+export interface HostActivities extends DrillActivities, InstanceActivities, TableActivities, RepairActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

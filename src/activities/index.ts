@@ -29,6 +29,8 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { comparingActivities } from './table/compare-table.js';
+import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
 
 /** They watch, and return only on a change or after most of an hour: without progress they have not stalled. */
@@ -53,6 +55,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...inspectionActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),
+    ...comparingActivities(deps),
     ...databaseSteps(deps),
     ...decisionActivities(deps),
     ...directorySteps(deps),
@@ -65,6 +68,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),
+    ...repairActivities(deps),
     ...receivingActivities(deps),
     ...registerActivities(deps),
     ...dailyCheckActivities(deps),

@@ -3,6 +3,7 @@ import { type Finding, ok, warning } from '../domain/findings.js';
 import { recoverWorkflowId } from '../domain/operation/names.js';
 import type { PinLine } from '../domain/operation/inspections.js';
 import { operationsInUse } from '../process/jobs/supervisor.js';
+import { removeOldComparisons } from '../records/compared-tables.js';
 import { openHostState } from '../records/host-state.js';
 import { openOperationLedger } from '../records/operation-ledger.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../records/temporary-instances.js';
@@ -41,6 +42,7 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
 /** {@link sweepCluster} for every cluster of a host. */
 export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): Promise<readonly string[]> {
   const released: string[] = [];
+  await removeOldComparisons(hostOf(deps).stateDir, new Date());
   for (const clusterContext of await openClusterContexts(deps))
     released.push(...(await sweepCluster(clusterContext, hasClosed)));
   // Staging, and temporary instances, are on a host that need not be the cluster's.

@@ -137,8 +137,8 @@ export function policyOption(otherwise = 'the only one'): Option {
 }
 
 /** `--to`, as `recover` and `retarget` take it. */
-export function targetOption(): TimeOption {
-  return new TimeOption('--to <target>', 'where to recover to', (text) => {
+export function targetOption(flags = '--to <target>', description = 'where to recover to'): TimeOption {
+  return new TimeOption(flags, description, (text) => {
     const value = parseTarget(text, localZone(), new Date());
     return { value, instant: value.kind === 'time' ? formatTarget(value) : null };
   });

@@ -20,6 +20,8 @@ import { registerWorker } from './commands/worker.js';
 import { registerDemo } from './commands/demo.js';
 import { registerMedia } from './commands/media.js';
 import { registerDrill } from './commands/drill.js';
+import { registerTable } from './commands/table.js';
+import { registerExplore } from './commands/explore.js';
 import { registerNotify } from './commands/notify.js';
 import { formatFromArgv, parseFormat } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -49,6 +51,8 @@ const groups = [
   registerRecover,
   registerMedia,
   registerDrill,
+  registerTable,
+  registerExplore,
   registerDecisions,
   registerIncident,
   registerKept,

@@ -31,6 +31,8 @@ export interface Services {
   readonly demo: (options: DemoFlags) => Promise<{ readonly result: DemoView; readonly text: string }>;
   /** Starts this program with other arguments, as a process that goes on after this one and that nobody waits for. */
   readonly startDetached: (argv: readonly string[]) => Promise<void>;
+  /** psql at this terminal, by a connection string; its exit code. */
+  readonly runPsql: (connection: string) => Promise<number>;
   /** Findings on this machine about one host of the config. */
   readonly inspectHost: (config: Config, host: string) => Promise<readonly Finding[]>;
   /** Verifies the evidence of drills in a folder, by the text of a public key, without any server. */

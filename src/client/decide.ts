@@ -195,10 +195,17 @@ async function untilPlanWaits(session: TemporalSession, workflowId: string): Pro
 /**
  * Sends an update. A workflow that was going on just then refuses it as `busy`: it is sent again. One whose host has no worker
  * keeps it, and answers when the worker runs: that is said within seconds.
+ * @param answerMs so long its answer may take
  */
-async function update<T>(session: TemporalSession, workflowId: string, name: string, decision: unknown): Promise<T> {
+export async function update<T>(
+  session: TemporalSession,
+  workflowId: string,
+  name: string,
+  decision: unknown,
+  answerMs = ANSWER_MS,
+): Promise<T> {
   await needWorker(session);
-  const deadline = Date.now() + ANSWER_MS;
+  const deadline = Date.now() + answerMs;
   const ended = new AbortController();
   const alone = rejectWithoutWorker(session, workflowId, ended.signal, KEPT);
   alone.catch(() => undefined);

@@ -22,6 +22,8 @@ const shown = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.drill,
+  workflowTypes.compareTable,
+  workflowTypes.explore,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -32,6 +34,7 @@ const shown = [
 const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verify]: 'verify',
   [workflowTypes.verifyMedia]: 'verify-media',
+  [workflowTypes.compareTable]: 'table-compare',
 };
 
 /**

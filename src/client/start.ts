@@ -10,7 +10,9 @@ import {
   incidentWorkflowId,
   mediaWorkflowId,
   recoverWorkflowId,
+  repairWorkflowId,
   rotateWorkflowId,
+  tableComparisonWorkflowId,
   verifyMediaWorkflowId,
   workflowTypes,
 } from '../domain/operation/names.js';
@@ -20,12 +22,14 @@ import {
   actionRunbook,
   adoptionRunbook,
   backupRunbook,
+  comparisonRunbook,
   drillRunbook,
   exploreRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
   recoveryRunbook,
+  repairRunbook,
   rotationRunbook,
   verificationRunbook,
 } from '../domain/plan/runbooks.js';
@@ -33,16 +37,19 @@ import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
+import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput } from '../workflows/api.js';
+import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -194,6 +201,35 @@ export function startExploration(
     workflowId: exploreWorkflowId(cluster, input.operationId),
     input,
     runbook: exploreRunbook(cluster, formatTarget(order.target)),
+  });
+}
+
+export function startTableComparison(
+  session: TemporalSession,
+  request: OperationRequest<ComparisonOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.compareTable,
+    workflowId: tableComparisonWorkflowId(cluster, input.operationId),
+    input,
+    runbook: comparisonRunbook(formatTableName(order.table), cluster, formatTarget(order.good)),
+  });
+}
+
+/** Starts the planning; nothing is changed before the change set it makes is approved. */
+export function startRepair(
+  session: TemporalSession,
+  request: OperationRequest<RepairOrder> & Pick<RepairInput, 'planOnly'>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.repairTable,
+    workflowId: repairWorkflowId(cluster, input.operationId),
+    input,
+    runbook: repairRunbook(cluster, formatTableName(order.table)),
   });
 }
 

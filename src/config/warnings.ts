@@ -12,7 +12,6 @@ const YEAR_DAYS = 366;
 export function warningsOf(config: Omit<Config, 'warnings'>): readonly Problem[] {
   return [
     ...languageWarnings(config),
-    ...raciWarnings(config),
     ...addressWarnings(config),
     ...unusedHookWarnings(config),
     ...hookHostWarnings(config),
@@ -30,18 +29,6 @@ function languageWarnings({ language }: Pick<Config, 'language'>): Problem[] {
       hint: 'write language: en, or remove the line',
     },
   ];
-}
-
-/** Areas that the schema knows for what is to come. */
-function raciWarnings({ raci }: Pick<Config, 'raci'>): Problem[] {
-  return Object.entries({ 'table-repair': 'table repairs' })
-    .filter(([area]) => raci[area] !== undefined)
-    .map(([area, what]) => ({
-      path: ['raci', area],
-      atKey: true,
-      message: `raci.${area} does nothing yet: ${what} come with a later version`,
-      hint: 'remove it, or keep it for that version',
-    }));
 }
 
 /** Addresses for notifiers of which there is no kind yet. Mail has one; without it `notify` names nobody. */

@@ -15,6 +15,7 @@ import { createNarrator } from './narrator.js';
 import type { Narrator } from './narrator.js';
 import { Owned } from './owned.js';
 import type { DemoResult } from './result.js';
+import { repairAppointments } from './table-corruption.js';
 import { makeScratch } from './scratch.js';
 import { mainFile, startServers } from './servers.js';
 import { LOGICAL_POLICY, PHYSICAL_POLICY, repriseYml } from './settings.js';
@@ -35,16 +36,9 @@ export interface DemoOptions {
 
 /**
  * A scenario from an empty directory to its end, with everything real: data, backups, decisions, recoveries and drills.
- * @throws `usage` for a scenario that is not there yet, `interrupted` on Ctrl-C; the first failure of any step.
+ * @throws `interrupted` on Ctrl-C; the first failure of any step.
  */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  if (options.scenario === 'table-corruption') {
-    throw new RepriseError(
-      'usage',
-      `the scenario ${options.scenario} comes with a later version`,
-      'run `reprise demo --scenario instance-loss`',
-    );
-  }
   const narrator = createNarrator(options.out ?? ((line) => void process.stderr.write(`${line}\n`)));
   const owned = new Owned();
   const interruption = new AbortController();
@@ -77,12 +71,15 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   }
 }
 
+const SCENARIOS = { 'instance-loss': loseTwice, 'table-corruption': repairAppointments, drill: practise } as const;
+
 /** What all scenarios begin with, and the scenario itself. */
 async function play(options: DemoOptions, narrator: Narrator, owned: Owned, signal: AbortSignal): Promise<DemoResult> {
   const begun = performance.now();
   const scratch = await makeScratch(options.dir);
   owned.place(scratch);
   const drills = options.scenario === 'drill';
+  const scenario = SCENARIOS[options.scenario];
 
   narrator.chapter(`Preparing, all of it below ${scratch.root}`);
   if (drills) await makeEvidenceKey(scratch);
@@ -117,7 +114,7 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
     const decision = { yes: options.yes, interactive, signal };
     const reports = reportDirectory(options.dir);
     const stage: Stage = { scratch, mainFile, config, session, initial, owned, narrator, decision, reports };
-    const result = await (drills ? practise(stage) : loseTwice(stage));
+    const result = await scenario(stage);
     return { ...result, seconds: (performance.now() - begun) / 1000, kept: options.keep ? scratch.root : null };
   } finally {
     await session.close();

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { signOff } from '../client/decide.js';
 import { operationLink } from '../client/connect.js';
+import { listDrills } from '../client/drills.js';
 import { startDrill } from '../client/start.js';
 import type { DrillOutcome } from '../domain/drill/drill.js';
 import { stopProcess } from '../process/exec/background.js';
@@ -43,6 +44,7 @@ export async function practise(stage: Stage): Promise<DrillResult> {
   const { evidence: sealed, restores, rpoSeconds } = outcome;
   const evidence = sealed && (await showEvidence(stage, operationId, sealed));
   const { drillId, verdict, reason, checks, signOff: signed, notTested } = outcome;
+  const register = await showRegister(stage);
   const isComplete = contents?.lost.length === 0 && contents.tables.every(({ match }) => match);
   return {
     scenario: 'drill',
@@ -58,7 +60,7 @@ export async function practise(stage: Stage): Promise<DrillResult> {
     webUi: await operationLink(session, workflowId),
     report: evidence === null ? '' : join(evidence.folder, drillId, 'report.html'),
     passes: [],
-    drill: { drillId, workflowId, verdict, reason, checks, signOff: signed, notTested },
+    drill: { drillId, workflowId, verdict, reason, checks, signOff: signed, notTested, register },
     evidence,
   };
 }
@@ -118,4 +120,18 @@ function tellOutcome({ narrator }: Stage, { verdict, reason, checks, signOff: si
   for (const { kind, name, reason: why } of notTested) narrator.say(`not tested: ${kind} ${name}: ${why}`);
   const by = signed === null ? 'signed off by nobody' : `signed off by ${signed.by}: ${signed.verdict}`;
   narrator.say(`verdict: ${verdict}${reason === null ? '' : `, ${reason}`}; ${by}`);
+}
+
+/** What drills have left to do: nothing, where this one has passed. */
+async function showRegister({ session, scratch, narrator }: Stage): Promise<DrillResult['drill']['register']> {
+  narrator.chapter('The quality register: what drills have left to do');
+  narrator.block(`${commandLine(scratch)} drill list ${CLUSTER}`);
+  const { register } = await listDrills(session, CLUSTER);
+  const open = register.filter(({ closedBy }) => closedBy === null);
+  for (const { id, text, dueAt } of open) narrator.say(`open: ${id}: ${text}; to be made good until ${dueAt}`);
+  if (open.length === 0)
+    narrator.say(
+      'no open entry: a drill that fails, or does not take place, opens one; only one that passes closes it',
+    );
+  return { open: open.length, closed: register.length - open.length };
 }

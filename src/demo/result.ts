@@ -1,5 +1,6 @@
 import type { DrillOutcome, SealedEvidence } from '../domain/drill/drill.js';
 import type { EvidenceProblem } from '../domain/drill/evidence.js';
+import type { ChangeCounts } from '../domain/table/repair.js';
 import type { ComparedTable } from './compare.js';
 import type { LossKind } from './loss.js';
 
@@ -62,8 +63,38 @@ export interface DrillResult {
   readonly drill: Pick<
     DrillOutcome,
     'drillId' | 'workflowId' | 'verdict' | 'reason' | 'checks' | 'signOff' | 'notTested'
-  >;
+  > & {
+    /** Entries of the quality register: those that are to be made good, and those that a drill has. */
+    readonly register: { readonly open: number; readonly closed: number };
+  };
   readonly evidence: EvidenceShown | null;
+}
+
+/** Result of the scenario `table-corruption`. */
+export interface RepairResult {
+  readonly scenario: 'table-corruption';
+  /** Every deleted appointment is back, and every booking made since is there, as the client's log says. */
+  readonly recovered: boolean;
+  readonly tables: readonly ComparedTable[];
+  /** From the commit of the batch to the end of the repair. */
+  readonly rtoSeconds: number;
+  readonly rpoSeconds: 0;
+  /** Acknowledged by the server, and not there. */
+  readonly lostTransactions: number;
+  readonly phases: readonly [];
+  /** The repair in Temporal's Web UI; answers for as long as the demo is kept. */
+  readonly webUi: string;
+  /** Report of the repair (Markdown). */
+  readonly report: string;
+  readonly passes: readonly [];
+  readonly repair: {
+    readonly workflowId: string;
+    readonly xid: string;
+    /** UTC ISO-8601. */
+    readonly committedAt: string;
+    readonly deleted: number;
+    readonly done: ChangeCounts;
+  };
 }
 
 /** The evidence that a drill left, verified by the command line alone, and a copy of it with one byte changed. */
@@ -84,7 +115,7 @@ export interface EvidenceShown extends SealedEvidence {
 }
 
 /** Result of `reprise demo`. */
-export type DemoResult = (LossResult | DrillResult) & {
+export type DemoResult = (LossResult | RepairResult | DrillResult) & {
   readonly seconds: number;
   /** Where everything still runs, with `--keep`. */
   readonly kept: string | null;

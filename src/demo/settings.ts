@@ -96,6 +96,7 @@ export function repriseYml(scratch: Scratch, drills: boolean): string {
             approve_within: '4h',
             execute_within: '1h',
           },
+          'table-repair': { approvers: 1, from: [APPROVER] },
         },
         ...(drills ? { drill: drillSettings(scratch) } : {}),
       },

@@ -1,15 +1,42 @@
 import { durationInWords } from '../domain/text/text.js';
-import type { DemoResult, DrillResult, LossResult, PassResult } from './result.js';
+import type { DemoResult, DrillResult, LossResult, PassResult, RepairResult } from './result.js';
 
 /** What the demo ends with, for a person: what was lost or restored, and what was measured. */
 export function demoText(result: DemoResult): string {
-  const [lines, verdict] = result.scenario === 'drill' ? drillText(result) : lossText(result);
+  const [lines, verdict] = textOf(result);
   return [
     ...lines,
     '',
     `${verdict} (${durationInWords(result.seconds)} in all)`,
     ...(result.kept === null ? [] : [`kept: ${result.kept}`]),
   ].join('\n');
+}
+
+function textOf(result: DemoResult): [readonly string[], string] {
+  switch (result.scenario) {
+    case 'drill':
+      return drillText(result);
+    case 'table-corruption':
+      return repairText(result);
+    case 'instance-loss':
+      return lossText(result);
+  }
+}
+
+function repairText({ repair, tables, recovered, ...result }: RepairResult): [readonly string[], string] {
+  const { done } = repair;
+  return [
+    [
+      `Transaction ${repair.xid} of ${repair.committedAt} deleted ${repair.deleted} appointments`,
+      `  put back      ${done.insert}, ${done.conflicts} conflicts`,
+      `  tables        ${matchingOf(tables)}`,
+      `  bookings      ${result.lostTransactions} of those made meanwhile are lost`,
+      `  RTO           ${durationInWords(result.rtoSeconds)}`,
+      `  report        ${result.report}`,
+      `  Web UI        ${result.webUi}`,
+    ],
+    recovered ? "everything matches the client's log" : "NOT everything matches the client's log",
+  ];
 }
 
 function lossText({ passes, recovered }: LossResult): [readonly string[], string] {

@@ -18,7 +18,11 @@ import { workMoved } from './work-signs.js';
  * @param owner gets the file where we are root; default: who we are
  * @throws RepriseError `path-refused` for a directory that other users may write
  */
-export async function writeFileAtomic(path: string, content: string, owner: FileOwner | null = null): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  owner: FileOwner | null = null,
+): Promise<void> {
   await throughTemporary(
     path,
     (file) => file.writeFile(content),

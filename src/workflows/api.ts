@@ -3,18 +3,21 @@ import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { OpenedInstance } from '../domain/explore/instance.js';
+import type { TableComparison } from '../domain/table/compare.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
 import type {
   ActionOrder,
   AdoptionOrder,
   BackupOrder,
+  ComparisonOrder,
   DrillOrder,
   ExploreOrder,
   MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
+  RepairOrder,
   RotationOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -25,6 +28,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -132,6 +136,31 @@ export interface ExploreView {
   readonly requested: string;
   /** Null until it runs. */
   readonly instance: OpenedInstance | null;
+}
+
+export interface CompareTableInput extends OperationRequest<ComparisonOrder> {
+  readonly operationId: string;
+}
+export interface CompareTableOutput extends TableComparison {
+  /** From which the good side was restored. */
+  readonly backups: readonly string[];
+  /** Where the good side stood, in words. */
+  readonly reached: string;
+  /** Where {@link TableComparison.file} is. */
+  readonly host: string;
+}
+
+export interface RepairInput extends OperationRequest<RepairOrder> {
+  readonly operationId: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
+}
+export interface RepairOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: RepairPlan | null;
+  /** Null where nothing was to be changed, or it was rejected. */
+  readonly outcome: RepairOutcome | null;
+  readonly rejectedBecause?: string;
 }
 
 export interface DrillOverdueInput {

@@ -2,6 +2,7 @@
 export { action } from './operation/action.js';
 export { adopt } from './backup/adopt.js';
 export { receiveWal as archive } from './backup/receive-wal.js';
+export { compareTable } from './table/compare-table.js';
 export { dailyCheck } from './backup/daily-check.js';
 export { drill } from './drill/drill.js';
 export { drillOverdue } from './drill/drill-overdue.js';
@@ -13,6 +14,7 @@ export { clusterLock } from './lock/cluster-lock.js';
 export { hostSlots } from './lock/host-slots.js';
 export { media } from './media/media.js';
 export { notify } from './operation/notify-people.js';
+export { repairTable } from './table/repair-table.js';
 export { recover } from './recovery/recover.js';
 export { rotate } from './backup/rotate.js';
 export { verifyMedia } from './media/verify-media.js';

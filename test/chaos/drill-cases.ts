@@ -10,11 +10,12 @@ import { readPostmaster } from '../../src/postgres/server/postmaster.js';
 import { openTemporaryInstances } from '../../src/records/temporary-instances.js';
 import type { VerifyOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
+import { reaches, refusal } from '../helpers/site-cli.js';
 import type { Policy } from '../helpers/site.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import type { Journey } from './cases.js';
 import { DrillSite } from './drills.js';
-import type { Measured } from './journey.js';
+import { labelOf, type Measured } from './journey.js';
 import type { Keeper } from './keeper.js';
 import { caught } from './tools-at-work.js';
 
@@ -313,4 +314,46 @@ export async function terminateRestoreTest(drills: DrillSite, policy: DrilledPol
   await drills.requireNothingLeft();
   await worker.stop();
   return killed(1);
+}
+
+/**
+ * F29: a drill that is being looked at holds its place and its backups, and nothing else: another drill is refused; a backup, a rotation and
+ * a recovery in place are not. The site keeps one backup.
+ */
+export async function besideDrill(drills: DrillSite): Promise<Measured> {
+  const { site } = drills;
+  const worker = await site.startWorker();
+  const held = await drills.newest('physical');
+  const labels = async () =>
+    (await site.backups())
+      .filter(({ policy, status }) => policy === 'physical' && status === 'complete')
+      .map(({ label }) => label);
+  const work = await drills.start({ engines: ['pgbackrest'] });
+  await reaches(site, work.workflowId, 'waiting-sign-off');
+  const staged = await readPostmaster(drills.staging);
+  expect(await refusal(site, 'drill', 'run', 'mairie', '--engine', 'dump')).toMatchObject({
+    ...{ exit: 7, code: 'conflict' },
+    message: expect.stringContaining(work.workflowId),
+  });
+  const newer = labelOf(await site.backUp('physical', 'full'));
+  await site.rotate('physical');
+  expect(await labels()).toEqual([held.label, newer]);
+  await site.commit(5);
+  const expected = await site.contentHash();
+  await site.loseInstance('data');
+  const recovery = await site.recover('physical');
+  await site.approve(recovery);
+  expect((await site.recovered(recovery)).state).toBe('completed');
+  expect(await site.contentHash()).toEqual(expected);
+  expect(await readPostmaster(drills.staging)).toEqual(staged);
+  await drills.signOffWhenAsked(work);
+  expect(await site.result(work)).toMatchObject({ outcome: { verdict: 'pass' } });
+  await worker.stop();
+  // Claims of backups are kept until the next worker looks.
+  const next = await site.startWorker();
+  await drills.requireNothingLeft();
+  await site.rotate('physical');
+  expect(await labels()).not.toContain(held.label);
+  await next.stop();
+  return killed(0);
 }

@@ -110,6 +110,10 @@ const cases = new Map<string, () => Promise<Measured>>([
     (which, place) => [nameOfDisturbed(which), disturb(which, seeded(seed + 1000 * (place + 1)))] as const,
   ),
   ...drillCases,
+  [
+    'P4, F29: what runs beside a drill that is being looked at',
+    () => drills.onDrillSite(drills.besideDrill, { retention: '{ count: 1, min_proven: 1 }' }),
+  ],
   ['F8: Temporal and its database are lost in the middle of an incident', special.loseTemporal],
 ]);
 

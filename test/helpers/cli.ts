@@ -148,6 +148,7 @@ const absent: Services = {
   demo: notHere('demo'),
   startDetached: notHere('startDetached'),
   inspectHost: notHere('inspectHost'),
+  runPsql: notHere('runPsql'),
   verifyEvidence: notHere('verifyEvidence'),
   findClusters: notHere('findClusters'),
   makeDirectory: notHere('makeDirectory'),

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { loadConfig } from '../../src/config/load.js';
 import type { Backup, TableCount } from '../../src/domain/backup/backup.js';
 import { writeCanary } from '../../src/postgres/content/canary.js';
@@ -10,11 +12,15 @@ import { Drills } from './drills.js';
 import { freePorts } from './ports.js';
 import { giveToPostgres } from './postgres-user.js';
 import { Site } from './site.js';
+import { editConfig } from './site-cli.js';
 
 /** What a drill found: the step that failed, or the checks that did; empty: it passed. */
 export type DrillFinding = { readonly found: string; readonly says: string; readonly hint: string | undefined };
 
 type StoredBackup = Omit<Backup, 'proven' | 'heldUntil' | 'status'>;
+
+/** Signs the evidence of the site's drills; its public half is beside it. */
+export const evidenceKey = ({ root }: Pick<Site, 'root'>): string => join(root, 'evidence_key');
 
 /** A site whose backups are damaged one after the other, and drilled by the real steps. */
 export class DamageGround {
@@ -36,6 +42,9 @@ export class DamageGround {
     drill: { host: db1, allow_same_host: true, data_dir: ${join(home, 'staging')}, port: ${port} }\n`,
       policiesYaml,
     });
+    const key = evidenceKey(site);
+    await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+    await editConfig(site, (text) => text.replace('contacts:\n', `evidence: { signing_key: ${key} }\n$&`));
     await site.startWorker();
     await site.query('CREATE EXTENSION amcheck');
     await site.query('CREATE TABLE metier.agents (id bigserial PRIMARY KEY, nom text)');
@@ -97,6 +106,11 @@ export class DamageGround {
     });
     const plan = await drills.plan(operationId, { engines: [policy] }).catch(failed('planDrill'));
     if ('found' in plan) return [plan];
+    const [unrestorable] = plan.unrestorable ?? [];
+    if (unrestorable !== undefined) {
+      await drills.run('closeStaging', operationId);
+      return [{ found: 'planDrill', says: unrestorable.reason, hint: unrestorable.hint ?? undefined }];
+    }
     const step = { plan: plan.digest, restore: 0 };
     try {
       for (const name of ['wipeStaging', 'restoreStaging', 'startStaging'] as const) {
@@ -167,12 +181,21 @@ const dumpFile = async (ground: DamageGround): Promise<string> =>
   newest(await ground.files(join(ground.site.places.backupsDir, 'mairie', 'base'), /\.dump$/));
 const backrest = (ground: DamageGround): string => join(ground.site.root, 'pgb', 'repo');
 
+/** What is damaged of the newest backups. */
+export const damageNewest = {
+  dump: async (ground: DamageGround): Promise<void> => flip(await dumpFile(ground)),
+  wal: async (ground: DamageGround): Promise<void> => {
+    const segments = await ground.files(join(backrest(ground), 'archive'), /\/[0-9A-F]{24}-[0-9a-f]{40}\.gz$/);
+    await rm(newest(segments));
+  },
+};
+
 /** Of `npm test`; the others are tried by `npm run test:long`. */
 export const quickDamages: readonly DrillDamage[] = [
   {
     name: 'a dump with a flipped bit',
     policy: 'base',
-    make: ofFiles('base', async (ground) => flip(await dumpFile(ground))),
+    make: ofFiles('base', damageNewest.dump),
     found: 'restoreStaging',
     says: /SHA-256|damaged|is not what/,
   },
@@ -190,10 +213,7 @@ export const quickDamages: readonly DrillDamage[] = [
   {
     name: 'a physical backup without a WAL segment',
     policy: 'physical',
-    make: ofFiles('physical', async (ground) => {
-      const segments = await ground.files(join(backrest(ground), 'archive'), /\/[0-9A-F]{24}-[0-9a-f]{40}\.gz$/);
-      await rm(newest(segments));
-    }),
+    make: ofFiles('physical', damageNewest.wal),
     found: 'planDrill',
     says: /WAL|segment/,
   },

@@ -150,6 +150,7 @@ ${policiesYaml}    recovery:
         beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }
     approvals:
       recover: { approvers: 1, from: [dba], requester_may_approve: false, approve_within: 4h, execute_within: 1h }
+      table-repair: { approvers: 1, from: [dba], requester_may_approve: false }
     checks:
       rows: { type: sql, database: mairie, query: "SELECT count(*) FROM metier.communes", min: 1 }
 ${clusterYaml}contacts:

@@ -34,6 +34,7 @@ it(
     for (const policy of ['nightly-dump', 'physical'])
       for (const check of ['target-reached', 'row-counts', 'dump-again', 'amcheck', 'communes'])
         expect(passed).toContain(`${policy} ${check}`);
+    expect(drill.register).toEqual({ open: 0, closed: 0 });
     expect(evidence).toMatchObject({ signed: true, verified: true, changed: { found: true } });
     expect(await readFile(result.report, 'utf8')).toContain(drill.drillId);
 

@@ -366,6 +366,19 @@ it('media', async () => {
   });
 });
 
+it('comparisons of tables', async () => {
+  const table = { schema: 'public', table: 'orders' };
+  const order = { database: 'mairie', table, good: { kind: 'before-xid', xid: '1234' }, samples: 20 };
+  const compare = (path: string, activities: Partial<Activities> = {}, happens?: (one: Case) => Promise<unknown>) =>
+    record(`compareTable.${path}`, `table-compare/CLUSTER/${path}`, { ...asked, order }, activities, happens);
+  await compare('completed');
+  const gone = async (): Promise<never> => {
+    throw failure('not-found', 'there is no table public.orders in production');
+  };
+  await compare('failed', { compareTable: gone });
+  await compare('cancelled', { compareTable: untilCancelled }, cancelledIn('compareTable'));
+});
+
 it('drills', async () => {
   const signOff = { by: ['qa'], withinSeconds: 86_400 };
   const describeCluster: Activities['describeCluster'] = async (input) => ({

@@ -2,6 +2,7 @@ import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';
+import { repairOutcome, repairPlanOf } from './repairs.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -37,6 +38,14 @@ export const wellBehaved: Activities = {
     refused: 0,
     detail: 'taken',
   }),
+
+  findTransaction: async () => ({ committedAt: '2026-11-21T02:00:00.000Z', rows: 3, exact: true }),
+  collectRows: async () => ({ exact: true }),
+  planRepair: async (request) => repairPlanOf(request),
+  recheckRepair: async ({ plan }) => ({ digest: plan, changed: [] }),
+  applyRepair: async () => ({ insert: 2, update: 1, delete: 0, conflicts: 0 }),
+  finishRepair: async () => repairOutcome,
+  closeRepair: async () => undefined,
 
   confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),
@@ -142,6 +151,10 @@ export const wellBehaved: Activities = {
     report: 'incidents/op.md',
   }),
   closeMedia: async () => undefined,
+  compareTable: async ({ order: { database, table } }) => ({
+    ...{ database, table, schema: [], key: ['id'], columns: ['id'], missing: 1, changed: 2, extra: 3, same: 4 },
+    ...{ changedColumns: {}, seconds: 5, file: '/state/compared/x.json', fileUntil: '2027-01-01T00:00:00.000Z' },
+  }),
   verifyMedia: async () => ({ objects: 1, bytes: 2, read: 1, unchecked: 0, decoded: 0, problems: 0, samples: [] }),
 };
 

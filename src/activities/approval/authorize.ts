@@ -3,7 +3,7 @@ import { actionCommand, byConfirmation, isActionPlan, isConfirmedAction } from '
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isMediaPlan, isSameMedia } from '../../domain/media/media.js';
-import { type LockClaim, mediaClaim, recoveryClaim } from '../../domain/operation/locks.js';
+import { type LockClaim, mediaClaim, recoveryClaim, repairClaim } from '../../domain/operation/locks.js';
 import {
   type ApprovablePlan,
   type Approval,
@@ -11,6 +11,8 @@ import {
   isExecutablePlan,
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
+import { isRepairPlan } from '../../domain/table/repair.js';
+import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
@@ -154,6 +156,7 @@ async function requireSameConfiguration(
 /** What the operation of a plan has locked; null for one that excludes nobody, or takes a lock for each of its steps. */
 function claimOf(plan: ApprovablePlan): LockClaim | null {
   if (isActionPlan(plan)) return null;
+  if (isRepairPlan(plan)) return repairClaim;
   return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
 
@@ -328,6 +331,7 @@ export async function requireRecentUse({ host, cluster }: ClusterContext, plan: 
 export function again(plan: ApprovablePlan): string {
   if (isActionPlan(plan)) return actionCommand(plan.binding);
   if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
+  if (isRepairPlan(plan)) return repairCommand(plan.binding);
   return 'reprise recover';
 }
 

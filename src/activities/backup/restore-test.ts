@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Backup, TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig, HostConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import type { MeasuredRestore } from '../../domain/plan/predict-duration.js';
 import { sizeInWords } from '../../domain/text/text.js';
 import type {
   BoundBackup,
@@ -13,12 +14,13 @@ import type {
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { countApart, countTables, type RelationsApart } from '../../postgres/content/inventory.js';
 import { invalidDatabases, invalidDatabaseText } from '../../postgres/server/databases.js';
-import { freeBytes } from '../../postgres/server/disk.js';
+import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
 import { pathExists } from '../../files/paths.js';
 import { sha256Hex } from '../../records/digest.js';
+import { openMeasuredRestores } from '../../records/measured-restores.js';
 import { engineFor, policyOf, type ClusterContext } from '../cluster-context.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { preloadOfSource, recoverCopy, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
@@ -46,22 +48,14 @@ export async function testRestore(
   const instance = await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null);
   await makeScratchDirectory(root, context.user);
   try {
-    if (!(await pathExists(dataDir))) await requireRoom(context, backup, engine.logical);
+    const isFirst = !(await pathExists(dataDir));
+    if (isFirst) await requireRoom(context, backup, engine.logical);
     // What is restored is what it has now, compared with its record; it is read once more by nobody without that.
     const content = await engine.bindBackup(context, backup, known);
-    if (engine.physical) {
-      const server = await restoredServer(engine.physical, context, { backup, content }, dataDir);
-      return await compareRestored(server.connection, backup.contents ?? []);
-    }
-    if (engine.logical) {
-      const tables = backup.contents?.length ?? 0;
-      const server = await startDumpServer(
-        context,
-        { dataDir, tables, database: RESTORED },
-        await preloadOfSource(context),
-      );
-      return await restoredDump(engine.logical, context, { backup, content }, server);
-    }
+    const took = isFirst ? new Took(clusterContext) : null;
+    const bound = { backup, content };
+    if (engine.physical) return await testPhysical(engine.physical, context, bound, { dataDir, took });
+    if (engine.logical) return await testDump(engine.logical, context, bound, { dataDir, took });
     return { ok: false, detail: `engine ${engine.kind} cannot restore` };
   } catch (error) {
     // What a restore has to say about the backup is the verdict; anything else (a full disk, a kill) says nothing of it.
@@ -74,16 +68,73 @@ export async function testRestore(
   }
 }
 
-async function restoredServer(
+interface TestPlace {
+  readonly dataDir: string;
+  /** Null: an attempt before this one has begun it. */
+  readonly took: Took | null;
+}
+
+async function testPhysical(
   physical: PhysicalRestore,
   context: EngineContext,
   bound: BoundBackup,
-  dataDir: string,
-): Promise<ScratchServer> {
-  await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir: `${dataDir}.tablespaces` });
+  { dataDir, took }: TestPlace,
+): Promise<VerifyVerdict> {
+  const { backup } = bound;
+  const tablespaceDir = `${dataDir}.tablespaces`;
+  await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir });
+  const restoreSeconds = took?.seconds() ?? 0;
   const target = { stopsAt: { kind: 'end-of-backup' as const }, timeline: 'latest' as const };
-  const { server } = await recoverCopy(physical, context, { dataDir }, target, await preloadOfSource(context));
-  return server;
+  const preload = await preloadOfSource(context);
+  const began = took?.seconds() ?? 0;
+  const copy = await recoverCopy(physical, context, { dataDir }, target, preload);
+  const { connection } = copy.server;
+  const replaySeconds = (took?.seconds() ?? 0) - began;
+  const verdict = await compareRestored(connection, backup.contents ?? []);
+  // A plan counts each link of a chain, and not what they come to.
+  if (took !== null && verdict.ok && (backup.dependsOn ?? []).length === 0) {
+    const { user } = context;
+    const sizeBytes = (await usedBytes(dataDir, user)) + (await usedBytes(tablespaceDir, user));
+    await took.keep(backup, { method: 'data-directory', sizeBytes, walBytes: 0, restoreSeconds, replaySeconds });
+  }
+  return verdict;
+}
+
+async function testDump(
+  logical: LogicalRestore,
+  context: EngineContext,
+  bound: BoundBackup,
+  { dataDir, took }: TestPlace,
+): Promise<VerifyVerdict> {
+  const { backup } = bound;
+  const tables = backup.contents?.length ?? 0;
+  const preload = await preloadOfSource(context);
+  const server = await startDumpServer(context, { dataDir, tables, database: RESTORED }, preload);
+  const verdict = await restoredDump(logical, context, bound, server);
+  const figures = { method: 'databases', sizeBytes: backup.sizeBytes, walBytes: null, replaySeconds: 0 } as const;
+  await took?.keep(backup, { ...figures, restoreSeconds: took.seconds() });
+  return verdict;
+}
+
+/** How long a restore took that one attempt did as a whole: of one that goes on with what is there nobody knows. */
+class Took {
+  private readonly began = performance.now();
+
+  constructor(private readonly clusterContext: Pick<ClusterContext, 'host'>) {}
+
+  seconds(): number {
+    return (performance.now() - this.began) / 1000;
+  }
+
+  /** For the predictions of this host, as drills and recoveries are. */
+  async keep(
+    { id, engine }: Pick<Backup, 'id' | 'engine'>,
+    figures: Omit<MeasuredRestore, 'id' | 'at' | 'engine' | 'otherSeconds'>,
+  ): Promise<void> {
+    const at = new Date().toISOString();
+    const measured = { id: `restore-test/${id}/${at}`, engine, at, ...figures, otherSeconds: null };
+    await openMeasuredRestores(this.clusterContext.host.stateDir).add(measured);
+  }
 }
 
 /** @throws RepriseError `disk-full` before anything is restored */

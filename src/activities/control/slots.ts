@@ -16,6 +16,7 @@ const TAKING = [
   workflowTypes.recover,
   workflowTypes.media,
   workflowTypes.verifyMedia,
+  workflowTypes.compareTable,
 ];
 
 /** The slots of hosts as activities: they carry requests to the workflow that gives them out. How many there are says the configuration. */

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { DumpedAgain } from '../../checks/check.js';
-import type { PolicyConfig } from '../../domain/config.js';
 import { compareContent } from '../../domain/drill/content.js';
 import { isRepriseError, isRetryable, RepriseError } from '../../domain/errors.js';
 import { sizeInWords, visible } from '../../domain/text/text.js';
@@ -10,17 +9,13 @@ import { freeBytes, usedBytes } from '../../postgres/server/disk.js';
 import type { ScratchServer } from '../../postgres/server/scratch-cluster.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { isLeaving } from '../../process/jobs/jobs.js';
-import { createJobs } from '../../process/jobs/supervisor.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { DrillRestoreStep } from '../api.js';
 import { scratchOf } from '../backup/restore-test.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { preloadOfSource, restoreDump, startDumpServer } from '../temporary/restored-copy.js';
-import { instanceContext } from '../temporary/planned-restore.js';
-import { type DrillWork, instanceWork, restoreOperation, stagingConnection } from './staging.js';
-
-/** The engine of dumps: every cluster has PostgreSQL's own, whatever its policies are. */
-const DUMPS = 'logical';
+import { DUMPS, instanceDumpContext } from '../temporary/instance-dump.js';
+import { type DrillWork, instanceWork } from './staging.js';
 
 /**
  * Dumps each database of staging, restores the dump in a server of its own as a recovery would, and compares every table. What is made for
@@ -43,7 +38,11 @@ export async function dumpAgain(
     null,
   );
   await makeScratchDirectory(root, user);
-  const context = await dumpContext(work, step, read.databases, root, run);
+  const context = await instanceDumpContext(
+    instanceWork(work, step.restore, step),
+    { name: 'dump-again', databases: read.databases, repository: join(root, 'dumps') },
+    run,
+  );
   const engine = deps.engineOf(DUMPS);
   let server: ScratchServer | null = null;
   try {
@@ -122,41 +121,6 @@ function compared(database: string, before: ReadTables, after: ReadTables): Pick
       first === undefined
         ? (after.problems[0] ?? null)
         : `${other.length} tables are not the same after another dump and restore, ${visible(`${first.schema}.${first.table}`)} among them`,
-  };
-}
-
-/** The engine's context for staging: its server, and files in the scratch directory. */
-async function dumpContext(
-  work: DrillWork,
-  step: DrillRestoreStep,
-  databases: readonly string[],
-  root: string,
-  run: ActivityRun,
-): Promise<EngineContext> {
-  const { clusterContext } = work;
-  const { deps, host, user } = clusterContext;
-  const context = await instanceContext(instanceWork(work, step.restore, step), run);
-  const repository = join(root, 'dumps');
-  await makeScratchDirectory(repository, user);
-  const operationId = `${restoreOperation(work, step.restore)}/dump-again`;
-  return {
-    ...context,
-    operationId,
-    policy: policyOfDumps(context.policy),
-    cluster: { ...context.cluster, databases, connection: stagingConnection(work, step.restore) },
-    storage: deps.openDescribed({ type: 'directory', values: { path: repository }, secrets: {} }, user),
-    jobs: createJobs({
-      ...{ stateDir: host.stateDir, operationId, user, locks: [] },
-      ...{ retry: step.retry, signal: run.signal, leaveOnAbort: run.leaveOnAbort, report: run.report },
-    }),
-  };
-}
-
-/** Nothing of it is in the configuration, and nothing that it makes stays. */
-function policyOfDumps({ cluster, repository, retention }: PolicyConfig): PolicyConfig {
-  return {
-    ...{ name: 'dump-again', cluster, engine: DUMPS, repository, enabled: true, retention, proof: 'none' as const },
-    options: { restoreJobs: 1 },
   };
 }
 

@@ -29,7 +29,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { claimInstance, removeInstance } from '../temporary/instances.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
-import { chooseRestores } from './choose-restores.js';
+import { chooseRestores, type Choosing } from './choose-restores.js';
 import { type DrillContext, openDrillContext } from './staging.js';
 
 type Request = OrderedStep<DrillOrder> & { readonly requester: string };
@@ -67,13 +67,14 @@ async function planned(context: DrillContext, request: Request, run: ActivityRun
   await markStaging(place);
   const instance = await claimInstance(clusterContext, { dataDir, kind: 'staging', operationId }, null);
   try {
-    const plan = await makePlan(context, request, run);
+    const damaged = (id: string, reason: string): Promise<void> => quarantine(clusterContext, request, id, reason);
+    const plan = await makePlan(context, request, run, damaged);
     await pinBackups(clusterContext, request, plan);
     await folder.savePlan(plan);
     return plan;
   } catch (error) {
-    const damaged = damagedBackup(error);
-    if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
+    const id = damagedBackup(error);
+    if (id !== null) await quarantine(clusterContext, request, id, (error as Error).message);
     // Another drill may have the place. Where this fails too, a sweep does it.
     if (!isLeaving(run)) await removeInstance(clusterContext, instance).catch(() => undefined);
     throw error;
@@ -87,24 +88,37 @@ export async function previewDrill(deps: HostDependencies, request: Request, run
   return makePlan(context, request, run);
 }
 
-async function makePlan(context: DrillContext, request: Request, run: ActivityRun): Promise<DrillPlan> {
+async function makePlan(
+  context: DrillContext,
+  request: Request,
+  run: ActivityRun,
+  damaged?: Choosing['damaged'],
+): Promise<DrillPlan> {
   const { clusterContext, drill, place } = context;
   const { deps, cluster, user } = clusterContext;
   const { order, operationId, workflowId, requester } = request;
   const seed = order.seed ?? randomBytes(16).toString('hex');
   const at = order.at ?? drill.at;
-  const choosing = { clusterContext, run, operationId, at, seed };
-  const restores = await chooseRestores(choosing, await policiesOf(context, order));
+  const choosing = { clusterContext, run, operationId, at, seed, ...(damaged && { damaged }) };
+  const { restores, unrestorable } = await chooseRestores(choosing, await policiesOf(context, order));
   await requireMeans(context, restores, run);
   await requireRoom(context, restores);
   const { backups } = await clusterContext.catalogue.state();
   const rest: Omit<DrillPlan, 'digest'> = {
     ...{ cluster: cluster.name, operationId, workflowId, requester, order, seed, restores },
+    ...(unrestorable.length === 0 ? {} : { unrestorable }),
     createdAt: new Date().toISOString(),
     place: { host: place.host, dataDir: place.dataDir, port: place.port },
     configDigest: deps.config.digest,
     checks: checksOf(Object.values(cluster.checks), deps.checksOfEveryDrill()).map(({ name }) => name),
-    notTested: notTestedBy(deps.config, cluster, deps.host, restores, backups, (await withoutNetwork(user)) !== null),
+    notTested: notTestedBy(
+      deps.config,
+      cluster,
+      deps.host,
+      { restores, unrestorable },
+      backups,
+      (await withoutNetwork(user)) !== null,
+    ),
   };
   return { digest: sha256Hex(canonicalJson(rest)), ...rest };
 }

@@ -49,7 +49,8 @@ export function evidenceActivities(deps: HostDependencies): Pick<DrillActivities
         );
       const outcome = await sealDrill(clusterContext, folder, kept, step, run);
       await keepMeasured(clusterContext, kept);
-      const policies = kept.plan.restores.map(({ policy }) => policy);
+      const { restores, unrestorable = [] } = kept.plan;
+      const policies = [...restores, ...unrestorable].map(({ policy }) => policy);
       await recordDrill(clusterContext, step, outcome, { policies, cancelled: step.ended === 'cancelled' });
       return outcome;
     }),

@@ -3,7 +3,7 @@ import { RepriseError, isRepriseError } from '../../domain/errors.js';
 import { detachedInWords } from '../../domain/plan/topology.js';
 import { errorsInWords } from '../../domain/plan/plan-text.js';
 import type { PlannedBackup, RestoreErrors } from '../../domain/plan/plan.js';
-import type { BoundBackup, LogicalRestore } from '../../engines/engine.js';
+import type { BoundBackup, EngineContext, LogicalRestore } from '../../engines/engine.js';
 import { swapDatabases } from '../../postgres/old-data/swap-databases.js';
 import { forgetRestore } from '../../postgres/connection/restore-login.js';
 import { readControlData } from '../../postgres/server/control-data.js';
@@ -20,6 +20,7 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import { databaseMark, oldDatabaseName, newDatabaseName, connectionAt } from '../../domain/plan/recovery-place.js';
 import { type AuthorizedStep, beginChange, openAuthorizedStep, once } from './authorized-step.js';
 import { besideDatabase, forgetMovedCopies, markOldData, recordOldData } from './old-data.js';
+import { withDatabaseAt } from './one-database.js';
 import { planToAccept, requireAccepted } from './restore-errors.js';
 import { clusterLocks, currentBackups, postgresBinOf, record } from '../cluster-context.js';
 
@@ -133,27 +134,57 @@ async function swapIn(work: AuthorizedStep, step: PlannedStep): Promise<void> {
 
 const keptBeside = ({ operationId }: PlannedStep, database: string): string => `${operationId}/restored/${database}`;
 
+/** Where the data comes from: the dumps of the plan, or one that is made of a temporary instance. */
+interface Source {
+  readonly context: EngineContext;
+  readonly logical: LogicalRestore;
+  boundOf(planned: PlannedBackup): BoundBackup;
+  /** What came back, in words and figures. */
+  readonly reached: Omit<ReachedTarget, 'errors'>;
+}
+
 async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: ActivityRun): Promise<ReachedTarget> {
-  const context = await work.context();
-  const connection = connectionAt(work.clusterContext.cluster, work.plan.binding);
+  if (work.plan.binding.through !== undefined)
+    return withDatabaseAt(work, step, run, ({ bound, ...source }) =>
+      restoreFrom(work, step, { ...source, boundOf: () => bound }),
+    );
   const current = await currentBackups(work.clusterContext, run);
-  const accepted: string[] = [];
-  const errors: RestoreErrors[] = [];
-  for (const planned of work.plan.binding.backups)
-    await withQuarantine(work.clusterContext, step, planned.id, () => restoreOne(planned));
   const oldest = work.plan.binding.backups
     .map(({ id }) => current.find((backup) => backup.id === id)?.startedAt ?? '')
     .toSorted()[0];
+  return restoreFrom(work, step, {
+    context: await work.context(),
+    logical: logicalOf(work),
+    boundOf: (planned) => approvedBackup(planned, current),
+    reached: {
+      reached: `dump of ${oldest ?? 'unknown'}`,
+      ...{ lastLsn: null, lastCommitAt: oldest ?? null, complete: false },
+    },
+  });
+}
+
+async function restoreFrom(
+  work: AuthorizedStep,
+  step: PlannedStep,
+  { context, logical, boundOf, reached }: Source,
+): Promise<ReachedTarget> {
+  const { binding } = work.plan;
+  const connection = connectionAt(work.clusterContext.cluster, binding);
+  const accepted: string[] = [];
+  const errors: RestoreErrors[] = [];
+  for (const planned of binding.backups)
+    // What is wrong with a dump that was made on the way says nothing of the backup.
+    await withQuarantine(work.clusterContext, step, binding.through === undefined ? planned.id : undefined, () =>
+      restoreOne(planned),
+    );
   return {
-    reached: `dump of ${oldest ?? 'unknown'}${acceptedText(accepted)}${errorsText(errors)}`,
-    lastLsn: null,
-    lastCommitAt: oldest ?? null,
-    complete: false,
+    ...reached,
+    reached: `${reached.reached}${acceptedText(accepted)}${errorsText(errors)}`,
     ...(errors.length > 0 && { errors }),
   };
 
   async function restoreOne(planned: PlannedBackup): Promise<void> {
-    const { backup, content } = approvedBackup(planned, current);
+    const { backup, content } = boundOf(planned);
     const database = planned.database ?? '';
     const intoDatabase = newDatabaseName(database, step.operationId);
     // Until it is swapped in: given up, the copy is evidence that somebody knows of and can drop.
@@ -161,11 +192,11 @@ async function restoreBeside(work: AuthorizedStep, step: PlannedStep, run: Activ
     const what = `restored copy of database ${database}, not put in its place`;
     const copy = { keptId, what, where: intoDatabase };
     await recordOldData(work, step, `kept/${keptId}`, copy);
-    await logicalOf(work).restoreGlobals(context, { backup, content, connection });
-    const restored = await logicalOf(work)
+    await logical.restoreGlobals(context, { backup, content, connection });
+    const restored = await logical
       .restoreDatabase(context, {
         ...{ backup, content, intoDatabase, connection },
-        restoreAs: work.plan.binding.restoreAs,
+        restoreAs: binding.restoreAs,
         returnsErrors: true,
       })
       .catch(async (error: unknown) => {

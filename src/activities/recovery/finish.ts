@@ -186,7 +186,8 @@ async function runOne(
         connection,
         checksRole: clusterContext.cluster.checksRole,
         recorded: (await recordedCounts(work)).map((one) => ({ ...one, database: nameOf(one.database) })),
-        recordedIsExact: beside || isBackupsEnd(plan.binding.target),
+        // Rows were counted with a dump, and close to a physical backup.
+        recordedIsExact: (beside && plan.binding.through === undefined) || isBackupsEnd(plan.binding.target),
         signal: run.signal,
         restored,
         ...canaryOf(clusterContext),
@@ -209,8 +210,10 @@ function isBackupsEnd({ kind }: RecoveryTarget): boolean {
 async function recordedCounts({ clusterContext, plan }: AuthorizedStep): Promise<readonly TableCount[]> {
   const ids = plan.binding.backups.map(({ id }) => id);
   const { backups } = await clusterContext.catalogue.state();
-  const counts = backups
+  const all = backups
     .filter(({ id }) => ids.includes(id))
     .flatMap(({ contents, objects }) => [...(contents ?? []), ...largeObjectCounts(objects)]);
+  const moved = plan.binding.backups.flatMap(({ database }) => database ?? []);
+  const counts = plan.binding.through === undefined ? all : all.filter(({ database }) => moved.includes(database));
   return plan.binding.method === 'databases' ? counts.map(({ unlogged: _unlogged, ...count }) => count) : counts;
 }

@@ -24,8 +24,11 @@ import type {
   RecoverySource,
 } from '../../domain/plan/recovery-observations.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
+import { sizeInWords } from '../../domain/text/text.js';
 import { pathExists } from '../../files/paths.js';
 import { probe } from '../../postgres/connection/probe.js';
+import { freeBytes } from '../../postgres/server/disk.js';
+import { makeHostScratch } from '../../postgres/server/scratch-directory.js';
 import { leftoverTargets } from '../../postgres/recovery/leftover-targets.js';
 import { presentArchiving } from '../../postgres/recovery/present-archiving.js';
 import { missingFiles } from '../../postgres/recovery/restore-configuration.js';
@@ -51,6 +54,7 @@ import { bindConfiguration } from '../backup/configuration.js';
 import { damagedBackup } from './damaged-backup.js';
 import { observeDisk } from './observe-disk.js';
 import { oldDataDirOf } from './old-data.js';
+import { PhysicalSource } from '../temporary/instance-source.js';
 import { mediaPlanAt } from './recovered-media.js';
 import { observeColdFiles } from './thaw.js';
 
@@ -285,6 +289,8 @@ async function outlineOf(
   const { cluster } = clusterContext;
   const { policy } = one;
   const engine = engineFor(clusterContext, policy);
+  if (order.database !== undefined && one.capabilities.method === 'data-directory')
+    return oneDatabaseOf(clusterContext, one, { order, operationId, database: order.database }, backups, run);
   const candidates = candidateBackups(one, order, backups);
   const [newest] = candidates;
   if (newest && one.capabilities.method === 'data-directory')
@@ -319,6 +325,43 @@ async function outlineOf(
       engine: policy.engine,
       overwrites: engine.capabilities.overwrites ?? false,
     },
+  };
+}
+
+/**
+ * One database of a physical backup, by way of a temporary instance.
+ * @throws RepriseError `disk-full` where that has no room in the scratch directory
+ */
+async function oneDatabaseOf(
+  clusterContext: ClusterContext,
+  { policy }: CapablePolicy,
+  { order, operationId, database }: Pick<Request, 'order' | 'operationId'> & { readonly database: string },
+  backups: readonly Backup[],
+  run: ActivityRun,
+): Promise<RecoverySource> {
+  const { target, timeline } = order;
+  const named = target.kind === 'backup' ? target.id : undefined;
+  const source = await PhysicalSource.open({ clusterContext, run, operationId, policy }, named);
+  const outline = await source.outline(target, timeline);
+  const { host, cluster } = clusterContext;
+  await makeHostScratch(host, clusterContext.user);
+  const free = await freeBytes(host.scratchDir);
+  if (free < outline.neededBytes)
+    throw new RepriseError(
+      'disk-full',
+      `a temporary instance of ${cluster.name} needs ${sizeInWords(outline.neededBytes)}, and ${sizeInWords(free)} are free in ${host.scratchDir}`,
+      `free space there, or name a directory on a larger disk: hosts.${host.name}.scratch_dir`,
+    );
+  return {
+    method: 'databases',
+    through: 'temporary-instance',
+    content: await source.contentOf(outline),
+    outline: {
+      ...outline,
+      backups: outline.backups.map((backup) => ({ ...backup, database })),
+      warnings: [...outline.warnings, ...passedOver(backups, policy.name, outline)],
+    },
+    policy: { name: policy.name, engine: policy.engine, overwrites: false },
   };
 }
 

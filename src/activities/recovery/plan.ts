@@ -14,6 +14,7 @@ import { damagedBackup, quarantine } from './damaged-backup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
 import { changedMethod, planBefore, whyNothingToDo } from './answers-again.js';
+import { closeDatabaseInstance } from './one-database.js';
 import { observeRecovery } from './observe-recovery.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 
@@ -87,6 +88,8 @@ export function planningActivities(
     unpin: wrapActivity('unpin', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
+      // Where this fails, a sweep does it: rotation must not wait for it.
+      await closeDatabaseInstance(clusterContext, step).catch(() => undefined);
       await closePlansOf(clusterContext, step.operationId);
       await record(clusterContext, step, `unpin/${Date.now()}`, { kind: 'unpin' });
     }),

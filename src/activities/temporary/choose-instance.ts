@@ -69,7 +69,7 @@ async function policiesFor(
     policy,
     capabilities: engineFor(clusterContext, policy).capabilities,
   }));
-  return ablePolicies(capable, { ...order, into: 'temporary', pause: true }).map(({ policy }) => policy);
+  return ablePolicies(capable, order).map(({ policy }) => policy);
 }
 
 const chosenAs = ({ kind }: RecoveryTarget): PlannedRestore['chosen'] => (kind === 'latest' ? 'latest' : 'asked');

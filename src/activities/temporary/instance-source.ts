@@ -1,4 +1,4 @@
-import type { Backup } from '../../domain/backup/backup.js';
+import type { Backup, BoundContent } from '../../domain/backup/backup.js';
 import type { PolicyConfig } from '../../domain/config.js';
 import type { PlannedRestore } from '../../domain/drill/drill.js';
 import { isRepriseError } from '../../domain/errors.js';
@@ -70,6 +70,15 @@ export class PhysicalSource {
       if (!isRepriseError(error) || error.code !== 'target-before-backup') throw error;
       return { ...latest, target: { kind: 'end-of-backup' } };
     }
+  }
+
+  /** What is bound of the backups of an outline, by their ids. */
+  async contentOf({ backups }: RecoveryOutline): Promise<Readonly<Record<string, BoundContent>>> {
+    const { engine, context, known } = this;
+    const bound = await Promise.all(
+      backups.map(async (backup) => [backup.id, await engine.bindBackup(context, backup, known)] as const),
+    );
+    return Object.fromEntries(bound);
   }
 
   /** What is restored for an outline. */

@@ -16,6 +16,7 @@ import { openTemporaryInstances, type TemporaryInstance } from '../../records/te
 import { callingWorkflow } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { protectedPaths } from '../../postgres/server/protected-paths.js';
+import { dropPristine } from './pristine-copy.js';
 import { closedAsToldBy, type HasClosed } from '../workflow-closed.js';
 
 type Own = Pick<TemporaryInstance, 'dataDir' | 'kind' | 'operationId'>;
@@ -95,7 +96,10 @@ export async function removeInstance(clusterContext: ClusterContext, instance: T
       if (there?.operationId !== operationId || there.cluster !== cluster) return;
       await endToolsOf(stateDir, there);
       await emptyInstance(clusterContext, instance);
-      if (kind === 'scratch') await removeTree(dirname(dataDir));
+      if (kind === 'scratch') {
+        await removeTree(dirname(dataDir));
+        await dropPristine(clusterContext.host, there, await instances.all());
+      }
       await instances.release(dataDir);
     },
     { timeoutMs: REMOVAL_MS },

@@ -26,6 +26,7 @@ import {
 } from '../cluster-context.js';
 import { withQuarantine } from '../recovery/damaged-backup.js';
 import { PEOPLE_ROLE } from './people-login.js';
+import { copyFromPristine, keepPristine } from './pristine-copy.js';
 import { preloadOfSource, recoverCopy, restoreDump, type RunningCopy, startDumpServer } from './restored-copy.js';
 
 /** A restore that was planned, into a temporary instance that its operation has claimed. */
@@ -172,7 +173,12 @@ export async function restoreInstance(work: InstanceWork, run: ActivityRun): Pro
       const { physical } = engineFor(clusterContext, policyOf(clusterContext, planned.policy));
       if (bound === undefined || physical === undefined) throw cannotRestore(planned);
       const { dataDir } = instance;
-      await physical.restoreFiles(context, { ...bound, dataDir, tablespaceDir: instanceTablespaces(dataDir) });
+      const files = { ...bound, dataDir, tablespaceDir: instanceTablespaces(dataDir) };
+      // Of an instance that its operation keeps itself, others are not made.
+      if (instance.content === undefined) return physical.restoreFiles(context, files);
+      if (await copyFromPristine(context, planned, dataDir)) return;
+      await physical.restoreFiles(context, files);
+      await keepPristine(context, planned, dataDir);
     });
   await onceInRestore(work, RESTORED, now);
 }

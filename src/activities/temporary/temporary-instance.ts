@@ -26,6 +26,7 @@ import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { chooseInstance, movedTo } from './choose-instance.js';
 import { claimInstance, removeInstance } from './instances.js';
 import { peopleLogin } from './people-login.js';
+import { hasPristine } from './pristine-copy.js';
 import {
   endRestores,
   instanceConnection,
@@ -81,28 +82,45 @@ export async function planInstance(
 ): Promise<PlannedInstance> {
   await claimOperation(clusterContext, request);
   if (!isPlainName(request.instance, 60)) throw noInstanceName(request.instance);
-  const { host } = clusterContext;
-  const { operationId } = request;
-  const instances = openTemporaryInstances(host.stateDir);
-  const dataDir = instanceDirectory(host, request);
-  const there = await instances.at(dataDir);
-  // Found done: what was shown stays what it was.
-  if (there?.content !== undefined && there.operationId === operationId)
-    return plannedOf(clusterContext, { ...there, content: there.content });
   try {
-    const content = await previewInstance(clusterContext, request, run);
-    const instance = {
-      ...(await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null)),
-      content,
-    };
-    await pin(clusterContext, request, content);
-    await instances.update(instance);
-    return plannedOf(clusterContext, instance);
+    return plannedOf(
+      clusterContext,
+      await holdInstance(clusterContext, request, async () => {
+        const content = await previewInstance(clusterContext, request, run);
+        await pin(clusterContext, request, content);
+        return content;
+      }),
+    );
   } catch (error) {
     const damaged = damagedBackup(error);
     if (damaged !== null) await quarantine(clusterContext, request, damaged, (error as Error).message);
     throw error;
   }
+}
+
+/**
+ * Takes the directory of an instance for an operation. Found done: what was planned stays what it was.
+ * @throws RepriseError `conflict` where another operation has it
+ */
+export async function holdInstance(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+  decide: () => Promise<InstanceContent>,
+): Promise<Claimed> {
+  const { host } = clusterContext;
+  const { operationId } = step;
+  const instances = openTemporaryInstances(host.stateDir);
+  const dataDir = instanceDirectory(host, step);
+  const there = await instances.at(dataDir);
+  if (there?.content !== undefined && there.operationId === operationId) return { ...there, content: there.content };
+  const content = await decide();
+  await makeHostScratch(host, clusterContext.user);
+  const claimed = {
+    ...(await claimInstance(clusterContext, { dataDir, kind: 'scratch', operationId }, null)),
+    content,
+  };
+  await instances.update(claimed);
+  return claimed;
 }
 
 /** What {@link planInstance} would plan: claims and pins nothing. */
@@ -116,7 +134,9 @@ export async function previewInstance(
   if (purpose === 'explore') await requireFewer(clusterContext, request);
   await makeHostScratch(host, user);
   const { restore, warnings } = await chooseInstance(clusterContext, request, run);
-  const neededBytes = restore.neededBytes ?? 0;
+  const { walBytes = 0 } = restore;
+  // A copy by reference takes only what it changes.
+  const neededBytes = (await hasPristine(host, restore)) ? walBytes : (restore.neededBytes ?? 0);
   const free = await freeBytes(host.scratchDir);
   if (free < neededBytes)
     throw new RepriseError(
@@ -124,7 +144,6 @@ export async function previewInstance(
       `a temporary instance of ${cluster.name} needs ${sizeInWords(neededBytes)}, and ${sizeInWords(free)} are free in ${host.scratchDir}`,
       `free space there (reprise explore list), or name a directory on a larger disk: hosts.${host.name}.scratch_dir; another host: --on HOST`,
     );
-  const { walBytes = 0 } = restore;
   return {
     ...{ instance, purpose, restore, requester, neededBytes, freeBytes: free },
     ttlSeconds: order.ttlSeconds ?? (purpose === 'explore' ? (cluster.explore ?? EXPLORE).ttlSeconds : null),
@@ -310,6 +329,11 @@ async function databasesIn(
     );
     return rows.map(({ name }) => name);
   });
+}
+
+/** What steps of an operation restore, read and dump with. @throws RepriseError `not-found` */
+export async function instanceWorkOf(clusterContext: ClusterContext, step: InstanceStep): Promise<InstanceWork> {
+  return workOf(clusterContext, await claimed(clusterContext, step), step.retry);
 }
 
 /** How steps of an operation reach its temporary instance, and what that is. @throws RepriseError `not-found` */

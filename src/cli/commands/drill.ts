@@ -298,8 +298,8 @@ function outcomeText(outcome: DrillOutcome, screen: Screen): string {
       ? []
       : [
           screenTable(
-            ['restored', 'engine', 'reached', 'seconds'],
-            restores.map((one) => [one.policy, one.engine, one.reached, one.rtoSeconds.toFixed(1)]),
+            ['restored', 'engine', 'reached', 'seconds', 'predicted'],
+            restores.map((one) => [one.policy, one.engine, one.reached, one.rtoSeconds.toFixed(1), predictedText(one)]),
             screen,
           ),
         ]),
@@ -308,6 +308,14 @@ function outcomeText(outcome: DrillOutcome, screen: Screen): string {
       ? []
       : [`not tested:\n${notTested.map(({ kind, name, reason: why }) => `  ${kind} ${name}: ${why}`).join('\n')}`]),
   ].join('\n\n');
+}
+
+/** What the plan predicted, and by how much it was wrong. */
+export function predictedText({ predicted, rtoSeconds }: DrillOutcome['restores'][number]): string {
+  if (predicted === null) return 'nothing was measured before';
+  const { p50, p90 } = predicted;
+  const error = Math.round((100 * (rtoSeconds - p50)) / Math.max(p50, 0.001));
+  return `${p50} s, at most ${p90} s in nine of ten cases; it took ${Math.abs(error)} % ${error < 0 ? 'less' : 'more'}`;
 }
 
 function signOffText({ by, at, verdict, remarks }: NonNullable<DrillOutcome['signOff']>): string {
@@ -329,12 +337,13 @@ function openText(id: string, { state, phase, waitingFor }: StatusView, screen: 
   );
 }
 
-function planText({ place, restores, seed, notTested }: DrillPlan, screen: Screen): string {
+function planText({ place, restores, unrestorable = [], seed, notTested }: DrillPlan, screen: Screen): string {
   return [
     facts(
       [
         ['staging', `host ${place.host}, ${place.dataDir}, port ${place.port}: it is emptied`],
         ...restores.map((one, index) => [`${index + 1}.`, restoreLine(one)] as const),
+        ...unrestorable.map(({ policy, engine, reason }) => ['fails', `${policy} (${engine}): ${reason}`] as const),
         ['seed', seed],
       ],
       screen,

@@ -54,6 +54,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       'recover mairie --to 2026-11-21T02:15:00Z --pause',
       'recover mairie --to -10min --into beside',
       'recover mairie --to 2026-11-21T02:15:00Z --with-media photos',
+      'recover mairie --database mairie --policy physical --to 2026-11-21T02:15:00Z',
       'recover mairie --policy nightly-dump --to latest --into beside --detach',
     ],
     options: [
@@ -62,7 +63,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       new Option('--timeline <which>', 'N, latest or backup: the history to follow').argParser(parseTimelineChoice),
       new Option('--into <place>', 'in-place, or a name under recovery.targets').default('in-place'),
       new Option('--pause', 'pause at the target, to inspect the data, until `reprise promote`'),
-      new Option('--database <name>', 'this database only, for engines that back up one at a time'),
+      new Option('--database <name>', 'this database only; from a physical backup by way of a temporary instance'),
       new Option(
         '--detach-replication',
         'replace databases that have subscriptions or logical slots: these stay with the old databases, and you rebuild them (dumps)',

@@ -8,7 +8,6 @@ import {
   databaseName,
   dictionary,
   filledIn,
-  later,
   mapValues,
   named,
   port,
@@ -221,7 +220,7 @@ const approvals = (names: KnownNames) =>
       release: approval(names).optional(),
       'storage-apply': approval(names).optional(),
       adopt: approval(names).optional(),
-      'table-repair': later('table-repair', 'table repairs'),
+      'table-repair': approval(names).optional(),
     })
     .transform((policies) => present<ApprovalPolicy>(policies));
 

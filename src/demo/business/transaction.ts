@@ -35,13 +35,15 @@ export async function openTransaction(
     const updated = touched.map((value, index) =>
       index === STATE ? (states[mix(n, 12) % states.length] ?? null) : value,
     );
-    await client.query('UPDATE metier.demandes_rdv SET statut = $2 WHERE id = $1', [updated[ID], updated[STATE]]);
-    changes.push({ table: tables.appointments, op: 'update', row: updated });
+    const values = [updated[ID], updated[STATE]];
+    const { rowCount } = await client.query('UPDATE metier.demandes_rdv SET statut = $2 WHERE id = $1', values);
+    // An appointment that somebody else has deleted is not changed, and the log does not say so.
+    if (rowCount === 1) changes.push({ table: tables.appointments, op: 'update', row: updated });
   }
   const dropped = model.row(tables.appointments, String(1 + (mix(n, 13) % count)));
   if (n % 7 === 0 && dropped !== undefined && dropped[ID] !== touched?.[ID]) {
-    await client.query('DELETE FROM metier.demandes_rdv WHERE id = $1', [dropped[ID]]);
-    changes.push({ table: tables.appointments, op: 'delete', key: dropped[ID] ?? '' });
+    const { rowCount } = await client.query('DELETE FROM metier.demandes_rdv WHERE id = $1', [dropped[ID]]);
+    if (rowCount === 1) changes.push({ table: tables.appointments, op: 'delete', key: dropped[ID] ?? '' });
   }
 
   const line: Row = [String(n), `${changes.length} modification(s)`, inserted[ID] ?? null, timestampText(new Date())];

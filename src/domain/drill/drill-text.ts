@@ -19,10 +19,13 @@ function list(lines: readonly string[]): string {
 const line = (text: string): string => markdownText(clipBytes(text, LONGEST_LINE));
 
 /** The plan for the Web UI's details (Markdown). */
-export function drillDetails({ place, restores, notTested, cluster }: DrillPlan): string {
+export function drillDetails({ place, restores, unrestorable = [], notTested, cluster }: DrillPlan): string {
   return [
     `**Drill of ${markdownText(cluster)}** on host ${markdownText(place.host)}, directory ${markdownCode(place.dataDir)}, port ${place.port}`,
-    list(restores.map((one) => line(restoreLine(one)))),
+    list([
+      ...restores.map((one) => line(restoreLine(one))),
+      ...unrestorable.map(({ policy, engine, reason }) => line(`${policy} (${engine}) cannot be restored: ${reason}`)),
+    ]),
     ...notTestedPart(notTested),
   ].join('\n\n');
 }

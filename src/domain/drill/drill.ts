@@ -49,6 +49,15 @@ export interface NotTested {
   readonly reason: string;
 }
 
+/** A policy of the drill that could not be planned, as its backups or their WAL are not whole: the drill has failed with that. */
+export interface UnrestorablePolicy {
+  readonly policy: string;
+  readonly engine: string;
+  readonly code: string;
+  readonly reason: string;
+  readonly hint: string | null;
+}
+
 /** What a drill will do, made and kept on the staging host before anything is wiped. */
 export interface DrillPlan {
   /** SHA-256 (hex) of all the rest, canonical JSON. */
@@ -66,6 +75,8 @@ export interface DrillPlan {
   readonly seed: string;
   /** In the order in which they are carried out. The last one stays for the sign-off. */
   readonly restores: readonly PlannedRestore[];
+  /** Absent: there is none. The others are restored all the same. */
+  readonly unrestorable?: readonly UnrestorablePolicy[];
   /** Names of the checks that follow each restore. */
   readonly checks: readonly string[];
   readonly notTested: readonly NotTested[];

@@ -1,19 +1,20 @@
 import type { Backup } from '../backup/backup.js';
 import type { ClusterConfig, Config } from '../config.js';
 import { reachesRepository } from './drilled-policies.js';
-import type { NotTested, PlannedRestore } from './drill.js';
+import type { DrillPlan, NotTested, PlannedRestore } from './drill.js';
 
 /** What a drill leaves out, and why: the report says it. `isolates`: the host can run a server without a network. */
 export function notTestedBy(
   config: Pick<Config, 'media' | 'repositories'>,
   cluster: Pick<ClusterConfig, 'name' | 'host' | 'databases' | 'policies' | 'drill'>,
   host: string,
-  restores: readonly PlannedRestore[],
+  { restores, unrestorable }: Required<Pick<DrillPlan, 'restores' | 'unrestorable'>>,
   backups: readonly Pick<Backup, 'id' | 'objects'>[],
   isolates = true,
 ): readonly NotTested[] {
   return [
-    ...policiesLeftOut(config, cluster, host, restores),
+    ...unrestorable.map(({ policy, reason }) => ({ kind: 'policy' as const, name: policy, reason })),
+    ...policiesLeftOut(config, cluster, host, [...restores, ...unrestorable]),
     ...databasesLeftOut(cluster, restores),
     ...placesLeftOut(cluster, host, restores),
     ...Object.values(config.media)
@@ -46,10 +47,10 @@ function policiesLeftOut(
   config: Pick<Config, 'repositories'>,
   { policies }: Pick<ClusterConfig, 'policies'>,
   host: string,
-  restores: readonly PlannedRestore[],
+  planned: readonly Pick<PlannedRestore, 'policy'>[],
 ): NotTested[] {
   return Object.values(policies)
-    .filter(({ name }) => restores.every(({ policy }) => policy !== name))
+    .filter(({ name }) => planned.every(({ policy }) => policy !== name))
     .map(({ name, enabled, repository }) => {
       const reason = !enabled
         ? 'the policy is disabled'

@@ -34,6 +34,9 @@ export function recoveryClaim({ policy, engine }: { readonly policy: string; rea
   return { kind: 'recovery', policy, engine, repository: '*' };
 }
 
+/** What the repair of a table claims: one repair of a cluster at a time, and no recovery meanwhile. */
+export const repairClaim: LockClaim = { kind: 'table-repair', policy: 'table-repair', engine: 'table', repository: '' };
+
 /** What a plan for media claims: the place it changes. */
 export function mediaClaim({
   media,

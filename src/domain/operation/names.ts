@@ -28,10 +28,14 @@ export const workflowTypes = {
   action: 'action',
   verifyMedia: 'verifyMedia',
   drill: 'drill',
+  /** Rows of one table are put right by an approved plan. */
+  repairTable: 'repairTable',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
   /** A temporary instance that people look at. */
   explore: 'explore',
+  /** A table of production against a backup or an instant. */
+  compareTable: 'compareTable',
   /** Looks every morning whether schedules fired and backups are fresh, and tells people. */
   dailyCheck: 'dailyCheck',
   incident: 'incident',
@@ -117,7 +121,11 @@ export const actionWorkflowId = (action: string, cluster: string, operationId: s
   action === 'adopt' ? adoptWorkflowId(cluster) : `${action}/${cluster}/${operationId}`;
 export const verifyMediaWorkflowId = (cluster: string, media: string): string => `verify-media/${cluster}/${media}`;
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
+export const repairWorkflowId = (cluster: string, operationId: string): string =>
+  `table-repair/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
+export const tableComparisonWorkflowId = (cluster: string, operationId: string): string =>
+  `table-compare/${cluster}/${operationId}`;
 export const drillOverdueWorkflowId = (cluster: string): string => `drill-overdue/${cluster}`;
 export const dailyCheckWorkflowId = (cluster: string): string => `daily-check/${cluster}`;
 export const incidentWorkflowId = (cluster: string, scenario: string, operationId: string): string =>

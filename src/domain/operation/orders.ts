@@ -172,6 +172,25 @@ const conflictRule = z.discriminatedUnion('rule', [
 ]);
 export type ConflictRule = z.infer<typeof conflictRule>;
 
+/**
+ * A table of production against what it was, in a backup or at an instant. `by`: differences are counted by the values, or days, of a column;
+ * `samples`: so many rows that differ are kept on the host.
+ */
+export const comparisonOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    good: target,
+    policy: name.optional(),
+    key: z.array(name).min(1).max(32).optional(),
+    columns: z.array(name).min(1).max(1600).optional(),
+    scope: z.array(scopeTerm).max(20).optional(),
+    by: z.strictObject({ column: name, day: z.boolean() }).readonly().optional(),
+    samples: count.max(10_000),
+  })
+  .readonly();
+export type ComparisonOrder = z.infer<typeof comparisonOrder>;
+
 export const repairOrder = z
   .strictObject({
     database: name,

@@ -11,6 +11,8 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.slots]: 1,
   [workflowTypes.media]: 2,
   [workflowTypes.explore]: 2,
+  [workflowTypes.compareTable]: 2,
+  [workflowTypes.repairTable]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,
   [workflowTypes.backup]: 4,

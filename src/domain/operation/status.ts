@@ -45,6 +45,8 @@ export interface OperationStatusView {
     | 'drill'
     | 'drill-overdue'
     | 'explore'
+    | 'table-compare'
+    | 'table-repair'
     | 'daily-check'
     | 'incident'
     | 'watch'

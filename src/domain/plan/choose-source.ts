@@ -69,13 +69,19 @@ export function namedBackup(
 /** Policies that can reach the target, in the order in which they lose least: those that replay WAL before those that do not. */
 export function ablePolicies(
   policies: readonly CapablePolicy[],
-  { target, timeline }: RecoveryOrder,
+  { target, timeline, database }: Pick<RecoveryOrder, 'target' | 'timeline' | 'database'>,
 ): readonly CapablePolicy[] {
-  return policies
-    .filter(({ capabilities }) => capabilities.targets.includes(target.kind))
-    .filter(({ capabilities }) => timeline === undefined || capabilities.archivesWal)
-    .toSorted((a, b) => Number(b.capabilities.archivesWal) - Number(a.capabilities.archivesWal));
+  return (
+    policies
+      .filter(({ capabilities }) => capabilities.targets.includes(target.kind))
+      .filter(({ capabilities }) => timeline === undefined || capabilities.archivesWal)
+      .toSorted((a, b) => Number(b.capabilities.archivesWal) - Number(a.capabilities.archivesWal))
+      // One database: a dump of it is moved at once, and a physical backup restored whole first.
+      .toSorted((a, b) => (database === undefined ? 0 : Number(isWhole(a)) - Number(isWhole(b))))
+  );
 }
+
+const isWhole = ({ capabilities }: CapablePolicy): boolean => capabilities.method === 'data-directory';
 
 /**
  * Backups of a policy that the order may be carried out with, newest first.
@@ -99,8 +105,11 @@ export function candidateBackups(
       `engine ${policy.engine} keeps no WAL, so that it follows no timeline`,
       'omit --timeline, or name a policy that archives WAL',
     );
+  // A physical backup holds every database.
+  const ofAll = method === 'data-directory';
   const usable = backups.filter(
-    (backup) => backup.policy === policy.name && isRestorable(backup) && (!database || backup.database === database),
+    (backup) =>
+      backup.policy === policy.name && isRestorable(backup) && (!database || ofAll || backup.database === database),
   );
   if (usable.length === 0) {
     throw new RepriseError(
@@ -221,10 +230,11 @@ function adoptedAmong(backups: readonly Backup[], policy: string, outline: Recov
 }
 
 /** The instant whose data comes back; null where only the recovery itself will know it. */
-export function recoveredInstant({ method, outline }: RecoverySource): string | null {
+export function recoveredInstant({ method, through, outline }: RecoverySource): string | null {
   const { target, backups, reachableTo, stateAt } = outline;
   // A dump holds the data of its start; the oldest of several says what is not lost for sure.
-  if (method === 'databases') return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
+  if (method === 'databases' && through === undefined)
+    return backups.map(({ startedAt }) => startedAt).sort()[0] ?? null;
   if (stateAt != null) return stateAt;
   if (target.kind === 'latest') return reachableTo;
   if (target.kind === 'time') return target.time;

@@ -139,6 +139,7 @@ function bindingOf(
     policy: policy?.name ?? 'none',
     engine: policy?.engine ?? 'none',
     method,
+    ...(source.through === undefined ? {} : { through: source.through }),
     ...restoreRights(cluster, method),
     systemIdentifier: outline.systemIdentifier,
     backups: outline.backups.map(({ id, label, type, finishedAt, sha256, database }) => ({
@@ -181,10 +182,11 @@ function bindingOf(
 /** The target as it was asked for, and where the replay stops for it where that is another. */
 function plannedTarget(
   { order }: PlanningRequest,
-  { method, outline }: RecoverySource,
+  { method, through, outline }: RecoverySource,
 ): Pick<PlanBinding, 'target' | 'stopsAt'> {
   // A backup named by its id is recovered to its own end.
-  const target = order.target.kind === 'backup' || method !== 'data-directory' ? outline.target : order.target;
+  const isReplayed = method === 'data-directory' || through !== undefined;
+  const target = order.target.kind === 'backup' || !isReplayed ? outline.target : order.target;
   const isItself = formatTarget(outline.target) === formatTarget(target);
   return { target, stopsAt: isItself ? undefined : outline.target };
 }

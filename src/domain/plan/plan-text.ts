@@ -176,6 +176,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
           ? []
           : thawInWords(binding.thaw, observed.thaw).map((text) => ({ text })),
     },
+    { name: 'method', values: optional(methodInWords(binding)) },
     { name: 'restored as', values: optional(binding.restoreAs ?? null) },
     { name: 'replaces', values: shown(binding.replaces, (one) => ({ text: fateOf(one) })) },
     {
@@ -191,7 +192,10 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     { name: 'hooks run', values: shown(binding.hooks, (hook) => ({ text: hook, code: true })) },
     { name: 'hooks undone', values: shown(Object.entries(binding.undoHooks ?? {}), undoInWords) },
     { name: 'takes about', values: [{ text: durationOf(observed) }] },
-    { name: 'recoverable', values: range(binding.method, observed.reachableFrom, observed.reachableTo) },
+    {
+      name: 'recoverable',
+      values: range(binding, observed),
+    },
     { name: 'WAL ends at', values: optional(observed.walEnd) },
     {
       name: 'salvages',
@@ -291,13 +295,25 @@ function whatMoves({ layout }: Plan['binding']): Value[] {
     .map(({ oid, path }) => ({ text: `tablespace ${oid} is restored to ${path}` }));
 }
 
+const databasesOf = ({ backups }: Plan['binding']): string =>
+  backups.flatMap(({ database }) => database ?? []).join(', ');
+
+/** Of a way that the replaced data does not tell. */
+function methodInWords(binding: Plan['binding']): string | null {
+  return binding.through === undefined
+    ? null
+    : `one database to an instant: the cluster is restored into a temporary instance, database ${databasesOf(binding)} is moved from there by a dump; the other databases are not touched`;
+}
+
 /** What is approved. */
 function titleOf({ binding }: Plan): string {
   if (binding.method === 'restart') return `Restart PostgreSQL of ${binding.cluster}`;
   if (binding.accepts !== undefined) return `Accept what the restore of ${binding.cluster} could not make`;
   const place = binding.into === 'in-place' ? 'in place' : `into ${binding.into}`;
   const media = binding.media === undefined ? '' : `, with the media ${binding.media.name}`;
-  return `Recover ${binding.cluster} ${place}${media}, to ${clipBytes(formatTarget(binding.target), 200)}`;
+  const what =
+    binding.through === undefined ? binding.cluster : `database ${databasesOf(binding)} of ${binding.cluster}`;
+  return `Recover ${what} ${place}${media}, to ${clipBytes(formatTarget(binding.target), 200)}`;
 }
 
 /** What happens if it is approved, in one sentence. */
@@ -393,10 +409,13 @@ function optional(value: string | null | undefined): Value[] {
   return value == null ? [] : [{ text: value }];
 }
 
-function range(method: RecoveryMethod, from: string | null, to: string | null): Value[] {
+function range(
+  { method, through }: Plan['binding'],
+  { reachableFrom: from, reachableTo: to }: Plan['observed'],
+): Value[] {
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
-  if (method === 'databases' && from !== null && to !== null)
+  if (method === 'databases' && through === undefined && from !== null && to !== null)
     return [{ text: `only the instants of the dumps, from ${second(from)} to ${second(to)}: --to backup:ID` }];
   // Nothing was committed after the end of the backup.
   if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${second(from)}` }];

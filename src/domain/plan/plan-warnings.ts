@@ -47,8 +47,8 @@ export function planWarnings(
 }
 
 /** Reading a dump says nothing of what the server makes of its statements. */
-function neverRestored(method: PlanBinding['method'], { outline }: RecoverySource): readonly string[] {
-  if (method !== 'databases') return [];
+function neverRestored(method: PlanBinding['method'], { outline, through }: RecoverySource): readonly string[] {
+  if (method !== 'databases' || through !== undefined) return [];
   return outline.backups
     .filter(({ proven }) => proven?.level !== 'restored')
     .map(

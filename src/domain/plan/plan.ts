@@ -94,6 +94,11 @@ export interface PlanBinding {
   readonly policy: string;
   readonly engine: string;
   readonly method: RecoveryMethod;
+  /**
+   * One database of a physical backup: the whole is restored into a temporary instance at the target, and the database moved by a dump.
+   * Absent: the backups are restored themselves.
+   */
+  readonly through?: 'temporary-instance';
   /** Of dumps: as whom they are restored. Plans of an older version have none, and mean `unprivileged`. */
   readonly restoreAs?: RestoreAs;
   readonly systemIdentifier: string | null;

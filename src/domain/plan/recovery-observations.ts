@@ -2,7 +2,7 @@ import type { Backup, BoundContent } from '../backup/backup.js';
 import type { MediaPlan } from '../media/media.js';
 import type { ObservedLayout } from './layout.js';
 import type { RecoveryTarget } from '../target/target.js';
-import type { RecoveryMethod } from './plan.js';
+import type { PlanBinding, RecoveryMethod } from './plan.js';
 import type { MeasuredRestore } from './predict-duration.js';
 import type { TimelineHistory } from './timeline-history.js';
 import type { ObservedColdFiles } from './thaw.js';
@@ -42,6 +42,8 @@ export interface RecoveryOutline {
 /** What the recovery starts from: the backups of one policy, or the data directory as it is. */
 export interface RecoverySource {
   readonly method: RecoveryMethod;
+  /** As the plan has it. */
+  readonly through?: PlanBinding['through'];
   readonly outline: RecoveryOutline;
   /** What is bound of each of its backups, by id. */
   readonly content: Readonly<Record<string, BoundContent>>;

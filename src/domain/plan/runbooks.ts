@@ -97,6 +97,21 @@ export function mediaRunbook(name: string, cluster: string, kind: 'recover' | 's
   };
 }
 
+export function repairRunbook(cluster: string, table: string): OperationRunbook {
+  return {
+    summary: `Repair of the table ${table} of ${cluster}`,
+    details: `Current Details show the current step, what it waits for and what to send; press R to refresh them.\n\n${steps(
+      [
+        'Find the damaged rows in a temporary instance. Production is not touched.',
+        'Compare them with the table as it is: what is put right, and what people changed since and decide on.',
+        'Wait for the approval of this very list of changes.',
+        'Compare again, and change the rows, each only where it is still as the plan saw it.',
+        'Check the result, and write the report.',
+      ],
+    )}`,
+  };
+}
+
 export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,
@@ -138,6 +153,18 @@ export function exploreRunbook(cluster: string, target: string): OperationRunboo
       'Restore it into a scratch directory; start it read-only, archiving and network off.',
       'Keep it until its time is over, or until somebody drops it; move it forward when asked.',
       'Stop it and remove its files.',
+    ])}`,
+  };
+}
+
+export function comparisonRunbook(table: string, cluster: string, target: string): OperationRunbook {
+  return {
+    summary: `Table ${table} of ${cluster}, compared with ${target}`,
+    details: `Nothing is changed. Rows are kept on the host alone, and never in this history.\n\n${steps([
+      'Restore into a temporary instance, read-only, archiving and network off.',
+      'Compare the definitions, then the rows: both sides in one snapshot each.',
+      'Keep samples of what differs in a file of the host, readable by its owner, with an end.',
+      'Stop the temporary instance and remove its files.',
     ])}`,
   };
 }

@@ -1,6 +1,7 @@
 import { RepriseError } from '../errors.js';
 import { visible } from '../text/text.js';
 import type { RowText } from './repair.js';
+import type { TableName } from './table-name.js';
 
 /** A column that is stored and not generated, as the catalogue of one side has it. */
 export interface ComparedColumn {
@@ -142,6 +143,41 @@ export interface RowDifference {
   readonly columns: readonly string[];
   /** More than 1 where equal rows are counted. */
   readonly times: number;
+}
+
+/** What came of a comparison, without a value of any row: it is in Temporal's history. */
+export interface TableComparison {
+  readonly database: string;
+  readonly table: TableName;
+  /** In what the definitions differ. */
+  readonly schema: readonly SchemaDifference[];
+  /** By which rows were told apart; empty: equal rows were counted. */
+  readonly key: readonly string[];
+  readonly columns: readonly string[];
+  /** In the backup, not in production. */
+  readonly missing: number;
+  readonly changed: number;
+  readonly extra: number;
+  readonly same: number;
+  /** In how many changed rows each column differs. */
+  readonly changedColumns: Readonly<Record<string, number>>;
+  readonly seconds: number;
+  /** File of the host with samples and breakdown, its owner's alone. */
+  readonly file: string;
+  /** When that is removed, UTC ISO-8601. */
+  readonly fileUntil: string;
+}
+
+/** What the file of a comparison has. */
+export interface ComparedRows {
+  readonly operationId: string;
+  /** UTC ISO-8601. */
+  readonly until: string;
+  /** In the order of the columns: `key` of {@link RowDifference.key}, `columns` of its rows. */
+  readonly key: readonly string[];
+  readonly columns: readonly string[];
+  readonly samples: readonly RowDifference[];
+  readonly breakdown: readonly BreakdownLine[];
 }
 
 /** How many differences have one value, or one day, in a column. */

@@ -53,6 +53,17 @@ export interface ChangeCounts {
   readonly conflicts: number;
 }
 
+/** How many rows are changed. */
+export function changedRows({ insert, update, delete: removed }: ChangeCounts): number {
+  return insert + update + removed;
+}
+
+/** What one transaction of a repair did. */
+export interface AppliedChanges extends Omit<ChangeCounts, 'conflicts'> {
+  /** Numbers of changes that were left out, because their rows are not as the plan saw them. */
+  readonly left: readonly number[];
+}
+
 /** What a change set is known by: the approval binds the file's own hash. */
 export interface ChangeSetDigest extends ChangeCounts {
   /** SHA-256 (hex) of the file. */
@@ -66,7 +77,7 @@ export type FreezeMeans = { readonly by: 'trigger' } | { readonly by: 'revoke'; 
 /** What a repair does beside the rows of its table. */
 export interface RepairEffects {
   /** Foreign keys of other tables to this one, with what they do when a row is deleted. */
-  readonly referencedBy: readonly { readonly table: TableName; readonly onDelete: string; readonly rows: number }[];
+  readonly referencedBy: readonly { readonly table: TableName; readonly onDelete: string }[];
   /** Foreign keys of this table. */
   readonly refersTo: readonly TableName[];
   /** Triggers of the table, which fire only where the order says so. */

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
 import { copyTable } from '../content/copy-rows.js';
 
@@ -20,6 +21,7 @@ export async function eachLine(
   let rest: Buffer | null = null;
   try {
     for await (const chunk of copyTable(client, Buffer.from(source).toString('hex')) as AsyncIterable<Buffer>) {
+      workMoved();
       const bytes: Buffer = rest === null ? chunk : Buffer.concat([rest, chunk]);
       let start = 0;
       for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {

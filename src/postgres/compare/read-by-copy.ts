@@ -33,8 +33,10 @@ export class CopyReader implements SideReader {
     const tree = new LeafTree(bits);
     const [high, low] = [new Uint32Array(2 ** bits), new Uint32Array(2 ** bits)];
     const { key, row } = this.hasher;
-    const folded = this.terms.key.length === 0 ? key : row;
+    const isCounted = this.terms.key.length === 0;
+    const folded = isCounted ? key : row;
     await this.each((bytes, start, end) => {
+      if (!isCounted) this.hasher.hashRow(bytes, start);
       const leaf = this.leafOf(key);
       tree.rows[leaf] = (tree.rows[leaf] ?? 0) + 1;
       if (unique) {
@@ -57,10 +59,14 @@ export class CopyReader implements SideReader {
     const { key, row } = this.hasher;
     const counts = new Map<bigint, bigint>();
     const isCounted = this.terms.key.length === 0;
-    await this.each(() => {
+    await this.each((bytes, start) => {
       if (!isIn(bitmap, this.leafOf(key))) return;
-      if (isCounted) counts.set(unsigned(key), (counts.get(unsigned(key)) ?? 0n) + 1n);
-      else list.add(unsigned(key), unsigned(row));
+      const hash = unsigned(key);
+      if (isCounted) counts.set(hash, (counts.get(hash) ?? 0n) + 1n);
+      else {
+        this.hasher.hashRow(bytes, start);
+        list.add(hash, unsigned(row));
+      }
     });
     for (const [hash, count] of counts) list.add(hash, count);
     return list;
@@ -88,7 +94,7 @@ export class CopyReader implements SideReader {
     for (const leaf of this.side.leaves) {
       const source = names === '' ? leaf : `${leaf} (${names})`;
       await eachLine(this.side.client, source, this.signal, (bytes, start, end) => {
-        this.hasher.hash(bytes, start, end);
+        this.hasher.hashKey(bytes, start, end);
         use(bytes, start, end);
       });
     }

@@ -26,18 +26,20 @@ export class RowHasher {
     this.ends = new Array<number>(columns).fill(0);
   }
 
-  /** Hashes one row; what came of it is in `key` and `row`. */
-  hash(bytes: Buffer, start: number, end: number): void {
+  /** Hashes the key of a row; what came of it is in `key`. */
+  hashKey(bytes: Buffer, start: number, end: number): void {
     this.split(bytes, start, end);
     this.makeRoom(end - start);
-    const length = this.recordOf(bytes, start, null);
-    if (this.keyAt.length === 0) {
-      this.key.hash(this.text, 0, length, KEY_SEED);
-      return;
-    }
-    this.row.hash(this.text, 0, length, ROW_SEED);
     if (this.plainKey) this.hashPlain(bytes, start);
-    else this.key.hash(this.text, 0, this.recordOf(bytes, start, this.keyAt), KEY_SEED);
+    else {
+      const length = this.recordOf(bytes, start, this.keyAt.length === 0 ? null : this.keyAt);
+      this.key.hash(this.text, 0, length, KEY_SEED);
+    }
+  }
+
+  /** Hashes the whole row whose key was hashed just before; what came of it is in `row`. */
+  hashRow(bytes: Buffer, start: number): void {
+    this.row.hash(this.text, 0, this.recordOf(bytes, start, null), ROW_SEED);
   }
 
   private split(bytes: Buffer, start: number, end: number): void {

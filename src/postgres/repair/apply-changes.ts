@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { RepriseError } from '../../domain/errors.js';
-import type { ChangeCounts, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
+import type { AppliedChanges, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
@@ -15,12 +15,6 @@ const COPY_BYTES = 64 * 1024;
 /** A table that others hold is waited for no longer: all who come after would wait behind this. */
 const LOCK_TIMEOUT = '10s';
 
-/** One transaction of a repair. */
-export interface AppliedChanges extends Omit<ChangeCounts, 'conflicts'> {
-  /** Numbers of changes that were left out, because their rows are not as the plan saw them. */
-  readonly left: readonly number[];
-}
-
 export interface ApplyOptions {
   /** Own triggers of the table fire; otherwise rows become exactly as they are approved. */
   readonly fireTriggers: boolean;
@@ -32,7 +26,7 @@ export interface ApplyOptions {
    * Called with the transaction's id when all is done and before it commits: what is noted durably here says after a crash, with
    * {@link transactionEnd}, whether it did.
    */
-  readonly beforeCommit: (xid: string) => Promise<void>;
+  readonly beforeCommit: (xid: string, done: AppliedChanges) => Promise<void>;
 }
 
 /**
@@ -73,9 +67,10 @@ export async function applyChanges(
       await client.query(`ALTER TABLE ONLY ${on} ${enable} TRIGGER ${pg.escapeIdentifier(name)}`);
     await client.query('DROP TABLE pg_temp.reprise_changes, pg_temp.reprise_done');
     const { rows } = await client.query<{ xid: string }>('SELECT pg_catalog.pg_current_xact_id()::text AS xid');
-    await options.beforeCommit(rows[0]?.xid ?? '');
+    const applied = { ...done, left };
+    await options.beforeCommit(rows[0]?.xid ?? '', applied);
     await client.query('COMMIT');
-    return { ...done, left };
+    return applied;
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
     throw inWords(error, work);
@@ -95,6 +90,14 @@ export async function transactionEnd(
     [xid],
   );
   return rows[0]?.status ?? 'unknown';
+}
+
+/** Ends the session of a transaction that an attempt before this one has left open; it is rolled back. */
+export async function endTransaction(client: pg.ClientBase, xid: string): Promise<void> {
+  await client.query(
+    'SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE backend_xid::text = ($1::bigint % 4294967296)::text',
+    [xid],
+  );
 }
 
 /**

@@ -4,17 +4,11 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { RepriseError } from '../../domain/errors.js';
-import type {
-  ChangeCounts,
-  ChangeSetDigest,
-  ChangeSetHeader,
-  RowChange,
-  RowConflict,
-  RowText,
-} from '../../domain/table/repair.js';
+import type { ChangeSetDigest, ChangeSetHeader, RowChange, RowConflict, RowText } from '../../domain/table/repair.js';
 import { writeTemporary } from '../../files/atomic-file.js';
 import { type FileOwner, syncDirectory } from '../../files/directories.js';
 import { workMoved } from '../../files/work-signs.js';
+import { jsonLines } from './rows-file.js';
 
 /** What a change set holds of one row. */
 export type ChangeSetEntry = RowChange | (RowConflict & { readonly op: 'conflict' });
@@ -108,7 +102,7 @@ export async function withChangeSet<T>(
     const hash = createHash('sha256');
     for await (const chunk of file.createReadStream({ autoClose: false, start: 0 })) hash.update(chunk as Buffer);
     if (hash.digest('hex') !== expected.sha256) throw changed(path);
-    const first = await linesOf(file).next();
+    const first = await jsonLines(chunksOf(file, () => undefined)).next();
     const header = headerLine.safeParse(parsed(path, first.done === true ? '' : first.value));
     if (!header.success) throw changed(path);
     const { format: _, ...read } = header.data;
@@ -120,20 +114,10 @@ export async function withChangeSet<T>(
 
 type OpenFile = Awaited<ReturnType<typeof open>>;
 
-/** Split at newlines alone: readline takes U+2028, which JSON leaves as it is, for the end of a line too. */
-async function* linesOf(file: OpenFile, seen?: (chunk: Buffer) => void): AsyncGenerator<string, void> {
-  const NEWLINE = 0x0a;
-  let rest: Buffer[] = [];
-  for await (const read of file.createReadStream({ autoClose: false, start: 0, highWaterMark: WRITE_BYTES })) {
-    const chunk = read as Buffer;
-    seen?.(chunk);
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
-      yield Buffer.concat([...rest, chunk.subarray(start, end)]).toString('utf8');
-      rest = [];
-      start = end + 1;
-    }
-    if (start < chunk.length) rest.push(chunk.subarray(start));
+async function* chunksOf(file: OpenFile, seen: (chunk: Buffer) => void): AsyncGenerator<Buffer, void> {
+  for await (const chunk of file.createReadStream({ autoClose: false, start: 0, highWaterMark: WRITE_BYTES })) {
+    seen(chunk as Buffer);
+    yield chunk as Buffer;
   }
 }
 
@@ -145,7 +129,7 @@ async function* entriesOf(
 ): AsyncGenerator<ChangeSetEntry> {
   const hash = createHash('sha256');
   let isHeader = true;
-  for await (const line of linesOf(file, (chunk) => hash.update(chunk))) {
+  for await (const line of jsonLines(chunksOf(file, (chunk) => void hash.update(chunk)))) {
     if (!isHeader) yield entryOf(path, line, width);
     isHeader = false;
   }
@@ -205,11 +189,6 @@ function reversed(change: RowChange): RowChange {
   if (change.op === 'insert') return { op: 'delete', before: change.after };
   if (change.op === 'delete') return { op: 'insert', after: change.before };
   return { op: 'update', before: change.after, after: change.before };
-}
-
-/** How many rows it changes. */
-export function changedRows({ insert, update, delete: removed }: ChangeCounts): number {
-  return insert + update + removed;
 }
 
 const NEW_PLAN = 'make a new plan: reprise table repair';

@@ -54,7 +54,7 @@ export function drillDocument(input: DrillReportInput, say: Say): ReportDocument
     verdict: { kind: outcome.verdict, text: say.verdicts[outcome.verdict] },
     summary: say.summary({
       verdict: outcome.verdict,
-      ...{ restores: outcome.restores.length, planned: plan.restores.length },
+      ...{ restores: outcome.restores.length, planned: plan.restores.length + (plan.unrestorable ?? []).length },
       ...{ passed: count('passed'), failed: count('failed'), skipped: count('skipped') },
       notTested: outcome.notTested.length,
     }),

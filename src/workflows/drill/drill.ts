@@ -140,7 +140,7 @@ class Drill {
   /** All that is done on staging. It fails by no exception: whatever happened, the evidence says it. */
   private async carryOut(plan: DrillPlan, facts: DrillFacts): Promise<DrillEnding> {
     try {
-      const failures: string[] = [];
+      const failures = (plan.unrestorable ?? []).map(({ policy, reason }) => `${policy}: ${reason}`);
       const checks: DrillCheck[] = [];
       const restored: DrillRestored[] = [];
       for (const index of plan.restores.keys()) {
@@ -151,7 +151,7 @@ class Drill {
           restored.push(done.restored);
         }
       }
-      if (plan.restores.length - failures.length > 1) checks.push(...(await this.crossCheck()));
+      if (restored.length > 1) checks.push(...(await this.crossCheck()));
       if (failures.length > 0) return { ended: 'failed', reason: failures.join('; ') };
       // What failed already needs nobody's word.
       if (facts.signOff === undefined || checks.some(({ status }) => status === 'failed')) return { ended: 'done' };

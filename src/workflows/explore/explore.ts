@@ -18,7 +18,7 @@ import type { ExploreInput, ExploreOutput, ExploreView } from '../api.js';
 import { hostActivities } from '../operation/activity-proxies.js';
 import { conditionWithSummary } from '../operation/approval-inbox.js';
 import { Operation } from '../operation/open-operation.js';
-import { isCancelled, refusal, runOperation } from '../operation/operation-status.js';
+import { failureOf, isCancelled, refusal, runOperation } from '../operation/operation-status.js';
 import { shapeValidator, StepInbox } from '../operation/step-people.js';
 import { moveTemporaryInstance, withTemporaryInstance } from './temporary-instance.js';
 
@@ -214,6 +214,11 @@ class Explore {
     try {
       this.instance = await run(instance);
       this.showOpen();
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      // Whoever asked reads why, and not that an activity failed.
+      const { code, message, hint } = failureOf(error);
+      throw refusal(code, message, hint);
     } finally {
       this.busy = false;
     }

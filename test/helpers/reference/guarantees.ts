@@ -89,6 +89,10 @@ const guarantees: readonly (readonly [
         'T6',
         'Rows become exactly what was approved, or nothing changes: a row that somebody changed meanwhile is never overwritten, and code of the table gets no rights by it. It can be taken back.',
       ],
+      [
+        'M4',
+        'What one transaction did is undone, and what came later is kept: a row that changed again is a conflict for people.',
+      ],
     ],
   ],
   [

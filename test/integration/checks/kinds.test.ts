@@ -1,6 +1,8 @@
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { ClusterContext } from '../../../src/activities/cluster-context.js';
+import { sampleMedia } from '../../../src/activities/media/sample.js';
 import type { CheckContext, CheckOutcome, RestoredService } from '../../../src/checks/check.js';
 import { checkOf, checksOfEveryDrill } from '../../../src/checks/registry.js';
 import type { TableCount } from '../../../src/domain/backup/backup.js';
@@ -8,7 +10,9 @@ import type { ConnectionConfig } from '../../../src/domain/config.js';
 import { readTables } from '../../../src/postgres/content/read-tables.js';
 import { jobUser } from '../../../src/process/exec/users.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
+import { startVersity } from '../../helpers/s3-servers.js';
 import type { ScratchCluster } from '../../helpers/scratch-cluster.js';
+import { MediaBucket } from '../media/bucket.js';
 
 /** A cluster that is damaged in one way after the other: each test damages a database, or files, of its own. */
 let cluster: ScratchCluster;
@@ -204,6 +208,36 @@ describe('checks of what was restored', () => {
     expect(await check('target-reached', 'whole', { restored: { method: 'data-directory' } })).toMatchObject({
       status: 'passed',
     });
+  }, 60_000);
+
+  it('K4: objects that restored rows name are read from their bucket: one that is gone and one that was changed there are found', async () => {
+    const server = await startVersity();
+    const bucket = new MediaBucket(server, await server.bucket('photos'));
+    const keys = ['a.txt', 'b.txt', 'c.txt'];
+    await bucket.put(keys);
+    await run('postgres', 'CREATE DATABASE named');
+    await run('named', `CREATE TABLE photos AS SELECT unnest('{${keys.join(',')}}'::text[]) AS key`);
+    const objectsQuery = { database: 'mairie', query: 'SELECT key FROM public.photos' };
+    const photos = { name: 'photos', cluster: 'mairie', repository: 'photos', folder: '', objectsQuery };
+    const clusterContext = {
+      cluster: { name: 'mairie' },
+      user: null,
+      deps: {
+        config: { media: { photos }, repositories: { photos: { name: 'photos' } } },
+        openStorage: () => bucket.place().storage,
+      },
+    } as unknown as ClusterContext;
+    const rows = { connection, nameOf: () => 'named' };
+    const sample = (media: string, objects: number) => sampleMedia(clusterContext, rows, media, { objects, signal });
+    const look = () => check('media-sample', 'named', { sampleMedia: sample }, { media: 'photos', objects: 10 });
+    expect(await look()).toEqual({ status: 'passed', detail: '3 objects of photos were read, 0 images decoded' });
+    await bucket.delete(['b.txt']);
+    // As long as before: the server still gives the checksum of what was uploaded.
+    await writeFile(join(server.dataDir ?? '', 'photos', 'c.txt'), 'content of x.txt');
+    const { status, detail, hint } = await look();
+    expect({ status, hint }).toEqual({ status: 'failed', hint: 'read all of them: reprise media verify photos' });
+    for (const part of ['2 have problems', 'b.txt cannot be read', 'c.txt is not what its checksum says'])
+      expect(detail).toContain(part);
   }, 60_000);
 
   it('K4: a command is judged by exit code, text and number, finds the restored server, and what it prints is not repeated', async () => {

@@ -7,6 +7,7 @@ import type { Backup } from '../../../src/domain/backup/backup.js';
 import { heavyQueue } from '../../../src/domain/operation/names.js';
 import type { OperationStatusView } from '../../../src/domain/operation/status.js';
 import type { RotateOutput } from '../../../src/domain/retention/retention.js';
+import { openMeasuredRestores } from '../../../src/records/measured-restores.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import {
   answer,
@@ -125,7 +126,7 @@ describe('backup run, list, show, verify', () => {
     expect(await refusal(site, 'backup', 'run', 'mairie')).toMatchObject({ exit: 2, code: 'usage' });
   });
 
-  it('B5: verify reads, verify --restore restores into a scratch server: proven restored, for both engines; nothing is left', async () => {
+  it('B5, P4: verify reads, verify --restore restores into a scratch server: proven restored, for both engines, and measured; nothing is left', async () => {
     const before = await records();
     expect(await answer(site, 'backup', 'verify', dump.id, '--restore', '--dry-run')).toMatchObject({
       dryRun: true,
@@ -144,6 +145,13 @@ describe('backup run, list, show, verify', () => {
       });
     }
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
+    // The next plans and drills of this host know how long it takes.
+    for (const { engine, id } of [dump, physical]) {
+      const [measured] = await openMeasuredRestores(site.places.stateDir).list(engine);
+      expect(measured?.id).toContain(id);
+      expect(measured?.restoreSeconds).toBeGreaterThan(0);
+      expect(measured?.sizeBytes).toBeGreaterThan(10_000);
+    }
   }, 300_000);
 
   it('B3: a held backup outlives retention until it is released; rotation says why; a dry run only says', async () => {

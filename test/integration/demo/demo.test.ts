@@ -92,15 +92,6 @@ describe('reprise demo', () => {
     LONGEST_MS,
   );
 
-  it('refuses a scenario that is not there yet, and makes nothing', async () => {
-    const dir = await tempDir('demo');
-    const { code, stderr, stdout } = await demo(dir, '--scenario', 'table-corruption', '--yes', '--json');
-    expect(code).toBe(2);
-    expect(stdout).toBe('');
-    expect(stderr).toContain('comes with a later version');
-    expect(await readdir(dir)).toEqual([]);
-  });
-
   it('removes everything when it is interrupted', async () => {
     const dir = await tempDir('demo');
     const running = execFile(process.execPath, [main, 'demo', '--yes', '--dir', dir]);

@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import type pg from 'pg';
-import type { ChangeSetHeader, RowChange } from '../../../src/domain/table/repair.js';
+import type { AppliedChanges, ChangeSetHeader, RowChange } from '../../../src/domain/table/repair.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { SAME_TEXT } from '../../../src/postgres/content/row-hash.js';
 import {
-  type AppliedChanges,
   type ApplyOptions,
   applyChanges,
   changedSince,

@@ -419,11 +419,6 @@ describe('what comes later is refused in plain words: nothing silently does noth
 
   test.each<[string, string, string]>([
     [
-      'table-repair',
-      'approvals: { table-repair: { from: [x] } }',
-      'reprise.yml:6:18: "table-repair" is not supported by this version',
-    ],
-    [
       'signatures',
       'approvals: { recover: { from: [dba], signatures: required } }',
       'reprise.yml:6:54: signatures are not available yet: approvals are asserted in this version',

@@ -15,11 +15,6 @@ describe('what is accepted and does nothing is said to do nothing', () => {
       'reprise.yml:2:11: French is not available yet: reports and messages are in English',
     ],
     [
-      'raci of table repairs',
-      `${valid}contacts: { dba: {} }\nraci: { table-repair: { responsible: dba }, backup: { responsible: dba } }\n`,
-      'reprise.yml:11:9: raci.table-repair does nothing yet: table repairs come with a later version',
-    ],
-    [
       'an address without a notifier',
       `${valid}contacts: { dba: { mail: [dba@example.org], pagerduty: x } }\n`,
       'reprise.yml:10:45: nothing is sent to the pagerduty address of dba: there is no notifier pagerduty',

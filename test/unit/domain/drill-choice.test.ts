@@ -74,7 +74,9 @@ describe('P4: a drill says what it leaves out', () => {
     host = 'staging1',
     backups: Parameters<typeof notTestedBy>[4] = recorded(restores),
   ) =>
-    notTestedBy(config, cluster, host, restores, backups).map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
+    notTestedBy(config, cluster, host, { restores, unrestorable: [] }, backups).map(
+      ({ kind, name, reason }) => `${kind} ${name}: ${reason}`,
+    );
 
   it('policies, databases, tablespaces, hosts, media, and the comparison of engines', () => {
     expect(left([restore('dump', 'databases', ['mairie'])])).toEqual([
@@ -93,7 +95,9 @@ describe('P4: a drill says what it leaves out', () => {
   it('F28: what could reach other servers is named: a server that replays WAL, and all of them where the host isolates none', () => {
     const both = [restore('dump', 'databases', ['mairie']), restore('physical', 'data-directory')];
     const said = (isolates: boolean, restores = both) =>
-      notTestedBy(config, cluster, 'db1', restores, [], isolates).find(({ name }) => name.startsWith('no outgoing'));
+      notTestedBy(config, cluster, 'db1', { restores, unrestorable: [] }, [], isolates).find(({ name }) =>
+        name.startsWith('no outgoing'),
+      );
     expect(said(true)).toMatchObject({ kind: 'check', name: 'no outgoing connections: physical' });
     expect(said(true, both.slice(0, 1))).toBeUndefined();
     expect(said(false)).toMatchObject({

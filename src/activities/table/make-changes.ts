@@ -1,0 +1,215 @@
+import pg from 'pg';
+import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js';
+import type { ChangeSetHeader, RepairEffects, RowText } from '../../domain/table/repair.js';
+import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
+import { undoRow } from '../../domain/table/three-way.js';
+import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
+import type { TableSide } from '../../postgres/compare/table-side.js';
+import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
+import { statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { createHash } from 'node:crypto';
+
+/** So many damaged rows are in memory at once: of more, the table is read again for each part. */
+const ROWS_AT_ONCE = 150_000;
+const COMPARED = { number: compareNumbers, time: compareTimes, text: undefined };
+const KEEP: ConflictRule = { rule: 'keep' };
+
+/** What the changes are made from. */
+export interface DamagedRows {
+  readonly header: ChangeSetHeader;
+  readonly order: RepairOrder;
+  readonly facts: TableFacts;
+  /** How many rows were damaged. */
+  readonly count: number;
+  /** Rows before the damage, and after it, from the beginning each time. */
+  readonly good: () => AsyncIterable<RowText>;
+  readonly bad: () => AsyncIterable<RowText>;
+}
+
+interface States {
+  good: RowText | null;
+  bad: RowText | null;
+  now: RowText | null;
+}
+
+/**
+ * The changes that undo the damage in the table as it is, and the rows that people decide on. The table is copied out and not queried, so
+ * that no code of its owner runs with our rights.
+ */
+export async function* changesFor(
+  damaged: DamagedRows,
+  side: TableSide,
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSetEntry> {
+  if (damaged.header.key.length === 0) return yield* equalRows(damaged, side, signal);
+  const parts = Math.max(1, Math.ceil(damaged.count / ROWS_AT_ONCE));
+  for (let part = 0; part < parts; part++) yield* keyedRows(damaged, side, { part, parts }, signal);
+}
+
+const keyText = (row: RowText, key: readonly number[]): string => JSON.stringify(key.map((at) => row[at] ?? null));
+
+function isIn(text: string, { part, parts }: { part: number; parts: number }): boolean {
+  return parts === 1 || createHash('md5').update(text).digest().readUInt32LE(0) % parts === part;
+}
+
+async function* keyedRows(
+  { header, order, facts, good, bad }: DamagedRows,
+  side: TableSide,
+  slice: { part: number; parts: number },
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSetEntry> {
+  const { columns } = header;
+  const key = header.key.map((name) => columns.indexOf(name));
+  const states = new Map<string, States>();
+  const note = async (rows: AsyncIterable<RowText>, state: keyof States): Promise<void> => {
+    for await (const row of rows) {
+      const text = keyText(row, key);
+      if (!isIn(text, slice)) continue;
+      const known = states.get(text) ?? { good: null, bad: null, now: null };
+      known[state] = row;
+      states.set(text, known);
+    }
+  };
+  await note(good(), 'good');
+  await note(bad(), 'bad');
+  await eachRow(side, columns, signal, (row) => {
+    const known = states.get(keyText(row, key));
+    if (known !== undefined) known.now = row;
+  });
+  const held = await referencedRows(facts, side, columns, states, signal);
+  const inScope = scopeOf(order, facts, columns);
+  const rule = order.conflicts ?? KEEP;
+  const ordered = rule.rule === 'newest' ? facts.columns.find(({ name }) => name === rule.column) : undefined;
+  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  for (const one of states.values()) {
+    if (!inScope(one)) continue;
+    const of = (one.good ?? one.bad ?? []) as RowText;
+    const states3 = { ...one, key: key.map((at) => of[at] ?? null) };
+    const entry = undoRow(states3, rule, { columns, ...(compare && { compare }) });
+    if (entry === null) continue;
+    yield entry.op === 'delete' && held(entry.before) ? { op: 'conflict', reason: 'referenced', ...states3 } : entry;
+  }
+}
+
+/**
+ * Without a key: so many equal rows come back, and so many go, as the damage took and brought. Where one that is to go is not there any
+ * more, it was changed since, and nobody can tell which of the rows that are to come back it was.
+ */
+async function* equalRows(
+  { header, order, facts, good, bad }: DamagedRows,
+  side: TableSide,
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSetEntry> {
+  const { columns } = header;
+  const rows = new Map<string, { row: RowText; net: number; now: number }>();
+  const add = async (of: AsyncIterable<RowText>, by: number): Promise<void> => {
+    for await (const row of of) {
+      const text = JSON.stringify(row);
+      const known = rows.get(text) ?? { row, net: 0, now: 0 };
+      known.net += by;
+      rows.set(text, known);
+    }
+  };
+  await add(good(), 1);
+  await add(bad(), -1);
+  await eachRow(side, columns, signal, (row) => {
+    const known = rows.get(JSON.stringify(row));
+    if (known !== undefined) known.now++;
+  });
+  const inScope = scopeOf(order, facts, columns);
+  const chosen = [...rows.values()].filter(({ row }) => inScope({ good: row, bad: null, now: null }));
+  const isChanged = chosen.some(({ net, now }) => now < -net);
+  for (const { row, net, now } of chosen) {
+    for (let left = net; left > 0; left--)
+      yield isChanged ? conflictOf({ good: row, bad: null, now: null }) : { op: 'insert', after: row };
+    for (let left = -net, there = now; left > 0; left--)
+      yield there-- > 0 ? { op: 'delete', before: row } : conflictOf({ good: null, bad: row, now: null });
+  }
+}
+
+const conflictOf = (states: States): ChangeSetEntry => ({
+  op: 'conflict',
+  reason: 'changed-since',
+  key: [],
+  ...states,
+});
+
+function scopeOf(
+  { scope = [] }: RepairOrder,
+  facts: TableFacts,
+  columns: readonly string[],
+): (states: States) => boolean {
+  if (scope.length === 0) return () => true;
+  const types = columns.map((name) => ({ name, type: facts.columns.find((one) => one.name === name)?.type ?? '' }));
+  const holds = scopeTest(scope, types);
+  return ({ good, bad, now }) => [good, bad, now].some((row) => row !== null && holds(row));
+}
+
+/** Every row of a table, by COPY. */
+export async function eachRow(
+  { client, leaves, decode }: TableSide,
+  columns: readonly string[],
+  signal: AbortSignal,
+  use: (row: RowText) => void,
+): Promise<void> {
+  const names = columns.map((name) => pg.escapeIdentifier(name)).join(', ');
+  for (const leaf of leaves)
+    await eachLine(client, `${leaf} (${names})`, signal, (bytes, start, end) =>
+      use(valuesOf(bytes.subarray(start, end), columns.length, decode)),
+    );
+}
+
+/** Whether rows of other tables refer to a row that would be deleted: then it stays. */
+async function referencedRows(
+  { referencedBy }: TableFacts,
+  { client, decode }: TableSide,
+  columns: readonly string[],
+  states: ReadonlyMap<string, States>,
+  signal: AbortSignal,
+): Promise<(row: RowText) => boolean> {
+  const [candidates, held] = [new Map<string, Set<string>>(), new Map<string, Set<string>>()];
+  const at = (refersTo: readonly string[]): readonly number[] => refersTo.map((name) => columns.indexOf(name));
+  for (const { refersTo } of referencedBy) {
+    const of = new Set<string>();
+    for (const { good, bad } of states.values()) if (good === null && bad !== null) of.add(keyText(bad, at(refersTo)));
+    candidates.set(refersTo.join('\0'), of);
+  }
+  for (const { table, columns: their, refersTo } of referencedBy) {
+    const wanted = candidates.get(refersTo.join('\0'));
+    if (wanted === undefined || wanted.size === 0) continue;
+    const names = their.map((name) => pg.escapeIdentifier(name)).join(', ');
+    const found = held.get(refersTo.join('\0')) ?? new Set<string>();
+    for (const leaf of await leavesOf(client, statementTable(table)))
+      await eachLine(client, `${leaf} (${names})`, signal, (bytes, start, end) => {
+        const text = JSON.stringify(valuesOf(bytes.subarray(start, end), their.length, decode));
+        if (wanted.has(text)) found.add(text);
+      });
+    held.set(refersTo.join('\0'), found);
+  }
+  return (row) =>
+    referencedBy.some(({ refersTo }) => held.get(refersTo.join('\0'))?.has(keyText(row, at(refersTo))) === true);
+}
+
+async function leavesOf(client: pg.ClientBase, name: string): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'r' AND (c.oid = $1::pg_catalog.regclass
+         OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::pg_catalog.regclass)))`,
+    [name],
+  );
+  return rows.map((row) => row.name);
+}
+
+/** What a plan says of other tables. */
+export function effectsOf(facts: TableFacts): RepairEffects {
+  const { referencedBy, refersTo, triggers, sequences, generated } = facts;
+  const unique = (names: readonly string[]): readonly string[] => [...new Set(names)];
+  return {
+    referencedBy: referencedBy.map(({ table, onDelete }) => ({ table, onDelete })),
+    refersTo,
+    triggers: unique(triggers.map(({ name }) => name)),
+    sequences: unique(sequences.map(({ sequence }) => sequence)),
+    generated,
+  };
+}

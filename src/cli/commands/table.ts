@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli-context.js';
+import { group } from '../define-command.js';
+import { defineTableCompare } from './table-compare.js';
+import { defineTableRepair } from './table-repair.js';
+
+/** `reprise table ...` */
+export function registerTable(program: Command, cli: Cli): void {
+  const table = group(program, 'table', 'compare one table with what it was, and put its rows right');
+  defineTableCompare(table, cli);
+  defineTableRepair(table, cli);
+}

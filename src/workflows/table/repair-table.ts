@@ -1,0 +1,191 @@
+import type { RepairRequest } from '../../activities/api.js';
+import { repairClaim } from '../../domain/operation/locks.js';
+import { changedRows, type RepairOutcome, type RepairPlan } from '../../domain/table/repair.js';
+import {
+  approveRepairCommand,
+  repairDetails,
+  repairOutcomeText,
+  repairWaiting,
+} from '../../domain/table/repair-text.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
+import type { RepairInput, RepairOutput } from '../api.js';
+import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
+import { underLock } from '../lock/with-cluster-lock.js';
+import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
+import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
+import { Operation } from '../operation/open-operation.js';
+import { runOperation } from '../operation/operation-status.js';
+import { runStep } from '../operation/run-step.js';
+
+/** Names of the temporary instances of a repair. */
+const [GOOD, BAD] = ['good', 'bad'] as const;
+
+/**
+ * Puts rows of one table right: finds the damaged rows in temporary instances, compares them with the table as it is, waits for the
+ * approval of the very changes, makes them, and reports.
+ */
+export async function repairTable(input: RepairInput): Promise<RepairOutput> {
+  const operation = new Operation('table-repair', input);
+  const approved = new ApprovedOperation<RepairPlan, RepairOutcome>(operation);
+  operation.action = 'table-repair';
+  const { status } = operation;
+  return runOperation(status, async () => {
+    const ending = await approved.run(new RepairSteps(input, approved));
+    if (ending.state === 'rejected') {
+      const { plan, by, reason } = ending;
+      status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
+      return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
+    }
+    const { plan, outcome } = ending;
+    status.show(
+      'completed',
+      null,
+      outcome === null
+        ? `${repairDetails(plan)}\n\n**${input.planOnly === true ? 'Only the plan was asked for.' : 'Nothing to do.'}**`
+        : repairOutcomeText(outcome),
+    );
+    return { state: 'completed', plan, outcome };
+  });
+}
+
+class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
+  readonly slot = 'heavy';
+  /** Somebody changed a row between plan and repair: nothing was changed, and the next plan names that row. */
+  readonly replanAfter = ['plan-stale'];
+  readonly words: PlanWords<RepairPlan> = {
+    what: null,
+    details: repairDetails,
+    approvalDetails: repairDetails,
+    waiting: repairWaiting,
+    command: approveRepairCommand,
+    notice: (plan, waitingFor) => ({
+      ...{ kind: 'paused', event: 'waiting-approval', waitingFor, action: plan.binding.action },
+    }),
+    policy: null,
+  };
+  /** What was damaged is found once: only the table itself goes on changing. */
+  private found = false;
+
+  constructor(
+    private readonly input: RepairInput,
+    private readonly approved: ApprovedOperation<RepairPlan, RepairOutcome>,
+  ) {}
+
+  async open(): Promise<void> {
+    await this.operation.lookUp();
+    await this.approved.waitForHost();
+  }
+
+  async plan(): Promise<RepairPlan> {
+    if (!this.found || this.input.order.source.kind === 'state') await this.findDamage();
+    this.found = true;
+    return readActivities(this.operation.host, 'compare with the table as it is').planRepair(this.request);
+  }
+
+  planAgain({ digest }: RepairPlan): Promise<{ digest: string; changed: readonly string[] }> {
+    return readActivities(this.operation.host, 'compare again').recheckRepair({ ...this.request, plan: digest });
+  }
+
+  isEmpty({ binding }: RepairPlan): boolean {
+    return this.input.planOnly === true || changedRows(binding.changes) === 0;
+  }
+
+  claim() {
+    return repairClaim;
+  }
+
+  async execute({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
+    const change = 'change the rows';
+    const changed = await this.step(change, () =>
+      underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })),
+    );
+    if (changed === 'rejected') return changed;
+    const report = 'check the result and write the report';
+    return this.step(report, () =>
+      underLock(this.operation, (step) => this.activities(report).finishRepair({ ...step, plan: digest })),
+    );
+  }
+
+  release(): Promise<void> {
+    const { host, step } = this.operation;
+    return hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
+  }
+
+  /** The damaged rows, as they were before and after: kept on the host. */
+  private async findDamage(): Promise<void> {
+    const { source } = this.input.order;
+    switch (source.kind) {
+      case 'repair':
+        return;
+      case 'state':
+        return this.withInstance(GOOD, source.at, () => this.collect([GOOD]).then(() => undefined));
+      case 'between':
+        return this.compareInstances(source.good, source.bad);
+      case 'transaction':
+        return this.findRowsOf(source.xid);
+    }
+  }
+
+  /** One instance, just before the transaction's end and just after it: the two states differ by exactly that transaction. */
+  private async findRowsOf(xid: string): Promise<void> {
+    const search = 'find the transaction in the WAL';
+    const { exact } = await this.read(search, () =>
+      readActivities(this.operation.host, search).findTransaction(this.request),
+    );
+    const [before, after] = [{ kind: 'before-xid', xid } as const, { kind: 'xid', xid } as const];
+    const isExact =
+      exact &&
+      (await this.withInstance(GOOD, before, async () => {
+        if (!(await this.collect([GOOD]))) return false;
+        await moveTemporaryInstance(this.operation, GOOD, after);
+        return this.collect([BAD], GOOD);
+      }));
+    if (!isExact) await this.compareInstances(before, after);
+  }
+
+  private compareInstances(good: RecoveryTarget, bad: RecoveryTarget): Promise<void> {
+    return this.withInstance(GOOD, good, () =>
+      this.withInstance(BAD, bad, async () => void (await this.collect([GOOD, BAD]))),
+    );
+  }
+
+  private withInstance<T>(instance: string, target: RecoveryTarget, body: () => Promise<T>): Promise<T> {
+    const { requester, order } = this.input;
+    const { policy } = order.source.kind === 'repair' ? {} : order.source;
+    return withTemporaryInstance(
+      this.operation,
+      { instance, requester, order: { target, policy, databases: [order.database] } },
+      body,
+    );
+  }
+
+  private async collect(states: readonly ('good' | 'bad')[], instance?: string): Promise<boolean> {
+    const name = 'read the damaged rows';
+    const from = states.map((state) => ({ state, instance: instance ?? state }));
+    const { exact } = await this.read(name, () =>
+      readActivities(this.operation.host, name).collectRows({ ...this.request, from }),
+    );
+    return exact;
+  }
+
+  private read<T>(name: string, run: () => Promise<T>): Promise<T> {
+    return this.operation.status.phase(name, () => runStep(this.operation, name, run));
+  }
+
+  private step<T>(name: string, run: () => Promise<T>): Promise<T | 'rejected'> {
+    return this.operation.status.phase(name, () => this.approved.attempt(name, run));
+  }
+
+  private get operation(): Operation {
+    return this.approved.operation;
+  }
+
+  private get request(): RepairRequest {
+    const { order, requester } = this.input;
+    return { ...this.operation.step, order, requester };
+  }
+
+  private activities(summary: string) {
+    return heavyActivities(this.operation.host, summary);
+  }
+}

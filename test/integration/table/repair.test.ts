@@ -1,0 +1,119 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { startRepair, type StartedOperation } from '../../../src/client/start.js';
+import type { RepairOrder } from '../../../src/domain/operation/orders.js';
+import type { RepairPlan } from '../../../src/domain/table/repair.js';
+import type { RepairOutput } from '../../../src/workflows/api.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let xid: string;
+const table = { schema: 'metier', table: 'demandes_rdv' };
+
+interface Row {
+  readonly id: number;
+  readonly motif: string;
+}
+const rows = async (): Promise<Row[]> =>
+  (await site.query('SELECT id::int, motif FROM metier.demandes_rdv ORDER BY id')).rows as Row[];
+
+const start = (order: Omit<RepairOrder, 'database' | 'table'>): Promise<StartedOperation> =>
+  startRepair(site.session, { cluster: 'mairie', requester: 'test', order: { database: 'mairie', table, ...order } });
+
+/** Waits for the plan, approves it, and waits for the end. */
+async function repaired(work: StartedOperation): Promise<RepairOutput & { plan: RepairPlan }> {
+  await site.approve(work);
+  return (await site.result<RepairOutput>(work)) as RepairOutput & { plan: RepairPlan };
+}
+
+let good: Row[];
+let bad: Row[];
+
+beforeAll(async () => {
+  site = await Site.create();
+  await site.query(
+    'CREATE ROLE clerk LOGIN; ALTER SCHEMA metier OWNER TO clerk; ALTER TABLE metier.demandes_rdv OWNER TO clerk',
+  );
+  await site.startWorker();
+  await site.backUp('physical');
+  await site.commit(20);
+  good = await rows();
+  // Two transactions, interleaved: what citizens do meanwhile is not undone.
+  const damage = await site.query(
+    `WITH gone AS (DELETE FROM metier.demandes_rdv WHERE id % 2 = 0 RETURNING id),
+          changed AS (UPDATE metier.demandes_rdv SET motif = 'WRONG' WHERE id % 7 = 1 AND id % 2 = 1 RETURNING id),
+          made AS (INSERT INTO metier.demandes_rdv (commune, pris_le, motif) VALUES ('00001', now(), 'phantom') RETURNING id)
+     SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM gone), (SELECT count(*) FROM changed), (SELECT count(*) FROM made)`,
+  );
+  xid = (damage.rows[0] as { xid: string }).xid;
+  bad = await rows();
+  await site.commit(5);
+  await site.query("UPDATE metier.demandes_rdv SET motif = 'by a citizen' WHERE id IN (1, 3)");
+  await site.query('SELECT pg_switch_wal()');
+}, 300_000);
+
+describe('M4: one transaction is undone', () => {
+  it('M4: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
+    const before = await rows();
+    const work = await start({ source: { kind: 'transaction', xid }, strategy: 'undo' });
+    const { plan, outcome } = await repaired(work);
+    const gone = good.filter(({ id }) => id % 2 === 0);
+    const changed = good.filter(({ id }) => id % 7 === 1 && id % 2 === 1);
+    expect(plan.binding.changes).toMatchObject({
+      insert: gone.length,
+      update: changed.length - 1,
+      delete: 1,
+      conflicts: 1,
+    });
+    expect(outcome).toMatchObject({ done: { insert: gone.length, conflicts: 0 }, checks: [{ status: 'ok' }] });
+    const now = new Map((await rows()).map((row) => [row.id, row.motif]));
+    for (const { id, motif } of good)
+      expect([id, now.get(id)]).toEqual([id, id === 1 || id === 3 ? 'by a citizen' : motif]);
+    // Those that came since are there, the one it made is not.
+    const phantom = bad.find(({ motif }) => motif === 'phantom')?.id ?? 0;
+    expect(now.has(phantom)).toBe(false);
+    expect(now.size).toBe(good.length + 5);
+    const conflicts = (await readFile(plan.observed.file, 'utf8'))
+      .split('\n')
+      .filter((line) => line.startsWith('["c"'));
+    expect(conflicts).toHaveLength(1);
+    expect(conflicts[0]).toContain('"changed-since",["1"]');
+    expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
+
+    const undone = await repaired(
+      await start({ source: { kind: 'repair', operationId: work.operationId }, strategy: 'undo' }),
+    );
+    expect(undone.outcome?.done).toMatchObject({ insert: 1, delete: gone.length, conflicts: 0 });
+    expect(await rows()).toEqual(before);
+  });
+
+  it('T6: a state is put back by strategy and scope, and a rejected plan changes nothing', async () => {
+    const before = await rows();
+    const source = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid } };
+    const rejected = await start({
+      source,
+      strategy: 'insert-missing',
+      scope: [{ column: 'id', from: '1', below: '101' }],
+    });
+    await site.waitFor(async () => (await site.status(rejected)).state === 'waiting-approval', 'it waits');
+    await rejected.handle.signal('reject', { by: 'dba', reason: 'not now' });
+    expect(await site.result<RepairOutput>(rejected)).toMatchObject({ state: 'rejected', outcome: null });
+    expect(await rows()).toEqual(before);
+
+    const done = await repaired(
+      await start({
+        source,
+        strategy: 'insert-missing',
+        scope: [{ column: 'id', from: '1', below: '101' }],
+        batchRows: 100,
+      }),
+    );
+    expect(done.plan.binding.changes).toMatchObject({ insert: 50, update: 0, delete: 0 });
+    const back = new Set((await rows()).map(({ id }) => id));
+    expect(good.filter(({ id }) => id <= 100).every(({ id }) => back.has(id))).toBe(true);
+    expect(back.has(102)).toBe(false);
+  });
+});

@@ -1,0 +1,38 @@
+import type { RepairRequest } from '../../src/activities/api.js';
+import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from '../../src/domain/table/repair.js';
+import { planDigest } from '../../src/records/digest.js';
+import { HOST } from './lab.js';
+
+/** A plan as the host would make it, with its true digest. */
+export function repairPlanOf(
+  { cluster, operationId, requester, order }: Pick<RepairRequest, 'cluster' | 'operationId' | 'requester' | 'order'>,
+  counts: ChangeCounts = { insert: 2, update: 1, delete: 0, conflicts: 0 },
+): RepairPlan {
+  const binding: RepairBinding = {
+    ...{ action: 'table-repair', operationId, cluster, requester, order, targetHost: HOST, configDigest: 'config' },
+    ...{ systemIdentifier: '7', backups: [], key: ['id'], freeze: null, hooks: [] },
+    changes: { ...counts, sha256: 'c'.repeat(64), bytes: 100 },
+    effects: { referencedBy: [], refersTo: [], triggers: [], sequences: [], generated: [] },
+  };
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: {
+      damagedAt: '2026-11-21T02:00:00.000Z',
+      rowsNow: 10,
+      file: '/var/lib/reprise/repairs/op/changes.jsonl',
+      fileUntil: '2026-12-21T00:00:00.000Z',
+      approval: { approvers: 1, from: ['dba'] },
+      warnings: [],
+    },
+    createdAt: '2026-11-21T02:20:00.000Z',
+    approveBy: '2126-11-21T06:20:00.000Z',
+  };
+}
+
+export const repairOutcome: RepairOutcome = {
+  ...{ database: 'mairie', table: { schema: 'metier', table: 'demandes_rdv' }, rowsBefore: 10, rowsAfter: 12 },
+  done: { insert: 2, update: 1, delete: 0, conflicts: 0 },
+  checks: [{ name: 'rows are as approved', status: 'ok' }],
+  ...{ startedAt: '2026-11-21T02:30:00.000Z', finishedAt: '2026-11-21T02:30:05.000Z', report: 'incidents/op.md' },
+};
