@@ -34,10 +34,7 @@ export const kill = (say) =>
         say(
           `${how} ${run + 1}/${RUNS}: ${outcome.rtoSeconds.toFixed(1)} s${away === 0 ? '' : `, ${away.toFixed(1)} s without a worker`}`,
         );
-        for (const { datname } of await lab.sql(
-          "SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'",
-        ))
-          await lab.sql(`DROP DATABASE "${datname}"`);
+        await lab.dropOld();
       }
     }
     if (starts.some((count) => count !== 1))

@@ -25,6 +25,16 @@ const HOUR_MS = 3_600_000;
 export const scale = Number(process.env.REPRISE_BENCH_SCALE ?? 70);
 export const pairs = Number(process.env.REPRISE_BENCH_PAIRS ?? 5);
 
+const ENGINES = ['physical', 'logical'];
+
+/** By REPRISE_BENCH_ENGINE, as `lab.physical` and `lab.logical`. */
+export function chosenEngines() {
+  const engine = process.env.REPRISE_BENCH_ENGINE ?? 'both';
+  if (engine === 'both') return ENGINES;
+  if (ENGINES.includes(engine)) return [engine];
+  throw new Error(`REPRISE_BENCH_ENGINE is both, logical or physical, not ${engine}`);
+}
+
 export const median = (values) => {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -191,6 +201,12 @@ export class Lab {
     await meanwhile(work);
     const { outcome } = await result;
     return outcome;
+  }
+
+  /** Removes the databases that recoveries kept, or made beside the live one. */
+  async dropOld() {
+    const olds = await this.sql("SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'");
+    for (const { datname } of olds) await this.sql(`DROP DATABASE "${datname}"`);
   }
 
   /** One of PostgreSQL's programs, by hand. */

@@ -10,19 +10,14 @@ import { countTables } from '../dist/postgres/content/inventory.js';
 import { withClient } from '../dist/postgres/connection/with-client.js';
 import { giveTo } from '../dist/files/directories.js';
 import { makeScratchDirectory } from '../dist/postgres/server/scratch-directory.js';
-import { Lab, median, pairs, seconds } from './lab.mjs';
+import { Lab, chosenEngines, median, pairs, seconds } from './lab.mjs';
 
-const engine = process.env.REPRISE_BENCH_ENGINE ?? 'both';
+const sidesOf = { physical: ['pgBackRest', physical], logical: ['pg_dump', logical] };
 
 export async function overhead(say) {
-  if (!['both', 'logical', 'physical'].includes(engine))
-    throw new Error(`REPRISE_BENCH_ENGINE is both, logical or physical, not ${engine}`);
-  const chosen = [
-    ...(engine === 'logical' ? [] : [['pgBackRest', physical]]),
-    ...(engine === 'physical' ? [] : [['pg_dump', logical]]),
-  ];
   const figures = [];
-  for (const [name, run] of chosen) figures.push(...(await Lab.with((lab) => measured(lab, name, run, say))));
+  for (const [name, run] of chosenEngines().map((engine) => sidesOf[engine]))
+    figures.push(...(await Lab.with((lab) => measured(lab, name, run, say))));
   return figures;
 }
 
@@ -84,10 +79,7 @@ async function logical(lab) {
         }).finally(() => lab.sql('DROP DATABASE mairie_bare')),
       through: async () => {
         const done = untilOpen(await lab.recover({ kind: 'backup', id: newest.id }));
-        const olds = await lab.sql(
-          "SELECT datname FROM pg_database WHERE datname <> 'mairie' AND datname LIKE 'mairie%'",
-        );
-        for (const { datname } of olds) await lab.sql(`DROP DATABASE "${datname}"`);
+        await lab.dropOld();
         return done;
       },
     },

@@ -1,17 +1,19 @@
 #!/usr/bin/env node
 /**
  * Measures the figures that are promised and fails where one falls short:
- *   npm run bench [-- NAME...]      setup demo attach overhead memory kill scale fleet start stream count wal transactions media compare; all of them without a name
+ *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare; all of them without a name
  * Progress goes to stderr; to stdout a row for docs/performance.md and a line of JSON per figure. Machines differ:
  * docs/performance.md says where its figures come from.
  */
 import { compare } from './compare.mjs';
 import { count } from './count.mjs';
+import { drill } from './drill.mjs';
 import { fleet } from './fleet.mjs';
 import { kill } from './kill.mjs';
 import { media } from './media.mjs';
 import { memory } from './memory.mjs';
 import { overhead } from './overhead.mjs';
+import { predict } from './predict.mjs';
 import { attach, demo, setup } from './promises.mjs';
 import { scale } from './scale.mjs';
 import { start } from './start.mjs';
@@ -24,6 +26,8 @@ const benches = {
   demo,
   attach,
   overhead,
+  drill,
+  predict,
   memory,
   kill,
   scale,

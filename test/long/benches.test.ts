@@ -7,6 +7,7 @@ const root = join(import.meta.dirname, '../..');
 /** The least of everything: this asks whether a benchmark runs to its end, and not how fast. */
 const smallest = {
   REPRISE_BENCH_SCALE: '1',
+  REPRISE_BENCH_SCALES: '1,2,3',
   REPRISE_BENCH_PAIRS: '1',
   REPRISE_BENCH_OBJECTS: '300',
   REPRISE_BENCH_SEGMENTS: '3',
@@ -14,7 +15,7 @@ const smallest = {
 };
 
 describe('every benchmark still runs to its end after the program has changed', () => {
-  it.each(['setup', 'attach', 'overhead', 'memory', 'scale', 'stream', 'wal', 'media'])(
+  it.each(['setup', 'attach', 'overhead', 'drill', 'predict', 'memory', 'scale', 'stream', 'wal', 'media'])(
     '%s',
     async (name) => {
       const bench = await execa(process.execPath, ['bench/run.mjs', name], { cwd: root, env: smallest, reject: false });

@@ -44,9 +44,14 @@ export async function dumpAgain(
     run,
   );
   const engine = deps.engineOf(DUMPS);
-  let server: ScratchServer | null = null;
+  let starting: Promise<ScratchServer> | undefined;
   try {
     await requireRoom(root, await usedBytes(place.dataDir, user));
+    const preload = await preloadOfSource(context);
+    // A dump takes one processor: the server is made beside the first one.
+    starting = startDumpServer(context, { dataDir, tables: read.tables.length, database: intoOf(0) }, preload);
+    starting.catch(() => undefined);
+    const server = starting;
     const found: DumpedAgain[] = [];
     for (const [index, database] of read.databases.entries()) {
       run.signal.throwIfAborted();
@@ -54,17 +59,14 @@ export async function dumpAgain(
         await dumpOne(engine, { ...context, cluster: { ...context.cluster, databases: [database] } }, database, read, {
           startedAt: plan.createdAt,
           into: intoOf(index),
-          server: async () =>
-            (server ??= await startDumpServer(
-              context,
-              { dataDir, tables: read.tables.length, database: intoOf(0) },
-              await preloadOfSource(context),
-            )),
+          server,
         }),
       );
     }
     return found;
   } finally {
+    // What is just being made would be there again after its removal.
+    await starting?.catch(() => undefined);
     // A worker that shuts down leaves them to the next attempt.
     if (!isLeaving(run)) await removeInstance(clusterContext, instance);
   }
@@ -77,7 +79,7 @@ interface Again {
   readonly into: string;
   /** UTC ISO-8601: names the dump, the same in every attempt. */
   readonly startedAt: string;
-  readonly server: () => Promise<ScratchServer>;
+  readonly server: Promise<ScratchServer>;
 }
 
 async function dumpOne(
@@ -94,7 +96,7 @@ async function dumpOne(
     if (made === undefined) throw new RepriseError('internal', 'the dump left no backup');
     const backup = { ...made, proven: null, heldUntil: null, status: 'complete' as const };
     const content = await engine.bindBackup(context, backup, [backup]);
-    const { connection } = await server();
+    const { connection } = await server;
     await restoreDump(logical, context, { backup, content }, { connection }, into);
     const again = await readTables(connection, [into], context.signal);
     return { database, ...compared(database, read, again) };

@@ -53,7 +53,8 @@ export function finishingActivities(
         return earlier.outcome;
       }
       const plan = await authorize(clusterContext, step);
-      const found = recoveryFigures(await factsOf(clusterContext, plan));
+      const facts = await factsOf(clusterContext, plan);
+      const found = recoveryFigures(facts);
       if (found === null)
         throw new RepriseError(
           'conflict',
@@ -65,7 +66,7 @@ export function finishingActivities(
       const report = await writeDocument(clusterContext, step, found);
       const outcome: RecoveryOutcome = { ...found, report };
       await record(clusterContext, step, 'outcome', { kind: 'outcome', workflowId: step.workflowId, outcome });
-      const measured = { id: step.operationId, at: new Date().toISOString() };
+      const measured = { id: step.operationId, at: new Date().toISOString(), ...wholeSecondsOf(facts) };
       await openMeasuredRestores(clusterContext.host.stateDir).add(measuredRecovery(plan, outcome, measured));
       await closePlansOf(clusterContext, step.operationId);
       return outcome;
@@ -76,6 +77,13 @@ export function finishingActivities(
       return writeDocument(clusterContext, step, known?.outcome ?? null);
     }),
   };
+}
+
+/** From the order, and not from when the cluster was seen to fail; a thaw is predicted by itself. */
+function wholeSecondsOf(facts: RecoveryFacts): { wholeSeconds?: number } {
+  if (facts.plan.binding.thaw !== undefined) return {};
+  const figures = recoveryFigures({ ...facts, failingSince: null });
+  return figures === null ? {} : { wholeSeconds: figures.rtoSeconds };
 }
 
 /** What this host knows by itself of the operation of a plan. */

@@ -40,10 +40,10 @@ export async function instanceDumpContext(
   };
 }
 
-/** Nothing of it is in the configuration, and nothing that it makes stays. */
+/** Nothing of it is in the configuration, and nothing that it makes stays: at pg_dump's own level, most of its time would go into compressing. */
 function policyOfDumps({ cluster, repository, retention }: PolicyConfig, name: string): PolicyConfig {
   return {
     ...{ name, cluster, engine: DUMPS, repository, enabled: true, retention, proof: 'none' as const },
-    options: { restoreJobs: 1 },
+    options: { compress: 1, restoreJobs: 1 },
   };
 }

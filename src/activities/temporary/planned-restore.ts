@@ -68,10 +68,17 @@ export async function instanceContext(work: InstanceWork, run: ActivityRun): Pro
  * @throws RepriseError `no-usable-backup` for one that is gone or was quarantined since
  */
 export async function plannedBackups(
-  { clusterContext, planned: { policy, backups } }: Pick<InstanceWork, 'clusterContext' | 'planned'>,
+  work: Pick<InstanceWork, 'clusterContext' | 'planned'>,
   run: ActivityRun,
 ): Promise<readonly Backup[]> {
-  const known = await currentBackups(clusterContext, run, [policyOf(clusterContext, policy)]);
+  const { clusterContext, planned } = work;
+  return usableAmong(work, await currentBackups(clusterContext, run, [policyOf(clusterContext, planned.policy)]));
+}
+
+function usableAmong(
+  { clusterContext, planned: { backups } }: Pick<InstanceWork, 'clusterContext' | 'planned'>,
+  known: readonly Backup[],
+): readonly Backup[] {
   return backups.map(({ id }) => {
     const backup = known.find((one) => one.id === id);
     if (backup !== undefined && ['complete', 'quarantined'].includes(backup.status)) return backup;
@@ -97,7 +104,7 @@ async function boundBackups(
   const engine = engineFor(clusterContext, policy);
   const known = await currentBackups(clusterContext, run, [policy]);
   const bound: BoundBackup[] = [];
-  for (const backup of await plannedBackups(work, run)) {
+  for (const backup of usableAmong(work, known)) {
     const content = await engine.bindBackup(context, backup, known);
     if (contentDigest(content) !== planned.backups.find(({ id }) => id === backup.id)?.content)
       throw new RepriseError(

@@ -17,7 +17,7 @@ export interface MeasuredRestore {
   readonly walBytes: number | null;
   readonly restoreSeconds: number;
   readonly replaySeconds: number;
-  /** Of a recovery: stopping, moving old data, checks, promotion; null where there was none of it. */
+  /** Of a recovery: plan, stopping, moving old data, checks, promotion, and the time between; null where there was none of it. */
   readonly otherSeconds: number | null;
 }
 
@@ -37,23 +37,30 @@ const LAST: Readonly<Record<RecoveryMethod, string>> = {
   databases: stepNames.swap,
 };
 
-/** What a recovery that was carried out says of the next one. `walBytes`: as its plan had them. */
+/**
+ * What a recovery that was carried out says of the next one. `walBytes`: as its plan had them.
+ * @param wholeSeconds from its order until the server was checked and took writes, without waiting for people; absent: the steps alone
+ *   are known
+ */
 export function measuredRecovery(
   { binding, observed }: Plan,
   { phases }: Pick<RecoveryOutcome, 'phases'>,
-  { id, at }: { readonly id: string; readonly at: string },
+  { id, at, wholeSeconds = 0 }: { readonly id: string; readonly at: string; readonly wholeSeconds?: number },
 ): MeasuredRestore {
   const last = phases.findIndex(({ name }) => name === LAST[binding.method]);
   const counted = phases.slice(0, last === -1 ? phases.length : last + 1);
   const secondsOf = (wanted: (name: string) => boolean): number =>
     counted.reduce((sum, { name, seconds }) => sum + (wanted(name) ? seconds : 0), 0);
+  const restoreSeconds = secondsOf((name) => RESTORING.has(name));
+  const replaySeconds = secondsOf((name) => REPLAYING.has(name));
+  const others = secondsOf((name) => !RESTORING.has(name) && !REPLAYING.has(name) && !name.startsWith('wait for'));
   return {
     ...{ id, at, engine: binding.engine, method: binding.method },
     sizeBytes: observed.sizeBytes,
     walBytes: observed.replayBytes ?? null,
-    restoreSeconds: secondsOf((name) => RESTORING.has(name)),
-    replaySeconds: secondsOf((name) => REPLAYING.has(name)),
-    otherSeconds: secondsOf((name) => !RESTORING.has(name) && !REPLAYING.has(name) && !name.startsWith('wait for')),
+    ...{ restoreSeconds, replaySeconds },
+    // The plan is made, and made again after its approval, outside of the steps.
+    otherSeconds: Math.max(others, wholeSeconds - restoreSeconds - replaySeconds),
   };
 }
 
@@ -90,8 +97,9 @@ export function sizeOf({ sizeBytes, walBytes, backups }: Pick<PlannedRestore, 's
  * ten at most `p90`. Null where nothing was measured: nothing is made up.
  *
  * Restore and replay are each a line, seconds = fixed + bytes × rate, through the median of the slopes between measured pairs
- * (Theil–Sen), which a single outlier does not move; where all sizes are alike, they grow with the size. The rest is its median. `p90`
- * comes from how far the measured restores were from what this would have said of them, and from their number.
+ * (Theil–Sen), which a single outlier does not move; where all sizes are alike, they grow with the size. So is the rest, which has checks
+ * that read the data; where all sizes are alike, it is its median. `p90` comes from how far the measured restores were from what this
+ * would have said of them, and from their number.
  */
 export function predictSeconds(
   measured: readonly MeasuredRestore[],
@@ -103,36 +111,49 @@ export function predictSeconds(
   const withWal = samples.flatMap((one): Point[] => (one.walBytes === null ? [] : [[one.walBytes, one.replaySeconds]]));
   const replay = withWal.length > 0 ? lineThrough(withWal) : null;
   const usualReplay = median(samples.map(({ replaySeconds }) => replaySeconds));
-  const others = samples.flatMap(({ otherSeconds }) => otherSeconds ?? []);
+  const others = samples.flatMap((one): Point[] =>
+    one.otherSeconds === null ? [] : [[one.sizeBytes, one.otherSeconds]],
+  );
   const work = (sizeBytes: number, walBytes: number | null): number =>
     restore(sizeBytes) + (replay === null || walBytes === null ? usualReplay : replay(walBytes));
   const ratios = samples.map((one) => {
     const said = work(one.sizeBytes, one.walBytes);
     return said > 0 ? (one.restoreSeconds + one.replaySeconds) / said : 1;
   });
-  const p50 = work(next.sizeBytes, next.walBytes) + (others.length > 0 ? median(others) : 0);
+  const p50 = work(next.sizeBytes, next.walBytes) + restOf(others)(next.sizeBytes);
   const beyond = Math.max(quantile(ratios, 0.9), 1 + UNKNOWN_SHARE / Math.sqrt(samples.length));
   return { p50: rounded(p50), p90: rounded(p50 * beyond), samples: samples.length };
 }
 
 type Point = readonly [bytes: number, seconds: number];
 
+/** What is neither restore nor replay: mostly the same whatever the size. */
+function restOf(points: readonly Point[]): (bytes: number) => number {
+  const usual = points.length > 0 ? median(points.map(([, seconds]) => seconds)) : 0;
+  return slopedLine(points) ?? (() => usual);
+}
+
 function lineThrough(points: readonly Point[]): (bytes: number) => number {
+  const line = slopedLine(points);
+  if (line !== null) return line;
+  const sized = points.filter(([bytes]) => bytes > 0);
+  if (sized.length === 0) return () => median(points.map(([, seconds]) => seconds));
+  const rate = median(sized.map(([bytes, seconds]) => seconds / bytes));
+  return (bytes) => rate * bytes;
+}
+
+/** Null where the sizes are too much alike, or what is measured has no part that is the same for all. */
+function slopedLine(points: readonly Point[]): ((bytes: number) => number) | null {
   const slopes = points.flatMap(([bytes, seconds], index) =>
     points
       .slice(index + 1)
       .filter(([other]) => Math.max(bytes, other) >= SPREAD * Math.min(bytes, other) && bytes !== other)
       .map(([other, otherSeconds]) => (otherSeconds - seconds) / (other - bytes)),
   );
-  if (slopes.length > 0) {
-    const rate = Math.max(0, median(slopes));
-    const fixed = median(points.map(([bytes, seconds]) => seconds - rate * bytes));
-    if (fixed >= 0) return (bytes) => fixed + rate * bytes;
-  }
-  const sized = points.filter(([bytes]) => bytes > 0);
-  if (sized.length === 0) return () => median(points.map(([, seconds]) => seconds));
-  const rate = median(sized.map(([bytes, seconds]) => seconds / bytes));
-  return (bytes) => rate * bytes;
+  if (slopes.length === 0) return null;
+  const rate = Math.max(0, median(slopes));
+  const fixed = median(points.map(([bytes, seconds]) => seconds - rate * bytes));
+  return fixed >= 0 ? (bytes) => fixed + rate * bytes : null;
 }
 
 const median = (numbers: readonly number[]): number => quantile(numbers, 0.5);

@@ -44,19 +44,27 @@ export function hasItsChecksum(page: Buffer, number: number): boolean {
   return page.readUInt16LE(CHECKSUM_AT) === checksumOf(page, number);
 }
 
+/** The page that is summed, as bytes and as the numbers that PostgreSQL adds up: read from a Buffer one by one it takes four times as long. */
+const words = new Uint32Array(PAGE_BYTES / 4);
+const bytes = new Uint8Array(words.buffer);
+const sums = new Uint32Array(OFFSETS.length);
+
 /** PostgreSQL's checksum of a page: 32 sums of FNV-1a beside each other, over the page without its own checksum. */
 function checksumOf(page: Buffer, number: number): number {
-  const content = Buffer.from(page);
-  content.writeUInt16LE(0, CHECKSUM_AT);
-  const sums = Uint32Array.from(OFFSETS);
-  const mix = (sum: number, value: number): void => {
-    const mixed = (sums[sum] ?? 0) ^ value;
-    sums[sum] = Math.imul(mixed, PRIME) ^ (mixed >>> 17);
-  };
-  for (let at = 0; at < PAGE_BYTES; at += 4) mix((at / 4) % sums.length, content.readUInt32LE(at));
+  bytes.set(page);
+  bytes[CHECKSUM_AT] = 0;
+  bytes[CHECKSUM_AT + 1] = 0;
+  sums.set(OFFSETS);
+  for (let at = 0; at < words.length; at += sums.length)
+    for (let sum = 0; sum < sums.length; sum++) mix(sum, words[at + sum] ?? 0);
   for (let round = 0; round < 2; round++) for (let sum = 0; sum < sums.length; sum++) mix(sum, 0);
   const whole = sums.reduce((left, right) => left ^ right) ^ number;
   return ((whole >>> 0) % 65_535) + 1;
+}
+
+function mix(sum: number, value: number): void {
+  const mixed = (sums[sum] ?? 0) ^ value;
+  sums[sum] = Math.imul(mixed, PRIME) ^ (mixed >>> 17);
 }
 
 async function readPage(path: string, index: number): Promise<Buffer | null> {

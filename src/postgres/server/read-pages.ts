@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { open, readdir, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import pMap from 'p-map';
 import { isErrno } from '../../files/paths.js';
 import { workMoved } from '../../files/work-signs.js';
 import { hasItsChecksum, isDamagedPage, PAGE_BYTES, PAGES_IN_FILE, segmentOf } from './page-checksum.js';
@@ -8,6 +9,8 @@ import { hasItsChecksum, isDamagedPage, PAGE_BYTES, PAGES_IN_FILE, segmentOf } f
 /** Files of relations, by the names that PostgreSQL gives them; temporary ones have a `t` before theirs. */
 const RELATION_FILE = /^\d+(?:_(?:fsm|vm|init))?(?:\.\d+)?$/;
 const PAGES_AT_ONCE = 64;
+/** A fresh cluster has a thousand files of a page or two: one after the other, each waits for its opening, reading and closing. */
+const FILES_AT_ONCE = 4;
 
 export interface PagesRead {
   readonly files: number;
@@ -23,13 +26,25 @@ export interface PagesRead {
 export async function readPages(dataDir: string, signal: AbortSignal): Promise<PagesRead> {
   let [files, pages] = [0, 0];
   const problems: string[] = [];
+  const buffers: Buffer[] = [];
   for (const root of await rootsOf(dataDir, problems)) {
-    for (const path of await relationFiles(root)) {
-      signal.throwIfAborted();
-      const read = await readFileOfRelation(path, signal);
-      files += 1;
+    const all = await pMap(
+      await relationFiles(root),
+      async (path) => {
+        const buffer = buffers.pop() ?? Buffer.alloc(PAGES_AT_ONCE * PAGE_BYTES);
+        const read = await readFileOfRelation(path, buffer, signal);
+        buffers.push(buffer);
+        return {
+          pages: read.pages,
+          problems: read.problems.map((problem) => `${relative(dataDir, path)}: ${problem}`),
+        };
+      },
+      { concurrency: FILES_AT_ONCE, signal },
+    );
+    files += all.length;
+    for (const read of all) {
       pages += read.pages;
-      problems.push(...read.problems.map((problem) => `${relative(dataDir, path)}: ${problem}`));
+      problems.push(...read.problems);
     }
   }
   return { files, pages, problems };
@@ -57,6 +72,7 @@ async function relationFiles(root: string): Promise<readonly string[]> {
 
 async function readFileOfRelation(
   path: string,
+  buffer: Buffer,
   signal: AbortSignal,
 ): Promise<{ readonly pages: number; readonly problems: readonly string[] }> {
   const file = await open(path, 'r').catch((error: unknown) => {
@@ -65,7 +81,6 @@ async function readFileOfRelation(
   });
   if (file === null) return { pages: 0, problems: [] };
   const bad: number[] = [];
-  const buffer = Buffer.alloc(PAGES_AT_ONCE * PAGE_BYTES);
   try {
     for (let index = 0; ;) {
       signal.throwIfAborted();

@@ -52,6 +52,14 @@ describe('how long a restore will take', () => {
     expect(predict(measured, 10 * GB, 0)?.p50).toBe(90 + 5 + 20);
   });
 
+  it('P4: the steps beside restore and replay grow with the size where they were seen to, and are the usual ones where sizes are alike', () => {
+    const other = (sizeBytes: number, otherSeconds: number) =>
+      restored(sizeBytes, sizeBytes / 1e8, { otherSeconds, id: `${sizeBytes}/${otherSeconds}` });
+    // Checks read every table: 5 seconds and a second for each gigabyte.
+    expect(predict([other(10 * GB, 15), other(100 * GB, 105)], 50 * GB)?.p50).toBe(500 + 10 + 55);
+    expect(predict([other(10 * GB, 15), other(10 * GB, 17)], 50 * GB)?.p50).toBe(500 + 10 + 16);
+  });
+
   it('P4: only the newest restores count: disks and networks change', () => {
     const old = Array.from({ length: 30 }, (_, index) => restored(GB, 1000, { at: `2020-01-01T00:00:${10 + index}Z` }));
     const recent = Array.from({ length: 20 }, (_, index) =>
@@ -75,5 +83,9 @@ describe('how long a restore will take', () => {
       ...{ engine: plan.binding.engine, sizeBytes: plan.observed.sizeBytes },
       ...{ restoreSeconds: 60, replaySeconds: 20, otherSeconds: 10 },
     });
+    // The plan is made outside of the steps, twice: people wait for that as well.
+    const told = { id: 'x', at: '2026-04-05T02:00:00Z', wholeSeconds: 97 };
+    expect(measuredRecovery(plan, { phases }, told)).toMatchObject({ replaySeconds: 20, otherSeconds: 17 });
+    expect(measuredRecovery(plan, { phases }, { ...told, wholeSeconds: 1 })).toMatchObject({ otherSeconds: 10 });
   });
 });

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, it } from '@jest/globals';
 import { damagedPagesOf } from '../../../src/engines/walg/damaged-pages.js';
-import { hasItsChecksum, isDamagedPage } from '../../../src/postgres/server/page-checksum.js';
+import { hasItsChecksum, isDamagedPage, PAGE_BYTES } from '../../../src/postgres/server/page-checksum.js';
+import { readPages } from '../../../src/postgres/server/read-pages.js';
 import { tempDir } from '../../helpers/temp.js';
 
 /** A page as PostgreSQL 15 wrote it, compressed: the first one of a table with one row. */
@@ -46,4 +47,27 @@ it('W14: what WAL-G found damaged counts where it still is damaged on disk, and 
     ].join(''),
   );
   expect(await damagedPagesOf([log, join(dataDir, 'none')], dataDir)).toEqual(['base/5/16385 page 0']);
+});
+
+it('W14: every page of several files at once is looked at, and what is wrong is named in the order of the files', async () => {
+  const dataDir = await tempDir('pages');
+  for (const folder of ['global', 'base/5', 'pg_tblspc']) await mkdir(join(dataDir, folder), { recursive: true });
+  const unwritten = Buffer.alloc(PAGE_BYTES);
+  const damaged = Buffer.alloc(PAGE_BYTES, 7);
+  // Longer than what is read at once, with the damage in the second piece.
+  const long = Buffer.concat([...Array.from({ length: 70 }, () => unwritten), damaged]);
+  for (let file = 10; file < 40; file++) await writeFile(join(dataDir, `base/5/${file}`), unwritten);
+  await writeFile(join(dataDir, 'base/5/12'), long);
+  await writeFile(join(dataDir, 'base/5/31'), Buffer.concat([damaged, Buffer.alloc(100)]));
+  await writeFile(join(dataDir, 'base/5/pg_filenode.map'), damaged);
+  await writeFile(join(dataDir, 'global/1260'), damaged);
+  expect(await readPages(dataDir, new AbortController().signal)).toEqual({
+    ...{ files: 31, pages: 28 + 71 + 1 + 1 },
+    problems: [
+      'global/1260: 1 pages with a wrong checksum, the first is page 0',
+      'base/5/12: 1 pages with a wrong checksum, the first is page 70',
+      'base/5/31: 1 pages with a wrong checksum, the first is page 0',
+      'base/5/31: it ends in the middle of a page',
+    ],
+  });
 });
