@@ -5,6 +5,7 @@ import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../dom
 import { undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
+import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
 import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
 import { statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { createHash } from 'node:crypto';
@@ -208,7 +209,7 @@ export function effectsOf(facts: TableFacts): RepairEffects {
   return {
     referencedBy: referencedBy.map(({ table, onDelete }) => ({ table, onDelete })),
     refersTo,
-    triggers: unique(triggers.map(({ name }) => name)),
+    triggers: unique(triggers.map(({ name }) => name).filter((name) => !isFreezeTrigger(name))),
     sequences: unique(sequences.map(({ sequence }) => sequence)),
     generated,
   };

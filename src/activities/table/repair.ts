@@ -5,8 +5,10 @@ import {
   shortDigest,
   whyNobodyApproves,
 } from '../../domain/approval/approval-policy.js';
+import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { repairOrder, type RepairOrder } from '../../domain/operation/orders.js';
+import { undoHooksOf } from '../../domain/plan/hooks.js';
 import {
   type AppliedChanges,
   type ChangeCounts,
@@ -20,6 +22,7 @@ import {
   type RowChange,
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
+import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { countTable } from '../../postgres/content/copy-rows.js';
@@ -35,7 +38,7 @@ import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postg
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
 import {
   noteBatch,
   openRepairFiles,
@@ -50,6 +53,7 @@ import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js'
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { collectRows, findTransaction, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { freezeActivities } from './freeze.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
 import type pg from 'pg';
@@ -60,6 +64,7 @@ const [APPLIED, OUTCOME, STARTED] = ['repair-applied', 'repair-outcome', 'repair
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {
   return {
+    ...freezeActivities(deps),
     findTransaction: wrapActivity(
       'findTransaction',
       withOrder(repairOrder, async (request, run) => {
@@ -106,7 +111,8 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       if (earlier !== null) return earlier.result;
       const outcome = await finish(clusterContext, step);
       await state.recordDone(step.operationId, OUTCOME, outcome);
-      await closePlansOf(clusterContext, step.operationId);
+      // Hooks are taken back by the plan that ran them: such a plan is closed after that.
+      if ((await repairHooks(state, step.plan)).length === 0) await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     closeRepair: wrapActivity('closeRepair', async (step) => {
@@ -115,6 +121,11 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
+}
+
+async function repairHooks(state: HostState, digest: string): Promise<readonly string[]> {
+  const plan = await state.readPlan(digest);
+  return plan !== null && isRepairPlan(plan) ? plan.binding.hooks : [];
 }
 
 async function makeRepairPlan(
@@ -144,7 +155,8 @@ async function makeRepairPlan(
     systemIdentifier: await systemIdentifierOf(clusterContext),
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
-    ...{ freeze: null, hooks: [], configDigest: deps.config.digest, requester },
+    ...blockingOf(cluster, order),
+    ...{ configDigest: deps.config.digest, requester },
   };
   const createdAt = new Date();
   const nobody = policy === undefined ? null : whyNobodyApproves(policy, requester);
@@ -157,14 +169,26 @@ async function makeRepairPlan(
       file: files.changes,
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
-      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(order, changes, key)],
+      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding)],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
 }
 
-function warningsOf(order: RepairOrder, { conflicts }: ChangeCounts, key: readonly string[]): readonly string[] {
+/** How others are kept from writing to the table meanwhile. */
+function blockingOf(
+  { tables = {}, hooks: configured }: ClusterConfig,
+  { database, table }: RepairOrder,
+): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
+  const name = formatTableName(table);
+  const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
+  const hooks = found?.hooks ?? [];
+  const undoHooks = undoHooksOf(hooks, configured);
+  return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
+}
+
+function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {
   return [
     ...(conflicts > 0
       ? [
@@ -172,7 +196,9 @@ function warningsOf(order: RepairOrder, { conflicts }: ChangeCounts, key: readon
         ]
       : []),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
-    'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair',
+    freeze === null
+      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
+      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
     ...(order.batchRows === undefined
       ? []
       : ['done in batches: rows that somebody changes meanwhile are left out and counted']),
@@ -331,8 +357,8 @@ async function recheck(
   request: RepairRequest & { readonly plan: string },
 ): Promise<{ digest: string; changed: readonly string[] }> {
   const state = openHostState(clusterContext.host.stateDir);
-  if ((await state.usedBy(request.plan))?.operationId === request.operationId)
-    return { digest: request.plan, changed: [] };
+  // Rows that the repair itself has changed are not as the plan saw them.
+  if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
   const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
   const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>

@@ -46,9 +46,7 @@ export async function applyChanges(
   await client.query(`BEGIN; ${SAME_TEXT}; SET LOCAL lock_timeout TO '${LOCK_TIMEOUT}'; SET LOCAL row_security TO off`);
   try {
     const loaded = await loadChanges(client, work, changes, options.from);
-    const triggers = options.fireTriggers
-      ? facts.triggers.filter(({ name }) => name === FREEZE_TRIGGER)
-      : facts.triggers;
+    const triggers = options.fireTriggers ? facts.triggers.filter(({ name }) => isFreezeTrigger(name)) : facts.triggers;
     for (const { on, name } of triggers)
       await client.query(`ALTER TABLE ONLY ${on} DISABLE TRIGGER ${pg.escapeIdentifier(name)}`);
     await client.query('SET CONSTRAINTS ALL DEFERRED');
@@ -130,6 +128,10 @@ export async function changedSince(
 
 /** Name of the trigger by which Reprise keeps others from writing to a table. */
 export const FREEZE_TRIGGER = 'reprise_freeze';
+/** The same for single rows. */
+export const FREEZE_ROWS_TRIGGER = 'reprise_freeze_rows';
+
+export const isFreezeTrigger = (name: string): boolean => [FREEZE_TRIGGER, FREEZE_ROWS_TRIGGER].includes(name);
 
 interface Work {
   readonly header: ChangeSetHeader;
