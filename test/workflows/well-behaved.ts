@@ -49,6 +49,10 @@ export const wellBehaved: Activities = {
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
 
+  planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
+  probeTable: async () => ({ holds: true, figure: '3 rows' }),
+  findCommits: async () => ({ total: 0, stops: [], notes: [] }),
+
   confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),
   journal: async () => undefined,
