@@ -99,8 +99,9 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     if (!blocksWrites(plan)) return this.repair(plan);
     return whileWritesAreBlocked(this.approved, plan, async () => {
       // Rows that somebody changed before the writes were blocked.
-      const { digest, changed } = await this.planAgain(plan);
-      if (digest !== plan.digest) throw refusal('plan-stale', changed.join(', '));
+      const now = await this.step('check that nobody has written meanwhile', () => this.planAgain(plan));
+      if (now === 'rejected') return now;
+      if (now.digest !== plan.digest) throw refusal('plan-stale', now.changed.join(', '));
       return this.repair(plan);
     });
   }
