@@ -25,6 +25,7 @@ const shown = [
   workflowTypes.compareTable,
   workflowTypes.explore,
   workflowTypes.locateTable,
+  workflowTypes.repairTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -37,6 +38,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verifyMedia]: 'verify-media',
   [workflowTypes.compareTable]: 'table-compare',
   [workflowTypes.locateTable]: 'table-locate',
+  [workflowTypes.repairTable]: 'table-repair',
 };
 
 /**

@@ -16,6 +16,7 @@ const LOCKING = [
   workflowTypes.adopt,
   workflowTypes.recover,
   workflowTypes.media,
+  workflowTypes.repairTable,
 ];
 
 type LockActivities = Pick<

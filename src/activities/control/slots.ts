@@ -18,6 +18,8 @@ const TAKING = [
   workflowTypes.verifyMedia,
   workflowTypes.compareTable,
   workflowTypes.locateTable,
+  workflowTypes.explore,
+  workflowTypes.repairTable,
 ];
 
 /** The slots of hosts as activities: they carry requests to the workflow that gives them out. How many there are says the configuration. */

@@ -42,7 +42,10 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'incident close': { kind: 'operation', accepts: isIncident },
   'incident note': { kind: 'operation', accepts: isIncident },
   'incident show': { kind: 'operation', accepts: isIncident },
-  'incident report': { kind: 'operation', accepts: (one) => isIncident(one) || isOf('recover')(one) },
+  'incident report': {
+    kind: 'operation',
+    accepts: (one) => isIncident(one) || isOf('recover')(one) || isOf('table-repair')(one),
+  },
   'backup show': { kind: 'backup' },
   'backup verify': { kind: 'backup', accepts: inState('complete') },
   'backup hold': { kind: 'backup', accepts: all(inState('complete'), ({ held }) => held !== true) },
