@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Measures the figures that are promised and fails where one falls short:
- *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal media compare; all of them without a name
+ *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare; all of them without a name
  * Progress goes to stderr; to stdout a row for docs/performance.md and a line of JSON per figure. Machines differ:
  * docs/performance.md says where its figures come from.
  */
@@ -18,6 +18,7 @@ import { attach, demo, setup } from './promises.mjs';
 import { scale } from './scale.mjs';
 import { start } from './start.mjs';
 import { stream } from './stream.mjs';
+import { transactions } from './transactions.mjs';
 import { wal } from './wal.mjs';
 
 const benches = {
@@ -35,6 +36,7 @@ const benches = {
   stream,
   count,
   wal,
+  transactions,
   media,
   compare,
 };

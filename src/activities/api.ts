@@ -30,6 +30,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   InstanceOrder,
+  LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
   PolicyAdoptionOrder,
@@ -43,6 +44,7 @@ import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
@@ -315,14 +317,40 @@ export interface RepairActivities {
   planRepair(input: RepairRequest): Promise<RepairPlan>;
   /** Whether every row of the change set is still as the plan saw it. */
   recheckRepair(input: RepairRequest & { plan: string }): Promise<{ digest: string; changed: readonly string[] }>;
+  /** Blocks the writes of others to the table as the plan says; what opens them again is recorded before. */
+  freezeTable(input: PlannedStep): Promise<void>;
+  /** Opens them again; where they were not blocked it does nothing. */
+  unfreezeTable(input: StepInput): Promise<void>;
   applyRepair(input: PlannedStep): Promise<ChangeCounts>;
   finishRepair(input: PlannedStep): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
   closeRepair(input: StepInput): Promise<void>;
 }
 
+/** Part of the WAL in which commits are looked for. */
+export interface CommitRange {
+  /** UTC ISO-8601: where to begin and to end to read. */
+  readonly from: string;
+  readonly to: string;
+  /** Only commits after and before these places. */
+  readonly afterLsn: string;
+  readonly beforeLsn: string | null;
+}
+
+/** The search for the state of a table that is coherent. All of them read only. */
+export interface LocateActivities {
+  planLocate(input: OrderedStep<LocateOrder>): Promise<LocatePlan>;
+  /** Looks at the table in a temporary instance of the operation. */
+  probeTable(input: OrderedStep<LocateOrder> & { instance: string }): Promise<TableState>;
+  /** The commits that touched the table, as many as a replay stops at; `total`: all of them. */
+  findCommits(
+    input: OrderedStep<LocateOrder> & { instance: string; policy: string; range: CommitRange },
+  ): Promise<{ readonly total: number; readonly stops: readonly LocateStop[]; readonly notes: readonly string[] }>;
+}
+
 /** Activities of a host's queues. */
-export interface HostActivities extends DrillActivities, InstanceActivities, TableActivities, RepairActivities {
+export interface HostActivities
+  extends DrillActivities, InstanceActivities, LocateActivities, TableActivities, RepairActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

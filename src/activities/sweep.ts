@@ -12,6 +12,8 @@ import { type ClusterContext, openClusterContext, openClusterContexts, record } 
 import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
+import { sweepRepairRoles } from './table/left-roles.js';
+import { frozenOver, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
 
@@ -24,18 +26,22 @@ interface Held {
 
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
- * were terminated, or their host was away. Temporary instances with the tools that fill them, then pins, plans, grants of the
- * cluster lock. What has another job running is left alone. Returns the operations that were released.
+ * were terminated, or their host was away. Temporary instances with the tools that fill them, tables they keep frozen, then pins, plans, grants of the
+ * cluster lock, and logins of repairs. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
-  const released = new Set(await sweepInstances(clusterContext, hasClosed));
+  const released = new Set([
+    ...(await sweepInstances(clusterContext, hasClosed)),
+    ...(await sweepFrozen(clusterContext, hasClosed)),
+  ]);
   const inUse = [...(await operationsInUse(host.stateDir, 0))];
   for (const held of await heldOperations(clusterContext)) {
     if (isInUse(held, inUse)) continue;
     if ((await hasClosed(held.owner)) !== true) continue;
     if (await release(clusterContext, held)) released.add(held.operationId);
   }
+  for (const operationId of await sweepRepairRoles(clusterContext, hasClosed)) released.add(operationId);
   return [...released];
 }
 
@@ -53,11 +59,12 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   return released;
 }
 
-/** Directories of a host's temporary instances that nobody needs any more. Reads nothing but this host's state, where there are none. */
-export async function instancesOver(deps: HostDependencies, hasClosed: HasClosed): Promise<ReadonlySet<string>> {
+/** What of a host nobody needs any more: temporary instances by their directories, and blocks of tables. Reads nothing but this host's state, where there are none. */
+export async function leftOver(deps: HostDependencies, hasClosed: HasClosed): Promise<ReadonlySet<string>> {
   const over = new Set<string>();
   for (const instance of await openTemporaryInstances(hostOf(deps).stateDir).all())
     if ((await isOver(instance, hasClosed)) === true) over.add(instance.dataDir);
+  for (const operationId of await frozenOver(deps, hasClosed)) over.add(`frozen by ${operationId}`);
   return over;
 }
 

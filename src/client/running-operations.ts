@@ -24,6 +24,7 @@ const shown = [
   workflowTypes.drill,
   workflowTypes.compareTable,
   workflowTypes.explore,
+  workflowTypes.locateTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -35,6 +36,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verify]: 'verify',
   [workflowTypes.verifyMedia]: 'verify-media',
   [workflowTypes.compareTable]: 'table-compare',
+  [workflowTypes.locateTable]: 'table-locate',
 };
 
 /**

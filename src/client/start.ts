@@ -6,6 +6,7 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
   mediaWorkflowId,
@@ -25,6 +26,7 @@ import {
   comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  locateRunbook,
   incidentRunbook,
   mediaRunbook,
   mediaVerificationRunbook,
@@ -40,6 +42,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
   RecoveryOrder,
@@ -230,6 +233,20 @@ export function startRepair(
     workflowId: repairWorkflowId(cluster, input.operationId),
     input,
     runbook: repairRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startLocate(
+  session: TemporalSession,
+  request: OperationRequest<LocateOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.locateTable,
+    workflowId: locateWorkflowId(cluster, input.operationId),
+    input,
+    runbook: locateRunbook(cluster, formatTableName(order.table)),
   });
 }
 

@@ -49,6 +49,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'drill',
   'drill-overdue',
   'table-compare',
+  'table-locate',
   'daily-check',
   'explore',
   'incident',

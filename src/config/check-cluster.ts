@@ -20,6 +20,7 @@ export function checkCluster(config: Pick<Config, 'repositories'>, name: string,
     ...checkTargets(at, cluster),
     ...checkOldData(at, cluster),
     ...checkHooks(at, cluster),
+    ...checkTables(at, cluster),
     ...checkApprovals(at, cluster),
   ];
 }
@@ -250,5 +251,26 @@ function repeated(values: readonly string[], path: ConfigPath, what: string): Pr
             hint: 'keep one of them',
           },
         ],
+  );
+}
+
+/** What stops for a repair has to be started again, however the repair ends. */
+function checkTables(at: ConfigPath, { tables = {}, hooks }: ClusterConfig): Problem[] {
+  return Object.entries(tables).flatMap(([table, { hooks: named }]) =>
+    named.flatMap((name, index): Problem[] => {
+      const path = [...at, 'tables', table, 'hooks', index];
+      const names = Object.keys(hooks);
+      if (named.indexOf(name) !== index) return [{ path, message: `${name} is named twice`, hint: 'keep one of them' }];
+      if (!names.includes(name))
+        return [{ path, message: `unknown hook ${JSON.stringify(name)}`, hint: didYouMean(name, names, 'hooks') }];
+      if (hooks[name]?.undo !== undefined) return [];
+      return [
+        {
+          path,
+          message: `the hook ${name} has no undo: what it stops would not be started again`,
+          hint: `add undo: to hooks.${name}`,
+        },
+      ];
+    }),
   );
 }

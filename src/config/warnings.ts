@@ -74,8 +74,8 @@ function clockChangeWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] 
 
 /** A hook runs as the step of its name, or as the undo of one that does. */
 function unusedHookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
-  return Object.values(clusters).flatMap(({ name, hooks, recovery }) => {
-    const steps: readonly string[] = recovery.steps;
+  return Object.values(clusters).flatMap(({ name, hooks, recovery, tables = {} }) => {
+    const steps: readonly string[] = [...recovery.steps, ...Object.values(tables).flatMap((table) => table.hooks)];
     const undone = Object.values(hooks).map(({ undo }) => undo);
     return Object.keys(hooks)
       .filter((hook) => !steps.includes(hook) && !undone.includes(hook))
@@ -84,7 +84,7 @@ function unusedHookWarnings({ clusters }: Pick<Config, 'clusters'>): Problem[] {
         message: `the hook ${hook} never runs`,
         hint: isHookStep(hook)
           ? `add ${hook} to recovery.steps, or remove the hook`
-          : 'a recovery runs stop-applications, start-applications and the hooks that their undo: names',
+          : 'a recovery runs stop-applications, start-applications and the hooks that their undo: names; a repair of a table those under its hooks:',
       }));
   });
 }

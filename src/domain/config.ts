@@ -3,6 +3,8 @@ import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 import type { Language } from './text/languages.js';
+import type { FreezeMeans } from './table/repair.js';
+import type { TableName } from './table/table-name.js';
 
 /** The configuration as the rest of the program sees it: parsed once, every path absolute, every duration in seconds. */
 export interface Config {
@@ -186,6 +188,16 @@ export interface PolicyConfig {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** One table, and what a repair of it does beside changing its rows. */
+export interface TableConfig {
+  readonly table: TableName;
+  readonly database: string;
+  /** Absent: writes of others are not blocked. */
+  readonly freeze?: FreezeMeans;
+  /** Hooks that stop what writes to it, in their order; each has an undo. */
+  readonly hooks: readonly string[];
+}
+
 export interface HookConfig {
   readonly name: string;
   readonly argv: readonly string[];
@@ -291,6 +303,8 @@ export interface ClusterConfig {
   readonly drill?: DrillConfig;
   /** Temporary instances that people look at; absent: {@link EXPLORE}. */
   readonly explore?: ExploreConfig;
+  /** By `schema.table` as the file has it: how it is repaired; absent: no table is configured. */
+  readonly tables?: Readonly<Record<string, TableConfig>>;
   /** A row that is written at an interval and has to come back; absent: none. */
   readonly canary?: { readonly database: string; readonly everySeconds: number };
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */

@@ -15,6 +15,10 @@ export interface RepairFiles {
   /** Rows before the damage, and after it. */
   readonly good: string;
   readonly bad: string;
+  /** Columns of these rows, as the table had them then. */
+  readonly columns: string;
+  /** Changes before each was looked up in the table by the server's own rules. */
+  readonly found: string;
   /** What is changed. */
   readonly changes: string;
   /** UTC ISO-8601: until then it is kept, so that the repair can be taken back. */
@@ -27,12 +31,13 @@ const endFile = z.object({ until: z.string() });
 const batchFile = z.object({ xid: z.string(), done: z.custom<AppliedChanges>() });
 export type RepairBatch = z.infer<typeof batchFile>;
 
-const placeOf = (stateDir: string): string => join(stateDir, 'repairs');
+/** Directory of all repairs on a host. */
+export const repairsPlace = (stateDir: string): string => join(stateDir, 'repairs');
 
 /** The files of an operation; their directory is made where it is missing. */
 export async function openRepairFiles(stateDir: string, operationId: string): Promise<RepairFiles> {
-  const directory = join(placeOf(stateDir), ledgerFileName(operationId));
-  await makePrivateDirectory(placeOf(stateDir));
+  const directory = join(repairsPlace(stateDir), ledgerFileName(operationId));
+  await makePrivateDirectory(repairsPlace(stateDir));
   await makePrivateDirectory(directory);
   const end = join(directory, 'until.json');
   await createJsonOnce(end, { until: new Date(Date.now() + KEPT_DAYS * DAY_MS).toISOString() });
@@ -40,7 +45,7 @@ export async function openRepairFiles(stateDir: string, operationId: string): Pr
   const inIt = (name: string): string => join(directory, name);
   return {
     ...{ directory, until, places: inIt('places'), changes: inIt('changes.jsonl') },
-    ...{ good: inIt('good.jsonl'), bad: inIt('bad.jsonl') },
+    ...{ good: inIt('good.jsonl'), bad: inIt('bad.jsonl'), columns: inIt('columns.json'), found: inIt('found.jsonl') },
   };
 }
 
@@ -59,7 +64,7 @@ const batchPath = (directory: string, plan: string, batch: number): string =>
 
 /** Removes the files of repairs whose time is over. */
 export async function removeOldRepairs(stateDir: string, now = new Date()): Promise<void> {
-  const place = placeOf(stateDir);
+  const place = repairsPlace(stateDir);
   for (const name of await readdir(place).catch(() => [])) {
     const end = await readJsonAs<z.infer<typeof endFile>>(join(place, name, 'until.json'), endFile);
     if (end !== null && Date.parse(end.until) <= now.getTime()) await removeTree(join(place, name));

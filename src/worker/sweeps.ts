@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/worker';
 import type { HostDependencies } from '../activities/dependencies.js';
-import { instancesOver, sweepHost } from '../activities/sweep.js';
+import { leftOver, sweepHost } from '../activities/sweep.js';
 import { closedByTemporal, type HasClosed } from '../activities/workflow-closed.js';
 
-/** How often a host looks whether it has temporary instances that are over. */
+/** How often a host looks whether something is left of operations that are over. */
 const EVERY_MS = 30_000;
 
 interface Sweeping {
@@ -18,7 +18,7 @@ interface Sweeping {
 
 /**
  * Releases what operations left that ended without doing so: at the start of a worker everything, and as long as it runs what is in a
- * temporary instance that is over. Its server may be open to people, and a host that only has drills knows no rotation, which sweeps too.
+ * temporary instance that is over, or keeps a table frozen. Its server may be open to people, and a host that only has drills knows no rotation, which sweeps too.
  */
 export async function keepSwept(
   deps: HostDependencies,
@@ -30,7 +30,7 @@ export async function keepSwept(
   while (!signal.aborted) {
     await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
     if (signal.aborted) return;
-    const over = await instancesOver(deps, hasClosed).catch(() => before);
+    const over = await leftOver(deps, hasClosed).catch(() => before);
     // Seen twice: an attempt of the ended operation has noticed by then.
     if ([...over].some((dataDir) => before.has(dataDir))) await swept(deps, hasClosed, logger);
     before = over;

@@ -13,6 +13,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -28,6 +29,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { LocateResult } from '../domain/table/locate.js';
 import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
@@ -149,6 +151,11 @@ export interface CompareTableOutput extends TableComparison {
   /** Where {@link TableComparison.file} is. */
   readonly host: string;
 }
+
+export interface LocateInput extends OperationRequest<LocateOrder> {
+  readonly operationId: string;
+}
+export type LocateOutput = LocateResult;
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasItsChecksum, PAGE_BYTES } from '../../src/postgres/server/page-checksum.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
 
@@ -18,3 +19,28 @@ export async function damagePage(server: ServerAddress, dataDir: string): Promis
   }
   return path;
 }
+
+/**
+ * Changes one letter of a row in page 0 of a table's file, and the page's checksum with it: what a disk or a tool that lies would leave, and
+ * nothing but a comparison of rows finds.
+ */
+export async function changeRowSilently(path: string, text: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    const page = Buffer.alloc(PAGE_BYTES);
+    await file.read(page, 0, PAGE_BYTES, 0);
+    const at = page.indexOf(text);
+    if (at < 0) throw new Error(`page 0 of ${path} has no ${text}`);
+    page.writeUInt8(page.readUInt8(at) ^ 0x01, at);
+    let checksum = 1;
+    do page.writeUInt16LE(checksum++, PD_CHECKSUM);
+    while (!hasItsChecksum(page, 0));
+    await file.write(page, 0, PAGE_BYTES, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Place of `pd_checksum` in a page. */
+const PD_CHECKSUM = 8;

@@ -379,6 +379,32 @@ it('comparisons of tables', async () => {
   await compare('cancelled', { compareTable: untilCancelled }, cancelledIn('compareTable'));
 });
 
+it('searches for what broke a table', async () => {
+  const table = { schema: 'public', table: 'orders' };
+  const order = { database: 'mairie', table, condition: { kind: 'key', column: 'id', value: '4' } };
+  const at = (day: number): string => `2026-11-0${day}T02:00:00.000Z`;
+  const backups = [1, 2, 3].map((day) => ({
+    ...{ id: `mairie:physical:${day}`, policy: 'physical', at: at(day), startedAt: at(day), recorded: null },
+  }));
+  const commit = { committedAt: at(2), inserted: 0, updated: 0, deleted: 1, actions: [] };
+  const stops = [1, 2].map((place) => ({ ...commit, xid: String(100 + place), lsn: `0/${place}`, index: place - 1 }));
+  let looks = 0;
+  // Of the second backup, of the third, of the second again, and after two commits.
+  const probeTable: Activities['probeTable'] = async () => ({
+    ...{ holds: [true, false, true, true, false][looks++] ?? false, figure: 'the row' },
+  });
+  const locate = (path: string, activities: Partial<Activities> = {}, happens?: (one: Case) => Promise<unknown>) =>
+    record(`locateTable.${path}`, `table-locate/CLUSTER/${path}`, { ...asked, order }, activities, happens);
+  const planLocate: Activities['planLocate'] = async () => ({
+    ...{ backups, walPolicy: 'physical', now: { holds: false, figure: 'the row is not there' } },
+  });
+  await locate('transaction', {
+    ...{ planLocate, probeTable, findCommits: async () => ({ total: 2, stops, notes: [] }) },
+  });
+  await locate('none-coherent');
+  await locate('cancelled', { planLocate, probeTable: untilCancelled }, cancelledIn('probeTable'));
+});
+
 it('drills', async () => {
   const signOff = { by: ['qa'], withinSeconds: 86_400 };
   const describeCluster: Activities['describeCluster'] = async (input) => ({

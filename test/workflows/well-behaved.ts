@@ -43,9 +43,15 @@ export const wellBehaved: Activities = {
   collectRows: async () => ({ exact: true }),
   planRepair: async (request) => repairPlanOf(request),
   recheckRepair: async ({ plan }) => ({ digest: plan, changed: [] }),
+  freezeTable: async () => undefined,
+  unfreezeTable: async () => undefined,
   applyRepair: async () => ({ insert: 2, update: 1, delete: 0, conflicts: 0 }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
+
+  planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
+  probeTable: async () => ({ holds: true, figure: '3 rows' }),
+  findCommits: async () => ({ total: 0, stops: [], notes: [] }),
 
   confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),

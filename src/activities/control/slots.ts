@@ -17,6 +17,7 @@ const TAKING = [
   workflowTypes.media,
   workflowTypes.verifyMedia,
   workflowTypes.compareTable,
+  workflowTypes.locateTable,
 ];
 
 /** The slots of hosts as activities: they carry requests to the workflow that gives them out. How many there are says the configuration. */

@@ -50,6 +50,7 @@ import { keptItems } from './kept-data.js';
 import { challengeKeys, proveKey } from './key-proof.js';
 import { pageErrorLines } from './page-errors.js';
 import { planStorage, storageUsage } from './storage.js';
+import { historyOf } from './table-history.js';
 import { walWindows } from './wal-health.js';
 import { walTransactions } from './wal-transactions.js';
 import { diagnoseCluster } from './watch.js';
@@ -137,6 +138,9 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   wal: async ({ cluster }, deps, run) => ({ windows: await walWindows(await openClusterContext(deps, cluster), run) }),
   'wal-transactions': async (request, deps, run) =>
     walTransactions(await openClusterContext(deps, request.cluster), request, run),
+  'table-history': async ({ cluster, database, table }, deps, run) => ({
+    history: await historyOf(await openClusterContext(deps, cluster), database, table, run),
+  }),
   jobs: async ({ cluster, operationId }, deps) => ({
     jobs: await readJobs((await openClusterContext(deps, cluster)).host.stateDir, operationId),
   }),

@@ -55,9 +55,9 @@ interface Names {
 }
 
 /** Names come from the server itself, where it answers and the WAL is its own: numbers of another one mean other tables. */
-async function namesFor(
+export async function namesFor(
   { cluster: { connection } }: ClusterContext,
-  { database }: WalTransactionsRequest,
+  { database }: Pick<WalTransactionsRequest, 'database'>,
   systemIdentifier: string,
 ): Promise<Names> {
   const nowhere = (reason: string): Names => ({ names: new RelationNames(), source: { from: 'nowhere', reason } });

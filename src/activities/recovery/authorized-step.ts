@@ -1,5 +1,6 @@
 import { homeOf } from '../../domain/plan/layout.js';
-import type { Plan } from '../../domain/plan/plan.js';
+import { type ApprovablePlan, isExecutablePlan, type Plan, type PlanBinding } from '../../domain/plan/plan.js';
+import { isRepairPlan, type RepairPlan } from '../../domain/table/repair.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
 import { waitForLock } from '../../process/jobs/file-lock.js';
@@ -7,7 +8,7 @@ import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep } from '../api.js';
-import { type AuthorizeOptions, authorize } from '../approval/authorize.js';
+import { type AuthorizeOptions, authorize, authorizePlan } from '../approval/authorize.js';
 import {
   type ClusterContext,
   clusterLocks,
@@ -79,6 +80,25 @@ export async function openAuthorizedStep(
     engine: () => engineFor(clusterContext, policyOf(clusterContext, binding.policy)),
   };
 }
+
+/** Authorizes a step that runs a hook: one of a recovery, or of the repair of a table. */
+export async function openHookStep(
+  deps: HostDependencies,
+  step: PlannedStep,
+  run: ActivityRun,
+  options: AuthorizeOptions = {},
+): Promise<HookStep> {
+  const clusterContext = await openClusterContext(deps, step.cluster);
+  const { binding } = await authorizePlan(clusterContext, step, runsHooks, options);
+  await followAttempt(clusterContext, step, run);
+  return { clusterContext, binding, signal: run.signal };
+}
+
+export interface HookStep extends Pick<AuthorizedStep, 'clusterContext' | 'signal'> {
+  readonly binding: Pick<PlanBinding, 'hooks' | 'undoHooks'>;
+}
+
+const runsHooks = (plan: ApprovablePlan): plan is Plan | RepairPlan => isExecutablePlan(plan) || isRepairPlan(plan);
 
 /** With the programs for the backup that is recovered beside, perhaps of the time before an upgrade. */
 async function forPlanned(clusterContext: ClusterContext, { binding }: Plan): Promise<ClusterContext> {
@@ -160,7 +180,7 @@ export function onceUnderLock<T>(
 
 /** Runs while no other attempt of a step of this operation does. */
 export function underOperationLock<T>(
-  { clusterContext, signal }: AuthorizedStep,
+  { clusterContext, signal }: Pick<AuthorizedStep, 'clusterContext' | 'signal'>,
   { operationId }: PlannedStep,
   run: () => Promise<T>,
 ): Promise<T> {

@@ -9,7 +9,7 @@ import { wrapActivity } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { openAuthorizedStep, underOperationLock } from './authorized-step.js';
+import { openHookStep, underOperationLock } from './authorized-step.js';
 
 /**
  * Hooks of an approved plan. What takes one back is recorded before the hook acts, and runs once for each time it was
@@ -18,21 +18,21 @@ import { openAuthorizedStep, underOperationLock } from './authorized-step.js';
 export function hookActivities(deps: HostDependencies): Pick<HostActivities, 'runHook' | 'undoHook'> {
   return {
     runHook: wrapActivity('runHook', async (step, run) => {
-      const { clusterContext, plan } = await openAuthorizedStep(deps, step, run);
-      const { hooks } = plan.binding;
+      const { clusterContext, binding } = await openHookStep(deps, step, run);
+      const { hooks } = binding;
       if (!hooks.includes(step.hook)) throw notOfThePlan(step.hook);
       const ledger = ledgerOf(clusterContext, step.operationId);
-      if (undoHookOf(plan.binding, step.hook) !== null) await ledger.begin(step.hook);
+      if (undoHookOf(binding, step.hook) !== null) await ledger.begin(step.hook);
       await runHook(clusterContext, step.hook, run);
       // Hooks that this one undoes are undone now.
-      for (const hook of hooks) if (undoHookOf(plan.binding, hook) === step.hook) await ledger.undone(hook);
+      for (const hook of hooks) if (undoHookOf(binding, hook) === step.hook) await ledger.undone(hook);
     }),
     undoHook: wrapActivity('undoHook', async (step, run) => {
       const ledger = ledgerOf(await openClusterContext(deps, step.cluster), step.operationId);
       // A hook that was refused, and so never ran, is not undone.
       if (!(await ledger.isPending(step.hook))) return;
-      const work = await openAuthorizedStep(deps, step, run, { takesBack: true });
-      const undo = undoHookOf(work.plan.binding, step.hook);
+      const work = await openHookStep(deps, step, run, { takesBack: true });
+      const undo = undoHookOf(work.binding, step.hook);
       if (undo === null) throw notOfThePlan(`undo of ${step.hook}`);
       await underOperationLock(work, step, async () => {
         if (!(await ledger.isPending(step.hook))) return;

@@ -13,7 +13,7 @@ import { withComparison } from '../../postgres/compare/comparison.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
 import { writeChangeSet } from '../../postgres/repair/change-set-file.js';
 import { withRowsFile } from '../../postgres/repair/rows-file.js';
-import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { readTableFacts, type StoredColumn, type TableFacts } from '../../postgres/repair/table-facts.js';
 import type { RelationFile } from '../../postgres/wal/transactions/record-text.js';
 import {
   notInRows,
@@ -146,10 +146,12 @@ async function compareStates(
   { signal, report }: ActivityRun,
 ): Promise<void> {
   const { database, table, key, scope } = order;
+  const then = await withClient(good, database, (client) => readTableFacts(client, table));
   await withClient(good, database, (left) =>
     withClient(bad, database, (right) =>
       withComparison({ left, right, table, key, scope, signal, report: comparing(report) }, async (comparison) => {
         requireWhole(comparison.schema.length, order);
+        await noteColumns(files, comparison.terms.columns, then.columns);
         await withRowsFile(files.good, owner, (writeGood) =>
           withRowsFile(files.bad, owner, async (writeBad) => {
             for await (const { before, after, times } of comparison.differences())
@@ -196,7 +198,7 @@ async function writeStateChanges(
           requireWhole(comparison.schema.length, order);
           const { columns, key } = comparison.terms;
           const header = { database, table, columns, key };
-          return writeChangeSet(files.changes, header, corrections(comparison.differences(), strategy), user);
+          return writeChangeSet(files.found, header, corrections(comparison.differences(), strategy), user);
         },
       ),
     ),
@@ -254,6 +256,7 @@ async function readByPlaces(
     withTableSide(client, table, 'in the temporary instance', (side) =>
       withRowsFile(files[state], owner, async (write) => {
         const columns = facts.columns.map((one) => one.name);
+        await noteColumns(files, columns, facts.columns);
         for (const { name, file } of leaves) {
           const places = await touched(files.places, file, state);
           for (let at = 0; at < places.length; at += PLACES) {
@@ -267,6 +270,36 @@ async function readByPlaces(
         return true;
       }),
     ),
+  );
+}
+
+type ColumnThen = Pick<StoredColumn, 'name' | 'type'>;
+
+/** In the order in which the rows have them. */
+function noteColumns(files: RepairFiles, names: readonly string[], columns: readonly ColumnThen[]): Promise<void> {
+  const then = names.map((name) => ({ name, type: columns.find((one) => one.name === name)?.type ?? '' }));
+  return replaceJson(files.columns, then);
+}
+
+/**
+ * Names of the columns of the rows that were read, in their order.
+ * @throws RepriseError `capability-missing` where the table has other columns, or of other types, by now
+ */
+export async function readColumnsThen(
+  files: RepairFiles,
+  { database }: RepairOrder,
+  now: readonly ColumnThen[],
+): Promise<readonly string[]> {
+  const then = ((await readJson(files.columns)) ?? []) as readonly ColumnThen[];
+  const isAmong = ({ name, type }: ColumnThen, columns: readonly ColumnThen[]): boolean =>
+    columns.some((one) => one.name === name && one.type === type);
+  const other = [...then.filter((one) => !isAmong(one, now)), ...now.filter((one) => !isAmong(one, then))];
+  if (other.length === 0) return then.map(({ name }) => name);
+  const names = [...new Set(other.map(({ name }) => JSON.stringify(name)))].join(', ');
+  throw new RepriseError(
+    'capability-missing',
+    `the table has other columns than at the time of the damage (${names}), so that its rows cannot be put back as they were`,
+    `undo the change of the definition first, or recover the database: reprise recover CLUSTER --database ${database} --to TIME`,
   );
 }
 

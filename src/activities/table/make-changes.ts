@@ -1,10 +1,12 @@
 import pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
 import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js';
-import type { ChangeSetHeader, RepairEffects, RowText } from '../../domain/table/repair.js';
+import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
 import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import { undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
+import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
 import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
 import { statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { createHash } from 'node:crypto';
@@ -52,6 +54,27 @@ function isIn(text: string, { part, parts }: { part: number; parts: number }): b
   return parts === 1 || createHash('md5').update(text).digest().readUInt32LE(0) % parts === part;
 }
 
+/** Why rows of other tables do not allow a change. */
+function reasonAgainst(
+  entry: ChangeSetEntry,
+  held: (row: RowText) => boolean,
+  lacks: (row: RowText) => boolean,
+): ConflictReason | null {
+  if (entry.op === 'delete' && held(entry.before)) return 'referenced';
+  return 'after' in entry && lacks(entry.after) ? 'refers-to-missing' : null;
+}
+
+function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
+  const unknown = key.find((name) => !columns.includes(name));
+  if (unknown !== undefined)
+    throw new RepriseError(
+      'usage',
+      `${JSON.stringify(unknown)} is no column that the table stores`,
+      `name columns that tell rows apart: ${columns.join(', ')}`,
+    );
+  return key.map((name) => columns.indexOf(name));
+}
+
 async function* keyedRows(
   { header, order, facts, good, bad }: DamagedRows,
   side: TableSide,
@@ -59,13 +82,14 @@ async function* keyedRows(
   signal: AbortSignal,
 ): AsyncGenerator<ChangeSetEntry> {
   const { columns } = header;
-  const key = header.key.map((name) => columns.indexOf(name));
+  const key = keyPlaces(header);
   const states = new Map<string, States>();
   const note = async (rows: AsyncIterable<RowText>, state: keyof States): Promise<void> => {
     for await (const row of rows) {
       const text = keyText(row, key);
       if (!isIn(text, slice)) continue;
       const known = states.get(text) ?? { good: null, bad: null, now: null };
+      if (known[state] !== null) throw keyRepeats(header);
       known[state] = row;
       states.set(text, known);
     }
@@ -74,9 +98,12 @@ async function* keyedRows(
   await note(bad(), 'bad');
   await eachRow(side, columns, signal, (row) => {
     const known = states.get(keyText(row, key));
-    if (known !== undefined) known.now = row;
+    if (known === undefined) return;
+    if (known.now !== null) throw keyRepeats(header);
+    known.now = row;
   });
   const held = await referencedRows(facts, side, columns, states, signal);
+  const lacks = await missingRows(facts, header, side, states, signal);
   const inScope = scopeOf(order, facts, columns);
   const rule = order.conflicts ?? KEEP;
   const ordered = rule.rule === 'newest' ? facts.columns.find(({ name }) => name === rule.column) : undefined;
@@ -87,8 +114,17 @@ async function* keyedRows(
     const states3 = { ...one, key: key.map((at) => of[at] ?? null) };
     const entry = undoRow(states3, rule, { columns, ...(compare && { compare }) });
     if (entry === null) continue;
-    yield entry.op === 'delete' && held(entry.before) ? { op: 'conflict', reason: 'referenced', ...states3 } : entry;
+    const against = reasonAgainst(entry, held, lacks);
+    yield against === null ? entry : { op: 'conflict', reason: against, ...states3 };
   }
+}
+
+function keyRepeats({ key }: ChangeSetHeader): RepriseError {
+  return new RepriseError(
+    'usage',
+    `${key.join(', ')} does not tell the rows apart: more rows than one have the same`,
+    'name columns that do, or none: equal rows are counted then',
+  );
 }
 
 /**
@@ -190,6 +226,33 @@ async function referencedRows(
     referencedBy.some(({ refersTo }) => held.get(refersTo.join('\0'))?.has(keyText(row, at(refersTo))) === true);
 }
 
+/** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */
+async function missingRows(
+  { foreignKeys }: TableFacts,
+  { columns, table: own }: ChangeSetHeader,
+  { client, decode }: TableSide,
+  states: ReadonlyMap<string, States>,
+  signal: AbortSignal,
+): Promise<(row: RowText) => boolean> {
+  const missing: { readonly at: readonly number[]; readonly of: ReadonlySet<string> }[] = [];
+  for (const { table, columns: names, refersTo } of foreignKeys) {
+    const at = names.map((name) => columns.indexOf(name));
+    // What it refers to in itself may come back with it; generated columns are not in the rows.
+    if (at.includes(-1) || statementTable(table) === statementTable(own)) continue;
+    const of = new Set<string>();
+    for (const { good } of states.values())
+      if (good !== null && at.every((place) => good[place] !== null)) of.add(keyText(good, at));
+    if (of.size === 0) continue;
+    const list = refersTo.map((name) => pg.escapeIdentifier(name)).join(', ');
+    for (const leaf of await leavesOf(client, statementTable(table)))
+      await eachLine(client, `${leaf} (${list})`, signal, (bytes, start, end) =>
+        of.delete(JSON.stringify(valuesOf(bytes.subarray(start, end), refersTo.length, decode))),
+      );
+    missing.push({ at, of });
+  }
+  return (row) => missing.some(({ at, of }) => of.has(keyText(row, at)));
+}
+
 async function leavesOf(client: pg.ClientBase, name: string): Promise<readonly string[]> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
@@ -208,7 +271,7 @@ export function effectsOf(facts: TableFacts): RepairEffects {
   return {
     referencedBy: referencedBy.map(({ table, onDelete }) => ({ table, onDelete })),
     refersTo,
-    triggers: unique(triggers.map(({ name }) => name)),
+    triggers: unique(triggers.map(({ name }) => name).filter((name) => !isFreezeTrigger(name))),
     sequences: unique(sequences.map(({ sequence }) => sequence)),
     generated,
   };

@@ -5,14 +5,17 @@ import {
   shortDigest,
   whyNobodyApproves,
 } from '../../domain/approval/approval-policy.js';
+import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { repairOrder, type RepairOrder } from '../../domain/operation/orders.js';
+import { undoHooksOf } from '../../domain/plan/hooks.js';
 import {
   type AppliedChanges,
   type ChangeCounts,
   changedRows,
   type ChangeSetDigest,
   type ChangeSetHeader,
+  type ConflictReason,
   isRepairPlan,
   type RepairBinding,
   type RepairOutcome,
@@ -20,10 +23,17 @@ import {
   type RowChange,
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
+import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { countTable } from '../../postgres/content/copy-rows.js';
-import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
+import {
+  applyChanges,
+  changedSince,
+  endTransaction,
+  takenValues,
+  transactionEnd,
+} from '../../postgres/repair/apply-changes.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
@@ -35,7 +45,7 @@ import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postg
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
 import {
   noteBatch,
   openRepairFiles,
@@ -49,7 +59,9 @@ import { authorizePlan, closePlansOf } from '../approval/authorize.js';
 import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { collectRows, findTransaction, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { collectRows, findTransaction, readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { freezeActivities } from './freeze.js';
+import { dropRepairRole } from './left-roles.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
 import type pg from 'pg';
@@ -60,6 +72,7 @@ const [APPLIED, OUTCOME, STARTED] = ['repair-applied', 'repair-outcome', 'repair
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {
   return {
+    ...freezeActivities(deps),
     findTransaction: wrapActivity(
       'findTransaction',
       withOrder(repairOrder, async (request, run) => {
@@ -106,15 +119,23 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       if (earlier !== null) return earlier.result;
       const outcome = await finish(clusterContext, step);
       await state.recordDone(step.operationId, OUTCOME, outcome);
-      await closePlansOf(clusterContext, step.operationId);
+      // Hooks are taken back by the plan that ran them: such a plan is closed after that.
+      if ((await repairHooks(state, step.plan)).length === 0) await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     closeRepair: wrapActivity('closeRepair', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
+      // Where the server is down, the sweep does it later.
+      await dropRepairRole(clusterContext, step.operationId).catch(() => false);
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
+}
+
+async function repairHooks(state: HostState, digest: string): Promise<readonly string[]> {
+  const plan = await state.readPlan(digest);
+  return plan !== null && isRepairPlan(plan) ? plan.binding.hooks : [];
 }
 
 async function makeRepairPlan(
@@ -144,7 +165,8 @@ async function makeRepairPlan(
     systemIdentifier: await systemIdentifierOf(clusterContext),
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
-    ...{ freeze: null, hooks: [], configDigest: deps.config.digest, requester },
+    ...blockingOf(cluster, order),
+    ...{ configDigest: deps.config.digest, requester },
   };
   const createdAt = new Date();
   const nobody = policy === undefined ? null : whyNobodyApproves(policy, requester);
@@ -157,14 +179,26 @@ async function makeRepairPlan(
       file: files.changes,
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
-      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(order, changes, key)],
+      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding)],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
 }
 
-function warningsOf(order: RepairOrder, { conflicts }: ChangeCounts, key: readonly string[]): readonly string[] {
+/** How others are kept from writing to the table meanwhile. */
+function blockingOf(
+  { tables = {}, hooks: configured }: ClusterConfig,
+  { database, table }: RepairOrder,
+): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
+  const name = formatTableName(table);
+  const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
+  const hooks = found?.hooks ?? [];
+  const undoHooks = undoHooksOf(hooks, configured);
+  return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
+}
+
+function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {
   return [
     ...(conflicts > 0
       ? [
@@ -172,7 +206,9 @@ function warningsOf(order: RepairOrder, { conflicts }: ChangeCounts, key: readon
         ]
       : []),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
-    'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair',
+    freeze === null
+      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
+      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
     ...(order.batchRows === undefined
       ? []
       : ['done in batches: rows that somebody changes meanwhile are left out and counted']),
@@ -211,26 +247,64 @@ async function makeChanges(
       (await countTable(client, table.schema, table.table, false)) ??
       0;
     if (source.kind === 'state') {
-      const changes = await stateChanges(files);
-      return {
-        changes,
-        key: await withChangeSet(files.changes, changes, ({ header }) => Promise.resolve(header.key)),
-        rowsNow,
-      };
+      return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }
     if (source.kind === 'repair') return { ...(await takeBack(clusterContext, request, files, facts)), rowsNow };
     const header: ChangeSetHeader = {
-      ...{ database, table, columns: facts.columns.map(({ name }) => name) },
+      ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
       key: order.key ?? facts.key,
     };
     const rows = (path: string) => () => readRows(path);
     const count = (await countRows(files.good)) + (await countRows(files.bad));
     const damaged = { header, order, facts, count, good: rows(files.good), bad: rows(files.bad) };
-    const changes = await withTableSide(client, table, 'in production', (side) =>
-      writeChangeSet(files.changes, header, changesFor(damaged, side, signal), user),
+    const found = await withTableSide(client, table, 'in production', (side) =>
+      writeChangeSet(files.found, header, changesFor(damaged, side, signal), user),
     );
-    return { changes, key: header.key, rowsNow };
+    return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
   });
+}
+
+/**
+ * The changes that were found, each looked up in the table by the server's own rules: what those would not let through is a conflict, such
+ * as a row that came back with an equal key in another text.
+ */
+async function lookedUp(
+  clusterContext: ClusterContext,
+  { order, operationId }: RepairRequest,
+  files: RepairFiles,
+  facts: TableFacts,
+  found: ChangeSetDigest,
+): Promise<Omit<MadeChanges, 'rowsNow'>> {
+  return withChangeSet(files.found, found, async (changes) => {
+    const { header } = changes;
+    const reasons = new Map<number, ConflictReason | null>();
+    if (changedRows(found) > 0)
+      await asRepair(clusterContext, order, operationId, facts, async (client) => {
+        for (const at of await changedSince(client, header, facts, changesOnly(changes))) reasons.set(at, null);
+        // Numbered as they are, without those that cannot be made anyway.
+        const rest = await numbersOf(changes, reasons);
+        const made = without(changesOnly(changes), new Set(reasons.keys()));
+        for (const at of await takenValues(client, header, facts, made)) reasons.set(rest[at] ?? -1, 'not-unique');
+      });
+    const entries = orConflict(changes.entries(), reasons, header);
+    return { changes: await writeChangeSet(files.changes, header, entries, clusterContext.user), key: header.key };
+  });
+}
+
+/** Numbers of the changes that are left, in order. */
+async function numbersOf(changes: ReadChangeSet, leftOut: ReadonlyMap<number, unknown>): Promise<readonly number[]> {
+  const numbers: number[] = [];
+  let at = 0;
+  for await (const _ of changesOnly(changes)) {
+    if (!leftOut.has(at)) numbers.push(at);
+    at++;
+  }
+  return numbers;
+}
+
+async function* without(changes: AsyncIterable<RowChange>, leftOut: ReadonlySet<number>): AsyncGenerator<RowChange> {
+  let at = 0;
+  for await (const change of changes) if (!leftOut.has(at++)) yield change;
 }
 
 async function countRows(path: string): Promise<number> {
@@ -276,34 +350,39 @@ async function takeBack(
     );
   const left = new Set(done.result.left);
   return withChangeSet(earlier.changes, plan.binding.changes, async (changes) => {
-    const stale = new Set(
-      await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
-        changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-      ),
+    const stale = await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
+      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
     );
     const digest = await writeChangeSet(
       files.changes,
       changes.header,
-      orConflict(reversedEntries(changes.entries(), left), stale),
+      orConflict(reversedEntries(changes.entries(), left), new Map(stale.map((at) => [at, null])), changes.header),
       user,
     );
     return { changes: digest, key: changes.header.key };
   });
 }
 
+/** `stale`: numbers of the changes, conflicts not counted, that could not be made; why, where it is not that a row changed. */
 async function* orConflict(
-  changes: AsyncIterable<RowChange>,
-  stale: ReadonlySet<number>,
+  changes: AsyncIterable<ChangeSetEntry>,
+  stale: ReadonlyMap<number, ConflictReason | null>,
+  { columns, key }: ChangeSetHeader,
 ): AsyncGenerator<ChangeSetEntry> {
   let at = 0;
   for await (const change of changes) {
-    if (!stale.has(at++)) yield change;
-    else
+    const number = change.op === 'conflict' ? -1 : at++;
+    if (change.op === 'conflict' || !stale.has(number)) yield change;
+    else {
+      const reason = stale.get(number) ?? (change.op === 'insert' ? 'there-again' : 'changed-since');
+      const good = 'after' in change ? change.after : null;
+      const bad = 'before' in change ? change.before : null;
+      const row = good ?? bad ?? [];
       yield {
-        ...{ op: 'conflict', reason: 'changed-since', key: [], now: null },
-        good: 'after' in change ? change.after : null,
-        bad: 'before' in change ? change.before : null,
+        ...{ op: 'conflict', reason, now: null, good, bad },
+        key: key.map((name) => row[columns.indexOf(name)] ?? null),
       };
+    }
   }
 }
 
@@ -331,8 +410,8 @@ async function recheck(
   request: RepairRequest & { readonly plan: string },
 ): Promise<{ digest: string; changed: readonly string[] }> {
   const state = openHostState(clusterContext.host.stateDir);
-  if ((await state.usedBy(request.plan))?.operationId === request.operationId)
-    return { digest: request.plan, changed: [] };
+  // Rows that the repair itself has changed are not as the plan saw them.
+  if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
   const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
   const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>

@@ -17,7 +17,7 @@ export function runDumpAgainCheck(context: CheckContext): Promise<CheckOutcome> 
       context,
       failed(
         namedOf(problems),
-        'what was restored cannot be dumped and restored once more: look for text in another encoding than that of the database',
+        'a dump of what was restored cannot be restored whole: look in production for rows that break a constraint, such as a foreign key that was switched off, and for text that is not in the encoding of the database',
       ),
       'dump-again.txt',
       problems,

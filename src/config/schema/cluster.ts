@@ -20,6 +20,7 @@ import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { canarySchema, drillSchema } from './drill.js';
 import { checkSchema, policySchema } from './kinds.js';
+import { tablesSchema } from './tables.js';
 
 export const recoverySteps = [
   'stop-applications',
@@ -301,7 +302,9 @@ const cluster = (names: KnownNames) =>
       watch: watch.optional().describe('Checks whether the cluster answers; on by default if data_dir is given.'),
       backups: named('policy', policySchema(names)).prefault({}).describe('Policies.'),
       recovery: recovery(names).prefault({}),
-      hooks: named('hook', hook(names)).prefault({}).describe('Your programs that a recovery runs, by name.'),
+      hooks: named('hook', hook(names))
+        .prefault({})
+        .describe('Your programs that a recovery or a repair of a table runs, by name.'),
       checks: named('check', checkSchema()).prefault({}).describe('What is checked after a recovery.'),
       approvals: approvals(names)
         .prefault({})
@@ -317,6 +320,9 @@ const cluster = (names: KnownNames) =>
       explore: explore
         .optional()
         .describe('Temporary instances that people look at (`reprise explore`): they change nothing of production.'),
+      tables: tablesSchema
+        .optional()
+        .describe('Tables by `schema.table`: what a repair of one does beside changing its rows.'),
       canary: canarySchema
         .optional()
         .describe(

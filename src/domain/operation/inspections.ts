@@ -19,6 +19,8 @@ import type {
   RotationOrder,
 } from './orders.js';
 import type { JobView } from './progress.js';
+import type { TableHistoryLine } from '../table/history.js';
+import type { TableName } from '../table/table-name.js';
 import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
 import type { StoragePlan } from '../storage/storage-plan.js';
@@ -75,6 +77,8 @@ export type Inspection =
   | { readonly kind: 'wal'; readonly cluster: string }
   /** What happened in a span of time, from WAL. */
   | ({ readonly kind: 'wal-transactions' } & WalTransactionsRequest)
+  /** Rows of a table in each backup. */
+  | { readonly kind: 'table-history'; readonly cluster: string; readonly database: string; readonly table: TableName }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
@@ -175,6 +179,7 @@ export interface InspectionResults {
   readonly diagnose: Diagnosis;
   readonly wal: { readonly windows: readonly WalWindow[] };
   readonly 'wal-transactions': WalTransactionsAnswer;
+  readonly 'table-history': { readonly history: readonly TableHistoryLine[] };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly {

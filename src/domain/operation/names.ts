@@ -30,6 +30,8 @@ export const workflowTypes = {
   drill: 'drill',
   /** Rows of one table are put right by an approved plan. */
   repairTable: 'repairTable',
+  /** Finds the newest coherent state of a table, and what broke it. */
+  locateTable: 'locateTable',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
   /** A temporary instance that people look at. */
@@ -123,6 +125,8 @@ export const verifyMediaWorkflowId = (cluster: string, media: string): string =>
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
 export const repairWorkflowId = (cluster: string, operationId: string): string =>
   `table-repair/${cluster}/${operationId}`;
+export const locateWorkflowId = (cluster: string, operationId: string): string =>
+  `table-locate/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
 export const tableComparisonWorkflowId = (cluster: string, operationId: string): string =>
   `table-compare/${cluster}/${operationId}`;

@@ -132,6 +132,24 @@ export type ExploreOrder = z.infer<typeof exploreOrder>;
 /** A table of a database, by the names of the catalogue. */
 export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
+/** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
+const tableCondition = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('min-rows'), rows: count.min(1) }).readonly(),
+  z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
+]);
+/** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
+export const locateOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    condition: tableCondition,
+    from: z.iso.datetime().optional(),
+    to: z.iso.datetime().optional(),
+    policy: name.optional(),
+  })
+  .readonly();
+export type LocateOrder = z.infer<typeof locateOrder>;
+
 /** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
 const valueText = z.string().max(10_000).nullable();
 /** Which rows a repair may change: all of these hold. No SQL from a client. */

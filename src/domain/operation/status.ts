@@ -47,6 +47,7 @@ export interface OperationStatusView {
     | 'explore'
     | 'table-compare'
     | 'table-repair'
+    | 'table-locate'
     | 'daily-check'
     | 'incident'
     | 'watch'

@@ -112,6 +112,20 @@ export function repairRunbook(cluster: string, table: string): OperationRunbook 
   };
 }
 
+export function locateRunbook(cluster: string, table: string): OperationRunbook {
+  return {
+    summary: `Search for what broke the table ${table} of ${cluster}`,
+    details: `Nothing is changed. Current Details show how many states are left to look at; press R to refresh them.\n\n${steps(
+      [
+        'List the backups, and look at the table in production.',
+        'Look at the table in the middle one of the backups that are left, in a temporary instance, until two neighbours are found.',
+        'Replay the WAL between them once, stopped after the commits that touched the table.',
+        'Name the transaction and the command to type next.',
+      ],
+    )}`,
+  };
+}
+
 export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,

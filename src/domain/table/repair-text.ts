@@ -7,10 +7,11 @@ import {
 } from '../approval/approval-policy.js';
 import { repairWorkflowId } from '../operation/names.js';
 import type { RepairOrder } from '../operation/orders.js';
+import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from './repair.js';
+import type { ChangeCounts, FreezeMeans, RepairBinding, RepairOutcome, RepairPlan } from './repair.js';
 import { formatTableName } from './table-name.js';
 
 /** The command that makes such a plan. */
@@ -92,6 +93,11 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
     ['done in', order.batchRows === undefined ? 'one transaction' : `batches of ${order.batchRows} rows`],
     ...listed(`triggers ${order.fireTriggers === true ? 'that fire' : 'that do not fire'}`, effects.triggers),
     ...listed('sequences moved', effects.sequences),
+    ...(binding.freeze === null ? [] : [['writes blocked', freezeInWords(binding.freeze)] as const]),
+    ...listed(
+      'hooks run before',
+      binding.hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`),
+    ),
     ...listed(
       'refers to',
       effects.refersTo.map((one) => formatTableName(one)),
@@ -105,6 +111,14 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
     ...(observed.approval === null ? [] : [['may approve', approversInWords(observed.approval)] as const]),
     ['approve until', plan.approveBy],
   ];
+}
+
+function freezeInWords(freeze: FreezeMeans): string {
+  const means =
+    freeze.by === 'trigger'
+      ? 'by a trigger, for everybody'
+      : `for ${freeze.roles.join(', ')}, whose rights are revoked`;
+  return visible(`${means}, from the approved beginning to the end`);
 }
 
 function scopeInWords({ scope = [] }: RepairOrder): string {

@@ -28,6 +28,7 @@ export const tableCountSchema = z.object({
   schema: z.string(),
   table: z.string(),
   rows: count,
+  bytes: count.optional(),
   unlogged: z.boolean().optional(),
   hash: z
     .string()

@@ -29,6 +29,12 @@ export function textDecoder(encoding: string): (bytes: Buffer) => string {
   };
 }
 
+/** Whether each text has one form in bytes and is read here as what it is: not in SQL_ASCII, where nobody says what bytes mean. */
+export function knowsText(encoding: string): boolean {
+  if (encoding === 'SQL_ASCII') return false;
+  return LABELS[encoding] !== undefined || /^(LATIN[1-8]|WIN125\d)$/.test(encoding);
+}
+
 /** What is UTF-8 as text; what is not, in words that show its bytes. */
 export function textOrBytes(bytes: Buffer): { readonly text: string; readonly isText: boolean } {
   try {

@@ -31,7 +31,7 @@ export interface ApplyOptions {
 
 /**
  * Carries changes out in one transaction. A row is changed only where it is still exactly as the change set has it, compared byte for byte
- * (manual: Row and Array Comparisons, `*=`): what somebody changed meanwhile is never overwritten.
+ * (manual: Row and Array Comparisons, `*=`) or in the text of all its columns: what somebody changed meanwhile is never overwritten.
  * @param client as the role of `openRepairLogin`, in no transaction
  * @throws RepriseError `conflict` with `details.left` where rows are not as the plan saw them, or other rows stand against it; `lock-held`
  */
@@ -46,9 +46,7 @@ export async function applyChanges(
   await client.query(`BEGIN; ${SAME_TEXT}; SET LOCAL lock_timeout TO '${LOCK_TIMEOUT}'; SET LOCAL row_security TO off`);
   try {
     const loaded = await loadChanges(client, work, changes, options.from);
-    const triggers = options.fireTriggers
-      ? facts.triggers.filter(({ name }) => name === FREEZE_TRIGGER)
-      : facts.triggers;
+    const triggers = options.fireTriggers ? facts.triggers.filter(({ name }) => isFreezeTrigger(name)) : facts.triggers;
     for (const { on, name } of triggers)
       await client.query(`ALTER TABLE ONLY ${on} DISABLE TRIGGER ${pg.escapeIdentifier(name)}`);
     await client.query('SET CONSTRAINTS ALL DEFERRED');
@@ -128,8 +126,57 @@ export async function changedSince(
   }
 }
 
+/**
+ * Which changes, by their numbers, would give a row a value that must be unique and that a row has which stays: nobody can say which of the
+ * two is right. Changes nothing.
+ * @param client as for {@link applyChanges}
+ * @param changes of which each can be made, as {@link changedSince} says
+ */
+export async function takenValues(
+  client: pg.Client,
+  header: ChangeSetHeader,
+  facts: TableFacts,
+  changes: AsyncIterable<RowChange> | Iterable<RowChange>,
+): Promise<readonly number[]> {
+  const work = workOf(header, facts);
+  const others = facts.unique.filter((names) => names.some((name) => !header.key.includes(name)));
+  if (work.key.length === 0 || others.length === 0) return [];
+  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
+  try {
+    await loadChanges(client, work, changes, 0);
+    const taken: number[] = [];
+    // What is left out leaves its own row as it is, which may stand against another one.
+    for (let found = others.length; found > 0;) {
+      found = 0;
+      for (const names of others) {
+        // Two NULLs are no equal values.
+        const stored = names.map((name) => header.columns.indexOf(name));
+        const same = keysMatch(
+          { ...work, columns: work.columns.map((one) => ({ ...one, notNull: true })), key: stored },
+          'a',
+        );
+        const { rows } = await client.query<{ n: string }>(
+          `DELETE FROM pg_temp.reprise_changes c USING ${work.table} t
+            WHERE c.op IN ('i', 'u') AND ${same} AND NOT (c.op = 'u' AND ${keysMatch(work, 'b')})
+              AND NOT EXISTS (SELECT FROM pg_temp.reprise_changes d WHERE d.op IN ('u', 'd') AND ${keysMatch(work, 'b', 't', 'd')})
+            RETURNING c.n`,
+        );
+        found += rows.length;
+        taken.push(...rows.map(({ n }) => Number(n)));
+      }
+    }
+    return [...new Set(taken)];
+  } finally {
+    await client.query('ROLLBACK');
+  }
+}
+
 /** Name of the trigger by which Reprise keeps others from writing to a table. */
 export const FREEZE_TRIGGER = 'reprise_freeze';
+/** The same for single rows. */
+export const FREEZE_ROWS_TRIGGER = 'reprise_freeze_rows';
+
+export const isFreezeTrigger = (name: string): boolean => [FREEZE_TRIGGER, FREEZE_ROWS_TRIGGER].includes(name);
 
 interface Work {
   readonly header: ChangeSetHeader;
@@ -173,11 +220,19 @@ function keysMatch({ columns, key }: Work, side: 'a' | 'b', row = 't', change = 
     .join(' AND ');
 }
 
-/** The row in the table is the one that the change set has, byte for byte. */
+/**
+ * The row in the table is the one that the change set has: byte for byte, or in the text of every column, which is what the change set
+ * was made from. Equal values may be stored in more ways than one, such as NaN, and an array that once had a NULL.
+ */
 function sameRow({ columns }: Work): string {
   const now = columns.map((one) => `${own(one)}::${one.type}`);
   const planned = columns.map((_, at) => column('b', at));
-  return sameImage(now, planned);
+  return `(${sameImage(now, planned)} OR ${sameText(now, planned)})`;
+}
+
+function sameText(left: readonly string[], right: readonly string[]): string {
+  const text = (row: readonly string[]): string => `ROW(${row.join(', ')})::pg_catalog.text COLLATE pg_catalog."C"`;
+  return `${text(left)} OPERATOR(pg_catalog.=) ${text(right)}`;
 }
 
 /** Cast, because of two rows as such PostgreSQL would compare the columns one by one, with operators of their types. */

@@ -69,8 +69,11 @@ export async function openRepairLogin(
   return { connection: { ...server, user: role }, password, options: { ...options, password } };
 }
 
-/** Ends the role's sessions and drops it with all it was granted in this database; none there is no error. */
-export async function closeRepairLogin(client: pg.Client, operationId: string): Promise<void> {
+/**
+ * Ends the role's sessions and drops it with all it was granted in this database; none there is no error.
+ * @param hasMore it has rights in other databases, and is dropped there
+ */
+export async function closeRepairLogin(client: pg.Client, operationId: string, hasMore = false): Promise<void> {
   const role = repairRole(operationId);
   const { rows } = await client.query('SELECT FROM pg_catalog.pg_roles WHERE rolname = $1', [role]);
   if (rows.length === 0) return;
@@ -78,7 +81,31 @@ export async function closeRepairLogin(client: pg.Client, operationId: string): 
   await client.query(`ALTER ROLE ${name} NOLOGIN`);
   await endSessionsOf(client, role);
   await client.query(`DROP OWNED BY ${name}`);
-  await client.query(`DROP ROLE ${name}`);
+  if (!hasMore) await client.query(`DROP ROLE ${name}`);
+}
+
+/** A role that an operation has left, and the databases in which it was granted something. */
+export interface LeftRole {
+  readonly operationId: string;
+  readonly databases: readonly string[];
+}
+
+/** Roles of repairs, as their comments name them. */
+export async function repairRoles(client: pg.ClientBase): Promise<readonly LeftRole[]> {
+  const { rows } = await client.query<{ role: string; comment: string; databases: string[] }>(
+    `SELECT r.rolname::text AS role, pg_catalog.shobj_description(r.oid, 'pg_authid') AS comment,
+            ARRAY(SELECT DISTINCT d.datname::text FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
+                    ON d.oid = s.dbid OR s.dbid = 0 AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND d.oid = s.objid
+                   WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid AND d.datallowconn
+                   ORDER BY 1) AS databases
+       FROM pg_catalog.pg_roles r WHERE r.rolname LIKE $1 ORDER BY 1`,
+    [`${PREFIX.replaceAll('_', '\\_')}%`],
+  );
+  return rows.flatMap(({ role, comment, databases }) => {
+    const operationId = /^\[reprise:([^\]]+)\]/.exec(comment)?.[1];
+    // Only what was made here: the name follows from the operation.
+    return operationId !== undefined && repairRole(operationId) === role ? [{ operationId, databases }] : [];
+  });
 }
 
 function codeOfOthers(table: TableName, functions: readonly string[]): RepriseError {

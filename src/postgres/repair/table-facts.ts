@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
+import { knowsText } from '../content/encoding.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 
 /** A column that is stored and not generated. */
@@ -35,6 +36,14 @@ export interface ReferencingKey {
   readonly onUpdate: string;
 }
 
+/** A foreign key of the table itself. */
+export interface ForeignKey {
+  readonly table: TableName;
+  readonly columns: readonly string[];
+  /** Columns of the other table. */
+  readonly refersTo: readonly string[];
+}
+
 export interface TableFacts {
   readonly oid: number;
   readonly owner: string;
@@ -45,10 +54,14 @@ export interface TableFacts {
   readonly generated: readonly string[];
   /** Of its primary key, else of a unique index over columns that take no NULL; empty: it has none. */
   readonly key: readonly string[];
+  /** Columns of its other unique indexes, of which none is generated. */
+  readonly unique: readonly (readonly string[])[];
   /** All of its own triggers that are switched on, its partitions' too. */
   readonly triggers: readonly TableTrigger[];
   readonly referencedBy: readonly ReferencingKey[];
   readonly refersTo: readonly TableName[];
+  /** The same, with their columns. */
+  readonly foreignKeys: readonly ForeignKey[];
   /** A unique constraint that is checked later than at once. */
   readonly hasDeferrableKey: boolean;
   /** Sequences that give values to its columns, for a statement. */
@@ -67,8 +80,9 @@ export function statementTable({ schema, table }: TableName): string {
  * @throws RepriseError `not-found`; `capability-missing` for what is no ordinary or partitioned table
  */
 export async function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
-  const { rows } = await client.query<{ oid: number; kind: string; owner: string; superuser: boolean }>(
-    `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser
+  const { rows } = await client.query<FoundTable>(
+    `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser,
+            c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AS hidden, pg_catalog.getdatabaseencoding()::text AS encoding
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
       WHERE n.nspname = $1 AND c.relname = $2`,
@@ -87,6 +101,7 @@ export async function readTableFacts(client: pg.ClientBase, table: TableName): P
       `${formatTableName(table)} is no table whose rows can be put right one by one`,
       'name an ordinary or a partitioned table',
     );
+  refuseHidden(found, table);
   const { oid } = found;
   const name = statementTable(table);
   return {
@@ -94,12 +109,39 @@ export async function readTableFacts(client: pg.ClientBase, table: TableName): P
     statementName: found.kind === 'p' ? name : `ONLY ${name}`,
     ...(await readColumns(client, oid)),
     key: await readKey(client, oid),
+    unique: await readUnique(client, oid),
     triggers: await readTriggers(client, oid),
     ...(await readForeignKeys(client, oid)),
     hasDeferrableKey: await hasDeferrableKey(client, oid),
     sequences: await readSequences(client, oid),
     foreignCode: await readForeignCode(client, oid),
   };
+}
+
+interface FoundTable {
+  readonly oid: number;
+  readonly kind: string;
+  readonly owner: string;
+  readonly superuser: boolean;
+  /** Its owner does not see all rows. */
+  readonly hidden: boolean;
+  readonly encoding: string;
+}
+
+/** Rows of which some are not seen, or whose text is not known, cannot be put right: others would be changed in their place. */
+function refuseHidden({ hidden, encoding }: FoundTable, table: TableName): void {
+  if (hidden)
+    throw new RepriseError(
+      'capability-missing',
+      `row security is forced on ${formatTableName(table)}: its own owner does not see every row, and with more rights it is not put right`,
+      `lift it for the time of the repair: ALTER TABLE ${statementTable(table)} NO FORCE ROW LEVEL SECURITY`,
+    );
+  if (!knowsText(encoding))
+    throw new RepriseError(
+      'capability-missing',
+      `the database is in encoding ${encoding}, in which PostgreSQL does not say what text a row has`,
+      'recover the database instead: reprise recover CLUSTER --database D --to TIME',
+    );
 }
 
 /** The table itself and, of a partitioned one, everything below it. */
@@ -163,6 +205,22 @@ async function readKey(client: pg.ClientBase, oid: number): Promise<readonly str
   return rows[0]?.columns ?? [];
 }
 
+async function readUnique(client: pg.ClientBase, oid: number): Promise<TableFacts['unique']> {
+  const { rows } = await client.query<{ columns: string[] }>(
+    `SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                   WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
+       FROM pg_catalog.pg_index i
+      WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisprimary AND i.indpred IS NULL AND i.indexprs IS NULL
+        AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+                          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                         WHERE k.place <= i.indnkeyatts AND a.attgenerated <> '')
+      ORDER BY i.indexrelid`,
+    [oid],
+  );
+  return rows.map(({ columns }) => columns);
+}
+
 async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonly TableTrigger[]> {
   const { rows } = await client.query<TableTrigger>(
     `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS on, g.tgname::text AS name,
@@ -179,7 +237,7 @@ async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonl
 async function readForeignKeys(
   client: pg.ClientBase,
   oid: number,
-): Promise<Pick<TableFacts, 'referencedBy' | 'refersTo'>> {
+): Promise<Pick<TableFacts, 'referencedBy' | 'refersTo' | 'foreignKeys'>> {
   const columns = (numbers: string, of: string): string =>
     `ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(${numbers}) WITH ORDINALITY AS k (attnum, place)
              JOIN pg_catalog.pg_attribute a ON a.attrelid = ${of} AND a.attnum = k.attnum ORDER BY k.place)`;
@@ -193,14 +251,18 @@ async function readForeignKeys(
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );
-  const referred = await client.query<TableName>(
-    `SELECT DISTINCT n.nspname::text AS schema, c.relname::text AS table
+  const referred = await client.query<ForeignKey>(
+    `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
+            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo"
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.confrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.conrelid = $1 ORDER BY 1, 2`,
+      WHERE f.contype = 'f' AND f.conrelid = $1 AND (f.conparentid = 0 OR NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid))
+      ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );
-  return { referencedBy: referencing.rows, refersTo: referred.rows };
+  const tables = new Map(referred.rows.map(({ table }) => [statementTable(table), table]));
+  return { referencedBy: referencing.rows, refersTo: [...tables.values()], foreignKeys: referred.rows };
 }
 
 async function hasDeferrableKey(client: pg.ClientBase, oid: number): Promise<boolean> {

@@ -14,8 +14,9 @@ import { underLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
-import { runOperation } from '../operation/operation-status.js';
+import { refusal, runOperation } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
+import { blocksWrites, whileWritesAreBlocked } from './block-writes.js';
 
 /** Names of the temporary instances of a repair. */
 const [GOOD, BAD] = ['good', 'bad'] as const;
@@ -94,7 +95,18 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     return repairClaim;
   }
 
-  async execute({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
+  async execute(plan: RepairPlan): Promise<RepairOutcome | 'rejected'> {
+    if (!blocksWrites(plan)) return this.repair(plan);
+    return whileWritesAreBlocked(this.approved, plan, async () => {
+      // Rows that somebody changed before the writes were blocked.
+      const now = await this.step('check that nobody has written meanwhile', () => this.planAgain(plan));
+      if (now === 'rejected') return now;
+      if (now.digest !== plan.digest) throw refusal('plan-stale', now.changed.join(', '));
+      return this.repair(plan);
+    });
+  }
+
+  private async repair({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
     const change = 'change the rows';
     const changed = await this.step(change, () =>
       underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })),

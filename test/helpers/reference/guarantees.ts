@@ -90,6 +90,10 @@ const guarantees: readonly (readonly [
         'Rows become exactly what was approved, or nothing changes: a row that somebody changed meanwhile is never overwritten, and code of the table gets no rights by it. It can be taken back.',
       ],
       [
+        'T4',
+        'While it is repaired nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however the repair ends, with the very rights that were there.',
+      ],
+      [
         'M4',
         'What one transaction did is undone, and what came later is kept: a row that changed again is a conflict for people.',
       ],

@@ -14,6 +14,7 @@ import { openDrillFolder } from '../../../src/records/drill-folder.js';
 import { verifyEvidence } from '../../../src/records/evidence/verify.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { contentOf } from '../../contract/engine-fixture.js';
+import { changeRowSilently } from '../../helpers/damage-page.js';
 import { Drills } from '../../helpers/drills.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';
@@ -25,10 +26,17 @@ failOnLeakedProcesses();
 
 let site: Site;
 let drills: Drills;
+/** The same without what takes longest, and is looked at in the first test. */
+let unchecked: Drills;
 let staging: string;
 let port: number;
 let publicKey: string;
 let stateDir: string;
+
+function withoutDumpAgain(cluster: ClusterConfig): ClusterConfig {
+  const off = { name: 'dump-again', type: 'dump-again', enabled: false as const, options: {} };
+  return { ...cluster, checks: { off } };
+}
 
 const home = (): string => join(site.root, 'staging-host');
 const stagingServer = () => {
@@ -73,6 +81,8 @@ beforeAll(async () => {
   const queue = { name: 'queue', type: 'command', options: { argv, exitCode: 0, timeoutSeconds: 30 } };
   const checked = { mairie: { ...mairie!, checks: { ...mairie!.checks, queue } } };
   drills = new Drills(hostDependencies({ ...config, evidence: { signingKey }, clusters: checked }, 'db1'));
+  const few = { mairie: withoutDumpAgain(mairie!) };
+  unchecked = new Drills(hostDependencies({ ...config, evidence: { signingKey }, clusters: few }, 'db1'));
   const worker = await site.startWorker();
   const clusters = { mairie: { ...config.clusters['mairie'], watch: undefined } } as unknown as Config['clusters'];
   await applyWatches(site.session, { ...config, clusters });
@@ -80,6 +90,11 @@ beforeAll(async () => {
     async () => (await site.query('SELECT FROM pg_replication_slots WHERE active')).rows.length === 1,
     'the WAL is received',
   );
+  // No hint bit is left to be set: WAL that is replayed writes no page of it anew.
+  await site.query(
+    'CREATE TABLE metier.quartiers AS SELECT n, $$Quartier $$ || n AS nom FROM generate_series(1, 50) n',
+  );
+  await site.query('VACUUM (FREEZE) metier.quartiers');
   await site.backUp('physical');
   await site.backUp('base');
   await site.backUp('dump');
@@ -243,6 +258,34 @@ describe('P4: a drill restores into a place of its own', () => {
     const again = await drills.plan('op-random-2', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
     expect(again.restores[0]).toMatchObject({ target: restore?.target, window: restore?.window });
     await drills.run('closeStaging', 'op-random-2');
+  }, 300_000);
+
+  it('V1: of two engines at one position, a row that is changed in what one of them restored, with its checksum, is found, and its table named', async () => {
+    const { rows } = await site.query(`SELECT pg_relation_filepath('metier.quartiers') AS path`);
+    const { path } = rows[0] as { path: string };
+    const plan = await unchecked.plan('op-changed', { engines: ['pgbackrest', 'base'] });
+    await unchecked.restore(plan, 0);
+    await unchecked.check(plan, 0);
+    const step = { plan: plan.digest, restore: 1 };
+    await unchecked.run('wipeStaging', plan.operationId, step);
+    await unchecked.run('restoreStaging', plan.operationId, step);
+    await changeRowSilently(join(staging, path), 'Quartier 7');
+    await unchecked.run('startStaging', plan.operationId, step);
+    // Each for itself looks whole.
+    expect((await unchecked.check(plan, 1)).filter((one) => / failed/.test(one))).toEqual([]);
+    expect(await unchecked.run('crossCheck', plan.operationId, { plan: plan.digest })).toEqual([
+      expect.objectContaining({
+        ...{ policy: 'base', name: 'cross-check with physical', status: 'failed' },
+        detail: expect.stringMatching(/differ in 1 of \d+ tables: mairie: metier\.quartiers \(/),
+        hint: expect.stringContaining('reprise backup verify'),
+        evidence: expect.any(String),
+      }),
+    ]);
+    expect(await unchecked.run('sealEvidence', plan.operationId, { plan: plan.digest, ended: 'done' })).toMatchObject({
+      verdict: 'fail',
+      reason: expect.stringContaining('metier.quartiers'),
+    });
+    await unchecked.run('closeStaging', plan.operationId);
   }, 300_000);
 });
 

@@ -1,17 +1,30 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import type pg from 'pg';
-import type { AppliedChanges, ChangeSetHeader, RowChange } from '../../../src/domain/table/repair.js';
+import { changesFor } from '../../../src/activities/table/make-changes.js';
+import type { AppliedChanges, ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
+import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { SAME_TEXT } from '../../../src/postgres/content/row-hash.js';
 import {
   type ApplyOptions,
   applyChanges,
   changedSince,
+  takenValues,
   transactionEnd,
 } from '../../../src/postgres/repair/apply-changes.js';
-import { reversedEntries, withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
-import { closeRepairLogin, openRepairLogin, repairRole } from '../../../src/postgres/repair/repair-login.js';
+import {
+  type ChangeSetEntry,
+  reversedEntries,
+  withChangeSet,
+  writeChangeSet,
+} from '../../../src/postgres/repair/change-set-file.js';
+import {
+  closeRepairLogin,
+  openRepairLogin,
+  repairRole,
+  repairRoles,
+} from '../../../src/postgres/repair/repair-login.js';
 import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
 import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
@@ -293,6 +306,144 @@ describe('T6: rows are put right', () => {
       code: 'conflict',
     });
     expect(await rowsOf('id = 99')).toHaveLength(0);
+  });
+
+  test('F18: equal values are equal, however they are stored: NaN that was computed, an array that once had a NULL', async () => {
+    await database.query(`SET ROLE ${role}; CREATE TABLE "Ville ""A""".odd (id int PRIMARY KEY, f float8, list int[]);
+      INSERT INTO "Ville ""A""".odd VALUES (1, 'Infinity', '{1,NULL}'), (2, '-0', '{}');
+      UPDATE "Ville ""A""".odd SET f = f - 'Infinity'::float8, list[2] = 2 WHERE id = 1`);
+    const header = { ...HEADER, table: { schema: 'Ville "A"', table: 'odd' }, columns: ['id', 'f', 'list'] };
+    const changes: RowChange[] = [
+      { op: 'update', before: ['1', 'NaN', '{1,2}'], after: ['1', '5', '{}'] },
+      { op: 'update', before: ['2', '-0', '{}'], after: ['2', '0', '{3}'] },
+    ];
+    expect(await apply(changes, {}, header)).toMatchObject({ update: 2, left: [] });
+    // Zero and minus zero are equal in SQL, and not the same row.
+    await expect(apply([{ op: 'delete', before: ['2', '-0', '{3}'] }], {}, header)).rejects.toMatchObject({
+      code: 'conflict',
+    });
+  });
+
+  test('F19: forced row security, and a database of no encoding, are refused before anything is done', async () => {
+    await database.query(
+      `ALTER TABLE ${NAME} ENABLE ROW LEVEL SECURITY; CREATE POLICY a_few ON ${NAME} USING (id > 5)`,
+    );
+    // Not forced: it does not concern the owner.
+    const { changes, good } = await damage();
+    await apply(changes);
+    expect(await rowsOf()).toEqual(good);
+    await database.query(`ALTER TABLE ${NAME} FORCE ROW LEVEL SECURITY`);
+    await expect(apply(changes)).rejects.toMatchObject({
+      code: 'capability-missing',
+      hint: expect.stringContaining(`ALTER TABLE ${NAME} NO FORCE ROW LEVEL SECURITY`) as unknown,
+    });
+    const ascii = `${database.name}_ascii`;
+    await runQuery(
+      sharedServer(),
+      'postgres',
+      `CREATE DATABASE ${ascii} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+    );
+    try {
+      await runQuery(sharedServer(), ascii, 'CREATE TABLE public.t (id int PRIMARY KEY)');
+      await expect(
+        withClient(server(), ascii, (client) => readTableFacts(client, { schema: 'public', table: 't' })),
+      ).rejects.toMatchObject({ code: 'capability-missing', message: expect.stringContaining('SQL_ASCII') as unknown });
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `DROP DATABASE ${ascii} WITH (FORCE)`);
+    }
+  });
+
+  test('rows that other rows stand against are conflicts of the plan: a value that must be unique, a row of another table that is gone', async () => {
+    await database.query(`SET ROLE ${role}; CREATE TABLE "Ville ""A""".town (code text PRIMARY KEY);
+      CREATE TABLE "Ville ""A""".visit (id int PRIMARY KEY, town text REFERENCES "Ville ""A""".town, "slot ""1" int UNIQUE);
+      INSERT INTO "Ville ""A""".town VALUES ('here'); INSERT INTO "Ville ""A""".visit VALUES (1, 'here', 10), (2, 'here', 20), (3, NULL, NULL)`);
+    const visits = { schema: 'Ville "A"', table: 'visit' };
+    const header = { ...HEADER, table: visits, columns: ['id', 'town', 'slot "1'] };
+    // 1 and 3 would get what 2 keeps; 4 and 5 get what is free.
+    const changes: RowChange[] = [
+      { op: 'update', before: ['1', 'here', '10'], after: ['1', 'here', '20'] },
+      { op: 'update', before: ['3', null, null], after: ['3', null, '20'] },
+      { op: 'insert', after: ['4', null, '30'] },
+      { op: 'insert', after: ['5', null, null] },
+    ];
+    expect(await asRepair((client, facts) => takenValues(client, header, facts, changes), visits)).toEqual([0, 1]);
+    const swap: RowChange = { op: 'update', before: ['2', 'here', '20'], after: ['2', 'here', '10'] };
+    expect(
+      await asRepair((client, facts) => takenValues(client, header, facts, [changes[0] as RowChange, swap]), visits),
+    ).toEqual([]);
+
+    const good = [
+      ['5', 'gone', '50'],
+      ['6', 'here', '60'],
+    ];
+    const entries = await withClient(server(), database.name, async (client) => {
+      const facts = await readTableFacts(client, visits);
+      return withTableSide(client, visits, 'here', async (side) => {
+        const made: ChangeSetEntry[] = [];
+        const order = {
+          database: database.name,
+          table: visits,
+          source: { kind: 'transaction', xid: '1' },
+          strategy: 'undo',
+        } as const;
+        const rows = (of: readonly RowText[]) => () =>
+          (async function* () {
+            yield* of;
+          })();
+        const damaged = { header, order, facts, count: 2, good: rows(good), bad: rows([]) };
+        for await (const entry of changesFor(damaged, side, new AbortController().signal)) made.push(entry);
+        return made;
+      });
+    });
+    expect(entries).toMatchObject([
+      { op: 'conflict', reason: 'refers-to-missing', key: ['5'] },
+      { op: 'insert', after: ['6', 'here', '60'] },
+    ]);
+    // A key that does not tell rows apart is refused: one of two rows would be lost in silence.
+    await expect(
+      withClient(server(), database.name, async (client) => {
+        const facts = await readTableFacts(client, visits);
+        return withTableSide(client, visits, 'here', async (side) => {
+          const order = {
+            database: database.name,
+            table: visits,
+            source: { kind: 'transaction', xid: '1' },
+            strategy: 'undo',
+          } as const;
+          const same = [
+            ['5', 'here', '50'],
+            ['6', 'here', '60'],
+          ];
+          const rows = (of: readonly RowText[]) => () =>
+            (async function* () {
+              yield* of;
+            })();
+          const damaged = {
+            header: { ...header, key: ['town'] },
+            order,
+            facts,
+            count: 2,
+            good: rows(same),
+            bad: rows([]),
+          };
+          for await (const _ of changesFor(damaged, side, new AbortController().signal));
+        });
+      }),
+    ).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('does not tell the rows apart') as unknown,
+    });
+  });
+
+  test('F35: a login that an attempt has left is found by its operation, with the databases in which it has rights', async () => {
+    await withClient(server(), database.name, async (superuser) => {
+      const facts = await readTableFacts(superuser, table);
+      await openRepairLogin(superuser, server(), { operationId: database.name, table }, facts);
+      const left = (await repairRoles(superuser)).filter(({ operationId }) => operationId === database.name);
+      expect(left).toEqual([{ operationId: database.name, databases: [database.name] }]);
+      await closeRepairLogin(superuser, database.name);
+      expect((await repairRoles(superuser)).map(({ operationId }) => operationId)).not.toContain(database.name);
+    });
   });
 
   test('a change set that is not the approved one is refused, also when it changes while it is read', async () => {

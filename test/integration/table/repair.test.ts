@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
+import pg from 'pg';
 import { startRepair, type StartedOperation } from '../../../src/client/start.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { RepairPlan } from '../../../src/domain/table/repair.js';
@@ -29,11 +30,28 @@ async function repaired(work: StartedOperation): Promise<RepairOutput & { plan: 
   return (await site.result<RepairOutput>(work)) as RepairOutput & { plan: RepairPlan };
 }
 
+/** Batches are stopped, and a trigger blocks the writes of others to the table. */
+function frozenYaml(): string {
+  const hook = (name: string, more = ''): string =>
+    `      ${name}: { argv: [sh, -c, "echo ${name} >> ${site.root}/hooks"]${more} }\n`;
+  return `    hooks:\n${hook('stop-batches', ', undo: start-batches')}${hook('start-batches')}    tables:
+      metier.demandes_rdv: { database: mairie, freeze: { by: trigger }, hooks: [stop-batches] }\n`;
+}
+
+const hooksRun = async (): Promise<string> => readFile(`${site.root}/hooks`, 'utf8').catch(() => '');
+/** What a citizen meets who books. */
+const booked = (): Promise<string> =>
+  site
+    .query("BEGIN; INSERT INTO metier.demandes_rdv (commune, pris_le, motif) VALUES ('00001', now(), 'x'); ROLLBACK")
+    .then(() => 'booked')
+    .catch((error: unknown) => (error as Error).message);
+
 let good: Row[];
 let bad: Row[];
 
 beforeAll(async () => {
   site = await Site.create();
+  await site.configure({ clusterYaml: frozenYaml() });
   await site.query(
     'CREATE ROLE clerk LOGIN; ALTER SCHEMA metier OWNER TO clerk; ALTER TABLE metier.demandes_rdv OWNER TO clerk',
   );
@@ -88,6 +106,8 @@ describe('M4: one transaction is undone', () => {
     );
     expect(undone.outcome?.done).toMatchObject({ insert: 1, delete: gone.length, conflicts: 0 });
     expect(await rows()).toEqual(before);
+    expect(await hooksRun()).toBe('stop-batches\nstart-batches\n'.repeat(2));
+    expect(await booked()).toBe('booked');
   });
 
   it('T6: a state is put back by strategy and scope, and a rejected plan changes nothing', async () => {
@@ -115,5 +135,29 @@ describe('M4: one transaction is undone', () => {
     const back = new Set((await rows()).map(({ id }) => id));
     expect(good.filter(({ id }) => id <= 100).every(({ id }) => back.has(id))).toBe(true);
     expect(back.has(102)).toBe(false);
+  });
+
+  it('T4: nobody writes to the table while it is repaired, and it takes writes again also where the workflow was terminated', async () => {
+    expect(await booked()).toBe('booked');
+    const source = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid } };
+    const work = await start({ source, strategy: 'upsert', scope: [{ column: 'id', from: '101', below: '121' }] });
+    // The repair waits for this row, which does not keep the table from being frozen.
+    const holder = new pg.Client({ ...site.server, database: 'mairie' });
+    await holder.connect();
+    try {
+      await holder.query('BEGIN; SELECT FROM metier.demandes_rdv WHERE id = 113 FOR UPDATE');
+      const { binding } = (await site.approve(work)) as unknown as RepairPlan;
+      expect(binding).toMatchObject({ freeze: { by: 'trigger' }, hooks: ['stop-batches'], effects: { triggers: [] } });
+      await site.waitFor(async () => (await booked()).includes('takes no writes while it is repaired'), 'it is frozen');
+      await site.workers[0]?.kill();
+      await work.handle.terminate('by a test');
+      expect(await booked()).toMatch(/takes no writes/);
+    } finally {
+      await holder.end();
+    }
+    await site.startWorker();
+    await site.waitFor(async () => (await booked()) === 'booked', 'it takes writes again');
+    const { rows: left } = await site.query("SELECT FROM pg_namespace WHERE nspname = 'reprise_freeze'");
+    expect(left).toEqual([]);
   });
 });

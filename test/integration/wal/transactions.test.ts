@@ -1,5 +1,6 @@
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { WalTransaction } from '../../../src/domain/operation/wal-transactions.js';
@@ -187,7 +188,7 @@ describe('M3: where the WAL of a span begins, ends and is not whole', () => {
   const at: number[] = [];
 
   beforeAll(async () => {
-    server = await startArchivingCluster();
+    server = await startArchivingCluster({ settings: { wal_compression: 'lz4' } });
     await session(server, 'postgres', ['CREATE TABLE visits (id int, note text)']);
     const { host, port, user } = server.cluster;
     const open = new pg.Client({ host, port, user, database: 'postgres' });
@@ -265,9 +266,43 @@ describe('M3: where the WAL of a span begins, ends and is not whole', () => {
     expect((await readdir(scratch)).length).toBe(0);
   });
 
-  it('M3: a timeline that a recovery has begun is followed, and the one that was left can be named', async () => {
+  it('M3: read one resource manager at a time, as from PostgreSQL 14, it is the same', async () => {
+    const names = await readRelationNames(connectionOf(server));
+    const order = { from: at[1] ?? 0, to: at[5] ?? 0, minRows: 1, limit: 100 };
     const course = await server.course();
-    expect(course.timeline.id).toBe(1);
+    const old = { ...course, source: { ...course.source, major: 14 } };
+    const read = (one: typeof course): Promise<Listed> => listTransactions(server.reader, one, names, order, true);
+    const found = await read(old);
+    expect(rowsOf(found)).toStrictEqual([77, 50, 40, 30, 20]);
+    expect({ ...found, toLsn: '' }).toStrictEqual({ ...(await read(course)), toLsn: '' });
+  });
+
+  it('M3: a timeline that a promotion has begun is followed, and the one that was left can be named', async () => {
+    const { cluster } = server;
+    await cluster.stop();
+    // It ends its recovery at once and goes on on a timeline of its own.
+    await writeFile(join(cluster.dataDir, 'recovery.signal'), '');
+    await cluster.configure({ restore_command: `cp '${server.directory}/%f' '%p'`, recovery_target: '' });
+    await cluster.start();
+    const until = Date.now() + 60_000;
+    const inRecovery = async (): Promise<boolean> => {
+      const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_is_in_recovery() AS recovery');
+      return (rows[0] as { recovery: boolean }).recovery;
+    };
+    while ((await inRecovery()) && Date.now() < until) await sleep(50);
+    const from = await now(server);
+    await session(server, 'postgres', [`INSERT INTO visits SELECT g, 'x' FROM generate_series(1, 60) g`]);
+    const to = await now(server);
+    await server.archived();
+    const course = await server.course();
+    expect(course.timeline.id).toBe(2);
+    expect(rowsOf(await listed(server, { from, to }))).toStrictEqual([60]);
+    // Across the switch.
+    expect(rowsOf(await listed(server, { from: at[3] ?? 0, to }))).toStrictEqual([77, 60, 50, 40]);
+    const names = await readRelationNames(connectionOf(server));
+    const order = { from: at[3] ?? 0, to: at[5] ?? 0, minRows: 1, limit: 100 };
+    const left = await listTransactions(server.reader, await server.course(1), names, order, true);
+    expect(rowsOf(left)).toStrictEqual([77, 50, 40]);
     await expect(server.course(3)).rejects.toMatchObject({ code: 'not-found' });
   });
 });

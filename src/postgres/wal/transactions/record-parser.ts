@@ -7,6 +7,7 @@
  */
 
 import {
+  midnightOf,
   type OtherRecord,
   otherRecord,
   type RecordHead,
@@ -53,10 +54,15 @@ export interface RecordVisitor {
 
 const [SPACE, HASH, COMMA, SLASH, COLON, NEWLINE] = [0x20, 0x23, 0x2c, 0x2f, 0x3a, 0x0a];
 const [ZERO, NINE, LOWER_F, LOWER_O, LOWER_X] = [0x30, 0x39, 0x66, 0x6f, 0x78];
+const WORK_BYTES = 256 * 1024;
 const RMGR = Buffer.from('rmgr: ');
 /** After the name of the resource manager, which is padded to 11 characters. */
 const AFTER_MANAGER = 17;
 const BEFORE_LENGTH = ' len (rec/tot): '.length;
+
+/** Zeros stand for digits. */
+const PLAIN_COMMIT = Buffer.from('COMMIT 0000-00-00 00:00:00.000000 UTC');
+const NOTHING_ELSE = { subxacts: [], files: [], dropped: [] } as const;
 
 /** {@link HeapRecord} that is filled again and again. */
 class HeapCursor implements HeapRecord {
@@ -74,7 +80,10 @@ class HeapCursor implements HeapRecord {
   rows = 1;
   initial = false;
   flags = 0;
-  text: () => string = () => '';
+  /** Where its description is, as long as the visitor looks at it. */
+  bytes: Buffer = Buffer.alloc(0);
+  from = 0;
+  end = 0;
 
   readonly offsets = (): readonly number[] | null => {
     if (this.initial) return Array.from({ length: this.rows }, (_, index) => index + 1);
@@ -86,6 +95,10 @@ class HeapCursor implements HeapRecord {
     const listed = /relids:? ?\[?([\d, ]*)/.exec(this.text())?.[1] ?? '';
     return (listed.match(/\d+/g) ?? []).map(Number);
   };
+
+  private text(): string {
+    return this.bytes.toString('latin1', this.from, this.end);
+  }
 }
 
 /**
@@ -94,7 +107,9 @@ class HeapCursor implements HeapRecord {
  * room for a line that looks like a record.
  */
 export class WaldumpParser {
-  private rest: Buffer = Buffer.alloc(0);
+  /** What is read, with what was left of the piece before at its beginning: nothing is allocated for each piece. */
+  private work: Buffer = Buffer.alloc(WORK_BYTES);
+  private rest = 0;
   private at = 0;
   private readonly cursor = new HeapCursor();
   private readonly headRead = { lsn: 0, xid: 0, length: 0 };
@@ -102,28 +117,34 @@ export class WaldumpParser {
   constructor(private readonly visitor: RecordVisitor) {}
 
   push(chunk: Buffer): void {
-    const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    const length = this.rest + chunk.length;
+    if (length > this.work.length) this.work = Buffer.concat([this.work], 2 * length);
+    const { work } = this;
+    chunk.copy(work, this.rest);
     let pending = -1;
     let pendingEnd = 0;
     let start = 0;
-    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-      if (beginsRecord(bytes, start, end)) {
-        if (pending >= 0) this.line(bytes, pending, pendingEnd);
+    for (let end = work.indexOf(NEWLINE); end >= 0 && end < length; end = work.indexOf(NEWLINE, start)) {
+      if (beginsRecord(work, start, end)) {
+        if (pending >= 0) this.line(work, pending, pendingEnd);
         pending = start;
         pendingEnd = end;
       } else pending = -1;
       start = end + 1;
     }
-    this.rest = bytes.subarray(pending >= 0 ? pending : start);
+    const kept = pending >= 0 ? pending : start;
+    work.copyWithin(0, kept, length);
+    this.rest = length - kept;
   }
 
   /** Nothing follows; a line that was cut off, as where the program was ended, is none. */
   end(): void {
-    const last = this.rest.lastIndexOf(NEWLINE);
-    const follows = last < 0 ? '' : this.rest.toString('latin1', last + 1);
-    if (last > 0 && (follows === '' || 'rmgr: '.startsWith(follows.slice(0, 6))) && beginsRecord(this.rest, 0, last))
-      this.line(this.rest, 0, last);
-    this.rest = Buffer.alloc(0);
+    const bytes = this.work.subarray(0, this.rest);
+    const last = bytes.lastIndexOf(NEWLINE);
+    const follows = last < 0 ? '' : bytes.toString('latin1', last + 1);
+    if (last > 0 && (follows === '' || 'rmgr: '.startsWith(follows.slice(0, 6))) && beginsRecord(bytes, 0, last))
+      this.line(bytes, 0, last);
+    this.rest = 0;
   }
 
   private line(bytes: Buffer, start: number, end: number): void {
@@ -134,6 +155,7 @@ export class WaldumpParser {
     if (head === null) return;
     this.visitor.position?.(head.lsn);
     if (!isHeap) {
+      if (first === 0x54 && this.plainCommit(bytes, end, head)) return;
       const manager = bytes.toString('latin1', start + 6, start + AFTER_MANAGER).trimEnd();
       return this.inWords(manager, head, bytes.toString('utf8', this.at, end));
     }
@@ -158,8 +180,10 @@ export class WaldumpParser {
     this.at += ', lsn: '.length;
     headRead.lsn = this.position(bytes);
     this.at += ', prev '.length;
-    if (headRead.lsn < 0 || this.position(bytes) < 0) return null;
-    if (bytes[this.at] !== COMMA || bytes[this.at + 6] !== COLON) return null;
+    // The second half of a position has eight digits.
+    while (bytes[this.at] !== SLASH && bytes[this.at] !== COMMA) this.at++;
+    this.at += 1 + 8;
+    if (headRead.lsn < 0 || bytes[this.at] !== COMMA || bytes[this.at + 6] !== COLON) return null;
     this.at += ', desc: '.length;
     return headRead;
   }
@@ -167,12 +191,13 @@ export class WaldumpParser {
   /** Fills the cursor with what a record of Heap or Heap2 says; false where it is not written to its end. */
   private heapRecord(bytes: Buffer, end: number, kind: HeapKind): boolean {
     const { cursor } = this;
-    const from = this.at;
     cursor.kind = kind;
-    cursor.text = () => bytes.toString('latin1', from, end);
+    cursor.bytes = bytes;
+    cursor.from = this.at;
+    cursor.end = end;
     cursor.rows = 1;
     cursor.flags = 0;
-    cursor.initial = kind !== 'truncate' && hasInit(bytes, from);
+    cursor.initial = kind !== 'truncate' && hasInit(bytes, this.at);
     if (kind === 'truncate') return true;
     if (kind === 'multi-insert') this.severalRows(bytes, end);
     else this.offsetsOf(bytes, end);
@@ -255,6 +280,26 @@ export class WaldumpParser {
     );
   }
 
+  /** A commit of which nothing but the time is printed, as most are. */
+  private plainCommit(bytes: Buffer, end: number, { lsn, xid, length }: RecordHead): boolean {
+    const from = this.at;
+    if (end - from !== PLAIN_COMMIT.length) return false;
+    for (let index = 0; index < PLAIN_COMMIT.length; index++) {
+      const expected = PLAIN_COMMIT[index];
+      const byte = bytes[from + index];
+      if (expected === ZERO ? !isDigit(byte) : byte !== expected) return false;
+    }
+    const digits = (at: number, count: number): number => {
+      let value = 0;
+      for (let index = from + at; index < from + at + count; index++) value = value * 10 + (bytes[index] ?? 0) - ZERO;
+      return value;
+    };
+    const seconds = digits(18, 2) * 3600 + digits(21, 2) * 60 + digits(24, 2);
+    const time = midnightOf(digits(7, 4), digits(12, 2), digits(15, 2)) + seconds * 1e6 + digits(27, 6);
+    this.visitor.transaction({ kind: 'commit', lsn, xid, length, time, prepared: false, ...NOTHING_ELSE });
+    return true;
+  }
+
   private inWords(manager: string, at: RecordHead, desc: string): void {
     if (manager === 'Transaction') {
       const found = transactionRecord(at, desc);
@@ -269,15 +314,18 @@ export class WaldumpParser {
   private number(bytes: Buffer): number {
     while (bytes[this.at] === SPACE) this.at++;
     let value = 0;
-    for (let byte = bytes[this.at] ?? 0; byte >= ZERO && byte <= NINE; byte = bytes[++this.at] ?? 0)
+    let at = this.at;
+    for (let byte = bytes[at] ?? 0; byte >= ZERO && byte <= NINE; byte = bytes[++at] ?? 0)
       value = value * 10 + byte - ZERO;
+    this.at = at;
     return value;
   }
 
   private hex(bytes: Buffer): number {
     let value = 0;
-    for (let digit = hexDigit(bytes[this.at]); digit >= 0; digit = hexDigit(bytes[++this.at]))
-      value = value * 16 + digit;
+    let at = this.at;
+    for (let digit = hexDigit(bytes[at]); digit >= 0; digit = hexDigit(bytes[++at])) value = value * 16 + digit;
+    this.at = at;
     return value;
   }
 
@@ -305,11 +353,13 @@ function isDigit(byte: number | undefined): boolean {
   return byte !== undefined && byte >= ZERO && byte <= NINE;
 }
 
+/** Value of each byte as a hexadecimal digit; -1 where it is none. */
+const HEX = Int8Array.from({ length: 256 }, (_, byte) =>
+  /[0-9A-Fa-f]/.test(String.fromCharCode(byte)) ? Number.parseInt(String.fromCharCode(byte), 16) : -1,
+);
+
 function hexDigit(byte: number | undefined): number {
-  if (byte === undefined) return -1;
-  if (byte >= ZERO && byte <= NINE) return byte - ZERO;
-  const lower = byte | SPACE;
-  return lower >= 0x61 && lower <= LOWER_F ? lower - 0x57 : -1;
+  return byte === undefined ? -1 : (HEX[byte] ?? -1);
 }
 
 /** By the first letters: INSERT, DELETE, UPDATE, HOT_UPDATE, TRUNCATE, LOCK, INPLACE; of Heap2 MULTI_INSERT alone. */

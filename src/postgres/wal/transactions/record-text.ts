@@ -64,7 +64,7 @@ export function transactionRecord({ lsn, xid, length }: RecordHead, desc: string
   const match = ENDS.exec(desc);
   if (match === null || isRestOfName(desc)) return null;
   const [, what, prepared, year, month, day, hour, minute, second, fraction = '', rest = ''] = match;
-  const midnight = midnightOf(`${year}-${month}-${day}`);
+  const midnight = midnightOf(Number(year), Number(month), Number(day));
   const seconds = Number(hour) * 3600 + Number(minute) * 60 + Number(second);
   return {
     kind: what === 'COMMIT' ? 'commit' : 'abort',
@@ -78,11 +78,15 @@ export function transactionRecord({ lsn, xid, length }: RecordHead, desc: string
   };
 }
 
-const midnights = { day: '', at: 0 };
+const midnights = { day: 0, at: 0 };
 
-/** Most commits of a run are of one day. */
-function midnightOf(day: string): number {
-  if (midnights.day !== day) Object.assign(midnights, { day, at: Date.parse(`${day}T00:00:00Z`) * 1000 });
+/** Microseconds since 1970. Most commits of a run are of one day. */
+export function midnightOf(year: number, month: number, day: number): number {
+  const key = (year * 100 + month) * 100 + day;
+  if (midnights.day !== key) {
+    midnights.day = key;
+    midnights.at = Date.UTC(year, month - 1, day) * 1000;
+  }
   return midnights.at;
 }
 

@@ -39,6 +39,16 @@ export class RelationNames {
     }
   }
 
+  /** What either of them names; where both do, the first. A table that was rewritten meanwhile has a file in each. */
+  static merged(first: RelationNames, second: RelationNames): RelationNames {
+    const both = new RelationNames(new Map([...second.databases, ...first.databases]));
+    for (const { byFile, byOid } of [second, first]) {
+      for (const [key, table] of byFile) both.byFile.set(key, table);
+      for (const [key, table] of byOid) both.byOid.set(key, table);
+    }
+    return both;
+  }
+
   /** Nothing is named. */
   get isEmpty(): boolean {
     return this.databases.size === 0;

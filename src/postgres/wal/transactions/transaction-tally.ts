@@ -45,6 +45,8 @@ class Open {
   }
 }
 
+/** Of a transaction that changed nothing that is counted. */
+const NOTHING = new Open();
 const SUPER_DELETE = 0x08;
 const PARTITION_MOVE = 0x10;
 
@@ -119,26 +121,23 @@ export class TransactionTally {
   }
 
   transaction(end: TransactionRecord): void {
-    const parts = [end.xid, ...end.subxacts].flatMap((xid) => {
-      const open = this.open.get(xid);
-      this.open.delete(xid);
-      return open === undefined ? [] : [open];
-    });
+    const whole = this.take(end.xid) ?? NOTHING;
+    const parts = end.subxacts.flatMap((xid) => this.take(xid) ?? []);
     this.last = null;
     this.lastXid = -1;
     if (end.kind === 'abort') return;
-    const [first] = parts;
+    const { counts, begun, emptied, locked, truncated, droppedDatabases } =
+      parts.length === 0 ? whole : joined([whole, ...parts]);
     const { since } = this;
-    this.committed({
-      end,
-      counts: first !== undefined && parts.length === 1 ? [...first.counts.values()] : merged(parts),
-      begun: parts.flatMap(({ begun }) => begun),
-      emptied: parts.flatMap(({ emptied }) => emptied),
-      locked: parts.flatMap(({ locked }) => locked),
-      truncated: parts.flatMap(({ truncated }) => truncated),
-      droppedDatabases: parts.flatMap(({ droppedDatabases }) => droppedDatabases),
-      atLeast: since === null || xidPrecedes(end.xid, since),
-    });
+    const atLeast = since === null || xidPrecedes(end.xid, since);
+    const sums = [...counts.values()];
+    this.committed({ end, counts: sums, begun, emptied, locked, truncated, droppedDatabases, atLeast });
+  }
+
+  private take(xid: number): Open | undefined {
+    const open = this.open.get(xid);
+    this.open.delete(xid);
+    return open;
   }
 
   /** Those that are under way, with the rows that they have changed. */
@@ -179,18 +178,25 @@ function newCounts(file: RelationFile): Counts {
   return { file, inserted: 0, updated: 0, deleted: 0, moved: 0 };
 }
 
-function merged(parts: readonly Open[]): Counts[] {
-  const all = new Map<number, Counts>();
-  for (const { counts } of parts)
-    for (const [number, { file, inserted, updated, deleted, moved }] of counts) {
-      const sum = all.get(number) ?? newCounts(file);
+/** What the parts of a transaction did, as one. */
+function joined(parts: readonly Open[]): Open {
+  const all = new Open();
+  for (const part of parts) {
+    for (const [number, { file, inserted, updated, deleted, moved }] of part.counts) {
+      const sum = all.counts.get(number) ?? newCounts(file);
       sum.inserted += inserted;
       sum.updated += updated;
       sum.deleted += deleted;
       sum.moved += moved;
-      all.set(number, sum);
+      all.counts.set(number, sum);
     }
-  return [...all.values()];
+    all.begun.push(...part.begun);
+    all.emptied.push(...part.emptied);
+    all.locked.push(...part.locked);
+    all.truncated.push(...part.truncated);
+    all.droppedDatabases.push(...part.droppedDatabases);
+  }
+  return all;
 }
 
 function isSame(file: RelationFile, other: RelationFile): boolean {

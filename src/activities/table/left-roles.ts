@@ -1,0 +1,43 @@
+import { readdir } from 'node:fs/promises';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
+import { closeRepairLogin, repairRoles } from '../../postgres/repair/repair-login.js';
+import { openOperationLedger } from '../../records/operation-ledger.js';
+import { repairsPlace } from '../../records/repair-files.js';
+import type { ClusterContext } from '../cluster-context.js';
+import type { HasClosed } from '../workflow-closed.js';
+
+/** Drops the role of a repair that an attempt has left, with its rights in every database; none there is no error. */
+export async function dropRepairRole(clusterContext: ClusterContext, operationId: string): Promise<boolean> {
+  const { connection } = clusterContext.cluster;
+  const left = (await withMaintenance(connection, repairRoles)).find((one) => one.operationId === operationId);
+  if (left === undefined) return false;
+  const { databases } = left;
+  for (const database of databases.length > 0 ? databases : [connection.maintenanceDatabase])
+    await withClient(connection, database, (client) =>
+      closeRepairLogin(client, operationId, databases.at(-1) !== database),
+    );
+  return true;
+}
+
+/** Drops the roles of repairs whose workflow has ended without it: it was terminated while its worker was gone. */
+export async function sweepRepairRoles(
+  clusterContext: ClusterContext,
+  hasClosed: HasClosed,
+): Promise<readonly string[]> {
+  const { host, cluster, deps } = clusterContext;
+  // The database is asked only where there was a repair.
+  const repairs = await readdir(repairsPlace(host.stateDir)).catch(() => []);
+  if (cluster.host !== deps.host || repairs.length === 0) return [];
+  const ledger = openOperationLedger(host.stateDir);
+  const dropped: string[] = [];
+  // A server that is down keeps nothing else from being released.
+  const roles = await withMaintenance(cluster.connection, repairRoles).catch(() => []);
+  for (const { operationId } of roles) {
+    const claim = await ledger.claimOf(operationId);
+    if (claim?.cluster !== cluster.name || claim.workflowId === null) continue;
+    const { workflowId, firstRunId } = claim;
+    const isOver = (await ledger.hasEnded(operationId)) || (await hasClosed({ workflowId, firstRunId })) === true;
+    if (isOver && (await dropRepairRole(clusterContext, operationId))) dropped.push(operationId);
+  }
+  return dropped;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type { TableConfig } from '../../domain/config.js';
+import { holdsNoNul, noNulRule } from '../../domain/fields.js';
+import type { FreezeMeans } from '../../domain/table/repair.js';
+import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
+import { withHint } from '../problem.js';
+import { databaseName, mapValues } from './fields.js';
+
+const freeze = z
+  .strictObject({
+    by: z
+      .enum(['trigger', 'revoke'])
+      .describe(
+        'trigger: a trigger of Reprise raises an error for everybody; revoke: the right to write is taken from the roles, and given back as it was.',
+      ),
+    roles: z
+      .array(z.string().min(1).refine(holdsNoNul, noNulRule))
+      .min(1)
+      .optional()
+      .describe('With `revoke`: the roles; `PUBLIC` is what everybody has.'),
+  })
+  .superRefine(({ by, roles }, context) => {
+    if (by === 'revoke' && roles === undefined)
+      context.addIssue(withHint('revoke needs roles', 'add roles: with the roles of your applications'));
+    if (by === 'trigger' && roles !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['roles'],
+        message: withHint('a trigger stops everybody, and takes no roles', 'remove roles, or revoke from them'),
+      });
+  })
+  .transform(({ by, roles = [] }): FreezeMeans => (by === 'revoke' ? { by, roles } : { by }));
+
+const table = z.strictObject({
+  database: databaseName.describe('Database that the table is in.'),
+  freeze: freeze
+    .optional()
+    .describe('How writes of others are blocked while the table is repaired; absent: they are not.'),
+  hooks: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe(
+      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
+    ),
+});
+
+/** A name as PostgreSQL reads it; null: it is none. */
+function readName(text: string): TableName | null {
+  try {
+    return parseTableName(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Schema of `tables`: by `schema.table`. */
+export const tablesSchema = z
+  .record(
+    z.string().superRefine((text, context) => {
+      if (readName(text) === null)
+        context.addIssue(
+          withHint(
+            `${JSON.stringify(text)} is not the name of a table`,
+            'write schema.table; names with other characters in double quotes within single ones',
+          ),
+        );
+    }),
+    table,
+  )
+  .transform((tables) =>
+    mapValues(tables, ({ hooks = [], freeze: means, database }, name): TableConfig => ({
+      ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
+      ...(means === undefined ? {} : { freeze: means }),
+    })),
+  )
+  .superRefine((tables, context) => {
+    const names = Object.entries(tables);
+    for (const [index, [key, one]] of names.entries()) {
+      const same = names.slice(0, index).find(([, other]) => isSame(one, other));
+      if (same !== undefined)
+        context.addIssue({ code: 'custom', path: [key], message: `this is the same table as ${same[0]}` });
+    }
+  });
+
+const isSame = (one: TableConfig, other: TableConfig): boolean =>
+  one.database === other.database && formatTableName(one.table) === formatTableName(other.table);

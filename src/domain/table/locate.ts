@@ -1,0 +1,224 @@
+import type { WalTransaction } from '../operation/wal-transactions.js';
+import { visible } from '../text/text.js';
+import { formatTableName, type TableName } from './table-name.js';
+
+/** Which state of a table is coherent. */
+export type TableCondition =
+  | { readonly kind: 'min-rows'; readonly rows: number }
+  /** There is a row with this value. */
+  | { readonly kind: 'key'; readonly column: string; readonly value: string };
+
+/** What somebody who searches asks for, in words. */
+export function conditionText(condition: TableCondition): string {
+  switch (condition.kind) {
+    case 'min-rows':
+      return `at least ${condition.rows} rows`;
+    case 'key':
+      return `a row with ${visible(condition.column)} = ${visible(condition.value)}`;
+  }
+}
+
+/** Whether a state was coherent; `figure`: what was seen, in words, without a value of a row. */
+export interface TableState {
+  readonly holds: boolean;
+  readonly figure: string;
+}
+
+/** A backup that may be looked into. */
+export interface LocateBackup {
+  readonly id: string;
+  readonly policy: string;
+  /** UTC ISO-8601: what it holds is of that time. */
+  readonly at: string;
+  readonly startedAt: string;
+  /** From its record alone; null: it has to be restored. */
+  readonly recorded: TableState | null;
+}
+
+/** What is searched, before anything is restored. */
+export interface LocatePlan {
+  /** Oldest first. */
+  readonly backups: readonly LocateBackup[];
+  /** Policy whose WAL leads from one backup to the next; null: dumps alone, which say no more than between which two of them. */
+  readonly walPolicy: string | null;
+  /** Production; null where it does not answer. */
+  readonly now: TableState | null;
+}
+
+/** A commit that touched the table. */
+export type TableCommit = Pick<WalTransaction, 'xid' | 'committedAt' | 'lsn' | 'inserted' | 'updated' | 'deleted'> & {
+  /** What was done to the table as a whole, as `truncated`. */
+  readonly actions: readonly string[];
+};
+
+/** A commit where the replay is stopped. */
+export interface LocateStop extends TableCommit {
+  /** Its place among the commits of the range. */
+  readonly index: number;
+}
+
+/** How many restores find the boundary among so many backups, without the one for the WAL. */
+export function mostProbes(backups: number): number {
+  return Math.ceil(Math.log2(backups + 1));
+}
+
+/**
+ * Finds where a row of states changes from coherent to not. What is known already costs nothing. Of states that change more than
+ * once it finds a change after the newest coherent one that is known.
+ */
+export class Bisection {
+  private readonly known: (boolean | null)[];
+
+  constructor(known: readonly (boolean | null)[]) {
+    this.known = [...known];
+  }
+
+  /** The newest that is coherent, as far as known; -1: none. */
+  get good(): number {
+    return this.known.lastIndexOf(true);
+  }
+
+  /** The first after {@link good} that is not; the count of all where none is known. */
+  get bad(): number {
+    const at = this.known.indexOf(false, this.good + 1);
+    return at === -1 ? this.known.length : at;
+  }
+
+  /** Which one to look at next; null: the boundary is found. */
+  get next(): number | null {
+    const { good, bad } = this;
+    return bad - good <= 1 ? null : Math.floor((good + bad) / 2);
+  }
+
+  /** How many more have to be looked at, at most. */
+  get left(): number {
+    return mostProbes(this.bad - this.good - 1);
+  }
+
+  set(index: number, holds: boolean): void {
+    this.known[index] = holds;
+  }
+
+  /** A state that is not coherent, and an earlier one and a later one that are; null: none is known. */
+  get broken(): number | null {
+    const first = this.known.indexOf(true);
+    const at = first === -1 ? -1 : this.known.indexOf(false, first);
+    return at !== -1 && at < this.good ? at : null;
+  }
+}
+
+/** So many stops a replay makes at least, where there are so many commits: each is a restart of about a second. */
+export const FEWEST_STOPS = 32;
+
+/**
+ * After which commits one forward replay stops, by index and in order: a replay never goes back. All of them where they are few; else the
+ * most damaging ones and those just before them, so that one of them is told at once, and others evenly between: what is left between two
+ * stops is small enough for a second replay. The last is always one.
+ * @param weights how much each commit may have damaged
+ */
+export function chooseStops(weights: readonly number[], fewest: number = FEWEST_STOPS): readonly number[] {
+  const count = weights.length;
+  const most = Math.max(fewest, 2 * Math.ceil(Math.sqrt(count)));
+  if (count <= most) return weights.map((_, index) => index);
+  const even = Math.floor(most / 2);
+  const stops = new Set<number>([count - 1]);
+  for (let step = 1; step <= even; step++) stops.add(Math.ceil((step * count) / even) - 1);
+  const worst = weights.map((weight, index) => ({ weight, index })).toSorted((a, b) => b.weight - a.weight);
+  for (const { index } of worst.slice(0, Math.floor(most / 4))) {
+    stops.add(index);
+    if (index > 0) stops.add(index - 1);
+  }
+  return [...stops].toSorted((a, b) => a - b);
+}
+
+/** How much a commit may have broken the condition: a row that must exist is broken by no INSERT. */
+export function weightOf(condition: TableCondition, { inserted, updated, deleted, actions }: TableCommit): number {
+  if (actions.length > 0) return Number.MAX_SAFE_INTEGER;
+  if (condition.kind === 'min-rows') return Math.max(0, deleted - inserted);
+  return updated + deleted;
+}
+
+/** Whether a commit can have broken the condition at all. */
+export function mayBreak(condition: TableCondition, commit: TableCommit): boolean {
+  return weightOf(condition, commit) > 0;
+}
+
+/** One state that was looked at. */
+export interface LocateProbe extends TableState {
+  readonly what: 'backup' | 'commit' | 'record' | 'production';
+  /** Id of the backup, or of the transaction after whose commit the state was looked at; null: production. */
+  readonly id: string | null;
+  /** UTC ISO-8601. */
+  readonly at: string | null;
+}
+
+export interface LocateResult {
+  /**
+   * `transaction`: this one broke it; `between`: somewhere between two states; `holds`: production is coherent; `never`: no state that
+   * was looked at is broken; `no-good`: no backup is coherent.
+   */
+  readonly state: 'transaction' | 'between' | 'holds' | 'never' | 'no-good';
+  readonly database: string;
+  readonly table: TableName;
+  readonly condition: TableCondition;
+  /** The newest state that is known to be coherent, and the first one after it that is not. */
+  readonly good: LocateProbe | null;
+  readonly bad: LocateProbe | null;
+  readonly transaction: TableCommit | null;
+  /** In the order in which they were looked at. */
+  readonly probes: readonly LocateProbe[];
+  readonly restores: number;
+  /** Replays of WAL, each forward from a restore. */
+  readonly replays: number;
+  /** What whoever reads this has to know. */
+  readonly notes: readonly string[];
+  /** The command to type next; null: there is none. */
+  readonly next: string | null;
+}
+
+/** The command that goes on from a result; null: nothing is to be done. */
+export function nextCommand(
+  cluster: string,
+  {
+    state,
+    database,
+    table,
+    good,
+    transaction,
+  }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
+): string | null {
+  const named = `${quoted(cluster)} ${quoted(database)} ${quoted(formatTableName(table))}`;
+  if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
+  if (state !== 'between' || good === null) return null;
+  return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${quoted(good.id ?? '')}`}`;
+}
+
+/** As a shell reads it. */
+const quoted = (text: string): string =>
+  /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** What was found, in a sentence. */
+export function locateText(result: LocateResult): string {
+  const { state, good, bad, transaction, condition } = result;
+  const what = conditionText(condition);
+  switch (state) {
+    case 'transaction':
+      return `transaction ${transaction?.xid ?? ''}, committed at ${transaction?.committedAt ?? ''}, broke it: ${what}`;
+    case 'between':
+      return `it broke between ${probeText(good)} and ${probeText(bad)}: ${what}`;
+    case 'holds':
+      return `it holds in production now: ${what}`;
+    case 'never':
+      return `no state that was looked at breaks it: ${what}`;
+    case 'no-good':
+      return `no backup that was looked at is coherent: ${what}`;
+  }
+}
+
+/** A state, in a few words. */
+export function probeText(probe: LocateProbe | null): string {
+  if (probe === null) return 'the end of the range';
+  const at = probe.at === null ? '' : ` of ${probe.at}`;
+  if (probe.what === 'production') return 'production now';
+  return probe.what === 'commit' ? `the commit of ${probe.id ?? ''}${at}` : `backup ${probe.id ?? ''}${at}`;
+}

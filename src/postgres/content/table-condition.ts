@@ -1,0 +1,101 @@
+import type pg from 'pg';
+import type { ConnectionConfig } from '../../domain/config.js';
+import { RepriseError } from '../../domain/errors.js';
+import type { TableState } from '../../domain/table/locate.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
+import { withClient } from '../connection/with-client.js';
+import { copiedValues, countTable } from './copy-rows.js';
+
+/** Whether a table has so many rows; counted by COPY, so that nothing of its owner's runs. A table that is not there has none. */
+export async function hasRows(
+  connection: ConnectionConfig,
+  database: string,
+  table: TableName,
+  least: number,
+): Promise<TableState> {
+  return inDatabase(connection, database, async (client) => {
+    const rows = await countTable(client, table.schema, table.table, false);
+    if (rows !== null) return { holds: rows >= least, figure: `${rows} rows` };
+    if (await isThere(client, table)) throw noTable(table);
+    return GONE;
+  });
+}
+
+/**
+ * Whether a row has this value in a column, compared as the text that PostgreSQL writes for it: no operator of somebody's runs. The
+ * whole column is read.
+ */
+export async function hasValue(
+  connection: ConnectionConfig,
+  database: string,
+  table: TableName,
+  { column, value }: { readonly column: string; readonly value: string },
+): Promise<TableState> {
+  return inDatabase(connection, database, async (client) => {
+    const leaves = await leavesOf(client, table, column);
+    if (leaves === null) return GONE;
+    for (const leaf of leaves) {
+      const values = copiedValues(client, leaf.schema, leaf.table, column);
+      for await (const one of values) if (one === value) return { holds: true, figure: 'the row is there' };
+    }
+    return { holds: false, figure: 'the row is not there' };
+  });
+}
+
+const GONE: TableState = { holds: false, figure: 'the table is not there' };
+
+/** A database that is not there holds no table. */
+async function inDatabase(
+  connection: ConnectionConfig,
+  database: string,
+  look: (client: pg.Client) => Promise<TableState>,
+): Promise<TableState> {
+  return withClient(connection, database, async (client) => {
+    await client.query('SET default_transaction_read_only = on; SET search_path = pg_catalog');
+    return look(client);
+  });
+}
+
+async function isThere(client: pg.ClientBase, { schema, table }: TableName): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = $1 AND c.relname = $2`,
+    [schema, table],
+  );
+  return rows.length > 0;
+}
+
+/** What holds the rows of a table; null where there is none. COPY of a partitioned table itself is refused. */
+async function leavesOf(client: pg.ClientBase, table: TableName, column: string): Promise<readonly TableName[] | null> {
+  const { rows } = await client.query<{ schema: string; table: string; kind: string; stored: boolean }>(
+    `WITH root AS (
+       SELECT c.oid, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2)
+     SELECT n.nspname::text AS schema, c.relname::text AS "table", c.relkind::text AS kind,
+            EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                     WHERE a.attrelid = c.oid AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated IN ('', 's')) AS stored
+       FROM root JOIN pg_catalog.pg_class c
+         ON (root.relkind <> 'p' AND c.oid = root.oid)
+         OR (root.relkind = 'p' AND c.relkind <> 'p' AND c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(root.oid)))
+       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`,
+    [table.schema, table.table, column],
+  );
+  if (rows.length === 0) return (await isThere(client, table)) ? [] : null;
+  if (rows.some(({ kind }) => kind !== 'r')) throw noTable(table);
+  if (rows.some(({ stored }) => !stored))
+    throw new RepriseError(
+      'usage',
+      `table ${visible(formatTableName(table))} stores no column ${visible(column)}`,
+      'name a column of the table, as \\d in psql shows it: --key COLUMN=VALUE',
+    );
+  return rows;
+}
+
+function noTable(table: TableName): RepriseError {
+  return new RepriseError(
+    'usage',
+    `${visible(formatTableName(table))} is no table whose own rows can be read`,
+    'name an ordinary or a partitioned table: views, foreign tables and tables with children that inherit are not searched',
+  );
+}

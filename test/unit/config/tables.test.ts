@@ -1,0 +1,41 @@
+import { describe, expect, it } from '@jest/globals';
+import { complaint, parsed, valid, with_ } from './given.js';
+
+const hooks = 'hooks: { stop: { argv: [a], undo: start }, start: { argv: [b] } }';
+const tables = (text: string): string =>
+  with_('    backups:', `    ${hooks}\n    tables:\n      ${text}\n    backups:`, valid);
+
+describe('T4: how writes to a table are blocked is configured', () => {
+  it('T4: by table, read as PostgreSQL reads its name', () => {
+    const { clusters, warnings } = parsed(
+      tables(`Metier.Rdv: { database: mairie, freeze: { by: revoke, roles: [app] }, hooks: [stop] }
+      '"My Schema".x': { database: mairie, freeze: { by: trigger } }
+      metier.plain: { database: mairie }`),
+    );
+    expect(Object.values(clusters['mairie']?.tables ?? {})).toEqual([
+      {
+        table: { schema: 'metier', table: 'rdv' },
+        database: 'mairie',
+        freeze: { by: 'revoke', roles: ['app'] },
+        hooks: ['stop'],
+      },
+      { table: { schema: 'My Schema', table: 'x' }, database: 'mairie', freeze: { by: 'trigger' }, hooks: [] },
+      { table: { schema: 'metier', table: 'plain' }, database: 'mairie', hooks: [] },
+    ]);
+    expect(warnings.filter(({ message }) => message.includes('never runs'))).toEqual([]);
+  });
+
+  it.each([
+    ['rdv: { database: mairie }', '"rdv" is not the name of a table'],
+    ['a.b: { database: mairie, freeze: { by: revoke } }', 'revoke needs roles'],
+    ['a.b: { database: mairie, freeze: { by: trigger, roles: [app] } }', 'a trigger stops everybody'],
+    ['a.b: { database: mairie, freeze: { by: lock } }', 'trigger'],
+    ['a.b: { freeze: { by: trigger } }', 'database'],
+    ['a.b: { database: mairie, hooks: [halt] }', 'unknown hook "halt"'],
+    ['a.b: { database: mairie, hooks: [start] }', 'the hook start has no undo'],
+    ['a.b: { database: mairie, hooks: [stop, stop] }', 'stop is named twice'],
+    ['a.b: { database: mairie }\n      A.B: { database: mairie }', 'the same table as a.b'],
+  ])('T4: refused: %s', (text, told) => {
+    expect(complaint(tables(text)).join('\n')).toContain(told);
+  });
+});

@@ -1,0 +1,101 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  Bisection,
+  chooseStops,
+  FEWEST_STOPS,
+  mayBreak,
+  mostProbes,
+  nextCommand,
+  weightOf,
+} from '../../../../src/domain/table/locate.js';
+
+const commit = (change: object) => ({
+  ...{ xid: '7', committedAt: '2026-11-21T02:00:00.000000Z', lsn: '0/1' },
+  ...{ inserted: 0, updated: 0, deleted: 0, actions: [] },
+  ...change,
+});
+
+describe('T5: the search for what broke a table', () => {
+  it('T5: finds the boundary among backups with no more probes than promised', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 400 }), fc.float({ min: 0, max: 1, noNaN: true }), (count, part) => {
+        const good = Math.round(part * count);
+        const bisection = new Bisection(Array.from({ length: count }, () => null));
+        let probes = 0;
+        for (let next = bisection.next; next !== null; next = bisection.next) {
+          expect(probes + bisection.left).toBeLessThanOrEqual(mostProbes(count));
+          bisection.set(next, next < good);
+          probes++;
+        }
+        expect([bisection.good, bisection.bad]).toEqual([good - 1, good]);
+        expect(probes).toBeLessThanOrEqual(mostProbes(count));
+        // With the restore for the WAL.
+        if (count > 0) expect(probes + 1).toBeLessThanOrEqual(Math.log2(count) + 2);
+      }),
+    );
+  });
+
+  it('T5: what is known costs nothing, and a state that comes back is noticed', () => {
+    const known = new Bisection([true, true, false, false]);
+    expect([known.next, known.good, known.bad, known.broken]).toEqual([null, 1, 2, null]);
+    const again = new Bisection([true, false, true, false]);
+    expect([again.next, again.good, again.bad, again.broken]).toEqual([null, 2, 3, 1]);
+    // The oldest states may be from before the rows were there.
+    expect(new Bisection([false, true, false]).broken).toBeNull();
+  });
+
+  it('T5: one replay, or two where commits are many, finds the commit', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 1, maxLength: 3000 }),
+        fc.float({ min: 0, max: 1, noNaN: true }),
+        (weights, part) => {
+          const culprit = Math.min(weights.length - 1, Math.floor(part * weights.length));
+          let [from, until] = [-1, weights.length];
+          let replays = 0;
+          while (until - from > 1) {
+            replays++;
+            const offset: number = from + 1;
+            const stops = chooseStops(weights.slice(offset, until)).map((index) => index + offset);
+            expect(stops.length).toBeLessThanOrEqual(
+              Math.max(FEWEST_STOPS, 2 * Math.ceil(Math.sqrt(weights.length))) + 1,
+            );
+            const bad = stops.find((index) => index >= culprit);
+            from = stops.findLast((index) => index < culprit) ?? from;
+            until = bad ?? until;
+            if (until - from === 1) break;
+          }
+          expect(until).toBe(culprit);
+          expect(replays).toBeLessThanOrEqual(2);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it('T5: of thousands of commits the most damaging one is told by one replay', () => {
+    const weights = Array.from({ length: 10_000 }, (_, index) => (index === 7321 ? 30_000 : 1));
+    const stops = chooseStops(weights);
+    expect(stops).toEqual(expect.arrayContaining([7320, 7321, 9999]));
+    expect(stops.length).toBeLessThanOrEqual(201);
+  });
+
+  it('T5: what cannot break the condition is not looked at', () => {
+    const rows = { kind: 'min-rows', rows: 10 } as const;
+    const key = { kind: 'key', column: 'id', value: '4' } as const;
+    expect(mayBreak(rows, commit({ inserted: 5, deleted: 5 }))).toBe(false);
+    expect(weightOf(rows, commit({ inserted: 5, deleted: 9 }))).toBe(4);
+    expect(mayBreak(key, commit({ inserted: 5 }))).toBe(false);
+    expect(mayBreak(key, commit({ updated: 1 }))).toBe(true);
+    expect(mayBreak(key, commit({ actions: ['truncated'] }))).toBe(true);
+  });
+
+  it('T5: the next command can be pasted, whatever the names are', () => {
+    const named = { database: "d'b", table: { schema: 'S', table: 'my table' }, good: null };
+    expect(nextCommand('mairie', { ...named, state: 'transaction', transaction: commit({ xid: '99' }) })).toBe(
+      String.raw`reprise table repair mairie 'd'\''b' '"S"."my table"' --xid 99`,
+    );
+    expect(nextCommand('mairie', { ...named, state: 'holds', transaction: null })).toBeNull();
+  });
+});
