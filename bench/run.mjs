@@ -49,7 +49,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const inWords = (value, unit) => `${value.toFixed(unit === 's' ? 1 : 0)} ${unit}`;
+const inWords = (value, unit) => `${value.toFixed(['s', '%'].includes(unit) ? 1 : 0)} ${unit}`;
 let short = false;
 for (const [name, measure] of Object.entries(benches)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
