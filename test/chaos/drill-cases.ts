@@ -103,7 +103,7 @@ export const killingCheck = (root: string, staging: string): string =>
   `      kill-server: { type: command, argv: [/bin/sh, -c, "rm '${killFlagOf(root)}' 2>/dev/null || exit 0; kill -9 $(head -n 1 '${staging}/postmaster.pid'); exit 1"] }\n`;
 
 /** True where there was a server. */
-export async function killServer({ staging }: Pick<DrillSite, 'staging'>): Promise<boolean> {
+async function killServer({ staging }: Pick<DrillSite, 'staging'>): Promise<boolean> {
   const postmaster = await readPostmaster(staging);
   if (postmaster?.alive !== true) return false;
   process.kill(postmaster.pid, 'SIGKILL');

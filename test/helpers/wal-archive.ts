@@ -40,7 +40,7 @@ export async function startArchivingCluster(options: ScratchOptions = {}): Promi
   };
 }
 
-export function walReader({ binDir }: Pick<ScratchCluster, 'binDir'>): WalReader {
+function walReader({ binDir }: Pick<ScratchCluster, 'binDir'>): WalReader {
   return { pgBin: binDir, user: null, signal: new AbortController().signal, report: () => undefined };
 }
 

@@ -21,6 +21,7 @@ import type { PlanBinding } from '../../src/domain/plan/plan.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Activities, type Case, HOST, Lab, failure, untilCancelled } from '../workflows/lab.js';
+import { openedInstanceOf } from '../workflows/instances.js';
 import { StagingHost, entryFor, failedCheck } from '../workflows/drills.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
@@ -377,6 +378,70 @@ it('comparisons of tables', async () => {
   };
   await compare('failed', { compareTable: gone });
   await compare('cancelled', { compareTable: untilCancelled }, cancelledIn('compareTable'));
+});
+
+it('repairs of tables', async () => {
+  const table = { schema: 'public', table: 'orders' };
+  const source = { kind: 'transaction', xid: '1234' };
+  const order = { database: 'mairie', table, source, strategy: 'undo' };
+  const of = (path: string, activities: Partial<Activities> = {}, happens?: (one: Case) => Promise<unknown>) =>
+    record(`repairTable.${path}`, `table-repair/CLUSTER/${path}`, { ...asked, order }, activities, happens);
+  const approve = async (one: Case): Promise<void> => {
+    const { plan } = await one.state('waiting-approval');
+    await one.workflow.executeUpdate(updateNames.approve, { args: [{ ...person, plan }] });
+  };
+  await of('completed', {}, approve);
+  await of('rejected', {}, async (one) => {
+    await one.state('waiting-approval');
+    await one.workflow.signal(signalNames.reject, person);
+  });
+  await of(
+    'by-comparison',
+    { findTransaction: async () => ({ committedAt: '2026-11-21T02:00:00.000Z', rows: 3, exact: false }) },
+    approve,
+  );
+  let rechecks = 0;
+  const recheckRepair: Activities['recheckRepair'] = async ({ plan }) =>
+    ++rechecks === 1
+      ? { digest: '', changed: ['1 row changed since the plan was made'] }
+      : { digest: plan, changed: [] };
+  await of('stale', { recheckRepair }, async (one) => {
+    await approve(one);
+    await one.called('planRepair', 2);
+    await approve(one);
+  });
+  await of('continued', { applyRepair: fails('tool-rejected', 1) }, async (one) => {
+    await approve(one);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+  });
+  await of('overtaken', { applyRepair: fails('conflict', 1) }, async (one) => {
+    await approve(one);
+    await one.called('planRepair', 2);
+    await approve(one);
+  });
+  await of('cancelled', { applyRepair: untilCancelled }, async (one) => {
+    await approve(one);
+    await cancelledIn('applyRepair')(one);
+  });
+});
+
+it('temporary instances that people look at', async () => {
+  const order = { target: { kind: 'time', time: '2026-11-21T02:15:00Z' } };
+  const openInstance: Activities['openInstance'] = async (step) =>
+    openedInstanceOf(step, { kind: 'latest' }, '2126-11-21T02:15:00.000Z');
+  const explore = (path: string, activities: Partial<Activities> = {}, happens?: (one: Case) => Promise<unknown>) =>
+    record(`explore.${path}`, `explore/CLUSTER/${path}`, { ...asked, order }, activities, happens);
+  await explore('dropped', { openInstance }, async (one) => {
+    await one.called('openInstance');
+    await one.workflow.executeUpdate(updateNames.dropInstance, { args: [{ by: 'dba' }] });
+  });
+  await explore('failed', {
+    planInstance: async () => {
+      throw failure('disk-full', 'there is no room');
+    },
+  });
+  await explore('cancelled', { openInstance: untilCancelled }, cancelledIn('openInstance'));
 });
 
 it('searches for what broke a table', async () => {

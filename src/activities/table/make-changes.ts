@@ -182,7 +182,7 @@ function scopeOf(
 }
 
 /** Every row of a table, by COPY. */
-export async function eachRow(
+async function eachRow(
   { client, leaves, decode }: TableSide,
   columns: readonly string[],
   signal: AbortSignal,

@@ -44,7 +44,7 @@ export interface InstanceWork {
 }
 
 /** Tablespaces of what is restored there, each below it by its number. */
-export const instanceTablespaces = (dataDir: string): string => `${dataDir}.tablespaces`;
+const instanceTablespaces = (dataDir: string): string => `${dataDir}.tablespaces`;
 
 /** One digest for all that is bound of a backup. */
 export function contentDigest(content: BoundBackup['content']): string {

@@ -64,7 +64,7 @@ export function instanceActivities(deps: HostDependencies): InstanceActivities {
 }
 
 /** Directory of a temporary instance: the same for the same instance of an operation. */
-export function instanceDirectory(
+function instanceDirectory(
   { scratchDir }: Pick<HostConfig, 'scratchDir'>,
   { operationId, instance }: Pick<InstanceStep, 'operationId' | 'instance'>,
 ): string {
@@ -75,7 +75,7 @@ export function instanceDirectory(
  * Chooses a backup, sees that there is room, and takes the directory; the backup stays until the instance is closed.
  * @throws RepriseError what no backup leads to; `disk-full`; `conflict` where the host has as many as it may
  */
-export async function planInstance(
+async function planInstance(
   clusterContext: ClusterContext,
   request: Request,
   run: ActivityRun,
@@ -124,7 +124,7 @@ export async function holdInstance(
 }
 
 /** What {@link planInstance} would plan: claims and pins nothing. */
-export async function previewInstance(
+async function previewInstance(
   clusterContext: ClusterContext,
   request: Pick<Request, 'operationId' | 'instance' | 'order' | 'requester' | 'purpose'>,
   run: ActivityRun,
@@ -350,7 +350,7 @@ export async function instanceServer(
  * Moves it forward, by a restart with a later target.
  * @throws RepriseError `capability-missing` of dumps; `target-before-backup` for an earlier target; what does not lead there
  */
-export async function moveInstance(
+async function moveInstance(
   clusterContext: ClusterContext,
   step: InstanceStep,
   target: RecoveryTarget,
@@ -407,7 +407,7 @@ function refuseEarlier(
 }
 
 /** @param until UTC ISO-8601 */
-export async function extendInstance(
+async function extendInstance(
   clusterContext: ClusterContext,
   step: InstanceStep,
   until: string,

@@ -67,7 +67,7 @@ export function connectionText(
 }
 
 /** One value of a connection string. */
-export const quoteConninfo = (value: string): string =>
+const quoteConninfo = (value: string): string =>
   /^[A-Za-z0-9_./-]+$/.test(value) ? value : `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
 /** What it was restored from, in one phrase. */

@@ -29,7 +29,8 @@ export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
 export type NoticeFacts =
   | {
       readonly kind: 'failed';
-      readonly what: 'backup' | 'rotation' | 'recovery' | 'media recovery' | 'WAL' | 'watch' | 'daily check';
+      readonly what:
+        'backup' | 'rotation' | 'recovery' | 'media recovery' | 'table repair' | 'WAL' | 'watch' | 'daily check';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;

@@ -86,6 +86,7 @@ const isRecovery: Readonly<Record<Extract<Notice['facts'], { kind: 'failed' }>['
   watch: true,
   recovery: true,
   'media recovery': true,
+  'table repair': true,
 };
 
 function approversOf(config: Config, cluster: string | null, action: string): readonly string[] {

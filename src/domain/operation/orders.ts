@@ -130,7 +130,7 @@ export const exploreOrder = z.strictObject({ ...instance, host: name.optional() 
 export type ExploreOrder = z.infer<typeof exploreOrder>;
 
 /** A table of a database, by the names of the catalogue. */
-export const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
+const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
 /** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
 const tableCondition = z.discriminatedUnion('kind', [

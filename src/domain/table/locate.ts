@@ -216,7 +216,7 @@ export function locateText(result: LocateResult): string {
 }
 
 /** A state, in a few words. */
-export function probeText(probe: LocateProbe | null): string {
+function probeText(probe: LocateProbe | null): string {
   if (probe === null) return 'the end of the range';
   const at = probe.at === null ? '' : ` of ${probe.at}`;
   if (probe.what === 'production') return 'production now';

@@ -60,7 +60,7 @@ const STRATEGIES: Readonly<Record<RepairOrder['strategy'], string>> = {
 const rowsInWords = (count: number): string => `${count} ${count === 1 ? 'row' : 'rows'}`;
 
 /** What is done with how many rows. */
-export function countLines(counts: ChangeCounts): readonly (readonly [what: string, rows: string])[] {
+function countLines(counts: ChangeCounts): readonly (readonly [what: string, rows: string])[] {
   return [
     ['put back', rowsInWords(counts.insert)],
     ['corrected', rowsInWords(counts.update)],
@@ -69,7 +69,7 @@ export function countLines(counts: ChangeCounts): readonly (readonly [what: stri
   ];
 }
 
-export const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): string =>
+const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): string =>
   repairWorkflowId(cluster, operationId);
 
 export const approveRepairCommand = (plan: RepairPlan): string =>

@@ -14,7 +14,7 @@ import { underLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
-import { refusal, runOperation } from '../operation/operation-status.js';
+import { failureOf, refusal, runOperation, sentence } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
 import { blocksWrites, whileWritesAreBlocked } from './block-writes.js';
 
@@ -54,7 +54,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   /** Somebody changed a row between plan and repair: nothing was changed, and the next plan names that row. */
   readonly replanAfter = ['plan-stale'];
   readonly words: PlanWords<RepairPlan> = {
-    what: null,
+    what: 'table repair',
     details: repairDetails,
     approvalDetails: repairDetails,
     waiting: repairWaiting,
@@ -109,7 +109,9 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   private async repair({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
     const change = 'change the rows';
     const changed = await this.step(change, () =>
-      underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })),
+      underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })).catch(
+        otherRows,
+      ),
     );
     if (changed === 'rejected') return changed;
     const report = 'check the result and write the report';
@@ -200,4 +202,10 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   private activities(summary: string) {
     return heavyActivities(this.operation.host, summary);
   }
+}
+
+/** Somebody was faster, or other rows stand against a change: people decide again, on a plan that lists these rows. */
+function otherRows(error: unknown): never {
+  if (failureOf(error).code === 'conflict') throw refusal('plan-stale', sentence(error));
+  throw error;
 }

@@ -106,7 +106,7 @@ function listAfter(rest: string, title: string): readonly string[] {
 const [DEFAULT_TABLESPACE, GLOBAL_TABLESPACE] = [1663, 1664];
 
 /** `base/5/16384`, `global/1262`, `pg_tblspc/16400/PG_15_202209061/5/16384`; of another fork null. */
-export function fileAt(path: string): RelationFile | null {
+function fileAt(path: string): RelationFile | null {
   const base = /^base\/(\d+)\/(\d+)$/.exec(path);
   if (base !== null) return { tablespace: DEFAULT_TABLESPACE, database: Number(base[1]), file: Number(base[2]) };
   const global = /^global\/(\d+)$/.exec(path);

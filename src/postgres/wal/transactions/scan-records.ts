@@ -244,7 +244,7 @@ function keepRecords(found: Kept[]): Visits {
 }
 
 /** A heap record that stays as it is. */
-export function copyOf(record: HeapRecord): HeapRecord {
+function copyOf(record: HeapRecord): HeapRecord {
   const { kind, lsn, xid, length, tablespace, database, file, block, offset, newBlock, newOffset } = record;
   const { rows, initial, flags } = record;
   const offsets = kind === 'multi-insert' ? record.offsets() : null;
@@ -271,7 +271,7 @@ export function lsnText(lsn: number): string {
   return formatLsn(BigInt(lsn));
 }
 
-export function lsnNumber(text: string): number {
+function lsnNumber(text: string): number {
   const [high = '0', low = '0'] = text.split('/');
   return Number.parseInt(high, 16) * 0x1_0000_0000 + Number.parseInt(low, 16);
 }

@@ -257,7 +257,7 @@ class Gather {
   }
 }
 
-export function fileKey({ tablespace, database, file }: RelationFile): string {
+function fileKey({ tablespace, database, file }: RelationFile): string {
   return `${tablespace}/${database}/${file}`;
 }
 
@@ -265,7 +265,7 @@ export function fileKey({ tablespace, database, file }: RelationFile): string {
 const BEFORE_OFFSETS = 4;
 
 /** Where a multi-insert put its rows: as printed, else read from the record itself, whose last bytes they are. */
-export function offsetsOf(record: HeapRecord, wal: StagedWal): readonly number[] {
+function offsetsOf(record: HeapRecord, wal: StagedWal): readonly number[] {
   const printed = record.offsets();
   if (printed !== null) return printed;
   const { rows } = record;

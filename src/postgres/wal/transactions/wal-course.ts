@@ -169,7 +169,7 @@ export class Glances {
  * Index of the last segment for which `isBefore` holds, or -1; `isBefore` is null where a segment does not say it: then the
  * next one that does is asked.
  */
-export async function lastBefore(count: number, isBefore: (index: number) => Promise<boolean | null>): Promise<number> {
+async function lastBefore(count: number, isBefore: (index: number) => Promise<boolean | null>): Promise<number> {
   let [low, high] = [-1, count];
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
@@ -260,7 +260,7 @@ function follows(segment: FollowedSegment | undefined, next: FollowedSegment | u
 }
 
 /** A gap between two runs. */
-export function gapBetween(left: Run, right: Run, segmentBytes: number): Gap {
+function gapBetween(left: Run, right: Run, segmentBytes: number): Gap {
   const last = left.at(-1);
   const from = last === undefined ? 0 : Number(last.until ?? (last.number + 1n) * BigInt(segmentBytes));
   return { from, to: startOf(right[0] as FollowedSegment, segmentBytes) };
