@@ -258,10 +258,3 @@ export async function beginningAt(
 function follows(segment: FollowedSegment | undefined, next: FollowedSegment | undefined): boolean {
   return segment !== undefined && next !== undefined && segment.until === null && next.number === segment.number + 1n;
 }
-
-/** A gap between two runs. */
-function gapBetween(left: Run, right: Run, segmentBytes: number): Gap {
-  const last = left.at(-1);
-  const from = last === undefined ? 0 : Number(last.until ?? (last.number + 1n) * BigInt(segmentBytes));
-  return { from, to: startOf(right[0] as FollowedSegment, segmentBytes) };
-}
