@@ -1,3 +1,4 @@
+// Longer than 400 lines: the one list of what workflows may ask of a worker.
 import type { AdoptOutput, AdoptionPreview } from '../domain/backup/adoption.js';
 import type { Backup, FailedPart } from '../domain/backup/backup.js';
 import type { DailyCheck } from '../domain/backup/daily-check.js';

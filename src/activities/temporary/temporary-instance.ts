@@ -1,3 +1,4 @@
+// Longer than 400 lines: one subject, the life of a temporary instance, whose steps share how it is found and kept.
 import { dirname, join } from 'node:path';
 import { type ConnectionConfig, EXPLORE, type HostConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';

@@ -1,3 +1,4 @@
+// Longer than 400 lines: one transaction, whose statements share the temporary table and the comparison of rows.
 import { once } from 'node:events';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -71,7 +72,7 @@ export async function applyChanges(
     return applied;
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
-    throw inWords(error, work);
+    throw inWords(error, work, options.from);
   }
 }
 
@@ -478,14 +479,15 @@ const AGAINST: Readonly<Record<string, string>> = {
   '23P01': 'an exclusion constraint does not allow a row',
 };
 
-function inWords(error: unknown, { header }: Work): unknown {
+/** @param from how many changes earlier batches have made */
+function inWords(error: unknown, { header }: Work, from: number): unknown {
   const state = sqlState(error) ?? '';
   const against = AGAINST[state];
   const table = formatTableName(header.table);
   if (against !== undefined)
     return new RepriseError(
       'conflict',
-      `${table}: ${against} (${constraintOf(error)}): nothing was changed`,
+      `${table}: ${against} (${constraintOf(error)}): ${from === 0 ? 'nothing was changed' : `nothing was changed after the first ${from} changes, which stay`}`,
       'make a new plan: such rows are listed as conflicts; or narrow its scope',
       { sqlState: state },
     );

@@ -1,0 +1,64 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { RepairOrder } from '../../domain/operation/orders.js';
+import { type AppliedChanges, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
+import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
+import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { openHostState } from '../../records/host-state.js';
+import { openRepairFiles } from '../../records/repair-files.js';
+import type { ClusterContext } from '../cluster-context.js';
+import type pg from 'pg';
+
+/** In the host's ledger: what was carried out. */
+export const APPLIED = 'repair-applied';
+
+/** What was carried out, for the report and for who takes it back. */
+export interface Applied extends AppliedChanges {
+  readonly plan: string;
+}
+
+/** With a session that has no more rights than the owner of the table. */
+export async function asRepair<T>(
+  { cluster }: ClusterContext,
+  { database, table }: RepairOrder,
+  operationId: string,
+  facts: TableFacts,
+  use: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  return withClient(cluster.connection, database, async (superuser) => {
+    const login: RepairLogin = await openRepairLogin(superuser, cluster.connection, { operationId, table }, facts);
+    try {
+      return await withClient(login.connection, database, use, login.options);
+    } finally {
+      await closeRepairLogin(superuser, operationId);
+    }
+  });
+}
+
+export async function opened(clusterContext: ClusterContext, digest: string, operationId: string) {
+  const { cluster, host } = clusterContext;
+  const plan = await openHostState(host.stateDir).readPlan(digest);
+  if (plan === null || !isRepairPlan(plan))
+    throw new RepriseError(
+      'plan-unknown',
+      `plan ${digest.slice(0, 12)} is no plan of this host for a repair`,
+      'start the repair again: reprise table repair',
+    );
+  const { order } = plan.binding;
+  const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
+  return { plan, binding: plan.binding, facts, files: await openRepairFiles(host.stateDir, operationId) };
+}
+
+export async function* changesOnly(changes: ReadChangeSet): AsyncGenerator<RowChange> {
+  for await (const entry of changes.entries()) if (entry.op !== 'conflict') yield entry;
+}
+
+export async function systemIdentifierOf({ cluster }: ClusterContext): Promise<string> {
+  return withClient(cluster.connection, cluster.connection.maintenanceDatabase, async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      'SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()',
+    );
+    return rows[0]?.id ?? '';
+  });
+}

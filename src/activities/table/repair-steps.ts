@@ -1,0 +1,202 @@
+import { RepriseError } from '../../domain/errors.js';
+import type { RepairOrder } from '../../domain/operation/orders.js';
+import {
+  type AppliedChanges,
+  type ChangeCounts,
+  changedRows,
+  isRepairPlan,
+  type RepairOutcome,
+  type RowChange,
+} from '../../domain/table/repair.js';
+import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { countTable } from '../../postgres/content/copy-rows.js';
+import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
+import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import type { TableFacts } from '../../postgres/repair/table-facts.js';
+import { openHostState } from '../../records/host-state.js';
+import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import type { ActivityRun } from '../activity-wrapper.js';
+import type { PlannedStep, RepairRequest } from '../api.js';
+import { authorizePlan } from '../approval/authorize.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+import type pg from 'pg';
+import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied } from './repair-session.js';
+
+/** In the host's ledger: when it began. */
+const STARTED = 'repair-started';
+
+/** Every row is still as the plan saw it, or another plan is made. */
+export async function recheck(
+  clusterContext: ClusterContext,
+  request: RepairRequest & { readonly plan: string },
+): Promise<{ digest: string; changed: readonly string[] }> {
+  const state = openHostState(clusterContext.host.stateDir);
+  // Rows that the repair itself has changed are not as the plan saw them.
+  if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
+  const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
+  const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
+    asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>
+      changedSince(client, changes.header, facts, changesOnly(changes)),
+    ),
+  );
+  if (changed.length === 0) return { digest: request.plan, changed: [] };
+  return { digest: '', changed: [`${changed.length} rows changed since the plan was made`] };
+}
+
+/** Makes the changes of an approved plan, in one transaction or in batches; repeated, it goes on where it was. */
+export async function apply(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  run: ActivityRun,
+): Promise<ChangeCounts> {
+  const { host } = clusterContext;
+  const state = openHostState(host.stateDir);
+  const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
+  if (done !== null) return countsOf(done.result);
+  const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
+  await state.recordDone(step.operationId, STARTED, new Date().toISOString(), step.plan);
+  const { facts, files } = await opened(clusterContext, step.plan, step.operationId);
+  if ((await systemIdentifierOf(clusterContext)) !== binding.systemIdentifier)
+    throw new RepriseError(
+      'identity-mismatch',
+      `${clusterContext.cluster.name} is another cluster than the plan was made for`,
+      'make a new plan',
+    );
+  await state.markBegun(step.plan);
+  const applied = await withChangeSet(files.changes, binding.changes, (changes) =>
+    asRepair(clusterContext, binding.order, step.operationId, facts, async (client) => {
+      const total: { -readonly [K in keyof AppliedChanges]: AppliedChanges[K] } = {
+        insert: 0,
+        update: 0,
+        delete: 0,
+        left: [],
+      };
+      let [batch, from] = [0, 0];
+      for await (const rows of batchesOf(changesOnly(changes), binding.order.batchRows)) {
+        run.signal.throwIfAborted();
+        run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
+        const one = await oneBatch(
+          client,
+          { changes, facts, files, step, batch: batch++, from, order: binding.order },
+          rows.entries,
+        );
+        total.insert += one.insert;
+        total.update += one.update;
+        total.delete += one.delete;
+        total.left = [...total.left, ...one.left];
+        from += rows.count();
+      }
+      return total;
+    }),
+  );
+  await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan }, step.plan);
+  await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan });
+  return countsOf(applied);
+}
+
+const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): ChangeCounts => ({
+  ...{ insert, update, delete: removed, conflicts: left.length },
+});
+
+/** Rows of one transaction, and how many they were once they were read. */
+async function* batchesOf(
+  changes: AsyncGenerator<RowChange>,
+  size = Number.POSITIVE_INFINITY,
+): AsyncGenerator<{ readonly entries: AsyncIterable<RowChange>; readonly count: () => number }> {
+  let next = await changes.next();
+  while (next.done !== true) {
+    let count = 0;
+    const entries = (async function* () {
+      while (next.done !== true && count < size) {
+        count++;
+        yield next.value;
+        next = await changes.next();
+      }
+    })();
+    yield { entries, count: () => count };
+    // One that was committed before is passed over.
+    for await (const _ of entries);
+  }
+}
+
+interface Batch {
+  readonly changes: ReadChangeSet;
+  readonly facts: TableFacts;
+  readonly files: RepairFiles;
+  readonly step: PlannedStep;
+  readonly batch: number;
+  readonly from: number;
+  readonly order: RepairOrder;
+}
+
+async function oneBatch(
+  client: pg.Client,
+  { changes, facts, files, step, batch, from, order }: Batch,
+  rows: AsyncIterable<RowChange>,
+): Promise<AppliedChanges> {
+  const noted = await readBatch(files, step.plan, batch);
+  if (noted !== null && (await hasCommitted(client, noted.xid))) return noted.done;
+  return applyChanges(client, changes.header, facts, rows, {
+    fireTriggers: order.fireTriggers === true,
+    onChanged: order.batchRows === undefined ? 'stop' : 'leave',
+    from,
+    beforeCommit: (xid, done) => noteBatch(files, step.plan, batch, { xid, done }),
+  });
+}
+
+/** @throws RepriseError `busy` while it runs; `internal` where the server has forgotten it */
+async function hasCommitted(client: pg.Client, xid: string): Promise<boolean> {
+  switch (await transactionEnd(client, xid)) {
+    case 'committed':
+      return true;
+    case 'aborted':
+      return false;
+    case 'in progress':
+      await endTransaction(client, xid);
+      throw new RepriseError('busy', `transaction ${xid} of an earlier attempt still runs: it was told to end`);
+    case 'unknown':
+      throw new RepriseError(
+        'internal',
+        `the server does not know any more whether transaction ${xid} was committed`,
+        'compare the table with the change set of the plan by hand, before anything is changed again',
+      );
+  }
+}
+
+/** Looks whether every row is as approved, and writes the report. */
+export async function finish(clusterContext: ClusterContext, step: PlannedStep): Promise<RepairOutcome> {
+  const { cluster, host, catalogue } = clusterContext;
+  const state = openHostState(host.stateDir);
+  const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
+  const applied = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
+  if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
+  const { order } = binding;
+  const left = new Set(applied.result.left);
+  const since = await withChangeSet(files.changes, binding.changes, (changes) =>
+    asRepair(clusterContext, order, step.operationId, facts, (client) =>
+      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
+    ),
+  );
+  const rowsAfter = await withClient(cluster.connection, order.database, async (client) => {
+    const { schema, table } = order.table;
+    return (await countTable(client, schema, table, true)) ?? (await countTable(client, schema, table, false)) ?? 0;
+  });
+  const found = {
+    ...{ database: order.database, table: order.table, done: countsOf(applied.result), rowsAfter },
+    rowsBefore: plan.observed.rowsNow,
+    checks: [{ name: 'rows are as approved', status: since.length === 0 ? 'ok' : `${since.length} changed since` }],
+    startedAt: (await state.onceDone<string>(step.operationId, STARTED, step.plan))?.result ?? plan.createdAt,
+    finishedAt: new Date().toISOString(),
+  };
+  const approvals = await state.approvals(plan.digest);
+  const report = await catalogue.writeIncidentDocument(step.operationId, repairReport(plan, found, approvals));
+  const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
+  await record(clusterContext, step, 'repair-outcome', {
+    kind: 'journal',
+    workflowId: step.workflowId,
+    step: 'table-repair',
+    text,
+  });
+  return { ...found, report };
+}
