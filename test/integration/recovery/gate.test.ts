@@ -306,7 +306,7 @@ describe('F32: what was approved is what runs', () => {
 
   it('without a policy nothing is destroyed: exit 9 with the lines to add', async () => {
     await site.workers.at(-1)?.stop();
-    await editConfig(site, (text) => text.replace(/ {4}approvals:\n.*\n/, ''));
+    await editConfig(site, (text) => text.replace(/ {4}approvals:\n(?: {6}.*\n)+/, ''));
     await site.startWorker();
     const { exit, error } = await told(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     expect({ exit, code: error?.code }).toEqual({ exit: 9, code: 'policy-missing' });
