@@ -6,6 +6,7 @@ import { operationsInUse } from '../process/jobs/supervisor.js';
 import { removeOldComparisons } from '../records/compared-tables.js';
 import { openHostState } from '../records/host-state.js';
 import { openOperationLedger } from '../records/operation-ledger.js';
+import { removeOldRepairs } from '../records/repair-files.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../records/temporary-instances.js';
 import { closePlansOf } from './approval/authorize.js';
 import { type ClusterContext, openClusterContext, openClusterContexts, record } from './cluster-context.js';
@@ -48,11 +49,13 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
 /** {@link sweepCluster} for every cluster of a host. */
 export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): Promise<readonly string[]> {
   const released: string[] = [];
-  await removeOldComparisons(hostOf(deps).stateDir, new Date());
+  const { stateDir } = hostOf(deps);
+  await removeOldComparisons(stateDir, new Date());
+  await removeOldRepairs(stateDir, new Date());
   for (const clusterContext of await openClusterContexts(deps))
     released.push(...(await sweepCluster(clusterContext, hasClosed)));
   // Staging, and temporary instances, are on a host that need not be the cluster's.
-  const here = new Set((await openTemporaryInstances(hostOf(deps).stateDir).all()).map(({ cluster }) => cluster));
+  const here = new Set((await openTemporaryInstances(stateDir).all()).map(({ cluster }) => cluster));
   for (const { name, host, drill } of Object.values(deps.config.clusters))
     if (host !== deps.host && (drill?.host === deps.host || here.has(name)))
       released.push(...(await sweepCluster(await openClusterContext(deps, name), hasClosed)));

@@ -63,7 +63,7 @@ const batchPath = (directory: string, plan: string, batch: number): string =>
   join(directory, `batch-${plan.slice(0, 16)}-${batch}.json`);
 
 /** Removes the files of repairs whose time is over. */
-export async function removeOldRepairs(stateDir: string, now = new Date()): Promise<void> {
+export async function removeOldRepairs(stateDir: string, now: Date): Promise<void> {
   const place = repairsPlace(stateDir);
   for (const name of await readdir(place).catch(() => [])) {
     const end = await readJsonAs<z.infer<typeof endFile>>(join(place, name, 'until.json'), endFile);

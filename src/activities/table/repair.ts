@@ -3,7 +3,6 @@ import { repairOrder } from '../../domain/operation/orders.js';
 import { changedRows, isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { repairTitle } from '../../domain/table/repair-text.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
-import { removeOldRepairs } from '../../records/repair-files.js';
 import { withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { RepairActivities } from '../api.js';
 import { closePlansOf } from '../approval/authorize.js';
@@ -44,7 +43,6 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       withOrder(repairOrder, async (request, run) => {
         const clusterContext = await openClusterContext(deps, request.cluster);
         await claimPlanned(clusterContext, request);
-        await removeOldRepairs(clusterContext.host.stateDir);
         const plan = await makeRepairPlan(clusterContext, request, run);
         await openHostState(clusterContext.host.stateDir).savePlan(plan);
         const text = `plan ${shortDigest(plan)}: ${repairTitle(plan.binding)}, ${changedRows(plan.binding.changes)} rows, ${plan.binding.changes.conflicts} conflicts`;
