@@ -19,7 +19,7 @@ test('T6: what a repair changed is kept for 30 days, for its owner alone, and th
   await removeOldRepairs(await tempDir('none'), new Date());
 });
 
-test('F35: the transaction of a batch is noted before it is committed, each batch of each plan by itself', async () => {
+test('T6: the transaction of a batch is noted before it is committed, each batch of each plan by itself', async () => {
   const files = await openRepairFiles(await tempDir('repairs'), 'op-1');
   const done = { insert: 1, update: 2, delete: 3, left: [7] };
   expect(await readBatch(files, 'a'.repeat(64), 0)).toBeNull();
