@@ -3,12 +3,8 @@ import type { Command } from 'commander';
 import { startRepair } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
-import {
-  type ConflictRule,
-  type RepairOrder,
-  type RepairSource,
-  repairStrategies,
-} from '../../domain/operation/orders.js';
+import type { ConflictRule, RepairOrder, RepairSource } from '../../domain/operation/orders.js';
+import { repairStrategies } from '../../domain/table/strategies.js';
 import { isRepairPlan } from '../../domain/table/repair.js';
 import { repairOutcomeText, repairPlanText } from '../../domain/table/repair-text.js';
 import { parseTableName } from '../../domain/table/table-name.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { backupTypes } from '../backup/backup.js';
 import { RepriseError } from '../errors.js';
 import { thawTierNames } from '../storage/storage-classes.js';
+import { repairStrategies } from '../table/strategies.js';
 import { readTarget } from '../target/target.js';
 import { LAST_TIMELINE } from '../target/timeline-choice.js';
 
@@ -176,11 +177,6 @@ export const repairSource = z.discriminatedUnion('kind', [
 ]);
 export type RepairSource = z.infer<typeof repairSource>;
 
-/**
- * Which differences are corrected. `undo`: those of a transaction, of two instants, or of a repair, three-way; `replace`: all, so that the
- * table becomes as it was; `upsert`: missing and changed rows; `insert-missing`; `delete-extra`.
- */
-export const repairStrategies = ['undo', 'replace', 'upsert', 'insert-missing', 'delete-extra'] as const;
 /** A row that changed for another reason too: it stays, it is taken back all the same, or the newer by a column wins; `keys`: taken back where listed. */
 const conflictRule = z.discriminatedUnion('rule', [
   z.strictObject({ rule: z.literal('keep') }).readonly(),
