@@ -1,6 +1,6 @@
 import type { ActivityOptions } from '@temporalio/client';
 import { randomUUID } from 'node:crypto';
-import { RepriseError } from '../domain/errors.js';
+import { isRepriseError, RepriseError } from '../domain/errors.js';
 import { CONTROL_QUEUE, lightQueue, workflowTypes } from '../domain/operation/names.js';
 import {
   type InspectionResults,
@@ -129,10 +129,13 @@ async function askHost(
   try {
     return await answerOf(host);
   } catch (error) {
-    if (!wasNeverStarted(error)) throw error;
+    // Its pollers may be taken for gone just after the question was put.
+    const isGone = isRepriseError(error) && error.code === 'host-without-worker';
+    if (!isGone && !wasNeverStarted(error)) throw error;
     const others = question.kind === 'page' ? [] : await hostsOf(inquiry, { question, without: host });
     const other = others.find((one) => !asked.includes(one));
     if (other !== undefined) return answerOf(other);
+    if (isGone) throw error;
     throw new RepriseError(
       'host-without-worker',
       `no worker took it up from the queue ${lightQueue(host)} within ${TAKEN_UP_MS / 1000} s`,

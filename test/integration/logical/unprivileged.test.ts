@@ -43,7 +43,10 @@ async function restore(
 /** As `proof: restore` does it, every night and without an approval. */
 async function prove(ground: Ground, backup: Backup): Promise<unknown> {
   const context = await ground.context('proof');
-  const clusterContext = { ...context, deps: { engineOf: () => logicalEngine } } as unknown as ClusterContext;
+  const clusterContext = {
+    ...context,
+    deps: { engineOf: () => logicalEngine, postgresBin: async () => context.pgBin },
+  } as unknown as ClusterContext;
   return testRestore(clusterContext, context, backup, [backup]);
 }
 

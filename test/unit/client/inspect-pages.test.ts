@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import { runInspection } from '../../../src/client/inspect.js';
+import { RepriseError } from '../../../src/domain/errors.js';
 import type { Inspection } from '../../../src/domain/operation/inspections.js';
 
 interface Asked {
@@ -98,4 +99,15 @@ it('K2: a host that has just died seems to have a worker; the one that its clust
   await expect(runInspection<'kept'>(session, { kind: 'kept' })).rejects.toMatchObject({
     code: 'host-without-worker',
   });
+});
+
+it('K2: of a host whose pollers are found gone while it is asked, another one that knows is asked', async () => {
+  const gone = new RepriseError('host-without-worker', 'no worker polls the queue reprise-db1');
+  const { session, started } = site(['db1', 'staging1'], ({ host }) =>
+    host === 'db1' ? Promise.reject(gone) : { kept: [] },
+  );
+  expect(await runInspection<'incident'>(session, { kind: 'incident', id: 'incident/mairie/x' })).toEqual({ kept: [] });
+  expect(started).toContain('answer incident on reprise-staging1');
+  const alone = site(['db1'], () => Promise.reject(gone));
+  await expect(runInspection<'kept'>(alone.session, { kind: 'kept' })).rejects.toBe(gone);
 });
