@@ -51,7 +51,10 @@ async function backUp(operationId: string, startedAt: string): Promise<Backup> {
 async function prove(operationId: string, changed: Partial<ClusterConfig> = {}, of = backup): Promise<unknown> {
   const plain = await ground.context(operationId);
   const context: EngineContext = { ...plain, cluster: { ...plain.cluster, ...changed } };
-  const clusterContext = { ...context, deps: { engineOf: () => logicalEngine } } as unknown as ClusterContext;
+  const clusterContext = {
+    ...context,
+    deps: { engineOf: () => logicalEngine, postgresBin: async () => context.pgBin },
+  } as unknown as ClusterContext;
   return testRestore(clusterContext, context, of, [of]);
 }
 
