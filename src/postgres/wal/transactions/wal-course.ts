@@ -21,14 +21,6 @@ import type { WalPlaces } from './staged-wal.js';
 /** Segments without a gap between them. */
 export type Run = readonly FollowedSegment[];
 
-/** Where WAL is missing: the positions between which nothing could be read. */
-export interface Gap {
-  readonly from: number;
-  readonly to: number;
-  /** It is there, and is damaged. */
-  readonly damaged?: true;
-}
-
 /** The WAL of a cluster along one timeline. */
 export interface Course {
   readonly source: WalSource;
