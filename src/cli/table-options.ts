@@ -3,6 +3,13 @@ import { RepriseError } from '../domain/errors.js';
 import type { ScopeTerm } from '../domain/operation/orders.js';
 import { collect } from './common-options.js';
 
+/** What names a table, for the help of a command. */
+export const tableArguments = {
+  cluster: 'name of the cluster in reprise.yml',
+  database: 'its database',
+  table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
+};
+
 /** Options that limit what is done with a table to some of its rows. */
 export interface ScopeFlags {
   readonly whereRange?: readonly ScopeTerm[];

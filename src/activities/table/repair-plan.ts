@@ -16,7 +16,6 @@ import {
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
-import { countTable } from '../../postgres/content/copy-rows.js';
 import { changedSince, takenValues } from '../../postgres/repair/apply-changes.js';
 import {
   type ChangeSetEntry,
@@ -36,7 +35,7 @@ import type { ClusterContext } from '../cluster-context.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
-import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied } from './repair-session.js';
+import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 export async function makeRepairPlan(
   clusterContext: ClusterContext,
@@ -133,10 +132,7 @@ async function makeChanges(
   const { database, table, source } = order;
   report({ phase: 'compare with the table as it is', done: 0, unit: 'steps' });
   return withClient(cluster.connection, database, async (client) => {
-    const rowsNow =
-      (await countTable(client, table.schema, table.table, true)) ??
-      (await countTable(client, table.schema, table.table, false)) ??
-      0;
+    const rowsNow = await rowsIn(client, table);
     if (source.kind === 'state') {
       return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }

@@ -1,7 +1,10 @@
+import { serverFacts } from '../../postgres/server/server-facts.js';
+import { countTable } from '../../postgres/content/copy-rows.js';
+import type { TableName } from '../../domain/table/table-name.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import { type AppliedChanges, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
@@ -54,11 +57,11 @@ export async function* changesOnly(changes: ReadChangeSet): AsyncGenerator<RowCh
   for await (const entry of changes.entries()) if (entry.op !== 'conflict') yield entry;
 }
 
-export async function systemIdentifierOf({ cluster }: ClusterContext): Promise<string> {
-  return withClient(cluster.connection, cluster.connection.maintenanceDatabase, async (client) => {
-    const { rows } = await client.query<{ id: string }>(
-      'SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()',
-    );
-    return rows[0]?.id ?? '';
-  });
+export async function systemIdentifierOf({ cluster: { connection } }: ClusterContext): Promise<string> {
+  return (await withMaintenance(connection, serverFacts)).systemIdentifier;
+}
+
+/** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */
+export async function rowsIn(client: pg.Client, { schema, table }: TableName): Promise<number> {
+  return (await countTable(client, schema, table, true)) ?? (await countTable(client, schema, table, false)) ?? 0;
 }

@@ -10,7 +10,6 @@ import {
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { countTable } from '../../postgres/content/copy-rows.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
@@ -21,7 +20,7 @@ import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import type pg from 'pg';
-import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied } from './repair-session.js';
+import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 /** In the host's ledger: when it began. */
 const STARTED = 'repair-started';
@@ -178,10 +177,7 @@ export async function finish(clusterContext: ClusterContext, step: PlannedStep):
       changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
     ),
   );
-  const rowsAfter = await withClient(cluster.connection, order.database, async (client) => {
-    const { schema, table } = order.table;
-    return (await countTable(client, schema, table, true)) ?? (await countTable(client, schema, table, false)) ?? 0;
-  });
+  const rowsAfter = await withClient(cluster.connection, order.database, (client) => rowsIn(client, order.table));
   const found = {
     ...{ database: order.database, table: order.table, done: countsOf(applied.result), rowsAfter },
     rowsBefore: plan.observed.rowsNow,

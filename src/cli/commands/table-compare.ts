@@ -22,7 +22,7 @@ import type { Cli } from '../cli-context.js';
 import { collect, parseCount, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
 import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
-import { columnNames, type ScopeFlags, scopeOf, scopeOptions } from '../table-options.js';
+import { columnNames, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
 import { facts, type Screen, screenTable } from '../terminal/tables.js';
 
 interface CompareOptions extends ScopeFlags {
@@ -44,11 +44,7 @@ export function defineTableCompare(table: Command, cli: Cli): void {
       'The good side is restored into a temporary instance, which is removed afterwards. Nothing is changed; exit 0 means that it was compared, equal or not.',
       'Rows are told apart by the primary key, or another unique one that both sides have; without one, equal rows are counted.',
     ].join('\n'),
-    argumentHelp: {
-      cluster: 'name of the cluster in reprise.yml',
-      database: 'its database',
-      table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
-    },
+    argumentHelp: tableArguments,
     examples: [
       'table compare mairie mairie metier.demandes_rdv --backup mairie:logical:mairie_full_20261121_021500',
       'table compare mairie mairie metier.demandes_rdv --to 2026-11-21T02:10:00Z --by day:date_rdv',

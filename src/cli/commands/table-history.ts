@@ -5,6 +5,7 @@ import { formatTableName, parseTableName, type TableName } from '../../domain/ta
 import { sizeInWords, visible } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
+import { tableArguments } from '../table-options.js';
 import { interruptible } from '../long-operation.js';
 import { instant, type Screen, screenTable, wrapped } from '../terminal/tables.js';
 
@@ -16,11 +17,7 @@ export function defineTableHistory(table: Command, cli: Cli): void {
     description:
       'Reads the records that each backup makes: nothing is restored, and production is not needed. A change is suspicious where it is ' +
       'abnormal against the backup before and against what is usual; with fewer than three backups before, nothing is.',
-    argumentHelp: {
-      cluster: 'name of the cluster in reprise.yml',
-      database: 'its database',
-      table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
-    },
+    argumentHelp: tableArguments,
     examples: [
       'table history mairie mairie metier.demandes_rdv',
       'table history mairie mairie \'metier."Visits"\' --json',

@@ -11,6 +11,7 @@ import type { LocateOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
 import { parseCount, policyOption, timeOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
+import { tableArguments } from '../table-options.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
 import { facts, instant, type Screen, screenTable, wrapped } from '../terminal/tables.js';
 
@@ -31,11 +32,7 @@ export function defineTableLocate(table: Command, cli: Cli): void {
       'Looks into the middle one of the backups that are left, in a temporary instance, until two neighbours are found; then replays the WAL between them once, stopped after commits that touched the table. Nothing is changed, and production is read once.',
       'Say what is coherent by --min-rows or --key.',
     ].join('\n'),
-    argumentHelp: {
-      cluster: 'name of the cluster in reprise.yml',
-      database: 'its database',
-      table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
-    },
+    argumentHelp: tableArguments,
     examples: [
       'table locate mairie mairie metier.demandes_rdv --min-rows 100000',
       'table locate mairie mairie metier.demandes_rdv --min-rows 100000 --from -7d',

@@ -14,7 +14,7 @@ import type { Cli } from '../cli-context.js';
 import { byOption, collect, parseCount, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
 import { detached, detachedText, planToShow, planWhenMade, waitFor } from '../long-operation.js';
-import { columnNames, type ScopeFlags, scopeOf, scopeOptions } from '../table-options.js';
+import { columnNames, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
 
 /** A temporary instance is restored before the plan. */
 const PLANNING_MS = 7 * 86_400_000;
@@ -37,12 +37,6 @@ interface RepairOptions extends ChangeOptions {
   readonly key?: readonly string[];
 }
 
-const argumentHelp = {
-  cluster: 'name of the cluster in reprise.yml',
-  database: 'its database',
-  table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
-};
-
 /** `reprise table repair` and `reprise table undo`. */
 export function defineTableRepair(table: Command, cli: Cli): void {
   define<RepairOptions>(table, cli, {
@@ -52,7 +46,7 @@ export function defineTableRepair(table: Command, cli: Cli): void {
       'With --xid: exactly what this transaction did is undone, and what came later is kept. With --good and --bad: what changed between the two. With --to or --backup: rows become as they were then, as --strategy says.',
       'A row that changed for another reason too is a conflict: it is listed, and stays as it is unless --conflicts says otherwise.',
     ].join('\n'),
-    argumentHelp,
+    argumentHelp: tableArguments,
     examples: [
       'table repair mairie mairie metier.demandes_rdv --xid 1234',
       'table repair mairie mairie metier.demandes_rdv --good 2026-11-21T02:10:00Z --bad 2026-11-21T02:20:00Z',
@@ -79,7 +73,7 @@ export function defineTableRepair(table: Command, cli: Cli): void {
   define<ChangeOptions & { repair: string }>(table, cli, {
     usage: 'undo <cluster> <database> <table>',
     summary: 'take back what a repair did, after the approval of the very changes',
-    argumentHelp,
+    argumentHelp: tableArguments,
     examples: [
       'table undo mairie mairie metier.demandes_rdv --repair 20261121-021500-abc123',
       'table undo mairie mairie metier.demandes_rdv --repair 20261121-021500-abc123 --dry-run',

@@ -9,7 +9,12 @@ import {
 import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
 import type { MediaInput, MediaOutput } from '../api.js';
 import { heavyActivities, hostActivitiesFor, mediaActivities, readActivities } from '../operation/activity-proxies.js';
-import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
+import {
+  ApprovedOperation,
+  type ApprovedSteps,
+  type PlanWords,
+  rejectedOutput,
+} from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
 import { underLock } from '../lock/with-cluster-lock.js';
 import { runOperation } from '../operation/operation-status.js';
@@ -21,11 +26,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
   const { status } = operation;
   return runOperation(status, async () => {
     const ending = await approved.run(new MediaSteps(input, approved));
-    if (ending.state === 'rejected') {
-      const { plan, by, reason } = ending;
-      status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
-      return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
-    }
+    if (ending.state === 'rejected') return rejectedOutput(status, ending);
     const { plan, outcome } = ending;
     status.show(
       'completed',

@@ -9,7 +9,7 @@ import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
-import { failureOf, isCancelled, refusal, sentence } from './operation-status.js';
+import { failureOf, isCancelled, type OperationStatus, refusal, sentence } from './operation-status.js';
 import { RepeatedStep, type ResumePoint } from './run-step.js';
 import type { AfterWait } from './step-people.js';
 import { untilRecorded } from './until-recorded.js';
@@ -316,4 +316,13 @@ function tooOftenStale(times: number): Error {
     `the compared objects changed ${times} times while they were read`,
     'stop the programs that write there, then start the operation again',
   );
+}
+
+/** Shows that a person rejected the operation; what its workflow returns then. */
+export function rejectedOutput<P>(
+  status: OperationStatus,
+  { plan, by, reason }: { readonly plan: P | null; readonly by: string; readonly reason: string },
+) {
+  status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
+  return { state: 'rejected' as const, plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }

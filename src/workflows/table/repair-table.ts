@@ -12,7 +12,12 @@ import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { underLock } from '../lock/with-cluster-lock.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
-import { ApprovedOperation, type ApprovedSteps, type PlanWords } from '../operation/approved-operation.js';
+import {
+  ApprovedOperation,
+  type ApprovedSteps,
+  type PlanWords,
+  rejectedOutput,
+} from '../operation/approved-operation.js';
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, refusal, runOperation, sentence } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
@@ -32,11 +37,7 @@ export async function repairTable(input: RepairInput): Promise<RepairOutput> {
   const { status } = operation;
   return runOperation(status, async () => {
     const ending = await approved.run(new RepairSteps(input, approved));
-    if (ending.state === 'rejected') {
-      const { plan, by, reason } = ending;
-      status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
-      return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
-    }
+    if (ending.state === 'rejected') return rejectedOutput(status, ending);
     const { plan, outcome } = ending;
     status.show(
       'completed',
