@@ -38,6 +38,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
 import type { Delivery } from '../domain/notification/recipients.js';
@@ -45,6 +46,7 @@ import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -339,6 +341,21 @@ export interface CommitRange {
   readonly beforeLsn: string | null;
 }
 
+/** An incident of one table: what is known of it, which repair people chose, and its document. None of them changes the table. */
+export interface TableIncidentActivities {
+  /** The first step: reads the order, and takes the operation's id for the workflow that called. */
+  openTableIncident(input: OrderedStep<TableIncidentOrder>): Promise<void>;
+  surveyTable(input: OrderedStep<TableIncidentOrder>): Promise<TableSurvey>;
+  /** Reads the WAL of the time before the hour of discovery. */
+  findSuspects(input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string }): Promise<TableSuspects>;
+  /** Reads a repair that somebody chose, and refuses what is none of this table. */
+  readRepairChoice(input: OrderedStep<TableIncidentOrder> & { readonly choice: object }): Promise<RepairOrder>;
+  /** Writes the document from what this host has recorded; returns its key. `repair`: operation of the one that put the table right. */
+  writeTableReport(
+    input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string; readonly repair: string | null },
+  ): Promise<string>;
+}
+
 /** The search for the state of a table that is coherent. All of them read only. */
 export interface LocateActivities {
   planLocate(input: OrderedStep<LocateOrder>): Promise<LocatePlan>;
@@ -352,7 +369,13 @@ export interface LocateActivities {
 
 /** Activities of a host's queues. */
 export interface HostActivities
-  extends DrillActivities, InstanceActivities, LocateActivities, TableActivities, RepairActivities {
+  extends
+    DrillActivities,
+    InstanceActivities,
+    LocateActivities,
+    TableActivities,
+    TableIncidentActivities,
+    RepairActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

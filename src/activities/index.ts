@@ -30,6 +30,7 @@ import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
 import { comparingActivities } from './table/compare-table.js';
+import { tableIncidentActivities } from './table/incident.js';
 import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
@@ -67,6 +68,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...hookActivities(deps),
     ...instanceActivities(deps),
     ...locateActivities(deps),
+    ...tableIncidentActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

@@ -83,6 +83,8 @@ export const updateNames = {
   moveInstance: 'retarget',
   connectInstance: 'connect',
   dropInstance: 'drop',
+  /** What a person chose to put right the table of an incident. */
+  chooseRepair: 'choose-repair',
   acquire: 'acquire',
   release: 'release',
 } as const;
