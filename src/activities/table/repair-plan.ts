@@ -13,7 +13,6 @@ import {
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { changedSince, takenValues } from '../../postgres/repair/apply-changes.js';
@@ -35,6 +34,7 @@ import type { ClusterContext } from '../cluster-context.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
+import { configuredTable } from './invariants.js';
 import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 export async function makeRepairPlan(
@@ -87,13 +87,12 @@ export async function makeRepairPlan(
 
 /** How others are kept from writing to the table meanwhile. */
 function blockingOf(
-  { tables = {}, hooks: configured }: ClusterConfig,
+  cluster: ClusterConfig,
   { database, table }: RepairOrder,
 ): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
-  const name = formatTableName(table);
-  const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
+  const found = configuredTable(cluster, database, table);
   const hooks = found?.hooks ?? [];
-  const undoHooks = undoHooksOf(hooks, configured);
+  const undoHooks = undoHooksOf(hooks, cluster.hooks);
   return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
 }
 
