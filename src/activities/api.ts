@@ -46,7 +46,7 @@ import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
-import type { ChangeCounts, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
@@ -323,7 +323,8 @@ export interface RepairActivities {
   /** Opens them again; where they were not blocked it does nothing. */
   unfreezeTable(input: StepInput): Promise<void>;
   applyRepair(input: PlannedStep): Promise<ChangeCounts>;
-  finishRepair(input: PlannedStep): Promise<RepairOutcome>;
+  /** Looks whether every row is as approved, and writes the report; `incident`: what it begins with. */
+  finishRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
   closeRepair(input: StepInput): Promise<void>;
 }

@@ -30,7 +30,7 @@ import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { LocateResult } from '../domain/table/locate.js';
-import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -159,6 +159,8 @@ export type LocateOutput = LocateResult;
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
+  /** The incident that this repair belongs to: its report begins with it. */
+  readonly incident?: RepairIncident;
   /** It ends with the plan, and changes nothing. */
   readonly planOnly?: true;
 }

@@ -11,7 +11,7 @@ import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import type { ChangeCounts, FreezeMeans, RepairBinding, RepairOutcome, RepairPlan } from './repair.js';
+import type { ChangeCounts, FreezeMeans, RepairBinding, RepairIncident, RepairOutcome, RepairPlan } from './repair.js';
 import { formatTableName } from './table-name.js';
 
 /** The command that makes such a plan. */
@@ -189,11 +189,17 @@ export function repairReport(
   plan: RepairPlan,
   outcome: Omit<RepairOutcome, 'report'>,
   approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
+  incident?: RepairIncident,
 ): string {
   const { binding, observed } = plan;
   return [
     `# ${markdownText(repairTitle(binding))}`,
     `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)} (asserted), carried out from ${outcome.startedAt} to ${outcome.finishedAt}.`,
+    ...(incident === undefined
+      ? []
+      : [
+          `Part of ${markdownCode(incident.workflowId)}; the damage was found at ${markdownText(incident.discoveredAt)}. Cause: ${markdownText(incident.cause ?? 'not entered yet')}.`,
+        ]),
     approvals
       .map(({ by, reason, at }) => `- approved by ${markdownText(by)} (asserted) at ${at}: ${markdownText(reason)}`)
       .join('\n'),
