@@ -99,7 +99,7 @@ const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): Ch
   ...{ insert, update, delete: removed, conflicts: left.length },
 });
 
-/** Rows of one transaction, and how many they were once they were read. */
+/** Rows of one transaction, and how many they were once they were read. Those that need each other are in one, however many they are. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
   size = Number.POSITIVE_INFINITY,
@@ -108,7 +108,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
-      while (next.done !== true && count < size) {
+      while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
         next = await changes.next();
