@@ -26,6 +26,7 @@ const shown = [
   workflowTypes.explore,
   workflowTypes.locateTable,
   workflowTypes.repairTable,
+  workflowTypes.holdTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -39,6 +40,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.compareTable]: 'table-compare',
   [workflowTypes.locateTable]: 'table-locate',
   [workflowTypes.repairTable]: 'table-repair',
+  [workflowTypes.holdTable]: 'table-freeze',
 };
 
 /**

@@ -225,6 +225,17 @@ export const repairOrder = z
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
 
+/** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
+export const holdOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    forSeconds: count.min(1).optional(),
+    reason: z.string().max(2000).optional(),
+  })
+  .readonly();
+export type HoldOrder = z.infer<typeof holdOrder>;
+
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {
   readonly cluster: string;
