@@ -5,6 +5,7 @@ import { formatTableName, type TableName } from '../../domain/table/table-name.j
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
 import { openHostState } from '../../records/host-state.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { configuredTable } from './invariants.js';
 
 interface TableOfDatabase {
   readonly database: string;
@@ -14,14 +15,10 @@ interface TableOfDatabase {
 export type Blocking = Pick<BlockingPlan['binding'], 'freeze' | 'hooks' | 'undoHooks'>;
 
 /** How the configuration keeps others from writing to a table. */
-export function blockingOf(
-  { tables = {}, hooks: configured }: ClusterConfig,
-  { database, table }: TableOfDatabase,
-): Blocking {
-  const name = formatTableName(table);
-  const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
+export function blockingOf(cluster: ClusterConfig, { database, table }: TableOfDatabase): Blocking {
+  const found = configuredTable(cluster, database, table);
   const hooks = found?.hooks ?? [];
-  const undoHooks = undoHooksOf(hooks, configured);
+  const undoHooks = undoHooksOf(hooks, cluster.hooks);
   return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
 }
 

@@ -75,6 +75,8 @@ const byCommand: Readonly<Record<string, Wanted>> = {
 const byArgument: Readonly<Record<string, Wanted>> = {
   cluster: { kind: 'cluster' },
   workflow: { kind: 'operation', accepts: not(isOf('notify')) },
+  database: { kind: 'database' },
+  table: { kind: 'table' },
   repository: { kind: 'repository' },
   contact: { kind: 'contact' },
 };
@@ -84,6 +86,8 @@ const byOption: Readonly<Record<string, Wanted>> = {
   '--policy': { kind: 'policy' },
   '--engine': { kind: 'policy' },
   '--database': { kind: 'database' },
+  '--table': { kind: 'table' },
+  '--invariant': { kind: 'invariant' },
   '--host': { kind: 'host' },
   '--on': { kind: 'host' },
   '--notifier': { kind: 'notifier' },
