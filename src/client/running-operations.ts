@@ -25,6 +25,7 @@ const shown = [
   workflowTypes.compareTable,
   workflowTypes.explore,
   workflowTypes.locateTable,
+  workflowTypes.blastRadius,
   workflowTypes.repairTable,
   workflowTypes.incident,
   workflowTypes.watch,
@@ -38,6 +39,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verifyMedia]: 'verify-media',
   [workflowTypes.compareTable]: 'table-compare',
   [workflowTypes.locateTable]: 'table-locate',
+  [workflowTypes.blastRadius]: 'table-blast-radius',
   [workflowTypes.repairTable]: 'table-repair',
 };
 

@@ -6,6 +6,7 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  blastRadiusWorkflowId,
   locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
@@ -26,6 +27,7 @@ import {
   comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  blastRadiusRunbook,
   locateRunbook,
   incidentRunbook,
   mediaRunbook,
@@ -42,6 +44,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  BlastRadiusOrder,
   LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -247,6 +250,20 @@ export function startLocate(
     workflowId: locateWorkflowId(cluster, input.operationId),
     input,
     runbook: locateRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startBlastRadius(
+  session: TemporalSession,
+  request: OperationRequest<BlastRadiusOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.blastRadius,
+    workflowId: blastRadiusWorkflowId(cluster, input.operationId),
+    input,
+    runbook: blastRadiusRunbook(cluster, formatTableName(order.table), order.xid),
   });
 }
 

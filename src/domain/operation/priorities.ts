@@ -14,6 +14,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.compareTable]: 2,
   [workflowTypes.repairTable]: 2,
   [workflowTypes.locateTable]: 2,
+  [workflowTypes.blastRadius]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,
   [workflowTypes.backup]: 4,

@@ -48,6 +48,7 @@ export interface OperationStatusView {
     | 'table-compare'
     | 'table-repair'
     | 'table-locate'
+    | 'table-blast-radius'
     | 'daily-check'
     | 'incident'
     | 'watch'
