@@ -29,7 +29,7 @@ import { policiesHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { rowsOf } from '../inspection/table-history.js';
 import { namesFor } from '../inspection/wal-transactions.js';
-import { instanceServer } from '../temporary/temporary-instance.js';
+import { instanceServer, readableInstance } from '../temporary/temporary-instance.js';
 
 type Step = OrderedStep<LocateOrder>;
 type Probe = InstanceStep & { readonly order: LocateOrder };
@@ -51,7 +51,7 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
       'probeTable',
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
-        const { connection } = await instanceServer(clusterContext, step);
+        const { connection } = await readableInstance(clusterContext, step, step.order);
         return stateOf(connection, step.order);
       }),
     ),
