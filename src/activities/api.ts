@@ -30,6 +30,7 @@ import type {
   BackupOrder,
   ComparisonOrder,
   DrillOrder,
+  HoldOrder,
   InstanceOrder,
   BlastRadiusOrder,
   LocateOrder,
@@ -47,8 +48,9 @@ import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { HoldPlan } from '../domain/table/hold.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
-import type { ChangeCounts, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
@@ -325,9 +327,24 @@ export interface RepairActivities {
   /** Opens them again; where they were not blocked it does nothing. */
   unfreezeTable(input: StepInput): Promise<void>;
   applyRepair(input: PlannedStep): Promise<ChangeCounts>;
-  finishRepair(input: PlannedStep): Promise<RepairOutcome>;
+  /** Looks whether every row is as approved, and writes the report; `incident`: what it begins with. */
+  finishRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
   closeRepair(input: StepInput): Promise<void>;
+}
+
+export interface HoldRequest extends OrderedStep<HoldOrder> {
+  readonly requester: string;
+}
+
+/** A table that is kept frozen; {@link RepairActivities} block its writes and open them. */
+export interface HoldActivities {
+  /** By which means and hooks of the configuration. Reads only. */
+  planHold(input: HoldRequest): Promise<HoldPlan>;
+  /** Digest of the plan as it would be now, or as it is where it was begun. */
+  recheckHold(input: HoldRequest & { plan: string }): Promise<{ digest: string }>;
+  /** Ends the plans of an operation, however it ended. */
+  closeHold(input: StepInput): Promise<void>;
 }
 
 /** Part of the WAL in which commits are looked for. */
@@ -374,6 +391,7 @@ export interface HostActivities
     LocateActivities,
     TableActivities,
     RepairActivities,
+    HoldActivities,
     BlastRadiusActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;

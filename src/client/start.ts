@@ -7,6 +7,7 @@ import {
   drillWorkflowId,
   exploreWorkflowId,
   blastRadiusWorkflowId,
+  holdWorkflowId,
   locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
@@ -28,6 +29,7 @@ import {
   drillRunbook,
   exploreRunbook,
   blastRadiusRunbook,
+  holdRunbook,
   locateRunbook,
   incidentRunbook,
   mediaRunbook,
@@ -45,6 +47,7 @@ import type {
   DrillOrder,
   ExploreOrder,
   BlastRadiusOrder,
+  HoldOrder,
   LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -55,7 +58,7 @@ import type {
 } from '../domain/operation/orders.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
+import type { HoldInput, IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -236,6 +239,21 @@ export function startRepair(
     workflowId: repairWorkflowId(cluster, input.operationId),
     input,
     runbook: repairRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+/** Starts the planning; nothing is blocked before the approval. */
+export function startHold(
+  session: TemporalSession,
+  request: OperationRequest<HoldOrder> & Pick<HoldInput, 'planOnly'>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.holdTable,
+    workflowId: holdWorkflowId(cluster, input.operationId),
+    input,
+    runbook: holdRunbook(cluster, formatTableName(order.table)),
   });
 }
 

@@ -52,6 +52,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'table-locate',
   'table-blast-radius',
   'table-repair',
+  'table-freeze',
   'daily-check',
   'explore',
   'incident',

@@ -15,6 +15,7 @@ import type {
   DrillOrder,
   ExploreOrder,
   BlastRadiusOrder,
+  HoldOrder,
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
@@ -31,8 +32,9 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { HeldTable, HoldOutcome, HoldPlan } from '../domain/table/hold.js';
 import type { LocateResult } from '../domain/table/locate.js';
-import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 
 export type { AdoptOutput } from '../domain/backup/adoption.js';
@@ -173,6 +175,8 @@ export interface BlastRadiusOutput extends BlastRadius {
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
+  /** The incident that this repair belongs to: its report begins with it. */
+  readonly incident?: RepairIncident;
   /** It ends with the plan, and changes nothing. */
   readonly planOnly?: true;
 }
@@ -183,6 +187,23 @@ export interface RepairOutput {
   readonly outcome: RepairOutcome | null;
   readonly rejectedBecause?: string;
 }
+
+export interface HoldInput extends OperationRequest<HoldOrder> {
+  readonly operationId: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
+}
+export interface HoldOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: HoldPlan | null;
+  /** Null where it was rejected. */
+  readonly outcome: HoldOutcome | null;
+  readonly rejectedBecause?: string;
+}
+/** What people see of a table that is kept frozen. */
+export type HoldView = HeldTable;
 
 export interface DrillOverdueInput {
   readonly cluster: string;

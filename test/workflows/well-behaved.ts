@@ -2,7 +2,7 @@ import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';
-import { repairOutcome, repairPlanOf } from './repairs.js';
+import { holdPlanOf, repairOutcome, repairPlanOf } from './repairs.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -48,6 +48,10 @@ export const wellBehaved: Activities = {
   applyRepair: async () => ({ insert: 2, update: 1, delete: 0, conflicts: 0 }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
+
+  planHold: async (request) => holdPlanOf(request),
+  recheckHold: async ({ plan }) => ({ digest: plan }),
+  closeHold: async () => undefined,
 
   planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
   probeTable: async () => ({ holds: true, figure: '3 rows' }),

@@ -5,6 +5,7 @@ import {
   type ChangeCounts,
   changedRows,
   isRepairPlan,
+  type RepairIncident,
   type RepairOutcome,
   type RowChange,
 } from '../../domain/table/repair.js';
@@ -164,7 +165,10 @@ async function hasCommitted(client: pg.Client, xid: string): Promise<boolean> {
 }
 
 /** Looks whether every row is as approved, and writes the report. */
-export async function finish(clusterContext: ClusterContext, step: PlannedStep): Promise<RepairOutcome> {
+export async function finish(
+  clusterContext: ClusterContext,
+  { incident, ...step }: PlannedStep & { readonly incident?: RepairIncident },
+): Promise<RepairOutcome> {
   const { cluster, host, catalogue } = clusterContext;
   const state = openHostState(host.stateDir);
   const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
@@ -186,7 +190,10 @@ export async function finish(clusterContext: ClusterContext, step: PlannedStep):
     finishedAt: new Date().toISOString(),
   };
   const approvals = await state.approvals(plan.digest);
-  const report = await catalogue.writeIncidentDocument(step.operationId, repairReport(plan, found, approvals));
+  const report = await catalogue.writeIncidentDocument(
+    step.operationId,
+    repairReport(plan, found, approvals, incident),
+  );
   const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
   await record(clusterContext, step, 'repair-outcome', {
     kind: 'journal',

@@ -4,6 +4,7 @@ import { group } from '../define-command.js';
 import { defineBlastRadius } from './table-blast-radius.js';
 import { defineTableCompare } from './table-compare.js';
 import { defineTableHistory } from './table-history.js';
+import { defineTableFreeze } from './table-freeze.js';
 import { defineTableLocate } from './table-locate.js';
 import { defineTableRepair } from './table-repair.js';
 
@@ -13,6 +14,7 @@ export function registerTable(program: Command, cli: Cli): void {
   defineBlastRadius(table, cli);
   defineTableCompare(table, cli);
   defineTableHistory(table, cli);
+  defineTableFreeze(table, cli);
   defineTableLocate(table, cli);
   defineTableRepair(table, cli);
 }

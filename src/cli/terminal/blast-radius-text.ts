@@ -94,7 +94,9 @@ function referencesText(references: readonly ReferringRows[] | null, screen: Scr
 function waysText(ways: readonly WayBack[], screen: Screen): string {
   const rows = ways.map(({ what, loses, leaves }, at) => [
     `${at + 1} ${what}`,
-    loses.transactions === 0 ? 'nothing later' : `${counted(loses.rows, 'row')}, ${counted(loses.transactions, 'transaction')}`,
+    loses.transactions === 0
+      ? 'nothing later'
+      : `${counted(loses.rows, 'row')}, ${counted(loses.transactions, 'transaction')}`,
     leaves,
   ]);
   const commands = ways.map(({ command }, at) => `${at + 1}  ${command}`);

@@ -47,6 +47,7 @@ export interface OperationStatusView {
     | 'explore'
     | 'table-compare'
     | 'table-repair'
+    | 'table-freeze'
     | 'table-locate'
     | 'table-blast-radius'
     | 'daily-check'

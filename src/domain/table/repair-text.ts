@@ -11,7 +11,7 @@ import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import type { ChangeCounts, FreezeMeans, RepairBinding, RepairOutcome, RepairPlan } from './repair.js';
+import type { ChangeCounts, FreezeMeans, RepairBinding, RepairIncident, RepairOutcome, RepairPlan } from './repair.js';
 import { formatTableName } from './table-name.js';
 
 /** The command that makes such a plan. */
@@ -113,13 +113,16 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
   ];
 }
 
-function freezeInWords(freeze: FreezeMeans): string {
-  const means =
+/** How writes of others are blocked, and whose. */
+export const meansInWords = (freeze: FreezeMeans): string =>
+  visible(
     freeze.by === 'trigger'
       ? 'by a trigger, for everybody'
-      : `for ${freeze.roles.join(', ')}, whose rights are revoked`;
-  return visible(`${means}, from the approved beginning to the end`);
-}
+      : `for ${freeze.roles.join(', ')}, whose rights are revoked`,
+  );
+
+const freezeInWords = (freeze: FreezeMeans): string =>
+  `${meansInWords(freeze)}, from the approved beginning to the end`;
 
 function scopeInWords({ scope = [] }: RepairOrder): string {
   return scope
@@ -189,11 +192,17 @@ export function repairReport(
   plan: RepairPlan,
   outcome: Omit<RepairOutcome, 'report'>,
   approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
+  incident?: RepairIncident,
 ): string {
   const { binding, observed } = plan;
   return [
     `# ${markdownText(repairTitle(binding))}`,
     `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)} (asserted), carried out from ${outcome.startedAt} to ${outcome.finishedAt}.`,
+    ...(incident === undefined
+      ? []
+      : [
+          `Part of ${markdownCode(incident.workflowId)}; the damage was found at ${markdownText(incident.discoveredAt)}. Cause: ${markdownText(incident.cause ?? 'not entered yet')}.`,
+        ]),
     approvals
       .map(({ by, reason, at }) => `- approved by ${markdownText(by)} (asserted) at ${at}: ${markdownText(reason)}`)
       .join('\n'),

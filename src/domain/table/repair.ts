@@ -120,6 +120,15 @@ export function isRepairPlan(plan: ApprovablePlan): plan is RepairPlan {
   return plan.binding.action === 'table-repair';
 }
 
+/** What an incident knows that its repair does not. */
+export interface RepairIncident {
+  readonly workflowId: string;
+  /** When the damage was found, UTC ISO-8601. */
+  readonly discoveredAt: string;
+  /** As people entered it; null: not yet. */
+  readonly cause: string | null;
+}
+
 export interface RepairOutcome {
   readonly database: string;
   readonly table: TableName;

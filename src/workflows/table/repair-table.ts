@@ -116,8 +116,10 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     );
     if (changed === 'rejected') return changed;
     const report = 'check the result and write the report';
+    const { incident } = this.input;
+    const belongs = incident === undefined ? {} : { incident };
     return this.step(report, () =>
-      underLock(this.operation, (step) => this.activities(report).finishRepair({ ...step, plan: digest })),
+      underLock(this.operation, (step) => this.activities(report).finishRepair({ ...step, ...belongs, plan: digest })),
     );
   }
 
