@@ -1,8 +1,5 @@
 import { mayApprove, needsApproval, linesToAdd, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
-import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { RepairOrder } from '../../domain/operation/orders.js';
-import { undoHooksOf } from '../../domain/plan/hooks.js';
 import {
   changedRows,
   type ChangeSetDigest,
@@ -31,10 +28,10 @@ import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { type ActiveHold, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
-import { configuredTable } from './invariants.js';
 import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 export async function makeRepairPlan(
@@ -55,6 +52,7 @@ export async function makeRepairPlan(
   const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
   const { changes, key, rowsNow } = await makeChanges(clusterContext, request, files, facts, run);
   const transaction = await transactionOf(clusterContext, operationId);
+  const { blocking, holds } = await blockingOfRepair(clusterContext, order);
   const binding: RepairBinding = {
     action: 'table-repair',
     operationId,
@@ -64,7 +62,7 @@ export async function makeRepairPlan(
     systemIdentifier: await systemIdentifierOf(clusterContext),
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
-    ...blockingOf(cluster, order),
+    ...blocking,
     ...{ configDigest: deps.config.digest, requester },
   };
   const createdAt = new Date();
@@ -78,25 +76,18 @@ export async function makeRepairPlan(
       file: files.changes,
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
-      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding)],
+      ...(holds.length === 0 ? {} : { heldBy: holds.map(({ workflowId }) => workflowId) }),
+      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding, holds)],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
 }
 
-/** How others are kept from writing to the table meanwhile. */
-function blockingOf(
-  cluster: ClusterConfig,
-  { database, table }: RepairOrder,
-): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
-  const found = configuredTable(cluster, database, table);
-  const hooks = found?.hooks ?? [];
-  const undoHooks = undoHooksOf(hooks, cluster.hooks);
-  return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
-}
-
-function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {
+function warningsOf(
+  { order, changes: { conflicts }, key, freeze }: RepairBinding,
+  holds: readonly ActiveHold[],
+): readonly string[] {
   return [
     ...(conflicts > 0
       ? [
@@ -104,12 +95,23 @@ function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBindin
         ]
       : []),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
-    freeze === null
-      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
-      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
+    ...writesMeanwhile(freeze, holds),
     ...(order.batchRows === undefined
       ? []
       : ['done in batches: rows that somebody changes meanwhile are left out and counted']),
+  ];
+}
+
+function writesMeanwhile(freeze: RepairBinding['freeze'], holds: readonly ActiveHold[]): readonly string[] {
+  if (holds.length > 0)
+    return holds.map(
+      ({ workflowId, since, until }) =>
+        `${workflowId} keeps the table frozen since ${since}${until === null ? '' : `, until ${until}`}, and goes on after the repair: where it has released the table before, another plan is made`,
+    );
+  return [
+    freeze === null
+      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
+      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
   ];
 }
 

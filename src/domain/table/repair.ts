@@ -117,6 +117,8 @@ export interface RepairPlan extends ApprovablePlan {
     /** File with every change and every conflict on the target host; owner-only, with an end. */
     readonly file: string;
     readonly fileUntil: string;
+    /** Workflows that keep the table frozen, and go on after the repair; absent: none does. */
+    readonly heldBy?: readonly string[];
     readonly approval: { readonly approvers: number; readonly from: readonly string[] } | null;
     readonly warnings: readonly string[];
   };
