@@ -196,6 +196,15 @@ export interface TableConfig {
   readonly freeze?: FreezeMeans;
   /** Hooks that stop what writes to it, in their order; each has an undo. */
   readonly hooks: readonly string[];
+  /** Queries that are true of a coherent table, by name. */
+  readonly invariants?: Readonly<Record<string, InvariantConfig>>;
+}
+
+export interface InvariantConfig {
+  readonly name: string;
+  /** Gives one row with one boolean. */
+  readonly query: string;
+  readonly timeoutSeconds: number;
 }
 
 export interface HookConfig {

@@ -1,4 +1,4 @@
-import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
+import { checkApproval, needsApproval, policyAction } from '../../domain/approval/approval-policy.js';
 import { actionCommand, byConfirmation, isActionPlan, isConfirmedAction } from '../../domain/approval/actions.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -11,6 +11,8 @@ import {
   isExecutablePlan,
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
+import { isHoldPlan } from '../../domain/table/hold.js';
+import { holdCommand } from '../../domain/table/hold-text.js';
 import { isRepairPlan } from '../../domain/table/repair.js';
 import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
@@ -42,7 +44,8 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
   for (const other of await state.openPlans()) {
     if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action)
       continue;
-    if (isActionPlan(plan)) continue;
+    // Several tables may be frozen at once.
+    if (isActionPlan(plan) || isHoldPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
@@ -64,6 +67,8 @@ export async function authorize(
 export interface AuthorizeOptions {
   /** Takes back what the plan did: it may come however late. */
   readonly takesBack?: boolean;
+  /** What it runs is known to be as it was approved, whatever else of the configuration has changed since. */
+  readonly isUnchanged?: boolean;
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
@@ -71,10 +76,48 @@ export async function authorizePlan<P extends ApprovablePlan>(
   clusterContext: ClusterContext,
   step: PlannedStep,
   isOurs: (plan: ApprovablePlan) => plan is P,
-  { takesBack = false }: AuthorizeOptions = {},
+  { takesBack = false, isUnchanged = false }: AuthorizeOptions = {},
 ): Promise<P> {
   const state = openHostState(clusterContext.host.stateDir);
-  const plan = await knownPlan(state, step.plan);
+  const plan = await planOf(clusterContext, step, isOurs);
+  const used = await state.usedBy(plan.digest);
+  if (await state.isClosed(plan.digest))
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
+      `make a new plan: ${again(plan)}`,
+    );
+  if (!isUnchanged) await requireSameConfiguration(clusterContext, plan, used !== null);
+  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
+  else if (!takesBack) await requireRecentUse(clusterContext, plan);
+  await requireOwnOperation(clusterContext, step);
+  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
+  const claim = claimOf(plan);
+  if (claim !== null) await requireGrant(clusterContext, step, claim);
+  if (!used) await supersedeOthers(state, plan);
+  if (!(await state.markUsed(plan.digest, step.operationId))) {
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
+      `make a new plan: ${again(plan)}`,
+    );
+  }
+  await state.markActive(plan.digest);
+  // For the report; what lets a step pass is the ledger of this host.
+  if (!used) {
+    const body = { kind: 'plan-used' as const, digest: plan.digest };
+    await recordDecided(clusterContext, step, `plan-used/${plan.digest}`, body);
+  }
+  return plan;
+}
+
+/** @throws RepriseError `plan-unknown` for one of another action, operation, cluster or host */
+async function planOf<P extends ApprovablePlan>(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+): Promise<P> {
+  const plan = await knownPlan(openHostState(clusterContext.host.stateDir), step.plan);
   const { binding } = plan;
   if (!isOurs(plan))
     throw new RepriseError(
@@ -98,34 +141,6 @@ export async function authorizePlan<P extends ApprovablePlan>(
       'plan-unknown',
       `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${clusterContext.deps.host}`,
     );
-  }
-  const used = await state.usedBy(plan.digest);
-  if (await state.isClosed(plan.digest))
-    throw new RepriseError(
-      'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
-      `make a new plan: ${again(plan)}`,
-    );
-  await requireSameConfiguration(clusterContext, plan, used !== null);
-  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
-  else if (!takesBack) await requireRecentUse(clusterContext, plan);
-  await requireOwnOperation(clusterContext, step);
-  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
-  const claim = claimOf(plan);
-  if (claim !== null) await requireGrant(clusterContext, step, claim);
-  if (!used) await supersedeOthers(state, plan);
-  if (!(await state.markUsed(plan.digest, step.operationId))) {
-    throw new RepriseError(
-      'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
-      `make a new plan: ${again(plan)}`,
-    );
-  }
-  await state.markActive(plan.digest);
-  // For the report; what lets a step pass is the ledger of this host.
-  if (!used) {
-    const body = { kind: 'plan-used' as const, digest: plan.digest };
-    await recordDecided(clusterContext, step, `plan-used/${plan.digest}`, body);
   }
   return plan;
 }
@@ -155,7 +170,7 @@ async function requireSameConfiguration(
 
 /** What the operation of a plan has locked; null for one that excludes nobody, or takes a lock for each of its steps. */
 function claimOf(plan: ApprovablePlan): LockClaim | null {
-  if (isActionPlan(plan)) return null;
+  if (isActionPlan(plan) || isHoldPlan(plan)) return null;
   if (isRepairPlan(plan)) return repairClaim;
   return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
@@ -332,6 +347,7 @@ export function again(plan: ApprovablePlan): string {
   if (isActionPlan(plan)) return actionCommand(plan.binding);
   if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
   if (isRepairPlan(plan)) return repairCommand(plan.binding);
+  if (isHoldPlan(plan)) return holdCommand(plan.binding);
   return 'reprise recover';
 }
 
@@ -362,5 +378,5 @@ export function policyFor(
   cluster: ClusterConfig,
   { binding: { action } }: Pick<ApprovablePlan, 'binding'>,
 ): ApprovalPolicy | undefined {
-  return cluster.approvals[action] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
+  return cluster.approvals[policyAction(action)] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { TableConfig } from '../../domain/config.js';
-import { holdsNoNul, noNulRule } from '../../domain/fields.js';
+import { duration, holdsNoNul, noNulRule } from '../../domain/fields.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
 import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
 import { withHint } from '../problem.js';
-import { databaseName, mapValues } from './fields.js';
+import { databaseName, mapValues, named } from './fields.js';
 
 const freeze = z
   .strictObject({
@@ -31,6 +31,17 @@ const freeze = z
   })
   .transform(({ by, roles = [] }): FreezeMeans => (by === 'revoke' ? { by, roles } : { by }));
 
+const invariant = z
+  .strictObject({
+    query: z
+      .string()
+      .min(1)
+      .refine(holdsNoNul, noNulRule)
+      .describe('Query that returns one row with one boolean: true where the table is coherent.'),
+    timeout: duration().prefault('5m').describe('How long the query may take.'),
+  })
+  .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
+
 const table = z.strictObject({
   database: databaseName.describe('Database that the table is in.'),
   freeze: freeze
@@ -42,6 +53,11 @@ const table = z.strictObject({
     .optional()
     .describe(
       'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
+    ),
+  invariants: named('invariant', invariant)
+    .optional()
+    .describe(
+      'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
     ),
 });
 
@@ -69,9 +85,10 @@ export const tablesSchema = z
     table,
   )
   .transform((tables) =>
-    mapValues(tables, ({ hooks = [], freeze: means, database }, name): TableConfig => ({
+    mapValues(tables, ({ hooks = [], freeze: means, database, invariants }, name): TableConfig => ({
       ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
       ...(means === undefined ? {} : { freeze: means }),
+      ...(invariants === undefined ? {} : { invariants }),
     })),
   )
   .superRefine((tables, context) => {

@@ -133,10 +133,11 @@ export type ExploreOrder = z.infer<typeof exploreOrder>;
 /** A table of a database, by the names of the catalogue. */
 const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
-/** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
+/** Which state of a table is coherent: so many rows, a row with this value, or what a query of the configuration says. No SQL from a client. */
 const tableCondition = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('min-rows'), rows: count.min(1) }).readonly(),
   z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
+  z.strictObject({ kind: z.literal('invariant'), name }).readonly(),
 ]);
 /** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
 export const locateOrder = z
@@ -150,6 +151,22 @@ export const locateOrder = z
   })
   .readonly();
 export type LocateOrder = z.infer<typeof locateOrder>;
+
+/**
+ * What one transaction did to a table, and what each way back would lose. `to`: later changes until then (UTC ISO-8601), absent: all that the
+ * WAL has; `policy`: from whose backups and WAL; `samples`: so many rows of each kind are kept on the host.
+ */
+export const blastRadiusOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    xid: z.string().regex(/^\d{1,20}$/),
+    to: z.iso.datetime().optional(),
+    policy: name.optional(),
+    samples: count.max(10_000),
+  })
+  .readonly();
+export type BlastRadiusOrder = z.infer<typeof blastRadiusOrder>;
 
 /** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
 const valueText = z.string().max(10_000).nullable();
@@ -239,6 +256,17 @@ export const tableIncidentOrder = z
   })
   .readonly();
 export type TableIncidentOrder = z.infer<typeof tableIncidentOrder>;
+
+/** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
+export const holdOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    forSeconds: count.min(1).optional(),
+    reason: z.string().max(2000).optional(),
+  })
+  .readonly();
+export type HoldOrder = z.infer<typeof holdOrder>;
 
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {

@@ -94,6 +94,7 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
     ...listed(`triggers ${order.fireTriggers === true ? 'that fire' : 'that do not fire'}`, effects.triggers),
     ...listed('sequences moved', effects.sequences),
     ...(binding.freeze === null ? [] : [['writes blocked', freezeInWords(binding.freeze)] as const]),
+    ...listed('kept frozen by', observed.heldBy ?? []),
     ...listed(
       'hooks run before',
       binding.hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`),
@@ -113,13 +114,16 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
   ];
 }
 
-function freezeInWords(freeze: FreezeMeans): string {
-  const means =
+/** How writes of others are blocked, and whose. */
+export const meansInWords = (freeze: FreezeMeans): string =>
+  visible(
     freeze.by === 'trigger'
       ? 'by a trigger, for everybody'
-      : `for ${freeze.roles.join(', ')}, whose rights are revoked`;
-  return visible(`${means}, from the approved beginning to the end`);
-}
+      : `for ${freeze.roles.join(', ')}, whose rights are revoked`,
+  );
+
+const freezeInWords = (freeze: FreezeMeans): string =>
+  `${meansInWords(freeze)}, from the approved beginning to the end`;
 
 function scopeInWords({ scope = [] }: RepairOrder): string {
   return scope
