@@ -337,6 +337,8 @@ export interface CommitRange {
   /** Only commits after and before these places. */
   readonly afterLsn: string;
   readonly beforeLsn: string | null;
+  /** Of the table at its beginning; absent or null: not known. */
+  readonly rows?: number | null;
 }
 
 /** The search for the state of a table that is coherent. All of them read only. */
