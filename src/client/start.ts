@@ -6,6 +6,8 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  blastRadiusWorkflowId,
+  holdWorkflowId,
   locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
@@ -26,6 +28,8 @@ import {
   comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  blastRadiusRunbook,
+  holdRunbook,
   locateRunbook,
   incidentRunbook,
   mediaRunbook,
@@ -42,6 +46,8 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  BlastRadiusOrder,
+  HoldOrder,
   LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -52,7 +58,7 @@ import type {
 } from '../domain/operation/orders.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
+import type { HoldInput, IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -236,6 +242,21 @@ export function startRepair(
   });
 }
 
+/** Starts the planning; nothing is blocked before the approval. */
+export function startHold(
+  session: TemporalSession,
+  request: OperationRequest<HoldOrder> & Pick<HoldInput, 'planOnly'>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.holdTable,
+    workflowId: holdWorkflowId(cluster, input.operationId),
+    input,
+    runbook: holdRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
 export function startLocate(
   session: TemporalSession,
   request: OperationRequest<LocateOrder>,
@@ -247,6 +268,20 @@ export function startLocate(
     workflowId: locateWorkflowId(cluster, input.operationId),
     input,
     runbook: locateRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startBlastRadius(
+  session: TemporalSession,
+  request: OperationRequest<BlastRadiusOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.blastRadius,
+    workflowId: blastRadiusWorkflowId(cluster, input.operationId),
+    input,
+    runbook: blastRadiusRunbook(cluster, formatTableName(order.table), order.xid),
   });
 }
 

@@ -3,6 +3,7 @@ import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { OpenedInstance } from '../domain/explore/instance.js';
+import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
@@ -13,6 +14,8 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  BlastRadiusOrder,
+  HoldOrder,
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
@@ -29,6 +32,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { HeldTable, HoldOutcome, HoldPlan } from '../domain/table/hold.js';
 import type { LocateResult } from '../domain/table/locate.js';
 import type { RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
@@ -157,6 +161,18 @@ export interface LocateInput extends OperationRequest<LocateOrder> {
 }
 export type LocateOutput = LocateResult;
 
+export interface BlastRadiusInput extends OperationRequest<BlastRadiusOrder> {
+  readonly operationId: string;
+}
+export interface BlastRadiusOutput extends BlastRadius {
+  /** From which the states before and after it were restored. */
+  readonly backups: readonly string[];
+  /** Where the rows themselves are. */
+  readonly host: string;
+  readonly file: string;
+  readonly fileUntil: string;
+}
+
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;
   /** The incident that this repair belongs to: its report begins with it. */
@@ -171,6 +187,23 @@ export interface RepairOutput {
   readonly outcome: RepairOutcome | null;
   readonly rejectedBecause?: string;
 }
+
+export interface HoldInput extends OperationRequest<HoldOrder> {
+  readonly operationId: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
+}
+export interface HoldOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: HoldPlan | null;
+  /** Null where it was rejected. */
+  readonly outcome: HoldOutcome | null;
+  readonly rejectedBecause?: string;
+}
+/** What people see of a table that is kept frozen. */
+export type HoldView = HeldTable;
 
 export interface DrillOverdueInput {
   readonly cluster: string;

@@ -1,4 +1,4 @@
-import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
+import { checkApproval, needsApproval, policyAction } from '../../domain/approval/approval-policy.js';
 import { actionCommand, byConfirmation, isActionPlan, isConfirmedAction } from '../../domain/approval/actions.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -11,6 +11,8 @@ import {
   isExecutablePlan,
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
+import { isHoldPlan } from '../../domain/table/hold.js';
+import { holdCommand } from '../../domain/table/hold-text.js';
 import { isRepairPlan } from '../../domain/table/repair.js';
 import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
@@ -42,7 +44,8 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
   for (const other of await state.openPlans()) {
     if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action)
       continue;
-    if (isActionPlan(plan)) continue;
+    // Several tables may be frozen at once.
+    if (isActionPlan(plan) || isHoldPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
@@ -155,7 +158,7 @@ async function requireSameConfiguration(
 
 /** What the operation of a plan has locked; null for one that excludes nobody, or takes a lock for each of its steps. */
 function claimOf(plan: ApprovablePlan): LockClaim | null {
-  if (isActionPlan(plan)) return null;
+  if (isActionPlan(plan) || isHoldPlan(plan)) return null;
   if (isRepairPlan(plan)) return repairClaim;
   return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
@@ -332,6 +335,7 @@ export function again(plan: ApprovablePlan): string {
   if (isActionPlan(plan)) return actionCommand(plan.binding);
   if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
   if (isRepairPlan(plan)) return repairCommand(plan.binding);
+  if (isHoldPlan(plan)) return holdCommand(plan.binding);
   return 'reprise recover';
 }
 
@@ -362,5 +366,5 @@ export function policyFor(
   cluster: ClusterConfig,
   { binding: { action } }: Pick<ApprovablePlan, 'binding'>,
 ): ApprovalPolicy | undefined {
-  return cluster.approvals[action] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
+  return cluster.approvals[policyAction(action)] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
 }

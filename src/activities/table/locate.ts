@@ -16,7 +16,7 @@ import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
 import type { HostDependencies } from '../dependencies.js';
 import { namesFor } from '../inspection/wal-transactions.js';
-import { instanceServer } from '../temporary/temporary-instance.js';
+import { instanceServer, readableInstance } from '../temporary/temporary-instance.js';
 import { askInvariant, invariantNamed } from './invariants.js';
 import { planLocate } from './locate-plan.js';
 
@@ -42,8 +42,7 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
       'probeTable',
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
-        const { connection } = await instanceServer(clusterContext, step);
-        return probeTable(clusterContext, connection, step.order);
+        return probeTable(clusterContext, step);
       }),
     ),
     findCommits: wrapActivity(
@@ -55,24 +54,30 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
   };
 }
 
+async function probeTable(clusterContext: ClusterContext, step: Probe): Promise<TableState> {
+  const { database, table, condition } = step.order;
+  return orAbsent(async () => {
+    // A query may read other tables too.
+    const read = { database, table: condition.kind === 'invariant' ? null : table };
+    const { connection } = await readableInstance(clusterContext, step, read);
+    return stateOf(clusterContext, connection, step.order);
+  });
+}
+
 /** A database or a table that was dropped is a state too; what a query names beside the table has to be there. */
 async function productionState(clusterContext: ClusterContext, order: LocateOrder): Promise<TableState> {
   const { connection } = clusterContext.cluster;
   if (order.condition.kind !== 'invariant') return stateOf(clusterContext, connection, order);
-  return probeTable(clusterContext, connection, order);
+  return orAbsent(() => stateOf(clusterContext, connection, order));
 }
 
 /**
  * What was not there at that instant is a state like others: the column, or what a query of the configuration names. Production tells
  * whether it is a slip.
  */
-async function probeTable(
-  clusterContext: ClusterContext,
-  connection: ConnectionConfig,
-  order: LocateOrder,
-): Promise<TableState> {
+async function orAbsent(look: () => Promise<TableState>): Promise<TableState> {
   try {
-    return await stateOf(clusterContext, connection, order);
+    return await look();
   } catch (error) {
     if (!isRepriseError(error)) throw error;
     const isSchema = UNDEFINED.includes(String(error.details['sqlState']));

@@ -1,8 +1,5 @@
 import { mayApprove, needsApproval, linesToAdd, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
-import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { RepairOrder } from '../../domain/operation/orders.js';
-import { undoHooksOf } from '../../domain/plan/hooks.js';
 import {
   changedRows,
   type ChangeSetDigest,
@@ -31,10 +28,10 @@ import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { blockingOf } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
-import { configuredTable } from './invariants.js';
 import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 export async function makeRepairPlan(
@@ -83,17 +80,6 @@ export async function makeRepairPlan(
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
-}
-
-/** How others are kept from writing to the table meanwhile. */
-function blockingOf(
-  cluster: ClusterConfig,
-  { database, table }: RepairOrder,
-): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
-  const found = configuredTable(cluster, database, table);
-  const hooks = found?.hooks ?? [];
-  const undoHooks = undoHooksOf(hooks, cluster.hooks);
-  return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
 }
 
 function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {

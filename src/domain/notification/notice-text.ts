@@ -254,6 +254,8 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   recovery: 'nothing was deleted; see which old data is kept',
   'media recovery': 'no version of an object was removed; see what is still different',
   'table repair': 'rows are as they were, or as approved, never in between; see how far it came',
+  'table freeze':
+    'whether the table takes writes is in its journal; what is left frozen is opened by the worker of its host',
   watch: 'nobody will be told if the cluster fails; the watch looks again by itself when the cause is corrected',
   'daily check': 'nobody is told of missed backups until it runs again; a look by hand says what it would have',
   WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
@@ -268,7 +270,8 @@ function commandsAfter(
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
   if (what === 'WAL' || what === 'watch') return [`reprise status ${workflowId}`, 'reprise check'];
   if (what === 'daily check') return [`reprise check ${cluster}`];
-  if (what === 'media recovery' || what === 'table repair') return [`reprise status ${workflowId}`];
+  if (what === 'media recovery' || what === 'table repair' || what === 'table freeze')
+    return [`reprise status ${workflowId}`];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }
 

@@ -156,6 +156,22 @@ export const locateOrder = z
   .readonly();
 export type LocateOrder = z.infer<typeof locateOrder>;
 
+/**
+ * What one transaction did to a table, and what each way back would lose. `to`: later changes until then (UTC ISO-8601), absent: all that the
+ * WAL has; `policy`: from whose backups and WAL; `samples`: so many rows of each kind are kept on the host.
+ */
+export const blastRadiusOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    xid: z.string().regex(/^\d{1,20}$/),
+    to: z.iso.datetime().optional(),
+    policy: name.optional(),
+    samples: count.max(10_000),
+  })
+  .readonly();
+export type BlastRadiusOrder = z.infer<typeof blastRadiusOrder>;
+
 /** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
 const valueText = z.string().max(10_000).nullable();
 /** Which rows a repair may change: all of these hold. No SQL from a client. */
@@ -229,6 +245,17 @@ export const repairOrder = z
   })
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
+
+/** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
+export const holdOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    forSeconds: count.min(1).optional(),
+    reason: z.string().max(2000).optional(),
+  })
+  .readonly();
+export type HoldOrder = z.infer<typeof holdOrder>;
 
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {

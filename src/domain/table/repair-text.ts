@@ -113,13 +113,16 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
   ];
 }
 
-function freezeInWords(freeze: FreezeMeans): string {
-  const means =
+/** How writes of others are blocked, and whose. */
+export const meansInWords = (freeze: FreezeMeans): string =>
+  visible(
     freeze.by === 'trigger'
       ? 'by a trigger, for everybody'
-      : `for ${freeze.roles.join(', ')}, whose rights are revoked`;
-  return visible(`${means}, from the approved beginning to the end`);
-}
+      : `for ${freeze.roles.join(', ')}, whose rights are revoked`,
+  );
+
+const freezeInWords = (freeze: FreezeMeans): string =>
+  `${meansInWords(freeze)}, from the approved beginning to the end`;
 
 function scopeInWords({ scope = [] }: RepairOrder): string {
   return scope

@@ -56,7 +56,7 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome, Idle extends N
 
 export interface PlanWords<P> {
   /** What failed, in the notice of a failure; null: whoever started it waits for it, and nobody else is told. */
-  readonly what: 'recovery' | 'media recovery' | 'table repair' | null;
+  readonly what: 'recovery' | 'media recovery' | 'table repair' | 'table freeze' | null;
   /** The plan, for the Web UI's details (Markdown). */
   details(plan: P): string;
   /** The same with what to send. */

@@ -1,26 +1,28 @@
 import { CancellationScope, log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
-import type { RepairPlan } from '../../domain/table/repair.js';
+import type { BlockingPlan } from '../../domain/table/hold.js';
 import { underLock } from '../lock/with-cluster-lock.js';
-import { heavyActivities } from '../operation/activity-proxies.js';
+import { heavyActivities, lightActivities } from '../operation/activity-proxies.js';
 import type { ApprovedOperation } from '../operation/approved-operation.js';
 import { sentence } from '../operation/operation-status.js';
 import { RepeatedStep } from '../operation/run-step.js';
 import { unattended } from '../operation/step-people.js';
 
+/** What of an approved operation is needed here. */
+type Blocking = Pick<ApprovedOperation<BlockingPlan, unknown>, 'attempt' | 'operation'>;
 type Work = (host: HostActivities, step: PlannedStep) => Promise<void>;
 
 /** Whether others are kept from writing while the plan is carried out. */
-export const blocksWrites = ({ binding }: RepairPlan): boolean => binding.freeze !== null || binding.hooks.length > 0;
+export const blocksWrites = ({ binding }: BlockingPlan): boolean => binding.freeze !== null || binding.hooks.length > 0;
 
 /**
  * Stops what writes to the table as the plan says, does the work, and takes all of it back, the last first, however the work ended.
  * @throws what the work throws; else the first failure of what takes a step back, after all of them were tried
  */
 export async function whileWritesAreBlocked<T>(
-  approved: Pick<ApprovedOperation<RepairPlan, unknown>, 'attempt' | 'operation'>,
-  plan: RepairPlan,
+  approved: Blocking,
+  plan: BlockingPlan,
   work: () => Promise<T | 'rejected'>,
 ): Promise<T | 'rejected'> {
   const writes = new BlockedWrites(approved, plan);
@@ -39,8 +41,8 @@ class BlockedWrites {
   private readonly undos: { readonly name: string; readonly work: Work }[] = [];
 
   constructor(
-    private readonly approved: Pick<ApprovedOperation<RepairPlan, unknown>, 'attempt' | 'operation'>,
-    private readonly plan: RepairPlan,
+    private readonly approved: Blocking,
+    private readonly plan: BlockingPlan,
   ) {}
 
   /** What takes a step back is registered before the step is begun. */
@@ -79,7 +81,9 @@ class BlockedWrites {
 
   private locked(name: string, work: Work): Promise<void> {
     const { host } = this.operation;
-    return underLock(this.operation, (step) => work(heavyActivities(host, name), { ...step, plan: this.plan.digest }));
+    // What has no slot does not wait behind a backup either.
+    const activities = this.operation.slot.grant === null ? lightActivities : heavyActivities;
+    return underLock(this.operation, (step) => work(activities(host, name), { ...step, plan: this.plan.digest }));
   }
 
   private get operation() {

@@ -91,7 +91,11 @@ const guarantees: readonly (readonly [
       ],
       [
         'T4',
-        'While it is repaired nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however the repair ends, with the very rights that were there.',
+        'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
+      ],
+      [
+        'M3',
+        'Which transaction did the damage is read from archived WAL alone, and what each way back would lose is said before anybody decides.',
       ],
       [
         'M4',

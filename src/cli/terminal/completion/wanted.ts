@@ -66,6 +66,7 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'explore extend': { kind: 'operation', accepts: isOf('explore') },
   'explore retarget': { kind: 'operation', accepts: isOf('explore') },
   'explore drop': { kind: 'operation', accepts: isOf('explore') },
+  'table release': { kind: 'cluster' },
   'media plan': { kind: 'media' },
   'media recover': { kind: 'media' },
   'media sync': { kind: 'media' },
