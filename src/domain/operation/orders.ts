@@ -246,6 +246,21 @@ export const repairOrder = z
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
 
+/**
+ * An incident of one table. `foundAt`: hour of discovery (UTC ISO-8601), absent: when the incident was opened; `cause`: as people enter it;
+ * `hold`: the block of writes is asked for at once, and not when somebody has confirmed it.
+ */
+export const tableIncidentOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    foundAt: z.iso.datetime().optional(),
+    cause: z.string().min(1).max(2000).optional(),
+    hold: z.literal(true).optional(),
+  })
+  .readonly();
+export type TableIncidentOrder = z.infer<typeof tableIncidentOrder>;
+
 /** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
 export const holdOrder = z
   .strictObject({

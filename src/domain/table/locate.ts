@@ -1,7 +1,7 @@
 import type { WalTransaction } from '../operation/wal-transactions.js';
 import { parseLsn, type WalSegment } from '../target/wal.js';
 import { shellWord, visible } from '../text/text.js';
-import { formatTableName, type TableName } from './table-name.js';
+import { type TableName, tableWords } from './table-name.js';
 
 /** Which state of a table is coherent. */
 export type TableCondition =
@@ -317,7 +317,7 @@ export function nextCommand(
     transaction,
   }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
 ): string | null {
-  const named = `${shellWord(cluster)} ${shellWord(database)} ${shellWord(formatTableName(table))}`;
+  const named = tableWords(cluster, database, table);
   if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
   if (state !== 'between' || good === null) return null;
   return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`}`;
