@@ -17,10 +17,14 @@ export interface FrozenTable {
   readonly means: FreezeMeans;
   /** Since when, UTC ISO-8601. */
   readonly at: string;
+  /** When its operation opens it by itself, UTC ISO-8601; null or absent: when that ends, or somebody releases it. */
+  readonly until?: string | null;
   /** The table and its partitions. */
   readonly oids: readonly number[];
   /** Rights that were taken away. */
   readonly taken: readonly z.infer<typeof takenRight>[];
+  /** It is being opened: the operation needs the block no more. */
+  readonly opening?: true;
 }
 
 const takenRight = z.object({
@@ -41,8 +45,10 @@ const frozenFile = z.looseObject({
   table: z.object({ schema: z.string(), table: z.string() }),
   means: z.looseObject({ by: z.enum(['trigger', 'revoke']) }),
   at: z.string(),
+  until: z.string().nullable().optional(),
   oids: z.array(z.number()),
   taken: z.array(takenRight),
+  opening: z.literal(true).optional(),
 });
 
 /** The tables that a host keeps frozen, one for each operation. */

@@ -1,3 +1,4 @@
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import {
@@ -10,10 +11,12 @@ import {
   type RowChange,
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
+import { writeXidsDown } from '../../postgres/repair/written-xid.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
 import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -21,6 +24,7 @@ import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import type pg from 'pg';
+import { otherBlocking } from './blocking.js';
 import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 /** In the host's ledger: when it began. */
@@ -35,6 +39,8 @@ export async function recheck(
   // Rows that the repair itself has changed are not as the plan saw them.
   if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
   const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
+  const other = await otherBlocking(clusterContext, binding);
+  if (other !== null) return { digest: '', changed: [other] };
   const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>
       changedSince(client, changes.header, facts, changesOnly(changes)),
@@ -50,7 +56,8 @@ export async function apply(
   step: PlannedStep,
   run: ActivityRun,
 ): Promise<ChangeCounts> {
-  const { host } = clusterContext;
+  const { host, cluster } = clusterContext;
+  const { connection } = cluster;
   const state = openHostState(host.stateDir);
   const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
   if (done !== null) return countsOf(done.result);
@@ -78,9 +85,10 @@ export async function apply(
         run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
         const one = await oneBatch(
           client,
-          { changes, facts, files, step, batch: batch++, from, order: binding.order },
+          { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
           rows.entries,
         );
+        crashPoint('repair:committed', String(batch - 1));
         total.insert += one.insert;
         total.update += one.update;
         total.delete += one.delete;
@@ -91,6 +99,7 @@ export async function apply(
     }),
   );
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan }, step.plan);
+  crashPoint('repair:recorded');
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan });
   return countsOf(applied);
 }
@@ -99,7 +108,7 @@ const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): Ch
   ...{ insert, update, delete: removed, conflicts: left.length },
 });
 
-/** Rows of one transaction, and how many they were once they were read. */
+/** Rows of one transaction, and how many they were once they were read. Those that need each other are in one, however many they are. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
   size = Number.POSITIVE_INFINITY,
@@ -108,7 +117,8 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
-      while (next.done !== true && count < size) {
+      crashPoint('repair:copying');
+      while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
         next = await changes.next();
@@ -121,6 +131,7 @@ async function* batchesOf(
 }
 
 interface Batch {
+  readonly connection: ConnectionConfig;
   readonly changes: ReadChangeSet;
   readonly facts: TableFacts;
   readonly files: RepairFiles;
@@ -132,7 +143,7 @@ interface Batch {
 
 async function oneBatch(
   client: pg.Client,
-  { changes, facts, files, step, batch, from, order }: Batch,
+  { connection, changes, facts, files, step, batch, from, order }: Batch,
   rows: AsyncIterable<RowChange>,
 ): Promise<AppliedChanges> {
   const noted = await readBatch(files, step.plan, batch);
@@ -141,7 +152,11 @@ async function oneBatch(
     fireTriggers: order.fireTriggers === true,
     onChanged: order.batchRows === undefined ? 'stop' : 'leave',
     from,
-    beforeCommit: (xid, done) => noteBatch(files, step.plan, batch, { xid, done }),
+    beforeCommit: async (xid, done) => {
+      await withMaintenance(connection, writeXidsDown);
+      await noteBatch(files, step.plan, batch, { xid, done });
+      crashPoint('repair:noted', String(batch));
+    },
   });
 }
 
