@@ -357,6 +357,8 @@ export interface CommitRange {
   /** Only commits after and before these places. */
   readonly afterLsn: string;
   readonly beforeLsn: string | null;
+  /** Of the table at its beginning; absent or null: not known. */
+  readonly rows?: number | null;
 }
 
 /** An incident of one table: what is known of it, which repair people chose, and its document. None of them changes the table. */

@@ -139,7 +139,10 @@ const tableCondition = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
   z.strictObject({ kind: z.literal('invariant'), name }).readonly(),
 ]);
-/** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
+/**
+ * `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps;
+ * `timeline`: along which one, absent: the newest.
+ */
 export const locateOrder = z
   .strictObject({
     database: name,
@@ -148,6 +151,7 @@ export const locateOrder = z
     from: z.iso.datetime().optional(),
     to: z.iso.datetime().optional(),
     policy: name.optional(),
+    timeline: z.number().int().min(1).max(LAST_TIMELINE).optional(),
   })
   .readonly();
 export type LocateOrder = z.infer<typeof locateOrder>;
