@@ -5,25 +5,22 @@ import {
   type ChangeSetDigest,
   type ChangeSetHeader,
   type ConflictReason,
-  isRepairPlan,
   type RepairBinding,
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
-import { changedSince, takenValues } from '../../postgres/repair/apply-changes.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
-  reversedEntries,
   withChangeSet,
   writeChangeSet,
 } from '../../postgres/repair/change-set-file.js';
+import { planConflicts, type PlanConflicts } from '../../postgres/repair/plan-conflicts.js';
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
@@ -31,8 +28,8 @@ import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
-import { pathExists } from '../../files/paths.js';
-import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
+import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
+import { takenBack } from './take-back.js';
 
 export async function makeRepairPlan(
   clusterContext: ClusterContext,
@@ -137,7 +134,10 @@ async function makeChanges(
     if (source.kind === 'state') {
       return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }
-    if (source.kind === 'repair') return { ...(await takeBack(clusterContext, request, files, facts)), rowsNow };
+    if (source.kind === 'repair') {
+      const found = await takenBack(clusterContext, request, source.operationId, files);
+      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
+    }
     const header: ChangeSetHeader = {
       ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
       key: order.key ?? facts.key,
@@ -165,111 +165,57 @@ async function lookedUp(
 ): Promise<Omit<MadeChanges, 'rowsNow'>> {
   return withChangeSet(files.found, found, async (changes) => {
     const { header } = changes;
-    const reasons = new Map<number, ConflictReason | null>();
-    if (changedRows(found) > 0)
-      await asRepair(clusterContext, order, operationId, facts, async (client) => {
-        for (const at of await changedSince(client, header, facts, changesOnly(changes))) reasons.set(at, null);
-        // Numbered as they are, without those that cannot be made anyway.
-        const rest = await numbersOf(changes, reasons);
-        const made = without(changesOnly(changes), new Set(reasons.keys()));
-        for (const at of await takenValues(client, header, facts, made)) reasons.set(rest[at] ?? -1, 'not-unique');
-      });
-    const entries = orConflict(changes.entries(), reasons, header);
+    const conflicts: PlanConflicts =
+      changedRows(found) === 0
+        ? { reasons: new Map(), together: new Set() }
+        : await asRepair(clusterContext, order, operationId, facts, (client) =>
+            planConflicts(client, header, facts, changesOnly(changes), { fireTriggers: order.fireTriggers === true }),
+          );
+    const entries = asPlanned(changes, conflicts, order.batchRows !== undefined);
     return { changes: await writeChangeSet(files.changes, header, entries, clusterContext.user), key: header.key };
   });
 }
 
-/** Numbers of the changes that are left, in order. */
-async function numbersOf(changes: ReadChangeSet, leftOut: ReadonlyMap<number, unknown>): Promise<readonly number[]> {
-  const numbers: number[] = [];
-  let at = 0;
-  for await (const _ of changesOnly(changes)) {
-    if (!leftOut.has(at)) numbers.push(at);
-    at++;
+/**
+ * The changes as they are planned: what stands against one makes a conflict of it. Where they are made in batches, those that need each other come
+ * first, and are marked: a batch does not end between them.
+ */
+async function* asPlanned(
+  { header, entries }: ReadChangeSet,
+  { reasons, together }: PlanConflicts,
+  batches: boolean,
+): AsyncGenerator<ChangeSetEntry> {
+  const isFirst = (number: number): boolean => batches && together.has(number);
+  for (const first of batches && together.size > 0 ? [true, false] : [false]) {
+    let at = 0;
+    for await (const entry of entries()) {
+      const number = entry.op === 'conflict' ? -1 : at++;
+      if (isFirst(number) !== first) continue;
+      const reason = reasons.get(number);
+      if (entry.op === 'conflict' || reason === undefined)
+        yield first ? { ...(entry as RowChange), together: true } : entry;
+      else yield conflictOf(entry, reason, header);
+    }
   }
-  return numbers;
 }
 
-async function* without(changes: AsyncIterable<RowChange>, leftOut: ReadonlySet<number>): AsyncGenerator<RowChange> {
-  let at = 0;
-  for await (const change of changes) if (!leftOut.has(at++)) yield change;
+function conflictOf(
+  change: RowChange,
+  reason: ConflictReason | null,
+  { key, columns }: ChangeSetHeader,
+): ChangeSetEntry {
+  const good = 'after' in change ? change.after : null;
+  const bad = 'before' in change ? change.before : null;
+  const row = good ?? bad ?? [];
+  return {
+    ...{ op: 'conflict', now: null, good, bad },
+    reason: reason ?? (change.op === 'insert' ? 'there-again' : 'changed-since'),
+    key: key.map((name) => row[columns.indexOf(name)] ?? null),
+  };
 }
 
 async function countRows(path: string): Promise<number> {
   let count = 0;
   for await (const _ of readRows(path)) count++;
   return count;
-}
-
-/** The reverse of an earlier repair; rows that changed since stay as they are. */
-async function takeBack(
-  clusterContext: ClusterContext,
-  request: RepairRequest,
-  files: RepairFiles,
-  facts: TableFacts,
-): Promise<Omit<MadeChanges, 'rowsNow'>> {
-  const { host, user } = clusterContext;
-  const { source } = request.order;
-  const earlierId = source.kind === 'repair' ? source.operationId : '';
-  const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(earlierId, APPLIED);
-  const plan = (await state.plans()).find(
-    (one) => isRepairPlan(one) && one.binding.operationId === earlierId && one.digest === done?.result.plan,
-  );
-  if (done === null || plan === undefined || !isRepairPlan(plan))
-    throw new RepriseError(
-      'not-found',
-      `there is no repair ${earlierId} on host ${host.name} that was carried out`,
-      'see the repairs: reprise incident list',
-    );
-  const { table } = plan.binding.order;
-  if (
-    table.schema !== request.order.table.schema ||
-    table.table !== request.order.table.table ||
-    plan.binding.order.database !== request.order.database
-  )
-    throw new RepriseError('usage', `repair ${earlierId} was of another table`, 'name the table that it was of');
-  const earlier = await openRepairFiles(host.stateDir, earlierId);
-  if (!(await pathExists(earlier.changes)))
-    throw new RepriseError(
-      'not-found',
-      `what repair ${earlierId} changed is kept no more`,
-      'repair the table from a backup: reprise table repair --to TARGET',
-    );
-  const left = new Set(done.result.left);
-  return withChangeSet(earlier.changes, plan.binding.changes, async (changes) => {
-    const stale = await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
-      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-    );
-    const digest = await writeChangeSet(
-      files.changes,
-      changes.header,
-      orConflict(reversedEntries(changes.entries(), left), new Map(stale.map((at) => [at, null])), changes.header),
-      user,
-    );
-    return { changes: digest, key: changes.header.key };
-  });
-}
-
-/** `stale`: numbers of the changes, conflicts not counted, that could not be made; why, where it is not that a row changed. */
-async function* orConflict(
-  changes: AsyncIterable<ChangeSetEntry>,
-  stale: ReadonlyMap<number, ConflictReason | null>,
-  { columns, key }: ChangeSetHeader,
-): AsyncGenerator<ChangeSetEntry> {
-  let at = 0;
-  for await (const change of changes) {
-    const number = change.op === 'conflict' ? -1 : at++;
-    if (change.op === 'conflict' || !stale.has(number)) yield change;
-    else {
-      const reason = stale.get(number) ?? (change.op === 'insert' ? 'there-again' : 'changed-since');
-      const good = 'after' in change ? change.after : null;
-      const bad = 'before' in change ? change.before : null;
-      const row = good ?? bad ?? [];
-      yield {
-        ...{ op: 'conflict', reason, now: null, good, bad },
-        key: key.map((name) => row[columns.indexOf(name)] ?? null),
-      };
-    }
-  }
 }
