@@ -1,6 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import type pg from 'pg';
 import { cp } from 'node:fs/promises';
 import type { HostActivities } from '../../src/activities/api.js';
 import type { HostDependencies } from '../../src/activities/dependencies.js';
@@ -147,6 +146,12 @@ export class RepairLab {
     return found;
   }
 
+  /** Where the WAL is, after all that is committed by now. */
+  async now(): Promise<string> {
+    const { rows } = await this.site.query(`SELECT pg_logical_emit_message(true, 'test', 'x')::text AS lsn`);
+    return (rows[0] as { lsn: string }).lsn;
+  }
+
   /** The archive has all that is committed by now. */
   async archived(): Promise<void> {
     const { site } = this;
@@ -164,11 +169,3 @@ export class RepairLab {
 
 const isConflict = (entry: ChangeSetEntry): entry is RowConflict & { readonly op: 'conflict' } =>
   entry.op === 'conflict';
-
-/** Runs a statement, and says how many rows it changed; null where the server refuses it. */
-export async function rowsOf(client: pg.ClientBase, sql: string): Promise<number | null> {
-  return client.query(sql).then(
-    ({ rowCount }) => rowCount ?? 0,
-    () => null,
-  );
-}

@@ -3,7 +3,11 @@ import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { RepairLab } from '../../helpers/repair-lab.js';
+import { replaceRound } from '../../helpers/replace-suite.js';
 import { Site } from '../../helpers/site.js';
+import { prepareRandomTables, undoRound } from '../../helpers/undo-suite.js';
+import { writersRound } from '../../helpers/writers-suite.js';
+import { seedOr } from '../../chaos/random.js';
 
 failOnLeakedProcesses();
 
@@ -12,19 +16,14 @@ let lab: RepairLab;
 beforeAll(async () => {
   const site = await Site.create();
   lab = await RepairLab.of(site);
-  await site.query('ALTER SYSTEM SET max_prepared_transactions = 5');
-  await site.loseInstance('killed');
-  await site.startServer();
+  await prepareRandomTables(lab);
   await site.startWorker();
   await site.backUp('physical');
 }, 300_000);
 
 describe('M1: a table that a transaction under way has locked where a temporary instance stands', () => {
   const table = { schema: 'metier', table: 'held' };
-  const target = async () => {
-    const { rows } = await lab.site.query(`SELECT pg_logical_emit_message(true, 'test', 'x')::text AS lsn`);
-    return { kind: 'lsn' as const, lsn: (rows[0] as { lsn: string }).lsn };
-  };
+  const target = async () => ({ kind: 'lsn' as const, lsn: await lab.now() });
 
   it('M1: is read as it was committed, compared, searched and put back; the instance goes on to a later target after that', async () => {
     const { site } = lab;
@@ -62,5 +61,22 @@ describe('M1: a table that a transaction under way has locked where a temporary 
         expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 0, extra: 0, same: 1 });
       });
     });
+  });
+});
+
+describe('Repairs of random tables, by a seed', () => {
+  const seed = seedOr(1);
+
+  it('M4: one transaction is undone among others: each table is as if it had never been, its conflicts are those that nobody can decide, and it can be taken back', async () => {
+    expect(await undoRound(lab, seed, 10)).toEqual([]);
+  });
+
+  it('T6: any damage is put back by each strategy from an instant and from a dump, a comparison finds nothing then, and it can be taken back', async () => {
+    expect(await replaceRound(lab, { seed, count: 8, policy: 'physical' })).toEqual([]);
+    expect(await replaceRound(lab, { seed: seed + 1, count: 4, policy: 'dump' })).toEqual([]);
+  });
+
+  it('T6: nothing is lost of what people write while a table is compared and put right', async () => {
+    expect(await writersRound(lab, seed)).toEqual([]);
   });
 });
