@@ -21,6 +21,7 @@ import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import type pg from 'pg';
+import { otherBlocking } from './blocking.js';
 import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
 
 /** In the host's ledger: when it began. */
@@ -35,6 +36,8 @@ export async function recheck(
   // Rows that the repair itself has changed are not as the plan saw them.
   if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
   const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
+  const other = await otherBlocking(clusterContext, binding);
+  if (other !== null) return { digest: '', changed: [other] };
   const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>
       changedSince(client, changes.header, facts, changesOnly(changes)),
@@ -99,7 +102,7 @@ const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): Ch
   ...{ insert, update, delete: removed, conflicts: left.length },
 });
 
-/** Rows of one transaction, and how many they were once they were read. */
+/** Rows of one transaction, and how many they were once they were read. Those that need each other are in one, however many they are. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
   size = Number.POSITIVE_INFINITY,
@@ -108,7 +111,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
-      while (next.done !== true && count < size) {
+      while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
         next = await changes.next();

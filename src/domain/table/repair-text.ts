@@ -94,6 +94,7 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
     ...listed(`triggers ${order.fireTriggers === true ? 'that fire' : 'that do not fire'}`, effects.triggers),
     ...listed('sequences moved', effects.sequences),
     ...(binding.freeze === null ? [] : [['writes blocked', freezeInWords(binding.freeze)] as const]),
+    ...listed('kept frozen by', observed.heldBy ?? []),
     ...listed(
       'hooks run before',
       binding.hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`),

@@ -94,6 +94,10 @@ const guarantees: readonly (readonly [
         'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
       ],
       [
+        'M3',
+        'Which transaction did the damage is read from archived WAL alone, and what each way back would lose is said before anybody decides.',
+      ],
+      [
         'M4',
         'What one transaction did is undone, and what came later is kept: a row that changed again is a conflict for people.',
       ],
