@@ -241,6 +241,9 @@ class Statements {
       case 'lock':
         return `SELECT count(*) FROM (SELECT FROM %t WHERE ${where} FOR UPDATE) AS locked`;
       case 'key':
+        // The same key, written otherwise.
+        if (isBad && keyed > 0 && columns[0]?.type === 'numeric' && place % 2 === 0)
+          return `UPDATE %t SET ${names[0]} = ${names[0]} * 1.00, ${mark} WHERE ${where}`;
         return isBad && keyed > 0
           ? `UPDATE %t SET ${names[0]} = ${other[0]}, ${mark} WHERE ${where}`
           : `UPDATE %t SET ${mark} WHERE ${where}`;

@@ -81,6 +81,13 @@ export class RepairLab {
     return 'compared';
   }
 
+  /** The same with one instance, which goes on from the good state to the bad one, as the workflow does it. */
+  async collectMoving(operationId: string, order: RepairOrder, target: InstanceOrder['target']): Promise<void> {
+    await this.run('collectRows', operationId, { order, from: [{ state: 'good', instance: 'good' }] });
+    await this.run('moveInstance', operationId, { instance: 'good', target });
+    await this.run('collectRows', operationId, { order, from: [{ state: 'bad', instance: 'good' }] });
+  }
+
   /** @param from the operation that has collected the rows, where that is another one */
   async plan(operationId: string, order: RepairOrder, from = operationId): Promise<RepairPlan> {
     if (from !== operationId) {

@@ -52,7 +52,7 @@ class Writers {
           // Such rows the bad transaction leaves alone.
           await this.commit(client, id, `DELETE FROM metier.written WHERE id = ${id} RETURNING NULL::int AS n`);
         } else await this.commit(client, id, `UPDATE metier.written SET n = n + 1 WHERE id = ${id} RETURNING n`);
-        await sleep(2);
+        await sleep(10);
       }
     } finally {
       await client.end();
@@ -71,7 +71,7 @@ class Writers {
 }
 
 /**
- * People go on writing while a bad transaction is undone, and while the table is put back to what it was.
+ * People go on writing while a bad transaction is undone, and while the table is put back to a state.
  * @returns what is not as it must be, a line each
  */
 export async function writersRound(lab: RepairLab, seed: number): Promise<readonly string[]> {
@@ -79,52 +79,34 @@ export async function writersRound(lab: RepairLab, seed: number): Promise<readon
     `DROP TABLE IF EXISTS metier.written; CREATE TABLE metier.written (id int PRIMARY KEY, n int, note text) WITH (fillfactor = 50);
      INSERT INTO metier.written SELECT i, i, repeat('x', i % 50) FROM generate_series(1, ${ROWS}) i`,
   );
-  const made = await lab.now();
-  const first = await whileWriting(lab, seed, ROWS, (writers) => undo(lab, writers, `writers-${seed}`));
-  const untouched = Array.from({ length: ROWS }, (_, at) => [at + 1, at + 1] as const);
-  const expected = new Map<number, number | null>(untouched);
-  for (const [id, { n }] of first.acknowledged) expected.set(id, n);
-  const afterUndo = await different(lab, expected, 'undone');
-  let planned = 0;
-  const second = await whileWriting(lab, seed + 1000, 500_000, async (writers) => {
-    planned = await putBack(lab, writers, `writers-back-${seed}`, made);
-  });
-  const later = [...second.acknowledged].filter(([, { at }]) => at > planned);
-  const afterwards = await different(lab, new Map(later.map(([id, { n }]) => [id, n])), 'put back', false);
-  return [...afterUndo, ...afterwards];
-}
-
-async function whileWriting(
-  lab: RepairLab,
-  seed: number,
-  after: number,
-  body: (writers: Writers) => Promise<void>,
-): Promise<Writers> {
-  const writers = new Writers(lab, seed, after);
+  const writers = new Writers(lab, seed, ROWS);
+  const operationId = `writers-${seed}`;
   try {
-    await lab.site.waitFor(async () => writers.commits > 50, 'people write');
-    await body(writers);
+    await lab.site.waitFor(async () => writers.commits > 20, 'people write');
+    const xid = await damage(lab);
+    await lab.archived();
+    const [before, after] = [{ kind: 'before-xid', xid } as const, { kind: 'xid', xid } as const];
+    return await lab.withInstances(operationId, { good: before }, async () => {
+      const source = { kind: 'transaction' as const, xid, policy: 'physical' };
+      const undo: RepairOrder = { ...{ database: 'mairie', table: TABLE, strategy: 'undo' }, source };
+      await lab.run('findTransaction', operationId, { order: undo });
+      await lab.collectMoving(operationId, undo, after);
+      await undoneAtLast(lab, operationId, undo);
+      await writers.end();
+      const problems = await different(lab, asTold(writers), 'undone');
+      const state = { kind: 'state' as const, at: after, policy: 'physical' };
+      return [...problems, ...(await putBack(lab, seed, operationId, { ...undo, source: state }))];
+    });
   } finally {
     await writers.end();
   }
-  return writers;
 }
 
-async function undo(lab: RepairLab, writers: Writers, operationId: string): Promise<void> {
-  const xid = await damage(lab);
-  await lab.archived();
-  const order: RepairOrder = {
-    ...{ database: 'mairie', table: TABLE, strategy: 'undo' },
-    source: { kind: 'transaction', xid, policy: 'physical' },
-  };
-  const targets = { good: { kind: 'before-xid' as const, xid }, bad: { kind: 'xid' as const, xid } };
-  await lab.withInstances(operationId, targets, async () => {
-    await lab.run('findTransaction', operationId, { order });
-    await lab.collect(operationId, order);
-    const planned = writers.commits;
-    await undoneAtLast(lab, operationId, order);
-    await lab.site.waitFor(async () => writers.commits > planned + 20, 'people write');
-  });
+/** Every row as its writer was told last, or as it was made. */
+function asTold({ acknowledged }: Writers): ReadonlyMap<number, number | null> {
+  const rows = new Map<number, number | null>(Array.from({ length: ROWS }, (_, at) => [at + 1, at + 1] as const));
+  for (const [id, { n }] of acknowledged) rows.set(id, n);
+  return rows;
 }
 
 /** Changes, deletes and makes rows; with a row that somebody has just locked it waits as others do. */
@@ -155,25 +137,28 @@ async function undoneAtLast(lab: RepairLab, operationId: string, order: RepairOr
   );
 }
 
-/**
- * Later changes are lost in a table that is put back, but none that came after the plan.
- * @returns how many commits there were when the plan was made
- */
-async function putBack(lab: RepairLab, writers: Writers, operationId: string, lsn: string): Promise<number> {
-  const at = { kind: 'lsn' as const, lsn };
-  const order: RepairOrder = {
-    ...{ database: 'mairie', table: TABLE, strategy: 'replace', batchRows: 100 },
-    source: { kind: 'state', at, policy: 'physical' },
-  };
-  let planned = 0;
-  await lab.withInstances(operationId, { good: at }, async () => {
+/** Later changes are lost in a table that is put back to a state, but none that came after the plan. */
+async function putBack(
+  lab: RepairLab,
+  seed: number,
+  operationId: string,
+  undo: RepairOrder,
+): Promise<readonly string[]> {
+  const order: RepairOrder = { ...undo, strategy: 'replace', batchRows: 100 };
+  const writers = new Writers(lab, seed + 1000, 500_000);
+  try {
+    await lab.site.waitFor(async () => writers.commits > 20, 'people write');
     await lab.collect(operationId, order);
-    const plan = await lab.plan(operationId, order);
-    planned = writers.commits;
-    await lab.site.waitFor(async () => writers.commits > planned + 50, 'people write');
-    await lab.carryOut(operationId, plan);
-  });
-  return planned;
+    const plan = await lab.plan(`${operationId}-back`, order, operationId);
+    const planned = writers.commits;
+    await lab.site.waitFor(async () => writers.commits > planned + 20, 'people write');
+    await lab.carryOut(`${operationId}-back`, plan);
+    await writers.end();
+    const later = [...writers.acknowledged].filter(([, { at }]) => at > planned);
+    return await different(lab, new Map(later.map(([id, { n }]) => [id, n])), 'put back', false);
+  } finally {
+    await writers.end();
+  }
 }
 
 /** Rows that are not as they must be; `isAll`: there are no others. */
