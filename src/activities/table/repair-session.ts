@@ -8,6 +8,7 @@ import { withClient, withMaintenance } from '../../postgres/connection/with-clie
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles } from '../../records/repair-files.js';
 import type { ClusterContext } from '../cluster-context.js';
@@ -31,6 +32,7 @@ export async function asRepair<T>(
 ): Promise<T> {
   return withClient(cluster.connection, database, async (superuser) => {
     const login: RepairLogin = await openRepairLogin(superuser, cluster.connection, { operationId, table }, facts);
+    crashPoint('repair:login');
     try {
       return await withClient(login.connection, database, use, login.options);
     } finally {

@@ -1,3 +1,4 @@
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import {
@@ -10,10 +11,12 @@ import {
   type RowChange,
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
+import { writeXidsDown } from '../../postgres/repair/written-xid.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
 import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -53,7 +56,8 @@ export async function apply(
   step: PlannedStep,
   run: ActivityRun,
 ): Promise<ChangeCounts> {
-  const { host } = clusterContext;
+  const { host, cluster } = clusterContext;
+  const { connection } = cluster;
   const state = openHostState(host.stateDir);
   const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
   if (done !== null) return countsOf(done.result);
@@ -81,9 +85,10 @@ export async function apply(
         run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
         const one = await oneBatch(
           client,
-          { changes, facts, files, step, batch: batch++, from, order: binding.order },
+          { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
           rows.entries,
         );
+        crashPoint('repair:committed', String(batch - 1));
         total.insert += one.insert;
         total.update += one.update;
         total.delete += one.delete;
@@ -94,6 +99,7 @@ export async function apply(
     }),
   );
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan }, step.plan);
+  crashPoint('repair:recorded');
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan });
   return countsOf(applied);
 }
@@ -111,6 +117,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
+      crashPoint('repair:copying');
       while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
@@ -124,6 +131,7 @@ async function* batchesOf(
 }
 
 interface Batch {
+  readonly connection: ConnectionConfig;
   readonly changes: ReadChangeSet;
   readonly facts: TableFacts;
   readonly files: RepairFiles;
@@ -135,7 +143,7 @@ interface Batch {
 
 async function oneBatch(
   client: pg.Client,
-  { changes, facts, files, step, batch, from, order }: Batch,
+  { connection, changes, facts, files, step, batch, from, order }: Batch,
   rows: AsyncIterable<RowChange>,
 ): Promise<AppliedChanges> {
   const noted = await readBatch(files, step.plan, batch);
@@ -144,7 +152,11 @@ async function oneBatch(
     fireTriggers: order.fireTriggers === true,
     onChanged: order.batchRows === undefined ? 'stop' : 'leave',
     from,
-    beforeCommit: (xid, done) => noteBatch(files, step.plan, batch, { xid, done }),
+    beforeCommit: async (xid, done) => {
+      await withMaintenance(connection, writeXidsDown);
+      await noteBatch(files, step.plan, batch, { xid, done });
+      crashPoint('repair:noted', String(batch));
+    },
   });
 }
 

@@ -16,7 +16,7 @@ import { makeRepairPlan } from './repair-plan.js';
 import { recheck, apply, finish } from './repair-steps.js';
 
 /** Name in the host's ledger. */
-const OUTCOME = 'repair-outcome';
+export const OUTCOME = 'repair-outcome';
 
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {

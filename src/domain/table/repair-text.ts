@@ -12,12 +12,12 @@ import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
 import type { ChangeCounts, FreezeMeans, RepairBinding, RepairIncident, RepairOutcome, RepairPlan } from './repair.js';
-import { formatTableName } from './table-name.js';
+import { formatTableName, tableWords } from './table-name.js';
 
 /** The command that makes such a plan. */
 export function repairCommand({ cluster, order }: Pick<RepairBinding, 'cluster' | 'order'>): string {
   const { database, table, source } = order;
-  const what = `${cluster} ${database} '${formatTableName(table)}'`;
+  const what = tableWords(cluster, database, table);
   switch (source.kind) {
     case 'repair':
       return `reprise table undo ${what} --repair ${source.operationId}`;
@@ -217,7 +217,7 @@ export function repairReport(
     ),
     ...(observed.damagedAt === null ? [] : [`The damage was committed at ${observed.damagedAt}.`]),
     `Every row, as it was and as it is, stands in ${markdownCode(observed.file)} on host ${binding.targetHost} until ${observed.fileUntil}; only its owner reads it.`,
-    `To take it back: ${markdownCode(`reprise table undo ${binding.cluster} ${binding.order.database} '${formatTableName(binding.order.table)}' --repair ${binding.operationId}`)}`,
+    `To take it back: ${markdownCode(`reprise table undo ${tableWords(binding.cluster, binding.order.database, binding.order.table)} --repair ${binding.operationId}`)}`,
     '',
   ].join('\n\n');
 }
