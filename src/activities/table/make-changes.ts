@@ -106,14 +106,14 @@ function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
   return key.map((name) => columns.indexOf(name));
 }
 
-async function* keyedRows(
-  { header, order, facts, good, bad }: DamagedRows,
+/** Damaged rows of a part by their keys, as they were before and after, and as they are now. */
+async function statesOf(
+  { header, good, bad }: DamagedRows,
   renamed: ReadonlyMap<string, string>,
   side: TableSide,
   slice: { part: number; parts: number },
   signal: AbortSignal,
-): AsyncGenerator<ChangeSetEntry> {
-  const { columns } = header;
+): Promise<Map<string, States>> {
   const key = keyPlaces(header);
   const states = new Map<string, States>();
   const note = async (rows: AsyncIterable<RowText>, state: keyof States): Promise<void> => {
@@ -128,12 +128,26 @@ async function* keyedRows(
   };
   await note(good(), 'good');
   await note(bad(), 'bad');
-  await eachRow(side, columns, signal, (row) => {
+  await eachRow(side, header.columns, signal, (row) => {
     const known = states.get(keyText(row, key));
     if (known === undefined) return;
     if (known.now !== null) throw keyRepeats(header);
     known.now = row;
   });
+  return states;
+}
+
+async function* keyedRows(
+  damaged: DamagedRows,
+  renamed: ReadonlyMap<string, string>,
+  side: TableSide,
+  slice: { part: number; parts: number },
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSetEntry> {
+  const { header, order, facts } = damaged;
+  const { columns } = header;
+  const key = keyPlaces(header);
+  const states = await statesOf(damaged, renamed, side, slice, signal);
   const taken = joinRenamed(states, renamed);
   const held = await referencedRows(facts, side, columns, states, signal);
   const lacks = await missingRows(facts, header, side, states, signal);
