@@ -4,7 +4,7 @@ import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js
 import type { ReferringRows } from '../../domain/table/blast-radius.js';
 import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
 import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
-import { undoRow } from '../../domain/table/three-way.js';
+import { type RowColumns, undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
 import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
@@ -106,6 +106,13 @@ function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
   return key.map((name) => columns.indexOf(name));
 }
 
+/** How values of the column are compared by which the newer row is told. */
+function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 'compare'> {
+  const ordered = rule.rule === 'newest' ? columns.find(({ name }) => name === rule.column) : undefined;
+  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  return compare === undefined ? {} : { compare };
+}
+
 /** Damaged rows of a part by their keys, as they were before and after, and as they are now. */
 async function statesOf(
   { header, good, bad }: DamagedRows,
@@ -153,13 +160,12 @@ async function* keyedRows(
   const lacks = await missingRows(facts, header, side, states, signal);
   const inScope = scopeOf(order, facts, columns);
   const rule = order.conflicts ?? KEEP;
-  const ordered = rule.rule === 'newest' ? facts.columns.find(({ name }) => name === rule.column) : undefined;
-  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  const rowColumns = { columns, ...orderOf(rule, facts) };
   for (const one of states.values()) {
     if (!inScope(one)) continue;
     const of = (one.good ?? one.bad ?? []) as RowText;
     const states3 = { ...one, key: key.map((at) => of[at] ?? null) };
-    const entry = undoRow(states3, rule, { columns, ...(compare && { compare }) });
+    const entry = undoRow(states3, rule, rowColumns);
     const other = taken.get(one);
     if (entry === null) continue;
     if (entry.op === 'conflict' && other !== undefined) {
