@@ -11,7 +11,7 @@ import {
   isExecutablePlan,
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
-import { isRepairPlan } from '../../domain/table/repair.js';
+import { isRepairPlan, type RepairPlan } from '../../domain/table/repair.js';
 import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
@@ -19,6 +19,7 @@ import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, recordDecided } from '../cluster-context.js';
 import { requireGrant } from '../lock-grant.js';
+import { APPLIED } from '../table/repair-session.js';
 import { requireOwnOperation } from './own-operation.js';
 
 /**
@@ -44,8 +45,14 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
       continue;
     if (isActionPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
+    if (isRepairPlan(other) && (await isCarriedOut(state, other))) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
+}
+
+/** Its rows are changed: what is left is to take its hooks back, once people have signed it off, and that is never too late. */
+async function isCarriedOut(state: HostState, { digest, binding }: RepairPlan): Promise<boolean> {
+  return (await state.onceDone(binding.operationId, APPLIED, digest)) !== null;
 }
 
 /**
@@ -106,7 +113,8 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
-  await requireSameConfiguration(clusterContext, plan, used !== null);
+  // What takes a step back runs with the configuration of today: days may have passed, and it is of this host alone.
+  if (!takesBack || used === null) await requireSameConfiguration(clusterContext, plan, used !== null);
   if (!used) await requireApprovals(clusterContext.cluster, plan, state);
   else if (!takesBack) await requireRecentUse(clusterContext, plan);
   await requireOwnOperation(clusterContext, step);

@@ -4,6 +4,7 @@ import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
+import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { RepairActivities } from '../api.js';
@@ -13,6 +14,10 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
+
+/** In the host's ledger: when the table was frozen, and opened again. */
+export const FROZEN = 'table-frozen';
+export const OPENED = 'table-opened';
 
 /** Blocks the writes of others to the table of an approved plan, and opens them again. */
 export function freezeActivities(deps: HostDependencies): Pick<RepairActivities, 'freezeTable' | 'unfreezeTable'> {
@@ -37,6 +42,7 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
         }),
       );
       const since = (await frozen.of(step.operationId))?.at ?? '';
+      await openHostState(host.stateDir).recordDone(step.operationId, FROZEN, since);
       await note(clusterContext, step, `freeze/${since}`, `writes to ${formatTableName(table)} are blocked`);
     }),
     unfreezeTable: wrapActivity('unfreezeTable', async (step) => {
@@ -78,6 +84,7 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
     if (!isRepriseError(error) || error.details?.['sqlState'] !== '3D000') throw error;
   }
   await note(clusterContext, frozen, `unfreeze/${at}`, `writes to ${formatTableName(table)} are open again`);
+  await openHostState(host.stateDir).recordDone(operationId, OPENED, new Date().toISOString());
   await tables.release(operationId);
 }
 

@@ -12,7 +12,7 @@ import { statementTable, type TableFacts } from '../../postgres/repair/table-fac
 import { createHash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
-const ROWS_AT_ONCE = 150_000;
+export const ROWS_AT_ONCE = 150_000;
 const COMPARED = { number: compareNumbers, time: compareTimes, text: undefined };
 const KEEP: ConflictRule = { rule: 'keep' };
 
@@ -28,7 +28,7 @@ export interface DamagedRows {
   readonly bad: () => AsyncIterable<RowText>;
 }
 
-interface States {
+export interface States {
   good: RowText | null;
   bad: RowText | null;
   now: RowText | null;
@@ -48,7 +48,8 @@ export async function* changesFor(
   for (let part = 0; part < parts; part++) yield* keyedRows(damaged, side, { part, parts }, signal);
 }
 
-const keyText = (row: RowText, key: readonly number[]): string => JSON.stringify(key.map((at) => row[at] ?? null));
+export const keyText = (row: RowText, key: readonly number[]): string =>
+  JSON.stringify(key.map((at) => row[at] ?? null));
 
 function isIn(text: string, { part, parts }: { part: number; parts: number }): boolean {
   return parts === 1 || createHash('md5').update(text).digest().readUInt32LE(0) % parts === part;
@@ -196,7 +197,7 @@ async function eachRow(
 }
 
 /** Whether rows of other tables refer to a row that would be deleted: then it stays. */
-async function referencedRows(
+export async function referencedRows(
   { referencedBy }: TableFacts,
   { client, decode }: TableSide,
   columns: readonly string[],
@@ -227,7 +228,7 @@ async function referencedRows(
 }
 
 /** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */
-async function missingRows(
+export async function missingRows(
   { foreignKeys }: TableFacts,
   { columns, table: own }: ChangeSetHeader,
   { client, decode }: TableSide,

@@ -85,16 +85,20 @@ export async function makeRepairPlan(
   };
 }
 
-/** How others are kept from writing to the table meanwhile. */
+/** How others are kept from writing to the table meanwhile, and what follows the repair. */
 function blockingOf(
   { tables = {}, hooks: configured }: ClusterConfig,
   { database, table }: RepairOrder,
-): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks'> {
+): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks' | 'signOff' | 'watchSeconds'> {
   const name = formatTableName(table);
   const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
   const hooks = found?.hooks ?? [];
   const undoHooks = undoHooksOf(hooks, configured);
-  return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
+  return {
+    ...{ freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) },
+    ...(found?.signOff === undefined ? {} : { signOff: found.signOff }),
+    ...(found?.watchSeconds === undefined ? {} : { watchSeconds: found.watchSeconds }),
+  };
 }
 
 function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {

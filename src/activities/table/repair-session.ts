@@ -3,7 +3,7 @@ import { countTable } from '../../postgres/content/copy-rows.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
-import { type AppliedChanges, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
+import { type AppliedChanges, type ChangeCounts, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
@@ -16,10 +16,18 @@ import type pg from 'pg';
 /** In the host's ledger: what was carried out. */
 export const APPLIED = 'repair-applied';
 
+/** In the host's ledger: when the rows began to be changed. */
+export const STARTED = 'repair-started';
+
 /** What was carried out, for the report and for who takes it back. */
 export interface Applied extends AppliedChanges {
   readonly plan: string;
 }
+
+/** What was done, in numbers; what was left out counts as a conflict. */
+export const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): ChangeCounts => ({
+  ...{ insert, update, delete: removed, conflicts: left.length },
+});
 
 /** With a session that has no more rights than the owner of the table. */
 export async function asRepair<T>(
@@ -63,5 +71,5 @@ export async function systemIdentifierOf({ cluster: { connection } }: ClusterCon
 
 /** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */
 export async function rowsIn(client: pg.Client, { schema, table }: TableName): Promise<number> {
-  return (await countTable(client, schema, table, true)) ?? (await countTable(client, schema, table, false)) ?? 0;
+  return (await countTable(client, schema, table, false)) ?? (await countTable(client, schema, table, true)) ?? 0;
 }

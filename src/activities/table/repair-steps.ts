@@ -5,26 +5,28 @@ import {
   type ChangeCounts,
   changedRows,
   isRepairPlan,
-  type RepairIncident,
-  type RepairOutcome,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
-import { withClient } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
-import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { type ReadChangeSet, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import { openHostState } from '../../records/host-state.js';
 import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
-import { type ClusterContext, record } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
-import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
-
-/** In the host's ledger: when it began. */
-const STARTED = 'repair-started';
+import {
+  asRepair,
+  opened,
+  changesOnly,
+  systemIdentifierOf,
+  APPLIED,
+  type Applied,
+  countsOf,
+  STARTED,
+} from './repair-session.js';
 
 /** Every row is still as the plan saw it, or another plan is made. */
 export async function recheck(
@@ -95,10 +97,6 @@ export async function apply(
   return countsOf(applied);
 }
 
-const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): ChangeCounts => ({
-  ...{ insert, update, delete: removed, conflicts: left.length },
-});
-
 /** Rows of one transaction, and how many they were once they were read. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
@@ -162,44 +160,4 @@ async function hasCommitted(client: pg.Client, xid: string): Promise<boolean> {
         'compare the table with the change set of the plan by hand, before anything is changed again',
       );
   }
-}
-
-/** Looks whether every row is as approved, and writes the report. */
-export async function finish(
-  clusterContext: ClusterContext,
-  { incident, ...step }: PlannedStep & { readonly incident?: RepairIncident },
-): Promise<RepairOutcome> {
-  const { cluster, host, catalogue } = clusterContext;
-  const state = openHostState(host.stateDir);
-  const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  const applied = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
-  if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
-  const { order } = binding;
-  const left = new Set(applied.result.left);
-  const since = await withChangeSet(files.changes, binding.changes, (changes) =>
-    asRepair(clusterContext, order, step.operationId, facts, (client) =>
-      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-    ),
-  );
-  const rowsAfter = await withClient(cluster.connection, order.database, (client) => rowsIn(client, order.table));
-  const found = {
-    ...{ database: order.database, table: order.table, done: countsOf(applied.result), rowsAfter },
-    rowsBefore: plan.observed.rowsNow,
-    checks: [{ name: 'rows are as approved', status: since.length === 0 ? 'ok' : `${since.length} changed since` }],
-    startedAt: (await state.onceDone<string>(step.operationId, STARTED, step.plan))?.result ?? plan.createdAt,
-    finishedAt: new Date().toISOString(),
-  };
-  const approvals = await state.approvals(plan.digest);
-  const report = await catalogue.writeIncidentDocument(
-    step.operationId,
-    repairReport(plan, found, approvals, incident),
-  );
-  const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
-  await record(clusterContext, step, 'repair-outcome', {
-    kind: 'journal',
-    workflowId: step.workflowId,
-    step: 'table-repair',
-    text,
-  });
-  return { ...found, report };
 }

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { TableConfig } from '../../domain/config.js';
-import { holdsNoNul, noNulRule } from '../../domain/fields.js';
+import { duration, holdsNoNul, noNulRule } from '../../domain/fields.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
 import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
+import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
+import { signOffSchema } from './drill.js';
 import { databaseName, mapValues } from './fields.js';
 
 const freeze = z
@@ -31,19 +33,31 @@ const freeze = z
   })
   .transform(({ by, roles = [] }): FreezeMeans => (by === 'revoke' ? { by, roles } : { by }));
 
-const table = z.strictObject({
-  database: databaseName.describe('Database that the table is in.'),
-  freeze: freeze
-    .optional()
-    .describe('How writes of others are blocked while the table is repaired; absent: they are not.'),
-  hooks: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe(
-      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
-    ),
-});
+const table = (names: KnownNames) =>
+  z.strictObject({
+    database: databaseName.describe('Database that the table is in.'),
+    freeze: freeze
+      .optional()
+      .describe('How writes of others are blocked while the table is repaired; absent: they are not.'),
+    hooks: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
+      ),
+    sign_off: signOffSchema(names, {
+      time: '4h',
+      meaning: 'Time for the sign-off; then the table is opened, and the report says that nobody signed.',
+    })
+      .optional()
+      .describe('Who says whether a repair is good before the table is opened; absent: nobody is asked.'),
+    watch_after: duration()
+      .optional()
+      .describe(
+        'So long the rows are counted after a repair, and people are told of an abnormal change; absent: not at all.',
+      ),
+  });
 
 /** A name as PostgreSQL reads it; null: it is none. */
 function readName(text: string): TableName | null {
@@ -55,33 +69,39 @@ function readName(text: string): TableName | null {
 }
 
 /** Schema of `tables`: by `schema.table`. */
-export const tablesSchema = z
-  .record(
-    z.string().superRefine((text, context) => {
-      if (readName(text) === null)
-        context.addIssue(
-          withHint(
-            `${JSON.stringify(text)} is not the name of a table`,
-            'write schema.table; names with other characters in double quotes within single ones',
-          ),
-        );
-    }),
-    table,
-  )
-  .transform((tables) =>
-    mapValues(tables, ({ hooks = [], freeze: means, database }, name): TableConfig => ({
-      ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
-      ...(means === undefined ? {} : { freeze: means }),
-    })),
-  )
-  .superRefine((tables, context) => {
-    const names = Object.entries(tables);
-    for (const [index, [key, one]] of names.entries()) {
-      const same = names.slice(0, index).find(([, other]) => isSame(one, other));
-      if (same !== undefined)
-        context.addIssue({ code: 'custom', path: [key], message: `this is the same table as ${same[0]}` });
-    }
-  });
+export const tablesSchema = (names: KnownNames) =>
+  z
+    .record(
+      z.string().superRefine((text, context) => {
+        if (readName(text) === null)
+          context.addIssue(
+            withHint(
+              `${JSON.stringify(text)} is not the name of a table`,
+              'write schema.table; names with other characters in double quotes within single ones',
+            ),
+          );
+      }),
+      table(names),
+    )
+    .transform((tables) =>
+      mapValues(
+        tables,
+        ({ hooks = [], freeze: means, database, sign_off: signOff, watch_after: watchSeconds }, name): TableConfig => ({
+          ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
+          ...(means === undefined ? {} : { freeze: means }),
+          ...(signOff === undefined ? {} : { signOff }),
+          ...(watchSeconds === undefined ? {} : { watchSeconds }),
+        }),
+      ),
+    )
+    .superRefine((tables, context) => {
+      const names = Object.entries(tables);
+      for (const [index, [key, one]] of names.entries()) {
+        const same = names.slice(0, index).find(([, other]) => isSame(one, other));
+        if (same !== undefined)
+          context.addIssue({ code: 'custom', path: [key], message: `this is the same table as ${same[0]}` });
+      }
+    });
 
 const isSame = (one: TableConfig, other: TableConfig): boolean =>
   one.database === other.database && formatTableName(one.table) === formatTableName(other.table);

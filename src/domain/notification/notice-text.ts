@@ -47,6 +47,10 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'drill':
     case 'sign-off':
       return drillTitle(cluster, facts);
+    case 'repair-sign-off':
+      return repairSignOffTitle(cluster, facts);
+    case 'table-volume':
+      return `rows of ${facts.table} in ${facts.database} of ${cluster} change more than usual after its repair`;
     case 'daily-check':
       return dailyTitle(cluster, facts);
     case 'run':
@@ -68,6 +72,16 @@ function drillTitle(cluster: string | null, facts: Extract<NoticeFacts, { kind: 
   const { state } = facts;
   if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
   return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
+}
+
+function repairSignOffTitle(
+  cluster: string | null,
+  { stage, by, table, until }: Extract<NoticeFacts, { kind: 'repair-sign-off' }>,
+): string {
+  const of = `the repair of ${table} of ${cluster}`;
+  if (stage === 'failed') return `${by.join(', ')} signed ${of} off as failed: it waits for a person`;
+  if (stage === 'unanswered') return `nobody signed off ${of}: its table is opened`;
+  return `${signOffStage[stage]}: sign off ${of} until ${until.slice(0, 16)}Z`;
 }
 
 function dailyTitle(cluster: string | null, { found, over }: Extract<NoticeFacts, { kind: 'daily-check' }>): string {
@@ -185,8 +199,13 @@ function incidentBody({ workflowId }: Notice, facts: Extract<NoticeFacts, { kind
   ]);
 }
 
-function ofProof(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' }>): string {
+function ofProof(
+  notice: Notice,
+  facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' | 'repair-sign-off' | 'table-volume' }>,
+): string {
   if (facts.kind === 'daily-check') return dailyBody(notice.cluster, facts);
+  if (facts.kind === 'repair-sign-off') return repairSignOffBody(notice, facts);
+  if (facts.kind === 'table-volume') return volumeBody(notice, facts);
   return facts.kind === 'drill' ? drillBody(notice, facts) : signOffBody(notice, facts);
 }
 
@@ -226,6 +245,47 @@ function signOffBody(
     ['Until', until],
     ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
     ['Type', `${type('pass')}\n${type('fail')}`],
+  ]);
+}
+
+function repairSignOffBody(
+  { workflowId }: Notice,
+  { stage, by, database, table, undo, until }: Extract<NoticeFacts, { kind: 'repair-sign-off' }>,
+): string {
+  const type = (verdict: string): string => `reprise sign-off ${workflowId} --verdict ${verdict} --remarks "..."`;
+  const asked = { next: 'look at the rows: after this time the table is opened', type: [type('pass'), type('fail')] };
+  const other = {
+    failed: {
+      next: 'take the repair back, or keep it; the table is opened when it is continued, or after this time',
+      type: [undo, `reprise continue ${workflowId}`],
+    },
+    unanswered: {
+      next: 'nothing was undone; where the rows are not good, take the repair back',
+      type: [`reprise incident report ${workflowId}`, undo],
+    },
+  };
+  const { next, type: commands } = stage === 'failed' || stage === 'unanswered' ? other[stage] : asked;
+  return lines([
+    ['By', by.join(', ')],
+    ['Table', `${table} in ${database}`],
+    ['Until', until],
+    ['Next', next],
+    ['Type', commands.join('\n')],
+  ]);
+}
+
+function volumeBody(
+  { cluster, workflowId }: Notice,
+  { database, table, found }: Extract<NoticeFacts, { kind: 'table-volume' }>,
+): string {
+  const name = `${cluster} ${database} '${table}'`;
+  return lines([
+    ['Found', found],
+    ['Next', 'see which transaction changed the rows; stop the batch that did, if it is wrong'],
+    [
+      'Type',
+      `reprise wal transactions ${cluster} --database ${database} --table '${table}' --from -1h\nreprise table history ${name}\nreprise continue ${workflowId}`,
+    ],
   ]);
 }
 

@@ -1,3 +1,4 @@
+import type { SignOff, SignOffPolicy } from '../drill/drill.js';
 import type { RepairOrder } from '../operation/orders.js';
 import type { ApprovableBinding, ApprovablePlan, PlannedBackup } from '../plan/plan.js';
 import type { TableName } from './table-name.js';
@@ -87,6 +88,30 @@ export interface RepairEffects {
   readonly generated: readonly string[];
 }
 
+/** The part of a plan that says how the writes of others to its table are blocked. */
+export interface BlockingPlan extends ApprovablePlan {
+  readonly binding: ApprovableBinding & {
+    /** Null: the table takes writes meanwhile. */
+    readonly freeze: FreezeMeans | null;
+    /** They stop what writes to it. */
+    readonly hooks: readonly string[];
+    readonly undoHooks?: Readonly<Record<string, string>>;
+  };
+}
+
+/** The rows of a table, counted after a step of its way back into service. */
+export interface TableCount {
+  /** What was done before it was counted. */
+  readonly after: string;
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly rows: number;
+  /** Rows against the count after the repair; null: there is none. */
+  readonly change: number | null;
+  /** What is abnormal about it, with the figures; null: nothing. */
+  readonly suspicion: string | null;
+}
+
 export interface RepairBinding extends ApprovableBinding {
   readonly action: 'table-repair';
   readonly order: RepairOrder;
@@ -100,6 +125,10 @@ export interface RepairBinding extends ApprovableBinding {
   readonly freeze: FreezeMeans | null;
   readonly hooks: readonly string[];
   readonly undoHooks?: Readonly<Record<string, string>>;
+  /** Whose word is waited for before the table is opened; absent: nobody's. */
+  readonly signOff?: SignOffPolicy;
+  /** So long its rows are counted afterwards; absent: not at all. */
+  readonly watchSeconds?: number;
 }
 
 export interface RepairPlan extends ApprovablePlan {
@@ -135,10 +164,25 @@ export interface RepairOutcome {
   readonly done: ChangeCounts;
   readonly rowsBefore: number;
   readonly rowsAfter: number;
-  readonly checks: readonly { readonly name: string; readonly status: string }[];
+  readonly checks: readonly RepairCheck[];
   /** UTC ISO-8601. */
   readonly startedAt: string;
   readonly finishedAt: string;
   /** Key of the report in the catalogue. */
   readonly report: string;
+  /** Absent: nobody was asked; null: nobody has answered. */
+  readonly signOff?: SignOff | null;
+  /** From the block of the writes to the end of the watch. */
+  readonly counts?: readonly TableCount[];
+  /** When the table took writes again, UTC ISO-8601; absent: it always did, or does not yet. */
+  readonly openedAt?: string;
+  /** File with every row on the host of the repair; owner-only, with an end. */
+  readonly rowsFile?: { readonly path: string; readonly until: string };
+}
+
+export interface RepairCheck {
+  readonly name: string;
+  readonly status: 'ok' | 'failed' | 'skipped';
+  /** What was found. */
+  readonly detail?: string;
 }

@@ -34,6 +34,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome, Idle extends N
   execute(plan: P): Promise<Outcome | 'rejected'>;
   /** Clears up, however the operation ended; a plan was made. */
   release(): Promise<void>;
+  /** Follows what was carried out, with slot and lock given back: what waits for people, and lets others work meanwhile. */
+  conclude?(plan: P, outcome: Outcome): Promise<Outcome>;
 
   /** Follows each plan: keeps what it needs. */
   keep?(plan: P): Promise<void>;
@@ -175,7 +177,10 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends N
       const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
       if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
       if ('nothingToDo' in ended) return idleEnding<P, Outcome, Idle>(plan, ended);
-      if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
+      if (!('stale' in ended)) {
+        const outcome = (await steps.conclude?.(plan, ended.outcome)) ?? ended.outcome;
+        return { state: 'completed', plan, outcome };
+      }
 
       if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
       await this.revoke(plan, ended.stale);

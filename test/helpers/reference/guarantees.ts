@@ -94,6 +94,10 @@ const guarantees: readonly (readonly [
         'While it is repaired nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however the repair ends, with the very rights that were there.',
       ],
       [
+        'T7',
+        'A repaired table comes back step by step: checked and signed off while nobody else writes to it, then opened, then one batch after the other, its rows counted after each and watched. A bad word, or none, undoes nothing by itself and keeps no table closed for ever.',
+      ],
+      [
         'M4',
         'What one transaction did is undone, and what came later is kept: a row that changed again is a conflict for people.',
       ],

@@ -1,0 +1,130 @@
+import type { SignOff } from '../../domain/drill/drill.js';
+import { RepriseError } from '../../domain/errors.js';
+import { changedRows, type RepairCheck, type RepairIncident, type RepairOutcome } from '../../domain/table/repair.js';
+import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
+import { changedSince } from '../../postgres/repair/apply-changes.js';
+import { reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { openHostState } from '../../records/host-state.js';
+import type { PlannedStep } from '../api.js';
+import { type ClusterContext, record } from '../cluster-context.js';
+import { AFTER_REPAIR, countTableOf, countsOfTable } from './counts.js';
+import { OPENED } from './freeze.js';
+import { brokenReferences } from './references.js';
+import { APPLIED, type Applied, asRepair, countsOf, opened, STARTED } from './repair-session.js';
+
+/** In the host's ledger: what the checks found, and a person's word. */
+const CHECKED = 'repair-checked';
+export const SIGNED_OFF = 'repair-signed-off';
+
+export type ReportStep = PlannedStep & { readonly incident?: RepairIncident };
+
+interface Checked {
+  readonly checks: readonly RepairCheck[];
+  /** UTC ISO-8601. */
+  readonly at: string;
+}
+
+/** Looks whether the table is as it should be now, and writes the report so far; repeated, it writes the report again. */
+export async function check(clusterContext: ClusterContext, step: ReportStep): Promise<RepairOutcome> {
+  const state = openHostState(clusterContext.host.stateDir);
+  if ((await state.onceDone<Checked>(step.operationId, CHECKED, step.plan)) === null) {
+    await countTableOf(clusterContext, { ...step, after: AFTER_REPAIR });
+    const checks = [await rowsAreAsApproved(clusterContext, step), await rowsAddUp(clusterContext, step)];
+    checks.push(await referencesHold(clusterContext, step));
+    const checked: Checked = { checks, at: new Date().toISOString() };
+    await state.recordDone(step.operationId, CHECKED, checked, step.plan);
+  }
+  return report(clusterContext, step);
+}
+
+/** Writes the report of a repair from what this host has kept of it. */
+export async function report(clusterContext: ClusterContext, step: ReportStep): Promise<RepairOutcome> {
+  const { host, catalogue } = clusterContext;
+  const { operationId } = step;
+  const state = openHostState(host.stateDir);
+  const { plan, binding, files } = await opened(clusterContext, step.plan, operationId);
+  const applied = await appliedOf(clusterContext, step);
+  const checked = await state.onceDone<Checked>(operationId, CHECKED, step.plan);
+  const counts = await countsOfTable(state, step);
+  const signOff = await state.onceDone<SignOff>(operationId, SIGNED_OFF, step.plan);
+  const openedAt = (await state.onceDone<string>(operationId, OPENED))?.result;
+  const found: Omit<RepairOutcome, 'report'> = {
+    ...{ database: binding.order.database, table: binding.order.table, done: countsOf(applied) },
+    rowsBefore: plan.observed.rowsNow,
+    rowsAfter: counts.find(({ after }) => after === AFTER_REPAIR)?.rows ?? 0,
+    checks: checked?.result.checks ?? [],
+    startedAt: (await state.onceDone<string>(operationId, STARTED, step.plan))?.result ?? plan.createdAt,
+    finishedAt: checked?.result.at ?? new Date().toISOString(),
+    ...(binding.signOff === undefined ? {} : { signOff: signOff?.result ?? null }),
+    ...(openedAt === undefined ? {} : { openedAt }),
+    ...{ counts, rowsFile: { path: files.changes, until: files.until } },
+  };
+  const approvals = await state.approvals(plan.digest);
+  const key = await catalogue.writeIncidentDocument(operationId, repairReport(plan, found, approvals, step.incident));
+  const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
+  const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'table-repair', text };
+  await record(clusterContext, step, 'repair-outcome', body);
+  return { ...found, report: key };
+}
+
+async function appliedOf({ host }: ClusterContext, { operationId, plan }: PlannedStep): Promise<Applied> {
+  const applied = await openHostState(host.stateDir).onceDone<Applied>(operationId, APPLIED, plan);
+  if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
+  return applied.result;
+}
+
+/** Others who may write meanwhile may have changed a row again: that is no fault of the repair. */
+async function rowsAreAsApproved(clusterContext: ClusterContext, step: PlannedStep): Promise<RepairCheck> {
+  const { binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
+  const left = new Set((await appliedOf(clusterContext, step)).left);
+  const since = await withClientOfRepair(clusterContext, step, (client) =>
+    withChangeSet(files.changes, binding.changes, (changes) =>
+      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
+    ),
+  );
+  const name = 'rows are as approved';
+  if (since.length === 0) return { name, status: 'ok' };
+  const detail = `${since.length} changed since`;
+  return { name, status: binding.freeze === null ? 'ok' : 'failed', detail };
+}
+
+async function withClientOfRepair<T>(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  use: Parameters<typeof asRepair<T>>[4],
+): Promise<T> {
+  const { binding, facts } = await opened(clusterContext, step.plan, step.operationId);
+  return asRepair(clusterContext, binding.order, step.operationId, facts, use);
+}
+
+/** Of a table that nobody else could write to: so many rows more as were put back. */
+async function rowsAddUp(clusterContext: ClusterContext, step: PlannedStep): Promise<RepairCheck> {
+  const { binding } = await opened(clusterContext, step.plan, step.operationId);
+  const { insert, delete: removed } = await appliedOf(clusterContext, step);
+  const counts = await countsOfTable(openHostState(clusterContext.host.stateDir), step);
+  const [before, after] = [counts[0], counts.find((one) => one.after === AFTER_REPAIR)];
+  const name = 'number of rows';
+  if (binding.freeze === null || before === undefined || before === after || after === undefined)
+    return { name, status: 'skipped', detail: `${after?.rows ?? 'unknown'}; others could write meanwhile` };
+  const expected = before.rows + insert - removed;
+  const detail = `${before.rows} before, ${after.rows} after`;
+  // A trigger of the table may have made rows of its own.
+  if (after.rows === expected || binding.order.fireTriggers === true) return { name, status: 'ok', detail };
+  return { name, status: 'failed', detail: `${detail}, ${expected} expected` };
+}
+
+/** Of the rows that were changed: what they refer to is there, and nothing refers to one that was deleted. */
+async function referencesHold(clusterContext: ClusterContext, step: PlannedStep): Promise<RepairCheck> {
+  const { binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
+  const name = 'references to and from other tables';
+  if (facts.foreignKeys.length === 0 && facts.referencedBy.length === 0)
+    return { name, status: 'skipped', detail: 'no foreign keys' };
+  const left = new Set((await appliedOf(clusterContext, step)).left);
+  const broken = await withChangeSet(files.changes, binding.changes, (changes) =>
+    brokenReferences(clusterContext, binding.order, facts, changes, left),
+  );
+  if (broken === null)
+    return { name, status: 'skipped', detail: 'too many rows: what the server checks has been checked' };
+  if (broken === 0) return { name, status: 'ok' };
+  return { name, status: 'failed', detail: `${broken} rows refer to rows that are gone` };
+}
