@@ -30,6 +30,7 @@ import type {
   BackupOrder,
   ComparisonOrder,
   DrillOrder,
+  HoldOrder,
   InstanceOrder,
   LocateOrder,
   MediaOrder,
@@ -45,6 +46,7 @@ import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { HoldPlan } from '../domain/table/hold.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan, TableCount } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -337,6 +339,20 @@ export interface RepairActivities {
   closeRepair(input: StepInput): Promise<void>;
 }
 
+export interface HoldRequest extends OrderedStep<HoldOrder> {
+  readonly requester: string;
+}
+
+/** A table that is kept frozen; {@link RepairActivities} block its writes and open them. */
+export interface HoldActivities {
+  /** By which means and hooks of the configuration. Reads only. */
+  planHold(input: HoldRequest): Promise<HoldPlan>;
+  /** Digest of the plan as it would be now, or as it is where it was begun. */
+  recheckHold(input: HoldRequest & { plan: string }): Promise<{ digest: string }>;
+  /** Ends the plans of an operation, however it ended. */
+  closeHold(input: StepInput): Promise<void>;
+}
+
 /** Part of the WAL in which commits are looked for. */
 export interface CommitRange {
   /** UTC ISO-8601: where to begin and to end to read. */
@@ -360,7 +376,7 @@ export interface LocateActivities {
 
 /** Activities of a host's queues. */
 export interface HostActivities
-  extends DrillActivities, InstanceActivities, LocateActivities, TableActivities, RepairActivities {
+  extends DrillActivities, InstanceActivities, LocateActivities, TableActivities, RepairActivities, HoldActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

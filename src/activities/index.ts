@@ -30,6 +30,7 @@ import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
 import { comparingActivities } from './table/compare-table.js';
+import { holdActivities } from './table/hold.js';
 import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
@@ -64,6 +65,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...evidenceActivities(deps),
     ...finishingActivities(deps),
     ...grantActivities(deps),
+    ...holdActivities(deps),
     ...hookActivities(deps),
     ...instanceActivities(deps),
     ...locateActivities(deps),

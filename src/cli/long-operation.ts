@@ -10,6 +10,7 @@ import type { OperationState } from '../domain/operation/status.js';
 import { besideOrBelow, type Screen } from './terminal/tables.js';
 import { ProgressDisplay } from './terminal/progress.js';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RepriseError } from '../domain/errors.js';
 import type { ApprovablePlan } from '../domain/plan/plan.js';
 import { waitingPlan } from '../client/decide.js';
 
@@ -61,6 +62,50 @@ export async function waitFor<T>(
         timeoutMs: milliseconds(options),
         signal,
       });
+    } finally {
+      display.clear();
+    }
+  });
+}
+
+/**
+ * Waits with progress until an operation that goes on has come so far that `look` finds what people wait for. `leave`: what to type,
+ * where somebody no longer waits and it continues.
+ * @returns null where it has ended well without that
+ * @throws what it failed with; `timeout`, `interrupted`: it goes on
+ */
+export function waitUntilSeen<T>(
+  cli: Cli,
+  session: TemporalSession,
+  { workflowId, handle }: StartedOperation,
+  options: CommonOptions,
+  { look, leave, plan }: { look: () => Promise<T | null>; leave: string; plan?: Promise<string | null> },
+): Promise<T | null> {
+  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line), cli.progressScreen.zone);
+  const ends = milliseconds(options);
+  const begun = performance.now();
+  void plan?.then((text) => {
+    if (text === null || !cli.showsProgress) return;
+    display.clear();
+    cli.say(text);
+  });
+  return interruptible(async (signal) => {
+    try {
+      for (;;) {
+        const found = await look().catch(() => null);
+        if (found !== null) return found;
+        const status = await statusOf(session, workflowId, { jobs: false });
+        if (isFinal(status.state) && status.finishedAt !== null) {
+          // Its failure is the answer.
+          await handle.result();
+          return null;
+        }
+        if (cli.showsProgress) display.update(status);
+        if (signal.aborted) throw new RepriseError('interrupted', `stopped waiting for ${workflowId}`, leave);
+        if (ends !== undefined && performance.now() - begun > ends)
+          throw new RepriseError('timeout', `${workflowId} did not come so far within --timeout`, leave);
+        await sleep(500, undefined, { signal }).catch(() => undefined);
+      }
     } finally {
       display.clear();
     }

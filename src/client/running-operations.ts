@@ -1,5 +1,6 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { OPEN_EXECUTIONS, isPausedStatus } from '../domain/operation/executions.js';
+import type { HeldTable } from '../domain/table/hold.js';
 import { searchAttributes, webUiLink, workflowTypes } from '../domain/operation/names.js';
 import type { TemporalSession } from './connect.js';
 
@@ -11,6 +12,8 @@ export interface RunningOperation {
   readonly state: string;
   readonly startedAt: string;
   readonly webUi: string;
+  /** A table that it keeps frozen, or is to keep; absent: it keeps none. */
+  readonly held?: HeldTable;
 }
 
 const shown = [
@@ -26,6 +29,7 @@ const shown = [
   workflowTypes.explore,
   workflowTypes.locateTable,
   workflowTypes.repairTable,
+  workflowTypes.holdTable,
   workflowTypes.incident,
   workflowTypes.watch,
   workflowTypes.archive,
@@ -39,6 +43,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.compareTable]: 'table-compare',
   [workflowTypes.locateTable]: 'table-locate',
   [workflowTypes.repairTable]: 'table-repair',
+  [workflowTypes.holdTable]: 'table-freeze',
 };
 
 /**
@@ -51,6 +56,7 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
   for await (const execution of session.client.workflow.list({
     query: `WorkflowType IN (${types}) AND ${OPEN_EXECUTIONS}`,
   })) {
+    const { held } = (execution.memo ?? {}) as { held?: HeldTable };
     lines.push({
       workflowId: execution.workflowId,
       kind: kinds[execution.type] ?? execution.type,
@@ -58,6 +64,7 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
       state: listedState(execution),
       startedAt: execution.startTime.toISOString(),
       webUi: webUiLink(session.settings, execution.workflowId, execution.runId),
+      ...(held === undefined ? {} : { held }),
     });
   }
   return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));

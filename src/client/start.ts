@@ -6,6 +6,7 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  holdWorkflowId,
   locateWorkflowId,
   CONTROL_QUEUE,
   incidentWorkflowId,
@@ -26,6 +27,7 @@ import {
   comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  holdRunbook,
   locateRunbook,
   incidentRunbook,
   mediaRunbook,
@@ -42,6 +44,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  HoldOrder,
   LocateOrder,
   MediaVerificationOrder,
   OperationRequest,
@@ -52,7 +55,7 @@ import type {
 } from '../domain/operation/orders.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
-import type { IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
+import type { HoldInput, IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
 /** Work that was started: its handle follows continue-as-new. */
@@ -233,6 +236,21 @@ export function startRepair(
     workflowId: repairWorkflowId(cluster, input.operationId),
     input,
     runbook: repairRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+/** Starts the planning; nothing is blocked before the approval. */
+export function startHold(
+  session: TemporalSession,
+  request: OperationRequest<HoldOrder> & Pick<HoldInput, 'planOnly'>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.holdTable,
+    workflowId: holdWorkflowId(cluster, input.operationId),
+    input,
+    runbook: holdRunbook(cluster, formatTableName(order.table)),
   });
 }
 

@@ -51,6 +51,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'table-compare',
   'table-locate',
   'table-repair',
+  'table-freeze',
   'daily-check',
   'explore',
   'incident',

@@ -201,6 +201,15 @@ export interface TableConfig {
   readonly signOff?: SignOffPolicy;
   /** So long its rows are counted after a repair; absent: not at all. */
   readonly watchSeconds?: number;
+  /** Queries that are true of a coherent table, by name. */
+  readonly invariants?: Readonly<Record<string, InvariantConfig>>;
+}
+
+export interface InvariantConfig {
+  readonly name: string;
+  /** Gives one row with one boolean. */
+  readonly query: string;
+  readonly timeoutSeconds: number;
 }
 
 export interface HookConfig {

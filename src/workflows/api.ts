@@ -13,6 +13,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  HoldOrder,
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
@@ -29,6 +30,7 @@ import type { LeaseState } from '../domain/operation/lease.js';
 import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
+import type { HeldTable, HoldOutcome, HoldPlan } from '../domain/table/hold.js';
 import type { LocateResult } from '../domain/table/locate.js';
 import type { RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
@@ -171,6 +173,23 @@ export interface RepairOutput {
   readonly outcome: RepairOutcome | null;
   readonly rejectedBecause?: string;
 }
+
+export interface HoldInput extends OperationRequest<HoldOrder> {
+  readonly operationId: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string;
+  /** It ends with the plan, and changes nothing. */
+  readonly planOnly?: true;
+}
+export interface HoldOutput {
+  readonly state: 'completed' | 'rejected';
+  readonly plan: HoldPlan | null;
+  /** Null where it was rejected. */
+  readonly outcome: HoldOutcome | null;
+  readonly rejectedBecause?: string;
+}
+/** What people see of a table that is kept frozen. */
+export type HoldView = HeldTable;
 
 export interface DrillOverdueInput {
   readonly cluster: string;

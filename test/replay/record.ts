@@ -426,6 +426,47 @@ it('repairs of tables', async () => {
   });
 });
 
+it('tables that are kept frozen', async () => {
+  const order = { database: 'mairie', table: { schema: 'public', table: 'orders' } };
+  const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>, more = {}) =>
+    record(`holdTable.${path}`, `table-freeze/CLUSTER/${path}`, { ...asked, order, ...more }, activities, happens);
+  const approve = async (one: Case): Promise<void> => {
+    const { plan } = await one.state('waiting-approval');
+    await one.workflow.executeUpdate(updateNames.approve, { args: [{ ...person, plan }] });
+  };
+  const frozen = async (one: Case): Promise<void> => {
+    await approve(one);
+    await one.until(
+      async () => ((await one.status()).phase === 'keep the table frozen' ? true : null),
+      () => Promise.resolve(one.names.join(' ')),
+    );
+  };
+  await of('released', {}, async (one) => {
+    await frozen(one);
+    await one.workflow.executeUpdate(updateNames.releaseTable, { args: [person] });
+  });
+  await of('signalled', {}, async (one) => {
+    await frozen(one);
+    await one.workflow.signal(signalNames.release, person);
+  });
+  await of('timed', {}, approve, { order: { ...order, forSeconds: 1 } });
+  await of('early', {}, async (one) => {
+    await one.state('waiting-approval');
+    await one.workflow.signal(signalNames.release, person);
+  });
+  await of('continued', { freezeTable: fails('tool-rejected', 1) }, async (one) => {
+    await approve(one);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+    await one.called('freezeTable', 2);
+    await one.workflow.signal(signalNames.release, person);
+  });
+  await of('cancelled', {}, async (one) => {
+    await frozen(one);
+    await one.workflow.cancel();
+  });
+});
+
 it('temporary instances that people look at', async () => {
   const order = { target: { kind: 'time', time: '2026-11-21T02:15:00Z' } };
   const openInstance: Activities['openInstance'] = async (step) =>

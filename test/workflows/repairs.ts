@@ -1,4 +1,5 @@
-import type { RepairRequest } from '../../src/activities/api.js';
+import type { HoldRequest, RepairRequest } from '../../src/activities/api.js';
+import type { HoldBinding, HoldPlan } from '../../src/domain/table/hold.js';
 import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from '../../src/domain/table/repair.js';
 import { planDigest } from '../../src/records/digest.js';
 import { HOST } from './lab.js';
@@ -27,6 +28,22 @@ export function repairPlanOf(
       approval: { approvers: 1, from: ['dba'] },
       warnings: [],
     },
+    createdAt: '2026-11-21T02:20:00.000Z',
+    approveBy: '2126-11-21T06:20:00.000Z',
+  };
+}
+
+/** The same of a hold; its hook is taken back by another one. */
+export function holdPlanOf({ cluster, operationId, requester, order }: HoldRequest): HoldPlan {
+  const binding: HoldBinding = {
+    ...{ action: 'table-freeze', operationId, cluster, requester, order, targetHost: HOST, configDigest: 'config' },
+    ...{ systemIdentifier: '7', freeze: { by: 'trigger' }, hooks: ['stop-batches'] },
+    undoHooks: { 'stop-batches': 'start-batches' },
+  };
+  return {
+    digest: planDigest(binding),
+    binding,
+    observed: { approval: { approvers: 1, from: ['dba'] }, warnings: [] },
     createdAt: '2026-11-21T02:20:00.000Z',
     approveBy: '2126-11-21T06:20:00.000Z',
   };

@@ -149,7 +149,7 @@ describe('T7: a repaired table goes back into service', () => {
       counts++;
       if (counts === 1) throw failure('database-unreachable', 'away');
       const suspicion = counts >= 3 && counts < 5 ? '2 rows instead of 12 (-83 %)' : null;
-      return { after, at: '2026-11-21T02:31:00.000Z', rows: 2, change: -10, suspicion };
+      return { after, at: '2026-11-21T02:31:00.000Z', rows: 2, change: -10, since: 'the repair', suspicion };
     };
     const one = await repairing({ watchSeconds: 12 * HOUR }, { recordTableCount });
     for (let look = 1; look <= 5; look++) {

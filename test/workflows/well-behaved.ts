@@ -2,7 +2,7 @@ import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';
-import { repairOutcome, repairPlanOf } from './repairs.js';
+import { holdPlanOf, repairOutcome, repairPlanOf } from './repairs.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -49,10 +49,14 @@ export const wellBehaved: Activities = {
   checkRepair: async () => repairOutcome,
   recordRepairSignOff: async () => ({ accepted: true, missing: 0 }),
   recordTableCount: async ({ after }) => ({
-    ...{ after, at: '2026-11-21T02:31:00.000Z', rows: 12, change: 0, suspicion: null },
+    ...{ after, at: '2026-11-21T02:31:00.000Z', rows: 12, change: 0, since: 'the repair', suspicion: null },
   }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
+
+  planHold: async (request) => holdPlanOf(request),
+  recheckHold: async ({ plan }) => ({ digest: plan }),
+  closeHold: async () => undefined,
 
   planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
   probeTable: async () => ({ holds: true, figure: '3 rows' }),

@@ -1,4 +1,4 @@
-import { checkApproval, needsApproval } from '../../domain/approval/approval-policy.js';
+import { checkApproval, needsApproval, policyAction } from '../../domain/approval/approval-policy.js';
 import { actionCommand, byConfirmation, isActionPlan, isConfirmedAction } from '../../domain/approval/actions.js';
 import type { ApprovalPolicy, ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -12,6 +12,8 @@ import {
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
 import { isRepairPlan, type RepairPlan } from '../../domain/table/repair.js';
+import { isHoldPlan } from '../../domain/table/hold.js';
+import { holdCommand } from '../../domain/table/hold-text.js';
 import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
@@ -43,7 +45,8 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
   for (const other of await state.openPlans()) {
     if (other.digest === digest || other.binding.cluster !== binding.cluster || other.binding.action !== binding.action)
       continue;
-    if (isActionPlan(plan)) continue;
+    // Several tables may be frozen at once.
+    if (isActionPlan(plan) || isHoldPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
     if (isRepairPlan(other) && (await isCarriedOut(state, other))) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
@@ -113,10 +116,14 @@ export async function authorizePlan<P extends ApprovablePlan>(
       `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
       `make a new plan: ${again(plan)}`,
     );
-  // What takes a step back runs with the configuration of today: days may have passed, and it is of this host alone.
-  if (!takesBack || used === null) await requireSameConfiguration(clusterContext, plan, used !== null);
-  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
-  else if (!takesBack) await requireRecentUse(clusterContext, plan);
+  if (!used) {
+    await requireSameConfiguration(clusterContext, plan, false);
+    await requireApprovals(clusterContext.cluster, plan, state);
+  } else if (!takesBack) {
+    // What takes a step back runs with the configuration of today: days may have passed, and it is of this host alone.
+    await requireSameConfiguration(clusterContext, plan, true);
+    await requireRecentUse(clusterContext, plan);
+  }
   await requireOwnOperation(clusterContext, step);
   // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
   const claim = claimOf(plan);
@@ -163,7 +170,7 @@ async function requireSameConfiguration(
 
 /** What the operation of a plan has locked; null for one that excludes nobody, or takes a lock for each of its steps. */
 function claimOf(plan: ApprovablePlan): LockClaim | null {
-  if (isActionPlan(plan)) return null;
+  if (isActionPlan(plan) || isHoldPlan(plan)) return null;
   if (isRepairPlan(plan)) return repairClaim;
   return isMediaPlan(plan) ? mediaClaim(plan.binding) : recoveryClaim(recoveryPlan(plan).binding);
 }
@@ -340,6 +347,7 @@ export function again(plan: ApprovablePlan): string {
   if (isActionPlan(plan)) return actionCommand(plan.binding);
   if (isMediaPlan(plan)) return `reprise media ${plan.binding.task.kind} ${plan.binding.media}`;
   if (isRepairPlan(plan)) return repairCommand(plan.binding);
+  if (isHoldPlan(plan)) return holdCommand(plan.binding);
   return 'reprise recover';
 }
 
@@ -370,5 +378,5 @@ export function policyFor(
   cluster: ClusterConfig,
   { binding: { action } }: Pick<ApprovablePlan, 'binding'>,
 ): ApprovalPolicy | undefined {
-  return cluster.approvals[action] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
+  return cluster.approvals[policyAction(action)] ?? (isConfirmedAction(action) ? byConfirmation : undefined);
 }

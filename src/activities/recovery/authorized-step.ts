@@ -1,6 +1,6 @@
 import { homeOf } from '../../domain/plan/layout.js';
 import { type ApprovablePlan, isExecutablePlan, type Plan, type PlanBinding } from '../../domain/plan/plan.js';
-import { isRepairPlan, type RepairPlan } from '../../domain/table/repair.js';
+import { type BlockingPlan, isBlockingPlan } from '../../domain/table/hold.js';
 import type { EngineContext } from '../../engines/engine.js';
 import { type Service, serviceOf } from '../../postgres/server/service.js';
 import { waitForLock } from '../../process/jobs/file-lock.js';
@@ -81,7 +81,7 @@ export async function openAuthorizedStep(
   };
 }
 
-/** Authorizes a step that runs a hook: one of a recovery, or of the repair of a table. */
+/** Authorizes a step that runs a hook: one of a recovery, or of what blocks writes to a table. */
 export async function openHookStep(
   deps: HostDependencies,
   step: PlannedStep,
@@ -98,7 +98,7 @@ export interface HookStep extends Pick<AuthorizedStep, 'clusterContext' | 'signa
   readonly binding: Pick<PlanBinding, 'hooks' | 'undoHooks'>;
 }
 
-const runsHooks = (plan: ApprovablePlan): plan is Plan | RepairPlan => isExecutablePlan(plan) || isRepairPlan(plan);
+const runsHooks = (plan: ApprovablePlan): plan is Plan | BlockingPlan => isExecutablePlan(plan) || isBlockingPlan(plan);
 
 /** With the programs for the backup that is recovered beside, perhaps of the time before an upgrade. */
 async function forPlanned(clusterContext: ClusterContext, { binding }: Plan): Promise<ClusterContext> {

@@ -1,7 +1,8 @@
 import { RepriseError } from '../../domain/errors.js';
 import { countLine } from '../../domain/table/counts.js';
 import { abnormalChange } from '../../domain/table/history.js';
-import { isRepairPlan, type TableCount } from '../../domain/table/repair.js';
+import { isBlockingPlan } from '../../domain/table/hold.js';
+import type { TableCount } from '../../domain/table/repair.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { clipBytes, visible } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
@@ -42,10 +43,14 @@ export async function countTableOf(
   const earlier = counts.find((one) => one.after === after);
   if (earlier !== undefined) return earlier;
   const rows = await withClient(cluster.connection, database, (client) => rowsIn(client, table));
-  const base = after === AFTER_REPAIR ? rows : counts.find((one) => one.after === AFTER_REPAIR)?.rows;
-  const change = base === undefined ? null : rows - base;
-  const suspicion = base === undefined ? null : abnormalChange(rows, base);
-  const count: TableCount = { after, at: new Date().toISOString(), rows, change, suspicion };
+  const base = counts.find((one) => one.after === AFTER_REPAIR) ?? counts[0];
+  const isRepair = after === AFTER_REPAIR;
+  const count: TableCount = {
+    ...{ after, at: new Date().toISOString(), rows },
+    ...{ change: base === undefined ? null : rows - base.rows, since: base?.after ?? null },
+    // What the repair itself changes is approved.
+    suspicion: base === undefined || isRepair ? null : abnormalChange(rows, base.rows),
+  };
   await state.recordDone(step.operationId, `${COUNTED} ${counts.length + 1}`, count, step.plan);
   const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'rows', text: countLine(count) };
   await record(clusterContext, step, `rows/${step.plan}/${counts.length + 1}`, body);
@@ -55,7 +60,7 @@ export async function countTableOf(
 /** @throws RepriseError `plan-unknown` */
 async function tableOf(state: HostState, digest: string): Promise<{ database: string; table: TableName }> {
   const plan = await state.readPlan(digest);
-  if (plan !== null && isRepairPlan(plan)) return plan.binding.order;
+  if (plan !== null && isBlockingPlan(plan)) return plan.binding.order;
   throw new RepriseError(
     'plan-unknown',
     `plan ${digest.slice(0, 12)} is no plan of this host for a table`,

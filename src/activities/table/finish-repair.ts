@@ -1,5 +1,5 @@
 import type { SignOff } from '../../domain/drill/drill.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { changedRows, type RepairCheck, type RepairIncident, type RepairOutcome } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
 import { changedSince } from '../../postgres/repair/apply-changes.js';
@@ -9,6 +9,7 @@ import type { PlannedStep } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import { AFTER_REPAIR, countTableOf, countsOfTable } from './counts.js';
 import { OPENED } from './freeze.js';
+import { askInvariant, invariantsOf } from './invariants.js';
 import { brokenReferences } from './references.js';
 import { APPLIED, type Applied, asRepair, countsOf, opened, STARTED } from './repair-session.js';
 
@@ -29,8 +30,12 @@ export async function check(clusterContext: ClusterContext, step: ReportStep): P
   const state = openHostState(clusterContext.host.stateDir);
   if ((await state.onceDone<Checked>(step.operationId, CHECKED, step.plan)) === null) {
     await countTableOf(clusterContext, { ...step, after: AFTER_REPAIR });
-    const checks = [await rowsAreAsApproved(clusterContext, step), await rowsAddUp(clusterContext, step)];
-    checks.push(await referencesHold(clusterContext, step));
+    const checks = [
+      await rowsAreAsApproved(clusterContext, step),
+      await rowsAddUp(clusterContext, step),
+      await referencesHold(clusterContext, step),
+      ...(await invariantsHold(clusterContext, step)),
+    ];
     const checked: Checked = { checks, at: new Date().toISOString() };
     await state.recordDone(step.operationId, CHECKED, checked, step.plan);
   }
@@ -127,4 +132,25 @@ async function referencesHold(clusterContext: ClusterContext, step: PlannedStep)
     return { name, status: 'skipped', detail: 'too many rows: what the server checks has been checked' };
   if (broken === 0) return { name, status: 'ok' };
   return { name, status: 'failed', detail: `${broken} rows refer to rows that are gone` };
+}
+
+/** What the configuration says of a coherent table. A query that fails says nothing of the rows. */
+async function invariantsHold(
+  clusterContext: ClusterContext,
+  { plan: digest, operationId }: PlannedStep,
+): Promise<readonly RepairCheck[]> {
+  const { cluster } = clusterContext;
+  const { database, table } = (await opened(clusterContext, digest, operationId)).binding.order;
+  const checks: RepairCheck[] = [];
+  for (const invariant of invariantsOf(cluster, database, table)) {
+    const name = `invariant ${invariant.name}`;
+    try {
+      const { holds, figure } = await askInvariant(cluster.connection, cluster, database, invariant);
+      checks.push({ name, status: holds ? 'ok' : 'failed', detail: figure });
+    } catch (error) {
+      if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
+      checks.push({ name, status: 'skipped', detail: error.message });
+    }
+  }
+  return checks;
 }

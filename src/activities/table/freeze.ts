@@ -1,5 +1,5 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { isRepairPlan } from '../../domain/table/repair.js';
+import { isBlockingPlan } from '../../domain/table/hold.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
@@ -24,7 +24,7 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
   return {
     freezeTable: wrapActivity('freezeTable', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
-      const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
+      const { binding } = await authorizePlan(clusterContext, step, isBlockingPlan);
       const { cluster, host } = clusterContext;
       const { freeze: means, order } = binding;
       if (means === null) return;

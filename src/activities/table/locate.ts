@@ -30,6 +30,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { rowsOf } from '../inspection/table-history.js';
 import { namesFor } from '../inspection/wal-transactions.js';
 import { instanceServer } from '../temporary/temporary-instance.js';
+import { askInvariant, invariantNamed } from './invariants.js';
 
 type Step = OrderedStep<LocateOrder>;
 type Probe = InstanceStep & { readonly order: LocateOrder };
@@ -52,7 +53,7 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         const { connection } = await instanceServer(clusterContext, step);
-        return stateOf(connection, step.order);
+        return stateOf(clusterContext, connection, step.order);
       }),
     ),
     findCommits: wrapActivity(
@@ -69,6 +70,9 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
  * could be told.
  */
 async function planLocate(clusterContext: ClusterContext, order: LocateOrder, run: ActivityRun): Promise<LocatePlan> {
+  const { cluster } = clusterContext;
+  // Refused before anything is looked at.
+  if (order.condition.kind === 'invariant') invariantNamed(cluster, order.database, order.table, order.condition.name);
   const policies = await policiesFor(clusterContext, order);
   const now = await productionState(clusterContext, order);
   const walPolicies = policies.filter((policy) => engineFor(clusterContext, policy).capabilities.archivesWal);
@@ -129,19 +133,25 @@ function probeOf(backup: Backup, { database, condition }: LocateOrder, belongs: 
 /** Null where production does not answer: a search does not need it. */
 async function productionState(clusterContext: ClusterContext, order: LocateOrder): Promise<TableState | null> {
   try {
-    return await stateOf(clusterContext.cluster.connection, order);
+    return await stateOf(clusterContext, clusterContext.cluster.connection, order);
   } catch (error) {
     if (isRepriseError(error) && error.code === 'database-unreachable') return null;
     throw error;
   }
 }
 
-async function stateOf(connection: ConnectionConfig, { database, table, condition }: LocateOrder): Promise<TableState> {
+async function stateOf(
+  { cluster }: ClusterContext,
+  connection: ConnectionConfig,
+  { database, table, condition }: LocateOrder,
+): Promise<TableState> {
   switch (condition.kind) {
     case 'min-rows':
       return hasRows(connection, database, table, condition.rows);
     case 'key':
       return hasValue(connection, database, table, condition);
+    case 'invariant':
+      return askInvariant(connection, cluster, database, invariantNamed(cluster, database, table, condition.name));
   }
 }
 

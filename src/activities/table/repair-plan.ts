@@ -1,8 +1,5 @@
 import { mayApprove, needsApproval, linesToAdd, whyNobodyApproves } from '../../domain/approval/approval-policy.js';
-import type { ClusterConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
-import type { RepairOrder } from '../../domain/operation/orders.js';
-import { undoHooksOf } from '../../domain/plan/hooks.js';
 import {
   changedRows,
   type ChangeSetDigest,
@@ -13,7 +10,6 @@ import {
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { changedSince, takenValues } from '../../postgres/repair/apply-changes.js';
@@ -32,6 +28,7 @@ import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { afterRepairOf, blockingOf } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
@@ -65,6 +62,7 @@ export async function makeRepairPlan(
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
     ...blockingOf(cluster, order),
+    ...afterRepairOf(cluster, order),
     ...{ configDigest: deps.config.digest, requester },
   };
   const createdAt = new Date();
@@ -82,22 +80,6 @@ export async function makeRepairPlan(
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
-  };
-}
-
-/** How others are kept from writing to the table meanwhile, and what follows the repair. */
-function blockingOf(
-  { tables = {}, hooks: configured }: ClusterConfig,
-  { database, table }: RepairOrder,
-): Pick<RepairBinding, 'freeze' | 'hooks' | 'undoHooks' | 'signOff' | 'watchSeconds'> {
-  const name = formatTableName(table);
-  const found = Object.values(tables).find((one) => one.database === database && formatTableName(one.table) === name);
-  const hooks = found?.hooks ?? [];
-  const undoHooks = undoHooksOf(hooks, configured);
-  return {
-    ...{ freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) },
-    ...(found?.signOff === undefined ? {} : { signOff: found.signOff }),
-    ...(found?.watchSeconds === undefined ? {} : { watchSeconds: found.watchSeconds }),
   };
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { QueryArrayConfig } from 'pg';
 import { explain, isRepriseError } from '../../domain/errors.js';
+import { type CountQuery, readCountQuery } from '../../domain/table/count-query.js';
 import { withConfiguredQuery } from '../../postgres/content/configured-query.js';
 import { countTable } from '../../postgres/content/copy-rows.js';
 import type { CheckContext, CheckOutcome } from '../check.js';
@@ -41,7 +42,7 @@ async function queryNumber(
     query,
     run: (client) => numberOf(client, query),
     runUnplanned: async (client) =>
-      counted === null ? null : countTable(client, counted.schema, counted.table, isOnly(query)),
+      counted === null ? null : countTable(client, counted.schema, counted.table, counted.only),
     statementTimeoutMs: timeoutSeconds * 1000,
   });
 }
@@ -97,27 +98,10 @@ function compareWithEarlier(number: number, before: number): CheckOutcome {
   return number * 2 >= before ? passed(detail) : failed(detail);
 }
 
-const name = String.raw`(?:"((?:[^"]|"")+)"|([A-Za-z_][\w$]*))`;
-const pattern = new RegExp(
-  String.raw`^\s*SELECT\s+count\s*\(\s*\*\s*\)\s+FROM\s+(ONLY\s+)?${name}(?:\s*\.\s*${name})?(?:\s*;)?\s*$`,
-  'i',
-);
-
 /**
  * The table whose rows a query counts, where it does nothing else: only then is its number the one that was recorded.
- * A name without schema means `public`.
  */
-export function countedTable(query: string): { readonly schema: string; readonly table: string } | null {
-  const match = pattern.exec(query);
-  if (match === null) return null;
-  const [first, second] = [identifier(match[2], match[3]), identifier(match[4], match[5])];
-  if (first === null) return null;
-  return second === null ? { schema: 'public', table: first } : { schema: first, table: second };
-}
-
-const isOnly = (query: string): boolean => pattern.exec(query)?.[1] !== undefined;
-
-/** Quoted names as they are, others in lower case, as PostgreSQL reads them. */
-function identifier(quoted: string | undefined, plain: string | undefined): string | null {
-  return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase() ?? null;
+function countedTable(query: string): CountQuery | null {
+  const read = readCountQuery(query);
+  return read?.compared === null ? read : null;
 }

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { TemporalSession } from '../../client/connect.js';
@@ -18,7 +17,6 @@ import {
 } from '../../client/explore.js';
 import { runInspection } from '../../client/inspect.js';
 import { newOperationId, startExploration, type StartedOperation } from '../../client/start.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
 import {
   connectionText,
@@ -34,8 +32,7 @@ import type { ExploreView } from '../../workflows/api.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { byOption, parseSeconds, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { detached, detachedText, interruptible, milliseconds } from '../long-operation.js';
-import { ProgressDisplay } from '../terminal/progress.js';
+import { detached, detachedText, interruptible, waitUntilSeen } from '../long-operation.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 
 interface StartOptions {
@@ -196,45 +193,20 @@ async function find(cli: Cli, session: TemporalSession, id: string): Promise<Ope
 async function untilOpen(
   cli: Cli,
   session: TemporalSession,
-  { workflowId, operationId, handle }: StartedOperation,
+  operation: StartedOperation,
   options: CommonOptions & { readonly cluster: string },
 ): Promise<Exploration> {
-  const { cluster } = options;
-  const open = { id: operationId, workflowId, cluster, startedAt: new Date().toISOString() };
-  const display = new ProgressDisplay(cli.terminal, (line) => cli.say(line), cli.progressScreen.zone);
-  const ends = milliseconds(options);
-  const begun = performance.now();
-  return interruptible(async (signal) => {
-    try {
-      for (;;) {
-        const view = await viewOf(session, handle).catch(() => null);
-        if (view?.instance) return explorationOf(open, view);
-        const status = await statusOf(session, workflowId, { jobs: false });
-        if (isFinal(status.state) && status.finishedAt !== null) return await endedEarly(handle);
-        if (cli.showsProgress) display.update(status);
-        if (signal.aborted) throw leftAlone(cli, 'interrupted', `stopped waiting for ${workflowId}`, open);
-        if (ends !== undefined && performance.now() - begun > ends)
-          throw leftAlone(cli, 'timeout', `${workflowId} did not run within --timeout`, open);
-        await sleep(500, undefined, { signal }).catch(() => undefined);
-      }
-    } finally {
-      display.clear();
-    }
+  const { workflowId, operationId: id, handle } = operation;
+  const open = { id, workflowId, cluster: options.cluster, startedAt: new Date().toISOString() };
+  const found = await waitUntilSeen(cli, session, operation, options, {
+    look: async () => {
+      const view = await viewOf(session, handle);
+      return view.instance === null ? null : explorationOf(open, view);
+    },
+    leave: `it continues; see it: \`${cli.command('explore', 'show', id)}\`; remove it: \`${cli.command('explore', 'drop', id)}\``,
   });
-}
-
-/** Its failure is the answer. */
-async function endedEarly(handle: StartedOperation['handle']): Promise<never> {
-  await handle.result();
+  if (found !== null) return found;
   throw new RepriseError('conflict', 'the temporary instance was dropped before it ran', 'start another one');
-}
-
-function leftAlone(cli: Cli, code: 'interrupted' | 'timeout', message: string, { id }: OpenExploration): RepriseError {
-  return new RepriseError(
-    code,
-    message,
-    `it continues; see it: \`${cli.command('explore', 'show', id)}\`; remove it: \`${cli.command('explore', 'drop', id)}\``,
-  );
 }
 
 function defineConnect(parent: Command, cli: Cli): void {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { lightQueue } from '../../domain/operation/names.js';
 import { waitsForPerson } from '../../domain/operation/status.js';
+import { heldInWords } from '../../domain/table/hold-text.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { TemporalSession } from '../../client/connect.js';
 import {
@@ -233,8 +234,18 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
     screen,
   );
   const waiting = operations.filter(({ state }) => waitsForPerson(state));
-  if (waiting.length === 0) return lines;
-  return `${lines}\n\nwaiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`;
+  const frozen = operations.flatMap(({ workflowId, held }) =>
+    held?.since == null ? [] : [`  ${heldInWords(held)}: ${cli.command('table', 'release', workflowId)}`],
+  );
+  return [
+    lines,
+    ...(frozen.length === 0 ? [] : [`tables that take no writes, and how they are released:\n${frozen.join('\n')}`]),
+    ...(waiting.length === 0
+      ? []
+      : [
+          `waiting for a person; what to do is shown by:\n${waiting.map(({ workflowId }) => `  ${cli.command('status', workflowId)}`).join('\n')}`,
+        ]),
+  ].join('\n\n');
 }
 
 function statusText(view: StatusView, screen: Screen): string {

@@ -17,6 +17,7 @@ import { facts, instant, type Screen, screenTable, wrapped } from '../terminal/t
 
 interface LocateOptions {
   readonly minRows?: number;
+  readonly invariant?: string;
   readonly key?: { readonly column: string; readonly value: string };
   readonly from?: string;
   readonly to?: string;
@@ -30,17 +31,19 @@ export function defineTableLocate(table: Command, cli: Cli): void {
     summary: 'find the newest coherent state of a table, and the transaction that broke it',
     description: [
       'Looks into the middle one of the backups that are left, in a temporary instance, until two neighbours are found; then replays the WAL between them once, stopped after commits that touched the table. Nothing is changed, and production is read once.',
-      'Say what is coherent by --min-rows or --key.',
+      'Say what is coherent by --min-rows, --key or --invariant: a query that the configuration has for this table, run read-only and by no superuser.',
     ].join('\n'),
     argumentHelp: tableArguments,
     examples: [
       'table locate mairie mairie metier.demandes_rdv --min-rows 100000',
       'table locate mairie mairie metier.demandes_rdv --min-rows 100000 --from -7d',
+      'table locate mairie mairie metier.demandes_rdv --invariant enough',
       'table locate mairie mairie metier.demandes_rdv --key id=4711 --json',
     ],
     options: [
       new Option('--min-rows <count>', 'there are at least so many rows').argParser(parseCount),
       new Option('--key <column=value>', 'there is a row with this value, as PostgreSQL writes it').argParser(keyOf),
+      new Option('--invariant <name>', 'this query of the configuration gives true'),
       timeOption('--from <time>', 'only backups that hold this time or a later one'),
       timeOption('--to <time>', 'only what was committed until then (default: now)'),
       policyOption('the one that archives WAL, and dumps from before it'),
@@ -79,17 +82,18 @@ async function locate(
 }
 
 /** @throws RepriseError `usage` where there is not exactly one */
-function conditionOf({ minRows, key }: LocateOptions): TableCondition {
+function conditionOf({ minRows, key, invariant }: LocateOptions): TableCondition {
   const given: TableCondition[] = [
     ...(minRows === undefined ? [] : [{ kind: 'min-rows' as const, rows: minRows }]),
     ...(key === undefined ? [] : [{ kind: 'key' as const, ...key }]),
+    ...(invariant === undefined ? [] : [{ kind: 'invariant' as const, name: invariant }]),
   ];
   const [only] = given;
   if (only !== undefined && given.length === 1) return only;
   throw new RepriseError(
     'usage',
     only === undefined ? 'it is not said what is coherent' : 'several conditions are given, and one is searched for',
-    'name one: --min-rows COUNT or --key COLUMN=VALUE',
+    'name one: --min-rows COUNT, --key COLUMN=VALUE or --invariant NAME',
   );
 }
 

@@ -3,6 +3,7 @@ import type { Cli } from '../cli-context.js';
 import { group } from '../define-command.js';
 import { defineTableCompare } from './table-compare.js';
 import { defineTableHistory } from './table-history.js';
+import { defineTableFreeze } from './table-freeze.js';
 import { defineTableLocate } from './table-locate.js';
 import { defineTableRepair } from './table-repair.js';
 
@@ -11,6 +12,7 @@ export function registerTable(program: Command, cli: Cli): void {
   const table = group(program, 'table', 'compare one table with what it was, find what broke it, put its rows right');
   defineTableCompare(table, cli);
   defineTableHistory(table, cli);
+  defineTableFreeze(table, cli);
   defineTableLocate(table, cli);
   defineTableRepair(table, cli);
 }

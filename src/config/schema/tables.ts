@@ -6,7 +6,7 @@ import { formatTableName, parseTableName, type TableName } from '../../domain/ta
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { signOffSchema } from './drill.js';
-import { databaseName, mapValues } from './fields.js';
+import { databaseName, mapValues, named } from './fields.js';
 
 const freeze = z
   .strictObject({
@@ -33,6 +33,17 @@ const freeze = z
   })
   .transform(({ by, roles = [] }): FreezeMeans => (by === 'revoke' ? { by, roles } : { by }));
 
+const invariant = z
+  .strictObject({
+    query: z
+      .string()
+      .min(1)
+      .refine(holdsNoNul, noNulRule)
+      .describe('Query that returns one row with one boolean: true where the table is coherent.'),
+    timeout: duration().prefault('5m').describe('How long the query may take.'),
+  })
+  .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
+
 const table = (names: KnownNames) =>
   z.strictObject({
     database: databaseName.describe('Database that the table is in.'),
@@ -56,6 +67,11 @@ const table = (names: KnownNames) =>
       .optional()
       .describe(
         'So long the rows are counted after a repair, and people are told of an abnormal change; absent: not at all.',
+      ),
+    invariants: named('invariant', invariant)
+      .optional()
+      .describe(
+        'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
       ),
   });
 
@@ -86,11 +102,15 @@ export const tablesSchema = (names: KnownNames) =>
     .transform((tables) =>
       mapValues(
         tables,
-        ({ hooks = [], freeze: means, database, sign_off: signOff, watch_after: watchSeconds }, name): TableConfig => ({
+        (
+          { hooks = [], freeze: means, database, invariants, sign_off: signOff, watch_after: watchSeconds },
+          name,
+        ): TableConfig => ({
           ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
           ...(means === undefined ? {} : { freeze: means }),
           ...(signOff === undefined ? {} : { signOff }),
           ...(watchSeconds === undefined ? {} : { watchSeconds }),
+          ...(invariants === undefined ? {} : { invariants }),
         }),
       ),
     )

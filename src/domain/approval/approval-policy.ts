@@ -3,6 +3,11 @@ import { type ErrorCode, RepriseError } from '../errors.js';
 import { clipBytes, utf8Bytes, visible } from '../text/text.js';
 import type { Approval, ApprovablePlan, Decision, Sender } from '../plan/plan.js';
 
+/** The entry of `approvals` that an action needs: who may have a table repaired may have it frozen. */
+export function policyAction(action: string): string {
+  return action === 'table-freeze' ? 'table-repair' : action;
+}
+
 export interface ApprovalQuestion {
   readonly plan: ApprovablePlan;
   /** `confirmed`: the host has found that it was confirmed at a terminal of its own. */
@@ -69,7 +74,7 @@ export function checkApproval({
     return refuse(
       'policy-missing',
       `no policy says who may approve ${action} for ${cluster}`,
-      linesToAdd(action, cluster),
+      linesToAdd(policyAction(action), cluster),
     );
   }
   if (!names(approval.plan, plan.digest)) {
@@ -125,7 +130,7 @@ export function checkDecision(
     return refuse(
       'policy-missing',
       `no policy says who may decide on ${action} for ${cluster}`,
-      linesToAdd(action, cluster),
+      linesToAdd(policyAction(action), cluster),
     );
   if (!policy.from.some((name) => personKey(name) === personKey(decision.by))) {
     return unlisted(

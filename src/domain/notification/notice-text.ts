@@ -44,6 +44,23 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
+    case 'run':
+      return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
+    case 'test':
+      return `test for ${facts.contact}`;
+    default:
+      return proofTitle(cluster, facts);
+  }
+}
+
+/** What shows whether backups and repairs are good. */
+type ProofFacts = Extract<
+  NoticeFacts,
+  { kind: 'drill' | 'sign-off' | 'daily-check' | 'repair-sign-off' | 'table-volume' }
+>;
+
+function proofTitle(cluster: string | null, facts: ProofFacts): string {
+  switch (facts.kind) {
     case 'drill':
     case 'sign-off':
       return drillTitle(cluster, facts);
@@ -53,10 +70,6 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return `rows of ${facts.table} in ${facts.database} of ${cluster} change more than usual after its repair`;
     case 'daily-check':
       return dailyTitle(cluster, facts);
-    case 'run':
-      return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
-    case 'test':
-      return `test for ${facts.contact}`;
   }
 }
 
@@ -199,10 +212,7 @@ function incidentBody({ workflowId }: Notice, facts: Extract<NoticeFacts, { kind
   ]);
 }
 
-function ofProof(
-  notice: Notice,
-  facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' | 'repair-sign-off' | 'table-volume' }>,
-): string {
+function ofProof(notice: Notice, facts: ProofFacts): string {
   if (facts.kind === 'daily-check') return dailyBody(notice.cluster, facts);
   if (facts.kind === 'repair-sign-off') return repairSignOffBody(notice, facts);
   if (facts.kind === 'table-volume') return volumeBody(notice, facts);
@@ -314,6 +324,8 @@ const nextAfter: Readonly<Record<Extract<NoticeFacts, { kind: 'failed' }>['what'
   recovery: 'nothing was deleted; see which old data is kept',
   'media recovery': 'no version of an object was removed; see what is still different',
   'table repair': 'rows are as they were, or as approved, never in between; see how far it came',
+  'table freeze':
+    'whether the table takes writes is in its journal; what is left frozen is opened by the worker of its host',
   watch: 'nobody will be told if the cluster fails; the watch looks again by itself when the cause is corrected',
   'daily check': 'nobody is told of missed backups until it runs again; a look by hand says what it would have',
   WAL: 'if the host is lost, all later changes are lost too; archiving is retried automatically',
@@ -328,7 +340,8 @@ function commandsAfter(
   if (what === 'rotation') return [`reprise rotate ${cluster}${chosen} --dry-run`];
   if (what === 'WAL' || what === 'watch') return [`reprise status ${workflowId}`, 'reprise check'];
   if (what === 'daily check') return [`reprise check ${cluster}`];
-  if (what === 'media recovery' || what === 'table repair') return [`reprise status ${workflowId}`];
+  if (what === 'media recovery' || what === 'table repair' || what === 'table freeze')
+    return [`reprise status ${workflowId}`];
   return [`reprise status ${workflowId}`, `reprise kept list --cluster ${cluster}`];
 }
 

@@ -30,7 +30,15 @@ export type NoticeFacts =
   | {
       readonly kind: 'failed';
       readonly what:
-        'backup' | 'rotation' | 'recovery' | 'media recovery' | 'table repair' | 'WAL' | 'watch' | 'daily check';
+        | 'backup'
+        | 'rotation'
+        | 'recovery'
+        | 'media recovery'
+        | 'table repair'
+        | 'table freeze'
+        | 'WAL'
+        | 'watch'
+        | 'daily check';
       readonly policy: string | null;
       readonly code: string;
       readonly reason: string;

@@ -97,6 +97,7 @@ const isRecovery: Readonly<Record<Extract<Notice['facts'], { kind: 'failed' }>['
   recovery: true,
   'media recovery': true,
   'table repair': true,
+  'table freeze': true,
 };
 
 function approversOf(config: Config, cluster: string | null, action: string): readonly string[] {

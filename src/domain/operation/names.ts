@@ -30,6 +30,8 @@ export const workflowTypes = {
   drill: 'drill',
   /** Rows of one table are put right by an approved plan. */
   repairTable: 'repairTable',
+  /** Writes to one table are blocked by an approved plan, until somebody releases it. */
+  holdTable: 'holdTable',
   /** Finds the newest coherent state of a table, and what broke it. */
   locateTable: 'locateTable',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
@@ -65,6 +67,8 @@ export const signalNames = {
   note: 'note',
   signOff: 'sign-off',
   close: 'close',
+  /** A table that is kept frozen. */
+  release: 'release',
   clusterAnswers: 'cluster-answers',
   /** A recovery that was approved waits for the cluster: what only waits for its next attempt ends. */
   makeWay: 'make-way',
@@ -84,6 +88,7 @@ export const updateNames = {
   moveInstance: 'retarget',
   connectInstance: 'connect',
   dropInstance: 'drop',
+  releaseTable: 'release-table',
   acquire: 'acquire',
   release: 'release',
 } as const;
@@ -96,6 +101,7 @@ export const queryNames = {
   lock: 'lock',
   slot: 'slot',
   instance: 'instance',
+  held: 'held',
 } as const;
 
 /** Search attributes, all keywords; registered by `reprise up`, `schedule apply` and `worker`. */
@@ -126,6 +132,8 @@ export const verifyMediaWorkflowId = (cluster: string, media: string): string =>
 export const drillWorkflowId = (cluster: string, operationId: string): string => `drill/${cluster}/${operationId}`;
 export const repairWorkflowId = (cluster: string, operationId: string): string =>
   `table-repair/${cluster}/${operationId}`;
+export const holdWorkflowId = (cluster: string, operationId: string): string =>
+  `table-freeze/${cluster}/${operationId}`;
 export const locateWorkflowId = (cluster: string, operationId: string): string =>
   `table-locate/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;

@@ -133,10 +133,11 @@ export type ExploreOrder = z.infer<typeof exploreOrder>;
 /** A table of a database, by the names of the catalogue. */
 const orderedTable = z.strictObject({ schema: name, table: name }).readonly();
 
-/** Which state of a table is coherent: so many rows, or a row with this value. No SQL from a client. */
+/** Which state of a table is coherent: so many rows, a row with this value, or what a query of the configuration says. No SQL from a client. */
 const tableCondition = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('min-rows'), rows: count.min(1) }).readonly(),
   z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
+  z.strictObject({ kind: z.literal('invariant'), name }).readonly(),
 ]);
 /** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
 export const locateOrder = z
@@ -224,6 +225,17 @@ export const repairOrder = z
   })
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
+
+/** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
+export const holdOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    forSeconds: count.min(1).optional(),
+    reason: z.string().max(2000).optional(),
+  })
+  .readonly();
+export type HoldOrder = z.infer<typeof holdOrder>;
 
 /** An order with who asks for it, and for which cluster. */
 export interface OperationRequest<Order> {

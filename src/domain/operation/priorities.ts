@@ -13,6 +13,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.explore]: 2,
   [workflowTypes.compareTable]: 2,
   [workflowTypes.repairTable]: 2,
+  [workflowTypes.holdTable]: 2,
   [workflowTypes.locateTable]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,

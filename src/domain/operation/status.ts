@@ -47,6 +47,7 @@ export interface OperationStatusView {
     | 'explore'
     | 'table-compare'
     | 'table-repair'
+    | 'table-freeze'
     | 'table-locate'
     | 'daily-check'
     | 'incident'

@@ -112,6 +112,19 @@ export function repairRunbook(cluster: string, table: string): OperationRunbook 
   };
 }
 
+export function holdRunbook(cluster: string, table: string): OperationRunbook {
+  return {
+    summary: `Freeze of the table ${table} of ${cluster}`,
+    details: `Current Details show what it waits for and what to send; press R to refresh them.\n\n${steps([
+      'Say by which means and hooks of the configuration writes are blocked. Nothing is changed.',
+      'Wait for the approval of this plan.',
+      'Run the hooks, then block the writes to the table.',
+      'Keep it frozen until somebody releases it, or its time is over.',
+      'Open the table for writes, then take the hooks back, the last first.',
+    ])}`,
+  };
+}
+
 export function locateRunbook(cluster: string, table: string): OperationRunbook {
   return {
     summary: `Search for what broke the table ${table} of ${cluster}`,

@@ -6,7 +6,9 @@ import { formatTableName, type TableName } from './table-name.js';
 export type TableCondition =
   | { readonly kind: 'min-rows'; readonly rows: number }
   /** There is a row with this value. */
-  | { readonly kind: 'key'; readonly column: string; readonly value: string };
+  | { readonly kind: 'key'; readonly column: string; readonly value: string }
+  /** The query of that name in the configuration gives true. */
+  | { readonly kind: 'invariant'; readonly name: string };
 
 /** What somebody who searches asks for, in words. */
 export function conditionText(condition: TableCondition): string {
@@ -15,6 +17,8 @@ export function conditionText(condition: TableCondition): string {
       return `at least ${condition.rows} rows`;
     case 'key':
       return `a row with ${visible(condition.column)} = ${visible(condition.value)}`;
+    case 'invariant':
+      return `invariant ${visible(condition.name)}`;
   }
 }
 
@@ -135,12 +139,12 @@ export function chooseStops(weights: readonly number[], fewest: number = FEWEST_
 export function weightOf(condition: TableCondition, { inserted, updated, deleted, actions }: TableCommit): number {
   if (actions.length > 0) return Number.MAX_SAFE_INTEGER;
   if (condition.kind === 'min-rows') return Math.max(0, deleted - inserted);
-  return updated + deleted;
+  return condition.kind === 'key' ? updated + deleted : inserted + updated + deleted;
 }
 
 /** Whether a commit can have broken the condition at all. */
 export function mayBreak(condition: TableCondition, commit: TableCommit): boolean {
-  return weightOf(condition, commit) > 0;
+  return condition.kind === 'invariant' || weightOf(condition, commit) > 0;
 }
 
 /** One state that was looked at. */

@@ -139,13 +139,16 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
   ];
 }
 
-function freezeInWords(freeze: FreezeMeans): string {
-  const means =
+/** How writes of others are blocked, and whose. */
+export const meansInWords = (freeze: FreezeMeans): string =>
+  visible(
     freeze.by === 'trigger'
       ? 'by a trigger, for everybody'
-      : `for ${freeze.roles.join(', ')}, whose rights are revoked`;
-  return visible(`${means}, from the approved beginning until it is checked and signed off`);
-}
+      : `for ${freeze.roles.join(', ')}, whose rights are revoked`,
+  );
+
+const freezeInWords = (freeze: FreezeMeans): string =>
+  `${meansInWords(freeze)}, from the approved beginning until it is checked and signed off`;
 
 function scopeInWords({ scope = [] }: RepairOrder): string {
   return scope

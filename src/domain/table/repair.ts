@@ -88,17 +88,6 @@ export interface RepairEffects {
   readonly generated: readonly string[];
 }
 
-/** The part of a plan that says how the writes of others to its table are blocked. */
-export interface BlockingPlan extends ApprovablePlan {
-  readonly binding: ApprovableBinding & {
-    /** Null: the table takes writes meanwhile. */
-    readonly freeze: FreezeMeans | null;
-    /** They stop what writes to it. */
-    readonly hooks: readonly string[];
-    readonly undoHooks?: Readonly<Record<string, string>>;
-  };
-}
-
 /** The rows of a table, counted after a step of its way back into service. */
 export interface TableCount {
   /** What was done before it was counted. */
@@ -106,8 +95,10 @@ export interface TableCount {
   /** UTC ISO-8601. */
   readonly at: string;
   readonly rows: number;
-  /** Rows against the count after the repair; null: there is none. */
+  /** Rows against an earlier count; null: it is the first. */
   readonly change: number | null;
+  /** After what that one was counted; null as above. */
+  readonly since: string | null;
   /** What is abnormal about it, with the figures; null: nothing. */
   readonly suspicion: string | null;
 }

@@ -44,6 +44,17 @@ export async function withQueryLogin<T>(
   }
 }
 
+/** Whether a server has this role, it may log in, and it is no superuser. */
+export async function logsInReading(connection: ConnectionConfig, role: string): Promise<boolean> {
+  return withMaintenance(connection, async (client) => {
+    const { rows } = await client.query(
+      'SELECT FROM pg_catalog.pg_roles WHERE rolname = $1 AND rolcanlogin AND NOT rolsuper',
+      [role],
+    );
+    return rows.length > 0;
+  });
+}
+
 async function dropExpired(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ role: string }>(
     `SELECT rolname::text AS role FROM pg_catalog.pg_roles

@@ -4,7 +4,9 @@ import { RepriseError } from '../../domain/errors.js';
 import type { TableState } from '../../domain/table/locate.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
+import { holdsFor, readCountQuery } from '../../domain/table/count-query.js';
 import { withClient } from '../connection/with-client.js';
+import { type QuerySource, withConfiguredQuery } from './configured-query.js';
 import { copiedValues, countTable } from './copy-rows.js';
 
 /** Whether a table has so many rows; counted by COPY, so that nothing of its owner's runs. A table that is not there has none. */
@@ -41,6 +43,43 @@ export async function hasValue(
     }
     return { holds: false, figure: 'the row is not there' };
   });
+}
+
+/**
+ * Whether a query of the configuration gives true. A query that only counts a table is answered without planning it, where no role is
+ * there to run it.
+ * @throws RepriseError what {@link withConfiguredQuery} throws; `config-invalid` where it gives no boolean
+ */
+export async function queryHolds(
+  source: QuerySource,
+  asked: { readonly database: string; readonly query: string; readonly timeoutSeconds: number; readonly name: string },
+): Promise<TableState> {
+  const { database, query, timeoutSeconds } = asked;
+  return withConfiguredQuery(source, {
+    ...{ database, query, statementTimeoutMs: timeoutSeconds * 1000 },
+    run: async (client) => {
+      // The extended protocol takes one statement only: no second one can hide behind a semicolon.
+      const extended = { text: query, rowMode: 'array' as const, queryMode: 'extended' as const };
+      const { rows, fields } = await client.query<unknown[]>(extended);
+      const value = rows[0]?.[0];
+      if (rows.length !== 1 || fields.length !== 1 || typeof value !== 'boolean') throw noBoolean(asked.name);
+      return { holds: value, figure: value ? 'the query gives true' : 'the query gives false' };
+    },
+    runUnplanned: async (client) => {
+      const count = readCountQuery(query);
+      const rows = count === null ? null : await countTable(client, count.schema, count.table, count.only);
+      const holds = count === null || rows === null ? null : holdsFor(count, rows);
+      return holds === null || rows === null ? null : { holds, figure: `${rows} rows` };
+    },
+  });
+}
+
+function noBoolean(name: string): RepriseError {
+  return new RepriseError(
+    'config-invalid',
+    `the query of the invariant ${name} does not give one row with true or false`,
+    'write it so: SELECT count(*) > 1000 FROM schema.table',
+  );
 }
 
 const GONE: TableState = { holds: false, figure: 'the table is not there' };

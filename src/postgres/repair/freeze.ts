@@ -59,8 +59,7 @@ export function freezeTable(
   return alone(client, table, async () => {
     const tree = await treeOf(client, table);
     const oids = tree.map(({ oid }) => oid);
-    if (tree.length === 0)
-      throw new RepriseError('not-found', `there is no table ${formatTableName(table)}`, 'see \\dt *.* in psql');
+    if (tree.length === 0) throw noTable(table);
     if (means.by === 'revoke') await refuseRoles(client, table, means.roles);
     await client.query(`LOCK TABLE ${statementTable(table)} IN SHARE ROW EXCLUSIVE MODE`);
     if (means.by === 'revoke') {
@@ -75,6 +74,20 @@ export function freezeTable(
     for (const part of tree) await addTriggers(client, part, workflowId);
     await note({ oids, taken: [] });
   });
+}
+
+/**
+ * What can be known before: the table is there, and the means would keep the roles from writing. Reads only.
+ * @param means null: only whether the table is there
+ * @throws RepriseError as {@link freezeTable}
+ */
+export async function requireFreezable(
+  client: pg.Client,
+  { table, means }: { readonly table: TableName; readonly means: FreezeMeans | null },
+): Promise<void> {
+  const tree = await treeOf(client, table);
+  if (tree.length === 0) throw noTable(table);
+  if (means?.by === 'revoke') await refuseRoles(client, table, means.roles);
 }
 
 /**
@@ -103,6 +116,9 @@ export function unfreezeTable(
     await dropFunction(client);
   });
 }
+
+const noTable = (table: TableName): RepriseError =>
+  new RepriseError('not-found', `there is no table ${formatTableName(table)}`, 'see \\dt *.* in psql');
 
 async function alone(client: pg.Client, table: TableName, work: () => Promise<void>): Promise<void> {
   // Names are printed with their schemas.

@@ -191,7 +191,10 @@ export function mediaActivities(host: string, summary: string): HostActivities {
 }
 
 /** Plans and other reads of an operation: beside what takes a slot, for as long as a read of everything takes. */
-export function readActivities(host: string, summary: string): HostActivities {
+export const readActivities = (host: string, summary: string): HostActivities => lightActivities(host, summary);
+
+/** Steps of an operation that takes no slot of its host: nothing heavy is before them. */
+export function lightActivities(host: string, summary: string): HostActivities {
   return proxyActivities<HostActivities>(stepOptions(host, lightQueue(host), summary));
 }
 

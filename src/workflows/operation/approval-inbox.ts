@@ -231,6 +231,11 @@ export class ApprovalInbox implements StepPeople {
     this.rejection = null;
   }
 
+  /** Rejects it for who has sent something else that means the same. */
+  reject(rejection: SentRejection): void {
+    if (!this.isTooLate) this.rejection ??= rejection;
+  }
+
   /** The recovered server takes writes now. A rejection that arrived during its promotion came too late and has no effect. */
   markOpenForWrites(): void {
     this.isOpenForWrites = true;
@@ -315,7 +320,7 @@ export class ApprovalInbox implements StepPeople {
   }
 
   private onReject(raw: unknown, sentBy: SentBy): void {
-    if (!this.isTooLate) this.rejection ??= { ...readRejection(raw), sentBy };
+    this.reject({ ...readRejection(raw), sentBy });
   }
 
   private get isTooLate(): boolean {

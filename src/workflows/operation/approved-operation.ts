@@ -58,7 +58,7 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome, Idle extends N
 
 export interface PlanWords<P> {
   /** What failed, in the notice of a failure; null: whoever started it waits for it, and nobody else is told. */
-  readonly what: 'recovery' | 'media recovery' | 'table repair' | null;
+  readonly what: 'recovery' | 'media recovery' | 'table repair' | 'table freeze' | null;
   /** The plan, for the Web UI's details (Markdown). */
   details(plan: P): string;
   /** The same with what to send. */
@@ -104,7 +104,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends N
     const latest: { plan: P | null } = { plan: null };
     try {
       await steps.open();
-      return await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
+      const ending = await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
+      if (ending.state !== 'completed' || ending.outcome === null || !steps.conclude) return ending;
+      return { ...ending, outcome: await steps.conclude(ending.plan, ending.outcome) };
     } catch (error) {
       // People first, because the record may have to wait for a host that is away.
       if (!isCancelled(error)) await this.notifyFailure(steps, error);
@@ -177,10 +179,7 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends N
       const ended = decision === 'rejected' ? decision : await this.carryOut(steps, plan);
       if (ended === 'rejected') return { state: 'rejected', plan, ...(await this.recordRejection(plan)) };
       if ('nothingToDo' in ended) return idleEnding<P, Outcome, Idle>(plan, ended);
-      if (!('stale' in ended)) {
-        const outcome = (await steps.conclude?.(plan, ended.outcome)) ?? ended.outcome;
-        return { state: 'completed', plan, outcome };
-      }
+      if (!('stale' in ended)) return { state: 'completed', plan, outcome: ended.outcome };
 
       if (!this.isAsked(steps, plan) && ++stale >= MOST_STALE) throw tooOftenStale(stale);
       await this.revoke(plan, ended.stale);

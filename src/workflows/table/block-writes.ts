@@ -2,26 +2,45 @@ import { CancellationScope, log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
 import { countLine } from '../../domain/table/counts.js';
-import type { BlockingPlan, TableCount } from '../../domain/table/repair.js';
+import type { BlockingPlan } from '../../domain/table/hold.js';
+import type { TableCount } from '../../domain/table/repair.js';
 import { markdownText } from '../../domain/text/markdown.js';
 import { underLock } from '../lock/with-cluster-lock.js';
-import { heavyActivities, hostActivitiesFor } from '../operation/activity-proxies.js';
+import { heavyActivities, hostActivitiesFor, lightActivities } from '../operation/activity-proxies.js';
 import type { ApprovedOperation } from '../operation/approved-operation.js';
 import { sentence } from '../operation/operation-status.js';
 import { RepeatedStep } from '../operation/run-step.js';
 import { unattended } from '../operation/step-people.js';
 
+/** What of an approved operation is needed here. */
+type Blocking = Pick<ApprovedOperation<BlockingPlan, unknown>, 'attempt' | 'operation'>;
 type Work = (host: HostActivities, step: PlannedStep) => Promise<void>;
 
 /** Whether others are kept from writing while the plan is carried out. */
 export const blocksWrites = ({ binding }: BlockingPlan): boolean => binding.freeze !== null || binding.hooks.length > 0;
+
+/**
+ * Stops what writes to the table as the plan says, does the work, and takes all of it back, the last first, however the work ended.
+ * @throws what the work throws; else the first failure of what takes a step back, after all of them were tried
+ */
+export async function whileWritesAreBlocked<T>(
+  approved: Blocking,
+  plan: BlockingPlan,
+  details: string,
+  work: () => Promise<T | 'rejected'>,
+): Promise<T | 'rejected'> {
+  const writes = new BlockedWrites(approved, plan, details);
+  const done = await writes.during(work);
+  if (done !== 'rejected') await writes.open();
+  return done;
+}
 
 /** The writes of others to a table, as the plan of an operation blocks them. `details`: what the operation shows (Markdown). */
 export class BlockedWrites {
   private readonly undos: { readonly name: string; readonly work: Work }[] = [];
 
   constructor(
-    private readonly approved: Pick<ApprovedOperation<never, unknown>, 'attempt' | 'operation'>,
+    private readonly approved: Blocking,
     private readonly plan: BlockingPlan,
     private readonly details: string,
   ) {}
@@ -113,7 +132,9 @@ export class BlockedWrites {
 
   private locked(name: string, work: Work): Promise<void> {
     const { host } = this.operation;
-    return underLock(this.operation, (step) => work(heavyActivities(host, name), { ...step, plan: this.plan.digest }));
+    // What has no slot does not wait behind a backup either.
+    const activities = this.operation.slot.grant === null ? lightActivities : heavyActivities;
+    return underLock(this.operation, (step) => work(activities(host, name), { ...step, plan: this.plan.digest }));
   }
 
   private get operation() {

@@ -91,7 +91,7 @@ const guarantees: readonly (readonly [
       ],
       [
         'T4',
-        'While it is repaired nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however the repair ends, with the very rights that were there.',
+        'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
       ],
       [
         'T7',

@@ -38,6 +38,25 @@ describe('T4: how writes to a table are blocked is configured', () => {
     expect(complaint(people('a.b: { database: mairie, sign_off: { by: [nobody] } }')).join()).toContain('nobody');
   });
 
+  it('T5: queries that are true of a coherent table are named, and have a time', () => {
+    const { clusters } = parsed(
+      tables(
+        `a.b: { database: mairie, invariants: { enough: { query: "SELECT count(*) > 100000 FROM a.b" }, sane: { query: SELECT true, timeout: 90s } } }`,
+      ),
+    );
+    expect(clusters['mairie']?.tables?.['a.b']?.invariants).toEqual({
+      enough: { name: 'enough', query: 'SELECT count(*) > 100000 FROM a.b', timeoutSeconds: 300 },
+      sane: { name: 'sane', query: 'SELECT true', timeoutSeconds: 90 },
+    });
+    for (const wrong of [
+      'enough: { sql: SELECT true }',
+      'enough: {}',
+      '"a/b": { query: SELECT true }',
+      'x: { query: "" }',
+    ])
+      expect(complaint(tables(`a.b: { database: mairie, invariants: { ${wrong} } }`))).not.toEqual([]);
+  });
+
   it.each([
     ['rdv: { database: mairie }', '"rdv" is not the name of a table'],
     ['a.b: { database: mairie, freeze: { by: revoke } }', 'revoke needs roles'],

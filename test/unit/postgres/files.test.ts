@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countedTable } from '../../../src/checks/sql/sql-check.js';
 import { settingStatement, splitList } from '../../../src/postgres/content/database-settings.js';
 import { libpqEnv } from '../../../src/postgres/connection/environment.js';
 import { recoverySettings } from '../../../src/postgres/recovery/recovery-settings.js';
@@ -205,21 +204,5 @@ describe('small readers', () => {
     expect(libpqEnv(connection, 'd')).toMatchObject({
       ...{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/ca', PGSSLCERT: '/c', PGSSLKEY: '/k' },
     });
-  });
-
-  it('the table of a counting query is known only where the query does nothing else', () => {
-    expect(countedTable('SELECT count(*) FROM metier.demandes_rdv')).toEqual({
-      schema: 'metier',
-      table: 'demandes_rdv',
-    });
-    expect(countedTable(' select COUNT( * ) from ONLY "A ""b""" . Tab ; ')).toEqual({ schema: 'A "b"', table: 'tab' });
-    expect(countedTable('SELECT count(*) FROM t')).toEqual({ schema: 'public', table: 't' });
-    for (const other of [
-      'SELECT count(*) FROM t WHERE x',
-      'SELECT count(i) FROM t',
-      'SELECT count(*) FROM t, u',
-      'SELECT 1',
-    ])
-      expect(countedTable(other)).toBeNull();
   });
 });

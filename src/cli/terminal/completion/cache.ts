@@ -12,6 +12,8 @@ export const configKinds = [
   'cluster',
   'policy',
   'database',
+  'table',
+  'invariant',
   'host',
   'target',
   'repository',

@@ -52,7 +52,9 @@ export async function refresh(program: Command, cli: Cli, [kinds = '', ...words]
 
 /** Kinds whose names belong to a cluster, which may have been typed already. */
 function withCluster(kinds: ReadonlySet<NameKind>): readonly NameKind[] {
-  return ['policy', 'database', 'target'].some((kind) => kinds.has(kind as NameKind)) ? ['cluster'] : [];
+  return ['policy', 'database', 'table', 'invariant', 'target'].some((kind) => kinds.has(kind as NameKind))
+    ? ['cluster']
+    : [];
 }
 
 type Offer = (wanted: Wanted, offer: Complete) => void;

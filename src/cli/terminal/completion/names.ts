@@ -218,6 +218,10 @@ function configNames(config: Config): Readonly<Record<ConfigKind, readonly Candi
     cluster: named(clusters),
     policy: below(({ policies }) => Object.keys(policies)),
     database: below(({ databases }) => databases),
+    table: below(({ tables = {} }) => Object.keys(tables)),
+    invariant: below(({ tables = {} }) =>
+      Object.values(tables).flatMap(({ invariants = {} }) => Object.keys(invariants)),
+    ),
     host: named(hosts),
     target: [{ name: 'in-place' }, ...below(({ recovery }) => Object.keys(recovery.targets))],
     repository: named(repositories),

@@ -66,6 +66,7 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'explore extend': { kind: 'operation', accepts: isOf('explore') },
   'explore retarget': { kind: 'operation', accepts: isOf('explore') },
   'explore drop': { kind: 'operation', accepts: isOf('explore') },
+  'table release': { kind: 'cluster' },
   'media plan': { kind: 'media' },
   'media recover': { kind: 'media' },
   'media sync': { kind: 'media' },
@@ -75,6 +76,8 @@ const byCommand: Readonly<Record<string, Wanted>> = {
 const byArgument: Readonly<Record<string, Wanted>> = {
   cluster: { kind: 'cluster' },
   workflow: { kind: 'operation', accepts: not(isOf('notify')) },
+  database: { kind: 'database' },
+  table: { kind: 'table' },
   repository: { kind: 'repository' },
   contact: { kind: 'contact' },
 };
@@ -84,6 +87,8 @@ const byOption: Readonly<Record<string, Wanted>> = {
   '--policy': { kind: 'policy' },
   '--engine': { kind: 'policy' },
   '--database': { kind: 'database' },
+  '--table': { kind: 'table' },
+  '--invariant': { kind: 'invariant' },
   '--host': { kind: 'host' },
   '--on': { kind: 'host' },
   '--notifier': { kind: 'notifier' },

@@ -89,6 +89,10 @@ describe('T5: the search for what broke a table', () => {
     expect(mayBreak(key, commit({ inserted: 5 }))).toBe(false);
     expect(mayBreak(key, commit({ updated: 1 }))).toBe(true);
     expect(mayBreak(key, commit({ actions: ['truncated'] }))).toBe(true);
+    // Nobody knows what a query reads: it is true of no row, or of other tables.
+    const query = { kind: 'invariant', name: 'enough' } as const;
+    expect(mayBreak(query, commit({ inserted: 1 }))).toBe(true);
+    expect(weightOf(query, commit({ inserted: 1, updated: 2, deleted: 3 }))).toBe(6);
   });
 
   it('T5: the next command can be pasted, whatever the names are', () => {

@@ -1,0 +1,125 @@
+import {
+  approvalJson,
+  approveCommand,
+  approversInWords,
+  shortDigest,
+  waitingLabel,
+} from '../approval/approval-policy.js';
+import { holdWorkflowId } from '../operation/names.js';
+import { undoHookOf } from '../plan/hooks.js';
+import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { clipBytes, durationInWords, visible } from '../text/text.js';
+import type { HeldTable, HoldBinding, HoldOutcome, HoldPlan } from './hold.js';
+import { meansInWords } from './repair-text.js';
+import { formatTableName } from './table-name.js';
+
+/** The command that makes such a plan. */
+export function holdCommand({ cluster, order }: Pick<HoldBinding, 'cluster' | 'order'>): string {
+  return `reprise table freeze ${cluster} ${order.database} '${formatTableName(order.table)}'`;
+}
+
+/** What it does, in one line. */
+export function holdTitle({ cluster, order }: Pick<HoldBinding, 'cluster' | 'order'>): string {
+  return `Freeze ${visible(formatTableName(order.table))} in ${visible(order.database)} of ${cluster}`;
+}
+
+const workflowOf = ({ binding: { cluster, operationId } }: HoldPlan): string => holdWorkflowId(cluster, operationId);
+
+/** What releases it. */
+export const releaseCommand = (workflowId: string): string => `reprise table release ${workflowId} --reason "..."`;
+
+export const approveHoldCommand = (plan: HoldPlan): string =>
+  approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from);
+
+function factsOf({ binding, observed, approveBy }: HoldPlan): readonly (readonly [string, string])[] {
+  const { freeze, hooks, order, requester } = binding;
+  return [
+    [
+      'hooks run before',
+      hooks.length === 0
+        ? 'none'
+        : hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`).join(', '),
+    ],
+    ['writes blocked', freeze === null ? 'no: only the hooks run' : meansInWords(freeze)],
+    [
+      'until',
+      order.forSeconds === undefined
+        ? 'somebody releases it'
+        : `somebody releases it, or ${durationInWords(order.forSeconds)} are over`,
+    ],
+    ...(order.reason === undefined ? [] : [['reason', visible(clipBytes(order.reason, 500))] as const]),
+    ['requested by', `${visible(clipBytes(requester, 200))} (asserted)`],
+    ...(observed.approval === null ? [] : [['may approve', approversInWords(observed.approval)] as const]),
+    ['approve until', approveBy],
+  ];
+}
+
+/** The plan for a terminal; `waits: false` for one that only shows what would be done. */
+export function holdPlanText(plan: HoldPlan, { waits = true } = {}): string {
+  const facts = factsOf(plan).filter(([what]) => waits || what !== 'approve until');
+  return [
+    holdTitle(plan.binding),
+    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${clipBytes(value, 500)}`),
+    ...plan.observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
+    '',
+    ...(waits
+      ? [
+          `plan ${plan.digest}`,
+          'Nothing is blocked before the approval. To approve:',
+          `  ${approveHoldCommand(plan)}`,
+          'To decline:',
+          `  reprise reject ${workflowOf(plan)} --reason "..."`,
+        ]
+      : ['Nothing was changed: this is what would be done.']),
+  ].join('\n');
+}
+
+/** The same for Temporal's Web UI (Markdown). */
+export function holdDetails(plan: HoldPlan): string {
+  return [
+    `### ${markdownText(holdTitle(plan.binding))}`,
+    `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
+    markdownBlock(approvalJson(plan), 'json'),
+    plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`).join('\n'),
+    factsInMarkdown(plan),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+const factsInMarkdown = (plan: HoldPlan): string =>
+  factsOf(plan)
+    .map(([what, value]) => `- **${what}:** ${markdownText(clipBytes(value, 500))}`)
+    .join('\n');
+
+/** While it is frozen (Markdown). */
+export function heldDetails(plan: HoldPlan, { since, until }: HeldTable): string {
+  return [
+    `### ${markdownText(holdTitle(plan.binding))}`,
+    `**Frozen since ${since ?? ''}**, until somebody releases it${until === null ? '' : ` or ${until}, whatever comes first`}.`,
+    `To release it on this page: More Actions → Send a Signal → ${markdownCode('release')}, with this as Data:`,
+    markdownBlock(JSON.stringify({ by: '<your name>', reason: '<why>' }, null, 2), 'json'),
+    factsInMarkdown(plan),
+  ].join('\n\n');
+}
+
+/** One line for a timer. */
+export function holdWaiting(plan: HoldPlan): string {
+  return waitingLabel(`wait for approval: plan ${shortDigest(plan)}, ${holdTitle(plan.binding)}`);
+}
+
+/** Since when and until when a table is frozen, in one line. */
+export function heldInWords({ database, table, since, until }: HeldTable): string {
+  const name = `${visible(formatTableName(table))} in ${visible(database)}`;
+  if (since === null) return `${name}: not frozen yet`;
+  return `${name}: frozen since ${since.slice(0, 16)}Z, until ${until === null ? 'somebody releases it' : `${until.slice(0, 16)}Z`}`;
+}
+
+/** What was done, for a terminal and the Web UI. */
+export function holdOutcomeText({ table, frozenAt, releasedAt, releasedBy, reason }: HoldOutcome): string {
+  const why =
+    releasedBy === null
+      ? 'its time was over'
+      : `released by ${visible(clipBytes(releasedBy, 200))}: ${visible(clipBytes(reason ?? '', 500))}`;
+  return `${visible(formatTableName(table))} was frozen from ${frozenAt} to ${releasedAt}; ${why}`;
+}
