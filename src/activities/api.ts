@@ -32,6 +32,7 @@ import type {
   DrillOrder,
   HoldOrder,
   InstanceOrder,
+  BlastRadiusOrder,
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
@@ -45,6 +46,7 @@ import type { Delivery } from '../domain/notification/recipients.js';
 import type { RecoveryOutcome } from '../domain/backup/records.js';
 import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
+import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { HoldPlan } from '../domain/table/hold.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
@@ -374,9 +376,31 @@ export interface LocateActivities {
   ): Promise<{ readonly total: number; readonly stops: readonly LocateStop[]; readonly notes: readonly string[] }>;
 }
 
+/** What a transaction did and what came after it. All of them read only; `findTransaction` and `collectRows` of a repair come between. */
+export interface BlastRadiusActivities {
+  /** What was committed after it, and which transactions touched its rows: by the WAL and the names in a temporary instance. */
+  followRows(input: OrderedStep<BlastRadiusOrder> & { instance: string }): Promise<FollowedRows>;
+  /** Compares what was collected with the table as it is; rows stay in a file of the host. */
+  weighDamage(input: OrderedStep<BlastRadiusOrder>): Promise<WeighedDamage>;
+}
+
+export type FollowedRows = Pick<BlastRadius, 'transaction' | 'later' | 'notes'>;
+export type WeighedDamage = Pick<BlastRadius, 'undo' | 'references' | 'notes'> & {
+  /** File on the host with the rows, and until when it is kept (UTC ISO-8601). */
+  readonly file: string;
+  readonly fileUntil: string;
+};
+
 /** Activities of a host's queues. */
 export interface HostActivities
-  extends DrillActivities, InstanceActivities, LocateActivities, TableActivities, RepairActivities, HoldActivities {
+  extends
+    DrillActivities,
+    InstanceActivities,
+    LocateActivities,
+    TableActivities,
+    RepairActivities,
+    HoldActivities,
+    BlastRadiusActivities {
   /** Does nothing: that it is carried out says that the host's worker runs. */
   confirmWorker(input: { host: string }): Promise<void>;
   answer(input: { question: Inspection; host: string }): Promise<unknown>;

@@ -29,6 +29,7 @@ import { planningActivities } from './recovery/plan.js';
 import { recoveredMedia } from './recovery/recovered-media.js';
 import { serverSteps } from './recovery/server-steps.js';
 import { thawingActivities } from './recovery/thaw.js';
+import { blastRadiusActivities } from './table/blast-radius.js';
 import { comparingActivities } from './table/compare-table.js';
 import { holdActivities } from './table/hold.js';
 import { locateActivities } from './table/locate.js';
@@ -57,6 +58,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...inspectionActivities(deps),
     ...approvalActivities(deps),
     ...backupActivities(deps),
+    ...blastRadiusActivities(deps),
     ...comparingActivities(deps),
     ...databaseSteps(deps),
     ...decisionActivities(deps),

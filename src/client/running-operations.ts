@@ -28,6 +28,7 @@ const shown = [
   workflowTypes.compareTable,
   workflowTypes.explore,
   workflowTypes.locateTable,
+  workflowTypes.blastRadius,
   workflowTypes.repairTable,
   workflowTypes.holdTable,
   workflowTypes.incident,
@@ -42,6 +43,7 @@ const kinds: Readonly<Record<string, string>> = {
   [workflowTypes.verifyMedia]: 'verify-media',
   [workflowTypes.compareTable]: 'table-compare',
   [workflowTypes.locateTable]: 'table-locate',
+  [workflowTypes.blastRadius]: 'table-blast-radius',
   [workflowTypes.repairTable]: 'table-repair',
   [workflowTypes.holdTable]: 'table-freeze',
 };

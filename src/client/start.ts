@@ -6,6 +6,7 @@ import {
   backupWorkflowId,
   drillWorkflowId,
   exploreWorkflowId,
+  blastRadiusWorkflowId,
   holdWorkflowId,
   locateWorkflowId,
   CONTROL_QUEUE,
@@ -27,6 +28,7 @@ import {
   comparisonRunbook,
   drillRunbook,
   exploreRunbook,
+  blastRadiusRunbook,
   holdRunbook,
   locateRunbook,
   incidentRunbook,
@@ -44,6 +46,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  BlastRadiusOrder,
   HoldOrder,
   LocateOrder,
   MediaVerificationOrder,
@@ -265,6 +268,20 @@ export function startLocate(
     workflowId: locateWorkflowId(cluster, input.operationId),
     input,
     runbook: locateRunbook(cluster, formatTableName(order.table)),
+  });
+}
+
+export function startBlastRadius(
+  session: TemporalSession,
+  request: OperationRequest<BlastRadiusOrder>,
+): Promise<StartedOperation> {
+  const { cluster, order } = request;
+  const input = withOperationId(request);
+  return start(session, {
+    type: workflowTypes.blastRadius,
+    workflowId: blastRadiusWorkflowId(cluster, input.operationId),
+    input,
+    runbook: blastRadiusRunbook(cluster, formatTableName(order.table), order.xid),
   });
 }
 

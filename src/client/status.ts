@@ -50,6 +50,7 @@ const kinds: readonly OperationStatusView['kind'][] = [
   'drill-overdue',
   'table-compare',
   'table-locate',
+  'table-blast-radius',
   'table-repair',
   'table-freeze',
   'daily-check',

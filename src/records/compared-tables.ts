@@ -1,6 +1,5 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ComparedRows } from '../domain/table/compare.js';
 import { writeFileAtomic } from '../files/atomic-file.js';
 import { makePrivateDirectory } from '../files/directories.js';
 import { sha256Hex } from './digest.js';
@@ -16,8 +15,13 @@ const treesIn = (stateDir: string): string => join(stateDir, 'trees');
 /** Until when rows of a comparison that ends now are kept, UTC ISO-8601. */
 export const keptUntil = (now: Date): string => new Date(now.getTime() + ROWS_KEPT_MS).toISOString();
 
-/** Keeps rows that differ, in a file that its owner alone can read; returns its path. Repeated, it is written anew. */
-export async function keepComparedRows(stateDir: string, rows: ComparedRows): Promise<string> {
+interface KeptRows {
+  readonly operationId: string;
+  readonly until: string;
+}
+
+/** Keeps rows of people, in a file that its owner alone can read; returns its path. Repeated, it is written anew. */
+export async function keepComparedRows(stateDir: string, rows: KeptRows): Promise<string> {
   await makePrivateDirectory(rowsIn(stateDir));
   const path = join(rowsIn(stateDir), `${sha256Hex(rows.operationId).slice(0, 24)}.json`);
   await writeFileAtomic(path, `${JSON.stringify(rows)}\n`);

@@ -45,6 +45,8 @@ export interface InstanceContent {
   readonly warnings: readonly string[];
   /** When it first ran, UTC ISO-8601; null: not yet. */
   readonly openedAt: string | null;
+  /** Its recovery was ended, so that what transactions under way had locked can be read: it goes no further. */
+  readonly ended?: true;
 }
 
 /** The temporary instances of one host, by their directories. */

@@ -3,6 +3,7 @@ import type { DailyCheck } from '../domain/backup/daily-check.js';
 import type { MediaOutcome, MediaPlan, MediaVerdict } from '../domain/media/media.js';
 import type { DrillOutcome, RegisterEntry } from '../domain/drill/drill.js';
 import type { OpenedInstance } from '../domain/explore/instance.js';
+import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { Plan } from '../domain/plan/plan.js';
 import type { ActionOutcome, ActionPlan } from '../domain/approval/actions.js';
@@ -13,6 +14,7 @@ import type {
   ComparisonOrder,
   DrillOrder,
   ExploreOrder,
+  BlastRadiusOrder,
   HoldOrder,
   LocateOrder,
   MediaOrder,
@@ -158,6 +160,18 @@ export interface LocateInput extends OperationRequest<LocateOrder> {
   readonly operationId: string;
 }
 export type LocateOutput = LocateResult;
+
+export interface BlastRadiusInput extends OperationRequest<BlastRadiusOrder> {
+  readonly operationId: string;
+}
+export interface BlastRadiusOutput extends BlastRadius {
+  /** From which the states before and after it were restored. */
+  readonly backups: readonly string[];
+  /** Where the rows themselves are. */
+  readonly host: string;
+  readonly file: string;
+  readonly fileUntil: string;
+}
 
 export interface RepairInput extends OperationRequest<RepairOrder> {
   readonly operationId: string;

@@ -14,6 +14,7 @@ export { clusterLock } from './lock/cluster-lock.js';
 export { hostSlots } from './lock/host-slots.js';
 export { media } from './media/media.js';
 export { notify } from './operation/notify-people.js';
+export { blastRadius } from './table/blast-radius.js';
 export { holdTable } from './table/hold-table.js';
 export { locateTable } from './table/locate-table.js';
 export { repairTable } from './table/repair-table.js';

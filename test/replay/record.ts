@@ -485,6 +485,16 @@ it('temporary instances that people look at', async () => {
   await explore('cancelled', { openInstance: untilCancelled }, cancelledIn('openInstance'));
 });
 
+it('looks at what a transaction did', async () => {
+  const table = { schema: 'public', table: 'orders' };
+  const order = { database: 'mairie', table, xid: '1234', samples: 20 };
+  const look = (path: string, activities: Partial<Activities> = {}, happens?: (one: Case) => Promise<unknown>) =>
+    record(`blastRadius.${path}`, `table-blast-radius/CLUSTER/${path}`, { ...asked, order }, activities, happens);
+  await look('completed');
+  await look('compared', { collectRows: async ({ from }) => ({ exact: from.length > 1 }) });
+  await look('cancelled', { followRows: untilCancelled }, cancelledIn('followRows'));
+});
+
 it('searches for what broke a table', async () => {
   const table = { schema: 'public', table: 'orders' };
   const order = { database: 'mairie', table, condition: { kind: 'key', column: 'id', value: '4' } };

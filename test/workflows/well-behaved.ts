@@ -62,6 +62,24 @@ export const wellBehaved: Activities = {
   probeTable: async () => ({ holds: true, figure: '3 rows' }),
   findCommits: async () => ({ total: 0, stops: [], notes: [] }),
 
+  followRows: async () => ({
+    transaction: null,
+    later: {
+      ...{ followed: 3, rows: 1, transactions: [], more: 0, atLeast: false, missing: [] },
+      table: { transactions: 1, inserted: 0, updated: 1, deleted: 0 },
+      database: { transactions: 2, inserted: 1, updated: 1, deleted: 0 },
+    },
+    notes: [],
+  }),
+  weighDamage: async () => ({
+    undo: {
+      changes: { insert: 2, update: 1, delete: 0, conflicts: 1 },
+      reasons: { 'changed-since': 1 },
+      because: null,
+    },
+    ...{ references: [], notes: [], file: '/var/lib/reprise/compared/1.json', fileUntil: '2026-11-28T02:00:00.000Z' },
+  }),
+
   confirmWorker: async () => undefined,
   answer: async () => ({ backups: [] }),
   journal: async () => undefined,

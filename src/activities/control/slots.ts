@@ -18,6 +18,7 @@ const TAKING = [
   workflowTypes.verifyMedia,
   workflowTypes.compareTable,
   workflowTypes.locateTable,
+  workflowTypes.blastRadius,
   workflowTypes.explore,
   workflowTypes.repairTable,
 ];

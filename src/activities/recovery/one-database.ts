@@ -15,8 +15,14 @@ import type { InstanceStep, PlannedStep, ReachedTarget, StepInput } from '../api
 import { type ClusterContext, policyOf } from '../cluster-context.js';
 import { DUMPS, instanceDumpContext } from '../temporary/instance-dump.js';
 import { PhysicalSource } from '../temporary/instance-source.js';
-import { contentDigest, instanceConnection } from '../temporary/planned-restore.js';
-import { closeInstance, holdInstance, instanceWorkOf, openInstance } from '../temporary/temporary-instance.js';
+import { contentDigest } from '../temporary/planned-restore.js';
+import {
+  closeInstance,
+  holdInstance,
+  instanceWorkOf,
+  openInstance,
+  readableInstance,
+} from '../temporary/temporary-instance.js';
 import type { AuthorizedStep } from './authorized-step.js';
 
 const INSTANCE = 'database';
@@ -78,8 +84,9 @@ async function dumpAt(work: AuthorizedStep, own: InstanceStep, run: ActivityRun)
       `there was no database ${JSON.stringify(database)} then: there were ${databases.join(', ')}`,
       'nothing was changed; choose another target: reprise recover',
     );
+  const { connection } = await readableInstance(clusterContext, own, { database, table: null });
+  await requireRoom(clusterContext, connection, database);
   const instance = await instanceWorkOf(clusterContext, own);
-  await requireRoom(clusterContext, instanceConnection(instance), database);
   const dumping = await instanceDumpContext(instance, { name: 'dump', databases: [database] }, run);
   const engine = clusterContext.deps.engineOf(DUMPS);
   const { logical } = engine;

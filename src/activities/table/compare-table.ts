@@ -19,7 +19,7 @@ import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.j
 import type { InstanceStep, TableActivities } from '../api.js';
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { instanceServer } from '../temporary/temporary-instance.js';
+import { readableInstance } from '../temporary/temporary-instance.js';
 
 export function comparingActivities(deps: HostDependencies): Pick<TableActivities, 'compareTable'> {
   return {
@@ -38,7 +38,7 @@ async function compareTable(clusterContext: ClusterContext, step: Step, run: Act
   const { cluster, host } = clusterContext;
   const { order } = step;
   const { database, table, key, columns, scope, by } = order;
-  const { connection, content } = await instanceServer(clusterContext, step);
+  const { connection, content } = await readableInstance(clusterContext, step, order);
   const good = await readerOf(connection, order, cluster.checksRole);
   const production = await readerOf(cluster.connection, order, cluster.checksRole);
   const compared = await withClient(good, database, (left) =>

@@ -29,7 +29,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { FoundTransaction, RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
-import { instanceServer } from '../temporary/temporary-instance.js';
+import { readableInstance } from '../temporary/temporary-instance.js';
 
 type InstanceBackup = PlannedRestore['backups'][number];
 
@@ -105,7 +105,7 @@ export async function collectRows(
   const servers = await Promise.all(
     from.map(async ({ instance, state }) => ({
       state,
-      ...(await instanceServer(clusterContext, { ...request, instance })),
+      ...(await readableInstance(clusterContext, { ...request, instance }, order)),
     })),
   );
   await replaceJson(

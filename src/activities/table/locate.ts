@@ -29,7 +29,7 @@ import { policiesHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
 import { rowsOf } from '../inspection/table-history.js';
 import { namesFor } from '../inspection/wal-transactions.js';
-import { instanceServer } from '../temporary/temporary-instance.js';
+import { instanceServer, readableInstance } from '../temporary/temporary-instance.js';
 import { askInvariant, invariantNamed } from './invariants.js';
 
 type Step = OrderedStep<LocateOrder>;
@@ -52,7 +52,10 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
       'probeTable',
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
-        const { connection } = await instanceServer(clusterContext, step);
+        const { database, table, condition } = step.order;
+        // A query may read other tables too.
+        const read = { database, table: condition.kind === 'invariant' ? null : table };
+        const { connection } = await readableInstance(clusterContext, step, read);
         return stateOf(clusterContext, connection, step.order);
       }),
     ),

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js';
+import type { ReferringRows } from '../../domain/table/blast-radius.js';
 import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
 import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import { undoRow } from '../../domain/table/three-way.js';
@@ -225,6 +226,40 @@ export async function referencedRows(
   }
   return (row) =>
     referencedBy.some(({ refersTo }) => held.get(refersTo.join('\0'))?.has(keyText(row, at(refersTo))) === true);
+}
+
+/** So many values are looked for at once. */
+const MOST_REFERRED = 500_000;
+
+/** Rows of other tables that refer to given rows; `isAll`: false where there were more of these than are looked for. */
+export async function referringRows(
+  { referencedBy }: TableFacts,
+  { client, decode }: TableSide,
+  columns: readonly string[],
+  given: readonly (() => AsyncIterable<RowText>)[],
+  signal: AbortSignal,
+): Promise<{ readonly references: readonly ReferringRows[]; readonly isAll: boolean }> {
+  const references: ReferringRows[] = [];
+  let isAll = true;
+  for (const { table, columns: their, refersTo, onDelete } of referencedBy) {
+    const at = refersTo.map((name) => columns.indexOf(name));
+    const wanted = new Set<string>();
+    for (const rows of given)
+      for await (const row of rows()) {
+        // A value that is NULL refers to nothing.
+        if (at.some((place) => (row[place] ?? null) === null)) continue;
+        if (wanted.size < MOST_REFERRED) wanted.add(keyText(row, at));
+        else isAll = false;
+      }
+    let rows = 0;
+    const names = their.map((name) => pg.escapeIdentifier(name)).join(', ');
+    for (const leaf of wanted.size === 0 ? [] : await leavesOf(client, statementTable(table)))
+      await eachLine(client, `${leaf} (${names})`, signal, (bytes, start, end) => {
+        if (wanted.has(JSON.stringify(valuesOf(bytes.subarray(start, end), their.length, decode)))) rows++;
+      });
+    references.push({ table, columns: their, onDelete, rows });
+  }
+  return { references, isAll };
 }
 
 /** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */

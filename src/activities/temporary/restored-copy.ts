@@ -20,6 +20,12 @@ export interface CopyPlace {
   readonly port?: number;
 }
 
+/**
+ * What a transaction under way has locked stays locked where the replay stands: nobody waits for it for ever. Nothing is to be vacuumed where
+ * its recovery was ended.
+ */
+const PATIENCE: Settings = { lock_timeout: '1min', autovacuum: 'off' };
+
 /** A running copy, and how far it has replayed; null of dumps, which are not replayed. */
 export interface RunningCopy {
   readonly server: ScratchServer;
@@ -65,7 +71,8 @@ export async function recoverCopy(
     return withWalPrefetch(physical, context, dataDir, async (signal) => {
       const role = cluster.connection.user;
       const server = await startScratchServer({
-        ...{ dataDir, pgBin, user, port, settings, preload, role, signal },
+        ...{ dataDir, pgBin, user, port, preload, role, signal },
+        settings: { ...PATIENCE, ...settings },
         fetchesWal: true,
       });
       const { service } = server;

@@ -1,16 +1,21 @@
 // Longer than 400 lines: one subject, the life of a temporary instance, whose steps share how it is found and kept.
 import { dirname, join } from 'node:path';
 import { type ConnectionConfig, EXPLORE, type HostConfig } from '../../domain/config.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { instanceText, type OpenedInstance, type PlannedInstance } from '../../domain/explore/instance.js';
 import { type InstanceOrder, instanceOrder } from '../../domain/operation/orders.js';
 import { formatTarget, readTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn } from '../../domain/target/wal.js';
 import { sizeInWords } from '../../domain/text/text.js';
+import { removeTree } from '../../files/remove-tree.js';
 import { isPlainName } from '../../files/safe-names.js';
-import { withMaintenance } from '../../postgres/connection/with-client.js';
+import type { TableName } from '../../domain/table/table-name.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
+import { recoveryProgress, type ReplayProgress } from '../../postgres/recovery/recovery-progress.js';
+import { endUnfinished, isHeld } from '../../postgres/recovery/held-tables.js';
 import { freeBytes } from '../../postgres/server/disk.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
+import { serviceOf } from '../../postgres/server/service.js';
 import { sha256Hex } from '../../records/digest.js';
 import {
   type InstanceContent,
@@ -25,7 +30,7 @@ import { type ClusterContext, openClusterContext, policyOf, record } from '../cl
 import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
 import { chooseInstance, movedTo } from './choose-instance.js';
-import { claimInstance, removeInstance } from './instances.js';
+import { claimInstance, emptyInstance, removeInstance } from './instances.js';
 import { peopleLogin } from './people-login.js';
 import { hasPristine } from './pristine-copy.js';
 import {
@@ -259,10 +264,39 @@ export async function openInstance(
   step: InstanceStep,
   run: ActivityRun,
 ): Promise<OpenedInstance> {
-  const instance = await claimed(clusterContext, step);
+  let instance = await claimed(clusterContext, step);
+  if (instance.content.ended === true) {
+    const progress = await endedAt(clusterContext, instance);
+    if (progress !== null) {
+      const connection = instanceConnection(workOf(clusterContext, instance));
+      return openedOf(clusterContext, instance, { server: { connection }, progress });
+    }
+    instance = await emptied(clusterContext, instance);
+  }
   await makeScratchDirectory(dirname(instance.dataDir), clusterContext.user);
   await restoreInstance(workOf(clusterContext, instance, step.retry), run);
   return start(clusterContext, step, run);
+}
+
+/** How far one whose recovery was ended has come; null where its server does not run any more, or has not been ended yet. */
+async function endedAt(clusterContext: ClusterContext, instance: Claimed): Promise<ReplayProgress | null> {
+  try {
+    const progress = await recoveryProgress(instanceConnection(workOf(clusterContext, instance)));
+    return progress.inRecovery ? null : progress;
+  } catch (error) {
+    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
+    throw error;
+  }
+}
+
+/** The same instance, with nothing in it: it is restored again. */
+async function emptied(clusterContext: ClusterContext, instance: Claimed): Promise<Claimed> {
+  const { ended: _, ...content } = instance.content;
+  await emptyInstance(clusterContext, instance);
+  await removeTree(dirname(instance.dataDir));
+  const empty = { ...instance, madeAt: new Date().toISOString(), content };
+  await openTemporaryInstances(clusterContext.host.stateDir).update(empty);
+  return empty;
 }
 
 async function start(clusterContext: ClusterContext, step: InstanceStep, run: ActivityRun): Promise<OpenedInstance> {
@@ -302,7 +336,10 @@ async function audit(clusterContext: ClusterContext, step: InstanceStep, what: s
 async function openedOf(
   clusterContext: ClusterContext,
   instance: Claimed,
-  { server: { connection }, progress }: RunningCopy,
+  {
+    server: { connection },
+    progress,
+  }: Pick<RunningCopy, 'progress'> & { readonly server: Pick<RunningCopy['server'], 'connection'> },
 ): Promise<OpenedInstance> {
   const { cluster, dataDir, expiresAt, content } = instance;
   const { restore } = content;
@@ -348,6 +385,31 @@ export async function instanceServer(
 }
 
 /**
+ * The same, where the table, or without one the whole database, is read. Transactions that are under way at its target and have locked it
+ * exclusively are rolled back there: what was committed until then is read. The instance is restored again when it is moved after that.
+ */
+export async function readableInstance(
+  clusterContext: ClusterContext,
+  step: InstanceStep,
+  { database, table }: { readonly database: string; readonly table: TableName | null },
+): ReturnType<typeof instanceServer> {
+  const found = await instanceServer(clusterContext, step);
+  const { connection, content } = found;
+  if (content.restore.method === 'databases') return found;
+  if (!(await withClient(connection, database, (client) => isHeld(client, table)))) return found;
+  const instance = await claimed(clusterContext, step);
+  // Kept before it is done: whoever takes over knows that it recovers no further.
+  await openTemporaryInstances(clusterContext.host.stateDir).update({
+    ...instance,
+    content: { ...content, ended: true },
+  });
+  const pgBin = await clusterContext.deps.postgresBin(instance.major ?? undefined);
+  const { dataDir } = instance;
+  await endUnfinished(connection, serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, clusterContext.user));
+  return found;
+}
+
+/**
  * Moves it forward, by a restart with a later target.
  * @throws RepriseError `capability-missing` of dumps; `target-before-backup` for an earlier target; what does not lead there
  */
@@ -379,7 +441,9 @@ async function moveInstance(
     ...instance,
     content: { ...content, restore: moved },
   });
-  return start(clusterContext, step, run);
+  if (content.ended !== true) return start(clusterContext, step, run);
+  await emptied(clusterContext, await claimed(clusterContext, step));
+  return openInstance(clusterContext, step, run);
 }
 
 function notRunning({ instance, cluster }: InstanceStep): RepriseError {

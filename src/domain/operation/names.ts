@@ -34,6 +34,8 @@ export const workflowTypes = {
   holdTable: 'holdTable',
   /** Finds the newest coherent state of a table, and what broke it. */
   locateTable: 'locateTable',
+  /** What one transaction did to a table, what came after it, and what each way back would lose. */
+  blastRadius: 'blastRadius',
   /** Looks, whatever became of the drill's own schedule, whether the last drill that was due took place. */
   drillOverdue: 'drillOverdue',
   /** A temporary instance that people look at. */
@@ -136,6 +138,8 @@ export const holdWorkflowId = (cluster: string, operationId: string): string =>
   `table-freeze/${cluster}/${operationId}`;
 export const locateWorkflowId = (cluster: string, operationId: string): string =>
   `table-locate/${cluster}/${operationId}`;
+export const blastRadiusWorkflowId = (cluster: string, operationId: string): string =>
+  `table-blast-radius/${cluster}/${operationId}`;
 export const exploreWorkflowId = (cluster: string, operationId: string): string => `explore/${cluster}/${operationId}`;
 export const tableComparisonWorkflowId = (cluster: string, operationId: string): string =>
   `table-compare/${cluster}/${operationId}`;

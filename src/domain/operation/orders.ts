@@ -152,6 +152,22 @@ export const locateOrder = z
   .readonly();
 export type LocateOrder = z.infer<typeof locateOrder>;
 
+/**
+ * What one transaction did to a table, and what each way back would lose. `to`: later changes until then (UTC ISO-8601), absent: all that the
+ * WAL has; `policy`: from whose backups and WAL; `samples`: so many rows of each kind are kept on the host.
+ */
+export const blastRadiusOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    xid: z.string().regex(/^\d{1,20}$/),
+    to: z.iso.datetime().optional(),
+    policy: name.optional(),
+    samples: count.max(10_000),
+  })
+  .readonly();
+export type BlastRadiusOrder = z.infer<typeof blastRadiusOrder>;
+
 /** Text as PostgreSQL writes the value; null: NULL. Compared by the column's own type, never put into a statement as it is. */
 const valueText = z.string().max(10_000).nullable();
 /** Which rows a repair may change: all of these hold. No SQL from a client. */

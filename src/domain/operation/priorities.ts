@@ -15,6 +15,7 @@ const priorities: Readonly<Record<string, number>> = {
   [workflowTypes.repairTable]: 2,
   [workflowTypes.holdTable]: 2,
   [workflowTypes.locateTable]: 2,
+  [workflowTypes.blastRadius]: 2,
   [workflowTypes.watch]: 2,
   [workflowTypes.archive]: 2,
   [workflowTypes.backup]: 4,

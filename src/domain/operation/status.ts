@@ -49,6 +49,7 @@ export interface OperationStatusView {
     | 'table-repair'
     | 'table-freeze'
     | 'table-locate'
+    | 'table-blast-radius'
     | 'daily-check'
     | 'incident'
     | 'watch'

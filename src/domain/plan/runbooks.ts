@@ -139,6 +139,18 @@ export function locateRunbook(cluster: string, table: string): OperationRunbook 
   };
 }
 
+export function blastRadiusRunbook(cluster: string, table: string, xid: string): OperationRunbook {
+  return {
+    summary: `What transaction ${xid} did to ${table} of ${cluster}`,
+    details: `Nothing is changed. Rows are kept on the host alone, and never in this history.\n\n${steps([
+      'Find the transaction in the WAL, with the rows that it touched.',
+      'Restore into a temporary instance, stopped just before its commit, and follow its rows through the WAL.',
+      'Read the rows before and after it, and compare them with the table as it is.',
+      'Name what each way back would lose, with the command to type.',
+    ])}`,
+  };
+}
+
 export function mediaVerificationRunbook(name: string): OperationRunbook {
   return {
     summary: `Verification of the media ${name}`,

@@ -1,5 +1,5 @@
 import type { WalTransaction } from '../operation/wal-transactions.js';
-import { visible } from '../text/text.js';
+import { shellWord, visible } from '../text/text.js';
 import { formatTableName, type TableName } from './table-name.js';
 
 /** Which state of a table is coherent. */
@@ -191,15 +191,11 @@ export function nextCommand(
     transaction,
   }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
 ): string | null {
-  const named = `${quoted(cluster)} ${quoted(database)} ${quoted(formatTableName(table))}`;
+  const named = `${shellWord(cluster)} ${shellWord(database)} ${shellWord(formatTableName(table))}`;
   if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
   if (state !== 'between' || good === null) return null;
-  return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${quoted(good.id ?? '')}`}`;
+  return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`}`;
 }
-
-/** As a shell reads it. */
-const quoted = (text: string): string =>
-  /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** What was found, in a sentence. */
 export function locateText(result: LocateResult): string {

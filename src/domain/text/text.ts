@@ -81,6 +81,11 @@ export function durationInWords(seconds: number): string {
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
 
+/** A word of a command line, as a shell reads it. */
+export function shellWord(text: string): string {
+  return /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** What may be typed, each with its option: `--policy a, or --policy b`. A shell would take `a | b` for a pipe. */
 export function oneOf(option: string, values: readonly string[]): string {
   return values.map((value) => `${option} ${value}`).join(', or ');

@@ -57,6 +57,13 @@ async function close({ host, status, step }: Operation, instance: string, ends =
     .catch(() => log.warn('the temporary instance could not be removed: the sweep of its host does it'));
 }
 
+/** Ends what the host keeps of an operation that had several instances, one after the other: no instance has this name. */
+export async function endWithoutInstance({ host, step }: Operation): Promise<void> {
+  await hostActivitiesFor(host, 'end the search', '1d')
+    .closeInstance({ ...step, instance: 'none', ends: true })
+    .catch(() => log.warn('the end of the operation could not be noted'));
+}
+
 /** Moves an instance of the operation to a later target, by a restart. */
 export function moveTemporaryInstance(
   operation: Operation,

@@ -1,4 +1,3 @@
-import { log } from '@temporalio/workflow';
 import type { CommitRange } from '../../activities/api.js';
 import type { OpenedInstance } from '../../domain/explore/instance.js';
 import { durationInWords } from '../../domain/text/text.js';
@@ -19,8 +18,8 @@ import {
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatLsn, parseLsn } from '../../domain/target/wal.js';
 import type { LocateInput, LocateOutput } from '../api.js';
-import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
-import { hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
+import { endWithoutInstance, moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
+import { readActivities } from '../operation/activity-proxies.js';
 import { type Operation, openOperation } from '../operation/open-operation.js';
 import { runStep } from '../operation/run-step.js';
 
@@ -38,16 +37,9 @@ export function locateTable(input: LocateInput): Promise<LocateOutput> {
     try {
       return await new Search(operation, input).run();
     } finally {
-      await end(operation);
+      await endWithoutInstance(operation);
     }
   });
-}
-
-/** No instance has this name: it ends what the host keeps of the operation. */
-async function end({ host, step }: Operation): Promise<void> {
-  await hostActivitiesFor(host, 'end the search', '1d')
-    .closeInstance({ ...step, instance: 'none', ends: true })
-    .catch(() => log.warn('the end of the search could not be noted'));
 }
 
 /** What one replay found: a commit that broke it, with the state before; null: nothing broke in it. */

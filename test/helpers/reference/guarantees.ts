@@ -98,6 +98,10 @@ const guarantees: readonly (readonly [
         'A repaired table comes back step by step: checked and signed off while nobody else writes to it, then opened, then one batch after the other, its rows counted after each and watched. A bad word, or none, undoes nothing by itself and keeps no table closed for ever.',
       ],
       [
+        'M3',
+        'Which transaction did the damage is read from archived WAL alone, and what each way back would lose is said before anybody decides.',
+      ],
+      [
         'M4',
         'What one transaction did is undone, and what came later is kept: a row that changed again is a conflict for people.',
       ],

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import pg from 'pg';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { runInspection } from '../../../src/client/inspect.js';
 import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
@@ -18,13 +19,21 @@ beforeAll(async () => {
   await site.query('CREATE DATABASE caisse', 'postgres');
   await site.query('CREATE TABLE ticket (id int PRIMARY KEY, total numeric)', 'caisse');
   await site.query('INSERT INTO ticket SELECT n, n FROM generate_series(1, 100) n', 'caisse');
+  await site.query('CREATE TABLE metier.parked AS SELECT n FROM generate_series(1, 5) n');
   await site.startWorker();
   await site.backUp('physical');
+  await site.commit();
+  // A migration under way at the instant: whoever stops there meets its lock, which nobody would release.
+  const migration = new pg.Client({ ...site.server, database: 'mairie' });
+  await migration.connect();
+  await migration.query('BEGIN; TRUNCATE metier.parked');
   await site.commit();
   const { rows } = await site.query(
     `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS before`,
   );
   before = (rows[0] as { before: string }).before;
+  await migration.query('COMMIT');
+  await migration.end();
   await site.query('DELETE FROM metier.demandes_rdv WHERE id % 2 = 0');
   await site.query('INSERT INTO ticket SELECT n, n FROM generate_series(101, 150) n', 'caisse');
   await site.query("SELECT pg_logical_emit_message(true, 'test', 'something to archive')");
@@ -55,7 +64,7 @@ describe('M2: one database of a physical backup to an instant', () => {
       ...['recover', 'mairie', '--database', 'mairie', '--policy', 'physical', '--to', before, '--dry-run'],
     );
     expect(dryRun.stdout).toContain('one database to an instant');
-    expect(await count('metier.demandes_rdv', 'mairie')).toBe(1505);
+    expect(await count('metier.demandes_rdv', 'mairie')).toBe(1510);
     // Written while the plan waits.
     await site.query('INSERT INTO ticket VALUES (151, 151)', 'caisse');
     await approved(site, started);
@@ -65,7 +74,8 @@ describe('M2: one database of a physical backup to an instant', () => {
       return state === 'completed' ? state : null;
     }, 'the recovery is carried out');
     expect(result).toBe('completed');
-    expect(await count('metier.demandes_rdv', 'mairie')).toBe(3010);
+    expect(await count('metier.demandes_rdv', 'mairie')).toBe(3020);
+    expect(await count('metier.parked', 'mairie')).toBe(5);
     expect([await count('ticket', 'caisse'), await oid()]).toEqual([151, other]);
     const { rows } = await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%'", 'postgres');
     expect(rows).toHaveLength(2);

@@ -40,6 +40,7 @@ describe('names in Temporal are public API', () => {
         names.verifyMediaWorkflowId('CLUSTER', 'MEDIA'),
         names.incidentWorkflowId('CLUSTER', 'SCENARIO', 'OPERATION'),
         names.archiveWorkflowId('CLUSTER', 'POLICY'),
+        names.blastRadiusWorkflowId('CLUSTER', 'OPERATION'),
         names.watchWorkflowId('CLUSTER'),
         names.lockWorkflowId('CLUSTER'),
         names.slotsWorkflowId('HOST', 'heavy'),

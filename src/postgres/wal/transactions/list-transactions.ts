@@ -2,10 +2,11 @@ import { RepriseError } from '../../../domain/errors.js';
 import type { MissingWal, WalTransaction } from '../../../domain/operation/wal-transactions.js';
 import type { FollowedSegment } from '../scan/followed-segments.js';
 import type { WalReader } from '../wal-archive.js';
-import type { TransactionRecord } from './record-text.js';
+import type { HeapRecord } from './record-parser.js';
+import type { OtherRecord, TransactionRecord } from './record-text.js';
 import type { RelationNames } from './relation-names.js';
 import { lsnText, type ScanResult, scanRecords, startOf } from './scan-records.js';
-import { TransactionTally } from './transaction-tally.js';
+import { type Tallied, TransactionTally } from './transaction-tally.js';
 import { beginningAt, type Course, Glances, runsOf } from './wal-course.js';
 import { type Wanted, WorstTransactions } from './worst-transactions.js';
 import { instantText } from './instants.js';
@@ -27,6 +28,15 @@ export interface Listed {
   readonly open: readonly { readonly xid: string; readonly rows: number }[];
 }
 
+/** Told of all that is read on the way. */
+export interface WalWatcher {
+  readonly heap: (record: HeapRecord) => void;
+  readonly other: (record: OtherRecord) => void;
+  readonly transaction: (record: TransactionRecord) => void;
+  /** Of the span of time. */
+  readonly committed: (transaction: Tallied) => void;
+}
+
 /** Transactions end in nearly the order of their times: the clock is read a moment before the record is written. */
 const DISORDER_MICROSECONDS = 5_000_000;
 /** So many that are under way are named. */
@@ -44,6 +54,7 @@ export async function listTransactions(
   names: RelationNames,
   order: ListOrder,
   isWhole: boolean,
+  watcher?: WalWatcher,
 ): Promise<Listed> {
   const { segments, source } = course;
   context.report({ phase: 'search for the beginning in the WAL', done: 0, total: segments.length, unit: 'segments' });
@@ -51,14 +62,17 @@ export async function listTransactions(
   const worst = new WorstTransactions(order, names);
   const span = new Span(order);
   const tally = new TransactionTally((transaction) => {
-    if (span.holds(transaction.end)) worst.offer(transaction);
+    if (!span.holds(transaction.end)) return;
+    worst.offer(transaction);
+    watcher?.committed(transaction);
   }, begin.since);
   if (!begin.reachesBack) span.misses({ kind: 'before', from: 0, to: begin.lsn });
   const visitor = {
-    heap: tally.heap.bind(tally),
-    other: tally.other.bind(tally),
+    heap: both(tally.heap.bind(tally), watcher?.heap),
+    other: both(tally.other.bind(tally), watcher?.other),
     transaction: (record: TransactionRecord) => {
       span.ends(record);
+      watcher?.transaction(record);
       tally.transaction(record);
     },
     goesOn: () => !span.isOver,
@@ -83,6 +97,15 @@ export async function listTransactions(
     missing: span.missing(),
     ...worst.result(),
     open: open.slice(0, LISTED_OPEN).map(({ xid, rows }) => ({ xid: String(xid), rows })),
+  };
+}
+
+/** For tens of millions of records: nothing is called that is not there. */
+function both<T>(first: (record: T) => void, second: ((record: T) => void) | undefined): (record: T) => void {
+  if (second === undefined) return first;
+  return (record) => {
+    first(record);
+    second(record);
   };
 }
 

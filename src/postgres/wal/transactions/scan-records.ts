@@ -271,7 +271,8 @@ export function lsnText(lsn: number): string {
   return formatLsn(BigInt(lsn));
 }
 
-function lsnNumber(text: string): number {
+/** The reverse of {@link lsnText}. */
+export function lsnNumber(text: string): number {
   const [high = '0', low = '0'] = text.split('/');
   return Number.parseInt(high, 16) * 0x1_0000_0000 + Number.parseInt(low, 16);
 }
