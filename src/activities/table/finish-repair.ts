@@ -1,17 +1,27 @@
 import type { SignOff } from '../../domain/drill/drill.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import { changedRows, type RepairCheck, type RepairIncident, type RepairOutcome } from '../../domain/table/repair.js';
-import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
+import {
+  changedRows,
+  type RepairCheck,
+  type RepairIncident,
+  type RepairOutcome,
+  type RepairPlan,
+} from '../../domain/table/repair.js';
+import { repairTitle } from '../../domain/table/repair-text.js';
 import { changedSince } from '../../postgres/repair/apply-changes.js';
+import { writeChangesCsv } from '../../postgres/repair/change-set-csv.js';
 import { reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import { openHostState } from '../../records/host-state.js';
+import { openRepairFiles } from '../../records/repair-files.js';
+import { repairReport } from '../../reports/repair/report.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import { AFTER_REPAIR, countTableOf, countsOfTable } from './counts.js';
-import { OPENED } from './freeze.js';
+import { holdsOf } from './blocking.js';
+import { FROZEN, OPENED } from './freeze.js';
 import { askInvariant, invariantsOf } from './invariants.js';
 import { brokenReferences } from './references.js';
-import { APPLIED, type Applied, asRepair, countsOf, opened, STARTED } from './repair-session.js';
+import { APPLIED, type Applied, asRepair, countsOf, opened, repairPlanOf, STARTED } from './repair-session.js';
 
 /** In the host's ledger: what the checks found, and a person's word. */
 const CHECKED = 'repair-checked';
@@ -23,6 +33,10 @@ interface Checked {
   readonly checks: readonly RepairCheck[];
   /** UTC ISO-8601. */
   readonly at: string;
+  /** The rows stand in a file for a spreadsheet. */
+  readonly hasTable: boolean;
+  /** Since when another operation kept the table frozen, UTC ISO-8601; absent: none did. */
+  readonly heldSince?: string;
 }
 
 /** Looks whether the table is as it should be now, and writes the report so far; repeated, it writes the report again. */
@@ -36,40 +50,86 @@ export async function check(clusterContext: ClusterContext, step: ReportStep): P
       await referencesHold(clusterContext, step),
       ...(await invariantsHold(clusterContext, step)),
     ];
-    const checked: Checked = { checks, at: new Date().toISOString() };
+    const { database, table } = (await repairPlanOf(clusterContext, step.plan)).binding.order;
+    const [hold] = await holdsOf(clusterContext, { database, table });
+    const hasTable = await writeTable(clusterContext, step);
+    const checked: Checked = { checks, at: new Date().toISOString(), hasTable, ...(hold && { heldSince: hold.at }) };
     await state.recordDone(step.operationId, CHECKED, checked, step.plan);
   }
-  return report(clusterContext, step);
+  return report(clusterContext, step, { isOver: false });
 }
 
-/** Writes the report of a repair from what this host has kept of it. */
-export async function report(clusterContext: ClusterContext, step: ReportStep): Promise<RepairOutcome> {
-  const { host, catalogue } = clusterContext;
+/** Writes the report of a repair, in Markdown and as HTML, from what this host has kept of it. */
+export async function report(
+  clusterContext: ClusterContext,
+  step: ReportStep,
+  { isOver }: { readonly isOver: boolean },
+): Promise<RepairOutcome> {
+  const { cluster, deps, host, catalogue } = clusterContext;
   const { operationId } = step;
   const state = openHostState(host.stateDir);
-  const { plan, binding, files } = await opened(clusterContext, step.plan, operationId);
-  const applied = await appliedOf(clusterContext, step);
-  const checked = await state.onceDone<Checked>(operationId, CHECKED, step.plan);
-  const counts = await countsOfTable(state, step);
-  const signOff = await state.onceDone<SignOff>(operationId, SIGNED_OFF, step.plan);
-  const openedAt = (await state.onceDone<string>(operationId, OPENED))?.result;
-  const found: Omit<RepairOutcome, 'report'> = {
-    ...{ database: binding.order.database, table: binding.order.table, done: countsOf(applied) },
-    rowsBefore: plan.observed.rowsNow,
-    rowsAfter: counts.find(({ after }) => after === AFTER_REPAIR)?.rows ?? 0,
-    checks: checked?.result.checks ?? [],
-    startedAt: (await state.onceDone<string>(operationId, STARTED, step.plan))?.result ?? plan.createdAt,
-    finishedAt: checked?.result.at ?? new Date().toISOString(),
-    ...(binding.signOff === undefined ? {} : { signOff: signOff?.result ?? null }),
-    ...(openedAt === undefined ? {} : { openedAt }),
-    ...{ counts, rowsFile: { path: files.changes, until: files.until } },
-  };
-  const approvals = await state.approvals(plan.digest);
-  const key = await catalogue.writeIncidentDocument(operationId, repairReport(plan, found, approvals, step.incident));
-  const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
+  const plan = await repairPlanOf(clusterContext, step.plan);
+  const { database, table } = plan.binding.order;
+  const outcome = await outcomeSoFar(clusterContext, step, plan);
+  const { markdown, html } = repairReport(
+    {
+      ...{ plan, outcome, isOver, incident: step.incident ?? null },
+      approvals: await state.approvals(plan.digest),
+      hasInvariants: invariantsOf(cluster, database, table).length > 0,
+    },
+    deps.config.language,
+  );
+  await catalogue.writeIncidentDocument(operationId, html, 'html');
+  const key = await catalogue.writeIncidentDocument(operationId, markdown);
+  const text = `${repairTitle(plan.binding)}: ${changedRows(outcome.done)} rows changed`;
   const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'table-repair', text };
   await record(clusterContext, step, 'repair-outcome', body);
-  return { ...found, report: key };
+  return { ...outcome, report: key };
+}
+
+/** What is known of the repair now. */
+async function outcomeSoFar(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  { binding, observed, createdAt }: RepairPlan,
+): Promise<Omit<RepairOutcome, 'report'>> {
+  const { operationId } = step;
+  const state = openHostState(clusterContext.host.stateDir);
+  const kept = async <T>(name: string, plan?: string): Promise<T | null> =>
+    (await state.onceDone<T>(operationId, name, plan))?.result ?? null;
+  const checked = await kept<Checked>(CHECKED, step.plan);
+  const counts = await countsOfTable(state, step);
+  const frozenAt = (await kept<string>(FROZEN)) ?? checked?.heldSince ?? null;
+  const openedAt = await kept<string>(OPENED);
+  const { table: path, until } = await openRepairFiles(clusterContext.host.stateDir, operationId);
+  return {
+    ...{ database: binding.order.database, table: binding.order.table },
+    done: countsOf(await appliedOf(clusterContext, step)),
+    rowsBefore: observed.rowsNow,
+    rowsAfter: counts.find(({ after }) => after === AFTER_REPAIR)?.rows ?? 0,
+    checks: checked?.checks ?? [],
+    startedAt: (await kept<string>(STARTED, step.plan)) ?? createdAt,
+    finishedAt: checked?.at ?? new Date().toISOString(),
+    ...(binding.signOff === undefined ? {} : { signOff: await kept<SignOff>(SIGNED_OFF, step.plan) }),
+    ...(frozenAt === null ? {} : { frozenAt }),
+    ...(openedAt === null ? {} : { openedAt }),
+    ...(checked?.hasTable === true ? { rowsFile: { path, until } } : {}),
+    counts,
+  };
+}
+
+/** The rows for a spreadsheet. False: it could not be written, as on a full disk; the change set has them too. */
+async function writeTable(clusterContext: ClusterContext, step: PlannedStep): Promise<boolean> {
+  const { host, user } = clusterContext;
+  const { binding } = await repairPlanOf(clusterContext, step.plan);
+  const files = await openRepairFiles(host.stateDir, step.operationId);
+  const left = new Set((await appliedOf(clusterContext, step)).left);
+  try {
+    await withChangeSet(files.changes, binding.changes, (changes) => writeChangesCsv(files.table, changes, left, user));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function appliedOf({ host }: ClusterContext, { operationId, plan }: PlannedStep): Promise<Applied> {

@@ -3,7 +3,13 @@ import { countTable } from '../../postgres/content/copy-rows.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
-import { type AppliedChanges, type ChangeCounts, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
+import {
+  type AppliedChanges,
+  type ChangeCounts,
+  isRepairPlan,
+  type RepairPlan,
+  type RowChange,
+} from '../../domain/table/repair.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
@@ -47,15 +53,20 @@ export async function asRepair<T>(
   });
 }
 
+/** @throws RepriseError `plan-unknown` */
+export async function repairPlanOf({ host }: ClusterContext, digest: string): Promise<RepairPlan> {
+  const plan = await openHostState(host.stateDir).readPlan(digest);
+  if (plan !== null && isRepairPlan(plan)) return plan;
+  throw new RepriseError(
+    'plan-unknown',
+    `plan ${digest.slice(0, 12)} is no plan of this host for a repair`,
+    'start the repair again: reprise table repair',
+  );
+}
+
 export async function opened(clusterContext: ClusterContext, digest: string, operationId: string) {
   const { cluster, host } = clusterContext;
-  const plan = await openHostState(host.stateDir).readPlan(digest);
-  if (plan === null || !isRepairPlan(plan))
-    throw new RepriseError(
-      'plan-unknown',
-      `plan ${digest.slice(0, 12)} is no plan of this host for a repair`,
-      'start the repair again: reprise table repair',
-    );
+  const plan = await repairPlanOf(clusterContext, digest);
   const { order } = plan.binding;
   const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
   return { plan, binding: plan.binding, facts, files: await openRepairFiles(host.stateDir, operationId) };

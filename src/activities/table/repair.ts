@@ -82,7 +82,7 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       const state = openHostState(clusterContext.host.stateDir);
       const earlier = await state.onceDone<RepairOutcome>(step.operationId, OUTCOME);
       if (earlier !== null) return earlier.result;
-      const outcome = await report(clusterContext, step);
+      const outcome = await report(clusterContext, step, { isOver: true });
       await state.recordDone(step.operationId, OUTCOME, outcome);
       return outcome;
     }),

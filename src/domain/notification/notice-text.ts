@@ -4,6 +4,7 @@ import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
+import { shellQuoted, shellWord } from '../text/shell.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 
 /** What a person reads. */
@@ -288,13 +289,13 @@ function volumeBody(
   { cluster, workflowId }: Notice,
   { database, table, found }: Extract<NoticeFacts, { kind: 'table-volume' }>,
 ): string {
-  const name = `${cluster} ${database} '${table}'`;
+  const [of, named] = [shellWord(database), shellQuoted(table)];
   return lines([
     ['Found', found],
     ['Next', 'see which transaction changed the rows; stop the batch that did, if it is wrong'],
     [
       'Type',
-      `reprise wal transactions ${cluster} --database ${database} --table '${table}' --from -1h\nreprise table history ${name}\nreprise continue ${workflowId}`,
+      `reprise wal transactions ${cluster} --database ${of} --table ${named} --from -1h\nreprise table history ${cluster} ${of} ${named}\nreprise continue ${workflowId}`,
     ],
   ]);
 }

@@ -11,14 +11,14 @@ import { repairWorkflowId, signalNames, updateNames } from '../operation/names.j
 import type { RepairOrder } from '../operation/orders.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
+import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { shellQuoted, shellWord } from '../text/shell.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 import type {
   ChangeCounts,
   FreezeMeans,
   RepairBinding,
   RepairCheck,
-  RepairIncident,
   RepairOutcome,
   RepairPlan,
   TableCount,
@@ -29,7 +29,7 @@ import { formatTableName } from './table-name.js';
 /** The command that makes such a plan. */
 export function repairCommand({ cluster, order }: Pick<RepairBinding, 'cluster' | 'order'>): string {
   const { database, table, source } = order;
-  const what = `${cluster} ${database} '${formatTableName(table)}'`;
+  const what = `${cluster} ${shellWord(database)} ${shellQuoted(formatTableName(table))}`;
   switch (source.kind) {
     case 'repair':
       return `reprise table undo ${what} --repair ${source.operationId}`;
@@ -86,7 +86,7 @@ const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): st
 
 /** What takes a repair back. */
 export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
-  `reprise table undo ${cluster} ${order.database} '${formatTableName(order.table)}' --repair ${operationId}`;
+  `reprise table undo ${cluster} ${shellWord(order.database)} ${shellQuoted(formatTableName(order.table))} --repair ${operationId}`;
 
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);
@@ -252,7 +252,7 @@ const checkLine = ({ name, status, detail }: RepairCheck): readonly [string, str
 
 /** What was done, for a terminal. */
 export function repairOutcomeText(outcome: RepairOutcome): string {
-  const { table, done, rowsBefore, rowsAfter, report, checks, signOff, counts = [] } = outcome;
+  const { table, done, rowsBefore, rowsAfter, report, rowsFile, checks, signOff, counts = [] } = outcome;
   const abnormal = counts.filter(({ suspicion }) => suspicion !== null);
   const facts: readonly (readonly [string, string])[] = [
     ...countLines(done),
@@ -264,6 +264,7 @@ export function repairOutcomeText(outcome: RepairOutcome): string {
     ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${visible(value)}`),
     ...abnormal.map((count) => `  warning: ${visible(countLine(count))}`),
     `report: ${report}`,
+    ...(rowsFile === undefined ? [] : [`rows: ${rowsFile.path}, until ${rowsFile.until}`]),
   ].join('\n');
 }
 
@@ -272,38 +273,4 @@ function signOffLine(signOff: SignOff | null): string {
   if (signOff === null) return 'by nobody';
   const { verdict, by, at, remarks } = signOff;
   return `${verdict === 'pass' ? 'as good' : 'as failed'} by ${by}, ${at}${remarks === null ? '' : `: ${remarks}`}`;
-}
-
-/** The report that is kept with the cluster's records (Markdown). */
-export function repairReport(
-  plan: RepairPlan,
-  outcome: Omit<RepairOutcome, 'report'>,
-  approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
-  incident?: RepairIncident,
-): string {
-  const { binding, observed } = plan;
-  return [
-    `# ${markdownText(repairTitle(binding))}`,
-    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)} (asserted), carried out from ${outcome.startedAt} to ${outcome.finishedAt}.`,
-    ...(incident === undefined
-      ? []
-      : [
-          `Part of ${markdownCode(incident.workflowId)}; the damage was found at ${markdownText(incident.discoveredAt)}. Cause: ${markdownText(incident.cause ?? 'not entered yet')}.`,
-        ]),
-    approvals
-      .map(({ by, reason, at }) => `- approved by ${markdownText(by)} (asserted) at ${at}: ${markdownText(reason)}`)
-      .join('\n'),
-    markdownTable(
-      ['What', 'Rows'],
-      [
-        ...countLines(outcome.done),
-        ['rows before', String(outcome.rowsBefore)],
-        ['rows after', String(outcome.rowsAfter)],
-      ],
-    ),
-    ...(observed.damagedAt === null ? [] : [`The damage was committed at ${observed.damagedAt}.`]),
-    `Every row, as it was and as it is, stands in ${markdownCode(observed.file)} on host ${binding.targetHost} until ${observed.fileUntil}; only its owner reads it.`,
-    `To take it back: ${markdownCode(undoRepairCommand(plan))}`,
-    '',
-  ].join('\n\n');
 }

@@ -165,9 +165,11 @@ export interface RepairOutcome {
   readonly signOff?: SignOff | null;
   /** From the block of the writes to the end of the watch. */
   readonly counts?: readonly TableCount[];
-  /** When the table took writes again, UTC ISO-8601; absent: it always did, or does not yet. */
+  /** When the writes of others were blocked, UTC ISO-8601; absent: they were not. */
+  readonly frozenAt?: string;
+  /** When the table took writes again; absent: it always did, or does not yet. */
   readonly openedAt?: string;
-  /** File with every row on the host of the repair; owner-only, with an end. */
+  /** File with every row on the host of the repair, for a spreadsheet; owner-only, with an end. Absent: it could not be written. */
   readonly rowsFile?: { readonly path: string; readonly until: string };
 }
 

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
 import { startRepair, type StartedOperation } from '../../../src/client/start.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
@@ -80,7 +80,7 @@ beforeAll(async () => {
 }, 300_000);
 
 describe('M4: one transaction is undone', () => {
-  it('M4, T7: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
+  it('M4, T7, T8: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
     const before = await rows();
     const work = await start({ source: { kind: 'transaction', xid }, strategy: 'undo' });
     const { plan, outcome } = await repaired(work);
@@ -96,19 +96,6 @@ describe('M4: one transaction is undone', () => {
       done: { insert: gone.length, conflicts: 0 },
       signOff: { by: 'dba', verdict: 'pass' },
     });
-    expect(outcome?.checks).toMatchObject([
-      { name: 'rows are as approved', status: 'ok' },
-      { name: 'number of rows', status: 'ok' },
-      { status: 'skipped', detail: 'no foreign keys' },
-      { name: 'invariant enough', status: 'ok' },
-    ]);
-    expect(outcome?.counts).toMatchObject([
-      { after: 'block writes to the table', rows: bad.length + 5, change: null },
-      { after: 'the repair', change: gone.length - 1 },
-      { after: 'open the table for writes', change: 0 },
-      { after: 'start-batches (undo of stop-batches)', change: 0 },
-      { after: 'watch 1', change: 0, suspicion: null },
-    ]);
     const now = new Map((await rows()).map((row) => [row.id, row.motif]));
     for (const { id, motif } of good)
       expect([id, now.get(id)]).toEqual([id, id === 1 || id === 3 ? 'by a citizen' : motif]);
@@ -130,6 +117,37 @@ describe('M4: one transaction is undone', () => {
     expect(await rows()).toEqual(before);
     expect(await hooksRun()).toBe('stop-batches\nstart-batches\n'.repeat(2));
     expect(await booked()).toBe('booked');
+
+    expect(outcome?.checks).toMatchObject([
+      { name: 'rows are as approved', status: 'ok' },
+      { name: 'number of rows', status: 'ok' },
+      { name: 'references to and from other tables', status: 'ok' },
+      { name: 'invariant enough', status: 'ok' },
+    ]);
+    expect(outcome?.counts).toMatchObject([
+      { after: 'block writes to the table', rows: bad.length + 5, change: null },
+      { after: 'the repair', change: gone.length - 1 },
+      { after: 'open the table for writes', change: 0 },
+      { after: 'start-batches (undo of stop-batches)', change: 0 },
+      { after: 'watch 1', change: 0, suspicion: null },
+    ]);
+
+    // T8: the report, and the rows for a spreadsheet.
+    const html = await site.cli('incident', 'report', work.workflowId, '--html');
+    expect(html.stdout).toContain('<h1>Repair of the table metier.demandes_rdv of mairie</h1>');
+    for (const text of [
+      `${xid}, committed`,
+      'dba signed the repair off as good',
+      'open for writes again',
+      '1 row had changed',
+    ])
+      expect(html.stdout).toContain(text);
+    const file = outcome?.rowsFile?.path ?? '';
+    const lines = (await readFile(file, 'utf8')).split('\r\n');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(lines[0]).toMatch(/^op,reason,key,before: id,after: id,/);
+    expect(lines.filter((line) => line.startsWith('put back,'))).toHaveLength(gone.length);
+    expect(lines.filter((line) => line.startsWith('conflict,changed-since,1,'))).toHaveLength(1);
   });
 
   it('T6: a state is put back by strategy and scope, and a rejected plan changes nothing', async () => {
