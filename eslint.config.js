@@ -56,7 +56,7 @@ export default tseslint.config(
             },
             {
               regex:
-                '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|explore|incident|lock|media|operation|recovery)/|(api|archive|inspect)\\.js$)[^./]',
+                '^(\\.\\./)+(?!domain/|activities/|workflows/|(backup|explore|incident|lock|media|operation|recovery|table)/|(api|archive|inspect)\\.js$)[^./]',
               message: 'a workflow imports no other folder than domain',
             },
             {

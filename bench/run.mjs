@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
  * Measures the figures that are promised and fails where one falls short:
- *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare; all of them without a name
+ *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare apply; all of them without a name
  * Progress goes to stderr; to stdout a row for docs/performance.md and a line of JSON per figure. Machines differ:
  * docs/performance.md says where its figures come from.
  */
+import { apply } from './apply.mjs';
 import { compare } from './compare.mjs';
 import { count } from './count.mjs';
 import { drill } from './drill.mjs';
@@ -39,6 +40,7 @@ const benches = {
   transactions,
   media,
   compare,
+  apply,
 };
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));

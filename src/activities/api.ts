@@ -40,6 +40,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
 import type { Delivery } from '../domain/notification/recipients.js';
@@ -49,6 +50,7 @@ import type { RotateOutput } from '../domain/retention/retention.js';
 import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { HoldPlan } from '../domain/table/hold.js';
+import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan, TableCount } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -363,6 +365,23 @@ export interface CommitRange {
   /** Only commits after and before these places. */
   readonly afterLsn: string;
   readonly beforeLsn: string | null;
+  /** Of the table at its beginning; absent or null: not known. */
+  readonly rows?: number | null;
+}
+
+/** An incident of one table: what is known of it, which repair people chose, and its document. None of them changes the table. */
+export interface TableIncidentActivities {
+  /** The first step: reads the order, and takes the operation's id for the workflow that called. */
+  openTableIncident(input: OrderedStep<TableIncidentOrder>): Promise<void>;
+  surveyTable(input: OrderedStep<TableIncidentOrder>): Promise<TableSurvey>;
+  /** Reads the WAL of the time before the hour of discovery. */
+  findSuspects(input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string }): Promise<TableSuspects>;
+  /** Reads a repair that somebody chose, and refuses what is none of this table. */
+  readRepairChoice(input: OrderedStep<TableIncidentOrder> & { readonly choice: object }): Promise<RepairOrder>;
+  /** Writes the document from what this host has recorded; returns its key. `repair`: operation of the one that put the table right. */
+  writeTableReport(
+    input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string; readonly repair: string | null },
+  ): Promise<string>;
 }
 
 /** The search for the state of a table that is coherent. All of them read only. */
@@ -398,6 +417,7 @@ export interface HostActivities
     InstanceActivities,
     LocateActivities,
     TableActivities,
+    TableIncidentActivities,
     RepairActivities,
     HoldActivities,
     BlastRadiusActivities {

@@ -32,6 +32,7 @@ import { thawingActivities } from './recovery/thaw.js';
 import { blastRadiusActivities } from './table/blast-radius.js';
 import { comparingActivities } from './table/compare-table.js';
 import { holdActivities } from './table/hold.js';
+import { tableIncidentActivities } from './table/incident.js';
 import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
@@ -71,6 +72,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...hookActivities(deps),
     ...instanceActivities(deps),
     ...locateActivities(deps),
+    ...tableIncidentActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

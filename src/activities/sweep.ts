@@ -7,14 +7,16 @@ import { removeOldComparisons } from '../records/compared-tables.js';
 import { openHostState } from '../records/host-state.js';
 import { openOperationLedger } from '../records/operation-ledger.js';
 import { removeOldRepairs } from '../records/repair-files.js';
+import { openRunHooks } from '../records/run-hooks.js';
 import { openTemporaryInstances, type TemporaryInstance } from '../records/temporary-instances.js';
 import { closePlansOf } from './approval/authorize.js';
 import { type ClusterContext, openClusterContext, openClusterContexts, record } from './cluster-context.js';
 import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
+import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
 import { sweepRepairRoles } from './table/left-roles.js';
-import { frozenOver, sweepFrozen } from './table/freeze.js';
+import { frozenFindings, frozenOver, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
 
@@ -27,7 +29,7 @@ interface Held {
 
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
- * were terminated, or their host was away. Temporary instances with the tools that fill them, tables they keep frozen, then pins, plans, grants of the
+ * were terminated, or their host was away. Temporary instances with the tools that fill them, tables they keep frozen, hooks they have run, then pins, plans, grants of the
  * cluster lock, and logins of repairs. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
@@ -35,6 +37,7 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
   const released = new Set([
     ...(await sweepInstances(clusterContext, hasClosed)),
     ...(await sweepFrozen(clusterContext, hasClosed)),
+    ...(await sweepHooks(clusterContext, hasClosed)),
   ]);
   const inUse = [...(await operationsInUse(host.stateDir, 0))];
   for (const held of await heldOperations(clusterContext)) {
@@ -54,20 +57,25 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   await removeOldRepairs(stateDir, new Date());
   for (const clusterContext of await openClusterContexts(deps))
     released.push(...(await sweepCluster(clusterContext, hasClosed)));
-  // Staging, and temporary instances, are on a host that need not be the cluster's.
-  const here = new Set((await openTemporaryInstances(stateDir).all()).map(({ cluster }) => cluster));
+  // Staging, temporary instances, and what a cluster is recovered to, are on a host that need not be the cluster's.
+  const here = new Set(
+    [...(await openTemporaryInstances(stateDir).all()), ...(await openRunHooks(stateDir).all())].map(
+      ({ cluster }) => cluster,
+    ),
+  );
   for (const { name, host, drill } of Object.values(deps.config.clusters))
     if (host !== deps.host && (drill?.host === deps.host || here.has(name)))
       released.push(...(await sweepCluster(await openClusterContext(deps, name), hasClosed)));
   return released;
 }
 
-/** What of a host nobody needs any more: temporary instances by their directories, and blocks of tables. Reads nothing but this host's state, where there are none. */
+/** What of a host nobody needs any more: temporary instances by their directories, blocks of tables, and hooks. Reads nothing but this host's state, where there are none. */
 export async function leftOver(deps: HostDependencies, hasClosed: HasClosed): Promise<ReadonlySet<string>> {
   const over = new Set<string>();
   for (const instance of await openTemporaryInstances(hostOf(deps).stateDir).all())
     if ((await isOver(instance, hasClosed)) === true) over.add(instance.dataDir);
   for (const operationId of await frozenOver(deps, hasClosed)) over.add(`frozen by ${operationId}`);
+  for (const hook of await hooksOver(deps, hasClosed)) over.add(`hook ${hook}`);
   return over;
 }
 
@@ -153,15 +161,21 @@ export async function pinLines({ cluster, catalogue }: ClusterContext): Promise<
   }));
 }
 
+/** Tables of a cluster that take no writes, and hooks that were not taken back. */
+export async function blockedFindings(clusterContext: ClusterContext): Promise<readonly Finding[]> {
+  return [...(await frozenFindings(clusterContext)), ...(await hookFindings(clusterContext))];
+}
+
 const LONG_MS = 24 * 3_600_000;
 
-/** What is pinned on a host, after what ended operations left was released. */
+/** What operations keep on a host, after what ended ones left was released: pins, tables without writes, hooks. */
 export async function pinFindings(deps: HostDependencies, hasClosed: HasClosed): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const clusterContext of await openClusterContexts(deps)) {
     const check = `cluster/${clusterContext.cluster.name}/pins`;
     for (const operationId of await sweepCluster(clusterContext, hasClosed))
       findings.push(ok(check, `released what the ended operation ${operationId} still held`));
+    findings.push(...(await blockedFindings(clusterContext)));
     for (const { operationId, workflowId, backupIds, walFrom, since } of await pinLines(clusterContext)) {
       const what = [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', ');
       const message = `${what} kept from rotation by ${workflowId ?? `operation ${operationId}`} since ${since}`;

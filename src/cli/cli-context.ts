@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import type { ClusterConfig, Config, PolicyConfig } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { withLocalTimes } from '../domain/target/instant.js';
-import { oneOf, visibleLines } from '../domain/text/text.js';
+import { oneOf, shellWord, visibleLines } from '../domain/text/text.js';
 import type { TemporalSession, TemporalSettings } from '../client/connect.js';
 import { printResult } from './terminal/output.js';
 import type { OutputFormat } from './terminal/output.js';
@@ -178,9 +178,4 @@ export async function unknownName(
 ): Promise<RepriseError> {
   const { didYouMean } = await import('../config/suggest.js');
   return new RepriseError('not-found', message, didYouMean(name, known, what));
-}
-
-/** As a shell takes it for one word. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

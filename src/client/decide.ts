@@ -16,20 +16,23 @@ const ANSWER_MS = 60_000;
 const POLL_MS = 250;
 const KEPT = ': the decision was sent and is kept; it is recorded when that worker runs';
 
+/** First parts of the ids of what an incident starts, and people approve. */
+const APPROVED_CHILDREN = ['recover/', 'table-repair/'];
+
 /**
- * The workflow that takes the decision: only a recovery does, so for an incident its recovery that is under way.
- * @throws `not-found` when an incident has no running recovery.
+ * The workflow that takes the decision: for an incident its recovery, or the repair of its table, that is under way.
+ * @throws `not-found` when an incident has none running.
  */
 export async function recoveryOf(session: TemporalSession, workflowId: string): Promise<string> {
   if (!workflowId.startsWith('incident/')) return workflowId;
   const description = await session.client.workflow.getHandle(workflowId).describe();
   const child = (description.raw.pendingChildren ?? [])
     .map(({ workflowId: id }) => id)
-    .find((id) => id?.startsWith('recover/'));
+    .find((id) => APPROVED_CHILDREN.some((start) => id?.startsWith(start)));
   if (typeof child === 'string') return child;
   throw new RepriseError(
     'not-found',
-    `${workflowId} has no running recovery`,
+    `${workflowId} has no running recovery or repair`,
     `see what it waits for: \`reprise status ${workflowId}\``,
   );
 }
@@ -151,7 +154,7 @@ export async function signal(
 export async function note(
   session: TemporalSession,
   workflowId: string,
-  entry: { by: string; text: string },
+  entry: { by: string; text: string; cause?: true },
 ): Promise<void> {
   await unlessEnded(session, workflowId, (handle) => handle.signal(signalNames.note, entry));
 }

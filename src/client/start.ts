@@ -54,8 +54,10 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
+import { incidentTable } from '../domain/table/incident-text.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
 import type { HoldInput, IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
@@ -287,15 +289,18 @@ export function startBlastRadius(
 
 export function startIncident(
   session: TemporalSession,
-  request: { cluster: string; scenario: IncidentInput['scenario']; requester: string },
+  request: { cluster: string; requester: string } & (
+    { scenario: 'instance-loss' } | { scenario: 'table-corruption'; order: TableIncidentOrder }
+  ),
 ): Promise<StartedOperation> {
   const { cluster, scenario } = request;
-  const input = { ...request, operationId: newOperationId() };
+  const input: IncidentInput = { ...request, operationId: newOperationId() };
+  const table = request.scenario === 'table-corruption' ? incidentTable(request.order) : undefined;
   return start(session, {
     type: workflowTypes.incident,
     workflowId: incidentWorkflowId(cluster, scenario, input.operationId),
     input,
-    runbook: incidentRunbook(cluster, scenario),
+    runbook: incidentRunbook(cluster, scenario, table),
   });
 }
 

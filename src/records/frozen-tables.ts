@@ -17,6 +17,8 @@ export interface FrozenTable {
   readonly means: FreezeMeans;
   /** Since when, UTC ISO-8601. */
   readonly at: string;
+  /** When its operation opens it by itself, UTC ISO-8601; null or absent: when that ends, or somebody releases it. */
+  readonly until?: string | null;
   /** The table and its partitions. */
   readonly oids: readonly number[];
   /** Rights that were taken away. */
@@ -41,6 +43,7 @@ const frozenFile = z.looseObject({
   table: z.object({ schema: z.string(), table: z.string() }),
   means: z.looseObject({ by: z.enum(['trigger', 'revoke']) }),
   at: z.string(),
+  until: z.string().nullable().optional(),
   oids: z.array(z.number()),
   taken: z.array(takenRight),
 });

@@ -10,7 +10,7 @@ export interface TimelineInput {
   readonly incident: RecordedIncident | null;
 }
 
-interface Entry {
+export interface TimelineEntry {
   readonly at: string;
   readonly who: string;
   readonly step: string;
@@ -20,8 +20,8 @@ interface Entry {
 const whoWith = (by: string, sender: Sender | undefined): string => (sender ? `${by} (${senderInWords(sender)})` : by);
 
 /** Everything that was recorded, in the order of time; what has one time stays in the order it was given. */
-export function timelineOf({ journal, approvals, refusals, incident }: TimelineInput): string {
-  const entries: Entry[] = [
+export function timelineRows({ journal, approvals, refusals, incident }: TimelineInput): readonly TimelineEntry[] {
+  const entries: TimelineEntry[] = [
     ...(incident?.history ?? []).map(({ at, by, state, text, toldBy, sender }) => ({
       at,
       who: whoWith(whoSaid(by, toldBy), sender),
@@ -42,8 +42,13 @@ export function timelineOf({ journal, approvals, refusals, incident }: TimelineI
       text: `refused: ${reason}`,
     })),
   ];
+  return entries.sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
+}
+
+/** The same as a table (Markdown). */
+export function timelineOf(input: TimelineInput): string {
+  const entries = timelineRows(input);
   if (entries.length === 0) return 'Nothing was recorded.';
-  entries.sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
   const rows = entries.map(({ at, who, step, text }) => [
     at,
     markdownText(step),

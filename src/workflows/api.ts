@@ -23,6 +23,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
 import type { Inspection } from '../domain/operation/inspections.js';
@@ -220,18 +221,36 @@ export interface DailyCheckInput {
 }
 export type DailyCheckOutput = DailyCheck;
 
-export interface IncidentInput {
+interface IncidentBasis {
   readonly cluster: string;
-  readonly scenario: 'instance-loss';
   readonly operationId: string;
   readonly requester: string;
+}
+/** A server that does not answer. */
+export interface InstanceLossInput extends IncidentBasis {
+  readonly scenario: 'instance-loss';
   readonly firstFailedAt?: string;
   /** Layer and reason as the watch found them. */
   readonly finding?: { readonly layer: string; readonly reason: string };
 }
+/** A table whose rows are wrong. */
+export interface TableCorruptionInput extends IncidentBasis {
+  readonly scenario: 'table-corruption';
+  readonly order: TableIncidentOrder;
+}
+export type IncidentInput = InstanceLossInput | TableCorruptionInput;
 export interface IncidentOutput {
   readonly state: 'closed' | 'dismissed';
   readonly recovery: string | null;
+  /** Of a table: the repair that put it right. */
+  readonly repair?: string | null;
+  /** Key of the document in the catalogue, where the incident has one of its own. */
+  readonly report?: string | null;
+}
+/** What the incident answers to whoever chose a repair. */
+export interface ChosenRepair {
+  readonly workflowId: string;
+  readonly operationId: string;
 }
 
 export interface WatchInput {

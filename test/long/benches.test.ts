@@ -12,10 +12,11 @@ const smallest = {
   REPRISE_BENCH_OBJECTS: '300',
   REPRISE_BENCH_SEGMENTS: '3',
   REPRISE_BENCH_CLUSTERS: '3',
+  REPRISE_BENCH_CHANGES: '300',
 };
 
 describe('every benchmark still runs to its end after the program has changed', () => {
-  it.each(['setup', 'attach', 'overhead', 'drill', 'predict', 'memory', 'scale', 'stream', 'wal', 'media'])(
+  it.each(['setup', 'attach', 'overhead', 'drill', 'predict', 'memory', 'scale', 'stream', 'wal', 'media', 'apply'])(
     '%s',
     async (name) => {
       const bench = await execa(process.execPath, ['bench/run.mjs', name], { cwd: root, env: smallest, reject: false });

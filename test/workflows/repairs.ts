@@ -1,5 +1,6 @@
 import type { HoldRequest, RepairRequest } from '../../src/activities/api.js';
 import type { HoldBinding, HoldPlan } from '../../src/domain/table/hold.js';
+import type { TableSurvey, TableSuspects } from '../../src/domain/table/incident.js';
 import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from '../../src/domain/table/repair.js';
 import { planDigest } from '../../src/records/digest.js';
 import { HOST } from './lab.js';
@@ -54,4 +55,24 @@ export const repairOutcome: RepairOutcome = {
   done: { insert: 2, update: 1, delete: 0, conflicts: 0 },
   checks: [{ name: 'rows are as approved', status: 'ok' }],
   ...{ startedAt: '2026-11-21T02:30:00.000Z', finishedAt: '2026-11-21T02:30:05.000Z', report: 'incidents/op.md' },
+};
+
+export const tableSurvey: TableSurvey = {
+  history: [
+    {
+      ...{ backupId: 'mairie:logical:1', policy: 'nightly', at: '2026-11-21T02:00:00.000Z' },
+      ...{ rows: 90_000, change: null, suspicion: null },
+    },
+  ],
+  rowsNow: 60_000,
+  suspicion: '60000 rows; 90000 in the backup before (-33 %), 90000 usually (-33 %)',
+  blocks: false,
+  problems: [],
+};
+
+export const tableSuspects: TableSuspects = {
+  ...{ from: '2026-11-21T02:00:00.000Z', to: '2026-11-21T08:00:00.000Z', problem: null },
+  transactions: [
+    { xid: '1234', committedAt: '2026-11-21T07:10:00.000000Z', inserted: 0, updated: 0, deleted: 30_000, actions: [] },
+  ],
 };

@@ -91,7 +91,7 @@ describe('T7: a repaired table goes back into service', () => {
     const { waitingFor } = await one.state('paused');
     for (const text of ['qa signed the repair off as failed: no evening appointments', 'reprise continue', 'opened at'])
       expect(waitingFor).toContain(text);
-    expect(waitingFor).toContain(`reprise table undo ${one.cluster} mairie 'metier.demandes_rdv' --repair op`);
+    expect(waitingFor).toContain(`reprise table undo ${one.cluster} mairie metier.demandes_rdv --repair op`);
     expect(one.names).not.toContain('unfreezeTable');
     await one.workflow.signal(signalNames.continue, person);
     expect(await done(one)).toMatchObject({ state: 'completed' });

@@ -2,12 +2,13 @@ import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';
-import { holdPlanOf, repairOutcome, repairPlanOf } from './repairs.js';
+import { holdPlanOf, repairOutcome, repairPlanOf, tableSurvey, tableSuspects } from './repairs.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
 import type { MediaBinding, MediaPlan } from '../../src/domain/media/media.js';
 import { planDigest } from '../../src/records/digest.js';
+import type { RepairOrder } from '../../src/domain/operation/orders.js';
 import type { Plan, PlanBinding } from '../../src/domain/plan/plan.js';
 
 /** Bodies of activities that do nothing and succeed. */
@@ -53,6 +54,12 @@ export const wellBehaved: Activities = {
   }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
+
+  openTableIncident: async () => undefined,
+  surveyTable: async () => tableSurvey,
+  findSuspects: async () => tableSuspects,
+  readRepairChoice: async ({ choice }) => choice as RepairOrder,
+  writeTableReport: async () => 'incidents/op.md',
 
   planHold: async (request) => holdPlanOf(request),
   recheckHold: async ({ plan }) => ({ digest: plan }),

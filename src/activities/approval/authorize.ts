@@ -74,6 +74,8 @@ export async function authorize(
 export interface AuthorizeOptions {
   /** Takes back what the plan did: it may come however late. */
   readonly takesBack?: boolean;
+  /** What it runs is known to be as it was approved, whatever else of the configuration has changed since. */
+  readonly isUnchanged?: boolean;
 }
 
 /** The same for any action; a plan of another action than `isOurs` takes is none, whoever approved it. */
@@ -81,10 +83,48 @@ export async function authorizePlan<P extends ApprovablePlan>(
   clusterContext: ClusterContext,
   step: PlannedStep,
   isOurs: (plan: ApprovablePlan) => plan is P,
-  { takesBack = false }: AuthorizeOptions = {},
+  { takesBack = false, isUnchanged = false }: AuthorizeOptions = {},
 ): Promise<P> {
   const state = openHostState(clusterContext.host.stateDir);
-  const plan = await knownPlan(state, step.plan);
+  const plan = await planOf(clusterContext, step, isOurs);
+  const used = await state.usedBy(plan.digest);
+  if (await state.isClosed(plan.digest))
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
+      `make a new plan: ${again(plan)}`,
+    );
+  if (!isUnchanged) await requireSameConfiguration(clusterContext, plan, used !== null);
+  if (!used) await requireApprovals(clusterContext.cluster, plan, state);
+  else if (!takesBack) await requireRecentUse(clusterContext, plan);
+  await requireOwnOperation(clusterContext, step);
+  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
+  const claim = claimOf(plan);
+  if (claim !== null) await requireGrant(clusterContext, step, claim);
+  if (!used) await supersedeOthers(state, plan);
+  if (!(await state.markUsed(plan.digest, step.operationId))) {
+    throw new RepriseError(
+      'approval-used',
+      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
+      `make a new plan: ${again(plan)}`,
+    );
+  }
+  await state.markActive(plan.digest);
+  // For the report; what lets a step pass is the ledger of this host.
+  if (!used) {
+    const body = { kind: 'plan-used' as const, digest: plan.digest };
+    await recordDecided(clusterContext, step, `plan-used/${plan.digest}`, body);
+  }
+  return plan;
+}
+
+/** @throws RepriseError `plan-unknown` for one of another action, operation, cluster or host */
+async function planOf<P extends ApprovablePlan>(
+  clusterContext: ClusterContext,
+  step: PlannedStep,
+  isOurs: (plan: ApprovablePlan) => plan is P,
+): Promise<P> {
+  const plan = await knownPlan(openHostState(clusterContext.host.stateDir), step.plan);
   const { binding } = plan;
   if (!isOurs(plan))
     throw new RepriseError(
@@ -108,39 +148,6 @@ export async function authorizePlan<P extends ApprovablePlan>(
       'plan-unknown',
       `plan ${step.plan.slice(0, 12)} is for host ${binding.targetHost}, this is ${clusterContext.deps.host}`,
     );
-  }
-  const used = await state.usedBy(plan.digest);
-  if (await state.isClosed(plan.digest))
-    throw new RepriseError(
-      'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is closed (executed, rejected or replaced by a later one); its approval cannot be used again`,
-      `make a new plan: ${again(plan)}`,
-    );
-  if (!used) {
-    await requireSameConfiguration(clusterContext, plan, false);
-    await requireApprovals(clusterContext.cluster, plan, state);
-  } else if (!takesBack) {
-    // What takes a step back runs with the configuration of today: days may have passed, and it is of this host alone.
-    await requireSameConfiguration(clusterContext, plan, true);
-    await requireRecentUse(clusterContext, plan);
-  }
-  await requireOwnOperation(clusterContext, step);
-  // Before anything of the ledger changes: a step that runs without the lock closes no other plan.
-  const claim = claimOf(plan);
-  if (claim !== null) await requireGrant(clusterContext, step, claim);
-  if (!used) await supersedeOthers(state, plan);
-  if (!(await state.markUsed(plan.digest, step.operationId))) {
-    throw new RepriseError(
-      'approval-used',
-      `plan ${plan.digest.slice(0, 12)} is used by another operation`,
-      `make a new plan: ${again(plan)}`,
-    );
-  }
-  await state.markActive(plan.digest);
-  // For the report; what lets a step pass is the ledger of this host.
-  if (!used) {
-    const body = { kind: 'plan-used' as const, digest: plan.digest };
-    await recordDecided(clusterContext, step, `plan-used/${plan.digest}`, body);
   }
   return plan;
 }

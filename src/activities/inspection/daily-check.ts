@@ -8,6 +8,7 @@ import type { HostActivities } from '../api.js';
 import { claimOperation } from '../approval/own-operation.js';
 import { type ClusterContext, currentBackups, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { blockedFindings } from '../sweep.js';
 import { pageErrorLines } from './page-errors.js';
 import { walWindows } from './wal-health.js';
 
@@ -20,7 +21,12 @@ export function dailyCheckActivities(deps: HostDependencies): Pick<HostActivitie
       if (last?.operationId === step.operationId) return last.found;
       const now = new Date(step.now);
       const wal = await walOf(clusterContext, now, run);
-      const findings = [...step.found, ...(await backupFindings(clusterContext, now, run)), ...wal.findings];
+      const findings = [
+        ...step.found,
+        ...(await backupFindings(clusterContext, now, run)),
+        ...wal.findings,
+        ...(await blockedFindings(clusterContext)),
+      ];
       const found = dailyCheck(findings, last?.found.open ?? [], step.now, wal.unseen);
       if (found.open.length === 0 && found.over.length === 0) return found;
       await claimOperation(clusterContext, step);

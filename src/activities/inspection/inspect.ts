@@ -14,6 +14,7 @@ import {
   readOrder,
   recoveryOrder,
   rotationOrder,
+  tableIncidentOrder,
 } from '../../domain/operation/orders.js';
 import { durationInWords } from '../../domain/text/text.js';
 import { readJobs } from '../../process/jobs/supervisor.js';
@@ -40,6 +41,7 @@ import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
 import { previewExploration } from '../temporary/temporary-instance.js';
+import { surveyTable } from '../table/survey.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
 import { inPages, pageOf } from './answer-pages.js';
@@ -143,6 +145,9 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     walTransactions(await openClusterContext(deps, request.cluster), request, run),
   'table-history': async ({ cluster, database, table }, deps, run) => ({
     history: await historyOf(await openClusterContext(deps, cluster), database, table, run),
+  }),
+  'table-survey': async ({ cluster, order }, deps, run) => ({
+    survey: await surveyTable(await openClusterContext(deps, cluster), readOrder(tableIncidentOrder, order), run),
   }),
   jobs: async ({ cluster, operationId }, deps) => ({
     jobs: await readJobs((await openClusterContext(deps, cluster)).host.stateDir, operationId),

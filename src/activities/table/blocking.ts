@@ -1,10 +1,13 @@
 import type { ClusterConfig } from '../../domain/config.js';
+import { holdWorkflowId } from '../../domain/operation/names.js';
 import { undoHooksOf } from '../../domain/plan/hooks.js';
 import { type BlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
 import type { RepairBinding } from '../../domain/table/repair.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
-import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
+import { canonicalJson } from '../../domain/text/canonical-json.js';
+import { openFrozenTables } from '../../records/frozen-tables.js';
 import { openHostState } from '../../records/host-state.js';
+import { openRunHooks } from '../../records/run-hooks.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { configuredTable } from './invariants.js';
 
@@ -32,22 +35,54 @@ export function afterRepairOf(
   return { ...(signOff === undefined ? {} : { signOff }), ...(watchSeconds === undefined ? {} : { watchSeconds }) };
 }
 
-/** Holds of this host that keep a table frozen now. */
+/** A hold of this host that keeps a table from being written now. */
+export interface ActiveHold {
+  readonly workflowId: string;
+  /** UTC ISO-8601. */
+  readonly since: string;
+  /** When it is over by itself, UTC ISO-8601; null: when somebody releases it. */
+  readonly until: string | null;
+}
+
+/** Those of a table. */
 export async function holdsOf(
   { host, cluster }: ClusterContext,
   { database, table }: TableOfDatabase,
-): Promise<readonly FrozenTable[]> {
-  const frozen = (await openFrozenTables(host.stateDir).all()).filter(
-    (one) =>
-      one.cluster === cluster.name &&
-      one.database === database &&
-      formatTableName(one.table) === formatTableName(table),
-  );
-  if (frozen.length === 0) return [];
-  const holds = new Set(
-    (await openHostState(host.stateDir).openPlans())
-      .filter((plan) => isHoldPlan(plan))
-      .map(({ binding }) => binding.operationId),
-  );
-  return frozen.filter(({ operationId }) => holds.has(operationId));
+): Promise<readonly ActiveHold[]> {
+  const name = formatTableName(table);
+  const plans = (await openHostState(host.stateDir).openPlans()).filter((plan) => isHoldPlan(plan));
+  const found: ActiveHold[] = [];
+  for (const { binding } of plans) {
+    const { operationId, order, freeze } = binding;
+    if (binding.cluster !== cluster.name || order.database !== database || formatTableName(order.table) !== name)
+      continue;
+    const frozen = await openFrozenTables(host.stateDir).of(operationId);
+    const hook = (await openRunHooks(host.stateDir).all()).find((one) => one.operationId === operationId);
+    const since = freeze === null ? hook?.at : frozen?.at;
+    if (since === undefined) continue;
+    found.push({ workflowId: holdWorkflowId(cluster.name, operationId), since, until: frozen?.until ?? null });
+  }
+  return found;
+}
+
+/** How a repair blocks writes: not at all where a hold does already, which goes on when the repair has ended. */
+export async function blockingOfRepair(
+  clusterContext: ClusterContext,
+  order: TableOfDatabase,
+): Promise<{ readonly blocking: Blocking; readonly holds: readonly ActiveHold[] }> {
+  const holds = await holdsOf(clusterContext, order);
+  const blocking = holds.length > 0 ? { freeze: null, hooks: [] } : blockingOf(clusterContext.cluster, order);
+  return { blocking, holds };
+}
+
+/** Why a repair's plan no longer says how writes are blocked; null where it does. */
+export async function otherBlocking(
+  clusterContext: ClusterContext,
+  { order, freeze, hooks, undoHooks }: Blocking & { readonly order: TableOfDatabase },
+): Promise<string | null> {
+  const { blocking, holds } = await blockingOfRepair(clusterContext, order);
+  const planned = { freeze, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
+  if (canonicalJson(blocking) === canonicalJson(planned)) return null;
+  const [hold] = holds;
+  return hold === undefined ? 'the table is not kept frozen any more' : `${hold.workflowId} keeps the table frozen now`;
 }

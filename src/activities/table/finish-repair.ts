@@ -29,12 +29,14 @@ export const SIGNED_OFF = 'repair-signed-off';
 
 export type ReportStep = PlannedStep & { readonly incident?: RepairIncident };
 
+type RowsFile = NonNullable<RepairOutcome['rowsFile']>;
+
 interface Checked {
   readonly checks: readonly RepairCheck[];
   /** UTC ISO-8601. */
   readonly at: string;
-  /** The rows stand in a file for a spreadsheet. */
-  readonly hasTable: boolean;
+  /** Where the rows stand for a spreadsheet; null: they could not be written. */
+  readonly rowsFile: RowsFile | null;
   /** Since when another operation kept the table frozen, UTC ISO-8601; absent: none did. */
   readonly heldSince?: string;
 }
@@ -52,8 +54,8 @@ export async function check(clusterContext: ClusterContext, step: ReportStep): P
     ];
     const { database, table } = (await repairPlanOf(clusterContext, step.plan)).binding.order;
     const [hold] = await holdsOf(clusterContext, { database, table });
-    const hasTable = await writeTable(clusterContext, step);
-    const checked: Checked = { checks, at: new Date().toISOString(), hasTable, ...(hold && { heldSince: hold.at }) };
+    const rowsFile = await writeTable(clusterContext, step);
+    const checked: Checked = { checks, at: new Date().toISOString(), rowsFile, ...(hold && { heldSince: hold.since }) };
     await state.recordDone(step.operationId, CHECKED, checked, step.plan);
   }
   return report(clusterContext, step, { isOver: false });
@@ -97,38 +99,42 @@ async function outcomeSoFar(
   const state = openHostState(clusterContext.host.stateDir);
   const kept = async <T>(name: string, plan?: string): Promise<T | null> =>
     (await state.onceDone<T>(operationId, name, plan))?.result ?? null;
-  const checked = await kept<Checked>(CHECKED, step.plan);
   const counts = await countsOfTable(state, step);
-  const frozenAt = (await kept<string>(FROZEN)) ?? checked?.heldSince ?? null;
-  const openedAt = await kept<string>(OPENED);
-  const { table: path, until } = await openRepairFiles(clusterContext.host.stateDir, operationId);
   return {
     ...{ database: binding.order.database, table: binding.order.table },
     done: countsOf(await appliedOf(clusterContext, step)),
     rowsBefore: observed.rowsNow,
     rowsAfter: counts.find(({ after }) => after === AFTER_REPAIR)?.rows ?? 0,
-    checks: checked?.checks ?? [],
     startedAt: (await kept<string>(STARTED, step.plan)) ?? createdAt,
-    finishedAt: checked?.at ?? new Date().toISOString(),
+    ...found(await kept<Checked>(CHECKED, step.plan)),
     ...(binding.signOff === undefined ? {} : { signOff: await kept<SignOff>(SIGNED_OFF, step.plan) }),
-    ...(frozenAt === null ? {} : { frozenAt }),
-    ...(openedAt === null ? {} : { openedAt }),
-    ...(checked?.hasTable === true ? { rowsFile: { path, until } } : {}),
+    ...known('frozenAt', await kept<string>(FROZEN)),
+    ...known('openedAt', await kept<string>(OPENED)),
     counts,
   };
 }
 
-/** The rows for a spreadsheet. False: it could not be written, as on a full disk; the change set has them too. */
-async function writeTable(clusterContext: ClusterContext, step: PlannedStep): Promise<boolean> {
+/** What the checks found; before them, the instant at which this is asked. */
+function found(checked: Checked | null): Pick<RepairOutcome, 'checks' | 'finishedAt' | 'frozenAt' | 'rowsFile'> {
+  if (checked === null) return { checks: [], finishedAt: new Date().toISOString() };
+  const { checks, at, heldSince = null, rowsFile = null } = checked;
+  return { checks, finishedAt: at, ...known('frozenAt', heldSince), ...(rowsFile === null ? {} : { rowsFile }) };
+}
+
+const known = <K extends string>(name: K, value: string | null): { readonly [one in K]?: string } =>
+  value === null ? {} : ({ [name]: value } as { readonly [one in K]: string });
+
+/** The rows for a spreadsheet. Null: it could not be written, as on a full disk; the change set has them too. */
+async function writeTable(clusterContext: ClusterContext, step: PlannedStep): Promise<RowsFile | null> {
   const { host, user } = clusterContext;
   const { binding } = await repairPlanOf(clusterContext, step.plan);
   const files = await openRepairFiles(host.stateDir, step.operationId);
   const left = new Set((await appliedOf(clusterContext, step)).left);
   try {
     await withChangeSet(files.changes, binding.changes, (changes) => writeChangesCsv(files.table, changes, left, user));
-    return true;
+    return { path: files.table, until: files.until };
   } catch {
-    return false;
+    return null;
   }
 }
 

@@ -1,5 +1,9 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { isBlockingPlan } from '../../domain/table/hold.js';
+import { type Finding, ok, warning } from '../../domain/findings.js';
+import { holdWorkflowId } from '../../domain/operation/names.js';
+import type { HoldOrder } from '../../domain/operation/orders.js';
+import { isBlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
+import { releaseCommand } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
@@ -24,7 +28,8 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
   return {
     freezeTable: wrapActivity('freezeTable', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
-      const { binding } = await authorizePlan(clusterContext, step, isBlockingPlan);
+      const plan = await authorizePlan(clusterContext, step, isBlockingPlan);
+      const { binding } = plan;
       const { cluster, host } = clusterContext;
       const { freeze: means, order } = binding;
       if (means === null) return;
@@ -38,7 +43,8 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
           // An attempt before this one may have taken them already.
           const known = earlier?.taken ?? [];
           const at = earlier?.at ?? new Date().toISOString();
-          await frozen.save({ ...mine, database, table, means, at, oids, taken: [...known, ...taken] });
+          const until = isHoldPlan(plan) ? endOf(at, plan.binding.order) : null;
+          await frozen.save({ ...mine, database, table, means, at, until, oids, taken: [...known, ...taken] });
         }),
       );
       const since = (await frozen.of(step.operationId))?.at ?? '';
@@ -53,6 +59,10 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
     }),
   };
 }
+
+/** When a hold that began then is over. */
+const endOf = (at: string, { forSeconds }: HoldOrder): string | null =>
+  forSeconds === undefined ? null : new Date(Date.parse(at) + forSeconds * 1000).toISOString();
 
 async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Promise<void> {
   const { cluster, host } = clusterContext;
@@ -96,6 +106,30 @@ function note(
 ): Promise<unknown> {
   const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'freeze', text };
   return record(clusterContext, step, key, body);
+}
+
+/** Frozen for so long without an end of its own, a table was probably forgotten. */
+const LONG_MS = 86_400_000;
+/** Opening it may have to wait for whoever has the table. */
+const GRACE_MS = 300_000;
+
+/** The tables of a cluster that take no writes; one that takes none for longer than it should is a warning. */
+export async function frozenFindings({ host, cluster }: ClusterContext): Promise<readonly Finding[]> {
+  const frozen = (await openFrozenTables(host.stateDir).all()).filter((one) => one.cluster === cluster.name);
+  return frozen.map(({ database, table, operationId, workflowId, at, until }) => {
+    const check = `cluster/${cluster.name}/frozen/${operationId}`;
+    const isHold = workflowId.startsWith(holdWorkflowId(cluster.name, ''));
+    const end = until ?? (isHold ? 'somebody releases it' : 'its repair ends');
+    const message = `${formatTableName(table)} in ${database} takes no writes since ${at}, until ${end}: ${workflowId}`;
+    const over = until == null ? Date.parse(at) + LONG_MS : Date.parse(until) + GRACE_MS;
+    return Date.now() < over
+      ? ok(check, message)
+      : warning(
+          check,
+          message,
+          isHold ? releaseCommand(workflowId) : `see what it waits for: reprise status ${workflowId}`,
+        );
+  });
 }
 
 /** Operations that keep a table of this host's clusters frozen although their workflow has ended. */

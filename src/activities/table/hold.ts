@@ -81,8 +81,8 @@ async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest
   };
   const nobody = whyNobodyApproves(policy, requester);
   const others = (await holdsOf(clusterContext, order)).map(
-    ({ workflowId, at }) =>
-      `${workflowId} keeps it frozen since ${at} already: it takes writes when both have released it`,
+    ({ workflowId, since }) =>
+      `${workflowId} keeps it frozen since ${since} already: it takes writes when both have released it`,
   );
   const createdAt = new Date();
   return {

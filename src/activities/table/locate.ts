@@ -1,19 +1,8 @@
-import type { Backup } from '../../domain/backup/backup.js';
-import type { ConnectionConfig, PolicyConfig } from '../../domain/config.js';
+import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { type LocateOrder, locateOrder } from '../../domain/operation/orders.js';
 import { MOST_TRANSACTIONS } from '../../domain/operation/wal-transactions.js';
-import { type BelongsTo, recordedRows } from '../../domain/table/history.js';
-import {
-  chooseStops,
-  type LocateBackup,
-  type LocatePlan,
-  type LocateStop,
-  mayBreak,
-  type TableCommit,
-  type TableState,
-  weightOf,
-} from '../../domain/table/locate.js';
+import { type LocateStop, stopsFor, type TableCommit, type TableState } from '../../domain/table/locate.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { compareLsn } from '../../domain/target/wal.js';
@@ -23,14 +12,13 @@ import { listTransactions } from '../../postgres/wal/transactions/list-transacti
 import { readRelationNames, RelationNames } from '../../postgres/wal/transactions/relation-names.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { CommitRange, InstanceStep, LocateActivities, OrderedStep } from '../api.js';
-import { type ClusterContext, currentBackups, engineFor, openClusterContext, policyOf } from '../cluster-context.js';
+import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
-import { policiesHere } from '../config-lookup.js';
 import type { HostDependencies } from '../dependencies.js';
-import { rowsOf } from '../inspection/table-history.js';
 import { namesFor } from '../inspection/wal-transactions.js';
 import { instanceServer, readableInstance } from '../temporary/temporary-instance.js';
 import { askInvariant, invariantNamed } from './invariants.js';
+import { planLocate } from './locate-plan.js';
 
 type Step = OrderedStep<LocateOrder>;
 type Probe = InstanceStep & { readonly order: LocateOrder };
@@ -44,19 +32,17 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
   return {
     planLocate: wrapActivity(
       'planLocate',
-      withOrder(locateOrder, async (step: Step, run) =>
-        planLocate(await openClusterContext(deps, step.cluster), step.order, run),
-      ),
+      withOrder(locateOrder, async ({ cluster, order }: Step, run) => {
+        const clusterContext = await openClusterContext(deps, cluster);
+        const look = () => productionState(clusterContext, order);
+        return planLocate(clusterContext, order, run, look);
+      }),
     ),
     probeTable: wrapActivity(
       'probeTable',
       withOrder(locateOrder, async (step: Probe) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
-        const { database, table, condition } = step.order;
-        // A query may read other tables too.
-        const read = { database, table: condition.kind === 'invariant' ? null : table };
-        const { connection } = await readableInstance(clusterContext, step, read);
-        return stateOf(clusterContext, connection, step.order);
+        return probeTable(clusterContext, step);
       }),
     ),
     findCommits: wrapActivity(
@@ -68,80 +54,40 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
   };
 }
 
+async function probeTable(clusterContext: ClusterContext, step: Probe): Promise<TableState> {
+  const { database, table, condition } = step.order;
+  return orAbsent(async () => {
+    // A query may read other tables too.
+    const read = { database, table: condition.kind === 'invariant' ? null : table };
+    const { connection } = await readableInstance(clusterContext, step, read);
+    return stateOf(clusterContext, connection, step.order);
+  });
+}
+
+/** A database or a table that was dropped is a state too; what a query names beside the table has to be there. */
+async function productionState(clusterContext: ClusterContext, order: LocateOrder): Promise<TableState> {
+  const { connection } = clusterContext.cluster;
+  if (order.condition.kind !== 'invariant') return stateOf(clusterContext, connection, order);
+  return orAbsent(() => stateOf(clusterContext, connection, order));
+}
+
 /**
- * The states to look at: physical backups of the policy that archives WAL, and dumps from before the first of them, of which nothing later
- * could be told.
+ * What was not there at that instant is a state like others: the column, or what a query of the configuration names. Production tells
+ * whether it is a slip.
  */
-async function planLocate(clusterContext: ClusterContext, order: LocateOrder, run: ActivityRun): Promise<LocatePlan> {
-  const { cluster } = clusterContext;
-  // Refused before anything is looked at.
-  if (order.condition.kind === 'invariant') invariantNamed(cluster, order.database, order.table, order.condition.name);
-  const policies = await policiesFor(clusterContext, order);
-  const now = await productionState(clusterContext, order);
-  const walPolicies = policies.filter((policy) => engineFor(clusterContext, policy).capabilities.archivesWal);
-  if (walPolicies.length > 1)
-    throw new RepriseError(
-      'usage',
-      `several policies of cluster ${clusterContext.cluster.name} archive WAL`,
-      `name one: --policy ${walPolicies.map(({ name }) => name).join(' or --policy ')}`,
-    );
-  const [walPolicy] = walPolicies;
-  const backups = (await currentBackups(clusterContext, run, policies))
-    .filter((backup) => isUsable(backup, order))
-    .toSorted((a, b) => Date.parse(momentOf(a)) - Date.parse(momentOf(b)));
-  const firstWithWal = backups.findIndex(({ policy }) => policy === walPolicy?.name);
-  const probes = backups.filter(
-    ({ policy }, index) => policy === walPolicy?.name || firstWithWal === -1 || index < firstWithWal,
-  );
-  if (probes.length === 0)
-    throw new RepriseError(
-      'no-usable-backup',
-      `no backup of ${clusterContext.cluster.name} in that range can be looked into`,
-      `list the backups: reprise backup list ${clusterContext.cluster.name}`,
-    );
-  const belongs = await rowsOf(clusterContext, order.database, order.table);
-  return { backups: probes.map((one) => probeOf(one, order, belongs)), walPolicy: walPolicy?.name ?? null, now };
-}
-
-async function policiesFor(clusterContext: ClusterContext, { policy }: LocateOrder): Promise<readonly PolicyConfig[]> {
-  if (policy !== undefined) return [policyOf(clusterContext, policy)];
-  const here = await policiesHere(clusterContext.deps, clusterContext.cluster);
-  return here.filter(({ enabled }) => enabled);
-}
-
-/** The instant that a backup holds: a dump its beginning, a physical one its end. */
-const momentOf = (backup: Backup): string =>
-  backup.database === undefined ? (backup.finishedAt ?? backup.startedAt) : backup.startedAt;
-
-function isUsable(backup: Backup, { database, from, to }: LocateOrder): boolean {
-  const { status, partial, otherCluster, database: only } = backup;
-  if (status !== 'complete' || partial !== undefined || otherCluster !== undefined) return false;
-  if (only !== undefined && only !== database) return false;
-  const at = Date.parse(momentOf(backup));
-  return (from === undefined || at >= Date.parse(from)) && (to === undefined || at <= Date.parse(to));
-}
-
-function probeOf(backup: Backup, { database, condition }: LocateOrder, belongs: BelongsTo): LocateBackup {
-  const { id, policy, startedAt } = backup;
-  const recorded = condition.kind === 'min-rows' ? recordedRows(backup, database, belongs) : null;
-  return {
-    ...{ id, policy, startedAt, at: momentOf(backup) },
-    recorded:
-      recorded === null || condition.kind !== 'min-rows'
-        ? null
-        : { holds: recorded.rows >= condition.rows, figure: `${recorded.rows} rows` },
-  };
-}
-
-/** Null where production does not answer: a search does not need it. */
-async function productionState(clusterContext: ClusterContext, order: LocateOrder): Promise<TableState | null> {
+async function orAbsent(look: () => Promise<TableState>): Promise<TableState> {
   try {
-    return await stateOf(clusterContext, clusterContext.cluster.connection, order);
+    return await look();
   } catch (error) {
-    if (isRepriseError(error) && error.code === 'database-unreachable') return null;
-    throw error;
+    if (!isRepriseError(error)) throw error;
+    const isSchema = UNDEFINED.includes(String(error.details['sqlState']));
+    if (!isSchema && error.code !== 'usage') throw error;
+    return { holds: false, absent: true, figure: isSchema ? 'what it asks about is not there' : error.message };
   }
 }
+
+/** SQLSTATEs of a database, a schema, a table, a column and a function that are not there. */
+const UNDEFINED: readonly string[] = ['3D000', '3F000', '42P01', '42703', '42883'];
 
 async function stateOf(
   { cluster }: ClusterContext,
@@ -193,26 +139,13 @@ async function findCommits(
         .filter(({ lsn }) => compareLsn(lsn, range.afterLsn) >= 0)
         .filter(({ lsn }) => range.beforeLsn === null || compareLsn(lsn, range.beforeLsn) < 0)
         .toSorted((a, b) => compareLsn(a.lsn, b.lsn))
-        .map((one): TableCommit => {
-          const { xid, committedAt, lsn, inserted, updated, deleted } = one;
-          return {
-            xid,
-            committedAt,
-            lsn,
-            inserted,
-            updated,
-            deleted,
-            actions: one.actions.map(({ action }) => action),
-          };
-        })
-        .filter((commit) => mayBreak(condition, commit));
-      const stops = chooseStops(commits.map((commit) => weightOf(condition, commit)));
+        .map(({ xid, committedAt, lsn, inserted, updated, deleted, actions }): TableCommit => {
+          const counts = { inserted, updated, deleted };
+          return { xid, committedAt, lsn, ...counts, actions: actions.map(({ action }) => action) };
+        });
       return {
-        total: commits.length,
-        stops: stops.flatMap((index): LocateStop[] => {
-          const commit = commits[index];
-          return commit === undefined ? [] : [{ ...commit, index }];
-        }),
+        // Of commits that were left out the WAL gives no number.
+        ...stopsFor(condition, commits, listed.more > 0 ? null : (range.rows ?? null)),
         notes: [
           ...(listed.more > 0
             ? [
@@ -233,7 +166,7 @@ async function findCommits(
 function notThere({ database, table }: LocateOrder): RepriseError {
   return new RepriseError(
     'not-found',
-    `there is no table ${formatTableName(table)} in database ${visible(database)}, neither then nor now`,
+    `there is no table ${visible(formatTableName(table))} in database ${visible(database)}, neither then nor now`,
     'see how it is written: psql -c "\\dt *.*"',
   );
 }

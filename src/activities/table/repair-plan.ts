@@ -12,7 +12,6 @@ import {
 } from '../../domain/table/repair.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
-import { changedSince, takenValues } from '../../postgres/repair/apply-changes.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
@@ -20,6 +19,7 @@ import {
   withChangeSet,
   writeChangeSet,
 } from '../../postgres/repair/change-set-file.js';
+import { planConflicts, type PlanConflicts } from '../../postgres/repair/plan-conflicts.js';
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
@@ -28,7 +28,7 @@ import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { afterRepairOf, blockingOf } from './blocking.js';
+import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { pathExists } from '../../files/paths.js';
@@ -52,6 +52,7 @@ export async function makeRepairPlan(
   const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
   const { changes, key, rowsNow } = await makeChanges(clusterContext, request, files, facts, run);
   const transaction = await transactionOf(clusterContext, operationId);
+  const { blocking, holds } = await blockingOfRepair(clusterContext, order);
   const binding: RepairBinding = {
     action: 'table-repair',
     operationId,
@@ -61,7 +62,7 @@ export async function makeRepairPlan(
     systemIdentifier: await systemIdentifierOf(clusterContext),
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
-    ...blockingOf(cluster, order),
+    ...blocking,
     ...afterRepairOf(cluster, order),
     ...{ configDigest: deps.config.digest, requester },
   };
@@ -76,14 +77,18 @@ export async function makeRepairPlan(
       file: files.changes,
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
-      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding)],
+      ...(holds.length === 0 ? {} : { heldBy: holds.map(({ workflowId }) => workflowId) }),
+      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding, holds)],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
 }
 
-function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBinding): readonly string[] {
+function warningsOf(
+  { order, changes: { conflicts }, key, freeze }: RepairBinding,
+  holds: readonly ActiveHold[],
+): readonly string[] {
   return [
     ...(conflicts > 0
       ? [
@@ -91,12 +96,23 @@ function warningsOf({ order, changes: { conflicts }, key, freeze }: RepairBindin
         ]
       : []),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
-    freeze === null
-      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
-      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
+    ...writesMeanwhile(freeze, holds),
     ...(order.batchRows === undefined
       ? []
       : ['done in batches: rows that somebody changes meanwhile are left out and counted']),
+  ];
+}
+
+function writesMeanwhile(freeze: RepairBinding['freeze'], holds: readonly ActiveHold[]): readonly string[] {
+  if (holds.length > 0)
+    return holds.map(
+      ({ workflowId, since, until }) =>
+        `${workflowId} keeps the table frozen since ${since}${until === null ? '' : `, until ${until}`}, and goes on after the repair: where it has released the table before, another plan is made`,
+    );
+  return [
+    freeze === null
+      ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
+      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
   ];
 }
 
@@ -150,34 +166,53 @@ async function lookedUp(
 ): Promise<Omit<MadeChanges, 'rowsNow'>> {
   return withChangeSet(files.found, found, async (changes) => {
     const { header } = changes;
-    const reasons = new Map<number, ConflictReason | null>();
-    if (changedRows(found) > 0)
-      await asRepair(clusterContext, order, operationId, facts, async (client) => {
-        for (const at of await changedSince(client, header, facts, changesOnly(changes))) reasons.set(at, null);
-        // Numbered as they are, without those that cannot be made anyway.
-        const rest = await numbersOf(changes, reasons);
-        const made = without(changesOnly(changes), new Set(reasons.keys()));
-        for (const at of await takenValues(client, header, facts, made)) reasons.set(rest[at] ?? -1, 'not-unique');
-      });
-    const entries = orConflict(changes.entries(), reasons, header);
+    const conflicts: PlanConflicts =
+      changedRows(found) === 0
+        ? { reasons: new Map(), together: new Set() }
+        : await asRepair(clusterContext, order, operationId, facts, (client) =>
+            planConflicts(client, header, facts, changesOnly(changes), { fireTriggers: order.fireTriggers === true }),
+          );
+    const entries = asPlanned(changes, conflicts, order.batchRows !== undefined);
     return { changes: await writeChangeSet(files.changes, header, entries, clusterContext.user), key: header.key };
   });
 }
 
-/** Numbers of the changes that are left, in order. */
-async function numbersOf(changes: ReadChangeSet, leftOut: ReadonlyMap<number, unknown>): Promise<readonly number[]> {
-  const numbers: number[] = [];
-  let at = 0;
-  for await (const _ of changesOnly(changes)) {
-    if (!leftOut.has(at)) numbers.push(at);
-    at++;
+/**
+ * The changes as they are planned: what stands against one makes a conflict of it. Where they are made in batches, those that need each other come
+ * first, and are marked: a batch does not end between them.
+ */
+async function* asPlanned(
+  { header, entries }: ReadChangeSet,
+  { reasons, together }: PlanConflicts,
+  batches: boolean,
+): AsyncGenerator<ChangeSetEntry> {
+  const isFirst = (number: number): boolean => batches && together.has(number);
+  for (const first of batches && together.size > 0 ? [true, false] : [false]) {
+    let at = 0;
+    for await (const entry of entries()) {
+      const number = entry.op === 'conflict' ? -1 : at++;
+      if (isFirst(number) !== first) continue;
+      const reason = reasons.get(number);
+      if (entry.op === 'conflict' || reason === undefined)
+        yield first ? { ...(entry as RowChange), together: true } : entry;
+      else yield conflictOf(entry, reason, header);
+    }
   }
-  return numbers;
 }
 
-async function* without(changes: AsyncIterable<RowChange>, leftOut: ReadonlySet<number>): AsyncGenerator<RowChange> {
-  let at = 0;
-  for await (const change of changes) if (!leftOut.has(at++)) yield change;
+function conflictOf(
+  change: RowChange,
+  reason: ConflictReason | null,
+  { key, columns }: ChangeSetHeader,
+): ChangeSetEntry {
+  const good = 'after' in change ? change.after : null;
+  const bad = 'before' in change ? change.before : null;
+  const row = good ?? bad ?? [];
+  return {
+    ...{ op: 'conflict', now: null, good, bad },
+    reason: reason ?? (change.op === 'insert' ? 'there-again' : 'changed-since'),
+    key: key.map((name) => row[columns.indexOf(name)] ?? null),
+  };
 }
 
 async function countRows(path: string): Promise<number> {
@@ -222,39 +257,8 @@ async function takeBack(
       'repair the table from a backup: reprise table repair --to TARGET',
     );
   const left = new Set(done.result.left);
-  return withChangeSet(earlier.changes, plan.binding.changes, async (changes) => {
-    const stale = await asRepair(clusterContext, request.order, request.operationId, facts, (client) =>
-      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-    );
-    const digest = await writeChangeSet(
-      files.changes,
-      changes.header,
-      orConflict(reversedEntries(changes.entries(), left), new Map(stale.map((at) => [at, null])), changes.header),
-      user,
-    );
-    return { changes: digest, key: changes.header.key };
-  });
-}
-
-/** `stale`: numbers of the changes, conflicts not counted, that could not be made; why, where it is not that a row changed. */
-async function* orConflict(
-  changes: AsyncIterable<ChangeSetEntry>,
-  stale: ReadonlyMap<number, ConflictReason | null>,
-  { columns, key }: ChangeSetHeader,
-): AsyncGenerator<ChangeSetEntry> {
-  let at = 0;
-  for await (const change of changes) {
-    const number = change.op === 'conflict' ? -1 : at++;
-    if (change.op === 'conflict' || !stale.has(number)) yield change;
-    else {
-      const reason = stale.get(number) ?? (change.op === 'insert' ? 'there-again' : 'changed-since');
-      const good = 'after' in change ? change.after : null;
-      const bad = 'before' in change ? change.before : null;
-      const row = good ?? bad ?? [];
-      yield {
-        ...{ op: 'conflict', reason, now: null, good, bad },
-        key: key.map((name) => row[columns.indexOf(name)] ?? null),
-      };
-    }
-  }
+  const found = await withChangeSet(earlier.changes, plan.binding.changes, ({ header, entries }) =>
+    writeChangeSet(files.found, header, reversedEntries(entries(), left), user),
+  );
+  return lookedUp(clusterContext, request, files, facts, found);
 }

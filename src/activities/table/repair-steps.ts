@@ -17,6 +17,7 @@ import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
+import { otherBlocking } from './blocking.js';
 import {
   asRepair,
   opened,
@@ -37,6 +38,8 @@ export async function recheck(
   // Rows that the repair itself has changed are not as the plan saw them.
   if (await state.hasBegun(request.plan)) return { digest: request.plan, changed: [] };
   const { binding, facts, files } = await opened(clusterContext, request.plan, request.operationId);
+  const other = await otherBlocking(clusterContext, binding);
+  if (other !== null) return { digest: '', changed: [other] };
   const changed = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, binding.order, request.operationId, facts, (client) =>
       changedSince(client, changes.header, facts, changesOnly(changes)),
@@ -97,7 +100,7 @@ export async function apply(
   return countsOf(applied);
 }
 
-/** Rows of one transaction, and how many they were once they were read. */
+/** Rows of one transaction, and how many they were once they were read. Those that need each other are in one, however many they are. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
   size = Number.POSITIVE_INFINITY,
@@ -106,7 +109,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
-      while (next.done !== true && count < size) {
+      while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
         next = await changes.next();

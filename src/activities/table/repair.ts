@@ -19,7 +19,7 @@ import { recordRepairSignOff } from './sign-off.js';
 import { recheck, apply } from './repair-steps.js';
 
 /** Name in the host's ledger. */
-const OUTCOME = 'repair-outcome';
+export const OUTCOME = 'repair-outcome';
 
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {

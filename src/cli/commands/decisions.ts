@@ -9,6 +9,8 @@ import { isMediaPlan } from '../../domain/media/media.js';
 import { mediaPlanText } from '../../domain/media/media-text.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { isRepairPlan } from '../../domain/table/repair.js';
+import { repairPlanText } from '../../domain/table/repair-text.js';
 import type { TemporalSession } from '../../client/connect.js';
 import * as decisions from '../../client/decide.js';
 import { toRepriseError } from '../../client/errors.js';
@@ -116,12 +118,15 @@ async function planToApprove(
 }
 
 function approvalOf(plan: ApprovablePlan): { readonly from: readonly string[] } | null | undefined {
-  return isRecoveryPlan(plan) || isActionPlan(plan) || isMediaPlan(plan) ? plan.observed.approval : null;
+  return isRecoveryPlan(plan) || isActionPlan(plan) || isMediaPlan(plan) || isRepairPlan(plan)
+    ? plan.observed.approval
+    : null;
 }
 
 function textOf(plan: ApprovablePlan): string {
   if (isRecoveryPlan(plan)) return planText(plan);
   if (isActionPlan(plan)) return actionPlanText(plan);
+  if (isRepairPlan(plan)) return repairPlanText(plan);
   return isMediaPlan(plan) ? mediaPlanText(plan) : `plan ${plan.digest}`;
 }
 

@@ -6,17 +6,21 @@ import type { Diagnosis, IncidentLine, IncidentView } from '../../domain/operati
 import type { IncidentOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
+import { findIncident } from '../../client/incidents.js';
 import { startIncident } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, reasonOption } from '../common-options.js';
+import { byOption, reasonOption, timeOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
-import { OPEN_EXECUTIONS } from '../../domain/operation/executions.js';
-import { workflowTypes } from '../../domain/operation/names.js';
+import type { TableIncidentOrder } from '../../domain/operation/orders.js';
+import { parseTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
+import type { TableSurvey } from '../../domain/table/incident.js';
+import { incidentTable, surveyText } from '../../domain/table/incident-text.js';
 
-const SCENARIOS = ['instance-loss'] as const;
+const SCENARIOS = ['instance-loss', 'table-corruption'] as const;
 const id = 'incident/mairie/instance-loss/20261121-083600-a1b2c3';
 const idHelp = { id: 'as `incident list` shows it; its last part is enough' };
 
@@ -28,47 +32,115 @@ export function registerIncident(program: Command, cli: Cli): void {
   defineReads(incident, cli);
 }
 
+interface StartOptions {
+  readonly cluster: string;
+  readonly database?: string;
+  readonly table?: string;
+  readonly foundAt?: string;
+  readonly cause?: string;
+  readonly hold?: boolean;
+  readonly by?: string;
+}
+
 function defineStart(parent: Command, cli: Cli): void {
-  define<{ cluster: string; by?: string }>(parent, cli, {
+  define<StartOptions>(parent, cli, {
     usage: 'start <scenario>',
-    summary: 'open an incident: diagnose it, plan the recovery, wait for approval',
-    description: `Scenarios: ${SCENARIOS.join(', ')}. Nothing is changed before its recovery's plan is approved.`,
-    argumentHelp: { scenario: SCENARIOS.join(', ') },
+    summary: 'open an incident: look what is wrong, and wait for a person',
+    description: [
+      'instance-loss: the server is diagnosed, its recovery is planned, and the plan waits for approval.',
+      'table-corruption: the rows are compared with those of the backups, the WAL is read for large transactions, and a person confirms it and chooses the repair (`reprise table repair ... --incident`).',
+      'Nothing is changed before a plan is approved.',
+    ].join('\n'),
+    argumentHelp: { scenario: 'what happened' },
+    argumentChoices: { scenario: SCENARIOS },
     examples: [
       'incident start instance-loss --cluster mairie',
-      'incident start instance-loss --cluster mairie --detach --json',
+      'incident start table-corruption --cluster mairie --database mairie --table metier.demandes_rdv --detach',
     ],
-    options: [new Option('--cluster <name>', 'cluster it concerns').makeOptionMandatory(), byOption()],
+    options: [
+      new Option('--cluster <name>', 'cluster it concerns').makeOptionMandatory(),
+      new Option('--database <name>', 'table-corruption: database of the table'),
+      new Option('--table <name>', 'table-corruption: schema.table, as PostgreSQL reads it'),
+      timeOption('--found-at <time>', 'table-corruption: when the damage was found (default: now)'),
+      new Option('--cause <text>', 'table-corruption: the probable cause; `incident note --cause` enters it later'),
+      new Option(
+        '--hold',
+        'table-corruption: ask for the writes to be blocked at once, and not when it is confirmed; that has its own approval',
+      ),
+      byOption(),
+    ],
     changes: true,
     long: true,
-    run: async (self, [given = ''], options) => {
-      const scenario = await scenarioOf(given);
-      await self.cluster(options.cluster);
-      if (options.dryRun) {
-        const { cluster } = options;
-        const diagnosis = await self.withTemporal((session) =>
-          runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }),
-        );
-        return self.print(
-          { dryRun: true, scenario, cluster, diagnosis },
-          (view, screen) =>
-            `would open ${scenario} for ${cluster}; the diagnosis is:\n${diagnosisText(view.diagnosis, screen)}`,
-        );
-      }
-      await self.withTemporal(async (session) => {
-        const operation = await startIncident(session, {
-          cluster: options.cluster,
-          scenario,
-          requester: self.person(options.by),
-        });
-        if (options.detach) return self.print(await detached(self, session, operation.workflowId), detachedText);
-        const result = await waitFor<IncidentOutput>(self, session, operation, options);
-        await self.print(
-          { workflowId: operation.workflowId, ...result },
-          (view) => `${view.workflowId}: ${view.state}${view.recovery === null ? '' : `, by ${view.recovery}`}`,
-        );
-      });
-    },
+    run: (self, [scenario = ''], options) =>
+      scenario === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
+  });
+}
+
+async function startInstanceLoss(cli: Cli, options: StartOptions & CommonOptions): Promise<void> {
+  const scenario = 'instance-loss';
+  for (const name of ['database', 'table', 'foundAt', 'cause', 'hold'] as const)
+    if (options[name] !== undefined)
+      throw new RepriseError(
+        'usage',
+        `--${name === 'foundAt' ? 'found-at' : name} is for table-corruption`,
+        'omit it, or start table-corruption',
+      );
+  const { cluster } = options;
+  await cli.cluster(cluster);
+  if (options.dryRun) {
+    const diagnosis = await cli.withTemporal((session) =>
+      runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }),
+    );
+    return cli.print(
+      { dryRun: true, scenario, cluster, diagnosis },
+      (view, screen) =>
+        `would open ${scenario} for ${cluster}; the diagnosis is:\n${diagnosisText(view.diagnosis, screen)}`,
+    );
+  }
+  await open(cli, { cluster, scenario, requester: cli.person(options.by) }, options);
+}
+
+async function startTable(cli: Cli, options: StartOptions & CommonOptions): Promise<void> {
+  const scenario = 'table-corruption';
+  const { cluster, database, foundAt, cause, hold } = options;
+  if (database === undefined || options.table === undefined)
+    throw new RepriseError(
+      'usage',
+      'it is not said which table the incident is about',
+      'add --database NAME --table SCHEMA.TABLE',
+    );
+  const table = parseTableName(options.table);
+  await cli.cluster(cluster);
+  const order: TableIncidentOrder = {
+    ...{ database, table },
+    ...(foundAt === undefined ? {} : { foundAt }),
+    ...(cause === undefined ? {} : { cause }),
+    ...(hold === true ? { hold } : {}),
+  };
+  if (options.dryRun) {
+    const { survey } = await cli.withTemporal((session) =>
+      runInspection<'table-survey'>(session, { kind: 'table-survey', cluster, order }),
+    );
+    return cli.print({ dryRun: true, scenario, cluster, order, survey }, (view, screen) =>
+      [
+        `would open ${scenario} for ${visible(incidentTable(order))} of ${cluster}`,
+        surveyTable(view.survey, screen),
+      ].join('\n\n'),
+    );
+  }
+  await open(cli, { cluster, scenario, requester: cli.person(options.by), order }, options);
+}
+
+async function open(cli: Cli, request: Parameters<typeof startIncident>[1], options: CommonOptions): Promise<void> {
+  await cli.withTemporal(async (session) => {
+    const operation = await startIncident(session, request);
+    if (options.detach) return cli.print(await detached(cli, session, operation.workflowId), detachedText);
+    const result = await waitFor<IncidentOutput>(cli, session, operation, options);
+    const done = result.recovery ?? result.repair ?? null;
+    await cli.print(
+      { workflowId: operation.workflowId, ...result },
+      (view) => `${view.workflowId}: ${view.state}${done === null ? '' : `, by ${done}`}`,
+    );
   });
 }
 
@@ -96,23 +168,26 @@ function defineSignals(parent: Command, cli: Cli): void {
     changes: true,
     run: (self, [given = ''], options) => send(self, given, options, 'dismiss', options.reason, 'dismissed'),
   });
-  simple('close', 'close an incident whose recovery failed or was rejected; deletes nothing', 'closed');
-  define<{ by?: string }>(parent, cli, {
-    usage: 'note <id> <text...>',
-    summary: 'add a line to the incident document',
+  simple('close', 'close an incident without a recovery or repair that succeeded; deletes nothing', 'closed');
+  define<{ by?: string; cause?: string }>(parent, cli, {
+    usage: 'note <id> [text...]',
+    summary: 'add a line, or the probable cause, to the incident document',
     argumentHelp: { ...idHelp, text: 'what happened, or what was decided' },
     examples: [
       `incident note ${id} "business contacts told by phone"`,
-      `incident note ${id} --by ops switched the site to its fallback page`,
+      `incident note ${id} --cause "the purge of old rows ran with the wrong date"`,
     ],
-    options: [byOption()],
+    options: [new Option('--cause <text>', 'the probable cause; the last one entered counts'), byOption()],
     changes: true,
-    run: async (self, [given = '', ...words], options) => {
-      const text = words.join(' ').trim();
+    run: async (self, [given = '', ...words], { cause, ...options }) => {
+      const noted = words.join(' ').trim();
+      if (cause !== undefined && noted !== '')
+        throw new RepriseError('usage', 'a note is a line or the cause', 'send them one after the other');
+      const text = cause?.trim() ?? noted;
       if (text === '') throw new RepriseError('usage', 'the note is empty', 'write what happened after the id');
       await self.withTemporal(async (session) => {
         const incident = await findIncident(session, given);
-        const entry = { by: self.person(options.by), text };
+        const entry = { by: self.person(options.by), text, ...(cause === undefined ? {} : { cause: true as const }) };
         if (options.dryRun) return self.print({ dryRun: true, incident, ...entry }, () => `would note: ${text}`);
         await decisions.note(session, incident, entry);
         await self.print({ incident, ...entry }, () => `noted in ${incident}`);
@@ -132,7 +207,7 @@ function defineReads(parent: Command, cli: Cli): void {
       const answer = await self.withTemporal((session) =>
         runInspection<'incidents'>(session, { kind: 'incidents', cluster }),
       );
-      await self.print({ incidents: answer.incidents }, ({ incidents }, screen) => incidentTable(incidents, screen));
+      await self.print({ incidents: answer.incidents }, ({ incidents }, screen) => incidentsTable(incidents, screen));
     },
   });
   define(parent, cli, {
@@ -188,15 +263,17 @@ async function send(
   });
 }
 
-async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
-  const found = SCENARIOS.find((scenario) => scenario === given);
-  if (found !== undefined) return found;
-  const { didYouMean } = await import('../../config/suggest.js');
-  throw new RepriseError(
-    'usage',
-    `there is no scenario "${given}" in this version`,
-    didYouMean(given, SCENARIOS, 'scenarios'),
-  );
+/** Rows in the backups and now. */
+function surveyTable(survey: TableSurvey, screen: Screen): string {
+  const lines = survey.history.map(({ backupId, at, rows, suspicion }) => [
+    backupId,
+    instant(at),
+    String(rows),
+    suspicion === null ? '' : 'SUSPICIOUS',
+  ]);
+  const now = ['production', 'now', survey.rowsNow === null ? 'not known' : String(survey.rowsNow)];
+  lines.push([...now, survey.suspicion === null ? '' : 'SUSPICIOUS']);
+  return [screenTable(['backup', 'finished', 'rows', '!'], lines, screen), visible(surveyText(survey))].join('\n\n');
 }
 
 function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis, screen: Screen): string {
@@ -210,7 +287,7 @@ function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: D
   return facts(pairs, screen);
 }
 
-function incidentTable(incidents: readonly IncidentLine[], screen: Screen): string {
+function incidentsTable(incidents: readonly IncidentLine[], screen: Screen): string {
   if (incidents.length === 0) return 'no incidents';
   const rows = incidents.map((one) => [one.id, one.state, instant(one.openedAt), instant(one.closedAt)]);
   return screenTable(['incident', 'state', 'opened', 'closed'], rows, screen);
@@ -236,23 +313,4 @@ function incidentText({ incident, records, outcome }: IncidentView, screen: Scre
     ),
     journal.length > 0 ? screenTable(['at', 'by', 'what'], journal, screen) : 'its journal is empty',
   ].join('\n\n');
-}
-
-/**
- * Workflow id of an open incident; its last part is enough.
- * @throws `not-found`, `conflict` where several end so.
- */
-async function findIncident(session: TemporalSession, given: string): Promise<string> {
-  if (given.startsWith('incident/')) return given;
-  const query = `WorkflowType = '${workflowTypes.incident}' AND ${OPEN_EXECUTIONS}`;
-  const found: string[] = [];
-  for await (const { workflowId } of session.client.workflow.list({ query })) {
-    if (workflowId.endsWith(`/${given}`)) found.push(workflowId);
-  }
-  const [first, second] = found;
-  if (first === undefined)
-    throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
-  if (second !== undefined)
-    throw new RepriseError('conflict', `${given} is ambiguous: ${found.join(' or ')}`, 'write the whole id');
-  return first;
 }

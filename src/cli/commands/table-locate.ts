@@ -22,6 +22,7 @@ interface LocateOptions {
   readonly from?: string;
   readonly to?: string;
   readonly policy?: string;
+  readonly timeline?: number;
 }
 
 /** `reprise table locate` */
@@ -47,6 +48,10 @@ export function defineTableLocate(table: Command, cli: Cli): void {
       timeOption('--from <time>', 'only backups that hold this time or a later one'),
       timeOption('--to <time>', 'only what was committed until then (default: now)'),
       policyOption('the one that archives WAL, and dumps from before it'),
+      new Option(
+        '--timeline <number>',
+        'the history to search, of one that a recovery has left (default: the newest)',
+      ).argParser(parseCount),
     ],
     long: true,
     run: locate,
@@ -65,12 +70,12 @@ async function locate(
   options: LocateOptions & CommonOptions,
 ): Promise<void> {
   await cli.cluster(cluster);
-  const { from, to, policy } = options;
+  const { from, to, policy, timeline } = options;
   if (policy !== undefined) await cli.policy(cluster, policy);
   if (from !== undefined && to !== undefined && compareInstants(from, to) > 0)
     throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'exchange them');
   const table = parseTableName(name);
-  const order: LocateOrder = { database, table, condition: conditionOf(options), from, to, policy };
+  const order: LocateOrder = { database, table, condition: conditionOf(options), from, to, policy, timeline };
   const request = { cluster, requester: cli.person(undefined), order };
   await cli.withTemporal(async (session) => {
     const operation = await startLocate(session, request);
@@ -114,7 +119,7 @@ function resultText(view: LocateOutput & { readonly cluster: string }, screen: S
   const rows = probes.map(({ what, id, at, holds, figure }) => [
     at === null ? 'now' : instant(at),
     named(what, id),
-    holds ? 'yes' : 'NO',
+    holds === null ? '?' : holds ? 'yes' : 'NO',
     figure,
   ]);
   const columns = screen.columns ?? Infinity;

@@ -1,6 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { startRepair } from '../../client/start.js';
+import type { TemporalSession } from '../../client/connect.js';
+import { chooseRepair, findIncident } from '../../client/incidents.js';
+import { startRepair, type StartedOperation } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { ConflictRule, RepairOrder, RepairSource } from '../../domain/operation/orders.js';
@@ -35,6 +37,7 @@ interface RepairOptions extends ChangeOptions {
   readonly strategy?: RepairOrder['strategy'];
   readonly policy?: string;
   readonly key?: readonly string[];
+  readonly incident?: string;
 }
 
 /** `reprise table repair` and `reprise table undo`. */
@@ -63,6 +66,7 @@ export function defineTableRepair(table: Command, cli: Cli): void {
       ),
       policyOption('the first that leads to the target'),
       new Option('--key <column>', 'tells rows apart, where the table has no key; repeat it').argParser(collect),
+      new Option('--incident <id>', 'as the repair of this incident (`reprise incident start table-corruption`)'),
       ...changeOptions(),
     ],
     changes: true,
@@ -111,7 +115,7 @@ function conflictRule(text: string): ConflictRule {
 }
 
 function repair(cli: Cli, names: readonly string[], options: RepairOptions & CommonOptions): Promise<void> {
-  const { policy, key } = options;
+  const { policy, key, incident } = options;
   const source = sourceOf(options);
   const strategy = options.strategy ?? (source.kind === 'state' ? undefined : 'undo');
   if (strategy === undefined)
@@ -127,7 +131,7 @@ function repair(cli: Cli, names: readonly string[], options: RepairOptions & Com
       'omit --strategy',
     );
   const named = policy === undefined || source.kind === 'repair' ? source : { ...source, policy };
-  return carryOut(cli, names, { source: named, strategy, key: columnNames(key) }, options);
+  return carryOut(cli, names, { source: named, strategy, key: columnNames(key) }, { ...options, incident });
 }
 
 /** @throws RepriseError `usage` where not exactly one way is named */
@@ -152,7 +156,7 @@ async function carryOut(
   cli: Cli,
   [cluster = '', database = '', name = '']: readonly string[],
   what: Pick<RepairOrder, 'source' | 'strategy' | 'key'>,
-  options: ChangeOptions & CommonOptions,
+  options: ChangeOptions & CommonOptions & { readonly incident?: string },
 ): Promise<void> {
   await cli.cluster(cluster);
   const { conflicts, fireTriggers, batchRows, dryRun } = options;
@@ -161,8 +165,7 @@ async function carryOut(
     ...{ fireTriggers, batchRows },
   };
   await cli.withTemporal(async (session) => {
-    const planOnly = dryRun === true ? { planOnly: true as const } : {};
-    const operation = await startRepair(session, { cluster, requester: cli.person(options.by), order, ...planOnly });
+    const operation = await start(session, { cluster, requester: cli.person(options.by), order }, options);
     const { workflowId, operationId } = operation;
     if (options.detach) {
       const plan = await planWhenMade(session, workflowId, isRepairPlan, PLANNING_MS);
@@ -193,4 +196,23 @@ async function carryOut(
         'nothing was changed; start again when you want another plan',
       );
   });
+}
+
+/** By itself, or as the repair of an incident; a plan that is only looked at belongs to none. */
+async function start(
+  session: TemporalSession,
+  request: Parameters<typeof startRepair>[1],
+  { incident: given, dryRun }: CommonOptions & { readonly incident?: string },
+): Promise<StartedOperation> {
+  const incident = given === undefined ? null : await findIncident(session, given);
+  if (incident !== null && incident.split('/')[1] !== request.cluster)
+    throw new RepriseError(
+      'usage',
+      `${incident} is not an incident of ${request.cluster}`,
+      'see `reprise incident list`',
+    );
+  if (dryRun === true) return startRepair(session, { ...request, planOnly: true });
+  if (incident === null) return startRepair(session, request);
+  const { requester: by, order } = request;
+  return chooseRepair(session, incident, { by, order });
 }

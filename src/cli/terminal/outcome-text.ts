@@ -4,9 +4,8 @@ import { isLoopback } from '../../domain/plain-address.js';
 import type { Plan } from '../../domain/plan/plan.js';
 import { rpoInWords } from '../../domain/plan/recovery-figures.js';
 import { connectionAt } from '../../domain/plan/recovery-place.js';
-import { durationInWords } from '../../domain/text/text.js';
+import { durationInWords, shellWord } from '../../domain/text/text.js';
 import type { RecoverOutput } from '../../workflows/api.js';
-import { shellWord } from '../cli-context.js';
 import { facts, type Screen, screenTable } from './tables.js';
 
 /** What makes commands that a person can paste. */

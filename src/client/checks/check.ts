@@ -96,6 +96,11 @@ function scopeOf(config: Config, clusters: readonly string[]): Scope {
 const always = (): boolean => true;
 const namesCluster = ([name = '']: readonly string[], { clusters }: Scope): boolean => clusters.includes(name);
 
+const CHECKED_OF_CLUSTER: ReadonlySet<string> = new Set([
+  ...['connection', 'archiving', 'catalogue', 'repository', 'databases', 'uncovered', 'prepared'],
+  ...['frozen', 'left-hooks'],
+]);
+
 /** Which findings of doctor a check repeats, by the first part of their name; the rest of the name comes apart. */
 const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) => boolean>> = {
   temporal: always,
@@ -108,11 +113,7 @@ const concern: Readonly<Record<string, (rest: readonly string[], scope: Scope) =
     what === 'config'
       ? [...hosts, ...recoveryHosts].includes(name)
       : hosts.includes(name) && ['clock', ''].includes(what),
-  cluster: (rest, scope) =>
-    namesCluster(rest, scope) &&
-    ['connection', 'archiving', 'catalogue', 'repository', 'databases', 'uncovered', 'prepared'].includes(
-      rest[1] ?? '',
-    ),
+  cluster: (rest, scope) => namesCluster(rest, scope) && CHECKED_OF_CLUSTER.has(rest[1] ?? ''),
   repository: ([name = '', what = ''], { repositories }) => repositories.includes(name) && what === 'identity',
   // `schedule/reprise/CLUSTER/POLICY`
   schedule: ([, ...rest], scope) => namesCluster(rest, scope),

@@ -197,7 +197,7 @@ async function hostFindings(
 }
 
 /** What a worker finds whichever configuration it has: its clock, and what operations hold. */
-const ofAnyFile = (check: string): boolean => /^host\/[^/]+\/clock$|\/pins?(\/|$)/.test(check);
+const ofAnyFile = (check: string): boolean => /^host\/[^/]+\/clock$|\/(pins?|frozen|left-hooks)(\/|$)/.test(check);
 
 /** Whether all workers run with one version, and one finding for each host: that all its workers have this configuration, or which have another one. */
 function driftFindings(queues: readonly PolledQueue[], config: Config): Finding[] {

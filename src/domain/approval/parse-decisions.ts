@@ -122,7 +122,31 @@ function remarksProblem(remarks: unknown): string | null {
 }
 
 /** A line that somebody adds to the journal. */
-export function parseNote(raw: unknown): { by: string; text: string } | { problem: string } {
+/** A line for the journal of an incident; `isCause`: it is the probable cause. */
+export interface IncidentNote {
+  readonly by: string;
+  readonly text: string;
+  readonly isCause: boolean;
+}
+
+export function parseNote(raw: unknown): IncidentNote | { problem: string } {
   const parsed = parseDecision(raw, ['by', 'text']);
-  return 'problem' in parsed ? { problem: parsed.problem } : { by: parsed.by, text: parsed.text };
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { cause } = parsed as { cause?: unknown };
+  return { by: parsed.by, text: parsed.text, isCause: cause === true };
+}
+
+/** Which repair a person chose; the host reads the order by its schema. */
+export interface RepairChoice {
+  readonly by: string;
+  readonly order: object;
+}
+
+export function parseRepairChoice(raw: unknown): RepairChoice | { problem: string } {
+  const parsed = parseDecision(raw, ['by']);
+  if ('problem' in parsed) return { problem: parsed.problem };
+  const { order } = parsed as { order?: unknown };
+  return typeof order === 'object' && order !== null && !Array.isArray(order)
+    ? { by: parsed.by, order }
+    : { problem: '"order" is no object: the order of a repair, as `reprise table repair` makes it' };
 }

@@ -4,8 +4,7 @@ import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
-import { shellQuoted, shellWord } from '../text/shell.js';
-import { clipBytes, durationInWords, visible } from '../text/text.js';
+import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 
 /** What a person reads. */
 export interface NoticeText {
@@ -42,7 +41,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
     case 'watch':
       return watchTitle(cluster, facts);
     case 'incident':
-      return `incident ${facts.scenario} of ${cluster}: ${facts.state}`;
+      return incidentTitle(cluster, facts);
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
     case 'run':
@@ -198,19 +197,27 @@ function body(notice: Notice): string {
   }
 }
 
+function incidentTitle(
+  cluster: string | null,
+  { scenario, table, state }: Extract<NoticeFacts, { kind: 'incident' }>,
+): string {
+  return `incident ${scenario} of ${cluster}${table === undefined ? '' : `, ${table}`}: ${state}`;
+}
+
 function incidentBody({ workflowId }: Notice, facts: Extract<NoticeFacts, { kind: 'incident' }>): string {
   return lines([
     ['Since', facts.since],
     ['Found', facts.text],
     ['By', facts.by],
-    ['Next', nextOfIncident[facts.state]],
-    [
-      'Type',
-      facts.state === 'suspected'
-        ? `reprise status\nreprise incident dismiss ${workflowId} --reason "..."`
-        : `reprise incident show ${workflowId}`,
-    ],
+    ['Next', (facts.table === undefined ? nextOfIncident : nextOfTableIncident)[facts.state]],
+    ['Type', commandsOfIncident(workflowId, facts)],
   ]);
+}
+
+function commandsOfIncident(workflowId: string, { state, table }: Extract<NoticeFacts, { kind: 'incident' }>): string {
+  if (state !== 'suspected') return `reprise incident show ${workflowId}`;
+  const first = table === undefined ? 'reprise status' : `reprise incident confirm ${workflowId}`;
+  return `${first}\nreprise incident dismiss ${workflowId} --reason "..."`;
 }
 
 function ofProof(notice: Notice, facts: ProofFacts): string {
@@ -289,7 +296,7 @@ function volumeBody(
   { cluster, workflowId }: Notice,
   { database, table, found }: Extract<NoticeFacts, { kind: 'table-volume' }>,
 ): string {
-  const [of, named] = [shellWord(database), shellQuoted(table)];
+  const [of, named] = [shellWord(database), shellWord(table)];
   return lines([
     ['Found', found],
     ['Next', 'see which transaction changed the rows; stop the batch that did, if it is wrong'],
@@ -314,6 +321,14 @@ const nextOfIncident: Readonly<Record<Extract<NoticeFacts, { kind: 'incident' }>
   suspected: 'nothing is changed yet: a plan is made, and waits for its approval; if this is a false alarm, dismiss it',
   confirmed: 'stop the applications that write to it; reprise status shows what its recovery waits for',
   undecided: 'it waits for a person: plan again (reprise continue) or close it (reprise incident close)',
+  closed: 'nothing: the incident is closed',
+  dismissed: 'nothing: it was dismissed as a false alarm, and nothing was changed',
+};
+
+const nextOfTableIncident: typeof nextOfIncident = {
+  suspected: 'nothing is changed yet: look at the figures in reprise status, then confirm it or dismiss it',
+  confirmed: 'find out what did the damage, and choose a repair: reprise status shows the commands',
+  undecided: 'it waits for a person: choose another repair (reprise status shows the commands), or close it',
   closed: 'nothing: the incident is closed',
   dismissed: 'nothing: it was dismissed as a false alarm, and nothing was changed',
 };

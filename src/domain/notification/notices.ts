@@ -82,8 +82,10 @@ export type NoticeFacts =
       readonly state: 'suspected' | 'confirmed' | 'undecided' | 'closed' | 'dismissed';
       readonly text: string;
       readonly by: string;
-      /** First failed check, UTC ISO-8601; null where the incident was opened by hand. */
+      /** First failed check, or hour of discovery, UTC ISO-8601; null where the incident was opened by hand. */
       readonly since: string | null;
+      /** `DATABASE schema.table`, of an incident of one table. */
+      readonly table?: string;
     }
   | {
       readonly kind: 'recovered';

@@ -17,9 +17,11 @@ import type {
   OperationRequest,
   RecoveryOrder,
   RotationOrder,
+  TableIncidentOrder,
 } from './orders.js';
 import type { JobView } from './progress.js';
 import type { TableHistoryLine } from '../table/history.js';
+import type { TableSurvey } from '../table/incident.js';
 import type { TableName } from '../table/table-name.js';
 import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
@@ -79,6 +81,8 @@ export type Inspection =
   | ({ readonly kind: 'wal-transactions' } & WalTransactionsRequest)
   /** Rows of a table in each backup. */
   | { readonly kind: 'table-history'; readonly cluster: string; readonly database: string; readonly table: TableName }
+  /** Dry run of `incident start table-corruption`: what would be shown. */
+  | { readonly kind: 'table-survey'; readonly cluster: string; readonly order: TableIncidentOrder }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
   | { readonly kind: 'key-challenge'; readonly cluster: string; readonly policy: string; readonly recipient?: string }
@@ -181,6 +185,7 @@ export interface InspectionResults {
   readonly wal: { readonly windows: readonly WalWindow[] };
   readonly 'wal-transactions': WalTransactionsAnswer;
   readonly 'table-history': { readonly history: readonly TableHistoryLine[] };
+  readonly 'table-survey': { readonly survey: TableSurvey };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {
     readonly challenges: readonly {

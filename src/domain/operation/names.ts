@@ -90,6 +90,8 @@ export const updateNames = {
   moveInstance: 'retarget',
   connectInstance: 'connect',
   dropInstance: 'drop',
+  /** What a person chose to put right the table of an incident. */
+  chooseRepair: 'choose-repair',
   releaseTable: 'release-table',
   acquire: 'acquire',
   release: 'release',

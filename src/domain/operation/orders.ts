@@ -139,7 +139,10 @@ const tableCondition = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('key'), column: name, value: z.string().max(10_000) }).readonly(),
   z.strictObject({ kind: z.literal('invariant'), name }).readonly(),
 ]);
-/** `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps. */
+/**
+ * `from`, `to`: only states of this range (UTC ISO-8601); `policy`: from whose backups, absent: the one that archives WAL, and dumps;
+ * `timeline`: along which one, absent: the newest.
+ */
 export const locateOrder = z
   .strictObject({
     database: name,
@@ -148,6 +151,7 @@ export const locateOrder = z
     from: z.iso.datetime().optional(),
     to: z.iso.datetime().optional(),
     policy: name.optional(),
+    timeline: z.number().int().min(1).max(LAST_TIMELINE).optional(),
   })
   .readonly();
 export type LocateOrder = z.infer<typeof locateOrder>;
@@ -241,6 +245,21 @@ export const repairOrder = z
   })
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
+
+/**
+ * An incident of one table. `foundAt`: hour of discovery (UTC ISO-8601), absent: when the incident was opened; `cause`: as people enter it;
+ * `hold`: the block of writes is asked for at once, and not when somebody has confirmed it.
+ */
+export const tableIncidentOrder = z
+  .strictObject({
+    database: name,
+    table: orderedTable,
+    foundAt: z.iso.datetime().optional(),
+    cause: z.string().min(1).max(2000).optional(),
+    hold: z.literal(true).optional(),
+  })
+  .readonly();
+export type TableIncidentOrder = z.infer<typeof tableIncidentOrder>;
 
 /** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
 export const holdOrder = z

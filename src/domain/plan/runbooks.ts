@@ -219,7 +219,22 @@ export function dailyCheckRunbook(cluster: string): OperationRunbook {
   };
 }
 
-export function incidentRunbook(cluster: string, scenario: string): OperationRunbook {
+/** `table`: with its database, of an incident of one table. */
+export function incidentRunbook(cluster: string, scenario: string, table?: string): OperationRunbook {
+  if (table !== undefined)
+    return {
+      summary: `Incident ${scenario} of ${cluster}: ${table}`,
+      details: `Current Details show the figures, what is waited for and what to type; press R to refresh them.\n\n${steps(
+        [
+          'Suspected: write down the hour of discovery, tell people, compare the rows with those of the backups, look for large transactions in the WAL.',
+          'Wait for a person: `confirm` or `dismiss`.',
+          'Block the writes to the table, where the configuration says how; that plan has an approval of its own.',
+          'Wait for the repair that a person chooses: find what did the damage, compare, then `reprise table repair ... --incident`.',
+          'Repair, in a child workflow that waits for the approval of the very changes. One that is rejected or fails leads back to the choice.',
+          'Open the table again, and write the incident document: times, cause, rows, what is left to do.',
+        ],
+      )}`,
+    };
   return {
     summary: `Incident ${scenario} of ${cluster}`,
     details: steps([

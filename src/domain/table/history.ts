@@ -111,6 +111,17 @@ export function abnormalChange(rows: number, base: number, rule: SuspicionRule =
   return abnormal(rows, base, rule) === null ? null : `${rows} rows instead of ${base} (${percent(rows, base)})`;
 }
 
+/** What is suspicious of the rows of a table now, against the backups that recorded it (oldest first); null: nothing. */
+export function suspicionAgainst(
+  history: readonly Pick<TableHistoryLine, 'rows'>[],
+  rows: number,
+  rule: SuspicionRule = SUSPICION,
+): string | null {
+  const usual = history.slice(-USUAL).map((one) => one.rows);
+  if (usual.length < FEWEST || usual.some((one) => near(one, rows, rule))) return null;
+  return suspicionOf(rows, usual.at(-1) ?? null, medianOf(usual), rule);
+}
+
 const near = (one: number, rows: number, rule: SuspicionRule): boolean => abnormal(rows, one, rule) === null;
 
 function abnormal(rows: number, base: number, { loss, growth, least }: SuspicionRule): 'loss' | 'growth' | null {

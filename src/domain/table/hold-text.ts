@@ -8,15 +8,14 @@ import {
 import { holdWorkflowId } from '../operation/names.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
-import { shellQuoted, shellWord } from '../text/shell.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 import type { HeldTable, HoldBinding, HoldOutcome, HoldPlan } from './hold.js';
 import { meansInWords } from './repair-text.js';
-import { formatTableName } from './table-name.js';
+import { formatTableName, tableWords } from './table-name.js';
 
 /** The command that makes such a plan. */
 export function holdCommand({ cluster, order }: Pick<HoldBinding, 'cluster' | 'order'>): string {
-  return `reprise table freeze ${cluster} ${shellWord(order.database)} ${shellQuoted(formatTableName(order.table))}`;
+  return `reprise table freeze ${tableWords(cluster, order.database, order.table)}`;
 }
 
 /** What it does, in one line. */

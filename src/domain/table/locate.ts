@@ -1,6 +1,7 @@
 import type { WalTransaction } from '../operation/wal-transactions.js';
+import { parseLsn, type WalSegment } from '../target/wal.js';
 import { shellWord, visible } from '../text/text.js';
-import { formatTableName, type TableName } from './table-name.js';
+import { type TableName, tableWords } from './table-name.js';
 
 /** Which state of a table is coherent. */
 export type TableCondition =
@@ -26,6 +27,10 @@ export function conditionText(condition: TableCondition): string {
 export interface TableState {
   readonly holds: boolean;
   readonly figure: string;
+  /** How many there are, where they were counted. */
+  readonly rows?: number;
+  /** What is asked about was not there: the table, its database, a column. */
+  readonly absent?: true;
 }
 
 /** A backup that may be looked into. */
@@ -45,8 +50,12 @@ export interface LocatePlan {
   readonly backups: readonly LocateBackup[];
   /** Policy whose WAL leads from one backup to the next; null: dumps alone, which say no more than between which two of them. */
   readonly walPolicy: string | null;
-  /** Production; null where it does not answer. */
+  /** Along which timeline; absent or null: nobody could tell, and the newest is followed. */
+  readonly timeline?: number | null;
+  /** Production; null where it does not answer, or is not the end of that timeline. */
   readonly now: TableState | null;
+  /** What is left out, and why. */
+  readonly notes?: readonly string[];
 }
 
 /** A commit that touched the table. */
@@ -66,49 +75,109 @@ export function mostProbes(backups: number): number {
   return Math.ceil(Math.log2(backups + 1));
 }
 
+/** What is known of a state; null: nothing yet. `unreadable`: it could not be looked at, and is passed over. */
+export type Known = 'good' | 'bad' | 'absent' | 'unreadable' | null;
+
+export const knownOf = ({ holds, absent }: TableState): Known => (absent === true ? 'absent' : holds ? 'good' : 'bad');
+
 /**
  * Finds where a row of states changes from coherent to not. What is known already costs nothing. Of states that change more than
- * once it finds a change after the newest coherent one that is known.
+ * once it finds a change after the newest coherent one that is known. A table that was not there yet broke later; one that is not there
+ * any more is broken.
  */
 export class Bisection {
-  private readonly known: (boolean | null)[];
+  private readonly known: Known[];
+  /** Whether each is known to be broken. */
+  private broke: readonly boolean[];
+  private isThere = false;
 
-  constructor(known: readonly (boolean | null)[]) {
+  /** @param isThereNow whether production has the table; null: that is not known */
+  constructor(
+    known: readonly Known[],
+    private readonly isThereNow: boolean | null = null,
+  ) {
     this.known = [...known];
+    this.broke = this.judged();
   }
 
   /** The newest that is coherent, as far as known; -1: none. */
   get good(): number {
-    return this.known.lastIndexOf(true);
+    return this.known.lastIndexOf('good');
   }
 
   /** The first after {@link good} that is not; the count of all where none is known. */
   get bad(): number {
-    const at = this.known.indexOf(false, this.good + 1);
+    const at = this.broke.indexOf(true, this.good + 1);
     return at === -1 ? this.known.length : at;
   }
 
   /** Which one to look at next; null: the boundary is found. */
   get next(): number | null {
-    const { good, bad } = this;
-    return bad - good <= 1 ? null : Math.floor((good + bad) / 2);
+    const { candidates } = this;
+    return this.decisive ?? candidates[Math.floor(candidates.length / 2)] ?? null;
   }
 
   /** How many more have to be looked at, at most. */
   get left(): number {
-    return mostProbes(this.bad - this.good - 1);
+    const open = this.known.filter((one) => one === null).length;
+    return this.decisive === null ? mostProbes(this.candidates.length) : 1 + mostProbes(open - 1);
   }
 
-  set(index: number, holds: boolean): void {
-    this.known[index] = holds;
+  set(index: number, state: Known): void {
+    this.known[index] = state;
+    this.broke = this.judged();
   }
 
   /** A state that is not coherent, and an earlier one and a later one that are; null: none is known. */
   get broken(): number | null {
-    const first = this.known.indexOf(true);
-    const at = first === -1 ? -1 : this.known.indexOf(false, first);
+    const first = this.known.indexOf('good');
+    const at = first === -1 ? -1 : this.broke.indexOf(true, first);
     return at !== -1 && at < this.good ? at : null;
   }
+
+  /** Between the newest coherent one, or the last from before the table was made, and the first broken one. */
+  private get candidates(): readonly number[] {
+    const { bad, good } = this;
+    const unborn = this.known.findLastIndex((one, index) => one === 'absent' && index < bad && !this.broke[index]);
+    return this.known.flatMap((one, index) =>
+      one === null && index > Math.max(good, unborn) && index < bad ? [index] : [],
+    );
+  }
+
+  /** Where all that is known is that it was not there, the newest state tells whether it was made or dropped since. */
+  private get decisive(): number | null {
+    if (this.isThereNow !== null || this.isThere || !this.known.includes('absent')) return null;
+    const newest = this.known.lastIndexOf(null);
+    return newest > this.known.lastIndexOf('absent') ? newest : null;
+  }
+
+  /** One without the table is broken where an earlier one has it, and where no later one does. */
+  private judged(): readonly boolean[] {
+    const has = (one: Known): boolean => one === 'good' || one === 'bad';
+    const [first, last] = [this.known.findIndex(has), this.known.findLastIndex(has)];
+    this.isThere = first !== -1;
+    return this.known.map(
+      (one, index) =>
+        one === 'bad' ||
+        (one === 'absent' && ((this.isThere && first < index) || (this.isThereNow !== true && last < index))),
+    );
+  }
+}
+
+/**
+ * Whether what ended in this segment is on the path of a timeline: each step is left at `until` for the next. Null where it ended in
+ * the very segment in which that was: only its exact end tells.
+ */
+export function isPlaceOfTimeline(
+  { timeline, number }: WalSegment,
+  path: readonly { readonly id: number; readonly until: string | null }[],
+  segmentBytes: number,
+): boolean | null {
+  const step = path.find(({ id }) => id === timeline);
+  if (step === undefined) return false;
+  if (step.until === null) return true;
+  const left = parseLsn(step.until) / BigInt(segmentBytes);
+  return number === left ? null : number < left;
 }
 
 /** So many stops a replay makes at least, where there are so many commits: each is a restart of about a second. */
@@ -147,8 +216,50 @@ export function mayBreak(condition: TableCondition, commit: TableCommit): boolea
   return condition.kind === 'invariant' || weightOf(condition, commit) > 0;
 }
 
+/**
+ * The commits that can have broken the condition, and after which of them one replay stops. Where rows are counted, what the WAL says of
+ * each commit leads from the number at the beginning to the commit after which there are too few: that is seen to be so, or not.
+ * @param rows at the beginning; null: not known
+ */
+export function stopsFor(
+  condition: TableCondition,
+  commits: readonly TableCommit[],
+  rows: number | null,
+): { readonly total: number; readonly stops: readonly LocateStop[] } {
+  const suspects = commits.filter((commit) => mayBreak(condition, commit));
+  const reckoned = suspects.findIndex((commit) => commit === firstTooFew(condition, commits, rows));
+  const places =
+    reckoned === -1
+      ? chooseStops(suspects.map((commit) => weightOf(condition, commit)))
+      : [...new Set([reckoned - 1, reckoned, suspects.length - 1])].filter((place) => place >= 0);
+  return {
+    total: suspects.length,
+    stops: places.flatMap((index): LocateStop[] => {
+      const commit = suspects[index];
+      return commit === undefined ? [] : [{ ...commit, index }];
+    }),
+  };
+}
+
+/** The commit after which there are fewer rows than wanted; undefined: none, or one before did what the WAL gives no number for. */
+function firstTooFew(
+  condition: TableCondition,
+  commits: readonly TableCommit[],
+  rows: number | null,
+): TableCommit | undefined {
+  if (condition.kind !== 'min-rows' || rows === null) return undefined;
+  let count = rows;
+  const found = commits.find(({ inserted, deleted, actions }) => {
+    count += inserted - deleted;
+    return actions.length > 0 || count < condition.rows;
+  });
+  return found?.actions.length === 0 ? found : undefined;
+}
+
 /** One state that was looked at. */
-export interface LocateProbe extends TableState {
+export interface LocateProbe extends Omit<TableState, 'holds'> {
+  /** Null: it could not be looked at, as `figure` says. */
+  readonly holds: boolean | null;
   readonly what: 'backup' | 'commit' | 'record' | 'production';
   /** Id of the backup, or of the transaction after whose commit the state was looked at; null: production. */
   readonly id: string | null;
@@ -180,6 +291,21 @@ export interface LocateResult {
   readonly next: string | null;
 }
 
+/**
+ * Failures that say something of one backup or of its WAL, by their code: another backup may be looked into. Everything else, such as
+ * a disk that is full or a program that is missing, would meet each of them.
+ */
+export function isOfBackup(code: string): boolean {
+  return OF_BACKUP.has(code);
+}
+
+const OF_BACKUP: ReadonlySet<string> = new Set([
+  ...['backup-corrupt', 'page-corrupt', 'no-usable-backup', 'not-found', 'object-cold', 'key-missing'],
+  ...['wal-gap', 'wal-not-archived', 'target-before-backup', 'target-after-wal', 'target-not-reached'],
+  ...['version-mismatch', 'identity-mismatch', 'encoding-mismatch', 'extension-missing', 'locale-missing'],
+  ...['tool-failed', 'tool-rejected', 'service-failed', 'query-failed'],
+]);
+
 /** The command that goes on from a result; null: nothing is to be done. */
 export function nextCommand(
   cluster: string,
@@ -191,7 +317,7 @@ export function nextCommand(
     transaction,
   }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
 ): string | null {
-  const named = `${shellWord(cluster)} ${shellWord(database)} ${shellWord(formatTableName(table))}`;
+  const named = tableWords(cluster, database, table);
   if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
   if (state !== 'between' || good === null) return null;
   return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`}`;

@@ -12,7 +12,6 @@ import type { RepairOrder } from '../operation/orders.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
-import { shellQuoted, shellWord } from '../text/shell.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 import type {
   ChangeCounts,
@@ -24,12 +23,12 @@ import type {
   TableCount,
 } from './repair.js';
 import { countLine } from './counts.js';
-import { formatTableName } from './table-name.js';
+import { formatTableName, tableWords } from './table-name.js';
 
 /** The command that makes such a plan. */
 export function repairCommand({ cluster, order }: Pick<RepairBinding, 'cluster' | 'order'>): string {
   const { database, table, source } = order;
-  const what = `${cluster} ${shellWord(database)} ${shellQuoted(formatTableName(table))}`;
+  const what = tableWords(cluster, database, table);
   switch (source.kind) {
     case 'repair':
       return `reprise table undo ${what} --repair ${source.operationId}`;
@@ -86,7 +85,7 @@ const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): st
 
 /** What takes a repair back. */
 export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
-  `reprise table undo ${cluster} ${shellWord(order.database)} ${shellQuoted(formatTableName(order.table))} --repair ${operationId}`;
+  `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
 
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);
@@ -111,6 +110,7 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
     ...listed(`triggers ${order.fireTriggers === true ? 'that fire' : 'that do not fire'}`, effects.triggers),
     ...listed('sequences moved', effects.sequences),
     ...(binding.freeze === null ? [] : [['writes blocked', freezeInWords(binding.freeze)] as const]),
+    ...listed('kept frozen by', observed.heldBy ?? []),
     ...listed(
       'hooks run before',
       binding.hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`),

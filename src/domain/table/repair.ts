@@ -7,10 +7,14 @@ import type { TableName } from './table-name.js';
 export type RowText = readonly (string | null)[];
 
 /** One row that a repair changes. */
-export type RowChange =
+export type RowChange = (
   | { readonly op: 'insert'; readonly after: RowText }
   | { readonly op: 'update'; readonly before: RowText; readonly after: RowText }
-  | { readonly op: 'delete'; readonly before: RowText };
+  | { readonly op: 'delete'; readonly before: RowText }
+) & {
+  /** It is made in the same transaction as the one before it: it takes a value that must be unique from it, or refers to it. */
+  readonly together?: true;
+};
 
 /** Why a row that was damaged is not put right by itself. */
 export type ConflictReason =
@@ -25,7 +29,9 @@ export type ConflictReason =
   /** It refers to rows that are gone. */
   | 'refers-to-missing'
   /** Another row has a value that must be unique. */
-  | 'not-unique';
+  | 'not-unique'
+  /** A check, a domain or a column that takes no NULL does not take it any more. */
+  | 'not-allowed';
 
 /** A row for a person to decide on. `good`, `bad`, `now`: null where it was not there. */
 export interface RowConflict {
@@ -131,6 +137,8 @@ export interface RepairPlan extends ApprovablePlan {
     /** File with every change and every conflict on the target host; owner-only, with an end. */
     readonly file: string;
     readonly fileUntil: string;
+    /** Workflows that keep the table frozen, and go on after the repair; absent: none does. */
+    readonly heldBy?: readonly string[];
     readonly approval: { readonly approvers: number; readonly from: readonly string[] } | null;
     readonly warnings: readonly string[];
   };

@@ -1,4 +1,5 @@
 import { RepriseError } from '../errors.js';
+import { shellWord } from '../text/text.js';
 
 /** A table of one database, by the very names of the catalogue: nothing is folded, nothing is quoted. */
 export interface TableName {
@@ -37,6 +38,11 @@ function nameOf(quoted: string | undefined, plain: string | undefined): string |
 /** The table in the form {@link parseTableName} reads; double quotes only where they are needed. */
 export function formatTableName({ schema, table }: TableName): string {
   return `${quoteName(schema)}.${quoteName(table)}`;
+}
+
+/** Cluster, database and table as the commands of tables take them in a shell. */
+export function tableWords(cluster: string, database: string, table: TableName): string {
+  return [cluster, database, formatTableName(table)].map(shellWord).join(' ');
 }
 
 function quoteName(name: string): string {

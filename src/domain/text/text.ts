@@ -81,9 +81,9 @@ export function durationInWords(seconds: number): string {
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
 
-/** A word of a command line, as a shell reads it. */
+/** As a shell takes it for one word: nothing in it is expanded. */
 export function shellWord(text: string): string {
-  return /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** What may be typed, each with its option: `--policy a, or --policy b`. A shell would take `a | b` for a pipe. */

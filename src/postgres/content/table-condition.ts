@@ -18,7 +18,7 @@ export async function hasRows(
 ): Promise<TableState> {
   return inDatabase(connection, database, async (client) => {
     const rows = await countTable(client, table.schema, table.table, false);
-    if (rows !== null) return { holds: rows >= least, figure: `${rows} rows` };
+    if (rows !== null) return { holds: rows >= least, rows, figure: `${rows} rows` };
     if (await isThere(client, table)) throw noTable(table);
     return GONE;
   });
@@ -69,7 +69,7 @@ export async function queryHolds(
       const count = readCountQuery(query);
       const rows = count === null ? null : await countTable(client, count.schema, count.table, count.only);
       const holds = count === null || rows === null ? null : holdsFor(count, rows);
-      return holds === null || rows === null ? null : { holds, figure: `${rows} rows` };
+      return holds === null || rows === null ? null : { holds, rows, figure: `${rows} rows` };
     },
   });
 }
@@ -82,7 +82,7 @@ function noBoolean(name: string): RepriseError {
   );
 }
 
-const GONE: TableState = { holds: false, figure: 'the table is not there' };
+const GONE: TableState = { holds: false, absent: true, figure: 'the table is not there' };
 
 /** A database that is not there holds no table. */
 async function inDatabase(

@@ -1,18 +1,33 @@
-// Longer than 400 lines: one transaction, whose statements share the temporary table and the comparison of rows.
-import { once } from 'node:events';
 import pg from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
 import { RepriseError } from '../../domain/errors.js';
-import type { AppliedChanges, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
+import type { AppliedChanges, ChangeSetHeader, RowChange } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
 import { SAME_TEXT } from '../content/row-hash.js';
-import { statementTable, type StoredColumn, type TableFacts } from './table-facts.js';
+import {
+  column,
+  equalRows,
+  keysMatch,
+  leftNow,
+  leftOut,
+  loadChanges,
+  sameRow,
+  type Work,
+  workOf,
+} from './change-table.js';
+import {
+  identityMoves,
+  isOwnKey,
+  movesValues,
+  noteGoing,
+  otherRules,
+  valueNeeds,
+  valueOn,
+} from './dependent-changes.js';
+import { statementTable, type TableFacts } from './table-facts.js';
+import type { UniqueRule } from './unique-rules.js';
 
-/** A temporary table holds each row twice, beside its number and what is done with it; PostgreSQL's limit is 1600. */
-const MOST_COLUMNS = 790;
-const COPY_BYTES = 64 * 1024;
 /** A table that others hold is waited for no longer: all who come after would wait behind this. */
 const LOCK_TIMEOUT = '10s';
 
@@ -51,11 +66,13 @@ export async function applyChanges(
     for (const { on, name } of triggers)
       await client.query(`ALTER TABLE ONLY ${on} DISABLE TRIGGER ${pg.escapeIdentifier(name)}`);
     await client.query('SET CONSTRAINTS ALL DEFERRED');
-    await lockRows(client, work);
-    await refuseCascades(client, work);
+    if (work.key.length === 0) await client.query(`LOCK TABLE ${work.table} IN SHARE ROW EXCLUSIVE MODE`);
+    const moves = await noteMoves(client, work);
+    await refuseCascades(client, work, moves);
     const done = {
       delete: await removeRows(client, work),
-      update: await updateRows(client, work),
+      // What others wait for goes first.
+      update: (await updateRows(client, work, moves)) + (moves ? await replaceRows(client, work) : 0),
       insert: await insertRows(client, work),
     };
     await client.query('SET CONSTRAINTS ALL IMMEDIATE');
@@ -113,60 +130,7 @@ export async function changedSince(
   await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
   try {
     await loadChanges(client, work, changes, 0);
-    if (work.key.length === 0) await noteEqualRows(client, work);
-    else
-      await client.query(
-        `INSERT INTO pg_temp.reprise_done
-           SELECT c.n FROM pg_temp.reprise_changes c JOIN ${work.table} t ON ${keysMatch(work, 'b')} AND ${sameRow(work)} WHERE c.op IN ('u', 'd')
-           UNION ALL SELECT c.n FROM pg_temp.reprise_changes c
-             WHERE c.op = 'i' AND NOT EXISTS (SELECT FROM ${work.table} t WHERE ${keysMatch(work, 'a')})`,
-      );
-    return await leftOut(client);
-  } finally {
-    await client.query('ROLLBACK');
-  }
-}
-
-/**
- * Which changes, by their numbers, would give a row a value that must be unique and that a row has which stays: nobody can say which of the
- * two is right. Changes nothing.
- * @param client as for {@link applyChanges}
- * @param changes of which each can be made, as {@link changedSince} says
- */
-export async function takenValues(
-  client: pg.Client,
-  header: ChangeSetHeader,
-  facts: TableFacts,
-  changes: AsyncIterable<RowChange> | Iterable<RowChange>,
-): Promise<readonly number[]> {
-  const work = workOf(header, facts);
-  const others = facts.unique.filter((names) => names.some((name) => !header.key.includes(name)));
-  if (work.key.length === 0 || others.length === 0) return [];
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
-  try {
-    await loadChanges(client, work, changes, 0);
-    const taken: number[] = [];
-    // What is left out leaves its own row as it is, which may stand against another one.
-    for (let found = others.length; found > 0;) {
-      found = 0;
-      for (const names of others) {
-        // Two NULLs are no equal values.
-        const stored = names.map((name) => header.columns.indexOf(name));
-        const same = keysMatch(
-          { ...work, columns: work.columns.map((one) => ({ ...one, notNull: true })), key: stored },
-          'a',
-        );
-        const { rows } = await client.query<{ n: string }>(
-          `DELETE FROM pg_temp.reprise_changes c USING ${work.table} t
-            WHERE c.op IN ('i', 'u') AND ${same} AND NOT (c.op = 'u' AND ${keysMatch(work, 'b')})
-              AND NOT EXISTS (SELECT FROM pg_temp.reprise_changes d WHERE d.op IN ('u', 'd') AND ${keysMatch(work, 'b', 't', 'd')})
-            RETURNING c.n`,
-        );
-        found += rows.length;
-        taken.push(...rows.map(({ n }) => Number(n)));
-      }
-    }
-    return [...new Set(taken)];
+    return await leftNow(client, work);
   } finally {
     await client.query('ROLLBACK');
   }
@@ -179,118 +143,35 @@ export const FREEZE_ROWS_TRIGGER = 'reprise_freeze_rows';
 
 export const isFreezeTrigger = (name: string): boolean => [FREEZE_TRIGGER, FREEZE_ROWS_TRIGGER].includes(name);
 
-interface Work {
-  readonly header: ChangeSetHeader;
-  readonly facts: TableFacts;
-  readonly table: string;
-  readonly columns: readonly StoredColumn[];
-  /** Indexes into `columns`. */
-  readonly key: readonly number[];
-}
-
-function workOf(header: ChangeSetHeader, facts: TableFacts): Work {
-  const columns = header.columns.map((name) => {
-    const column = facts.columns.find((one) => one.name === name);
-    if (column === undefined) throw otherColumns(header, name);
-    return column;
-  });
-  const extra = facts.columns.find(({ name }) => !header.columns.includes(name));
-  if (extra !== undefined) throw otherColumns(header, extra.name);
-  if (columns.length > MOST_COLUMNS)
-    throw new RepriseError(
-      'capability-missing',
-      `${formatTableName(header.table)} has ${columns.length} columns, and tables of more than ${MOST_COLUMNS} are not put right`,
-      'recover the database instead: reprise recover CLUSTER --database D --to TIME',
-    );
-  const key = header.key.map((name) => header.columns.indexOf(name));
-  return { header, facts, table: facts.statementName, columns, key };
-}
-
-const column = (side: 'a' | 'b', at: number): string => `c.${side}${at}`;
-const own = ({ name }: StoredColumn): string => `t.${pg.escapeIdentifier(name)}`;
-
-function keysMatch({ columns, key }: Work, side: 'a' | 'b', row = 't', change = 'c'): string {
-  return key
-    .map((at) => {
-      const one = columns[at] as StoredColumn;
-      const [left, right] = [`${row}.${pg.escapeIdentifier(one.name)}`, `${change}.${side}${at}`];
-      const equal =
-        one.equals === null ? sameImage([`${left}::${one.type}`], [right]) : `${left} ${one.equals} ${right}`;
-      return one.notNull ? equal : `(${equal} OR (${left} IS NULL AND ${right} IS NULL))`;
-    })
-    .join(' AND ');
-}
-
 /**
- * The row in the table is the one that the change set has: byte for byte, or in the text of every column, which is what the change set
- * was made from. Equal values may be stored in more ways than one, such as NaN, and an array that once had a NULL.
+ * Notes the updates that are made as a delete and an insert: those that give a row a value that must be unique and that another row has until it
+ * is updated as well, and those of a column whose values the server makes. False: there are none.
  */
-function sameRow({ columns }: Work): string {
-  const now = columns.map((one) => `${own(one)}::${one.type}`);
-  const planned = columns.map((_, at) => column('b', at));
-  return `(${sameImage(now, planned)} OR ${sameText(now, planned)})`;
-}
-
-function sameText(left: readonly string[], right: readonly string[]): string {
-  const text = (row: readonly string[]): string => `ROW(${row.join(', ')})::pg_catalog.text COLLATE pg_catalog."C"`;
-  return `${text(left)} OPERATOR(pg_catalog.=) ${text(right)}`;
-}
-
-/** Cast, because of two rows as such PostgreSQL would compare the columns one by one, with operators of their types. */
-function sameImage(left: readonly string[], right: readonly string[]): string {
-  return `ROW(${left.join(', ')})::record OPERATOR(pg_catalog.*=) ROW(${right.join(', ')})::record`;
-}
-
-/** Numbers of the changes that were loaded, from `from` on, without a hole. */
-async function loadChanges(
-  client: pg.Client,
-  { columns }: Work,
-  changes: AsyncIterable<RowChange> | Iterable<RowChange>,
-  from: number,
-): Promise<number> {
-  const both = (['b', 'a'] as const).flatMap((side) =>
-    columns.map(({ type, collate }, at) => `${side}${at} ${type}${collate}`),
-  );
-  await client.query(
-    `CREATE TEMPORARY TABLE reprise_changes (n bigint NOT NULL, op "char" NOT NULL, ${both.join(', ')}) ON COMMIT DROP;
-     CREATE TEMPORARY TABLE reprise_done (n bigint NOT NULL) ON COMMIT DROP`,
-  );
-  const none = new Array<null>(columns.length).fill(null);
-  const stream = client.query(copyFrom('COPY pg_temp.reprise_changes FROM STDIN'));
-  const failed = once(stream, 'error').then(([error]) => Promise.reject(error as Error));
-  failed.catch(() => undefined);
-  let [n, pending] = [from, ''];
-  const flush = async (): Promise<void> => {
-    if (!stream.write(pending)) await Promise.race([once(stream, 'drain'), failed]);
-    pending = '';
-    workMoved();
-  };
-  for await (const change of changes) {
-    const before = 'before' in change ? change.before : none;
-    const after = 'after' in change ? change.after : none;
-    pending += `${n++}\t${change.op[0]}\t${copyLine([...before, ...after])}\n`;
-    if (pending.length >= COPY_BYTES) await flush();
+async function noteMoves(client: pg.Client, work: Work): Promise<boolean> {
+  if (work.key.length === 0) return false;
+  const moved: UniqueRule[] = [];
+  for (const rule of otherRules(work)) if (rule.immediate && (await movesValues(client, work, rule))) moved.push(rule);
+  const identity = identityMoves(work);
+  if (moved.length === 0 && identity === 'false') return false;
+  await client.query('CREATE TEMPORARY TABLE reprise_moves (n bigint PRIMARY KEY) ON COMMIT DROP');
+  await client.query(`INSERT INTO pg_temp.reprise_moves SELECT c.n FROM pg_temp.reprise_changes c WHERE ${identity}`);
+  if (moved.length > 0) await noteGoing(client, work);
+  for (const rule of moved) {
+    const needs = await valueNeeds(client, work, rule);
+    await client.query(
+      'INSERT INTO pg_temp.reprise_moves SELECT DISTINCT unnest($1::bigint[]) ON CONFLICT DO NOTHING',
+      [needs.filter(({ isMove }) => isMove).map(({ n }) => n)],
+    );
   }
-  await flush();
-  stream.end();
-  await Promise.race([once(stream, 'finish'), failed]);
-  await client.query('ANALYZE pg_temp.reprise_changes');
-  return n - from;
+  const { rows } = await client.query<{ any: boolean }>('SELECT EXISTS (SELECT FROM pg_temp.reprise_moves) AS any');
+  return rows[0]?.any === true;
 }
 
-const ESCAPED: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-/** COPY's text format (manual: COPY, Text Format). */
-function copyLine(row: RowText): string {
-  return row
-    .map((value) => (value === null ? '\\N' : value.replaceAll(/[\\\n\r\t]/g, (one) => ESCAPED[one] ?? one)))
-    .join('\t');
-}
+const IS_MOVED = 'EXISTS (SELECT FROM pg_temp.reprise_moves m WHERE m.n = c.n)';
 
 /** Nobody changes or refers to these rows from here on. */
 async function lockRows(client: pg.Client, work: Work): Promise<void> {
-  if (work.key.length === 0) await client.query(`LOCK TABLE ${work.table} IN SHARE ROW EXCLUSIVE MODE`);
-  else
+  if (work.key.length > 0)
     await client.query(
       `SELECT count(*) FROM (SELECT FROM ${work.table} t, pg_temp.reprise_changes c
          WHERE c.op IN ('u', 'd') AND ${keysMatch(work, 'b')} FOR UPDATE OF t) AS locked`,
@@ -301,21 +182,22 @@ async function lockRows(client: pg.Client, work: Work): Promise<void> {
 const CASCADES = ['c', 'n', 'd'];
 
 /** No other table is changed: rows there are not in the plan. @throws RepriseError `conflict` */
-async function refuseCascades(client: pg.Client, work: Work): Promise<void> {
-  const { columns, header, facts } = work;
-  for (const { table, columns: their, refersTo, onDelete, onUpdate } of facts.referencedBy) {
-    const places = refersTo.map((name) => header.columns.indexOf(name));
-    const changes = places.map((at) => `${column('b', at)} IS DISTINCT FROM ${column('a', at)}`).join(' OR ');
+async function refuseCascades(client: pg.Client, work: Work, moves: boolean): Promise<void> {
+  let isLocked = false;
+  for (const key of work.facts.referencedBy) {
+    const { table, columns: their, refersTo, onDelete, onUpdate, equals } = key;
+    const before = refersTo.map((name) => valueOn(work, name, 'b'));
+    const after = refersTo.map((name) => valueOn(work, name, 'a'));
+    const changes = before.map((value, at) => `${value} IS DISTINCT FROM ${after[at]}`).join(' OR ');
     const ops = [
-      ...(CASCADES.includes(onDelete) ? ["c.op = 'd'"] : []),
+      ...(CASCADES.includes(onDelete) ? ["c.op = 'd'", ...(moves ? [IS_MOVED] : [])] : []),
       ...(CASCADES.includes(onUpdate) ? [`(c.op = 'u' AND (${changes}))`] : []),
     ];
     if (ops.length === 0) continue;
-    const matches = places.map((at, index) => {
-      const equals = (columns[at] as StoredColumn).equals ?? 'OPERATOR(pg_catalog.=)';
-      return `r.${pg.escapeIdentifier(their[index] ?? '')} ${equals} ${column('b', at)}`;
-    });
-    const isOwn = table.schema === header.table.schema && table.table === header.table.table;
+    if (!isLocked) await lockRows(client, work);
+    isLocked = true;
+    const matches = before.map((value, at) => `${value} ${equals[at]} r.${pg.escapeIdentifier(their[at] ?? '')}`);
+    const isOwn = isOwnKey(key, work);
     // Rows of this very table that go as well refer to nothing afterwards.
     const goesToo =
       isOwn && work.key.length > 0
@@ -343,7 +225,7 @@ async function removeRows(client: pg.Client, work: Work): Promise<number> {
   );
 }
 
-async function updateRows(client: pg.Client, work: Work): Promise<number> {
+async function updateRows(client: pg.Client, work: Work, moves: boolean): Promise<number> {
   const { columns, key } = work;
   if (key.length === 0) return 0;
   const sets = columns.flatMap((one, at) =>
@@ -356,8 +238,32 @@ async function updateRows(client: pg.Client, work: Work): Promise<number> {
   return changed(
     client,
     `UPDATE ${work.table} t SET ${sets.join(', ')} FROM pg_temp.reprise_changes c
-      WHERE ${["c.op = 'u'", keysMatch(work, 'b'), sameRow(work), ...kept].join(' AND ')} RETURNING c.n`,
+      WHERE ${["c.op = 'u'", ...(moves ? [`NOT ${IS_MOVED}`] : []), keysMatch(work, 'b'), sameRow(work), ...kept].join(' AND ')} RETURNING c.n`,
   );
+}
+
+/**
+ * Deletes rows and makes them again, in one statement: where a foreign key takes it (NO ACTION), what refers to them finds them again. All are
+ * deleted before the first one comes.
+ */
+async function replaceRows(client: pg.Client, work: Work): Promise<number> {
+  const { columns, table } = work;
+  const { rowCount } = await client.query(
+    `WITH gone AS (
+       DELETE FROM ${table} t USING pg_temp.reprise_changes c
+        WHERE c.op = 'u' AND ${IS_MOVED} AND ${keysMatch(work, 'b')} AND ${sameRow(work)} RETURNING c.n),
+     made AS (
+       INSERT INTO ${insertable(work)} OVERRIDING SYSTEM VALUE
+         SELECT ${columns.map((_, at) => column('a', at)).join(', ')} FROM pg_temp.reprise_changes c
+           JOIN (SELECT n, count(*) OVER () AS every FROM gone) AS g USING (n) WHERE g.every > 0)
+     INSERT INTO pg_temp.reprise_done SELECT n FROM gone`,
+  );
+  workMoved();
+  return rowCount ?? 0;
+}
+
+function insertable({ table, columns }: Work): string {
+  return `${table.replace(/^ONLY /, '')} (${columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ')})`;
 }
 
 /** Runs a statement that returns the numbers of the changes it made, and notes them. */
@@ -369,25 +275,18 @@ async function changed(client: pg.Client, statement: string): Promise<number> {
   return rowCount ?? 0;
 }
 
+/** A value that must be unique, and that a row has which came meanwhile, is an error of the server. */
 async function insertRows(client: pg.Client, work: Work): Promise<number> {
-  const { columns, key, facts } = work;
-  const names = columns.map(({ name }) => pg.escapeIdentifier(name));
-  const values = columns.map((_, at) => column('a', at));
+  const { columns, key } = work;
   const free = key.length === 0 ? '' : ` AND NOT EXISTS (SELECT FROM ${work.table} t WHERE ${keysMatch(work, 'a')})`;
-  // Deferrable constraints arbitrate no conflict: a row that is not unique is an error then.
-  const orNothing = facts.hasDeferrableKey ? '' : ' ON CONFLICT DO NOTHING';
-  await client.query(
-    `CREATE TEMPORARY TABLE reprise_inserts ON COMMIT DROP AS SELECT c.n FROM pg_temp.reprise_changes c WHERE c.op = 'i'${free}`,
+  const wanted = await client.query(
+    `INSERT INTO pg_temp.reprise_done SELECT c.n FROM pg_temp.reprise_changes c WHERE c.op = 'i'${free}`,
   );
-  const wanted = await client.query<{ count: string }>('SELECT count(*) FROM pg_temp.reprise_inserts');
+  if (wanted.rowCount === 0) return 0;
   const { rowCount } = await client.query(
-    `INSERT INTO ${work.table.replace(/^ONLY /, '')} (${names.join(', ')}) OVERRIDING SYSTEM VALUE
-       SELECT ${values.join(', ')} FROM pg_temp.reprise_changes c JOIN pg_temp.reprise_inserts USING (n) ORDER BY n${orNothing}`,
-  );
-  // Another row has a value that must be unique, and which one of these cannot be told.
-  if (rowCount !== Number(wanted.rows[0]?.count)) throw notUnique(work);
-  await client.query(
-    'INSERT INTO pg_temp.reprise_done SELECT n FROM pg_temp.reprise_inserts; DROP TABLE pg_temp.reprise_inserts',
+    `INSERT INTO ${insertable(work)} OVERRIDING SYSTEM VALUE
+       SELECT ${columns.map((_, at) => column('a', at)).join(', ')} FROM pg_temp.reprise_changes c
+        WHERE c.op = 'i' AND EXISTS (SELECT FROM pg_temp.reprise_done d WHERE d.n = c.n)`,
   );
   workMoved();
   return rowCount ?? 0;
@@ -404,33 +303,6 @@ async function removeEqualRows(client: pg.Client, work: Work): Promise<number> {
   return rowCount ?? 0;
 }
 
-async function noteEqualRows(client: pg.Client, work: Work): Promise<void> {
-  await client.query(
-    `WITH ${equalRows(work)} INSERT INTO pg_temp.reprise_done
-       SELECT n FROM pairs UNION ALL SELECT n FROM pg_temp.reprise_changes WHERE op = 'i'`,
-  );
-}
-
-/** Pairs each row to remove with one row of the table that is equal to it in the text of all its columns. */
-function equalRows({ columns, table }: Work): string {
-  const text = (values: readonly string[]): string => `ROW(${values.join(', ')})::text`;
-  return `want AS (
-      SELECT n, row_text, row_number() OVER (PARTITION BY row_text ORDER BY n) AS place
-        FROM (SELECT c.n, ${text(columns.map((_, at) => column('b', at)))} AS row_text FROM pg_temp.reprise_changes c WHERE c.op = 'd') AS w),
-    have AS (
-      SELECT tableoid, ctid, row_text, row_number() OVER (PARTITION BY row_text) AS place
-        FROM (SELECT t.tableoid, t.ctid, ${text(columns.map((one) => `${own(one)}::${one.type}`))} AS row_text FROM ${table} t) AS h
-       WHERE row_text IN (SELECT row_text FROM want)),
-    pairs AS (SELECT want.n, have.tableoid, have.ctid FROM want JOIN have USING (row_text, place))`;
-}
-
-async function leftOut(client: pg.Client): Promise<readonly number[]> {
-  const { rows } = await client.query<{ n: string }>(
-    'SELECT n FROM pg_temp.reprise_changes EXCEPT SELECT n FROM pg_temp.reprise_done ORDER BY n',
-  );
-  return rows.map(({ n }) => Number(n));
-}
-
 /** Sequences never give a value again that came back with a row. */
 async function moveSequences(client: pg.Client, { facts, columns }: Work): Promise<void> {
   for (const { column: name, sequence } of facts.sequences) {
@@ -440,7 +312,7 @@ async function moveSequences(client: pg.Client, { facts, columns }: Work): Promi
       `SELECT pg_catalog.setval('${sequence.replaceAll("'", "''")}', highest) FROM (
          SELECT max(${column('a', at)})::bigint AS highest FROM pg_temp.reprise_changes c
            JOIN pg_temp.reprise_done USING (n) WHERE c.op IN ('i', 'u')) AS made
-        WHERE highest > (SELECT last_value FROM ${sequence})`,
+        WHERE (SELECT highest > s.last_value OR (highest = s.last_value AND NOT s.is_called) FROM ${sequence} AS s)`,
     );
   }
 }
@@ -451,22 +323,6 @@ function rowsChanged({ header }: Work, left: readonly number[], loaded: number):
     `${left.length} of ${loaded} rows of ${formatTableName(header.table)} are not as they were when the plan was made: nothing was changed`,
     'make a new plan, in which these rows are conflicts; keep others from writing meanwhile: tables.NAME.freeze in the configuration',
     { left: left.slice(0, 1000) },
-  );
-}
-
-function notUnique({ header }: Work): RepriseError {
-  return new RepriseError(
-    'conflict',
-    `another row of ${formatTableName(header.table)} has a value that must be unique: nothing was changed`,
-    'make a new plan: such rows are listed as conflicts',
-  );
-}
-
-function otherColumns({ table }: ChangeSetHeader, name: string): RepriseError {
-  return new RepriseError(
-    'plan-stale',
-    `the columns of ${formatTableName(table)} are not those of the change set: ${JSON.stringify(name)}`,
-    'make a new plan: reprise table repair',
   );
 }
 

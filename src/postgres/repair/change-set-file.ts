@@ -66,14 +66,17 @@ export async function writeChangeSet(
   return { sha256: hash.digest('hex'), bytes, ...counts };
 }
 
+const TOGETHER = 'together';
+
 function lineOf(entry: ChangeSetEntry): unknown {
+  const mark = entry.op !== 'conflict' && entry.together === true ? [TOGETHER] : [];
   switch (entry.op) {
     case 'insert':
-      return ['i', entry.after];
+      return ['i', entry.after, ...mark];
     case 'update':
-      return ['u', entry.before, entry.after];
+      return ['u', entry.before, entry.after, ...mark];
     case 'delete':
-      return ['d', entry.before];
+      return ['d', entry.before, ...mark];
     case 'conflict':
       return ['c', entry.reason, entry.key, entry.good, entry.bad, entry.now];
   }
@@ -144,13 +147,14 @@ function entryOf(path: string, line: string, width: number): ChangeSetEntry {
     return value as RowText;
   };
   const maybe = (value: unknown): RowText | null => (value === null ? null : row(value));
+  const together = rest.at(-1) === TOGETHER ? ({ together: true } as const) : {};
   switch (kind) {
     case 'i':
-      return { op: 'insert', after: row(rest[0]) };
+      return { op: 'insert', after: row(rest[0]), ...together };
     case 'u':
-      return { op: 'update', before: row(rest[0]), after: row(rest[1]) };
+      return { op: 'update', before: row(rest[0]), after: row(rest[1]), ...together };
     case 'd':
-      return { op: 'delete', before: row(rest[0]) };
+      return { op: 'delete', before: row(rest[0]), ...together };
     case 'c':
       return {
         op: 'conflict',

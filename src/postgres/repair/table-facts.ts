@@ -2,6 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import { knowsText } from '../content/encoding.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+import { readUniqueRules, type UniqueRule } from './unique-rules.js';
 
 /** A column that is stored and not generated. */
 export interface StoredColumn {
@@ -15,6 +16,16 @@ export interface StoredColumn {
   readonly notNull: boolean;
   /** The server makes its values, and takes no other ones in an UPDATE. */
   readonly alwaysIdentity: boolean;
+  /** Of a domain that refuses values, its name for a statement; null: its type refuses nothing by itself. */
+  readonly domain: string | null;
+}
+
+/** A column that the server computes. */
+export interface GeneratedColumn {
+  readonly name: string;
+  /** Of the bare names of the other columns. */
+  readonly expression: string;
+  readonly type: string;
 }
 
 export interface TableTrigger {
@@ -34,6 +45,8 @@ export interface ReferencingKey {
   /** As `pg_constraint.confdeltype` and `confupdtype` have it. */
   readonly onDelete: string;
   readonly onUpdate: string;
+  /** Of a column of this table with one of the other, for a statement. */
+  readonly equals: readonly string[];
 }
 
 /** A foreign key of the table itself. */
@@ -52,18 +65,19 @@ export interface TableFacts {
   readonly statementName: string;
   readonly columns: readonly StoredColumn[];
   readonly generated: readonly string[];
+  readonly generatedColumns: readonly GeneratedColumn[];
   /** Of its primary key, else of a unique index over columns that take no NULL; empty: it has none. */
   readonly key: readonly string[];
-  /** Columns of its other unique indexes, of which none is generated. */
-  readonly unique: readonly (readonly string[])[];
+  /** What no two rows may have. */
+  readonly unique: readonly UniqueRule[];
+  /** Conditions that each row must meet, of the bare names of its columns. */
+  readonly checks: readonly string[];
   /** All of its own triggers that are switched on, its partitions' too. */
   readonly triggers: readonly TableTrigger[];
   readonly referencedBy: readonly ReferencingKey[];
   readonly refersTo: readonly TableName[];
   /** The same, with their columns. */
   readonly foreignKeys: readonly ForeignKey[];
-  /** A unique constraint that is checked later than at once. */
-  readonly hasDeferrableKey: boolean;
   /** Sequences that give values to its columns, for a statement. */
   readonly sequences: readonly { readonly column: string; readonly sequence: string }[];
   /** Functions that a change runs and that a role without superuser rights owns, `schema.name`. */
@@ -82,7 +96,9 @@ export function statementTable({ schema, table }: TableName): string {
 export async function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
   const { rows } = await client.query<FoundTable>(
     `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser,
-            c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AS hidden, pg_catalog.getdatabaseencoding()::text AS encoding
+            c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AS hidden,
+            ARRAY(SELECT w.rulename::text FROM pg_catalog.pg_rewrite w
+                   WHERE w.ev_class = c.oid AND w.ev_type IN ('2', '3', '4') AND w.ev_enabled <> 'D' ORDER BY 1) AS rules, pg_catalog.getdatabaseencoding()::text AS encoding
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
       WHERE n.nspname = $1 AND c.relname = $2`,
@@ -109,10 +125,10 @@ export async function readTableFacts(client: pg.ClientBase, table: TableName): P
     statementName: found.kind === 'p' ? name : `ONLY ${name}`,
     ...(await readColumns(client, oid)),
     key: await readKey(client, oid),
-    unique: await readUnique(client, oid),
+    unique: await readUniqueRules(client, oid),
+    checks: await readChecks(client, oid),
     triggers: await readTriggers(client, oid),
     ...(await readForeignKeys(client, oid)),
-    hasDeferrableKey: await hasDeferrableKey(client, oid),
     sequences: await readSequences(client, oid),
     foreignCode: await readForeignCode(client, oid),
   };
@@ -125,16 +141,24 @@ interface FoundTable {
   readonly superuser: boolean;
   /** Its owner does not see all rows. */
   readonly hidden: boolean;
+  /** Rules by which the server makes another statement of a change. */
+  readonly rules: readonly string[];
   readonly encoding: string;
 }
 
 /** Rows of which some are not seen, or whose text is not known, cannot be put right: others would be changed in their place. */
-function refuseHidden({ hidden, encoding }: FoundTable, table: TableName): void {
+function refuseHidden({ hidden, encoding, rules }: FoundTable, table: TableName): void {
   if (hidden)
     throw new RepriseError(
       'capability-missing',
       `row security is forced on ${formatTableName(table)}: its own owner does not see every row, and with more rights it is not put right`,
       `lift it for the time of the repair: ALTER TABLE ${statementTable(table)} NO FORCE ROW LEVEL SECURITY`,
+    );
+  if (rules.length > 0)
+    throw new RepriseError(
+      'capability-missing',
+      `${formatTableName(table)} has rules (${rules.join(', ')}), by which a change of a row becomes another statement`,
+      `switch them off for the time of the repair: ALTER TABLE ${statementTable(table)} DISABLE RULE ${pg.escapeIdentifier(rules[0] ?? '')}`,
     );
   if (!knowsText(encoding))
     throw new RepriseError(
@@ -147,15 +171,21 @@ function refuseHidden({ hidden, encoding }: FoundTable, table: TableName): void 
 /** The table itself and, of a partitioned one, everything below it. */
 const TREE = `SELECT $1::oid AS oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass)`;
 
-async function readColumns(client: pg.ClientBase, oid: number): Promise<Pick<TableFacts, 'columns' | 'generated'>> {
-  const { rows } = await client.query<StoredColumn & { generated: boolean }>(
+async function readColumns(
+  client: pg.ClientBase,
+  oid: number,
+): Promise<Pick<TableFacts, 'columns' | 'generated' | 'generatedColumns'>> {
+  const { rows } = await client.query<StoredColumn & { generated: string | null }>(
     `WITH RECURSIVE base AS (
        SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
        UNION ALL
        SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type
         WHERE t.typtype = 'd')
-     SELECT a.attname::text AS name, a.attnotnull AS "notNull", a.attgenerated <> '' AS generated,
+     SELECT a.attname::text AS name, a.attnotnull AS "notNull",
+            CASE WHEN a.attgenerated <> '' THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d
+                                                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END AS generated,
+            CASE WHEN a.atttypid <> b.type THEN pg_catalog.format_type(a.atttypid, a.atttypmod) END AS domain,
             a.attidentity = 'a' AS "alwaysIdentity",
             pg_catalog.format_type(b.type, b.modifier) AS type,
             coalesce((SELECT pg_catalog.format(' COLLATE %I.%I', n.nspname, l.collname)
@@ -184,8 +214,11 @@ async function readColumns(client: pg.ClientBase, oid: number): Promise<Pick<Tab
     [oid],
   );
   return {
-    columns: rows.filter((one) => !one.generated).map(({ generated: _, ...column }) => column),
-    generated: rows.filter((one) => one.generated).map(({ name }) => name),
+    columns: rows.filter((one) => one.generated === null).map(({ generated: _, ...column }) => column),
+    generated: rows.filter((one) => one.generated !== null).map(({ name }) => name),
+    generatedColumns: rows.flatMap(({ name, generated, type }) =>
+      generated === null ? [] : [{ name, expression: generated, type }],
+    ),
   };
 }
 
@@ -205,20 +238,14 @@ async function readKey(client: pg.ClientBase, oid: number): Promise<readonly str
   return rows[0]?.columns ?? [];
 }
 
-async function readUnique(client: pg.ClientBase, oid: number): Promise<TableFacts['unique']> {
-  const { rows } = await client.query<{ columns: string[] }>(
-    `SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                   WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
-       FROM pg_catalog.pg_index i
-      WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND NOT i.indisprimary AND i.indpred IS NULL AND i.indexprs IS NULL
-        AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-                          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                         WHERE k.place <= i.indnkeyatts AND a.attgenerated <> '')
-      ORDER BY i.indexrelid`,
+/** That are enforced; a partition has those of the table that it belongs to. */
+async function readChecks(client: pg.ClientBase, oid: number): Promise<readonly string[]> {
+  const { rows } = await client.query<{ check: string }>(
+    `SELECT pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS check FROM pg_catalog.pg_constraint k
+      WHERE k.conrelid = $1 AND k.contype = 'c' AND pg_catalog.to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false' ORDER BY k.oid`,
     [oid],
   );
-  return rows.map(({ columns }) => columns);
+  return rows.map(({ check }) => check);
 }
 
 async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonly TableTrigger[]> {
@@ -244,7 +271,11 @@ async function readForeignKeys(
   const referencing = await client.query<ReferencingKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
             ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
-            f.confdeltype::text AS "onDelete", f.confupdtype::text AS "onUpdate"
+            f.confdeltype::text AS "onDelete", f.confupdtype::text AS "onUpdate",
+            ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
+                    FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
+                    JOIN pg_catalog.pg_operator o ON o.oid = k.operator JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
+                   ORDER BY k.place) AS equals
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0
@@ -263,14 +294,6 @@ async function readForeignKeys(
   );
   const tables = new Map(referred.rows.map(({ table }) => [statementTable(table), table]));
   return { referencedBy: referencing.rows, refersTo: [...tables.values()], foreignKeys: referred.rows };
-}
-
-async function hasDeferrableKey(client: pg.ClientBase, oid: number): Promise<boolean> {
-  const { rows } = await client.query(
-    `SELECT FROM pg_catalog.pg_constraint WHERE conrelid IN (${TREE}) AND contype IN ('p', 'u', 'x') AND condeferrable LIMIT 1`,
-    [oid],
-  );
-  return rows.length > 0;
 }
 
 async function readSequences(client: pg.ClientBase, oid: number): Promise<TableFacts['sequences']> {

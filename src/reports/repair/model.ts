@@ -1,8 +1,7 @@
 import type { RepairIncident, RepairOutcome, RepairPlan } from '../../domain/table/repair.js';
 import { repairCommand, repairTitle, undoRepairCommand } from '../../domain/table/repair-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
-import { shellQuoted, shellWord } from '../../domain/text/shell.js';
-import { durationInWords } from '../../domain/text/text.js';
+import { durationInWords, shellWord } from '../../domain/text/text.js';
 import type { Block, Inline, ReportDocument, Section } from '../document/document.js';
 import type { RepairSentences } from './sentences/sentences.js';
 
@@ -212,7 +211,7 @@ function aboutRows({ plan, outcome }: RepairReportInput, { followUps: say }: Say
       (outcome.counts ?? []).some(({ suspicion }) => suspicion !== null),
       [
         say.abnormal,
-        `reprise wal transactions ${cluster} --database ${shellWord(order.database)} --table ${shellQuoted(name)} --from -6h`,
+        `reprise wal transactions ${cluster} --database ${shellWord(order.database)} --table ${shellWord(name)} --from -6h`,
       ],
     ],
     [true, [say.backup, `reprise backup run ${cluster}`]],

@@ -1,4 +1,4 @@
-import { CancellationScope, log } from '@temporalio/workflow';
+import { CancellationScope, log, Trigger } from '@temporalio/workflow';
 import type { OrderedInstanceStep } from '../../activities/api.js';
 import type { OpenedInstance, PlannedInstance } from '../../domain/explore/instance.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
@@ -41,6 +41,37 @@ export async function withTemporaryInstance<T>(
     return await body(opened);
   } finally {
     await CancellationScope.nonCancellable(() => close(operation, instance, ends));
+  }
+}
+
+/**
+ * The same for an instance that outlives the step that opened it, until {@link HeldInstance.close}; where the workflow is cancelled it
+ * is removed too.
+ */
+export class HeldInstance {
+  private constructor(
+    readonly name: string,
+    readonly opened: OpenedInstance,
+    private readonly release: Trigger<void>,
+    private readonly removed: Promise<void>,
+  ) {}
+
+  static async open(operation: Operation, request: InstanceRequest): Promise<HeldInstance> {
+    const release = new Trigger<void>();
+    const running = new Trigger<OpenedInstance>();
+    const removed = withTemporaryInstance(operation, request, async (opened) => {
+      running.resolve(opened);
+      await release;
+    });
+    const failed = removed.then(() => running);
+    // Whoever waits for it is told of a failure; nobody waits any more where it was cancelled.
+    removed.catch(() => undefined);
+    return new HeldInstance(request.instance, await Promise.race([running, failed]), release, removed);
+  }
+
+  async close(): Promise<void> {
+    this.release.resolve();
+    await this.removed.catch(() => undefined);
   }
 }
 

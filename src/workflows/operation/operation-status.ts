@@ -73,6 +73,12 @@ export class OperationStatus {
     this.render();
   }
 
+  /** Other details (Markdown), whatever the state is. */
+  describe(details: string): void {
+    this.details = details;
+    this.render();
+  }
+
   /** Shows what is waited for beside the work, unless something else is waited for already. */
   async whileWaiting<T>(waitingFor: string, work: () => Promise<T>): Promise<T> {
     this.waitingFor ??= waitingFor;

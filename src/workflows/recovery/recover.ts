@@ -1,4 +1,4 @@
-import { defineSignal, getExternalWorkflowHandle, log, setHandler, sleep } from '@temporalio/workflow';
+import { defineSignal, setHandler, sleep } from '@temporalio/workflow';
 import type { CheckResult, PlanRequest, ReachedTarget } from '../../activities/api.js';
 import type { RecoveryOutcome } from '../../domain/backup/records.js';
 import { type LockClaim, recoveryClaim } from '../../domain/operation/locks.js';
@@ -17,12 +17,10 @@ import type { RecoverInput, RecoverOutput } from '../api.js';
 import { releaseHostSlot } from '../lock/with-host-slot.js';
 import { controlActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
+import { confirmIncident } from '../operation/confirm-incident.js';
 import { Operation } from '../operation/open-operation.js';
 import { refusal, runOperation } from '../operation/operation-status.js';
 import { DAMAGED, type RecoveryProgress, RecoverySteps, recordResidualState } from './recovery-steps.js';
-
-/** Who confirms an incident when a plan is approved: from then on the recovery changes things. */
-export const APPROVAL = 'approval';
 
 /** Plan, wait for people, plan again, recover, validate, report. */
 export async function recover(input: RecoverInput): Promise<RecoverOutput> {
@@ -350,14 +348,6 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
       );
     return { state: 'completed', plan, outcome };
   }
-}
-
-/** Approving a plan confirms the incident. One that has ended meanwhile needs no signal. */
-async function confirmIncident(incident: string, plan: Plan): Promise<void> {
-  const reason = `plan ${plan.digest.slice(0, 12)} was approved`;
-  await getExternalWorkflowHandle(incident)
-    .signal(signalNames.confirm, { by: APPROVAL, reason })
-    .catch(() => log.info('the incident is closed already'));
 }
 
 function failed(checks: readonly CheckResult[]): readonly CheckResult[] {

@@ -1,16 +1,17 @@
 import type { CommitRange } from '../../activities/api.js';
-import type { OpenedInstance } from '../../domain/explore/instance.js';
+import type { PlannedInstance } from '../../domain/explore/instance.js';
 import { durationInWords } from '../../domain/text/text.js';
 import {
   Bisection,
   conditionText,
+  isOfBackup,
+  knownOf,
   type LocateBackup,
   type LocatePlan,
   type LocateProbe,
   type LocateResult,
   type LocateStop,
   locateText,
-  mostProbes,
   nextCommand,
   type TableCommit,
   type TableState,
@@ -18,9 +19,10 @@ import {
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatLsn, parseLsn } from '../../domain/target/wal.js';
 import type { LocateInput, LocateOutput } from '../api.js';
-import { endWithoutInstance, moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
+import { endWithoutInstance, HeldInstance, moveTemporaryInstance } from '../explore/temporary-instance.js';
 import { readActivities } from '../operation/activity-proxies.js';
 import { type Operation, openOperation } from '../operation/open-operation.js';
+import { failureOf } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
 
 const LOOK = 'look at the table';
@@ -34,9 +36,11 @@ const MARGIN_MS = 120_000;
  */
 export function locateTable(input: LocateInput): Promise<LocateOutput> {
   return openOperation('table-locate', input, async (operation) => {
+    const search = new Search(operation, input);
     try {
-      return await new Search(operation, input).run();
+      return await search.run();
     } finally {
+      await search.letGo();
       await endWithoutInstance(operation);
     }
   });
@@ -51,14 +55,29 @@ interface Replayed {
   readonly isExact: boolean;
 }
 
+/** A part of the WAL, and what is known of its ends. */
+interface Stretch {
+  readonly from: LocateBackup;
+  readonly until: LocateBackup | null;
+  /** The newest coherent state in it, and after which commit; null: nobody has looked yet. */
+  readonly good: LocateProbe | null;
+  readonly stop: LocateStop | null;
+  readonly bad: LocateStop | null;
+}
+
 class Search {
   private plan: LocatePlan = { backups: [], walPolicy: null, now: null };
   private bisection = new Bisection([]);
   private readonly probes: LocateProbe[] = [];
   private readonly notes: string[] = [];
+  /** The newest coherent backup that was looked into, still running: the replay of the WAL begins there. */
+  private held: { readonly backup: LocateBackup; readonly instance: HeldInstance; readonly state: LocateProbe } | null =
+    null;
   private restores = 0;
   private replays = 0;
   private moves = 0;
+  /** Of one restore, from earlier ones on that host. */
+  private predictedSeconds: number | null = null;
 
   constructor(
     private readonly operation: Operation,
@@ -71,14 +90,16 @@ class Search {
     this.plan = await this.step(name, (summary) =>
       readActivities(this.operation.host, summary).planLocate(this.request),
     );
-    const { backups, now } = this.plan;
-    this.bisection = new Bisection(backups.map(({ recorded }) => recorded?.holds ?? null));
+    const { backups, now, notes = [] } = this.plan;
+    this.notes.push(...notes);
+    const known = backups.map(({ recorded }) => (recorded === null ? null : knownOf(recorded)));
+    this.bisection = new Bisection(known, now === null ? null : now.absent !== true);
     if (now !== null) this.probes.push({ what: 'production', id: null, at: null, ...now });
     for (const { id, at, recorded } of backups)
       if (recorded !== null) this.probes.push({ what: 'record', id, at, ...recorded });
     this.noteBroken();
     if (now?.holds === true && order.to === undefined && this.bisection.broken === null)
-      if (!backups.some(({ recorded }) => recorded?.holds === false)) return this.ended({ state: 'holds' });
+      if (this.bisection.bad === backups.length) return this.ended({ state: 'holds' });
     return this.search();
   }
 
@@ -87,15 +108,15 @@ class Search {
     for (;;) {
       await this.amongBackups();
       const { good, bad } = this.bisection;
-      const { backups, walPolicy } = this.plan;
+      const { backups, walPolicy, now } = this.plan;
       const from = backups[good];
       const until = backups[bad] ?? null;
-      if (from === undefined) return this.ended({ state: 'no-good', bad: this.probeOf(until) });
+      if (from === undefined) return this.noneIsGood(until);
       if (from.policy !== walPolicy || walPolicy === null) {
-        if (until === null && this.plan.now?.holds !== false) return this.ended({ state: 'never' });
-        return this.ended({ state: 'between', good: this.probeOf(from), bad: this.probeOf(until) ?? this.production });
+        if (until === null && now?.holds !== false) return this.ended({ state: 'never' });
+        return this.betweenBackups(from, until);
       }
-      const found = await this.inWal(from, until, walPolicy);
+      const found = await this.inWal(from, until);
       if (found !== null) return found;
     }
   }
@@ -105,45 +126,137 @@ class Search {
     for (let next = this.bisection.next; next !== null; next = this.bisection.next) {
       const backup = this.plan.backups[next] as LocateBackup;
       this.showProgress(`look into ${backup.id}, of ${backup.at}`);
-      const state = await this.withInstance(`probe-${this.restores}`, targetOf(backup), backup.policy, (_, instance) =>
-        this.look(instance),
-      );
-      this.probes.push({ what: 'backup', id: backup.id, at: backup.at, ...state });
-      this.bisection.set(next, state.holds);
+      await this.lookInto(backup, next);
       this.noteBroken();
     }
   }
 
-  /** Null: a record was wrong, and the search goes on with what was seen. */
-  private async inWal(from: LocateBackup, until: LocateBackup | null, policy: string): Promise<LocateResult | null> {
-    const { good: index, bad: after } = this.bisection;
-    let at: RecoveryTarget = targetOf(from);
-    let known: { readonly good: LocateProbe | null; readonly stop: LocateStop | null; readonly bad: LocateStop | null };
-    known = { good: null, stop: null, bad: null };
-    for (;;) {
-      const { good: state, stop, bad } = known;
-      const replayed: Replayed | null = await this.withInstance(`wal-${this.replays}`, at, policy, (opened, instance) =>
-        this.replay({ opened, instance, policy, from, until, state, stop, bad }),
-      );
-      if (replayed === null) {
-        this.bisection.set(index, false);
-        return null;
-      }
-      if (replayed.bad === null) return this.nothingBroke(replayed, until, after);
-      const { good } = replayed;
-      const broken = replayed.bad;
-      if (replayed.isExact)
-        return this.ended({ state: 'transaction', good, bad: stateAfter(broken), transaction: commitOf(broken) });
-      known = { good, stop: replayed.goodStop, bad: broken };
-      if (replayed.goodStop !== null) at = { kind: 'xid', xid: replayed.goodStop.xid };
+  /** One that cannot be restored, or read, is passed over: the others tell the same. */
+  private async lookInto(backup: LocateBackup, index: number): Promise<void> {
+    let instance: HeldInstance | null = null;
+    try {
+      instance = await this.open(`probe-${this.restores}`, targetOf(backup), backup);
+      const state = await this.look(instance.name);
+      const probe: LocateProbe = { what: 'backup', id: backup.id, at: backup.at, ...state };
+      this.probes.push(probe);
+      this.bisection.set(index, knownOf(state));
+      if (!state.holds || backup.policy !== this.plan.walPolicy) return;
+      await this.letGo();
+      this.held = { backup, instance, state: probe };
+    } catch (error) {
+      this.passOver(backup, index, error);
+    } finally {
+      if (this.held?.instance !== instance) await instance?.close();
     }
+  }
+
+  /** @throws the error itself where another backup would meet the same */
+  private passOver({ id, at }: LocateBackup, index: number, error: unknown): void {
+    const { code, message } = failureOf(error);
+    if (!isOfBackup(code)) throw error;
+    this.bisection.set(index, 'unreadable');
+    this.probes.push({ what: 'backup', id, at, holds: null, figure: `could not be looked into (${code})` });
+    this.notes.push(`${id} could not be looked into: ${message}`);
+  }
+
+  /** Null: a record was wrong, or the backup cannot be restored, and the search goes on with what was seen. */
+  private async inWal(from: LocateBackup, until: LocateBackup | null): Promise<LocateResult | null> {
+    const { good: index, bad: after } = this.bisection;
+    let stretch: Stretch = { from, until, good: null, stop: null, bad: null };
+    for (;;) {
+      const replayed = await this.replayOf(stretch, index);
+      if (replayed === null) return null;
+      if ('state' in replayed) return replayed;
+      const { good, goodStop, bad } = replayed;
+      if (bad === null) return this.nothingBroke(replayed, until, after);
+      if (replayed.isExact)
+        return this.ended({ state: 'transaction', good, bad: stateAfter(bad), transaction: commitOf(bad) });
+      stretch = { from, until, good, stop: goodStop, bad };
+    }
+  }
+
+  /** Null: the backup is not what it was thought to be. A result: the WAL does not lead further. */
+  private async replayOf(stretch: Stretch, index: number): Promise<Replayed | LocateResult | null> {
+    let begun: { readonly instance: HeldInstance; readonly state: LocateProbe | null };
+    try {
+      begun = await this.beginningOf(stretch);
+    } catch (error) {
+      if (stretch.good !== null) return this.cutOff(stretch, error);
+      this.passOver(stretch.from, index, error);
+      return null;
+    }
+    const { instance } = begun;
+    try {
+      const good = begun.state ?? (await this.lookAtBeginning(instance, stretch.from));
+      if (good.holds === true) return await this.replay({ ...stretch, good }, instance);
+      this.bisection.set(index, good.absent === true ? 'absent' : 'bad');
+      return null;
+    } catch (error) {
+      return this.cutOff(stretch, error);
+    } finally {
+      await instance.close();
+    }
+  }
+
+  /** The instance that is held, where it stands at the beginning; else one that is restored for it. */
+  private async beginningOf({ from, good, stop }: Stretch) {
+    const { held } = this;
+    if (held !== null && good === null && held.backup === from) {
+      this.held = null;
+      return held;
+    }
+    await this.letGo();
+    const at: RecoveryTarget = stop === null ? targetOf(from) : { kind: 'xid', xid: stop.xid };
+    return { instance: await this.open(`wal-${this.restores}`, at, from), state: good };
+  }
+
+  private async lookAtBeginning({ name }: HeldInstance, { id, at }: LocateBackup): Promise<LocateProbe> {
+    const probe: LocateProbe = { what: 'backup', id, at, ...(await this.look(name)) };
+    this.probes.push(probe);
+    return probe;
+  }
+
+  /** One replay, forward only, stopped after commits that touched the table. */
+  private async replay(
+    { from, until, good: begin, stop, bad: end }: Stretch & { readonly good: LocateProbe },
+    { name: instance, opened }: HeldInstance,
+  ): Promise<Replayed> {
+    this.replays++;
+    let good = begin;
+    const range: CommitRange = {
+      from: later(stop?.committedAt ?? from.startedAt, -MARGIN_MS),
+      to: this.endOfRange(end?.committedAt ?? null, until),
+      afterLsn: stop === null ? (opened.reached.lastLsn ?? '0/0') : nextPlace(stop.lsn),
+      beforeLsn: end?.lsn ?? null,
+      rows: good.rows ?? null,
+    };
+    const name = 'find the commits that touched the table';
+    const { policy } = from;
+    const { total, stops, notes } = await this.step(name, (summary) =>
+      readActivities(this.operation.host, summary).findCommits({ ...this.request, instance, policy, range }),
+    );
+    this.notes.push(...notes.filter((note) => !this.notes.includes(note)));
+    let goodStop = stop;
+    let before = -1;
+    const startedAt = Date.now();
+    for (const [count, one] of stops.entries()) {
+      this.showReplay(count, stops.length, total, startedAt);
+      await moveTemporaryInstance(this.operation, instance, { kind: 'xid', xid: one.xid });
+      this.moves++;
+      const state = await this.look(instance);
+      const probe: LocateProbe = { what: 'commit', id: one.xid, at: one.committedAt, ...state };
+      this.probes.push(probe);
+      if (!state.holds) return { good, goodStop, bad: one, isExact: one.index === before + 1 };
+      [good, goodStop, before] = [probe, one, one.index];
+    }
+    return { good, goodStop, bad: end, isExact: end !== null && before === total - 1 };
   }
 
   /** All of the WAL up to the next backup is coherent. */
   private nothingBroke({ good }: Replayed, until: LocateBackup | null, after: number): LocateResult | null {
     const seen = until === null ? null : this.probes.find(({ what, id }) => what === 'backup' && id === until.id);
     if (until !== null && seen === undefined) {
-      this.bisection.set(after, true);
+      this.bisection.set(after, 'good');
       return null;
     }
     if (until === null && (this.plan.now?.holds !== false || this.input.order.to !== undefined))
@@ -154,50 +267,38 @@ class Search {
     return this.ended({ state: 'between', good, bad: this.probeOf(until) ?? this.production });
   }
 
-  /** One replay, forward only, stopped after commits that touched the table. Null: the backup itself is not coherent. */
-  private async replay(given: {
-    readonly opened: OpenedInstance;
-    readonly instance: string;
-    readonly policy: string;
-    readonly from: LocateBackup;
-    readonly until: LocateBackup | null;
-    readonly state: LocateProbe | null;
-    readonly stop: LocateStop | null;
-    readonly bad: LocateStop | null;
-  }): Promise<Replayed | null> {
-    const { opened, instance, policy, from, until, stop, bad: end } = given;
-    this.replays++;
-    let good: LocateProbe;
-    if (given.state === null) {
-      const state = await this.look(instance);
-      good = { what: 'backup', id: from.id, at: from.at, ...state };
-      this.probes.push(good);
-      if (!state.holds) return null;
-    } else good = given.state;
-    const range: CommitRange = {
-      from: later(stop?.committedAt ?? from.startedAt, -MARGIN_MS),
-      to: this.endOfRange(end?.committedAt ?? null, until),
-      afterLsn: stop === null ? (opened.reached.lastLsn ?? '0/0') : nextPlace(stop.lsn),
-      beforeLsn: end?.lsn ?? null,
-    };
-    const name = 'find the commits that touched the table';
-    const { total, stops, notes } = await this.step(name, (summary) =>
-      readActivities(this.operation.host, summary).findCommits({ ...this.request, instance, policy, range }),
+  /** The WAL is not whole: what is behind is not seen. @throws the error itself where it says nothing of the WAL */
+  private cutOff({ good, bad, until }: Stretch, error: unknown): LocateResult {
+    const { code, message } = failureOf(error);
+    const newest = this.probes.findLast(({ what, holds }) => what === 'commit' && holds === true) ?? good;
+    if (!isOfBackup(code)) throw error;
+    this.notes.push(`the WAL could not be replayed further: ${message}`);
+    return this.ended({
+      state: 'between',
+      good: newest ?? this.probes.findLast(({ holds }) => holds === true) ?? null,
+      bad: bad === null ? (this.probeOf(until) ?? this.production) : stateAfter(bad),
+    });
+  }
+
+  /** Without WAL nobody can tell more. */
+  private betweenBackups(from: LocateBackup, until: LocateBackup | null): LocateResult {
+    const { walPolicy } = this.plan;
+    this.notes.push(
+      walPolicy === null
+        ? `dumps hold single instants: what happened after ${from.at}${until === null ? '' : ` and before ${until.at}`} is in none of them, and no policy archives WAL, which would name the transaction; the logs of applications and of the server may tell`
+        : `${from.id} is from before the first backup whose WAL is there (policy ${walPolicy}): what happened between them is in no WAL`,
     );
-    this.notes.push(...notes.filter((note) => !this.notes.includes(note)));
-    let goodStop = stop;
-    let before = -1;
-    for (const [count, one] of stops.entries()) {
-      this.showProgress(`look at the table after commit ${count + 1} of at most ${stops.length} (${total} touched it)`);
-      await moveTemporaryInstance(this.operation, instance, { kind: 'xid', xid: one.xid });
-      this.moves++;
-      const state = await this.look(instance);
-      const probe: LocateProbe = { what: 'commit', id: one.xid, at: one.committedAt, ...state };
-      this.probes.push(probe);
-      if (!state.holds) return { good, goodStop, bad: one, isExact: one.index === before + 1 };
-      [good, goodStop, before] = [probe, one, one.index];
-    }
-    return { good, goodStop, bad: end, isExact: end !== null && before === total - 1 };
+    return this.ended({ state: 'between', good: this.probeOf(from), bad: this.probeOf(until) ?? this.production });
+  }
+
+  private noneIsGood(until: LocateBackup | null): LocateResult {
+    const oldest = this.plan.backups[0];
+    this.notes.push(
+      oldest === undefined
+        ? 'there is no backup'
+        : `the oldest backup is ${oldest.id}, of ${oldest.at}: it broke before, it never was so, or the condition asks for too much; older copies can be taken over by \`reprise backup adopt\``,
+    );
+    return this.ended({ state: 'no-good', bad: this.probeOf(until) });
   }
 
   private endOfRange(bad: string | null, until: LocateBackup | null): string {
@@ -213,19 +314,34 @@ class Search {
     );
   }
 
-  private withInstance<T>(
-    instance: string,
-    target: RecoveryTarget,
-    policy: string,
-    body: (opened: OpenedInstance, instance: string) => Promise<T>,
-  ): Promise<T> {
+  /** Where there is no room beside the one that is held, that one goes. */
+  private async open(name: string, target: RecoveryTarget, { policy }: LocateBackup): Promise<HeldInstance> {
     const { requester, order } = this.input;
-    this.restores++;
-    return withTemporaryInstance(
-      this.operation,
-      { instance, requester, order: { target, policy, databases: [order.database] } },
-      (opened) => body(opened, instance),
-    );
+    const { timeline, walPolicy } = this.plan;
+    const along = policy === walPolicy && timeline != null ? { timeline } : {};
+    const onPlan = ({ restore: { predicted } }: PlannedInstance): void => {
+      this.predictedSeconds = predicted?.p50 ?? null;
+    };
+    const asked = { requester, onPlan, order: { target, policy, databases: [order.database], ...along } };
+    const open = (instance: string): Promise<HeldInstance> => {
+      this.restores++;
+      return HeldInstance.open(this.operation, { ...asked, instance });
+    };
+    try {
+      return await open(name);
+    } catch (error) {
+      if (this.held === null || failureOf(error).code !== 'disk-full') throw error;
+      this.restores--;
+      await this.letGo();
+      return open(`${name}-alone`);
+    }
+  }
+
+  /** Ends the instance that is held for the replay. */
+  async letGo(): Promise<void> {
+    const { held } = this;
+    this.held = null;
+    await held?.instance.close();
   }
 
   /** A state that is coherent again later means that more than one thing happened. */
@@ -241,19 +357,43 @@ class Search {
   }
 
   private showProgress(what: string): void {
-    const { status } = this.operation;
     const { left } = this.bisection;
-    const seconds = this.restores === 0 ? null : status.seconds(RESTORE) / this.restores;
+    const seconds = this.restoreSeconds;
     const each = seconds === null ? '' : `, about ${durationInWords(Math.max(1, Math.round(seconds)))} each`;
-    status.show(
-      'running',
-      null,
-      [
-        `Condition: **${conditionText(this.input.order.condition)}**`,
-        `Now: ${what}.`,
-        `${this.restores} restores and ${this.moves} moves so far; at most ${left} more backups to look into${each}, of ${mostProbes(this.plan.backups.length)} in all, then one replay of the WAL.`,
-      ].join('\n\n'),
-    );
+    const all = seconds === null ? '' : ` (about ${durationInWords(Math.max(1, Math.round(seconds * left)))} in all)`;
+    this.show([
+      `Now: ${what}.`,
+      `${this.soFar}; at most ${left} more backups to look into${each}${all}, of ${this.plan.backups.length}, then one replay of the WAL.`,
+    ]);
+  }
+
+  private showReplay(done: number, stops: number, total: number, startedAt: number): void {
+    const seconds = done === 0 ? null : (Date.now() - startedAt) / 1000 / done;
+    const left = stops - done;
+    const each =
+      seconds === null
+        ? ''
+        : `, about ${durationInWords(Math.max(1, Math.round(seconds)))} each, ${durationInWords(Math.max(1, Math.round(seconds * left)))} in all`;
+    this.show([
+      `Now: look at the table after commit ${done + 1} of at most ${stops} (${total} touched it).`,
+      `${this.soFar}; at most ${left} more moves forward${each}.`,
+    ]);
+  }
+
+  private show(lines: readonly string[]): void {
+    const condition = `Condition: **${conditionText(this.input.order.condition)}**`;
+    this.operation.status.show('running', null, [condition, ...lines].join('\n\n'));
+  }
+
+  private get soFar(): string {
+    return `${this.restores} restores and ${this.moves} moves so far`;
+  }
+
+  /** Measured in this search; before the first one has ended, as predicted. */
+  private get restoreSeconds(): number | null {
+    const ended = this.operation.status.times().filter(({ name, seconds }) => name === RESTORE && seconds !== null);
+    if (ended.length === 0) return this.predictedSeconds;
+    return this.operation.status.seconds(RESTORE) / ended.length;
   }
 
   private ended(

@@ -12,6 +12,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { underLock } from '../lock/with-cluster-lock.js';
+import { confirmIncident } from '../operation/confirm-incident.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import {
   ApprovedOperation,
@@ -96,6 +97,12 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
 
   isEmpty({ binding }: RepairPlan): boolean {
     return this.input.planOnly === true || changedRows(binding.changes) === 0;
+  }
+
+  /** From the approval on the repair goes on without its incident. */
+  async prepare(plan: RepairPlan): Promise<void> {
+    const { incident } = this.input;
+    if (incident !== undefined) await confirmIncident(incident.workflowId, plan);
   }
 
   claim() {

@@ -90,6 +90,10 @@ const guarantees: readonly (readonly [
         'Rows become exactly what was approved, or nothing changes: a row that somebody changed meanwhile is never overwritten, and code of the table gets no rights by it. It can be taken back.',
       ],
       [
+        'T8',
+        'An incident of a table is one workflow, from the hour of discovery to its document: people confirm it and choose the repair; one that is rejected or fails leads back to the choice, and one that was approved goes on whatever becomes of the incident.',
+      ],
+      [
         'T4',
         'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
       ],

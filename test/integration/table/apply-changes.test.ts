@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { join } from 'node:path';
 import type pg from 'pg';
 import { changesFor } from '../../../src/activities/table/make-changes.js';
-import type { AppliedChanges, ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
+import type { ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
 import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { SAME_TEXT } from '../../../src/postgres/content/row-hash.js';
@@ -10,9 +10,9 @@ import {
   type ApplyOptions,
   applyChanges,
   changedSince,
-  takenValues,
   transactionEnd,
 } from '../../../src/postgres/repair/apply-changes.js';
+import { planConflicts } from '../../../src/postgres/repair/plan-conflicts.js';
 import {
   type ChangeSetEntry,
   reversedEntries,
@@ -25,9 +25,10 @@ import {
   repairRole,
   repairRoles,
 } from '../../../src/postgres/repair/repair-login.js';
-import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
+import { readTableFacts, type TableFacts } from '../../../src/postgres/repair/table-facts.js';
 import { makeTempDir } from '../../helpers/make-temp-dir.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
+import { repairBench } from '../../helpers/repair-rows.js';
 import { until } from '../../helpers/until.js';
 
 const server = () => {
@@ -82,28 +83,10 @@ async function rowsOf(where = 'true', of = NAME): Promise<(string | null)[][]> {
   });
 }
 
-/** As the operation does it: with a login of its own. */
-async function asRepair<T>(
-  use: (client: pg.Client, facts: Awaited<ReturnType<typeof readTableFacts>>) => Promise<T>,
-  of = table,
-): Promise<T> {
-  const operationId = database.name;
-  return withClient(server(), database.name, async (superuser) => {
-    const facts = await readTableFacts(superuser, of);
-    const login = await openRepairLogin(superuser, server(), { operationId, table: of }, facts);
-    try {
-      return await withClient(login.connection, database.name, (client) => use(client, facts), login.options);
-    } finally {
-      await closeRepairLogin(superuser, operationId);
-    }
-  });
-}
-
+const asRepair = <T>(use: (client: pg.Client, facts: TableFacts) => Promise<T>, of = table): Promise<T> =>
+  repairBench(database).asRepair(of, use);
 const apply = (changes: readonly RowChange[], options: Partial<ApplyOptions> = {}, header = HEADER) =>
-  asRepair<AppliedChanges>(
-    (client, facts) => applyChanges(client, header, facts, changes, { ...stop, ...options }),
-    header.table,
-  );
+  repairBench(database).apply(header, changes, options);
 
 /** Rows 1 to 3 were deleted and 4 and 5 changed, and 21 and 22 came. */
 async function damage(): Promise<{ changes: RowChange[]; good: (string | null)[][] }> {
@@ -366,11 +349,18 @@ describe('T6: rows are put right', () => {
       { op: 'insert', after: ['4', null, '30'] },
       { op: 'insert', after: ['5', null, null] },
     ];
-    expect(await asRepair((client, facts) => takenValues(client, header, facts, changes), visits)).toEqual([0, 1]);
+    const conflicts = async (of: readonly RowChange[]) => {
+      const options = { fireTriggers: false };
+      return (await asRepair((client, facts) => planConflicts(client, header, facts, of, options), visits)).reasons;
+    };
+    expect(await conflicts(changes)).toEqual(
+      new Map([
+        [0, 'not-unique'],
+        [1, 'not-unique'],
+      ]),
+    );
     const swap: RowChange = { op: 'update', before: ['2', 'here', '20'], after: ['2', 'here', '10'] };
-    expect(
-      await asRepair((client, facts) => takenValues(client, header, facts, [changes[0] as RowChange, swap]), visits),
-    ).toEqual([]);
+    expect(await conflicts([changes[0] as RowChange, swap])).toEqual(new Map());
 
     const good = [
       ['5', 'gone', '50'],

@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
-import { startRepair, type StartedOperation } from '../../../src/client/start.js';
+import { heldBy, holdsOfTable, releaseHold } from '../../../src/client/holds.js';
+import { listRunningOperations } from '../../../src/client/running-operations.js';
+import { startHold, startRepair, type StartedOperation } from '../../../src/client/start.js';
+import { queryNames, signalNames } from '../../../src/domain/operation/names.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { RepairPlan } from '../../../src/domain/table/repair.js';
-import type { RepairOutput } from '../../../src/workflows/api.js';
+import type { HoldOutput, RepairOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { Site } from '../../helpers/site.js';
 
@@ -51,6 +54,15 @@ const booked = (): Promise<string> =>
     .query("BEGIN; INSERT INTO metier.demandes_rdv (commune, pris_le, motif) VALUES ('00001', now(), 'x'); ROLLBACK")
     .then(() => 'booked')
     .catch((error: unknown) => (error as Error).message);
+
+const held = { database: 'mairie', table };
+/** A hold whose table is frozen. */
+async function frozen(): Promise<StartedOperation> {
+  const work = await startHold(site.session, { cluster: 'mairie', requester: 'test', order: held });
+  await site.approve(work);
+  await site.waitFor(async () => (await heldBy(site.session, work.workflowId)).since !== null, 'it is frozen');
+  return work;
+}
 
 let good: Row[];
 let bad: Row[];
@@ -195,9 +207,81 @@ describe('M4: one transaction is undone', () => {
     } finally {
       await holder.end();
     }
+    const before = await hooksRun();
+    expect(before).toMatch(/stop-batches\n$/);
     await site.startWorker();
     await site.waitFor(async () => (await booked()) === 'booked', 'it takes writes again');
+    await site.waitFor(async () => (await hooksRun()) === `${before}start-batches\n`, 'its hook is taken back');
     const { rows: left } = await site.query("SELECT FROM pg_namespace WHERE nspname = 'reprise_freeze'");
     expect(left).toEqual([]);
+  });
+
+  it('T4: frozen before anything is found out, it stays so while its worker dies and while it is repaired, until it is released', async () => {
+    const before = await hooksRun();
+    const hold = await frozen();
+    expect(await hooksRun()).toBe(`${before}stop-batches\n`);
+    expect(await heldBy(site.session, hold.workflowId)).toMatchObject({ ...held, until: null });
+    await site.workers[0]?.kill();
+    expect(await booked()).toMatch(/takes no writes/);
+    await site.startWorker();
+
+    const source = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid } };
+    const work = await start({
+      source,
+      strategy: 'insert-missing',
+      scope: [{ column: 'id', from: '131', below: '151' }],
+    });
+    const { plan, outcome } = await repaired(work);
+    expect(plan).toMatchObject({
+      binding: { freeze: null, hooks: [] },
+      observed: { heldBy: [hold.workflowId], warnings: [expect.stringContaining('keeps the table frozen since')] },
+    });
+    expect(outcome).toMatchObject({ checks: [{ status: 'ok' }] });
+    expect(await booked()).toMatch(/takes no writes/);
+    expect(await hooksRun()).toBe(`${before}stop-batches\n`);
+
+    await site.waitFor(
+      async () => (await listRunningOperations(site.session)).some((one) => one.held?.since != null),
+      'status shows it',
+    );
+    const [found] = await holdsOfTable(site.session, { cluster: 'mairie', ...held });
+    await releaseHold(site.session, found ?? hold, { by: 'dba', reason: 'repaired' });
+    expect(await booked()).toBe('booked');
+    expect(await hooksRun()).toBe(`${before}stop-batches\nstart-batches\n`);
+    expect(await site.result<HoldOutput>(hold)).toMatchObject({ state: 'completed', outcome: { releasedBy: 'dba' } });
+  });
+
+  it('T4: a repair whose hold is over is planned again; a hold that was terminated leaves nothing blocked and no batch stopped', async () => {
+    const hold = await frozen();
+    const source = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid } };
+    const work = await start({
+      source,
+      strategy: 'insert-missing',
+      scope: [{ column: 'id', from: '151', below: '171' }],
+    });
+    await site.waitFor(async () => (await site.status(work)).state === 'waiting-approval', 'it waits');
+    await releaseHold(site.session, hold, { by: 'dba', reason: 'no need' });
+    const first = await site.approve(work);
+    await site.waitFor(async () => {
+      const { state, plan } = await site.status(work);
+      return state === 'waiting-approval' && plan !== first.digest;
+    }, 'it is planned again');
+    // The second plan blocks writes by itself.
+    const second = await work.handle.query<RepairPlan | null>(queryNames.plan);
+    expect(second?.binding).toMatchObject({ freeze: { by: 'trigger' }, hooks: ['stop-batches'] });
+    await work.handle.signal(signalNames.reject, { by: 'dba', reason: 'seen enough' });
+    expect(await site.result<RepairOutput>(work)).toMatchObject({ state: 'rejected' });
+
+    const before = await hooksRun();
+    const terminated = await frozen();
+    await site.workers.at(-1)?.kill();
+    await terminated.handle.terminate('by a test');
+    expect(await booked()).toMatch(/takes no writes/);
+    await site.startWorker();
+    await site.waitFor(async () => (await booked()) === 'booked', 'it takes writes again');
+    await site.waitFor(
+      async () => (await hooksRun()) === `${before}stop-batches\nstart-batches\n`,
+      'its hook is taken back',
+    );
   });
 });

@@ -84,6 +84,7 @@ const byArgument: Readonly<Record<string, Wanted>> = {
 
 const byOption: Readonly<Record<string, Wanted>> = {
   '--cluster': { kind: 'cluster' },
+  '--incident': { kind: 'operation', accepts: isIncident },
   '--policy': { kind: 'policy' },
   '--engine': { kind: 'policy' },
   '--database': { kind: 'database' },

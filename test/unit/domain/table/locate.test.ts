@@ -4,9 +4,12 @@ import {
   Bisection,
   chooseStops,
   FEWEST_STOPS,
+  isPlaceOfTimeline,
+  type Known,
   mayBreak,
   mostProbes,
   nextCommand,
+  stopsFor,
   weightOf,
 } from '../../../../src/domain/table/locate.js';
 
@@ -21,11 +24,11 @@ describe('T5: the search for what broke a table', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 400 }), fc.float({ min: 0, max: 1, noNaN: true }), (count, part) => {
         const good = Math.round(part * count);
-        const bisection = new Bisection(Array.from({ length: count }, () => null));
+        const bisection = new Bisection(Array.from({ length: count }, (): Known => null));
         let probes = 0;
         for (let next = bisection.next; next !== null; next = bisection.next) {
           expect(probes + bisection.left).toBeLessThanOrEqual(mostProbes(count));
-          bisection.set(next, next < good);
+          bisection.set(next, next < good ? 'good' : 'bad');
           probes++;
         }
         expect([bisection.good, bisection.bad]).toEqual([good - 1, good]);
@@ -37,12 +40,58 @@ describe('T5: the search for what broke a table', () => {
   });
 
   it('T5: what is known costs nothing, and a state that comes back is noticed', () => {
-    const known = new Bisection([true, true, false, false]);
+    const known = new Bisection(['good', 'good', 'bad', 'bad']);
     expect([known.next, known.good, known.bad, known.broken]).toEqual([null, 1, 2, null]);
-    const again = new Bisection([true, false, true, false]);
+    const again = new Bisection(['good', 'bad', 'good', 'bad']);
     expect([again.next, again.good, again.bad, again.broken]).toEqual([null, 2, 3, 1]);
     // The oldest states may be from before the rows were there.
-    expect(new Bisection([false, true, false]).broken).toBeNull();
+    expect(new Bisection(['bad', 'good', 'bad']).broken).toBeNull();
+  });
+
+  it('T5: a backup that cannot be looked into is passed over', () => {
+    const bisection = new Bisection(['good', null, null, null, 'bad']);
+    expect(bisection.next).toBe(2);
+    bisection.set(2, 'unreadable');
+    expect([bisection.next, bisection.left]).toEqual([3, 2]);
+    bisection.set(3, 'unreadable');
+    bisection.set(1, 'good');
+    expect([bisection.next, bisection.good, bisection.bad]).toEqual([null, 1, 4]);
+  });
+
+  it('T5: a table that was not there yet broke later, and one that was dropped is broken', () => {
+    // It is in production: it was made after the middle one.
+    const made = new Bisection([null, null, 'absent', null, null], true);
+    expect([made.next, made.bad]).toEqual([4, 5]);
+    made.set(4, 'bad');
+    expect([made.next, made.bad]).toEqual([3, 4]);
+    made.set(3, 'absent');
+    expect([made.next, made.good, made.bad]).toEqual([null, -1, 4]);
+    // It is not: it was dropped before the middle one, or never was.
+    const dropped = new Bisection([null, null, 'absent', null, null], false);
+    expect([dropped.next, dropped.bad]).toEqual([1, 2]);
+    dropped.set(1, 'good');
+    expect([dropped.next, dropped.good, dropped.bad]).toEqual([null, 1, 2]);
+    // Dropped and made again: between two that have it, it is broken.
+    expect(new Bisection(['good', 'absent', 'good', 'bad'], true).broken).toBe(1);
+  });
+
+  it('T5: where production does not answer, the newest backup tells whether the table was made or dropped', () => {
+    const unknown = new Bisection([null, null, 'absent', null, null]);
+    expect([unknown.next, unknown.left]).toEqual([4, 3]);
+    unknown.set(4, 'good');
+    expect([unknown.next, unknown.good]).toEqual([null, 4]);
+    const gone = new Bisection([null, null, 'absent', null, null]);
+    gone.set(4, 'absent');
+    expect([gone.next, gone.bad]).toEqual([1, 2]);
+  });
+
+  it('T5: backups of a timeline that a recovery has left are told by where they ended', () => {
+    const path = [
+      { id: 1, until: '0/5000100' },
+      { id: 2, until: null },
+    ];
+    const on = (timeline: number, number: bigint) => isPlaceOfTimeline({ timeline, number }, path, 0x100_0000);
+    expect([on(1, 4n), on(1, 5n), on(1, 6n), on(2, 5n), on(3, 5n)]).toEqual([true, null, false, true, false]);
   });
 
   it('T5: one replay, or two where commits are many, finds the commit', () => {
@@ -79,6 +128,25 @@ describe('T5: the search for what broke a table', () => {
     const stops = chooseStops(weights);
     expect(stops).toEqual(expect.arrayContaining([7320, 7321, 9999]));
     expect(stops.length).toBeLessThanOrEqual(201);
+  });
+
+  it('T5: where rows are counted the WAL says which commit it was, and two looks see that it is so', () => {
+    const rows = { kind: 'min-rows', rows: 100 } as const;
+    const commits = [
+      ...Array.from({ length: 50 }, () => commit({ deleted: 1 })),
+      commit({ inserted: 40 }),
+      ...Array.from({ length: 50 }, () => commit({ deleted: 2, inserted: 1 })),
+      commit({ deleted: 41, xid: '99' }),
+      ...Array.from({ length: 50 }, () => commit({ deleted: 1 })),
+    ];
+    const { total, stops } = stopsFor(rows, commits, 200);
+    expect(total).toBe(151);
+    expect(stops.map(({ index }) => index)).toEqual([99, 100, 150]);
+    expect(stops[1]?.xid).toBe('99');
+    // Nobody knows how many a TRUNCATE took, or how many there were: the replay looks.
+    expect(stopsFor(rows, [commit({ actions: ['truncated'] }), ...commits], 200).stops.length).toBeGreaterThan(20);
+    expect(stopsFor(rows, commits, null).stops.length).toBeGreaterThan(20);
+    expect(stopsFor({ kind: 'key', column: 'id', value: '4' }, commits, 200).stops.length).toBeGreaterThan(20);
   });
 
   it('T5: what cannot break the condition is not looked at', () => {

@@ -1,0 +1,60 @@
+import { isRepriseError } from '../../domain/errors.js';
+import type { TableIncidentOrder } from '../../domain/operation/orders.js';
+import { suspicionAgainst } from '../../domain/table/history.js';
+import type { TableSurvey } from '../../domain/table/incident.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import type { ActivityRun } from '../activity-wrapper.js';
+import type { ClusterContext } from '../cluster-context.js';
+import { historyOf } from '../inspection/table-history.js';
+import { rowsIn } from './repair-session.js';
+
+/** Backups whose rows are shown. */
+const SHOWN_BACKUPS = 6;
+
+/** Rows of the table in the last backups and now, and what a repair would need. Changes nothing. */
+export async function surveyTable(
+  clusterContext: ClusterContext,
+  order: TableIncidentOrder,
+  run: ActivityRun,
+): Promise<TableSurvey> {
+  const { cluster } = clusterContext;
+  const { database, table } = order;
+  const problems: string[] = [];
+  const orProblem = async <T>(what: string, look: () => Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await look();
+    } catch (error) {
+      if (!isRepriseError(error)) throw error;
+      problems.push(`${what}: ${error.message}`);
+      return otherwise;
+    }
+  };
+  const all = await orProblem(
+    'the backups could not be read',
+    () => historyOf(clusterContext, database, table, run),
+    [],
+  );
+  const rowsNow = await orProblem(
+    'the rows in production could not be counted',
+    () => withClient(cluster.connection, database, (client) => rowsIn(client, table)),
+    null,
+  );
+  if (cluster.approvals['table-repair'] === undefined)
+    problems.push(
+      `no policy says who may approve a repair: add clusters.${cluster.name}.approvals.table-repair to reprise.yml`,
+    );
+  const name = formatTableName(table);
+  const configured = Object.values(cluster.tables ?? {}).find(
+    (one) => one.database === database && formatTableName(one.table) === name,
+  );
+  return {
+    history: all.slice(-SHOWN_BACKUPS).map(({ backupId, policy, at, rows, change, suspicion }) => ({
+      ...{ backupId, policy, at, rows, change, suspicion },
+    })),
+    rowsNow,
+    suspicion: rowsNow === null ? null : suspicionAgainst(all, rowsNow),
+    blocks: configured !== undefined && (configured.freeze !== undefined || configured.hooks.length > 0),
+    problems,
+  };
+}

@@ -1,0 +1,40 @@
+import { RepriseError } from '../domain/errors.js';
+import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
+import { updateNames, workflowTypes } from '../domain/operation/names.js';
+import type { RepairOrder } from '../domain/operation/orders.js';
+import type { ChosenRepair } from '../workflows/api.js';
+import type { TemporalSession } from './connect.js';
+import { update } from './decide.js';
+import type { StartedOperation } from './start.js';
+
+/**
+ * Workflow id of an open incident; its last part is enough.
+ * @throws `not-found`, `conflict` where several end so.
+ */
+export async function findIncident(session: TemporalSession, given: string): Promise<string> {
+  if (given.startsWith('incident/')) return given;
+  const query = `WorkflowType = '${workflowTypes.incident}' AND ${OPEN_EXECUTIONS}`;
+  const found: string[] = [];
+  for await (const { workflowId } of session.client.workflow.list({ query })) {
+    if (workflowId.endsWith(`/${given}`)) found.push(workflowId);
+  }
+  const [first, second] = found;
+  if (first === undefined)
+    throw new RepriseError('not-found', `no open incident is called ${given}`, 'see `reprise incident list`');
+  if (second !== undefined)
+    throw new RepriseError('conflict', `${given} is ambiguous: ${found.join(' or ')}`, 'write the whole id');
+  return first;
+}
+
+/**
+ * Has an incident of a table start the repair that a person chose.
+ * @throws RepriseError `usage` for a repair of another table; `conflict` while it has one already
+ */
+export async function chooseRepair(
+  session: TemporalSession,
+  incident: string,
+  choice: { readonly by: string; readonly order: RepairOrder },
+): Promise<StartedOperation> {
+  const { workflowId, operationId } = await update<ChosenRepair>(session, incident, updateNames.chooseRepair, choice);
+  return { workflowId, operationId, handle: session.client.workflow.getHandle(workflowId) };
+}

@@ -1,0 +1,58 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { Workflow, WorkflowResultType } from '@temporalio/common';
+import { CancellationScope, type ChildWorkflowHandle } from '@temporalio/workflow';
+import { sentence } from '../operation/operation-status.js';
+
+/** How a child of an incident ended. */
+export interface EndedChild<Output> {
+  readonly output: Output | null;
+  readonly why: string;
+}
+
+/**
+ * A child workflow of an incident. It is cancelled with the incident as long as nobody has approved its plan; an approved one goes on,
+ * whatever becomes of the incident.
+ */
+export class IncidentChild<T extends Workflow> {
+  /** People approved its plan: it goes on without the incident. */
+  approved = false;
+  ended: EndedChild<WorkflowResultType<T>> | null = null;
+  private readonly ending: Promise<void>;
+
+  private constructor(
+    readonly handle: ChildWorkflowHandle<T>,
+    private readonly scope: CancellationScope,
+  ) {
+    this.ending = handle.result().then(
+      (output) => void (this.ended = { output, why: '' }),
+      (error: unknown) => void (this.ended = { output: null, why: sentence(error) }),
+    );
+  }
+
+  /** Null where it was started before, as after a Reset: it goes on by itself. */
+  static start<T extends Workflow>(run: () => Promise<ChildWorkflowHandle<T>>): Promise<IncidentChild<T> | null> {
+    // The incident's own cancellation does not reach the scope.
+    return CancellationScope.nonCancellable(() => {
+      const scope = new CancellationScope();
+      return scope.run(async () => {
+        try {
+          return new IncidentChild(await run(), scope);
+        } catch (error) {
+          if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
+          throw error;
+        }
+      });
+    });
+  }
+
+  /** Cancels it, unless it was approved. */
+  letGo(): void {
+    if (!this.approved) this.scope.cancel();
+  }
+
+  /** The same, and waits for its end. */
+  async cancel(): Promise<void> {
+    this.letGo();
+    await this.ending;
+  }
+}

@@ -1,0 +1,339 @@
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  allHandlersFinished,
+  condition,
+  defineUpdate,
+  setHandler,
+  startChild,
+} from '@temporalio/workflow';
+import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
+import { repairWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
+import type { RepairOrder, TableIncidentOrder } from '../../domain/operation/orders.js';
+import { priorityOf } from '../../domain/operation/priorities.js';
+import { repairRunbook } from '../../domain/plan/runbooks.js';
+import type { TableSurvey, TableSuspects } from '../../domain/table/incident.js';
+import { incidentTable, surveyText, suspectsText, tableIncidentDetails } from '../../domain/table/incident-text.js';
+import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import type { ChosenRepair, IncidentOutput, RepairOutput, TableCorruptionInput } from '../api.js';
+import { hostActivities, readActivities } from '../operation/activity-proxies.js';
+import { APPROVAL } from '../operation/confirm-incident.js';
+import { isCancelled, refusal, sentence } from '../operation/operation-status.js';
+import { shapeValidator } from '../operation/step-people.js';
+import { untilRecorded } from '../operation/until-recorded.js';
+import { repairTable } from '../table/repair-table.js';
+import { type EndedChild, IncidentChild } from './incident-child.js';
+import { type IncidentEnd, IncidentFrame, isEnd } from './incident-frame.js';
+
+const CHOICE = '{"by":"<your name>","order":{...}}, as `reprise table repair ... --incident` sends it';
+
+/** What a person chose to put the table right. */
+interface Choice {
+  readonly by: string;
+  readonly order: RepairOrder;
+}
+
+/** A repair of the incident, and how it ended. */
+interface EndedRepair extends EndedChild<RepairOutput>, ChosenRepair {}
+
+/**
+ * Rows of a table that are wrong, from suspicion to report: figures, confirmation, the repair that people choose, in a child workflow
+ * with its own approval, and the document. A repair that comes to nothing leads back to the choice.
+ */
+export class TableCorruption {
+  readonly frame: IncidentFrame;
+  private readonly discoveredAt: string;
+  private survey: TableSurvey | null = null;
+  private suspects: TableSuspects | null = null;
+  private readonly search = new CancellationScope();
+  private stage: 'confirm' | 'choose' = 'confirm';
+  /** Its operation is the host's: from then on a choice can be checked there. */
+  private isOpen = false;
+  private isOver = false;
+  /** A choice is being checked or carried out: there is one at a time. */
+  private isTaken = false;
+  private choice: Choice | null = null;
+  private lastChoice: Choice | null = null;
+  private attempts = 0;
+  private started: ChosenRepair | null = null;
+
+  constructor(private readonly input: TableCorruptionInput) {
+    const order = orderOf(input);
+    this.discoveredAt = order.foundAt ?? new Date().toISOString();
+    this.frame = new IncidentFrame(input, {
+      close: 'close an incident without a repair',
+      again: 'start the last repair again that was rejected or failed',
+      since: this.discoveredAt,
+      table: incidentTable(order),
+    });
+    this.frame.cause = order.cause ?? null;
+    setHandler(defineUpdate<ChosenRepair, [unknown]>(updateNames.chooseRepair), (raw) => this.choose(raw), {
+      description: `start this repair: ${CHOICE}`,
+      validator: shapeValidator(parseRepairChoice, CHOICE),
+    });
+  }
+
+  async run(): Promise<IncidentOutput> {
+    try {
+      return await this.untilEnd();
+    } finally {
+      this.isOver = true;
+      this.search.cancel();
+      await CancellationScope.nonCancellable(() => condition(allHandlersFinished, '1m'));
+    }
+  }
+
+  private async untilEnd(): Promise<IncidentOutput> {
+    const { frame } = this;
+    await this.suspect();
+    const early = frame.early ?? (await this.confirmed());
+    if (early !== null) return this.endBy(early);
+    for (;;) {
+      const next = await this.chosen();
+      if ('kind' in next) return this.endBy(next);
+      const repair = await this.repairOnce(next);
+      if ('kind' in repair) return this.endBy(repair);
+      const outcome = repair.output?.outcome ?? null;
+      if (outcome !== null) return this.close(repair, outcome);
+      await frame.announce('undecided', whyUndone(repair));
+    }
+  }
+
+  /** People are told, the hour of discovery is written down, and the figures are looked up. */
+  private async suspect(): Promise<void> {
+    const { frame, operation, request } = this;
+    const { cause } = frame;
+    this.show('suspected');
+    await frame.open(`rows of ${incidentTable(request.order)} are suspected to be wrong`);
+    if (frame.early !== undefined) return;
+    await untilRecorded(operation, 'open the incident on the host', (activities) =>
+      activities.openTableIncident(request),
+    );
+    this.isOpen = true;
+    await frame.journal('discovered', this.discoveredAt);
+    if (cause !== null) await frame.journal('cause', `${this.input.requester}: ${cause}`);
+    this.survey = await operation.status.phase('look at the table', () => this.lookAtTable());
+    await frame.record('suspected', surveyText(this.survey));
+    this.lookForSuspects();
+  }
+
+  private lookAtTable(): Promise<TableSurvey> {
+    const name = 'compare its rows with those of the backups';
+    return readActivities(this.operation.host, name)
+      .surveyTable(this.request)
+      .catch((error: unknown) => {
+        if (isCancelled(error)) throw error;
+        return { history: [], rowsNow: null, suspicion: null, blocks: false, problems: [sentence(error)] };
+      });
+  }
+
+  /** Beside everything else: nobody waits for hours of WAL. */
+  private lookForSuspects(): void {
+    const { host } = this.operation;
+    const look = async (): Promise<void> => {
+      const to = this.discoveredAt;
+      this.suspects = await readActivities(host, 'look for large transactions in the WAL')
+        .findSuspects({ ...this.request, discoveredAt: to })
+        .catch((error: unknown) => {
+          if (isCancelled(error)) throw error;
+          return { from: to, to, transactions: [], problem: sentence(error) };
+        });
+      this.frame.note('transactions', suspectsText(this.suspects));
+      this.operation.status.describe(this.details);
+    };
+    this.search.run(look).catch(() => undefined);
+  }
+
+  /** Until somebody says that it is real, or chooses a repair, which says so too. */
+  private async confirmed(): Promise<IncidentEnd | null> {
+    const { frame } = this;
+    const { workflowId } = this.operation.step;
+    this.show('suspected', `a person: \`reprise incident confirm ${workflowId}\`, or \`dismiss\``);
+    for (;;) {
+      const decision = await frame.nextDecision(() => this.choice !== null);
+      if (decision !== null && isEnd(decision)) return decision;
+      if (decision?.kind === 'again') continue;
+      const by = decision ?? { by: this.choice?.by ?? 'unnamed', reason: 'a repair was chosen' };
+      await frame.announce('confirmed', by.reason, by);
+      this.stage = 'choose';
+      return null;
+    }
+  }
+
+  /** The repair that a person chooses. */
+  private async chosen(): Promise<Choice | IncidentEnd> {
+    const { frame } = this;
+    const { workflowId } = this.operation.step;
+    const again = this.lastChoice === null ? '' : `, \`reprise continue ${workflowId}\` starts the last one again`;
+    this.show(
+      'paused',
+      `a person who chooses the repair: \`reprise table repair ... --incident ${workflowId}\`${again}, \`reprise incident close ${workflowId}\` ends it without one`,
+    );
+    for (;;) {
+      const decision = await frame.nextDecision(() => this.choice !== null);
+      if (decision !== null && isEnd(decision)) return decision;
+      if (decision?.kind === 'again' && this.lastChoice !== null && !this.isTaken) this.choice = this.lastChoice;
+      const { choice } = this;
+      if (choice === null) continue;
+      this.isTaken = true;
+      this.choice = null;
+      this.lastChoice = choice;
+      return choice;
+    }
+  }
+
+  /** One repair, with the journal kept while it runs. */
+  private async repairOnce(choice: Choice): Promise<EndedRepair | IncidentEnd> {
+    const ids = this.nextIds();
+    const { workflowId } = ids;
+    const child = await IncidentChild.start(() => this.startRepair(choice, ids));
+    this.started = ids;
+    try {
+      if (child === null) return { ...ids, output: null, why: `${workflowId} was started before: it continues` };
+      this.show('running', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\``);
+      const ended = await this.follow(child, workflowId);
+      return 'kind' in ended ? ended : { ...ids, ...ended };
+    } catch (error) {
+      child?.letGo();
+      throw error;
+    } finally {
+      this.isTaken = false;
+    }
+  }
+
+  private async follow(
+    child: IncidentChild<typeof repairTable>,
+    workflowId: string,
+  ): Promise<EndedChild<RepairOutput> | IncidentEnd> {
+    for (;;) {
+      const decision = await this.frame.nextDecision(() => child.ended !== null);
+      if (child.ended !== null) return child.ended;
+      if (decision === null) continue;
+      if (decision.kind === 'confirmed' && decision.by === APPROVAL) {
+        child.approved = true;
+        await this.frame.journal('repair', `${workflowId}: ${decision.reason}`, decision.sentBy);
+        this.show('running', `the repair: \`reprise watch ${workflowId}\``);
+      } else if (isEnd(decision)) {
+        if (!child.approved) {
+          await child.cancel();
+          return decision;
+        }
+        await this.frame.journal(
+          'note',
+          `${decision.by}: ${decision.kind} has no effect: the repair was approved and runs; \`reprise reject ${workflowId}\` ends it`,
+        );
+      }
+    }
+  }
+
+  private startRepair({ by, order }: Choice, { workflowId, operationId }: ChosenRepair) {
+    const { cluster } = this.input;
+    const table = formatTableName(order.table);
+    const incident = {
+      ...{ workflowId: this.operation.step.workflowId, discoveredAt: this.discoveredAt, cause: this.frame.cause },
+    };
+    return startChild(repairTable, {
+      workflowId,
+      // An incident that is terminated or Reset must not stop a repair half way.
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      priority: priorityOf(workflowTypes.repairTable),
+      staticSummary: `repair ${table} of ${cluster}`,
+      staticDetails: repairRunbook(cluster, table).details,
+      args: [{ cluster, requester: by, operationId, order, incident }],
+    });
+  }
+
+  private nextIds(): ChosenRepair {
+    const { cluster, operationId: own } = this.operation.step;
+    const operationId = `${own}-${++this.attempts}`;
+    return { operationId, workflowId: repairWorkflowId(cluster, operationId) };
+  }
+
+  /** Checks what a person chose, and answers once it is started. */
+  private async choose(raw: unknown): Promise<ChosenRepair> {
+    const parsed = parseRepairChoice(raw);
+    if ('problem' in parsed) throw refusal('approval-refused', parsed.problem);
+    if (this.isTaken || this.isOver)
+      throw refusal(
+        'conflict',
+        this.isOver
+          ? 'the incident is over'
+          : `the incident has a repair already: ${this.started?.workflowId ?? 'it is being started'}`,
+        'reject that one first, or wait for its end',
+      );
+    this.isTaken = true;
+    const before = this.started;
+    try {
+      await condition(() => this.isOpen || this.isOver);
+      const order = await hostActivities(this.operation.host, 'read the repair that was chosen').readRepairChoice({
+        ...{ ...this.request, choice: parsed.order },
+      });
+      this.choice = { by: parsed.by, order };
+    } catch (error) {
+      this.isTaken = false;
+      throw error;
+    }
+    await condition(() => this.started !== before || this.isOver);
+    if (this.started === null || this.started === before)
+      throw refusal('conflict', 'the incident ended before the repair was started', 'start it without --incident');
+    return this.started;
+  }
+
+  /** The table is right again: the incident closes with its document. */
+  private async close({ workflowId, operationId }: EndedRepair, { done }: RepairOutcome): Promise<IncidentOutput> {
+    await this.frame.announce('closed', `${workflowId} put ${changedRows(done)} rows right`);
+    const report = await this.writeReport(operationId);
+    this.operation.status.show('completed', null, `**Closed.** Report: ${report}`);
+    return { state: 'closed', recovery: null, repair: workflowId, report };
+  }
+
+  private async endBy(decision: IncidentEnd): Promise<IncidentOutput> {
+    const state = await this.frame.endBy(decision.kind, decision);
+    const report = state === 'closed' && this.isOpen ? await this.writeReport(null) : null;
+    return { state, recovery: null, repair: null, report };
+  }
+
+  private async writeReport(repair: string | null): Promise<string> {
+    await this.frame.recordNotes();
+    return untilRecorded(this.operation, 'write the incident document', (activities) =>
+      activities.writeTableReport({ ...this.request, discoveredAt: this.discoveredAt, repair }),
+    );
+  }
+
+  private show(state: 'suspected' | 'paused' | 'running', waitingFor: string | null = null): void {
+    this.operation.status.show(state, waitingFor, this.details);
+  }
+
+  private get details(): string {
+    const { discoveredAt, survey, suspects, request, stage, frame } = this;
+    return tableIncidentDetails({ ...request, discoveredAt, cause: frame.cause, survey, suspects }, stage);
+  }
+
+  private get operation() {
+    return this.frame.operation;
+  }
+
+  private get request() {
+    return { ...this.operation.step, order: this.input.order };
+  }
+}
+
+/** Whoever starts a workflow by hand may leave out anything. */
+function orderOf({ order }: TableCorruptionInput): TableIncidentOrder {
+  const { database, table } = (order as Partial<TableIncidentOrder> | undefined) ?? {};
+  if (typeof database === 'string' && typeof table?.schema === 'string' && typeof table.table === 'string')
+    return order;
+  throw refusal(
+    'usage',
+    'it is not said which table the incident is about',
+    'reprise incident start table-corruption --cluster C --database D --table SCHEMA.TABLE',
+  );
+}
+
+function whyUndone({ workflowId, output, why }: EndedRepair): string {
+  if (output === null) return why;
+  return output.rejectedBecause === undefined
+    ? `${workflowId} found nothing to change`
+    : `${workflowId} was rejected by ${output.rejectedBecause}`;
+}

@@ -1,0 +1,13 @@
+import { getExternalWorkflowHandle, log } from '@temporalio/workflow';
+import { signalNames } from '../../domain/operation/names.js';
+
+/** Who confirms an incident when a plan is approved: from then on things are changed. */
+export const APPROVAL = 'approval';
+
+/** Approving a plan confirms the incident. One that has ended meanwhile needs no signal. */
+export async function confirmIncident(incident: string, { digest }: { readonly digest: string }): Promise<void> {
+  const reason = `plan ${digest.slice(0, 12)} was approved`;
+  await getExternalWorkflowHandle(incident)
+    .signal(signalNames.confirm, { by: APPROVAL, reason })
+    .catch(() => log.info('the incident is closed already'));
+}
