@@ -21,7 +21,7 @@ import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, recordDecided } from '../cluster-context.js';
 import { requireGrant } from '../lock-grant.js';
-import { APPLIED } from '../table/repair-session.js';
+import { appliedBy } from '../table/repair-session.js';
 import { requireOwnOperation } from './own-operation.js';
 
 /**
@@ -55,7 +55,7 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
 
 /** Its rows are changed: what is left is to take its hooks back, once people have signed it off, and that is never too late. */
 async function isCarriedOut(state: HostState, { digest, binding }: RepairPlan): Promise<boolean> {
-  return (await state.onceDone(binding.operationId, APPLIED, digest)) !== null;
+  return (await appliedBy(state, binding.operationId, digest)) !== null;
 }
 
 /**

@@ -18,10 +18,10 @@ import type { PlannedStep } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import { AFTER_REPAIR, countTableOf, countsOfTable } from './counts.js';
 import { holdsOf } from './blocking.js';
-import { FROZEN, OPENED } from './freeze.js';
+import { FROZEN, openedStep } from './freeze.js';
 import { askInvariant, invariantsOf } from './invariants.js';
 import { brokenReferences } from './references.js';
-import { APPLIED, type Applied, asRepair, countsOf, opened, repairPlanOf, STARTED } from './repair-session.js';
+import { type Applied, appliedBy, asRepair, countsOf, opened, repairPlanOf, STARTED } from './repair-session.js';
 
 /** In the host's ledger: what the checks found, and a person's word. */
 const CHECKED = 'repair-checked';
@@ -100,6 +100,7 @@ async function outcomeSoFar(
   const kept = async <T>(name: string, plan?: string): Promise<T | null> =>
     (await state.onceDone<T>(operationId, name, plan))?.result ?? null;
   const counts = await countsOfTable(state, step);
+  const frozenAt = await kept<string>(FROZEN, step.plan);
   return {
     ...{ database: binding.order.database, table: binding.order.table },
     done: countsOf(await appliedOf(clusterContext, step)),
@@ -108,8 +109,8 @@ async function outcomeSoFar(
     startedAt: (await kept<string>(STARTED, step.plan)) ?? createdAt,
     ...found(await kept<Checked>(CHECKED, step.plan)),
     ...(binding.signOff === undefined ? {} : { signOff: await kept<SignOff>(SIGNED_OFF, step.plan) }),
-    ...known('frozenAt', await kept<string>(FROZEN)),
-    ...known('openedAt', await kept<string>(OPENED)),
+    ...known('frozenAt', frozenAt),
+    ...known('openedAt', frozenAt === null ? null : await kept<string>(openedStep(frozenAt))),
     counts,
   };
 }
@@ -139,9 +140,9 @@ async function writeTable(clusterContext: ClusterContext, step: PlannedStep): Pr
 }
 
 async function appliedOf({ host }: ClusterContext, { operationId, plan }: PlannedStep): Promise<Applied> {
-  const applied = await openHostState(host.stateDir).onceDone<Applied>(operationId, APPLIED, plan);
+  const applied = await appliedBy(openHostState(host.stateDir), operationId, plan);
   if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
-  return applied.result;
+  return applied;
 }
 
 /** Others who may write meanwhile may have changed a row again: that is no fault of the repair. */

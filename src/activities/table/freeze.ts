@@ -7,6 +7,7 @@ import { releaseCommand } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
 import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
@@ -19,9 +20,9 @@ import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
 
-/** In the host's ledger: when the table was frozen, and opened again. */
+/** In the host's ledger: when the table was frozen by a plan, and when what was frozen then was opened again. */
 export const FROZEN = 'table-frozen';
-export const OPENED = 'table-opened';
+export const openedStep = (frozenAt: string): string => `table-opened ${frozenAt}`;
 
 /** Blocks the writes of others to the table of an approved plan, and opens them again. */
 export function freezeActivities(deps: HostDependencies): Pick<RepairActivities, 'freezeTable' | 'unfreezeTable'> {
@@ -35,20 +36,22 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
       if (means === null) return;
       const { database, table } = order;
       const frozen = openFrozenTables(host.stateDir);
-      const earlier = await frozen.of(step.operationId);
       const firstRunId = (await openOperationLedger(host.stateDir).claimOf(step.operationId))?.firstRunId ?? null;
       const mine = { cluster: cluster.name, operationId: step.operationId, workflowId: step.workflowId, firstRunId };
       await withClient(cluster.connection, database, (client) =>
         freezeTable(client, { table, means }, step.workflowId, async ({ oids, taken }) => {
-          // An attempt before this one may have taken them already.
+          // An attempt before this one may have taken them already, or another operation has left them to this one.
+          const earlier = await frozen.of(step.operationId);
           const known = earlier?.taken ?? [];
           const at = earlier?.at ?? new Date().toISOString();
           const until = isHoldPlan(plan) ? endOf(at, plan.binding.order) : null;
           await frozen.save({ ...mine, database, table, means, at, until, oids, taken: [...known, ...taken] });
+          crashPoint('freeze:noted');
         }),
       );
+      crashPoint('freeze:frozen');
       const since = (await frozen.of(step.operationId))?.at ?? '';
-      await openHostState(host.stateDir).recordDone(step.operationId, FROZEN, since);
+      await openHostState(host.stateDir).recordDone(step.operationId, FROZEN, since, step.plan);
       await note(clusterContext, step, `freeze/${since}`, `writes to ${formatTableName(table)} are blocked`);
     }),
     unfreezeTable: wrapActivity('unfreezeTable', async (step) => {
@@ -68,35 +71,43 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
   const { cluster, host } = clusterContext;
   const { database, table, means, operationId, at } = frozen;
   const tables = openFrozenTables(host.stateDir);
-  const others = async (): Promise<FrozenTable | undefined> =>
-    (await tables.all()).find(
-      (one) =>
-        one.operationId !== operationId &&
-        one.cluster === cluster.name &&
-        one.database === database &&
-        one.means.by === means.by &&
-        formatTableName(one.table) === formatTableName(table),
-    );
-  const isHeldByOthers = async (): Promise<boolean> => {
-    const other = await others();
-    if (other === undefined) return false;
+  let text = `writes to ${formatTableName(table)} are open again`;
+  /** Read while nobody else freezes or unfreezes: another operation may have left here what it took. */
+  const mine = async (): Promise<FrozenTable | null> => {
+    const own = await tables.of(operationId);
+    // Somebody else, such as a sweep, has opened it meanwhile.
+    if (own === null) return null;
+    const other = (await tables.all()).find((one) => needsBlockOf(own, one));
+    // Seen by whoever opens the table next: this one does not need the block, whether it comes to an end here or is tried again.
+    if (other === undefined) await tables.save({ ...own, opening: true });
     // What this one took, that one gives back.
-    const taken = [...other.taken, ...frozen.taken];
-    await tables.save({ ...other, taken });
-    return true;
+    else {
+      await tables.save({ ...other, taken: [...other.taken, ...own.taken] });
+      await tables.release(operationId);
+      text = `writes to ${formatTableName(table)} stay blocked by ${other.workflowId}`;
+    }
+    return other === undefined ? own : null;
   };
   try {
-    await withClient(cluster.connection, database, (client) =>
-      unfreezeTable(client, { table, means }, frozen, isHeldByOthers),
-    );
+    await withClient(cluster.connection, database, (client) => unfreezeTable(client, { table, means }, mine));
   } catch (error) {
     // The database is gone, and the block with it.
     if (!isRepriseError(error) || error.details?.['sqlState'] !== '3D000') throw error;
   }
-  await note(clusterContext, frozen, `unfreeze/${at}`, `writes to ${formatTableName(table)} are open again`);
-  await openHostState(host.stateDir).recordDone(operationId, OPENED, new Date().toISOString());
+  crashPoint('freeze:opened');
+  await note(clusterContext, frozen, `unfreeze/${at}`, text);
+  await openHostState(host.stateDir).recordDone(operationId, openedStep(at), new Date().toISOString());
   await tables.release(operationId);
 }
+
+/** Whether another operation keeps the very same table frozen, by the same means. */
+const needsBlockOf = (own: FrozenTable, other: FrozenTable): boolean =>
+  other.operationId !== own.operationId &&
+  other.opening !== true &&
+  other.cluster === own.cluster &&
+  other.database === own.database &&
+  other.means.by === own.means.by &&
+  formatTableName(other.table) === formatTableName(own.table);
 
 function note(
   clusterContext: ClusterContext,

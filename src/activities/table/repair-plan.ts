@@ -5,7 +5,6 @@ import {
   type ChangeSetDigest,
   type ChangeSetHeader,
   type ConflictReason,
-  isRepairPlan,
   type RepairBinding,
   type RepairPlan,
   type RowChange,
@@ -15,7 +14,6 @@ import { withTableSide } from '../../postgres/compare/table-side.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
-  reversedEntries,
   withChangeSet,
   writeChangeSet,
 } from '../../postgres/repair/change-set-file.js';
@@ -23,7 +21,6 @@ import { planConflicts, type PlanConflicts } from '../../postgres/repair/plan-co
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
@@ -31,8 +28,8 @@ import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
-import { pathExists } from '../../files/paths.js';
-import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
+import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
+import { takenBack } from './take-back.js';
 
 export async function makeRepairPlan(
   clusterContext: ClusterContext,
@@ -138,7 +135,10 @@ async function makeChanges(
     if (source.kind === 'state') {
       return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }
-    if (source.kind === 'repair') return { ...(await takeBack(clusterContext, request, files, facts)), rowsNow };
+    if (source.kind === 'repair') {
+      const found = await takenBack(clusterContext, request, source.operationId, files);
+      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
+    }
     const header: ChangeSetHeader = {
       ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
       key: order.key ?? facts.key,
@@ -219,46 +219,4 @@ async function countRows(path: string): Promise<number> {
   let count = 0;
   for await (const _ of readRows(path)) count++;
   return count;
-}
-
-/** The reverse of an earlier repair; rows that changed since stay as they are. */
-async function takeBack(
-  clusterContext: ClusterContext,
-  request: RepairRequest,
-  files: RepairFiles,
-  facts: TableFacts,
-): Promise<Omit<MadeChanges, 'rowsNow'>> {
-  const { host, user } = clusterContext;
-  const { source } = request.order;
-  const earlierId = source.kind === 'repair' ? source.operationId : '';
-  const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(earlierId, APPLIED);
-  const plan = (await state.plans()).find(
-    (one) => isRepairPlan(one) && one.binding.operationId === earlierId && one.digest === done?.result.plan,
-  );
-  if (done === null || plan === undefined || !isRepairPlan(plan))
-    throw new RepriseError(
-      'not-found',
-      `there is no repair ${earlierId} on host ${host.name} that was carried out`,
-      'see the repairs: reprise incident list',
-    );
-  const { table } = plan.binding.order;
-  if (
-    table.schema !== request.order.table.schema ||
-    table.table !== request.order.table.table ||
-    plan.binding.order.database !== request.order.database
-  )
-    throw new RepriseError('usage', `repair ${earlierId} was of another table`, 'name the table that it was of');
-  const earlier = await openRepairFiles(host.stateDir, earlierId);
-  if (!(await pathExists(earlier.changes)))
-    throw new RepriseError(
-      'not-found',
-      `what repair ${earlierId} changed is kept no more`,
-      'repair the table from a backup: reprise table repair --to TARGET',
-    );
-  const left = new Set(done.result.left);
-  const found = await withChangeSet(earlier.changes, plan.binding.changes, ({ header, entries }) =>
-    writeChangeSet(files.found, header, reversedEntries(entries(), left), user),
-  );
-  return lookedUp(clusterContext, request, files, facts, found);
 }

@@ -1,3 +1,4 @@
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import {
@@ -7,11 +8,15 @@ import {
   isRepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { namingHolders } from '../../postgres/repair/lock-holders.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
+import { writeXidsDown } from '../../postgres/repair/written-xid.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
-import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import { keepBegunChanges, noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
@@ -24,7 +29,7 @@ import {
   changesOnly,
   systemIdentifierOf,
   APPLIED,
-  type Applied,
+  appliedBy,
   countsOf,
   STARTED,
 } from './repair-session.js';
@@ -55,10 +60,11 @@ export async function apply(
   step: PlannedStep,
   run: ActivityRun,
 ): Promise<ChangeCounts> {
-  const { host } = clusterContext;
+  const { host, cluster } = clusterContext;
+  const { connection } = cluster;
   const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
-  if (done !== null) return countsOf(done.result);
+  const done = await appliedBy(state, step.operationId, step.plan);
+  if (done !== null) return countsOf(done);
   const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
   await state.recordDone(step.operationId, STARTED, new Date().toISOString(), step.plan);
   const { facts, files } = await opened(clusterContext, step.plan, step.operationId);
@@ -68,9 +74,10 @@ export async function apply(
       `${clusterContext.cluster.name} is another cluster than the plan was made for`,
       'make a new plan',
     );
+  await keepBegunChanges(files, step.plan);
   await state.markBegun(step.plan);
   const applied = await withChangeSet(files.changes, binding.changes, (changes) =>
-    asRepair(clusterContext, binding.order, step.operationId, facts, async (client) => {
+    asRepair(clusterContext, binding.order, step.operationId, facts, async (client, watcher) => {
       const total: { -readonly [K in keyof AppliedChanges]: AppliedChanges[K] } = {
         insert: 0,
         update: 0,
@@ -80,12 +87,21 @@ export async function apply(
       let [batch, from] = [0, 0];
       for await (const rows of batchesOf(changesOnly(changes), binding.order.batchRows)) {
         run.signal.throwIfAborted();
-        run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
-        const one = await oneBatch(
+        const report = (phase: string): void =>
+          run.report({ phase, done: from, total: changedRows(binding.changes), unit: 'steps' });
+        report('change the rows');
+        const one = await namingHolders(
+          watcher,
           client,
-          { changes, facts, files, step, batch: batch++, from, order: binding.order },
-          rows.entries,
+          (holders) => report(`wait for the locks of ${holders}`),
+          () =>
+            oneBatch(
+              client,
+              { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
+              rows.entries,
+            ),
         );
+        crashPoint('repair:committed', String(batch - 1));
         total.insert += one.insert;
         total.update += one.update;
         total.delete += one.delete;
@@ -96,6 +112,7 @@ export async function apply(
     }),
   );
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan }, step.plan);
+  crashPoint('repair:recorded');
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan });
   return countsOf(applied);
 }
@@ -109,6 +126,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
+      crashPoint('repair:copying');
       while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
@@ -122,6 +140,7 @@ async function* batchesOf(
 }
 
 interface Batch {
+  readonly connection: ConnectionConfig;
   readonly changes: ReadChangeSet;
   readonly facts: TableFacts;
   readonly files: RepairFiles;
@@ -133,7 +152,7 @@ interface Batch {
 
 async function oneBatch(
   client: pg.Client,
-  { changes, facts, files, step, batch, from, order }: Batch,
+  { connection, changes, facts, files, step, batch, from, order }: Batch,
   rows: AsyncIterable<RowChange>,
 ): Promise<AppliedChanges> {
   const noted = await readBatch(files, step.plan, batch);
@@ -142,7 +161,11 @@ async function oneBatch(
     fireTriggers: order.fireTriggers === true,
     onChanged: order.batchRows === undefined ? 'stop' : 'leave',
     from,
-    beforeCommit: (xid, done) => noteBatch(files, step.plan, batch, { xid, done }),
+    beforeCommit: async (xid, done) => {
+      await withMaintenance(connection, writeXidsDown);
+      await noteBatch(files, step.plan, batch, { xid, done });
+      crashPoint('repair:noted', String(batch));
+    },
   });
 }
 

@@ -45,6 +45,9 @@ import type { RunningCopy } from './restored-copy.js';
 
 type Request = OrderedInstanceStep & { readonly order: InstanceOrder };
 
+/** What the workflow of an exploration calls its instance. */
+const EXPLORED = 'look';
+
 /** The steps of a temporary instance; each is found done where an earlier attempt did it. */
 export function instanceActivities(deps: HostDependencies): InstanceActivities {
   return {
@@ -171,7 +174,7 @@ export async function previewExploration(
   request: Pick<Request, 'operationId' | 'order' | 'requester'>,
   run: ActivityRun,
 ): Promise<PlannedInstance> {
-  const named = { ...request, instance: 'look', purpose: 'explore' } as const;
+  const named = { ...request, instance: EXPLORED, purpose: 'explore' } as const;
   const {
     restore,
     neededBytes,
@@ -407,6 +410,27 @@ export async function readableInstance(
   const { dataDir } = instance;
   await endUnfinished(connection, serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, clusterContext.user));
   return found;
+}
+
+/**
+ * One of this cluster that people look at, for what reads it for them.
+ * @throws RepriseError `not-found`
+ */
+export async function exploredInstance(
+  clusterContext: ClusterContext,
+  operationId: string,
+): Promise<{ readonly connection: ConnectionConfig; readonly restore: InstanceContent['restore'] }> {
+  const { host, cluster } = clusterContext;
+  const place = instanceDirectory(host, { operationId, instance: EXPLORED });
+  const there = await openTemporaryInstances(host.stateDir).at(place);
+  const content = there?.cluster === cluster.name && there.operationId === operationId ? there.content : undefined;
+  if (there === null || content?.purpose !== 'explore' || content.openedAt === null)
+    throw new RepriseError(
+      'not-found',
+      `host ${host.name} has no temporary instance ${operationId} of ${cluster.name} that runs`,
+      `list them: reprise explore list ${cluster.name}`,
+    );
+  return { connection: instanceConnection(workOf(clusterContext, { ...there, content })), restore: content.restore };
 }
 
 /**

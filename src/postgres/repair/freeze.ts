@@ -92,16 +92,17 @@ export async function requireFreezable(
 
 /**
  * Takes the blocks away again, and gives back the very rights that were taken. Repeated, or where the table is gone, it changes nothing.
- * @param isHeldByOthers asked while nobody else freezes: another operation still needs the block
+ * @param mine asked while nobody else freezes or unfreezes: what this operation took; null: another one still needs the block
  */
 export function unfreezeTable(
   client: pg.Client,
   { table, means }: TableFreeze,
-  { oids, taken }: FrozenParts,
-  isHeldByOthers: () => Promise<boolean>,
+  mine: () => Promise<FrozenParts | null>,
 ): Promise<void> {
   return alone(client, table, async () => {
-    if (await isHeldByOthers()) return;
+    const parts = await mine();
+    if (parts === null) return;
+    const { oids, taken } = parts;
     if (means.by === 'revoke') return giveBack(client, taken);
     const known = new Set([...oids, ...(await treeOf(client, table)).map(({ oid }) => oid)]);
     const { rows } = await client.query<{ name: string; trigger: string }>(

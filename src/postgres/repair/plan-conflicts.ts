@@ -2,9 +2,8 @@ import pg from 'pg';
 import type { ChangeSetHeader, ConflictReason, RowChange } from '../../domain/table/repair.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
-import { SAME_TEXT } from '../content/row-hash.js';
 import { isFreezeTrigger } from './apply-changes.js';
-import { leftNow, loadChanges, type Work, workOf } from './change-table.js';
+import { asItIs, leftNow, loadChanges, type Work, workOf } from './change-table.js';
 import {
   heldRows,
   identityMoves,
@@ -39,8 +38,7 @@ export async function planConflicts(
   { fireTriggers }: { readonly fireTriggers: boolean },
 ): Promise<PlanConflicts> {
   const work = workOf(header, facts);
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
-  try {
+  return asItIs(client, work, async () => {
     await loadChanges(client, work, changes, 0);
     const found = new Map<number, ConflictReason | null>();
     for (const n of await leftNow(client, work)) found.set(n, null);
@@ -58,9 +56,7 @@ export async function planConflicts(
       workMoved();
     }
     return waits.end();
-  } finally {
-    await client.query('ROLLBACK');
-  }
+  });
 }
 
 async function waitForValues(client: pg.Client, work: Work, waits: Waits, triggersFire: boolean): Promise<void> {

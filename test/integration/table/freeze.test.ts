@@ -29,7 +29,7 @@ async function frozen(means: FreezeMeans): Promise<FrozenParts> {
 
 const unfrozen = (means: FreezeMeans, parts: FrozenParts, isHeld = false): Promise<void> =>
   withClient(connection(), database.name, (client) =>
-    unfreezeTable(client, { table, means }, parts, () => Promise.resolve(isHeld)),
+    unfreezeTable(client, { table, means }, () => Promise.resolve(isHeld ? null : parts)),
   );
 
 /** What a statement meets, as a role. */
