@@ -8,6 +8,7 @@ import {
   type RepairBinding,
   type RepairPlan,
   type RowChange,
+  type RowText,
 } from '../../domain/table/repair.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
@@ -168,7 +169,7 @@ async function lookedUp(
     const { header } = changes;
     const conflicts: PlanConflicts =
       changedRows(found) === 0
-        ? { reasons: new Map(), together: new Set() }
+        ? { reasons: new Map(), together: new Set(), renamed: new Map() }
         : await asRepair(clusterContext, order, operationId, facts, (client) =>
             planConflicts(client, header, facts, changesOnly(changes), { fireTriggers: order.fireTriggers === true }),
           );
@@ -183,21 +184,39 @@ async function lookedUp(
  */
 async function* asPlanned(
   { header, entries }: ReadChangeSet,
-  { reasons, together }: PlanConflicts,
+  { reasons, together, renamed }: PlanConflicts,
   batches: boolean,
 ): AsyncGenerator<ChangeSetEntry> {
+  const versions = await newVersions(entries(), renamed);
   const isFirst = (number: number): boolean => batches && together.has(number);
   for (const first of batches && together.size > 0 ? [true, false] : [false]) {
     let at = 0;
-    for await (const entry of entries()) {
-      const number = entry.op === 'conflict' ? -1 : at++;
-      if (isFirst(number) !== first) continue;
+    for await (const one of entries()) {
+      const number = one.op === 'conflict' ? -1 : at++;
+      if (isFirst(number) !== first || renamed.has(number)) continue;
+      const after = versions.get(number);
+      const entry = one.op === 'delete' && after !== undefined ? { ...one, op: 'update' as const, after } : one;
       const reason = reasons.get(number);
       if (entry.op === 'conflict' || reason === undefined)
         yield first ? { ...(entry as RowChange), together: true } : entry;
       else yield conflictOf(entry, reason, header);
     }
   }
+}
+
+/** Of rows that go and come back under an equal key: what becomes of each, by the number of the delete. */
+async function newVersions(
+  entries: AsyncIterable<ChangeSetEntry>,
+  renamed: PlanConflicts['renamed'],
+): Promise<ReadonlyMap<number, RowText>> {
+  const versions = new Map<number, RowText>();
+  if (renamed.size === 0) return versions;
+  let at = 0;
+  for await (const entry of entries) {
+    const gone = entry.op === 'conflict' ? undefined : renamed.get(at++);
+    if (gone !== undefined && entry.op === 'insert') versions.set(gone, entry.after);
+  }
+  return versions;
 }
 
 function conflictOf(
