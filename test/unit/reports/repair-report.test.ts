@@ -35,7 +35,7 @@ describe('T8: the report of a repair', () => {
       outcomeOf({ signOff: { verdict: 'fail', by: 'qa', at: '2026-11-21T05:00:00Z', remarks: null } }),
     );
     expect(failed).toContain('**signed off as failed**');
-    expect(failed).toContain("reprise table undo mairie mairie metier.demandes_rdv --repair 20261121-041000-a1b2c3");
+    expect(failed).toContain('reprise table undo mairie mairie metier.demandes_rdv --repair 20261121-041000-a1b2c3');
   });
 
   it('F39, T8: names and texts of others stay text', () => {
