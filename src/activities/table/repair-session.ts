@@ -89,6 +89,19 @@ export async function systemIdentifierOf({ cluster: { connection } }: ClusterCon
   return (await withMaintenance(connection, serverFacts)).systemIdentifier;
 }
 
+/** @throws RepriseError `identity-mismatch` where another cluster answers than when the plan was made */
+export async function requireSameCluster(
+  clusterContext: ClusterContext,
+  { systemIdentifier }: { readonly systemIdentifier: string },
+): Promise<void> {
+  if ((await systemIdentifierOf(clusterContext)) === systemIdentifier) return;
+  throw new RepriseError(
+    'identity-mismatch',
+    `${clusterContext.cluster.name} is another cluster than the plan was made for`,
+    'make a new plan',
+  );
+}
+
 /** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */
 export async function rowsIn(client: pg.Client, { schema, table }: TableName): Promise<number> {
   return (await countTable(client, schema, table, false)) ?? (await countTable(client, schema, table, true)) ?? 0;

@@ -23,6 +23,7 @@ import { authorizePlan } from '../approval/authorize.js';
 import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
 import { otherBlocking } from './blocking.js';
+<<<<<<< HEAD
 import {
   asRepair,
   opened,
@@ -33,6 +34,12 @@ import {
   countsOf,
   STARTED,
 } from './repair-session.js';
+=======
+import { asRepair, opened, changesOnly, requireSameCluster, appliedBy, APPLIED, rowsIn } from './repair-session.js';
+
+/** In the host's ledger: when it began. */
+const STARTED = 'repair-started';
+>>>>>>> main
 
 /** Every row is still as the plan saw it, or another plan is made. */
 export async function recheck(
@@ -68,12 +75,7 @@ export async function apply(
   const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
   await state.recordDone(step.operationId, STARTED, new Date().toISOString(), step.plan);
   const { facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  if ((await systemIdentifierOf(clusterContext)) !== binding.systemIdentifier)
-    throw new RepriseError(
-      'identity-mismatch',
-      `${clusterContext.cluster.name} is another cluster than the plan was made for`,
-      'make a new plan',
-    );
+  await requireSameCluster(clusterContext, binding);
   await keepBegunChanges(files, step.plan);
   await state.markBegun(step.plan);
   const applied = await withChangeSet(files.changes, binding.changes, (changes) =>

@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { changesFor } from '../../../src/activities/table/make-changes.js';
 import { takenBack } from '../../../src/activities/table/take-back.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
+import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { applyChanges } from '../../../src/postgres/repair/apply-changes.js';
 import { withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
 import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { repairRole } from '../../../src/postgres/repair/repair-login.js';
+import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { keepBegunChanges, noteBatch, openRepairFiles } from '../../../src/records/repair-files.js';
@@ -149,5 +152,70 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     await bench.apply(header, changes as RowChange[]);
     expect(await rowsOf('twice')).toEqual(bad.map(([id, v]) => [id, id === '1' ? 'theirs' : v]));
     await expect(undo('20261121-041500-cccccc')).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
+
+describe('T6: damage that changed keys', () => {
+  test('is one change of a row, and one conflict where the row changed since, was deleted, or its old key is taken: never two rows of one', async () => {
+    await asOwner(
+      "CREATE TABLE s.keys (id int PRIMARY KEY, v text); INSERT INTO s.keys SELECT n, 'v' || n FROM generate_series(1, 6) n",
+    );
+    const good = await rowsOf('keys');
+    await asOwner('UPDATE s.keys SET id = id + 100 WHERE id <= 5');
+    const bad = await rowsOf('keys');
+    // 102 is changed, 103 deleted, 4 is another row's, and that of 5 is there as it was.
+    await asOwner(
+      "UPDATE s.keys SET v = 'since' WHERE id = 102; DELETE FROM s.keys WHERE id = 103; INSERT INTO s.keys VALUES (4, 'new'), (5, 'v5')",
+    );
+    const header = headerOf('keys', ['id', 'v']);
+    const order: RepairOrder = {
+      ...{ database: database.name, table: header.table, strategy: 'undo' },
+      source: { kind: 'transaction', xid: '1' },
+    };
+    const from = (rows: readonly RowText[]) => () =>
+      (async function* () {
+        yield* rows;
+      })();
+    const changesOf = (scope: RepairOrder['scope'], count = 10) =>
+      withClient(server(), database.name, async (client) => {
+        const facts = await readTableFacts(client, header.table);
+        const damaged = {
+          header,
+          order: { ...order, ...(scope && { scope }) },
+          facts,
+          count,
+          good: from(good),
+          bad: from(bad),
+        };
+        return withTableSide(client, header.table, 'here', (side) =>
+          collect(changesFor(damaged, side, new AbortController().signal)),
+        );
+      });
+    const expected = [
+      { op: 'update', before: ['101', 'v1'], after: ['1', 'v1'] },
+      {
+        op: 'conflict',
+        reason: 'changed-since',
+        key: ['2'],
+        good: ['2', 'v2'],
+        bad: ['102', 'v2'],
+        now: ['102', 'since'],
+      },
+      { op: 'conflict', reason: 'deleted-since', key: ['3'], good: ['3', 'v3'], bad: ['103', 'v3'], now: null },
+      { op: 'conflict', reason: 'there-again', key: ['4'], good: ['4', 'v4'], bad: ['104', 'v4'], now: ['4', 'new'] },
+      { op: 'delete', before: ['105', 'v5'] },
+    ];
+    const changes = await changesOf(undefined);
+    expect(changes).toMatchObject(expected);
+    // Also where the rows are looked at in parts, of which no row is in two.
+    const inParts = await changesOf(undefined, 1_000_000);
+    expect(inParts).toHaveLength(5);
+    expect(inParts).toEqual(expect.arrayContaining(changes));
+    // The old key is in the scope, the new one is not.
+    expect(await changesOf([{ column: 'id', from: '1', below: '2' }])).toMatchObject(expected.slice(0, 1));
+    const made = changes.filter(({ op }) => op !== 'conflict') as RowChange[];
+    expect((await bench.plan(header, made)).reasons.size).toBe(0);
+    expect(await bench.apply(header, made)).toMatchObject({ update: 1, delete: 1, left: [] });
+    expect((await rowsOf('keys')).map(([id]) => id)).toEqual(['1', '4', '5', '6', '102', '104']);
   });
 });
