@@ -23,23 +23,16 @@ import { authorizePlan } from '../approval/authorize.js';
 import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
 import { otherBlocking } from './blocking.js';
-<<<<<<< HEAD
 import {
   asRepair,
   opened,
   changesOnly,
-  systemIdentifierOf,
+  requireSameCluster,
   APPLIED,
   appliedBy,
   countsOf,
   STARTED,
 } from './repair-session.js';
-=======
-import { asRepair, opened, changesOnly, requireSameCluster, appliedBy, APPLIED, rowsIn } from './repair-session.js';
-
-/** In the host's ledger: when it began. */
-const STARTED = 'repair-started';
->>>>>>> main
 
 /** Every row is still as the plan saw it, or another plan is made. */
 export async function recheck(

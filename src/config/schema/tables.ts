@@ -44,19 +44,20 @@ const invariant = z
   })
   .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
 
-<<<<<<< HEAD
 const table = (names: KnownNames) =>
   z.strictObject({
     database: databaseName.describe('Database that the table is in.'),
     freeze: freeze
       .optional()
-      .describe('How writes of others are blocked while the table is repaired; absent: they are not.'),
+      .describe(
+        'How writes of others are blocked while the table is repaired, or frozen by `table freeze`; absent: they are not.',
+      ),
     hooks: z
       .array(z.string())
       .min(1)
       .optional()
       .describe(
-        'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
+        'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however that ends.',
       ),
     sign_off: signOffSchema(names, {
       time: '4h',
@@ -75,28 +76,6 @@ const table = (names: KnownNames) =>
         'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
       ),
   });
-=======
-const table = z.strictObject({
-  database: databaseName.describe('Database that the table is in.'),
-  freeze: freeze
-    .optional()
-    .describe(
-      'How writes of others are blocked while the table is repaired, or frozen by `table freeze`; absent: they are not.',
-    ),
-  hooks: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe(
-      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however that ends.',
-    ),
-  invariants: named('invariant', invariant)
-    .optional()
-    .describe(
-      'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
-    ),
-});
->>>>>>> main
 
 /** A name as PostgreSQL reads it; null: it is none. */
 function readName(text: string): TableName | null {
