@@ -72,6 +72,8 @@ export const signalNames = {
   /** A table that is kept frozen. */
   release: 'release',
   clusterAnswers: 'cluster-answers',
+  /** Sent by the repair of an incident, when its table may take writes again. */
+  repaired: 'repaired',
   /** A recovery that was approved waits for the cluster: what only waits for its next attempt ends. */
   makeWay: 'make-way',
   leaseGranted: 'lease-granted',

@@ -3,12 +3,13 @@ import {
   ParentClosePolicy,
   allHandlersFinished,
   condition,
+  defineSignal,
   defineUpdate,
   setHandler,
   startChild,
 } from '@temporalio/workflow';
 import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
-import { repairWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
+import { repairWorkflowId, signalNames, updateNames, workflowTypes } from '../../domain/operation/names.js';
 import type { RepairOrder, TableIncidentOrder } from '../../domain/operation/orders.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { repairRunbook } from '../../domain/plan/runbooks.js';
@@ -70,6 +71,10 @@ export class TableCorruption {
       table: incidentTable(order),
     });
     this.frame.cause = order.cause ?? null;
+    // The rows may be watched for hours: the table is not kept frozen for that.
+    setHandler(defineSignal(signalNames.repaired), () => this.hold?.release('incident', 'the table was put right'), {
+      description: 'sent by the repair',
+    });
     setHandler(defineUpdate<ChosenRepair, [unknown]>(updateNames.chooseRepair), (raw) => this.choose(raw), {
       description: `start this repair: ${CHOICE}`,
       validator: shapeValidator(parseRepairChoice, CHOICE),

@@ -12,7 +12,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { underLock } from '../lock/with-cluster-lock.js';
-import { confirmIncident } from '../operation/confirm-incident.js';
+import { confirmIncident, tellRepaired } from '../operation/confirm-incident.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import {
   ApprovedOperation,
@@ -77,7 +77,9 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     private readonly input: RepairInput,
     private readonly approved: ApprovedOperation<RepairPlan, RepairOutcome>,
   ) {
-    this.service = new ReturnToService(approved);
+    this.service = new ReturnToService(approved, async () => {
+      if (input.incident !== undefined) await tellRepaired(input.incident.workflowId);
+    });
   }
 
   async open(): Promise<void> {

@@ -25,7 +25,11 @@ export class ReturnToService {
   private readonly signOffs: SignOffInbox;
   private plan: RepairPlan | null = null;
 
-  constructor(private readonly approved: Pick<ApprovedOperation<RepairPlan, RepairOutcome>, 'operation' | 'inbox'>) {
+  /** `opened` follows the opening, before the rows are watched. */
+  constructor(
+    private readonly approved: Pick<ApprovedOperation<RepairPlan, RepairOutcome>, 'operation' | 'inbox'>,
+    private readonly opened: () => Promise<void>,
+  ) {
     const { operation } = approved;
     this.signOffs = new SignOffInbox({
       ...{ updateName: updateNames.signOffRepair, what: 'the repaired table', kept: 'its writes blocked' },
@@ -49,6 +53,7 @@ export class ReturnToService {
       throw error;
     }
     await this.locked(writes, () => writes.open((count) => this.look(plan, count)));
+    await this.opened();
     await this.watched(plan);
     // What ended a wait does not end what is left to do.
     this.approved.inbox.forgetRejection();
