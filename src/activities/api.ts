@@ -49,6 +49,7 @@ import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { TableSuspicion } from '../domain/table/history.js';
 import type { HoldPlan } from '../domain/table/hold.js';
 import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
@@ -72,6 +73,8 @@ export interface ClusterFacts {
   readonly watchHeartbeatSeconds?: number;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
+  /** Rows that backups recorded are compared with those of earlier ones; absent in histories from before that. */
+  readonly suspects?: true;
   /** Absent: the cluster has no drills. */
   readonly drill?: DrillFacts;
 }
@@ -459,6 +462,11 @@ export interface HostActivities
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
   adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string; plan: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
+  /** Tables whose rows changed abnormally from the backups before to these: the largest changes, and how many there are besides. */
+  suspectTables(input: StepInput & { backupIds: readonly string[] }): Promise<{
+    readonly tables: readonly TableSuspicion[];
+    readonly more: number;
+  }>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
   planRecovery(input: PlanRequest): Promise<Plan | NothingToDo>;

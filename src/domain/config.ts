@@ -3,6 +3,7 @@ import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 import type { Language } from './text/languages.js';
+import type { SuspicionRule } from './table/history.js';
 import type { FreezeMeans } from './table/repair.js';
 import type { TableName } from './table/table-name.js';
 
@@ -196,6 +197,8 @@ export interface TableConfig {
   readonly freeze?: FreezeMeans;
   /** Hooks that stop what writes to it, in their order; each has an undo. */
   readonly hooks: readonly string[];
+  /** From which change on its rows are suspicious after a backup; null: never; absent: as those of other tables. */
+  readonly suspect?: SuspicionRule | null;
   /** Queries that are true of a coherent table, by name. */
   readonly invariants?: Readonly<Record<string, InvariantConfig>>;
 }

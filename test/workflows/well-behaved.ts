@@ -61,6 +61,7 @@ export const wellBehaved: Activities = {
   closeHold: async () => undefined,
 
   planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
+  suspectTables: async () => ({ tables: [], more: 0 }),
   probeTable: async () => ({ holds: true, figure: '3 rows' }),
   findCommits: async () => ({ total: 0, stops: [], notes: [] }),
 

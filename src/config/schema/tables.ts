@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { TableConfig } from '../../domain/config.js';
 import { duration, holdsNoNul, noNulRule } from '../../domain/fields.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
+import type { SuspicionRule } from '../../domain/table/history.js';
 import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
 import { withHint } from '../problem.js';
-import { databaseName, mapValues, named } from './fields.js';
+import { databaseName, mapValues, named, positive } from './fields.js';
 
 const freeze = z
   .strictObject({
@@ -42,6 +43,22 @@ const invariant = z
   })
   .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
 
+const suspect = z
+  .strictObject({
+    enabled: z.boolean().prefault(true).describe('false: no change of it is suspicious.'),
+    loss_percent: z
+      .int()
+      .min(1)
+      .max(99)
+      .prefault(50)
+      .describe('Suspicious where more than this part of the rows is gone.'),
+    growth_percent: positive().prefault(200).describe('Suspicious where more than this part of the rows is added.'),
+    min_rows: positive().prefault(100).describe('A change of fewer rows is never suspicious.'),
+  })
+  .transform(({ enabled, loss_percent, growth_percent, min_rows }): SuspicionRule | null =>
+    enabled ? { loss: loss_percent / 100, growth: growth_percent / 100, least: min_rows } : null,
+  );
+
 const table = z.strictObject({
   database: databaseName.describe('Database that the table is in.'),
   freeze: freeze
@@ -54,6 +71,9 @@ const table = z.strictObject({
     .describe(
       'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
     ),
+  suspect: suspect
+    .optional()
+    .describe('Which change of its rows from one backup to the next people are told of; absent: as of other tables.'),
   invariants: named('invariant', invariant)
     .optional()
     .describe(
@@ -85,9 +105,10 @@ export const tablesSchema = z
     table,
   )
   .transform((tables) =>
-    mapValues(tables, ({ hooks = [], freeze: means, database, invariants }, name): TableConfig => ({
+    mapValues(tables, ({ hooks = [], freeze: means, database, suspect: rule, invariants }, name): TableConfig => ({
       ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
       ...(means === undefined ? {} : { freeze: means }),
+      ...(rule === undefined ? {} : { suspect: rule }),
       ...(invariants === undefined ? {} : { invariants }),
     })),
   )

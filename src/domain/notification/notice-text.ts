@@ -3,8 +3,9 @@ import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
+import { formatTableName } from '../table/table-name.js';
 import { formatTarget } from '../target/target.js';
-import { clipBytes, durationInWords, visible } from '../text/text.js';
+import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 
 /** What a person reads. */
 export interface NoticeText {
@@ -44,15 +45,15 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return incidentTitle(cluster, facts);
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
-    case 'drill':
-    case 'sign-off':
-      return drillTitle(cluster, facts);
     case 'daily-check':
-      return dailyTitle(cluster, facts);
+    case 'suspicion':
+      return foundTitle(cluster, facts);
     case 'run':
       return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
     case 'test':
       return `test for ${facts.contact}`;
+    default:
+      return drillTitle(cluster, facts);
   }
 }
 
@@ -70,11 +71,23 @@ function drillTitle(cluster: string | null, facts: Extract<NoticeFacts, { kind: 
   return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
 }
 
-function dailyTitle(cluster: string | null, { found, over }: Extract<NoticeFacts, { kind: 'daily-check' }>): string {
+function foundTitle(
+  cluster: string | null,
+  facts: Extract<NoticeFacts, { kind: 'daily-check' | 'suspicion' }>,
+): string {
+  if (facts.kind === 'suspicion') return suspicionTitle(cluster, facts);
+  const { found, over } = facts;
   const [first, ...others] = found;
   if (first === undefined)
     return `${cluster}: ${over.length === 1 ? 'a finding is' : `${over.length} findings are`} over`;
   return `${cluster}: ${first.message}${others.length === 0 ? '' : `, and ${others.length} more`}`;
+}
+
+function suspicionTitle(cluster: string | null, { tables, more }: Extract<NoticeFacts, { kind: 'suspicion' }>): string {
+  const [first] = tables;
+  const count = tables.length + more;
+  const others = count > 1 ? `, and ${count - 1} more` : '';
+  return `suspicious rows on ${cluster}: ${first === undefined ? '' : `${formatTableName(first.table)} of ${first.database}`}${others}`;
 }
 
 function skippedTitle(cluster: string | null, { policy, due }: Extract<NoticeFacts, { kind: 'skipped' }>): string {
@@ -158,6 +171,8 @@ function body(notice: Notice): string {
         ['Report', facts.report],
         ['Type', `reprise incident report ${workflowId}`],
       ]);
+    case 'suspicion':
+      return suspicionBody(notice.cluster ?? '', facts);
     case 'run':
       return '';
     case 'test':
@@ -191,6 +206,28 @@ function commandsOfIncident(workflowId: string, { state, table }: Extract<Notice
   if (state !== 'suspected') return `reprise incident show ${workflowId}`;
   const first = table === undefined ? 'reprise status' : `reprise incident confirm ${workflowId}`;
   return `${first}\nreprise incident dismiss ${workflowId} --reason "..."`;
+}
+
+/** What to type for each table: the first three, because each has three lines. */
+function suspicionBody(cluster: string, { policy, tables, more }: Extract<NoticeFacts, { kind: 'suspicion' }>): string {
+  const typed = tables.slice(0, 3).flatMap(({ database, table, before }) => {
+    const [c, d, t] = [cluster, database, formatTableName(table)].map(shellWord);
+    return [
+      `reprise table history ${c} ${d} ${t}`,
+      ...(before === '' ? [] : [`reprise backup hold ${shellWord(before)} --reason "the rows as they were"`]),
+      `reprise incident start table-corruption --cluster ${c} --database ${d} --table ${t}`,
+    ];
+  });
+  return lines([
+    ['Policy', policy],
+    ...tables.map(({ database, table, text }): [string, string] => [
+      'Found',
+      `${formatTableName(table)} of ${database}: ${text}`,
+    ]),
+    ['More', more === 0 ? null : `${more} tables more`],
+    ['Next', 'see whether this was meant: nothing is changed, and the backup is good; the backup before has the rows'],
+    ['Type', typed.join('\n')],
+  ]);
 }
 
 function ofProof(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' }>): string {
