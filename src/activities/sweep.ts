@@ -69,12 +69,20 @@ export async function sweepHost(deps: HostDependencies, hasClosed: HasClosed): P
   return released;
 }
 
-/** What of a host nobody needs any more: temporary instances by their directories, blocks of tables, and hooks. Reads nothing but this host's state, where there are none. */
+/**
+ * What of a host nobody needs any more: temporary instances by their directories, blocks of tables, hooks, and what else operations hold that
+ * have ended. Reads nothing but this host's state, where there are none.
+ */
 export async function leftOver(deps: HostDependencies, hasClosed: HasClosed): Promise<ReadonlySet<string>> {
   const over = new Set<string>();
   for (const instance of await openTemporaryInstances(hostOf(deps).stateDir).all())
     if ((await isOver(instance, hasClosed)) === true) over.add(instance.dataDir);
   for (const operationId of await frozenOver(deps, hasClosed)) over.add(`frozen by ${operationId}`);
+  const ledger = openOperationLedger(hostOf(deps).stateDir);
+  for (const { name, host } of Object.values(deps.config.clusters))
+    for (const { operationId, workflowId, firstRunId } of host === deps.host ? await ledger.open(name) : [])
+      if (workflowId !== null && (await hasClosed({ workflowId, firstRunId })) === true)
+        over.add(`held by ${operationId}`);
   for (const hook of await hooksOver(deps, hasClosed)) over.add(`hook ${hook}`);
   return over;
 }

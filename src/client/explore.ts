@@ -162,7 +162,7 @@ export async function connectExploration(
 /** Answers when it is gone. */
 export async function dropExploration(
   session: TemporalSession,
-  { workflowId }: OpenExploration,
+  { workflowId }: Pick<OpenExploration, 'workflowId'>,
   said: Sender,
 ): Promise<void> {
   await update(session, workflowId, updateNames.dropInstance, said, MOVE_MS);

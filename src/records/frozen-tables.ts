@@ -23,6 +23,8 @@ export interface FrozenTable {
   readonly oids: readonly number[];
   /** Rights that were taken away. */
   readonly taken: readonly z.infer<typeof takenRight>[];
+  /** It is being opened: the operation needs the block no more. */
+  readonly opening?: true;
 }
 
 const takenRight = z.object({
@@ -46,6 +48,7 @@ const frozenFile = z.looseObject({
   until: z.string().nullable().optional(),
   oids: z.array(z.number()),
   taken: z.array(takenRight),
+  opening: z.literal(true).optional(),
 });
 
 /** The tables that a host keeps frozen, one for each operation. */

@@ -17,8 +17,9 @@ interface Sweeping {
 }
 
 /**
- * Releases what operations left that ended without doing so: at the start of a worker everything, and as long as it runs what is in a
- * temporary instance that is over, or keeps a table frozen. Its server may be open to people, and a host that only has drills knows no rotation, which sweeps too.
+ * Releases what operations left that ended without doing so: at the start of a worker, and as long as it runs where an operation has
+ * ended with a temporary instance, a frozen table, or anything else of its cluster. An instance's server may be open to people, and a
+ * host that only has drills knows no rotation, which sweeps too.
  */
 export async function keepSwept(
   deps: HostDependencies,

@@ -2,9 +2,13 @@
  * Every instant at which a worker is killed, by name. A case is one kill; several kills of one operation run one after
  * another in the same journey, because each costs the heartbeat time-out.
  */
+import type { HostDependencies } from '../../src/activities/dependencies.js';
+import { locateActivities } from '../../src/activities/table/locate.js';
+import { repairActivities } from '../../src/activities/table/repair.js';
+import { instanceActivities } from '../../src/activities/temporary/temporary-instance.js';
 import type { Policy } from '../helpers/site.js';
 
-export type Stage = 'backup' | 'rotate' | 'recover' | 'drill';
+export type Stage = 'backup' | 'rotate' | 'recover' | 'drill' | 'repair' | 'explore' | 'locate';
 
 export interface Kill {
   readonly policy: Policy;
@@ -100,6 +104,47 @@ export const drillKills: readonly Kill[] = (['dump', 'physical'] as const).flatM
   ...aroundJob(policy, 'drill', 'restoreStaging', policy === 'dump' ? 'pg_restore' : 'restore-NEWEST'),
   // Dumped again and restored once more while it is checked.
   ...aroundJob(policy, 'drill', 'checkStaging', 'pg_dump').filter(({ at }) => /after-spawn|before-return/.test(at)),
+]);
+
+/** Names of activities as the code has them now: a step that is added is killed too. A kill of one that an operation has no use for does not happen. */
+const namesOf = (activities: (deps: HostDependencies) => object): string[] =>
+  Object.keys(activities({} as HostDependencies));
+
+/** Steps of a repair of a table, with those of its temporary instances. */
+export const repairSteps: readonly string[] = [
+  ...namesOf(instanceActivities),
+  ...namesOf(repairActivities),
+  ...['recordApproval', 'acquireLock', 'runHook', 'undoHook', 'releaseLock'],
+];
+/** Between a change of the database and its record on the host: `src/activities/table`. */
+const REPAIR_POINTS: Readonly<Record<string, readonly string[]>> = {
+  applyRepair: ['repair:login', 'repair:copying', 'repair:noted@0', 'repair:committed@0', 'repair:recorded'],
+  freezeTable: ['freeze:noted', 'freeze:frozen'],
+  unfreezeTable: ['freeze:opened'],
+};
+
+/** Kills of repairs: of one transaction, found in the WAL, and of all rows by a dump, in batches. */
+export const repairKills: readonly Kill[] = (['physical', 'dump'] as const).flatMap((policy) => [
+  ...aroundSteps(policy, 'repair', repairSteps),
+  ...Object.entries(REPAIR_POINTS).flatMap(([activity, points]) =>
+    points.map((at) => ({ policy, stage: 'repair' as const, activity, at })),
+  ),
+  // A later batch: what was committed before it stays, and is not done twice.
+  ...(policy === 'dump' ? ['repair:noted@2', 'repair:committed@2'] : []).map((at) => ({
+    ...{ policy, stage: 'repair' as const, activity: 'applyRepair', at },
+  })),
+  ...aroundJob(policy, 'repair', 'openInstance', policy === 'dump' ? 'pg_restore' : 'restore-NEWEST').filter(({ at }) =>
+    /after-pid|before-return/.test(at),
+  ),
+]);
+
+/** Kills of what people look at, and of a search: both change nothing. */
+export const exploreKills: readonly Kill[] = (['physical', 'dump'] as const).flatMap((policy) =>
+  aroundSteps(policy, 'explore', namesOf(instanceActivities)),
+);
+export const locateKills: readonly Kill[] = aroundSteps('physical', 'locate', [
+  ...namesOf(instanceActivities),
+  ...namesOf(locateActivities),
 ]);
 
 const MOST_PER_ACTIVITY = 2;

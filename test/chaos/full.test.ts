@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
-import { drillKills, journeysOf, kills as allKills } from './cases.js';
+import { drillKills, exploreKills, journeysOf, kills as allKills, locateKills, repairKills } from './cases.js';
 import * as drills from './drill-cases.js';
 import { disturb, disturbedCases, nameOfDisturbed } from './disturbances.js';
 import type { DrillSite } from './drills.js';
+import * as exploring from './explore-cases.js';
 import { travel } from './journey.js';
 import type { Measured } from './journey.js';
 import { inPool } from './pool.js';
 import { seeded, seedOr } from './random.js';
+import * as repairing from './repair-cases.js';
+import { onRepairSite } from './repairs.js';
 import * as special from './specials.js';
 import type { HeldTool } from './specials.js';
 
@@ -85,6 +88,94 @@ const drillCases = policies.flatMap((policy, place) => {
   ] as const;
 });
 
+/** Repairs of a table, and what people look at in a copy. */
+const repairCases = policies.flatMap((policy, place) => {
+  const nameOf = (kills: readonly { readonly at: string }[]): string => kills.map(({ at }) => at).join(', ');
+  /** In two parts, which run beside each other. */
+  const half = (part: number): readonly string[] => repairing.repairLeftAt.filter((_, index) => index % 2 === part);
+  return [
+    ...journeysOf(policy, repairKills).map(
+      (journey, number) =>
+        [
+          `T6, F1: repair by ${policy} ${number + 1}: ${nameOf(journey.kills)}`,
+          () => onRepairSite((on) => repairing.travelRepair(on, journey)),
+        ] as const,
+    ),
+    [
+      `T6, F1: repair by ${policy}, kills at random instants`,
+      () => onRepairSite((on) => repairing.repairAtRandom(on, policy, seeded(seed + place), 4)),
+    ],
+    ...(['terminated', 'cancelled'] as const).flatMap((how) =>
+      [0, 1].map(
+        (part) =>
+          [
+            `T6, F46: repair by ${policy}, ${how} at each step (${part + 1})`,
+            () => onRepairSite((on) => repairing.endRepairs(on, policy, half(part), how)),
+          ] as const,
+      ),
+    ),
+    ...(['the worker is killed', 'the server crashes', 'the connection is lost'] as const).map(
+      (what) =>
+        [
+          `T6, F2: repair by ${policy}, ${what} while rows are changed`,
+          () => onRepairSite((on) => repairing.inTheChange(on, policy, what)),
+        ] as const,
+    ),
+    [`T6, F8: repair by ${policy}, the Temporal server restarts`, repairing.killTemporalInRepair(policy)],
+    ...journeysOf(policy, exploreKills).map(
+      (journey, number) =>
+        [
+          `M1, F1: exploration of ${policy} ${number + 1}: ${nameOf(journey.kills)}`,
+          () => exploring.onExploredSite((on) => exploring.travelExplore(on, journey)),
+        ] as const,
+    ),
+    [
+      `M1: exploration of ${policy} whose time ends while no worker runs`,
+      () => exploring.onExploredSite((on) => exploring.expireAlone(on, policy)),
+    ],
+    [
+      `M1, F46: exploration of ${policy}, terminated at each step, and beside its worker`,
+      () =>
+        exploring.onExploredSite(async (on) => {
+          const ended = await exploring.endAlone(on, () => on.start(policy), exploring.exploreLeftAt, 'terminated');
+          await exploring.terminateBeside(on, policy);
+          return ended;
+        }),
+    ],
+    [
+      `M1, F46: exploration of ${policy}, cancelled at each step`,
+      () =>
+        exploring.onExploredSite((on) =>
+          exploring.endAlone(on, () => on.start(policy), exploring.exploreLeftAt, 'cancelled'),
+        ),
+    ],
+  ] as const;
+});
+
+/** Searches, and disks that are full. */
+const tableCases = [
+  ...journeysOf('physical', locateKills).map(
+    (journey, number) =>
+      [
+        `T5, F1: search ${number + 1}: ${journey.kills.map(({ at }) => at).join(', ')}`,
+        () => exploring.onExploredSite((on) => exploring.travelLocate(on, journey)),
+      ] as const,
+  ),
+  ...(['terminated', 'cancelled'] as const).map(
+    (how) =>
+      [
+        `T5, F46: search, ${how} at each step`,
+        () => exploring.onExploredSite((on) => exploring.endAlone(on, () => on.locate(), exploring.locateLeftAt, how)),
+      ] as const,
+  ),
+  [
+    'T6, F2: a server gives the number of a lost transaction of a repair to somebody else',
+    () => onRepairSite(repairing.numberGivenAgain),
+  ] as const,
+  ['T6, F5: the state disk is full when rows are changed', () => onRepairSite(repairing.fullStateDisk)] as const,
+  ['T6, F5: the scratch disk is full when a copy is restored', () => onRepairSite(repairing.fullScratchDisk)] as const,
+];
+
 const cases = new Map<string, () => Promise<Measured>>([
   ...journeys,
   ...tools.map((tool) => [`F3: ${tool} is killed`, special.killTool(tool)] as const),
@@ -110,6 +201,8 @@ const cases = new Map<string, () => Promise<Measured>>([
     (which, place) => [nameOfDisturbed(which), disturb(which, seeded(seed + 1000 * (place + 1)))] as const,
   ),
   ...drillCases,
+  ...repairCases,
+  ...tableCases,
   [
     'P4, F29: what runs beside a drill that is being looked at',
     () => drills.onDrillSite(drills.besideDrill, { retention: '{ count: 1, min_proven: 1 }' }),

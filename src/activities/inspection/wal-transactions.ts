@@ -6,6 +6,7 @@ import {
   type WalTransactionsRequest,
 } from '../../domain/operation/wal-transactions.js';
 import { parseTableName, type TableName } from '../../domain/table/table-name.js';
+import { formatTarget } from '../../domain/target/target.js';
 import { answeringServer } from '../../postgres/connection/answering-server.js';
 import { microsecondsOf } from '../../postgres/wal/transactions/instants.js';
 import { listTransactions } from '../../postgres/wal/transactions/list-transactions.js';
@@ -13,6 +14,7 @@ import { readRelationNames, RelationNames } from '../../postgres/wal/transaction
 import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
+import { exploredInstance } from '../temporary/temporary-instance.js';
 
 /** Which transactions committed in a span of time, and what each did, from the WAL of a cluster. Changes nothing. */
 export async function walTransactions(
@@ -26,7 +28,7 @@ export async function walTransactions(
     run,
     { ...(policy === undefined ? {} : { policy }), timeline: timeline ?? null },
     async (wal) => {
-      const { names, source } = await namesFor(clusterContext, request, wal.course.systemIdentifier);
+      const { names, source } = await allNames(clusterContext, request, wal.course.systemIdentifier);
       const order = {
         ...{ from: microsecondsOf(from), to: microsecondsOf(to), minRows: request.minRows ?? 1 },
         limit: Math.min(request.limit ?? LISTED_TRANSACTIONS, MOST_TRANSACTIONS),
@@ -52,6 +54,22 @@ export async function walTransactions(
 interface Names {
   readonly names: RelationNames;
   readonly source: WalTransactionsAnswer['names'];
+}
+
+/** What the server does not know any more, a temporary instance names: of a table in both, the file that it has now counts too. */
+async function allNames(
+  clusterContext: ClusterContext,
+  request: WalTransactionsRequest,
+  systemIdentifier: string,
+): Promise<Names> {
+  const now = await namesFor(clusterContext, request, systemIdentifier);
+  if (request.namesIn === undefined) return now;
+  const { connection, restore } = await exploredInstance(clusterContext, request.namesIn);
+  const then = await readRelationNames(connection, request.database);
+  return {
+    names: RelationNames.merged(now.names, then),
+    source: { from: 'instance', reason: null, at: formatTarget(restore.target) },
+  };
 }
 
 /** Names come from the server itself, where it answers and the WAL is its own: numbers of another one mean other tables. */
@@ -91,7 +109,11 @@ function filterOf(
   if (database === undefined || oid === undefined)
     throw database === undefined
       ? new RepriseError('usage', 'a table is named without its database', 'name both: --database D --table S.T')
-      : new RepriseError('not-found', `there is no database "${database}" on the server`, 'list them: psql --list');
+      : new RepriseError(
+          'not-found',
+          `there is no database "${database}" on the server`,
+          'list them: psql --list; one that was dropped is named by an earlier time: --names-at TARGET',
+        );
   return {
     database: oid,
     ...(table === undefined ? {} : { tables: tablesOf(names, database, parseTableName(table)) }),
@@ -104,6 +126,6 @@ function tablesOf(names: RelationNames, database: string, name: TableName) {
   throw new RepriseError(
     'not-found',
     `there is no table ${name.schema}.${name.table} in database ${database} now`,
-    'one that was dropped has no name any more: leave out --table, and look for dropped tables',
+    'one that was dropped is named by an earlier time: --names-at TARGET; or leave out --table, and look for dropped tables',
   );
 }

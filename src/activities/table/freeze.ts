@@ -6,7 +6,8 @@ import { isBlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
 import { releaseCommand } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
+import { freezeTable, openParts, unfreezeTable } from '../../postgres/repair/freeze.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { wrapActivity } from '../activity-wrapper.js';
@@ -17,6 +18,7 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
+import { requireSameCluster } from './repair-session.js';
 
 /** Blocks the writes of others to the table of an approved plan, and opens them again. */
 export function freezeActivities(deps: HostDependencies): Pick<RepairActivities, 'freezeTable' | 'unfreezeTable'> {
@@ -28,20 +30,23 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
       const { cluster, host } = clusterContext;
       const { freeze: means, order } = binding;
       if (means === null) return;
+      await requireSameCluster(clusterContext, binding);
       const { database, table } = order;
       const frozen = openFrozenTables(host.stateDir);
-      const earlier = await frozen.of(step.operationId);
       const firstRunId = (await openOperationLedger(host.stateDir).claimOf(step.operationId))?.firstRunId ?? null;
       const mine = { cluster: cluster.name, operationId: step.operationId, workflowId: step.workflowId, firstRunId };
       await withClient(cluster.connection, database, (client) =>
         freezeTable(client, { table, means }, step.workflowId, async ({ oids, taken }) => {
-          // An attempt before this one may have taken them already.
+          // An attempt before this one may have taken them already, or another operation has left them to this one.
+          const earlier = await frozen.of(step.operationId);
           const known = earlier?.taken ?? [];
           const at = earlier?.at ?? new Date().toISOString();
           const until = isHoldPlan(plan) ? endOf(at, plan.binding.order) : null;
           await frozen.save({ ...mine, database, table, means, at, until, oids, taken: [...known, ...taken] });
+          crashPoint('freeze:noted');
         }),
       );
+      crashPoint('freeze:frozen');
       const since = (await frozen.of(step.operationId))?.at ?? '';
       await note(clusterContext, step, `freeze/${since}`, `writes to ${formatTableName(table)} are blocked`);
     }),
@@ -62,34 +67,42 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
   const { cluster, host } = clusterContext;
   const { database, table, means, operationId, at } = frozen;
   const tables = openFrozenTables(host.stateDir);
-  const others = async (): Promise<FrozenTable | undefined> =>
-    (await tables.all()).find(
-      (one) =>
-        one.operationId !== operationId &&
-        one.cluster === cluster.name &&
-        one.database === database &&
-        one.means.by === means.by &&
-        formatTableName(one.table) === formatTableName(table),
-    );
-  const isHeldByOthers = async (): Promise<boolean> => {
-    const other = await others();
-    if (other === undefined) return false;
+  let text = `writes to ${formatTableName(table)} are open again`;
+  /** Read while nobody else freezes or unfreezes: another operation may have left here what it took. */
+  const mine = async (): Promise<FrozenTable | null> => {
+    const own = await tables.of(operationId);
+    // Somebody else, such as a sweep, has opened it meanwhile.
+    if (own === null) return null;
+    const other = (await tables.all()).find((one) => needsBlockOf(own, one));
+    // Seen by whoever opens the table next: this one does not need the block, whether it comes to an end here or is tried again.
+    if (other === undefined) await tables.save({ ...own, opening: true });
     // What this one took, that one gives back.
-    const taken = [...other.taken, ...frozen.taken];
-    await tables.save({ ...other, taken });
-    return true;
+    else {
+      await tables.save({ ...other, taken: [...other.taken, ...own.taken] });
+      await tables.release(operationId);
+      text = `writes to ${formatTableName(table)} stay blocked by ${other.workflowId}`;
+    }
+    return other === undefined ? own : null;
   };
   try {
-    await withClient(cluster.connection, database, (client) =>
-      unfreezeTable(client, { table, means }, frozen, isHeldByOthers),
-    );
+    await withClient(cluster.connection, database, (client) => unfreezeTable(client, { table, means }, mine));
   } catch (error) {
     // The database is gone, and the block with it.
     if (!isRepriseError(error) || error.details?.['sqlState'] !== '3D000') throw error;
   }
-  await note(clusterContext, frozen, `unfreeze/${at}`, `writes to ${formatTableName(table)} are open again`);
+  crashPoint('freeze:opened');
+  await note(clusterContext, frozen, `unfreeze/${at}`, text);
   await tables.release(operationId);
 }
+
+/** Whether another operation keeps the very same table frozen, by the same means. */
+const needsBlockOf = (own: FrozenTable, other: FrozenTable): boolean =>
+  other.operationId !== own.operationId &&
+  other.opening !== true &&
+  other.cluster === own.cluster &&
+  other.database === own.database &&
+  other.means.by === own.means.by &&
+  formatTableName(other.table) === formatTableName(own.table);
 
 function note(
   clusterContext: ClusterContext,
@@ -106,23 +119,30 @@ const LONG_MS = 86_400_000;
 /** Opening it may have to wait for whoever has the table. */
 const GRACE_MS = 300_000;
 
-/** The tables of a cluster that take no writes; one that takes none for longer than it should is a warning. */
+/** The tables of a cluster that take no writes; one that takes none for longer than it should, or takes some, is a warning. */
 export async function frozenFindings({ host, cluster }: ClusterContext): Promise<readonly Finding[]> {
   const frozen = (await openFrozenTables(host.stateDir).all()).filter((one) => one.cluster === cluster.name);
-  return frozen.map(({ database, table, operationId, workflowId, at, until }) => {
-    const check = `cluster/${cluster.name}/frozen/${operationId}`;
-    const isHold = workflowId.startsWith(holdWorkflowId(cluster.name, ''));
-    const end = until ?? (isHold ? 'somebody releases it' : 'its repair ends');
-    const message = `${formatTableName(table)} in ${database} takes no writes since ${at}, until ${end}: ${workflowId}`;
-    const over = until == null ? Date.parse(at) + LONG_MS : Date.parse(until) + GRACE_MS;
-    return Date.now() < over
-      ? ok(check, message)
-      : warning(
+  return Promise.all(
+    frozen.map(async (one) => {
+      const { database, table, operationId, workflowId, at, until, opening } = one;
+      const check = `cluster/${cluster.name}/frozen/${operationId}`;
+      const isHold = workflowId.startsWith(holdWorkflowId(cluster.name, ''));
+      const fix = isHold ? releaseCommand(workflowId) : `see what it waits for: reprise status ${workflowId}`;
+      const name = `${formatTableName(table)} in ${database}`;
+      // A server that does not answer is a finding of its own.
+      const open = await withClient(cluster.connection, database, (client) => openParts(client, one)).catch(() => []);
+      if (open.length > 0 && opening !== true)
+        return warning(
           check,
-          message,
-          isHold ? releaseCommand(workflowId) : `see what it waits for: reprise status ${workflowId}`,
+          `${name} is to take no writes since ${at} (${workflowId}), but ${open.slice(0, 10).join(', ')} takes some: it was replaced, or changed, since`,
+          `${fix}; then freeze it again`,
         );
-  });
+      const end = until ?? (isHold ? 'somebody releases it' : 'its repair ends');
+      const message = `${name} takes no writes since ${at}, until ${end}: ${workflowId}`;
+      const over = until == null ? Date.parse(at) + LONG_MS : Date.parse(until) + GRACE_MS;
+      return Date.now() < over ? ok(check, message) : warning(check, message, fix);
+    }),
+  );
 }
 
 /** Operations that keep a table of this host's clusters frozen although their workflow has ended. */

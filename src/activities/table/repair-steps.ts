@@ -1,3 +1,4 @@
+import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import {
@@ -10,19 +11,22 @@ import {
   type RowChange,
 } from '../../domain/table/repair.js';
 import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
-import { withClient } from '../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { namingHolders } from '../../postgres/repair/lock-holders.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
+import { writeXidsDown } from '../../postgres/repair/written-xid.js';
+import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
-import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import { keepBegunChanges, noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import type pg from 'pg';
 import { otherBlocking } from './blocking.js';
-import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
+import { asRepair, opened, changesOnly, requireSameCluster, appliedBy, APPLIED, rowsIn } from './repair-session.js';
 
 /** In the host's ledger: when it began. */
 const STARTED = 'repair-started';
@@ -53,22 +57,19 @@ export async function apply(
   step: PlannedStep,
   run: ActivityRun,
 ): Promise<ChangeCounts> {
-  const { host } = clusterContext;
+  const { host, cluster } = clusterContext;
+  const { connection } = cluster;
   const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
-  if (done !== null) return countsOf(done.result);
+  const done = await appliedBy(state, step.operationId, step.plan);
+  if (done !== null) return countsOf(done);
   const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
   await state.recordDone(step.operationId, STARTED, new Date().toISOString(), step.plan);
   const { facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  if ((await systemIdentifierOf(clusterContext)) !== binding.systemIdentifier)
-    throw new RepriseError(
-      'identity-mismatch',
-      `${clusterContext.cluster.name} is another cluster than the plan was made for`,
-      'make a new plan',
-    );
+  await requireSameCluster(clusterContext, binding);
+  await keepBegunChanges(files, step.plan);
   await state.markBegun(step.plan);
   const applied = await withChangeSet(files.changes, binding.changes, (changes) =>
-    asRepair(clusterContext, binding.order, step.operationId, facts, async (client) => {
+    asRepair(clusterContext, binding.order, step.operationId, facts, async (client, watcher) => {
       const total: { -readonly [K in keyof AppliedChanges]: AppliedChanges[K] } = {
         insert: 0,
         update: 0,
@@ -78,12 +79,21 @@ export async function apply(
       let [batch, from] = [0, 0];
       for await (const rows of batchesOf(changesOnly(changes), binding.order.batchRows)) {
         run.signal.throwIfAborted();
-        run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
-        const one = await oneBatch(
+        const report = (phase: string): void =>
+          run.report({ phase, done: from, total: changedRows(binding.changes), unit: 'steps' });
+        report('change the rows');
+        const one = await namingHolders(
+          watcher,
           client,
-          { changes, facts, files, step, batch: batch++, from, order: binding.order },
-          rows.entries,
+          (holders) => report(`wait for the locks of ${holders}`),
+          () =>
+            oneBatch(
+              client,
+              { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
+              rows.entries,
+            ),
         );
+        crashPoint('repair:committed', String(batch - 1));
         total.insert += one.insert;
         total.update += one.update;
         total.delete += one.delete;
@@ -94,6 +104,7 @@ export async function apply(
     }),
   );
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan }, step.plan);
+  crashPoint('repair:recorded');
   await state.recordDone(step.operationId, APPLIED, { ...applied, plan: step.plan });
   return countsOf(applied);
 }
@@ -111,6 +122,7 @@ async function* batchesOf(
   while (next.done !== true) {
     let count = 0;
     const entries = (async function* () {
+      crashPoint('repair:copying');
       while (next.done !== true && (count < size || next.value.together === true)) {
         count++;
         yield next.value;
@@ -124,6 +136,7 @@ async function* batchesOf(
 }
 
 interface Batch {
+  readonly connection: ConnectionConfig;
   readonly changes: ReadChangeSet;
   readonly facts: TableFacts;
   readonly files: RepairFiles;
@@ -135,7 +148,7 @@ interface Batch {
 
 async function oneBatch(
   client: pg.Client,
-  { changes, facts, files, step, batch, from, order }: Batch,
+  { connection, changes, facts, files, step, batch, from, order }: Batch,
   rows: AsyncIterable<RowChange>,
 ): Promise<AppliedChanges> {
   const noted = await readBatch(files, step.plan, batch);
@@ -144,7 +157,11 @@ async function oneBatch(
     fireTriggers: order.fireTriggers === true,
     onChanged: order.batchRows === undefined ? 'stop' : 'leave',
     from,
-    beforeCommit: (xid, done) => noteBatch(files, step.plan, batch, { xid, done }),
+    beforeCommit: async (xid, done) => {
+      await withMaintenance(connection, writeXidsDown);
+      await noteBatch(files, step.plan, batch, { xid, done });
+      crashPoint('repair:noted', String(batch));
+    },
   });
 }
 
@@ -175,10 +192,10 @@ export async function finish(
   const { cluster, host, catalogue } = clusterContext;
   const state = openHostState(host.stateDir);
   const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  const applied = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
+  const applied = await appliedBy(state, step.operationId, step.plan);
   if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
   const { order } = binding;
-  const left = new Set(applied.result.left);
+  const left = new Set(applied.left);
   const since = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, order, step.operationId, facts, (client) =>
       changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
@@ -186,7 +203,7 @@ export async function finish(
   );
   const rowsAfter = await withClient(cluster.connection, order.database, (client) => rowsIn(client, order.table));
   const found = {
-    ...{ database: order.database, table: order.table, done: countsOf(applied.result), rowsAfter },
+    ...{ database: order.database, table: order.table, done: countsOf(applied), rowsAfter },
     rowsBefore: plan.observed.rowsNow,
     checks: [{ name: 'rows are as approved', status: since.length === 0 ? 'ok' : `${since.length} changed since` }],
     startedAt: (await state.onceDone<string>(step.operationId, STARTED, step.plan))?.result ?? plan.createdAt,

@@ -41,9 +41,13 @@ import {
   restoreInstance,
   startInstance,
 } from './planned-restore.js';
+import { requireRecordedRows } from './recorded-rows.js';
 import type { RunningCopy } from './restored-copy.js';
 
 type Request = OrderedInstanceStep & { readonly order: InstanceOrder };
+
+/** What the workflow of an exploration calls its instance. */
+const EXPLORED = 'look';
 
 /** The steps of a temporary instance; each is found done where an earlier attempt did it. */
 export function instanceActivities(deps: HostDependencies): InstanceActivities {
@@ -171,7 +175,7 @@ export async function previewExploration(
   request: Pick<Request, 'operationId' | 'order' | 'requester'>,
   run: ActivityRun,
 ): Promise<PlannedInstance> {
-  const named = { ...request, instance: 'look', purpose: 'explore' } as const;
+  const named = { ...request, instance: EXPLORED, purpose: 'explore' } as const;
   const {
     restore,
     neededBytes,
@@ -387,6 +391,7 @@ export async function instanceServer(
 /**
  * The same, where the table, or without one the whole database, is read. Transactions that are under way at its target and have locked it
  * exclusively are rolled back there: what was committed until then is read. The instance is restored again when it is moved after that.
+ * @throws RepriseError `backup-corrupt` where a copy of a dump has not the rows that the backup had
  */
 export async function readableInstance(
   clusterContext: ClusterContext,
@@ -395,7 +400,10 @@ export async function readableInstance(
 ): ReturnType<typeof instanceServer> {
   const found = await instanceServer(clusterContext, step);
   const { connection, content } = found;
-  if (content.restore.method === 'databases') return found;
+  if (content.restore.method === 'databases') {
+    if (table !== null) await requireRecordedRows(clusterContext, content, connection, { database, table });
+    return found;
+  }
   if (!(await withClient(connection, database, (client) => isHeld(client, table)))) return found;
   const instance = await claimed(clusterContext, step);
   // Kept before it is done: whoever takes over knows that it recovers no further.
@@ -407,6 +415,27 @@ export async function readableInstance(
   const { dataDir } = instance;
   await endUnfinished(connection, serviceOf({ dataDir, service: { kind: 'pg_ctl' } }, pgBin, clusterContext.user));
   return found;
+}
+
+/**
+ * One of this cluster that people look at, for what reads it for them.
+ * @throws RepriseError `not-found`
+ */
+export async function exploredInstance(
+  clusterContext: ClusterContext,
+  operationId: string,
+): Promise<{ readonly connection: ConnectionConfig; readonly restore: InstanceContent['restore'] }> {
+  const { host, cluster } = clusterContext;
+  const place = instanceDirectory(host, { operationId, instance: EXPLORED });
+  const there = await openTemporaryInstances(host.stateDir).at(place);
+  const content = there?.cluster === cluster.name && there.operationId === operationId ? there.content : undefined;
+  if (there === null || content?.purpose !== 'explore' || content.openedAt === null)
+    throw new RepriseError(
+      'not-found',
+      `host ${host.name} has no temporary instance ${operationId} of ${cluster.name} that runs`,
+      `list them: reprise explore list ${cluster.name}`,
+    );
+  return { connection: instanceConnection(workOf(clusterContext, { ...there, content })), restore: content.restore };
 }
 
 /**

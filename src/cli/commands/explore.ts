@@ -190,7 +190,7 @@ async function find(cli: Cli, session: TemporalSession, id: string): Promise<Ope
 }
 
 /** Waits with progress until it runs. @throws what it failed with; `timeout`, `interrupted`: it goes on */
-async function untilOpen(
+export async function untilOpen(
   cli: Cli,
   session: TemporalSession,
   operation: StartedOperation,

@@ -1,14 +1,19 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import type { TemporalSession } from '../../client/connect.js';
+import { dropExploration } from '../../client/explore.js';
 import { runInspection } from '../../client/inspect.js';
+import { startExploration } from '../../client/start.js';
 import { RepriseError } from '../../domain/errors.js';
 import { MOST_TRANSACTIONS, type WalTransactionsAnswer } from '../../domain/operation/wal-transactions.js';
 import { compareInstants } from '../../domain/target/instant.js';
+import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseTableName } from '../../domain/table/table-name.js';
 import type { Cli } from '../cli-context.js';
-import { parseCount, policyOption, timeOption } from '../common-options.js';
-import { define, group } from '../define-command.js';
+import { parseCount, policyOption, targetOption, timeOption } from '../common-options.js';
+import { type CommonOptions, define, group } from '../define-command.js';
 import { interruptible } from '../long-operation.js';
+import { untilOpen } from './explore.js';
 import { liveCount } from '../terminal/progress.js';
 import { walTransactionsText } from '../terminal/wal-text.js';
 
@@ -21,11 +26,17 @@ interface Options {
   readonly limit?: number;
   readonly policy?: string;
   readonly timeline?: number;
+  readonly namesAt?: RecoveryTarget;
+  readonly namesIn?: string;
 }
+
+/** So long a temporary instance stays that only names tables, where the command line that made it is gone. */
+const NAMING_SECONDS = 4 * 3600;
 
 const DESCRIPTION =
   'Reads the archived WAL, and what the server has not archived yet where its worker can read it. Changes nothing, and needs ' +
-  'nothing that was installed before. Tables are named by the server as it is now; where it does not answer they have numbers. ' +
+  'nothing that was installed before. Tables are named by the server as it is now; where it does not answer they have numbers, and so ' +
+  'have those that were dropped: --names-at restores an earlier time into a temporary instance, and names them by that. ' +
   'It does not show what was rolled back, unlogged and temporary tables, and sequences. Where WAL of the time is missing, it ' +
   'says so and exits with 3.';
 
@@ -41,6 +52,7 @@ export function registerWal(program: Command, cli: Cli): void {
       'wal transactions mairie --from -2h',
       'wal transactions mairie --database mairie --table metier.demandes_rdv --from "2026-11-21 08:00 Europe/Paris" --to "2026-11-21 09:30 Europe/Paris"',
       'wal transactions mairie --from -10min --min-rows 1000 --json',
+      'wal transactions mairie --from -2h --names-at 2026-11-21T07:00:00Z --database mairie --table metier.dropped',
     ],
     options: [
       timeOption('--from <time>', 'committed at this time or later').makeOptionMandatory(),
@@ -56,14 +68,38 @@ export function registerWal(program: Command, cli: Cli): void {
         '--timeline <number>',
         'the history to read, of one that a recovery has left (default: the newest)',
       ).argParser(parseCount),
+      targetOption('--names-at <target>', 'name tables that are gone as they were named at this target'),
+      new Option('--names-in <id>', 'the same by a temporary instance that there is (reprise explore list)').conflicts(
+        'namesAt',
+      ),
     ],
     run: (self, [cluster = ''], options) => runTransactions(self, cluster, options),
   });
 }
 
-async function runTransactions(self: Cli, cluster: string, options: Options): Promise<void> {
+async function runTransactions(self: Cli, cluster: string, options: Options & CommonOptions): Promise<void> {
   await self.cluster(cluster);
-  const { from, to = new Date().toISOString(), table, database, limit } = options;
+  requireWhole(options);
+  const { from, to = new Date().toISOString(), database, table, minRows, limit, policy, timeline } = options;
+  const filter = { database, table, minRows, limit, policy, timeline };
+  const show = liveCount(self.terminal, 'segments of WAL read');
+  const answer = await self.withTemporal((session) =>
+    withNamesIn(self, session, cluster, options, (namesIn) => {
+      const question = { ...filter, kind: 'wal-transactions' as const, cluster, from, to, namesIn };
+      return interruptible((signal) =>
+        runInspection<'wal-transactions'>(session, question, signal, ({ done, total }) => {
+          if (self.showsProgress) show(done, total ?? done);
+        }),
+      );
+    }),
+  );
+  show(0, 0);
+  await self.print({ cluster, ...answer }, (view, screen) => walTransactionsText(view, screen));
+  failUnlessComplete(answer);
+}
+
+/** @throws RepriseError `usage` */
+function requireWhole({ from, to = new Date().toISOString(), table, database, limit }: Options): void {
   if (compareInstants(from, to) > 0)
     throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'exchange them');
   if (table !== undefined) parseTableName(table);
@@ -71,18 +107,33 @@ async function runTransactions(self: Cli, cluster: string, options: Options): Pr
     throw new RepriseError('usage', '--table needs the database of the table', 'add --database NAME');
   if (limit !== undefined && (limit < 1 || limit > MOST_TRANSACTIONS))
     throw new RepriseError('usage', `--limit is from 1 to ${MOST_TRANSACTIONS}`, 'name fewer, and a shorter time');
-  const question = { ...options, kind: 'wal-transactions' as const, cluster, from, to };
-  const show = liveCount(self.terminal, 'segments of WAL read');
-  const answer = await interruptible((signal) =>
-    self.withTemporal((session) =>
-      runInspection<'wal-transactions'>(session, question, signal, ({ done, total }) => {
-        if (self.showsProgress) show(done, total ?? done);
-      }),
-    ),
-  );
-  show(0, 0);
-  await self.print({ cluster, ...answer }, (view, screen) => walTransactionsText(view, screen));
-  failUnlessComplete(answer);
+}
+
+/** With a temporary instance that names tables, where one is asked for: made for that, it is removed afterwards. */
+async function withNamesIn<T>(
+  self: Cli,
+  session: TemporalSession,
+  cluster: string,
+  options: Options & CommonOptions,
+  ask: (namesIn: string | undefined) => Promise<T>,
+): Promise<T> {
+  const { namesAt: target, namesIn, policy } = options;
+  if (target === undefined) return ask(namesIn);
+  const by = self.person(undefined);
+  const order = { target, policy, ttlSeconds: NAMING_SECONDS };
+  const { operationId, ...operation } = await startExploration(session, { cluster, requester: by, order });
+  const { workflowId } = operation;
+  let answer: T;
+  try {
+    await untilOpen(self, session, { operationId, ...operation }, { ...options, cluster });
+    answer = await ask(operationId);
+  } catch (error) {
+    // One that failed is gone already.
+    await dropExploration(session, { workflowId }, { by }).catch(() => undefined);
+    throw error;
+  }
+  await dropExploration(session, { workflowId }, { by });
+  return answer;
 }
 
 /** @throws RepriseError `partly-done` where WAL of the time is missing */

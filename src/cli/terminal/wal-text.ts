@@ -81,14 +81,15 @@ function missingText({ kind, fromLsn, toLsn, after, before }: MissingWal): strin
   return `missing: the WAL from ${fromLsn} to ${toLsn}${when}${kind === 'damaged' ? ': it is damaged' : ''}`;
 }
 
-function namesText({ names: { from, reason }, transactions }: WalTransactionsAnswer): string[] {
+function namesText({ names: { from, reason, at }, transactions }: WalTransactionsAnswer): string[] {
   const unnamed = transactions.some(({ tables, actions }) =>
     [...tables, ...actions].some(({ table }) => table === null),
   );
   if (from === 'nowhere') return [`tables are shown by their file numbers: ${reason ?? 'nothing names them'}`];
-  return unnamed
-    ? ['number N: a table that the server does not have any more; a copy of an earlier time names it']
-    : [];
+  if (!unnamed) return [];
+  return from === 'instance'
+    ? [`number N: a table that neither the server has any more, nor the copy at ${at ?? 'the earlier time'} had`]
+    : ['number N: a table that the server does not have any more; --names-at TARGET names it by a copy of then'];
 }
 
 function openText({ open }: WalTransactionsAnswer): string[] {

@@ -16,6 +16,8 @@ export interface WalTransactionsRequest {
   readonly limit?: number;
   /** Absent: the newest. */
   readonly timeline?: number;
+  /** Id of a temporary instance of the cluster, which names what the server does not know any more; absent: the server alone names. */
+  readonly namesIn?: string;
 }
 
 /** As many are listed unless asked otherwise, and at the most. */
@@ -99,6 +101,11 @@ export interface WalTransactionsAnswer {
   readonly committed: number;
   /** Transactions that were not ended at the end of the range, with the rows that they had changed. */
   readonly open: readonly { readonly xid: string; readonly rows: number }[];
-  /** Where names come from: the server itself, or nowhere, with the reason. */
-  readonly names: { readonly from: 'server' | 'nowhere'; readonly reason: string | null };
+  /** Where names come from: the server itself, also a temporary instance of an earlier time, or nowhere, with the reason. */
+  readonly names: {
+    readonly from: 'server' | 'instance' | 'nowhere';
+    readonly reason: string | null;
+    /** Target at which the temporary instance stands. */
+    readonly at?: string;
+  };
 }

@@ -45,3 +45,7 @@ export const WITHOUT_NEWER_TIMEOUTS: readonly string[] = SINCE.map(
   ({ name }) =>
     `CASE WHEN pg_catalog.current_setting('${name}', true) IS NOT NULL THEN pg_catalog.set_config('${name}', '0', false) END`,
 );
+
+/** An expression: what the server says is committed is on disk, also where role, database or server do not ask for that. */
+export const COMMITS_ON_DISK =
+  "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' THEN pg_catalog.set_config('synchronous_commit', 'local', false) END";

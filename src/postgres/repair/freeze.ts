@@ -92,16 +92,17 @@ export async function requireFreezable(
 
 /**
  * Takes the blocks away again, and gives back the very rights that were taken. Repeated, or where the table is gone, it changes nothing.
- * @param isHeldByOthers asked while nobody else freezes: another operation still needs the block
+ * @param mine asked while nobody else freezes or unfreezes: what this operation took; null: another one still needs the block
  */
 export function unfreezeTable(
   client: pg.Client,
   { table, means }: TableFreeze,
-  { oids, taken }: FrozenParts,
-  isHeldByOthers: () => Promise<boolean>,
+  mine: () => Promise<FrozenParts | null>,
 ): Promise<void> {
   return alone(client, table, async () => {
-    if (await isHeldByOthers()) return;
+    const parts = await mine();
+    if (parts === null) return;
+    const { oids, taken } = parts;
     if (means.by === 'revoke') return giveBack(client, taken);
     const known = new Set([...oids, ...(await treeOf(client, table)).map(({ oid }) => oid)]);
     const { rows } = await client.query<{ name: string; trigger: string }>(
@@ -119,6 +120,34 @@ export function unfreezeTable(
 
 const noTable = (table: TableName): RepriseError =>
   new RepriseError('not-found', `there is no table ${formatTableName(table)}`, 'see \\dt *.* in psql');
+
+/**
+ * Parts of a frozen table that take writes nevertheless: it was replaced by a recovery, somebody has taken the block away, or the
+ * partition is newer. Reads only.
+ */
+export async function openParts(client: pg.Client, { table, means }: TableFreeze): Promise<readonly string[]> {
+  const tree = await treeOf(client, table);
+  const oids = tree.map(({ oid }) => oid);
+  const isOpen =
+    means.by === 'revoke' ? await openToRoles(client, oids, means.roles) : await withoutTrigger(client, oids);
+  return tree.filter(({ oid }) => isOpen.has(oid)).map(({ name }) => name);
+}
+
+async function openToRoles(client: pg.Client, oids: readonly number[], roles: readonly string[]): Promise<Set<number>> {
+  const rights = await rightsToWrite(client, oids);
+  return new Set(rights.filter(({ grantee }) => roles.includes(grantee ?? 'PUBLIC')).map(({ oid }) => oid));
+}
+
+async function withoutTrigger(client: pg.Client, oids: readonly number[]): Promise<Set<number>> {
+  const { rows } = await client.query<{ oid: number }>(
+    `SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+       JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname = $1 AND g.tgname = $2 AND g.tgenabled = 'A' AND g.tgrelid = ANY($3::oid[])`,
+    [SCHEMA, FREEZE_TRIGGER, oids],
+  );
+  const blocked = new Set(rows.map(({ oid }) => oid));
+  return new Set(oids.filter((oid) => !blocked.has(oid)));
+}
 
 async function alone(client: pg.Client, table: TableName, work: () => Promise<void>): Promise<void> {
   // Names are printed with their schemas.

@@ -47,12 +47,15 @@ export async function openRepairLogin(
   const [name, database] = [pg.escapeIdentifier(role), pg.escapeIdentifier(client.database ?? '')];
   const password = randomBytes(24).toString('hex');
   const { rows } = await client.query('SELECT FROM pg_catalog.pg_roles WHERE rolname = $1', [role]);
-  if (rows.length === 0) await client.query(`CREATE ROLE ${name} NOLOGIN`);
+  // In one transaction: one without the comment would be found by no sweep.
+  if (rows.length === 0)
+    await client.query(
+      `CREATE ROLE ${name} NOLOGIN; COMMENT ON ROLE ${name} IS ${pg.escapeLiteral(`[reprise:${operationId}] repairs a table`)}`,
+    );
   await endSessionsOf(client, role);
   await client.query(
     `ALTER ROLE ${name} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT ${SESSIONS} PASSWORD ${pg.escapeLiteral(scramVerifier(password))}`,
   );
-  await client.query(`COMMENT ON ROLE ${name} IS ${pg.escapeLiteral(`[reprise:${operationId}] repairs a table`)}`);
   const { rows: version } = await client.query<{ num: number }>(
     "SELECT pg_catalog.current_setting('server_version_num')::int AS num",
   );

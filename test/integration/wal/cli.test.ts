@@ -13,12 +13,21 @@ type Answer = WalTransactionsAnswer & { readonly schemaVersion: 1; readonly clus
 describe('M3: reprise wal transactions', () => {
   let site: Site;
   let table: readonly string[];
+  /** Before the table was dropped. */
+  let xid: string;
 
   beforeAll(async () => {
     site = await Site.create();
     await site.startWorker();
     // Makes the archive.
     await site.backUp('physical');
+    await site.query('CREATE TABLE metier.dropped (id int PRIMARY KEY)');
+    await site.query('INSERT INTO metier.dropped SELECT generate_series(1, 5)');
+    const { rows } = await site.query(
+      `WITH gone AS (DELETE FROM metier.dropped WHERE id < 3) SELECT pg_current_xact_id()::text AS xid`,
+    );
+    xid = (rows[0] as { xid: string }).xid;
+    await site.query('DROP TABLE metier.dropped');
     await site.query('CREATE TABLE metier."Visits" (id int PRIMARY KEY, note text)');
     await site.query('INSERT INTO metier."Visits" SELECT g, \'x\' FROM generate_series(1, 500) g');
     await site.query('SELECT pg_switch_wal()');
@@ -47,6 +56,35 @@ describe('M3: reprise wal transactions', () => {
     expect((await answer<Answer>(site, ...table, '--min-rows', '450')).transactions).toHaveLength(1);
     // A read leaves nothing behind.
     expect((await site.leftovers()).files).toStrictEqual([]);
+  });
+
+  it('M3: a table that was dropped is named by a copy of an earlier time, which is gone afterwards', async () => {
+    const asked = [
+      'wal',
+      'transactions',
+      'mairie',
+      '--from',
+      '-2h',
+      '--database',
+      'mairie',
+      '--table',
+      'metier.dropped',
+    ];
+    expect((await refusal(site, ...asked)).hint).toContain('--names-at');
+    const found = await answer<Answer>(site, ...asked, '--names-at', `xid:${xid}`);
+    expect(found.names).toMatchObject({ from: 'instance', reason: null, at: `xid:${xid}` });
+    expect(found.transactions.map(({ xid: one, inserted, deleted }) => [one === xid, inserted, deleted])).toStrictEqual(
+      [
+        [false, 0, 0],
+        [true, 0, 2],
+        [false, 5, 0],
+      ],
+    );
+    expect(found.transactions[0]?.actions).toMatchObject([{ action: 'dropped', schema: 'metier', table: 'dropped' }]);
+    expect(await site.leftovers()).toStrictEqual({ databases: [], files: [], processes: [] });
+    expect(await refusal(site, ...asked, '--names-in', '20261121-083600-a1b2c3')).toMatchObject({ code: 'not-found' });
+    const both = await refusal(site, ...asked, '--names-at', `xid:${xid}`, '--names-in', 'x');
+    expect(both).toMatchObject({ exit: 2, code: 'usage' });
   });
 
   it('M3: what cannot be asked is refused with what to do', async () => {

@@ -79,6 +79,9 @@ describe.each([15, 18])('M3: transactions from WAL of PostgreSQL %d', (version) 
   let server: ArchivingCluster;
   let from: number;
   let to: number;
+  let end: number;
+  /** Before anything was dropped. */
+  let early: RelationNames;
 
   beforeAll(async () => {
     server = await startArchivingCluster({ version, settings: { max_prepared_transactions: 2 } });
@@ -94,9 +97,12 @@ describe.each([15, 18])('M3: transactions from WAL of PostgreSQL %d', (version) 
       'INSERT INTO emptied SELECT FROM generate_series(1, 10)',
       'CREATE TABLE gone (id int PRIMARY KEY, note text)',
       'CREATE UNLOGGED TABLE unlogged (id int)',
+      'CREATE TABLE dropped_too (id int PRIMARY KEY, note text)',
+      'INSERT INTO dropped_too SELECT g FROM generate_series(1, 7) g',
     ]);
     await session(server, HOSTILE, [`CREATE TABLE "${HOSTILE.replaceAll('"', '""')}" (id int)`]);
     await runQuery(server.cluster, 'postgres', 'CHECKPOINT');
+    early = await readRelationNames(connectionOf(server));
     from = await now(server);
     await session(server, 'shop', [
       'DELETE FROM orders WHERE id <= 300',
@@ -127,7 +133,13 @@ describe.each([15, 18])('M3: transactions from WAL of PostgreSQL %d', (version) 
     ]);
     await session(server, HOSTILE, [`INSERT INTO "${HOSTILE.replaceAll('"', '""')}" VALUES (1), (2)`]);
     to = await now(server);
-    await session(server, 'shop', ['DELETE FROM orders WHERE id = 500']);
+    await session(server, 'shop', [
+      'DELETE FROM orders WHERE id = 500',
+      'DELETE FROM dropped_too WHERE id < 3',
+      'BEGIN; TRUNCATE emptied; DROP TABLE dropped_too; COMMIT',
+      'VACUUM FULL big',
+    ]);
+    end = await now(server);
     await server.archived();
   });
 
@@ -160,6 +172,25 @@ describe.each([15, 18])('M3: transactions from WAL of PostgreSQL %d', (version) 
       expect(microsecondsOf(committedAt)).toBeGreaterThanOrEqual(from);
       expect(microsecondsOf(committedAt)).toBeLessThanOrEqual(to);
     }
+  });
+
+  it('M3: names of an earlier time tell what was dropped, beside what was truncated and rewritten in the same span', async () => {
+    const names = RelationNames.merged(await readRelationNames(connectionOf(server)), early);
+    const first = await listed(server, { from, to, names });
+    expect(first.transactions.slice(0, 2).map(shortly).toSorted()).toStrictEqual(['dropped gone', 'truncated emptied']);
+    expect(first.transactions.map(shortly)).toContain('rewritten orders');
+    const later = await listed(server, { from: to, to: end, names });
+    expect(later.transactions.map(shortly)).toStrictEqual([
+      'dropped dropped_too, truncated emptied',
+      'shop.dropped_too +0 ~0 -2',
+      'shop.orders +0 ~0 -1',
+      'rewritten big',
+    ]);
+    const one = { schema: 'public', table: 'dropped_too' };
+    const gone = await listed(server, { from: to, to: end, names, database: 'shop', table: one });
+    expect(gone.transactions.map(shortly)).toStrictEqual(['dropped dropped_too', 'shop.dropped_too +0 ~0 -2']);
+    const orders = await listed(server, { from, to, names, database: 'shop', table: { ...one, table: 'orders' } });
+    expect(orders.transactions.map(({ deleted }) => deleted)).toContain(300);
   });
 
   it('M3: of one database, of one table with its partitions, of so many rows, and without names', async () => {

@@ -78,21 +78,30 @@ describe('L11: temporary instances of operations that are over are removed by a 
     expect(await instances.at(precious)).not.toBeNull();
   });
 
-  it('L11: a worker that goes on running removes it too, once it has seen twice that the workflow has ended, and not before', async () => {
-    const { session, instances } = await left('op-1');
-    const asked: string[] = [];
-    let status = 'RUNNING';
-    const described = async () => (asked.push(status), { status: { name: status }, raw: {} });
-    const client = { workflow: { getHandle: () => ({ describe: described }) } } as unknown as Client;
-    const logger = { info: () => undefined, warn: () => undefined };
-    const stop = new AbortController();
-    const sweeping = keepSwept(session.deps, { client, logger, signal: stop.signal, everyMs: 10 });
-    await until(() => asked.length > 5, 'the workflow was asked for several times');
-    expect(await instances.all()).toHaveLength(1);
-    status = 'TERMINATED';
-    await until(async () => (await instances.all()).length === 0, 'it is removed');
-    stop.abort();
-    await sweeping;
-    expect(asked.filter((one) => one === 'TERMINATED').length).toBeGreaterThanOrEqual(3);
-  });
+  it.each([
+    ['with its instance', true],
+    ['without one', false],
+  ])(
+    'L11: a worker that goes on running releases what an operation holds, %s, once it has seen twice that the workflow has ended, and not before',
+    async (_how, hasInstance) => {
+      const { session, instance, instances } = await left('op-1');
+      if (!hasInstance) await removeInstance(session, instance);
+      const ledger = openOperationLedger(session.host.stateDir);
+      const asked: string[] = [];
+      let status = 'RUNNING';
+      const described = async () => (asked.push(status), { status: { name: status }, raw: {} });
+      const client = { workflow: { getHandle: () => ({ describe: described }) } } as unknown as Client;
+      const logger = { info: () => undefined, warn: () => undefined };
+      const stop = new AbortController();
+      const sweeping = keepSwept(session.deps, { client, logger, signal: stop.signal, everyMs: 10 });
+      await until(() => asked.length > 5, 'the workflow was asked for several times');
+      expect(await instances.all()).toHaveLength(hasInstance ? 1 : 0);
+      status = 'TERMINATED';
+      await until(async () => (await ledger.open('mairie')).length === 0, 'it has ended');
+      expect(await instances.all()).toEqual([]);
+      stop.abort();
+      await sweeping;
+      expect(asked.filter((one) => one === 'TERMINATED').length).toBeGreaterThanOrEqual(3);
+    },
+  );
 });

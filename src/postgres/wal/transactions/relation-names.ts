@@ -39,12 +39,16 @@ export class RelationNames {
     }
   }
 
-  /** What either of them names; where both do, the first. A table that was rewritten meanwhile has a file in each. */
+  /** What either of them names; where both do, the first. A table that was rewritten meanwhile has a file in each, and is one table. */
   static merged(first: RelationNames, second: RelationNames): RelationNames {
     const both = new RelationNames(new Map([...second.databases, ...first.databases]));
     for (const { byFile, byOid } of [second, first]) {
       for (const [key, table] of byFile) both.byFile.set(key, table);
       for (const [key, table] of byOid) both.byOid.set(key, table);
+    }
+    for (const [key, { oid }] of both.byFile) {
+      const known = both.byOid.get(`${key.split('/')[1]}/${oid}`);
+      if (known !== undefined) both.byFile.set(key, known);
     }
     return both;
   }

@@ -24,15 +24,20 @@ export function tableActions(transaction: Tallied, names: RelationNames): readon
   const tables = new Map<number, NamedTable | null>();
   for (const { database, table } of locked) if (!tables.has(table)) tables.set(table, names.ofOid(database, table));
   const named = [...tables.values()].filter((table) => table !== null && table.kind === 'table') as NamedTable[];
-  const isRewrite =
-    changed(transaction, names, 'pg_class', PG_CLASS, ({ inserted, deleted }) => inserted + deleted) > 0;
-  for (const table of named) {
-    if (!said.has(table.oid) && !gotNewFile(table, transaction, named)) continue;
-    actions.push(actionOf(isMoved(table, transaction) ? 'moved' : isRewrite ? 'rewritten' : 'truncated', table));
-  }
+  // DROP only deletes there.
+  const isRewrite = changed(transaction, names, 'pg_class', PG_CLASS, ({ inserted }) => inserted) > 0;
   const types = changed(transaction, names, 'pg_type', PG_TYPE, ({ inserted, deleted }) => deleted - inserted);
+  // Only names of an earlier time know what was dropped.
+  const gone =
+    types < TYPES_OF_TABLE ? [] : named.filter((table) => isDropped(table, first.database, transaction, names));
+  actions.push(...gone.map((table) => actionOf('dropped', table)));
+  const rest = named.filter((table) => !gone.includes(table));
+  for (const table of rest) {
+    if (!said.has(table.oid) && !gotNewFile(table, transaction, rest, names)) continue;
+    actions.push(actionOf(isMoved(table, transaction, names) ? 'moved' : isRewrite ? 'rewritten' : 'truncated', table));
+  }
   const unknown = [...tables].filter(([, table]) => table === null).map(([oid]) => oid);
-  const dropped = unknown.slice(0, Math.floor(types / TYPES_OF_TABLE));
+  const dropped = unknown.slice(0, Math.max(0, Math.floor(types / TYPES_OF_TABLE) - gone.length));
   const unnamed = (action: WalTableAction['action']) => (number: number) => ({
     ...{ action, database: names.database(first.database), schema: null, table: null, number },
   });
@@ -47,16 +52,30 @@ function actionOf(action: WalTableAction['action'], { database, schema, table, o
   return { action, database, schema, table, number: oid };
 }
 
-/** It has a file that was begun; or its first file, which has its number, ended; or nothing else can have been meant. */
-function gotNewFile(table: NamedTable, { end: { files }, begun }: Tallied, candidates: readonly NamedTable[]): boolean {
+const holds = (file: RelationFile, { oid }: NamedTable, names: RelationNames): boolean =>
+  names.ofFile(file)?.oid === oid;
+
+/** It ended with the transaction: from PostgreSQL 15 on its statistics do too; before, its file ended, and none was begun for it. */
+function isDropped(table: NamedTable, database: number, { end, begun }: Tallied, names: RelationNames): boolean {
+  if (end.dropped.length > 0) return end.dropped.includes(`${database}/${table.oid}`);
+  return end.files.some((file) => holds(file, table, names)) && !begun.some((file) => holds(file, table, names));
+}
+
+/** It has a file that was begun; or one of its files ended; or nothing else can have been meant. */
+function gotNewFile(
+  table: NamedTable,
+  { end: { files }, begun }: Tallied,
+  candidates: readonly NamedTable[],
+  names: RelationNames,
+): boolean {
   if (begun.length === 0) return false;
-  if (begun.some(({ file }) => file === table.file) || files.some(({ file }) => file === table.oid)) return true;
+  if ([...begun, ...files].some((file) => holds(file, table, names))) return true;
   return candidates.length === 1 && table.file !== null;
 }
 
 /** Its file went to another tablespace. */
-function isMoved(table: NamedTable, { end: { files }, begun }: Tallied): boolean {
-  const made = begun.find(({ file }) => file === table.file);
+function isMoved(table: NamedTable, { end: { files }, begun }: Tallied, names: RelationNames): boolean {
+  const made = begun.find((file) => holds(file, table, names));
   return made !== undefined && files.every(({ tablespace }) => tablespace !== made.tablespace);
 }
 

@@ -39,7 +39,9 @@ export class WorstTransactions {
   offer(transaction: Tallied): void {
     const { minRows, limit } = this.wanted;
     const actions = tableActions(transaction, this.names).filter((action) => this.isWanted(action));
-    const counts = transaction.counts.filter((one) => this.counts(one.file) && !this.isRewriting(one, actions));
+    const counts = transaction.counts.filter(
+      (one) => this.counts(one.file) && !this.isRewriting(one, transaction, actions),
+    );
     const sum = { inserted: 0, updated: 0, deleted: 0 };
     for (const one of counts) {
       sum.inserted += one.inserted;
@@ -86,12 +88,14 @@ export class WorstTransactions {
   }
 
   /** Rows that a rewrite copied into the new file of their table are no new rows. */
-  private isRewriting({ file, updated, deleted }: Counts, actions: WalTransaction['actions']): boolean {
-    if (updated + deleted > 0) return false;
+  private isRewriting(
+    { file, updated, deleted }: Counts,
+    { begun }: Tallied,
+    actions: WalTransaction['actions'],
+  ): boolean {
+    if (updated + deleted > 0 || !begun.some((made) => made.file === file.file)) return false;
     const table = this.table(file);
-    return actions.some(
-      ({ action, number }) => action === 'rewritten' && number === table?.oid && file.file === table.file,
-    );
+    return actions.some(({ action, number }) => action === 'rewritten' && number === table?.oid);
   }
 
   private isWanted({ action, number, database }: WalTransaction['actions'][number]): boolean {
