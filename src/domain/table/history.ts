@@ -122,6 +122,11 @@ export function suspicionOf(before: readonly Recorded[], now: Recorded, rule: Su
   return `${rows} rows; ${last.rows} in the backup before (${percent(rows, last.rows)}), ${median} usually (${percent(rows, median)})${sizes}`;
 }
 
+/** What is abnormal of a number of rows against another, with the figures; null: nothing. */
+export function abnormalChange(rows: number, base: number, rule: SuspicionRule = SUSPICION): string | null {
+  return abnormal(rows, base, rule) === null ? null : `${rows} rows instead of ${base} (${percent(rows, base)})`;
+}
+
 /** What is suspicious of the rows of a table now, against the backups that recorded it (oldest first); null: nothing. */
 export function suspicionAgainst(
   history: readonly Pick<TableHistoryLine, 'rows'>[],
