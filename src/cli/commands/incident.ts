@@ -56,7 +56,7 @@ function defineStart(parent: Command, cli: Cli): void {
       'Nothing is changed before a plan is approved.',
     ].join('\n'),
     argumentHelp: { scenario: 'what happened' },
-    argumentChoices: { scenario: SCENARIOS },
+    argumentOffers: { scenario: SCENARIOS },
     examples: [
       'incident start instance-loss --cluster mairie',
       'incident start table-corruption --cluster mairie --database mairie --table metier.demandes_rdv --detach',
@@ -81,7 +81,8 @@ function defineStart(parent: Command, cli: Cli): void {
     ],
     changes: true,
     long: true,
-    run: (self, [scenario = ''], options) => {
+    run: async (self, [given = ''], options) => {
+      const scenario = await scenarioOf(given);
       refuseForeign(scenario, options);
       if (scenario === 'table-corruption') return startTable(self, options);
       return scenario === 'bad-migration' ? startMigration(self, options) : startInstanceLoss(self, options);
@@ -308,6 +309,17 @@ async function send(
       () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`,
     );
   });
+}
+
+async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
+  const found = SCENARIOS.find((scenario) => scenario === given);
+  if (found !== undefined) return found;
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'usage',
+    `there is no scenario "${given}" in this version`,
+    didYouMean(given, SCENARIOS, 'scenarios'),
+  );
 }
 
 /** Rows in the backups and now. */

@@ -10,12 +10,11 @@ import {
 import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
 import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../../domain/incident/migration.js';
 import { findingsText, migrationDetails, migrationTimeText } from '../../domain/incident/migration-text.js';
-import { recoverWorkflowId, repairWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
+import { recoverWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
 import type { RecoveryOrder, RepairOrder } from '../../domain/operation/orders.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
-import { recoveryRunbook, repairRunbook } from '../../domain/plan/runbooks.js';
+import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import { changedRows } from '../../domain/table/repair.js';
-import { formatTableName } from '../../domain/table/table-name.js';
 import type { BadMigrationInput, ChosenRepair, IncidentOutput, RecoverOutput, RepairOutput } from '../api.js';
 import { withTemporaryInstance } from '../explore/temporary-instance.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
@@ -24,9 +23,10 @@ import { runStep } from '../operation/run-step.js';
 import { shapeValidator } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import { recover } from '../recovery/recover.js';
-import { repairTable } from '../table/repair-table.js';
+import type { repairTable } from '../table/repair-table.js';
+import { chosenRepair } from './chosen-repair.js';
 import { type Choice, ChosenWork, type EndedChoice } from './chosen-work.js';
-import { type IncidentEnd, IncidentFrame, isEnd } from './incident-frame.js';
+import { type IncidentEnd, IncidentFrame } from './incident-frame.js';
 
 /** Name of the temporary instance with the state before the migration. */
 const BEFORE = 'before';
@@ -77,7 +77,9 @@ export class BadMigration {
             ...{ ...this.request, kind, choice },
           });
           return (
-            kind === 'repair' ? this.repairBy(by, order as RepairOrder) : this.recoveryBy(by, order as RecoveryOrder)
+            kind === 'repair'
+              ? chosenRepair(this.frame, { by, order: order as RepairOrder, discoveredAt: this.discoveredAt })
+              : this.recoveryBy(by, order as RecoveryOrder)
           ) as Choice<Work>;
         }),
       {
@@ -105,14 +107,7 @@ export class BadMigration {
       this.showChoice();
       const next = await work.next();
       if ('kind' in next) return this.endBy(next);
-      const ended = await work.carryOut(next, (workflowId, approved) =>
-        this.show(
-          'running',
-          approved
-            ? `the ${next.what}: \`reprise watch ${workflowId}\``
-            : `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\``,
-        ),
-      );
+      const ended = await work.carryOut(next, (waitingFor) => this.show('running', waitingFor));
       if ('kind' in ended) return this.endBy(ended);
       if (isRecovered(ended)) return this.closeRecovered(ended);
       await this.note(ended);
@@ -163,18 +158,10 @@ export class BadMigration {
   }
 
   /** Until somebody says that it is real, or chooses, which says so too. */
-  private async confirmed(): Promise<IncidentEnd | null> {
-    const { frame, work } = this;
+  private confirmed(): Promise<IncidentEnd | null> {
     const { workflowId } = this.operation.step;
     this.show('suspected', `a person: \`reprise incident confirm ${workflowId}\`, or \`dismiss\``);
-    for (;;) {
-      const decision = await frame.nextDecision(() => work.chosenBy !== null);
-      if (decision !== null && isEnd(decision)) return decision;
-      if (decision?.kind === 'again') continue;
-      const by = decision ?? { by: work.chosenBy ?? 'unnamed', reason: 'what is to be done was chosen' };
-      await frame.announce('confirmed', by.reason, by);
-      return null;
-    }
+    return this.work.confirmed();
   }
 
   private showChoice(): void {
@@ -184,33 +171,6 @@ export class BadMigration {
       'paused',
       `a person who chooses: \`reprise recover ... --incident ${workflowId}\` or \`reprise table repair ... --incident ${workflowId}\`${again}, \`reprise incident close ${workflowId}\` ends it`,
     );
-  }
-
-  private repairBy(by: string, order: RepairOrder): Choice<typeof repairTable> {
-    const { cluster, operationId: own, workflowId: incident } = this.operation.step;
-    const table = formatTableName(order.table);
-    return {
-      ...{ by, what: 'repair' },
-      idsOf: (attempt) => {
-        const operationId = `${own}-${attempt}`;
-        return { operationId, workflowId: repairWorkflowId(cluster, operationId) };
-      },
-      start: ({ workflowId, operationId }) =>
-        startChild(repairTable, {
-          workflowId,
-          // An incident that is terminated or Reset must not stop a repair half way.
-          parentClosePolicy: ParentClosePolicy.ABANDON,
-          priority: priorityOf(workflowTypes.repairTable),
-          staticSummary: `repair ${table} of ${cluster}`,
-          staticDetails: repairRunbook(cluster, table).details,
-          args: [
-            {
-              ...{ cluster, requester: by, operationId, order },
-              incident: { workflowId: incident, discoveredAt: this.discoveredAt, cause: this.frame.cause },
-            },
-          ],
-        }),
-    };
   }
 
   private recoveryBy(by: string, order: RecoveryOrder): Choice<typeof recover> {
@@ -224,7 +184,7 @@ export class BadMigration {
       start: ({ workflowId, operationId }) =>
         startChild(recover, {
           workflowId,
-          // The same as of a repair.
+          // An incident that is terminated or Reset must not stop a recovery half way.
           parentClosePolicy: ParentClosePolicy.ABANDON,
           priority: priorityOf(workflowTypes.recover),
           staticSummary: `recover ${order.database ?? cluster} of ${cluster} to before its migration`,

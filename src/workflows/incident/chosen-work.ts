@@ -33,11 +33,6 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
 
   constructor(private readonly frame: IncidentFrame) {}
 
-  /** Who chose what is not begun yet; null: nobody. */
-  get chosenBy(): string | null {
-    return this.choice?.by ?? null;
-  }
-
   get hasLast(): boolean {
     return this.last !== null;
   }
@@ -73,6 +68,19 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
     return this.started;
   }
 
+  /** Until somebody says that the incident is real, or chooses what is to be done, which says so too; else what ends it. */
+  async confirmed(): Promise<IncidentEnd | null> {
+    for (;;) {
+      const decision = await this.frame.nextDecision(() => this.choice !== null);
+      if (decision !== null && isEnd(decision)) return decision;
+      if (decision?.kind === 'again') continue;
+      const { choice } = this;
+      const by = decision ?? { by: choice?.by ?? 'unnamed', reason: `a ${choice?.what ?? 'repair'} was chosen` };
+      await this.frame.announce('confirmed', by.reason, by);
+      return null;
+    }
+  }
+
   /** What a person chooses next, or the last choice again, or what ends the incident. */
   async next(): Promise<C | IncidentEnd> {
     for (;;) {
@@ -90,19 +98,16 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
 
   /**
    * Carries it out, and keeps the journal meanwhile.
-   * @param show told which workflow is waited for, and whether its plan was approved
+   * @param show told what is waited for
    */
-  async carryOut(
-    choice: C,
-    show: (workflowId: string, approved: boolean) => void,
-  ): Promise<EndedChoice<T> | IncidentEnd> {
+  async carryOut(choice: C, show: (waitingFor: string) => void): Promise<EndedChoice<T> | IncidentEnd> {
     const ids = choice.idsOf(++this.attempts);
     const { workflowId } = ids;
     const child = await IncidentChild.start(() => choice.start(ids));
     this.started = ids;
     try {
       if (child === null) return { ...ids, output: null, why: `${workflowId} was started before: it continues` };
-      show(workflowId, false);
+      show(`the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\``);
       const ended = await this.follow(child, choice, workflowId, show);
       return 'kind' in ended ? ended : { ...ids, ...ended };
     } catch (error) {
@@ -117,7 +122,7 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
     child: IncidentChild<T>,
     { what }: C,
     workflowId: string,
-    show: (workflowId: string, approved: boolean) => void,
+    show: (waitingFor: string) => void,
   ): Promise<EndedChild<WorkflowResultType<T>> | IncidentEnd> {
     for (;;) {
       const decision = await this.frame.nextDecision(() => child.ended !== null);
@@ -126,7 +131,7 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
       if (decision.kind === 'confirmed' && decision.by === APPROVAL) {
         child.approved = true;
         await this.frame.journal(what, `${workflowId}: ${decision.reason}`, decision.sentBy);
-        show(workflowId, true);
+        show(`the ${what}: \`reprise watch ${workflowId}\``);
       } else if (isEnd(decision)) {
         if (!child.approved) {
           await child.cancel();
