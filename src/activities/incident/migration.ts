@@ -21,7 +21,7 @@ import { visible } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { countTables } from '../../postgres/content/inventory.js';
 import { readDatabaseObjects } from '../../postgres/content/read-objects.js';
-import { knownMigrations, type MigrationRecord, readApplied } from '../../postgres/migration/migration-tables.js';
+import { knownMigrations, type MigrationRecord, readApplied } from '../../postgres/content/migration-tables.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { InstanceStep, MigrationIncidentActivities } from '../api.js';

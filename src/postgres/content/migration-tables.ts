@@ -2,7 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import type { AppliedMigration } from '../../domain/incident/migration.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
-import { type QuerySource, withConfiguredQuery } from '../content/configured-query.js';
+import { type QuerySource, withConfiguredQuery } from './configured-query.js';
 import { withClient } from '../connection/with-client.js';
 
 /** A table in which a tool writes down what it has applied. */
