@@ -1,7 +1,7 @@
 import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
 import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import { durationInWords } from '../domain/text/text.js';
-import type { Block, Inline } from './drill/document.js';
+import type { Block, Inline } from './document/document.js';
 import { timelineRows } from './timeline.js';
 
 /** A repair that people chose, as its host knows it; `outcome`: null where it changed nothing. */

@@ -3,8 +3,8 @@ import type { MigrationFindings, MigrationTime } from '../domain/incident/migrat
 import type { MigrationIncidentOrder } from '../domain/operation/orders.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName } from '../domain/table/table-name.js';
-import type { Block, Inline, ReportDocument, Section } from './drill/document.js';
-import { drillMarkdown } from './drill/markdown.js';
+import type { Block, Inline, ReportDocument, Section } from './document/document.js';
+import { documentMarkdown } from './document/markdown.js';
 import {
   causeOf,
   decisions,
@@ -30,7 +30,7 @@ export interface MigrationIncidentReportInput extends RecordedIncidentFacts {
 
 /** The document of a migration that went wrong, in Markdown; times are UTC. */
 export function migrationIncidentReport(input: MigrationIncidentReportInput): string {
-  return drillMarkdown(migrationIncidentDocument(input));
+  return documentMarkdown(migrationIncidentDocument(input));
 }
 
 function migrationIncidentDocument(input: MigrationIncidentReportInput): ReportDocument {

@@ -2,9 +2,8 @@ import type { TableIncidentOrder } from '../domain/operation/orders.js';
 import type { RepairOutcome } from '../domain/table/repair.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName, tableWords } from '../domain/table/table-name.js';
-<<<<<<< HEAD
-import type { Block, Inline, ReportDocument, Section } from './drill/document.js';
-import { drillMarkdown } from './drill/markdown.js';
+import type { Block, Inline, ReportDocument, Section } from './document/document.js';
+import { documentMarkdown } from './document/markdown.js';
 import {
   causeOf,
   type ChosenRepairFacts,
@@ -15,19 +14,6 @@ import {
   table,
   timeline,
 } from './incident-parts.js';
-=======
-import { durationInWords } from '../domain/text/text.js';
-import type { Block, Inline, ReportDocument, Section } from './document/document.js';
-import { documentMarkdown } from './document/markdown.js';
-import { timelineRows } from './timeline.js';
-
-/** A repair that people chose, as its host knows it; `outcome`: null where it changed nothing. */
-export interface ChosenRepairFacts {
-  readonly operationId: string;
-  readonly plan: RepairPlan | null;
-  readonly outcome: RepairOutcome | null;
-}
->>>>>>> main
 
 /** What the document of an incident of a table is written from: what the host has recorded, and when the damage was found. */
 export interface TableIncidentReportInput extends RecordedIncidentFacts {
