@@ -16,20 +16,20 @@ const ANSWER_MS = 60_000;
 const POLL_MS = 250;
 const KEPT = ': the decision was sent and is kept; it is recorded when that worker runs';
 
-/** First parts of the ids of what an incident starts, and people approve. */
-const APPROVED_CHILDREN = ['recover/', 'table-repair/'];
-
 /**
- * The workflow that takes the decision: for an incident its recovery, or the repair of its table, that is under way.
- * @throws `not-found` when an incident has none running.
+ * The workflow that takes the decision: for an incident its recovery, or the repair of its table, that is under way, else the block of
+ * writes that waits for approval.
+ * @throws `not-found` when an incident has none.
  */
 export async function recoveryOf(session: TemporalSession, workflowId: string): Promise<string> {
   if (!workflowId.startsWith('incident/')) return workflowId;
   const description = await session.client.workflow.getHandle(workflowId).describe();
-  const child = (description.raw.pendingChildren ?? [])
-    .map(({ workflowId: id }) => id)
-    .find((id) => APPROVED_CHILDREN.some((start) => id?.startsWith(start)));
-  if (typeof child === 'string') return child;
+  const children = (description.raw.pendingChildren ?? []).flatMap(({ workflowId: id }) => id ?? []);
+  const child = children.find((id) => id.startsWith('recover/') || id.startsWith('table-repair/'));
+  if (child !== undefined) return child;
+  // One that was approved keeps the table frozen: nobody means that by the incident.
+  for (const id of children.filter((one) => one.startsWith('table-freeze/')))
+    if ((await statusOf(session, id, { jobs: false })).state === 'waiting-approval') return id;
   throw new RepriseError(
     'not-found',
     `${workflowId} has no running recovery or repair`,

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { link, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { AppliedChanges } from '../domain/table/repair.js';
@@ -61,6 +61,17 @@ export function noteBatch({ directory }: RepairFiles, plan: string, batch: numbe
 
 const batchPath = (directory: string, plan: string, batch: number): string =>
   join(directory, `batch-${plan.slice(0, 16)}-${batch}.json`);
+
+/** The change set of a plan that was begun: a later plan of the operation has another one, and both are taken back together. */
+export const begunChanges = ({ directory }: RepairFiles, plan: string): string =>
+  join(directory, `changes-${plan.slice(0, 16)}.jsonl`);
+
+/** Keeps it under that name too. */
+export async function keepBegunChanges(files: RepairFiles, plan: string): Promise<void> {
+  await link(files.changes, begunChanges(files, plan)).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  });
+}
 
 /** Removes the files of repairs whose time is over. */
 export async function removeOldRepairs(stateDir: string, now: Date): Promise<void> {

@@ -1,6 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import type pg from 'pg';
 import { cp } from 'node:fs/promises';
 import type { HostActivities } from '../../src/activities/api.js';
 import type { HostDependencies } from '../../src/activities/dependencies.js';
@@ -82,6 +81,13 @@ export class RepairLab {
     return 'compared';
   }
 
+  /** The same with one instance, which goes on from the good state to the bad one, as the workflow does it. */
+  async collectMoving(operationId: string, order: RepairOrder, target: InstanceOrder['target']): Promise<void> {
+    await this.run('collectRows', operationId, { order, from: [{ state: 'good', instance: 'good' }] });
+    await this.run('moveInstance', operationId, { instance: 'good', target });
+    await this.run('collectRows', operationId, { order, from: [{ state: 'bad', instance: 'good' }] });
+  }
+
   /** @param from the operation that has collected the rows, where that is another one */
   async plan(operationId: string, order: RepairOrder, from = operationId): Promise<RepairPlan> {
     if (from !== operationId) {
@@ -147,6 +153,12 @@ export class RepairLab {
     return found;
   }
 
+  /** Where the WAL is, after all that is committed by now. */
+  async now(): Promise<string> {
+    const { rows } = await this.site.query(`SELECT pg_logical_emit_message(true, 'test', 'x')::text AS lsn`);
+    return (rows[0] as { lsn: string }).lsn;
+  }
+
   /** The archive has all that is committed by now. */
   async archived(): Promise<void> {
     const { site } = this;
@@ -164,11 +176,3 @@ export class RepairLab {
 
 const isConflict = (entry: ChangeSetEntry): entry is RowConflict & { readonly op: 'conflict' } =>
   entry.op === 'conflict';
-
-/** Runs a statement, and says how many rows it changed; null where the server refuses it. */
-export async function rowsOf(client: pg.ClientBase, sql: string): Promise<number | null> {
-  return client.query(sql).then(
-    ({ rowCount }) => rowCount ?? 0,
-    () => null,
-  );
-}

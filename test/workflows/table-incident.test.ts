@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { WorkflowHandle } from '@temporalio/client';
 import {
+  holdWorkflowId,
   incidentWorkflowId,
   repairWorkflowId,
   signalNames,
@@ -19,6 +20,7 @@ import {
   untilCancelled,
 } from './lab.js';
 import { person } from './recoveries.js';
+import { tableSurvey } from './repairs.js';
 import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
@@ -309,5 +311,62 @@ describe('T8: the end of an incident and its repair', () => {
     await approve(one, await waiting(one));
     await one.workflow.result();
     expect(one.of('finishRepair')).toMatchObject([{ incident: { cause: 'a wrong date' } }]);
+  });
+});
+
+describe('T4: the block of writes belongs to the incident', () => {
+  const surveyTable: Activities['surveyTable'] = async () => ({ ...tableSurvey, blocks: true });
+  const holdOf = (one: Case): WorkflowHandle => lab.client.workflow.getHandle(holdWorkflowId(one.cluster, 'op-hold'));
+
+  it('T4: confirmed, it has a plan of its own; repaired, the table is opened before the document is written', async () => {
+    const one = await open({ surveyTable });
+    const repair = await waiting(one);
+    const hold = holdOf(one);
+    expect(one.of('planHold')).toMatchObject([{ operationId: 'op-hold', requester: 'ops' }]);
+    await approve(one, hold);
+    await one.called('freezeTable');
+    await approve(one, repair);
+    expect(await one.workflow.result()).toMatchObject({ state: 'closed', repair: repair.workflowId });
+    expect(await hold.result()).toMatchObject({ state: 'completed', outcome: { releasedBy: 'incident' } });
+    expect(one.names.lastIndexOf('unfreezeTable')).toBeLessThan(one.names.indexOf('writeTableReport'));
+    expect(one.journal.some((line) => /^hold: .* kept writes blocked from /.test(line))).toBe(true);
+  });
+
+  it('T4: people go on without it; where nobody approved it, it ends with the incident', async () => {
+    const one = await open({ surveyTable });
+    await approve(one, await waiting(one));
+    expect(await one.workflow.result()).toMatchObject({ state: 'closed' });
+    expect(await holdOf(one).result()).toMatchObject({ state: 'rejected' });
+    expect(one.names).not.toContain('freezeTable');
+  });
+
+  it.each([
+    ['dismissed', (one: Case) => one.workflow.signal(signalNames.dismiss, person)],
+    ['cancelled', (one: Case) => one.workflow.cancel()],
+  ] as const)('T4: asked for at once, it is released where the incident is %s', async (_name, end) => {
+    const one = await open({ surveyTable }, { order: { ...order, hold: true } });
+    const hold = holdOf(one);
+    await one.until(
+      () =>
+        one.status(hold).then(
+          ({ state }) => state === 'waiting-approval' || null,
+          () => null,
+        ),
+      async () => one.names.join(' '),
+    );
+    expect(states(one)).toEqual(['suspected', 'suspected']);
+    await approve(one, hold);
+    await one.called('freezeTable');
+    await end(one);
+    await one.workflow.result().catch(() => undefined);
+    await hold.result();
+    expect(one.names).toContain('unfreezeTable');
+  });
+
+  it('T4: where the configuration says no way, that is written down, and the incident goes on', async () => {
+    const one = await open({}, { order: { ...order, hold: true } });
+    await waiting(one);
+    expect(one.journal).toContainEqual(expect.stringContaining('hold: writes are not blocked'));
+    expect(one.names).not.toContain('planHold');
   });
 });

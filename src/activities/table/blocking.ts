@@ -49,7 +49,7 @@ export async function holdsOf(
     const frozen = await openFrozenTables(host.stateDir).of(operationId);
     const hook = (await openRunHooks(host.stateDir).all()).find((one) => one.operationId === operationId);
     const since = freeze === null ? hook?.at : frozen?.at;
-    if (since === undefined) continue;
+    if (since === undefined || frozen?.opening === true) continue;
     found.push({ workflowId: holdWorkflowId(cluster.name, operationId), since, until: frozen?.until ?? null });
   }
   return found;

@@ -6,7 +6,7 @@ import { isBlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
 import { releaseCommand } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { freezeTable, unfreezeTable } from '../../postgres/repair/freeze.js';
+import { freezeTable, openParts, unfreezeTable } from '../../postgres/repair/freeze.js';
 import { crashPoint } from '../../process/jobs/crash-points.js';
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
@@ -18,6 +18,7 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
+import { requireSameCluster } from './repair-session.js';
 
 /** Blocks the writes of others to the table of an approved plan, and opens them again. */
 export function freezeActivities(deps: HostDependencies): Pick<RepairActivities, 'freezeTable' | 'unfreezeTable'> {
@@ -29,6 +30,7 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
       const { cluster, host } = clusterContext;
       const { freeze: means, order } = binding;
       if (means === null) return;
+      await requireSameCluster(clusterContext, binding);
       const { database, table } = order;
       const frozen = openFrozenTables(host.stateDir);
       const firstRunId = (await openOperationLedger(host.stateDir).claimOf(step.operationId))?.firstRunId ?? null;
@@ -117,23 +119,30 @@ const LONG_MS = 86_400_000;
 /** Opening it may have to wait for whoever has the table. */
 const GRACE_MS = 300_000;
 
-/** The tables of a cluster that take no writes; one that takes none for longer than it should is a warning. */
+/** The tables of a cluster that take no writes; one that takes none for longer than it should, or takes some, is a warning. */
 export async function frozenFindings({ host, cluster }: ClusterContext): Promise<readonly Finding[]> {
   const frozen = (await openFrozenTables(host.stateDir).all()).filter((one) => one.cluster === cluster.name);
-  return frozen.map(({ database, table, operationId, workflowId, at, until }) => {
-    const check = `cluster/${cluster.name}/frozen/${operationId}`;
-    const isHold = workflowId.startsWith(holdWorkflowId(cluster.name, ''));
-    const end = until ?? (isHold ? 'somebody releases it' : 'its repair ends');
-    const message = `${formatTableName(table)} in ${database} takes no writes since ${at}, until ${end}: ${workflowId}`;
-    const over = until == null ? Date.parse(at) + LONG_MS : Date.parse(until) + GRACE_MS;
-    return Date.now() < over
-      ? ok(check, message)
-      : warning(
+  return Promise.all(
+    frozen.map(async (one) => {
+      const { database, table, operationId, workflowId, at, until, opening } = one;
+      const check = `cluster/${cluster.name}/frozen/${operationId}`;
+      const isHold = workflowId.startsWith(holdWorkflowId(cluster.name, ''));
+      const fix = isHold ? releaseCommand(workflowId) : `see what it waits for: reprise status ${workflowId}`;
+      const name = `${formatTableName(table)} in ${database}`;
+      // A server that does not answer is a finding of its own.
+      const open = await withClient(cluster.connection, database, (client) => openParts(client, one)).catch(() => []);
+      if (open.length > 0 && opening !== true)
+        return warning(
           check,
-          message,
-          isHold ? releaseCommand(workflowId) : `see what it waits for: reprise status ${workflowId}`,
+          `${name} is to take no writes since ${at} (${workflowId}), but ${open.slice(0, 10).join(', ')} takes some: it was replaced, or changed, since`,
+          `${fix}; then freeze it again`,
         );
-  });
+      const end = until ?? (isHold ? 'somebody releases it' : 'its repair ends');
+      const message = `${name} takes no writes since ${at}, until ${end}: ${workflowId}`;
+      const over = until == null ? Date.parse(at) + LONG_MS : Date.parse(until) + GRACE_MS;
+      return Date.now() < over ? ok(check, message) : warning(check, message, fix);
+    }),
+  );
 }
 
 /** Operations that keep a table of this host's clusters frozen although their workflow has ended. */

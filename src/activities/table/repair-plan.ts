@@ -5,17 +5,16 @@ import {
   type ChangeSetDigest,
   type ChangeSetHeader,
   type ConflictReason,
-  isRepairPlan,
   type RepairBinding,
   type RepairPlan,
   type RowChange,
+  type RowText,
 } from '../../domain/table/repair.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import {
   type ChangeSetEntry,
   type ReadChangeSet,
-  reversedEntries,
   withChangeSet,
   writeChangeSet,
 } from '../../postgres/repair/change-set-file.js';
@@ -23,7 +22,6 @@ import { planConflicts, type PlanConflicts } from '../../postgres/repair/plan-co
 import { readRows } from '../../postgres/repair/rows-file.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { planDigest } from '../../records/digest.js';
-import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
@@ -31,8 +29,8 @@ import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
-import { pathExists } from '../../files/paths.js';
-import { asRepair, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
+import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
+import { takenBack } from './take-back.js';
 
 export async function makeRepairPlan(
   clusterContext: ClusterContext,
@@ -137,7 +135,10 @@ async function makeChanges(
     if (source.kind === 'state') {
       return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
     }
-    if (source.kind === 'repair') return { ...(await takeBack(clusterContext, request, files, facts)), rowsNow };
+    if (source.kind === 'repair') {
+      const found = await takenBack(clusterContext, request, source.operationId, files);
+      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
+    }
     const header: ChangeSetHeader = {
       ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
       key: order.key ?? facts.key,
@@ -167,7 +168,7 @@ async function lookedUp(
     const { header } = changes;
     const conflicts: PlanConflicts =
       changedRows(found) === 0
-        ? { reasons: new Map(), together: new Set() }
+        ? { reasons: new Map(), together: new Set(), renamed: new Map() }
         : await asRepair(clusterContext, order, operationId, facts, (client) =>
             planConflicts(client, header, facts, changesOnly(changes), { fireTriggers: order.fireTriggers === true }),
           );
@@ -182,21 +183,39 @@ async function lookedUp(
  */
 async function* asPlanned(
   { header, entries }: ReadChangeSet,
-  { reasons, together }: PlanConflicts,
+  { reasons, together, renamed }: PlanConflicts,
   batches: boolean,
 ): AsyncGenerator<ChangeSetEntry> {
+  const versions = await newVersions(entries(), renamed);
   const isFirst = (number: number): boolean => batches && together.has(number);
   for (const first of batches && together.size > 0 ? [true, false] : [false]) {
     let at = 0;
-    for await (const entry of entries()) {
-      const number = entry.op === 'conflict' ? -1 : at++;
-      if (isFirst(number) !== first) continue;
+    for await (const one of entries()) {
+      const number = one.op === 'conflict' ? -1 : at++;
+      if (isFirst(number) !== first || renamed.has(number)) continue;
+      const after = versions.get(number);
+      const entry = one.op === 'delete' && after !== undefined ? { ...one, op: 'update' as const, after } : one;
       const reason = reasons.get(number);
       if (entry.op === 'conflict' || reason === undefined)
         yield first ? { ...(entry as RowChange), together: true } : entry;
       else yield conflictOf(entry, reason, header);
     }
   }
+}
+
+/** Of rows that go and come back under an equal key: what becomes of each, by the number of the delete. */
+async function newVersions(
+  entries: AsyncIterable<ChangeSetEntry>,
+  renamed: PlanConflicts['renamed'],
+): Promise<ReadonlyMap<number, RowText>> {
+  const versions = new Map<number, RowText>();
+  if (renamed.size === 0) return versions;
+  let at = 0;
+  for await (const entry of entries) {
+    const gone = entry.op === 'conflict' ? undefined : renamed.get(at++);
+    if (gone !== undefined && entry.op === 'insert') versions.set(gone, entry.after);
+  }
+  return versions;
 }
 
 function conflictOf(
@@ -218,46 +237,4 @@ async function countRows(path: string): Promise<number> {
   let count = 0;
   for await (const _ of readRows(path)) count++;
   return count;
-}
-
-/** The reverse of an earlier repair; rows that changed since stay as they are. */
-async function takeBack(
-  clusterContext: ClusterContext,
-  request: RepairRequest,
-  files: RepairFiles,
-  facts: TableFacts,
-): Promise<Omit<MadeChanges, 'rowsNow'>> {
-  const { host, user } = clusterContext;
-  const { source } = request.order;
-  const earlierId = source.kind === 'repair' ? source.operationId : '';
-  const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(earlierId, APPLIED);
-  const plan = (await state.plans()).find(
-    (one) => isRepairPlan(one) && one.binding.operationId === earlierId && one.digest === done?.result.plan,
-  );
-  if (done === null || plan === undefined || !isRepairPlan(plan))
-    throw new RepriseError(
-      'not-found',
-      `there is no repair ${earlierId} on host ${host.name} that was carried out`,
-      'see the repairs: reprise incident list',
-    );
-  const { table } = plan.binding.order;
-  if (
-    table.schema !== request.order.table.schema ||
-    table.table !== request.order.table.table ||
-    plan.binding.order.database !== request.order.database
-  )
-    throw new RepriseError('usage', `repair ${earlierId} was of another table`, 'name the table that it was of');
-  const earlier = await openRepairFiles(host.stateDir, earlierId);
-  if (!(await pathExists(earlier.changes)))
-    throw new RepriseError(
-      'not-found',
-      `what repair ${earlierId} changed is kept no more`,
-      'repair the table from a backup: reprise table repair --to TARGET',
-    );
-  const left = new Set(done.result.left);
-  const found = await withChangeSet(earlier.changes, plan.binding.changes, ({ header, entries }) =>
-    writeChangeSet(files.found, header, reversedEntries(entries(), left), user),
-  );
-  return lookedUp(clusterContext, request, files, facts, found);
 }

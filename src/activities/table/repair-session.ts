@@ -9,7 +9,7 @@ import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
 import { readTableFacts, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { crashPoint } from '../../process/jobs/crash-points.js';
-import { openHostState } from '../../records/host-state.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
 import { openRepairFiles } from '../../records/repair-files.js';
 import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
@@ -22,19 +22,26 @@ export interface Applied extends AppliedChanges {
   readonly plan: string;
 }
 
-/** With a session that has no more rights than the owner of the table. */
+/** What a plan of an operation has done to its end; null: nothing, or not to its end. */
+export async function appliedBy(state: HostState, operationId: string, plan: string): Promise<Applied | null> {
+  const done = await state.onceDone<Applied>(operationId, APPLIED, plan);
+  // Without one of its own, the record of another plan is found.
+  return done?.result.plan === plan ? done.result : null;
+}
+
+/** With a session that has no more rights than the owner of the table; `watcher` is another one, which sees all sessions. */
 export async function asRepair<T>(
   { cluster }: ClusterContext,
   { database, table }: RepairOrder,
   operationId: string,
   facts: TableFacts,
-  use: (client: pg.Client) => Promise<T>,
+  use: (client: pg.Client, watcher: pg.Client) => Promise<T>,
 ): Promise<T> {
   return withClient(cluster.connection, database, async (superuser) => {
     const login: RepairLogin = await openRepairLogin(superuser, cluster.connection, { operationId, table }, facts);
     crashPoint('repair:login');
     try {
-      return await withClient(login.connection, database, use, login.options);
+      return await withClient(login.connection, database, (client) => use(client, superuser), login.options);
     } finally {
       await closeRepairLogin(superuser, operationId);
     }
@@ -61,6 +68,19 @@ export async function* changesOnly(changes: ReadChangeSet): AsyncGenerator<RowCh
 
 export async function systemIdentifierOf({ cluster: { connection } }: ClusterContext): Promise<string> {
   return (await withMaintenance(connection, serverFacts)).systemIdentifier;
+}
+
+/** @throws RepriseError `identity-mismatch` where another cluster answers than when the plan was made */
+export async function requireSameCluster(
+  clusterContext: ClusterContext,
+  { systemIdentifier }: { readonly systemIdentifier: string },
+): Promise<void> {
+  if ((await systemIdentifierOf(clusterContext)) === systemIdentifier) return;
+  throw new RepriseError(
+    'identity-mismatch',
+    `${clusterContext.cluster.name} is another cluster than the plan was made for`,
+    'make a new plan',
+  );
 }
 
 /** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */

@@ -14,18 +14,19 @@ import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
 import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { namingHolders } from '../../postgres/repair/lock-holders.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import { writeXidsDown } from '../../postgres/repair/written-xid.js';
 import { crashPoint } from '../../process/jobs/crash-points.js';
 import { openHostState } from '../../records/host-state.js';
-import { noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import { keepBegunChanges, noteBatch, readBatch, type RepairFiles } from '../../records/repair-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import type pg from 'pg';
 import { otherBlocking } from './blocking.js';
-import { asRepair, opened, changesOnly, systemIdentifierOf, APPLIED, type Applied, rowsIn } from './repair-session.js';
+import { asRepair, opened, changesOnly, requireSameCluster, appliedBy, APPLIED, rowsIn } from './repair-session.js';
 
 /** In the host's ledger: when it began. */
 const STARTED = 'repair-started';
@@ -59,20 +60,16 @@ export async function apply(
   const { host, cluster } = clusterContext;
   const { connection } = cluster;
   const state = openHostState(host.stateDir);
-  const done = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
-  if (done !== null) return countsOf(done.result);
+  const done = await appliedBy(state, step.operationId, step.plan);
+  if (done !== null) return countsOf(done);
   const { binding } = await authorizePlan(clusterContext, step, isRepairPlan);
   await state.recordDone(step.operationId, STARTED, new Date().toISOString(), step.plan);
   const { facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  if ((await systemIdentifierOf(clusterContext)) !== binding.systemIdentifier)
-    throw new RepriseError(
-      'identity-mismatch',
-      `${clusterContext.cluster.name} is another cluster than the plan was made for`,
-      'make a new plan',
-    );
+  await requireSameCluster(clusterContext, binding);
+  await keepBegunChanges(files, step.plan);
   await state.markBegun(step.plan);
   const applied = await withChangeSet(files.changes, binding.changes, (changes) =>
-    asRepair(clusterContext, binding.order, step.operationId, facts, async (client) => {
+    asRepair(clusterContext, binding.order, step.operationId, facts, async (client, watcher) => {
       const total: { -readonly [K in keyof AppliedChanges]: AppliedChanges[K] } = {
         insert: 0,
         update: 0,
@@ -82,11 +79,19 @@ export async function apply(
       let [batch, from] = [0, 0];
       for await (const rows of batchesOf(changesOnly(changes), binding.order.batchRows)) {
         run.signal.throwIfAborted();
-        run.report({ phase: 'change the rows', done: from, total: changedRows(binding.changes), unit: 'steps' });
-        const one = await oneBatch(
+        const report = (phase: string): void =>
+          run.report({ phase, done: from, total: changedRows(binding.changes), unit: 'steps' });
+        report('change the rows');
+        const one = await namingHolders(
+          watcher,
           client,
-          { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
-          rows.entries,
+          (holders) => report(`wait for the locks of ${holders}`),
+          () =>
+            oneBatch(
+              client,
+              { connection, changes, facts, files, step, batch: batch++, from, order: binding.order },
+              rows.entries,
+            ),
         );
         crashPoint('repair:committed', String(batch - 1));
         total.insert += one.insert;
@@ -187,10 +192,10 @@ export async function finish(
   const { cluster, host, catalogue } = clusterContext;
   const state = openHostState(host.stateDir);
   const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  const applied = await state.onceDone<Applied>(step.operationId, APPLIED, step.plan);
+  const applied = await appliedBy(state, step.operationId, step.plan);
   if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
   const { order } = binding;
-  const left = new Set(applied.result.left);
+  const left = new Set(applied.left);
   const since = await withChangeSet(files.changes, binding.changes, (changes) =>
     asRepair(clusterContext, order, step.operationId, facts, (client) =>
       changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
@@ -198,7 +203,7 @@ export async function finish(
   );
   const rowsAfter = await withClient(cluster.connection, order.database, (client) => rowsIn(client, order.table));
   const found = {
-    ...{ database: order.database, table: order.table, done: countsOf(applied.result), rowsAfter },
+    ...{ database: order.database, table: order.table, done: countsOf(applied), rowsAfter },
     rowsBefore: plan.observed.rowsNow,
     checks: [{ name: 'rows are as approved', status: since.length === 0 ? 'ok' : `${since.length} changed since` }],
     startedAt: (await state.onceDone<string>(step.operationId, STARTED, step.plan))?.result ?? plan.createdAt,

@@ -46,13 +46,15 @@ const table = z.strictObject({
   database: databaseName.describe('Database that the table is in.'),
   freeze: freeze
     .optional()
-    .describe('How writes of others are blocked while the table is repaired; absent: they are not.'),
+    .describe(
+      'How writes of others are blocked while the table is repaired, or frozen by `table freeze`; absent: they are not.',
+    ),
   hooks: z
     .array(z.string())
     .min(1)
     .optional()
     .describe(
-      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however the repair ends.',
+      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however that ends.',
     ),
   invariants: named('invariant', invariant)
     .optional()

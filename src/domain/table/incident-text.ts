@@ -1,5 +1,5 @@
 import type { TableIncidentOrder } from '../operation/orders.js';
-import { markdownBlock, markdownTable, markdownText } from '../text/markdown.js';
+import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
 import type { TableSurvey, TableSuspects } from './incident.js';
 import { formatTableName, tableWords } from './table-name.js';
@@ -14,6 +14,8 @@ export interface TableIncidentFacts {
   readonly cause: string | null;
   readonly survey: TableSurvey | null;
   readonly suspects: TableSuspects | null;
+  /** Workflow that blocks the writes; null: none does. */
+  readonly hold: string | null;
 }
 
 /** `DATABASE schema.table`, for one line. */
@@ -50,6 +52,7 @@ export function tableIncidentDetails(facts: TableIncidentFacts, stage: 'confirm'
     `- **discovered:** ${markdownText(discoveredAt)}\n- **cause:** ${markdownText(clipBytes(cause ?? 'not entered yet', 500))}`,
     survey === null ? 'The rows are being compared with those of the backups.' : surveyDetails(survey),
     suspects === null ? 'The WAL is being read.' : suspectsDetails(suspects),
+    ...(facts.hold === null ? [] : [holdDetails(facts.hold)]),
     `**To type next:**\n\n${markdownBlock((stage === 'confirm' ? confirmCommands : repairCommands)(facts).join('\n'), 'sh')}`,
   ].join('\n\n');
 }
@@ -95,6 +98,10 @@ function suspectsDetails({ transactions, problem, from, to }: TableSuspects): st
       : markdownTable(['xid', 'committed', 'deleted', 'changed', 'inserted', 'table'], rows),
     ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
   ].join('\n\n');
+}
+
+function holdDetails(workflowId: string): string {
+  return `Writes to the table are blocked by ${markdownCode(workflowId)} once its plan is approved: ${markdownCode(`reprise approve ${shellWord(workflowId)} --reason "..."`)}. You may go on without it.`;
 }
 
 function confirmCommands({ workflowId }: TableIncidentFacts): readonly string[] {

@@ -17,10 +17,11 @@ export async function isHeld(client: pg.ClientBase, table: TableName | null): Pr
        SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1 AND c.relname = $2
        UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid),
-     read AS (
+     stored AS (
        SELECT oid FROM tree
-       UNION SELECT c.reltoastrelid FROM pg_catalog.pg_class c JOIN tree USING (oid) WHERE c.reltoastrelid <> 0
-       UNION SELECT i.indexrelid FROM pg_catalog.pg_index i JOIN tree ON i.indrelid = tree.oid)
+       UNION SELECT c.reltoastrelid FROM pg_catalog.pg_class c JOIN tree USING (oid) WHERE c.reltoastrelid <> 0),
+     read AS (
+       SELECT oid FROM stored UNION SELECT i.indexrelid FROM pg_catalog.pg_index i JOIN stored ON i.indrelid = stored.oid)
      SELECT pg_catalog.pg_is_in_recovery() AND EXISTS (
        SELECT FROM pg_catalog.pg_locks l
         WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted

@@ -6,12 +6,14 @@ import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
 import { SAME_TEXT } from '../content/row-hash.js';
 import {
+  asItIs,
   column,
   equalRows,
   keysMatch,
   leftNow,
   leftOut,
   loadChanges,
+  LOCK_TIMEOUT,
   sameRow,
   type Work,
   workOf,
@@ -25,11 +27,9 @@ import {
   valueNeeds,
   valueOn,
 } from './dependent-changes.js';
+import { othersInTheWay } from './lock-holders.js';
 import { statementTable, type TableFacts } from './table-facts.js';
 import type { UniqueRule } from './unique-rules.js';
-
-/** A table that others hold is waited for no longer: all who come after would wait behind this. */
-const LOCK_TIMEOUT = '10s';
 
 export interface ApplyOptions {
   /** Own triggers of the table fire; otherwise rows become exactly as they are approved. */
@@ -43,13 +43,16 @@ export interface ApplyOptions {
    * {@link transactionEnd}, whether it did.
    */
   readonly beforeCommit: (xid: string, done: AppliedChanges) => Promise<void>;
+  /** For a lock of others, in PostgreSQL's words; default 10 s. */
+  readonly lockTimeout?: string;
 }
 
 /**
  * Carries changes out in one transaction. A row is changed only where it is still exactly as the change set has it, compared byte for byte
  * (manual: Row and Array Comparisons, `*=`) or in the text of all its columns: what somebody changed meanwhile is never overwritten.
  * @param client as the role of `openRepairLogin`, in no transaction
- * @throws RepriseError `conflict` with `details.left` where rows are not as the plan saw them, or other rows stand against it; `lock-held`
+ * @throws RepriseError `conflict` with `details.left` where rows are not as the plan saw them, or other rows stand against it; `busy` where
+ *   others are in the way
  */
 export async function applyChanges(
   client: pg.Client,
@@ -59,7 +62,9 @@ export async function applyChanges(
   options: ApplyOptions,
 ): Promise<AppliedChanges> {
   const work = workOf(header, facts);
-  await client.query(`BEGIN; ${SAME_TEXT}; SET LOCAL lock_timeout TO '${LOCK_TIMEOUT}'; SET LOCAL row_security TO off`);
+  await client.query(
+    `BEGIN; ${SAME_TEXT}; SET LOCAL lock_timeout TO '${options.lockTimeout ?? LOCK_TIMEOUT}'; SET LOCAL row_security TO off`,
+  );
   try {
     const loaded = await loadChanges(client, work, changes, options.from);
     const triggers = options.fireTriggers ? facts.triggers.filter(({ name }) => isFreezeTrigger(name)) : facts.triggers;
@@ -127,13 +132,10 @@ export async function changedSince(
   changes: AsyncIterable<RowChange> | Iterable<RowChange>,
 ): Promise<readonly number[]> {
   const work = workOf(header, facts);
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
-  try {
+  return asItIs(client, work, async () => {
     await loadChanges(client, work, changes, 0);
-    return await leftNow(client, work);
-  } finally {
-    await client.query('ROLLBACK');
-  }
+    return leftNow(client, work);
+  });
 }
 
 /** Name of the trigger by which Reprise keeps others from writing to a table. */
@@ -347,9 +349,21 @@ function inWords(error: unknown, { header }: Work, from: number): unknown {
       'make a new plan: such rows are listed as conflicts; or narrow its scope',
       { sqlState: state },
     );
-  if (state === '55P03')
-    return new RepriseError('lock-held', `others hold ${table}`, 'see pg_locks; end them, or wait, and continue');
-  return error;
+  return othersInTheWay(error, table) ?? raisedByCode(error, table) ?? error;
+}
+
+/** SQLSTATE of what functions raise. */
+const RAISED = 'P0001';
+
+/** What a trigger or a function of the table raised; its first line is for people. */
+function raisedByCode(error: unknown, table: string): RepriseError | undefined {
+  if (sqlState(error) !== RAISED) return undefined;
+  return new RepriseError(
+    'query-failed',
+    `${table}: its own code refuses a change, which was rolled back: ${(error as Error).message.split('\n')[0]}`,
+    'see the triggers and checks of the table; without --fire-triggers its triggers do not fire',
+    { sqlState: RAISED },
+  );
 }
 
 const constraintOf = (error: unknown): string =>

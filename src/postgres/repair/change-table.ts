@@ -5,11 +5,15 @@ import { RepriseError } from '../../domain/errors.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
+import { SAME_TEXT } from '../content/row-hash.js';
+import { othersInTheWay } from './lock-holders.js';
 import type { StoredColumn, TableFacts } from './table-facts.js';
 
 /** A temporary table holds each row twice, beside its number and what is done with it; PostgreSQL's limit is 1600. */
 const MOST_COLUMNS = 790;
 const COPY_BYTES = 64 * 1024;
+/** A table that others hold is waited for no longer: all who come after would wait behind this. */
+export const LOCK_TIMEOUT = '10s';
 
 export interface Work {
   readonly header: ChangeSetHeader;
@@ -130,6 +134,20 @@ export function equalRows({ columns, table }: Work): string {
         FROM (SELECT t.tableoid, t.ctid, ${text(columns.map((one) => `${own(one)}::${one.type}`))} AS row_text FROM ${table} t) AS h
        WHERE row_text IN (SELECT row_text FROM want)),
     pairs AS (SELECT want.n, have.tableoid, have.ctid FROM want JOIN have USING (row_text, place))`;
+}
+
+/** Looks at the table, in one snapshot, and changes nothing. @throws RepriseError `busy` where others hold it */
+export async function asItIs<T>(client: pg.Client, { header }: Work, look: () => Promise<T>): Promise<T> {
+  await client.query(
+    `BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL lock_timeout TO '${LOCK_TIMEOUT}'; SET LOCAL row_security TO off`,
+  );
+  try {
+    return await look();
+  } catch (error) {
+    throw othersInTheWay(error, formatTableName(header.table)) ?? error;
+  } finally {
+    await client.query('ROLLBACK');
+  }
 }
 
 /** Which changes could not be made now, because their rows are not as the change set has them. */

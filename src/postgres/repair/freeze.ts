@@ -121,6 +121,34 @@ export function unfreezeTable(
 const noTable = (table: TableName): RepriseError =>
   new RepriseError('not-found', `there is no table ${formatTableName(table)}`, 'see \\dt *.* in psql');
 
+/**
+ * Parts of a frozen table that take writes nevertheless: it was replaced by a recovery, somebody has taken the block away, or the
+ * partition is newer. Reads only.
+ */
+export async function openParts(client: pg.Client, { table, means }: TableFreeze): Promise<readonly string[]> {
+  const tree = await treeOf(client, table);
+  const oids = tree.map(({ oid }) => oid);
+  const isOpen =
+    means.by === 'revoke' ? await openToRoles(client, oids, means.roles) : await withoutTrigger(client, oids);
+  return tree.filter(({ oid }) => isOpen.has(oid)).map(({ name }) => name);
+}
+
+async function openToRoles(client: pg.Client, oids: readonly number[], roles: readonly string[]): Promise<Set<number>> {
+  const rights = await rightsToWrite(client, oids);
+  return new Set(rights.filter(({ grantee }) => roles.includes(grantee ?? 'PUBLIC')).map(({ oid }) => oid));
+}
+
+async function withoutTrigger(client: pg.Client, oids: readonly number[]): Promise<Set<number>> {
+  const { rows } = await client.query<{ oid: number }>(
+    `SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+       JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname = $1 AND g.tgname = $2 AND g.tgenabled = 'A' AND g.tgrelid = ANY($3::oid[])`,
+    [SCHEMA, FREEZE_TRIGGER, oids],
+  );
+  const blocked = new Set(rows.map(({ oid }) => oid));
+  return new Set(oids.filter((oid) => !blocked.has(oid)));
+}
+
 async function alone(client: pg.Client, table: TableName, work: () => Promise<void>): Promise<void> {
   // Names are printed with their schemas.
   await client.query(`BEGIN; SET LOCAL search_path TO ''; SET LOCAL lock_timeout TO '${LOCK_TIMEOUT}'`);

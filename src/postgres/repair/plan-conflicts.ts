@@ -2,9 +2,8 @@ import pg from 'pg';
 import type { ChangeSetHeader, ConflictReason, RowChange } from '../../domain/table/repair.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
-import { SAME_TEXT } from '../content/row-hash.js';
 import { isFreezeTrigger } from './apply-changes.js';
-import { leftNow, loadChanges, type Work, workOf } from './change-table.js';
+import { asItIs, leftNow, loadChanges, type Work, workOf } from './change-table.js';
 import {
   heldRows,
   identityMoves,
@@ -16,7 +15,7 @@ import {
   sameValues,
   valueNeeds,
 } from './dependent-changes.js';
-import type { TableFacts } from './table-facts.js';
+import type { StoredColumn, TableFacts } from './table-facts.js';
 
 /** What the server would have against changes, before any is made. */
 export interface PlanConflicts {
@@ -24,6 +23,8 @@ export interface PlanConflicts {
   readonly reasons: ReadonlyMap<number, ConflictReason | null>;
   /** Changes that can only be made together with others of them. */
   readonly together: ReadonlySet<number>;
+  /** Rows that go and come with keys that are equal, in another text: which insert is the new version of which deleted row. */
+  readonly renamed: ReadonlyMap<number, number>;
 }
 
 /**
@@ -39,9 +40,9 @@ export async function planConflicts(
   { fireTriggers }: { readonly fireTriggers: boolean },
 ): Promise<PlanConflicts> {
   const work = workOf(header, facts);
-  await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SAME_TEXT}; SET LOCAL row_security TO off`);
-  try {
+  return asItIs(client, work, async () => {
     await loadChanges(client, work, changes, 0);
+    const renamed = await mergeRenamed(client, work);
     const found = new Map<number, ConflictReason | null>();
     for (const n of await leftNow(client, work)) found.set(n, null);
     await client.query(
@@ -57,10 +58,31 @@ export async function planConflicts(
       waits.add(await ownReferences(client, work, key), 'refers-to-missing');
       workMoved();
     }
-    return waits.end();
-  } finally {
-    await client.query('ROLLBACK');
-  }
+    return { ...waits.end(), renamed };
+  });
+}
+
+/**
+ * Makes one update of a delete and an insert whose keys are equal (1.0 and 1.00, or names of a collation that knows no case): the damage
+ * changed how the key is written. Apart, the row that is there would keep the other one from coming back, and go.
+ */
+async function mergeRenamed(client: pg.Client, { columns, key }: Work): Promise<ReadonlyMap<number, number>> {
+  const own = key.map((at) => ({ at, column: columns[at] as StoredColumn }));
+  if (own.length === 0 || own.some(({ column: { equals, notNull } }) => equals === null || !notNull)) return new Map();
+  const equal = own.map(({ at, column: { equals } }) => `d.b${at} ${equals} i.a${at}`).join(' AND ');
+  const sets = columns.map((_, at) => `a${at} = pairs.a${at}`).join(', ');
+  const { rows } = await client.query<{ made: string; gone: string }>(
+    `WITH pairs AS (
+       SELECT d.n AS gone, i.n AS made, ${columns.map((_, at) => `i.a${at}`).join(', ')},
+              count(*) OVER (PARTITION BY d.n) + count(*) OVER (PARTITION BY i.n) AS others
+         FROM pg_temp.reprise_changes d JOIN pg_temp.reprise_changes i ON ${equal} WHERE d.op = 'd' AND i.op = 'i'),
+     became AS (
+       UPDATE pg_temp.reprise_changes c SET op = 'u', ${sets} FROM pairs WHERE c.n = pairs.gone AND pairs.others = 2),
+     merged AS (
+       DELETE FROM pg_temp.reprise_changes c USING pairs WHERE c.n = pairs.made AND pairs.others = 2)
+     SELECT made, gone FROM pairs WHERE others = 2`,
+  );
+  return new Map(rows.map(({ made, gone }) => [Number(made), Number(gone)]));
 }
 
 async function waitForValues(client: pg.Client, work: Work, waits: Waits, triggersFire: boolean): Promise<void> {
@@ -97,7 +119,7 @@ class Waits {
     if (!this.reasons.has(n)) this.reasons.set(n, reason);
   }
 
-  end(): PlanConflicts {
+  end(): Omit<PlanConflicts, 'renamed'> {
     const blocked = [...this.reasons.keys()];
     for (const one of blocked)
       for (const { n, reason } of this.waiting.get(one) ?? [])

@@ -24,6 +24,7 @@ import { shapeValidator } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import { repairTable } from '../table/repair-table.js';
 import { type EndedChild, IncidentChild } from './incident-child.js';
+import { IncidentHold } from './incident-hold.js';
 import { type IncidentEnd, IncidentFrame, isEnd } from './incident-frame.js';
 
 const CHOICE = '{"by":"<your name>","order":{...}}, as `reprise table repair ... --incident` sends it';
@@ -57,6 +58,7 @@ export class TableCorruption {
   private lastChoice: Choice | null = null;
   private attempts = 0;
   private started: ChosenRepair | null = null;
+  private hold: IncidentHold | null = null;
 
   constructor(private readonly input: TableCorruptionInput) {
     const order = orderOf(input);
@@ -80,7 +82,11 @@ export class TableCorruption {
     } finally {
       this.isOver = true;
       this.search.cancel();
-      await CancellationScope.nonCancellable(() => condition(allHandlersFinished, '1m'));
+      await CancellationScope.nonCancellable(async () => {
+        // However the incident ends: nothing else opens the table.
+        await this.hold?.release('incident', `${this.operation.step.workflowId} has ended`);
+        await condition(allHandlersFinished, '1m');
+      });
     }
   }
 
@@ -116,6 +122,7 @@ export class TableCorruption {
     this.survey = await operation.status.phase('look at the table', () => this.lookAtTable());
     await frame.record('suspected', surveyText(this.survey));
     this.lookForSuspects();
+    if (this.input.order.hold === true) await this.block();
   }
 
   private lookAtTable(): Promise<TableSurvey> {
@@ -157,8 +164,38 @@ export class TableCorruption {
       const by = decision ?? { by: this.choice?.by ?? 'unnamed', reason: 'a repair was chosen' };
       await frame.announce('confirmed', by.reason, by);
       this.stage = 'choose';
+      await this.block();
       return null;
     }
+  }
+
+  /** Writes are blocked, where the configuration says how; nobody waits for it, because it has an approval of its own. */
+  private async block(): Promise<void> {
+    if (this.hold !== null) return;
+    const { input, frame } = this;
+    if (this.survey?.blocks !== true) {
+      if (input.order.hold === true)
+        await frame.journal(
+          'hold',
+          'writes are not blocked: the configuration says for this table neither how nor by which hooks',
+        );
+      return;
+    }
+    this.hold = await IncidentHold.start(input, this.operation.step.workflowId);
+    await frame.journal('hold', `${this.hold.workflowId} blocks the writes to the table once its plan is approved`);
+  }
+
+  /** Until the table takes writes again, or a person does not want to wait for that. */
+  private async release(reason: string): Promise<void> {
+    const { hold, frame } = this;
+    if (hold === null) return;
+    await hold.release('incident', reason);
+    this.show('running', `the release of the table by ${hold.workflowId}: \`reprise status ${hold.workflowId}\``);
+    for (let waits = hold.isKnown; waits;) {
+      const decision = await frame.nextDecision(() => hold.hasEnded);
+      waits = decision !== null && !isEnd(decision);
+    }
+    await frame.journal('hold', hold.end ?? `${hold.workflowId} was told to open the table`);
   }
 
   /** The repair that a person chooses. */
@@ -282,6 +319,7 @@ export class TableCorruption {
 
   /** The table is right again: the incident closes with its document. */
   private async close({ workflowId, operationId }: EndedRepair, { done }: RepairOutcome): Promise<IncidentOutput> {
+    await this.release(`${workflowId} has put the table right`);
     await this.frame.announce('closed', `${workflowId} put ${changedRows(done)} rows right`);
     const report = await this.writeReport(operationId);
     this.operation.status.show('completed', null, `**Closed.** Report: ${report}`);
@@ -307,7 +345,8 @@ export class TableCorruption {
 
   private get details(): string {
     const { discoveredAt, survey, suspects, request, stage, frame } = this;
-    return tableIncidentDetails({ ...request, discoveredAt, cause: frame.cause, survey, suspects }, stage);
+    const hold = this.hold?.workflowId ?? null;
+    return tableIncidentDetails({ ...request, discoveredAt, cause: frame.cause, survey, suspects, hold }, stage);
   }
 
   private get operation() {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { FreezeMeans } from '../../../src/domain/table/repair.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
-import { type FrozenParts, freezeTable, unfreezeTable } from '../../../src/postgres/repair/freeze.js';
+import { type FrozenParts, freezeTable, openParts, unfreezeTable } from '../../../src/postgres/repair/freeze.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
 
 const table = { schema: 'Ville "A"', table: 'rdv; DROP' };
@@ -31,6 +31,9 @@ const unfrozen = (means: FreezeMeans, parts: FrozenParts, isHeld = false): Promi
   withClient(connection(), database.name, (client) =>
     unfreezeTable(client, { table, means }, () => Promise.resolve(isHeld ? null : parts)),
   );
+
+const open = (means: FreezeMeans): Promise<readonly string[]> =>
+  withClient(connection(), database.name, async (client) => [...(await openParts(client, { table, means }))].sort());
 
 /** What a statement meets, as a role. */
 async function meets(statement: string, as = role('app')): Promise<string> {
@@ -96,6 +99,10 @@ describe('T4: writes to a table are blocked', () => {
     expect(
       await meets(`INSERT INTO ${NAME} VALUES (3, 'a', 2, 'three')`, `NONE; SET session_replication_role TO replica`),
     ).toMatch(/takes no writes/);
+    expect(await open(means)).toEqual([]);
+    await database.query(`CREATE TABLE "Ville ""A""".later PARTITION OF ${NAME} FOR VALUES FROM (10) TO (20)`);
+    expect(await open(means)).toEqual(['"Ville ""A""".later']);
+    await database.query(`DROP TABLE "Ville ""A""".later`);
     // Others go on.
     expect(await meets(`INSERT INTO ${WHOLE} VALUES (4, 'c', 2, 'four')`)).toBe('done');
     expect(await meets(`SELECT FROM ${NAME}`)).toBe('done');
@@ -120,6 +127,7 @@ describe('T4: writes to a table are blocked', () => {
     const means: FreezeMeans = { by: 'revoke', roles: [role('app'), role('batch')] };
     const parts = await frozen(means);
     for (const write of WRITES) expect(await meets(write)).toMatch(/^permission denied/);
+    expect(await open(means)).toEqual([]);
     expect(await meets(`INSERT INTO ${NAME} VALUES (3, 'a', 2, 'three')`, role('batch'))).toMatch(/^permission denied/);
     expect(await meets(`INSERT INTO ${EAST} (id, who) VALUES (3, 'three')`, role('batch'))).toMatch(
       /^permission denied/,
@@ -129,6 +137,7 @@ describe('T4: writes to a table are blocked', () => {
     // Repeated it takes nothing more.
     expect((await frozen(means)).taken).toEqual([]);
     await unfrozen(means, parts);
+    expect(await open(means)).toEqual([EAST, NAME].sort());
     expect(await traces()).toEqual(before);
     await unfrozen(means, parts);
     expect(await traces()).toEqual(before);

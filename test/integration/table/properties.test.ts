@@ -3,7 +3,11 @@ import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { RepairLab } from '../../helpers/repair-lab.js';
+import { replaceRound } from '../../helpers/replace-suite.js';
 import { Site } from '../../helpers/site.js';
+import { prepareRandomTables, undoRound } from '../../helpers/undo-suite.js';
+import { writersRound } from '../../helpers/writers-suite.js';
+import { seedOr } from '../../chaos/random.js';
 
 failOnLeakedProcesses();
 
@@ -12,26 +16,22 @@ let lab: RepairLab;
 beforeAll(async () => {
   const site = await Site.create();
   lab = await RepairLab.of(site);
-  await site.query('ALTER SYSTEM SET max_prepared_transactions = 5');
-  await site.loseInstance('killed');
-  await site.startServer();
+  await prepareRandomTables(lab);
   await site.startWorker();
   await site.backUp('physical');
 }, 300_000);
 
 describe('M1: a table that a transaction under way has locked where a temporary instance stands', () => {
   const table = { schema: 'metier', table: 'held' };
-  const target = async () => {
-    const { rows } = await lab.site.query(`SELECT pg_logical_emit_message(true, 'test', 'x')::text AS lsn`);
-    return { kind: 'lsn' as const, lsn: (rows[0] as { lsn: string }).lsn };
-  };
+  const target = async () => ({ kind: 'lsn' as const, lsn: await lab.now() });
 
-  it('M1: is read as it was committed, compared, searched and put back; the instance goes on to a later target after that', async () => {
+  it('M1, M4: is read as it was committed, compared, searched and put back, a key in another text too; the instance goes on to a later target after that', async () => {
     const { site } = lab;
     await site.query(
       `CREATE TABLE metier.held (n int PRIMARY KEY) PARTITION BY RANGE (n);
        CREATE TABLE metier.held_1 PARTITION OF metier.held FOR VALUES FROM (0) TO (10);
-       INSERT INTO metier.held SELECT n FROM generate_series(1, 5) n`,
+       INSERT INTO metier.held SELECT n FROM generate_series(1, 5) n;
+       CREATE TABLE metier.rated (k numeric PRIMARY KEY); INSERT INTO metier.rated VALUES (1.0), (2)`,
     );
     await withClient(lab.connection, 'mairie', async (first) => {
       await first.query(
@@ -58,9 +58,37 @@ describe('M1: a table that a transaction under way has locked where a temporary 
         expect(await lab.collect('held', order as RepairOrder)).toBe('compared');
         const plan = await lab.plan('held', order as RepairOrder);
         expect(plan.binding.changes).toMatchObject({ insert: 5, delete: 1 });
+        // The same key, written otherwise: one row, which is neither lost nor there twice.
+        await site.query('UPDATE metier.rated SET k = 1.00 WHERE k = 1');
+        const rated = { ...order, table: { schema: 'metier', table: 'rated' } } as RepairOrder;
+        await lab.collect('held', rated);
+        const put = await lab.plan('held-rated', rated, 'held');
+        expect(put.binding.changes).toMatchObject({ insert: 0, update: 1, delete: 0, conflicts: 0 });
+        await lab.carryOut('held-rated', put);
+        expect((await site.query('SELECT k::text FROM metier.rated ORDER BY k')).rows).toEqual([
+          { k: '1.0' },
+          { k: '2' },
+        ]);
         await lab.run('moveInstance', 'held', { instance: 'good', target: after });
         expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 0, extra: 0, same: 1 });
       });
     });
+  });
+});
+
+describe('Repairs of random tables, by a seed', () => {
+  const seed = seedOr(1);
+
+  it('M4: one transaction is undone among others: each table is as if it had never been, its conflicts are those that nobody can decide, and it can be taken back', async () => {
+    expect(await undoRound(lab, seed, 8)).toEqual([]);
+  });
+
+  it('T6: any damage is put back by each strategy from an instant and from a dump, a comparison finds nothing then, and it can be taken back', async () => {
+    expect(await replaceRound(lab, { seed, count: 6, policy: 'physical' })).toEqual([]);
+    expect(await replaceRound(lab, { seed: seed + 1, count: 3, policy: 'dump' })).toEqual([]);
+  });
+
+  it('T6: nothing is lost of what people write while a table is compared and put right', async () => {
+    expect(await writersRound(lab, seed)).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import { heldBy, holdsOfTable, releaseHold } from '../../../src/client/holds.js';
+import { heldBy, releaseHold } from '../../../src/client/holds.js';
 import { listRunningOperations } from '../../../src/client/running-operations.js';
 import { startHold, startRepair, type StartedOperation } from '../../../src/client/start.js';
 import { queryNames, signalNames } from '../../../src/domain/operation/names.js';
@@ -178,9 +178,20 @@ describe('M4: one transaction is undone', () => {
 
   it('T4: frozen before anything is found out, it stays so while its worker dies and while it is repaired, until it is released', async () => {
     const before = await hooksRun();
-    const hold = await frozen();
+    const of = ['mairie', 'mairie', 'metier.demandes_rdv', '--json'];
+    const freezing = site.cli('table', 'freeze', ...of, '--for', '2h', '--reason', 'rows are missing');
+    const waiting = await site.waitFor(
+      async () => (await listRunningOperations(site.session)).find(({ state }) => state === 'waiting-approval'),
+      'it waits for its approval',
+    );
+    const hold = { ...waiting, operationId: '', handle: site.session.client.workflow.getHandle(waiting.workflowId) };
+    await site.approve(hold);
+    const { code, stdout } = await freezing;
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      ...{ code: 0, workflowId: hold.workflowId, state: 'frozen', ...held },
+      ...{ since: expect.stringMatching(/Z$/), until: expect.stringMatching(/Z$/) },
+    });
     expect(await hooksRun()).toBe(`${before}stop-batches\n`);
-    expect(await heldBy(site.session, hold.workflowId)).toMatchObject({ ...held, until: null });
     await site.workers[0]?.kill();
     expect(await booked()).toMatch(/takes no writes/);
     await site.startWorker();
@@ -204,8 +215,10 @@ describe('M4: one transaction is undone', () => {
       async () => (await listRunningOperations(site.session)).some((one) => one.held?.since != null),
       'status shows it',
     );
-    const [found] = await holdsOfTable(site.session, { cluster: 'mairie', ...held });
-    await releaseHold(site.session, found ?? hold, { by: 'dba', reason: 'repaired' });
+    const status = await site.cli('status');
+    expect(status.stdout).toContain(`reprise table release ${hold.workflowId}`);
+    const released = await site.cli('table', 'release', ...of, '--by', 'dba', '--reason', 'repaired');
+    expect(JSON.parse(released.stdout)).toMatchObject({ released: [{ workflowId: hold.workflowId, ...held }] });
     expect(await booked()).toBe('booked');
     expect(await hooksRun()).toBe(`${before}stop-batches\nstart-batches\n`);
     expect(await site.result<HoldOutput>(hold)).toMatchObject({ state: 'completed', outcome: { releasedBy: 'dba' } });

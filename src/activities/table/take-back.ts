@@ -1,0 +1,155 @@
+import { RepriseError } from '../../domain/errors.js';
+import {
+  type ChangeSetDigest,
+  type ChangeSetHeader,
+  isRepairPlan,
+  type RepairPlan,
+  type RowChange,
+} from '../../domain/table/repair.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import { pathExists } from '../../files/paths.js';
+import { withClient } from '../../postgres/connection/with-client.js';
+import { transactionEnd } from '../../postgres/repair/apply-changes.js';
+import {
+  type ChangeSetEntry,
+  type ReadChangeSet,
+  reversedEntries,
+  withChangeSet,
+  writeChangeSet,
+} from '../../postgres/repair/change-set-file.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
+import { begunChanges, openRepairFiles, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import type { RepairRequest } from '../api.js';
+import type { ClusterContext } from '../cluster-context.js';
+import { appliedBy } from './repair-session.js';
+
+/** What of a plan was carried out. */
+interface CarriedOut {
+  readonly plan: RepairPlan;
+  /** So many of its changes, from the first on. */
+  readonly count: number;
+  /** Numbers of those that were left out. */
+  readonly left: ReadonlySet<number>;
+}
+
+/**
+ * The changes that take an earlier repair back, in the file of what was found. A repair that went through more than one plan, because a batch failed
+ * in between, has done what all of them have done: the newest first.
+ */
+export async function takenBack(
+  clusterContext: ClusterContext,
+  { order }: RepairRequest,
+  earlierId: string,
+  files: RepairFiles,
+): Promise<ChangeSetDigest> {
+  const { host, user } = clusterContext;
+  const earlier = await openRepairFiles(host.stateDir, earlierId);
+  const done = await carriedOut(clusterContext, openHostState(host.stateDir), earlierId, earlier);
+  const [newest] = done;
+  if (newest === undefined)
+    throw new RepriseError(
+      'not-found',
+      `there is no repair ${earlierId} on host ${host.name} that was carried out`,
+      'see the repairs: reprise incident list',
+    );
+  const { order: was } = newest.plan.binding;
+  if (formatTableName(was.table) !== formatTableName(order.table) || was.database !== order.database)
+    throw new RepriseError('usage', `repair ${earlierId} was of another table`, 'name the table that it was of');
+  return withKept(earlier, earlierId, done, (kept) =>
+    writeChangeSet(files.found, kept[0]?.changes.header as ChangeSetHeader, newestFirst(kept), user),
+  );
+}
+
+type Kept = CarriedOut & { readonly changes: ReadChangeSet };
+
+/** With the change sets of these plans. */
+async function withKept<T>(
+  files: RepairFiles,
+  earlierId: string,
+  [first, ...others]: readonly CarriedOut[],
+  use: (kept: readonly Kept[]) => Promise<T>,
+): Promise<T> {
+  if (first === undefined) return use([]);
+  const path = begunChanges(files, first.plan.digest);
+  if (!(await pathExists(path)))
+    throw new RepriseError(
+      'not-found',
+      `what repair ${earlierId} changed is kept no more`,
+      'repair the table from a backup: reprise table repair --to TARGET',
+    );
+  return withChangeSet(path, first.plan.binding.changes, (changes) =>
+    withKept(files, earlierId, others, (kept) => use([{ ...first, changes }, ...kept])),
+  );
+}
+
+/** The plans of the repair of which something was carried out, the newest one first. */
+async function carriedOut(
+  { cluster }: ClusterContext,
+  state: HostState,
+  earlierId: string,
+  files: RepairFiles,
+): Promise<readonly CarriedOut[]> {
+  const plans = (await state.plans()).filter(isRepairPlan).filter(({ binding }) => binding.operationId === earlierId);
+  const found: CarriedOut[] = [];
+  for (const plan of plans.toSorted((one, other) => (one.createdAt < other.createdAt ? 1 : -1))) {
+    const whole = await appliedBy(state, earlierId, plan.digest);
+    const done =
+      whole === null
+        ? await committedBatches(cluster.connection, plan, files)
+        : { count: Number.POSITIVE_INFINITY, left: new Set(whole.left) };
+    if (done.count > 0) found.push({ plan, ...done });
+  }
+  return found;
+}
+
+/** Of a plan that did not come to its end. What was noted after a batch says that it was committed; of the last one the server is asked. */
+async function committedBatches(
+  connection: ClusterContext['cluster']['connection'],
+  plan: RepairPlan,
+  files: RepairFiles,
+): Promise<Omit<CarriedOut, 'plan'>> {
+  const left = new Set<number>();
+  let count = 0;
+  let noted = await readBatch(files, plan.digest, 0);
+  for (let batch = 1; noted !== null; batch++) {
+    const { xid, done } = noted;
+    noted = await readBatch(files, plan.digest, batch);
+    if (noted === null && !(await isCommitted(connection, plan.binding.order.database, xid))) break;
+    count += done.insert + done.update + done.delete + done.left.length;
+    for (const at of done.left) left.add(at);
+  }
+  return { count, left };
+}
+
+/** Where the server has forgotten it, the rows tell: what was not made is a conflict then. */
+async function isCommitted(
+  connection: ClusterContext['cluster']['connection'],
+  database: string,
+  xid: string,
+): Promise<boolean> {
+  const end = await withClient(connection, database, (client) => transactionEnd(client, xid));
+  if (end !== 'in progress') return end !== 'aborted';
+  throw new RepriseError('busy', `transaction ${xid} of that repair still runs`, 'wait until that repair has ended');
+}
+
+/** A row that two plans changed becomes what the newer one found: what was there between them, somebody else had written. */
+async function* newestFirst(kept: readonly Kept[]): AsyncGenerator<RowChange> {
+  const seen = new Set<string>();
+  for (const [at, { changes, count, left }] of kept.entries()) {
+    const { key, columns } = changes.header;
+    const places = key.map((name) => columns.indexOf(name));
+    for await (const change of reversedEntries(firstOf(changes.entries(), count), left)) {
+      const row = 'before' in change ? change.before : change.after;
+      const text = JSON.stringify(places.map((place) => row[place]));
+      if (places.length > 0 && seen.has(text)) continue;
+      // None comes after the oldest plan.
+      if (at < kept.length - 1) seen.add(text);
+      yield change;
+    }
+  }
+}
+
+async function* firstOf(entries: AsyncIterable<ChangeSetEntry>, count: number): AsyncGenerator<ChangeSetEntry> {
+  let left = count;
+  for await (const entry of entries) if (entry.op === 'conflict' || left-- > 0) yield entry;
+}
