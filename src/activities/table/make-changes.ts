@@ -4,7 +4,7 @@ import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js
 import type { ReferringRows } from '../../domain/table/blast-radius.js';
 import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
 import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
-import { undoRow } from '../../domain/table/three-way.js';
+import { type RowColumns, undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
 import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
@@ -46,7 +46,37 @@ export async function* changesFor(
 ): AsyncGenerator<ChangeSetEntry> {
   if (damaged.header.key.length === 0) return yield* equalRows(damaged, side, signal);
   const parts = Math.max(1, Math.ceil(damaged.count / ROWS_AT_ONCE));
-  for (let part = 0; part < parts; part++) yield* keyedRows(damaged, side, { part, parts }, signal);
+  const renamed = await renamedKeys(damaged, parts);
+  for (let part = 0; part < parts; part++) yield* keyedRows(damaged, renamed, side, { part, parts }, signal);
+}
+
+/**
+ * Rows to which the damage gave another key, by that key, with the one that they had: the only row after the damage, and the only one before it, that
+ * are equal in all other columns. What becomes of such a row is decided once.
+ */
+async function renamedKeys({ header, good, bad }: DamagedRows, parts: number): Promise<ReadonlyMap<string, string>> {
+  const key = keyPlaces(header);
+  const others = header.columns.map((_, at) => at).filter((at) => !key.includes(at));
+  const renamed = new Map<string, string>();
+  for (let part = 0; part < parts && others.length > 0; part++) {
+    const alike = new Map<string, { good: string[]; bad: string[] }>();
+    for (const [state, rows] of [
+      ['good', good()],
+      ['bad', bad()],
+    ] as const)
+      for await (const row of rows) {
+        const text = keyText(row, others);
+        if (!isIn(text, { part, parts })) continue;
+        const known = alike.get(text) ?? { good: [], bad: [] };
+        // More than one of them are as good as many.
+        if (known[state].length < 2) known[state].push(keyText(row, key));
+        alike.set(text, known);
+      }
+    for (const { good: before, bad: after } of alike.values())
+      if (before.length === 1 && after.length === 1 && before[0] !== after[0])
+        renamed.set(after[0] ?? '', before[0] ?? '');
+  }
+  return renamed;
 }
 
 const keyText = (row: RowText, key: readonly number[]): string => JSON.stringify(key.map((at) => row[at] ?? null));
@@ -76,19 +106,27 @@ function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
   return key.map((name) => columns.indexOf(name));
 }
 
-async function* keyedRows(
-  { header, order, facts, good, bad }: DamagedRows,
+/** How values of the column are compared by which the newer row is told. */
+function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 'compare'> {
+  const ordered = rule.rule === 'newest' ? columns.find(({ name }) => name === rule.column) : undefined;
+  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  return compare === undefined ? {} : { compare };
+}
+
+/** Damaged rows of a part by their keys, as they were before and after, and as they are now. */
+async function statesOf(
+  { header, good, bad }: DamagedRows,
+  renamed: ReadonlyMap<string, string>,
   side: TableSide,
   slice: { part: number; parts: number },
   signal: AbortSignal,
-): AsyncGenerator<ChangeSetEntry> {
-  const { columns } = header;
+): Promise<Map<string, States>> {
   const key = keyPlaces(header);
   const states = new Map<string, States>();
   const note = async (rows: AsyncIterable<RowText>, state: keyof States): Promise<void> => {
     for await (const row of rows) {
       const text = keyText(row, key);
-      if (!isIn(text, slice)) continue;
+      if (!isIn(renamed.get(text) ?? text, slice)) continue;
       const known = states.get(text) ?? { good: null, bad: null, now: null };
       if (known[state] !== null) throw keyRepeats(header);
       known[state] = row;
@@ -97,27 +135,68 @@ async function* keyedRows(
   };
   await note(good(), 'good');
   await note(bad(), 'bad');
-  await eachRow(side, columns, signal, (row) => {
+  await eachRow(side, header.columns, signal, (row) => {
     const known = states.get(keyText(row, key));
     if (known === undefined) return;
     if (known.now !== null) throw keyRepeats(header);
     known.now = row;
   });
+  return states;
+}
+
+async function* keyedRows(
+  damaged: DamagedRows,
+  renamed: ReadonlyMap<string, string>,
+  side: TableSide,
+  slice: { part: number; parts: number },
+  signal: AbortSignal,
+): AsyncGenerator<ChangeSetEntry> {
+  const { header, order, facts } = damaged;
+  const { columns } = header;
+  const key = keyPlaces(header);
+  const states = await statesOf(damaged, renamed, side, slice, signal);
+  const taken = joinRenamed(states, renamed);
   const held = await referencedRows(facts, side, columns, states, signal);
   const lacks = await missingRows(facts, header, side, states, signal);
   const inScope = scopeOf(order, facts, columns);
   const rule = order.conflicts ?? KEEP;
-  const ordered = rule.rule === 'newest' ? facts.columns.find(({ name }) => name === rule.column) : undefined;
-  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  const rowColumns = { columns, ...orderOf(rule, facts) };
   for (const one of states.values()) {
     if (!inScope(one)) continue;
     const of = (one.good ?? one.bad ?? []) as RowText;
     const states3 = { ...one, key: key.map((at) => of[at] ?? null) };
-    const entry = undoRow(states3, rule, { columns, ...(compare && { compare }) });
+    const entry = undoRow(states3, rule, rowColumns);
+    const other = taken.get(one);
     if (entry === null) continue;
+    if (entry.op === 'conflict' && other !== undefined) {
+      // Another row has its old key by now, and stays: so does the row under its new key.
+      states.delete(keyText(other.bad ?? [], key));
+      yield { ...entry, bad: other.bad };
+      continue;
+    }
     const against = reasonAgainst(entry, held, lacks);
     yield against === null ? entry : { op: 'conflict', reason: against, ...states3 };
   }
+}
+
+/**
+ * Makes one row of what was a row before the damage and another one after it, by {@link renamedKeys}. Where another row has the old key by now, they
+ * stay two: returned by the one under the old key, before which it stands.
+ */
+function joinRenamed(states: Map<string, States>, renamed: ReadonlyMap<string, string>): ReadonlyMap<States, States> {
+  const taken = new Map<States, States>();
+  for (const [after, before] of renamed) {
+    const [one, other] = [states.get(before), states.get(after)];
+    if (one === undefined || other === undefined || one.bad !== null || other.good !== null) continue;
+    if (one.now !== null) {
+      taken.set(one, other);
+      continue;
+    }
+    one.bad = other.bad;
+    one.now = other.now;
+    states.delete(after);
+  }
+  return taken;
 }
 
 function keyRepeats({ key }: ChangeSetHeader): RepriseError {

@@ -41,6 +41,7 @@ import {
   restoreInstance,
   startInstance,
 } from './planned-restore.js';
+import { requireRecordedRows } from './recorded-rows.js';
 import type { RunningCopy } from './restored-copy.js';
 
 type Request = OrderedInstanceStep & { readonly order: InstanceOrder };
@@ -390,6 +391,7 @@ export async function instanceServer(
 /**
  * The same, where the table, or without one the whole database, is read. Transactions that are under way at its target and have locked it
  * exclusively are rolled back there: what was committed until then is read. The instance is restored again when it is moved after that.
+ * @throws RepriseError `backup-corrupt` where a copy of a dump has not the rows that the backup had
  */
 export async function readableInstance(
   clusterContext: ClusterContext,
@@ -398,7 +400,10 @@ export async function readableInstance(
 ): ReturnType<typeof instanceServer> {
   const found = await instanceServer(clusterContext, step);
   const { connection, content } = found;
-  if (content.restore.method === 'databases') return found;
+  if (content.restore.method === 'databases') {
+    if (table !== null) await requireRecordedRows(clusterContext, content, connection, { database, table });
+    return found;
+  }
   if (!(await withClient(connection, database, (client) => isHeld(client, table)))) return found;
   const instance = await claimed(clusterContext, step);
   // Kept before it is done: whoever takes over knows that it recovers no further.

@@ -52,7 +52,7 @@ function defineStart(parent: Command, cli: Cli): void {
       'Nothing is changed before a plan is approved.',
     ].join('\n'),
     argumentHelp: { scenario: 'what happened' },
-    argumentChoices: { scenario: SCENARIOS },
+    argumentOffers: { scenario: SCENARIOS },
     examples: [
       'incident start instance-loss --cluster mairie',
       'incident start table-corruption --cluster mairie --database mairie --table metier.demandes_rdv --detach',
@@ -71,8 +71,8 @@ function defineStart(parent: Command, cli: Cli): void {
     ],
     changes: true,
     long: true,
-    run: (self, [scenario = ''], options) =>
-      scenario === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
+    run: async (self, [given = ''], options) =>
+      (await scenarioOf(given)) === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
   });
 }
 
@@ -255,6 +255,17 @@ async function send(
       () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`,
     );
   });
+}
+
+async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
+  const found = SCENARIOS.find((scenario) => scenario === given);
+  if (found !== undefined) return found;
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'usage',
+    `there is no scenario "${given}" in this version`,
+    didYouMean(given, SCENARIOS, 'scenarios'),
+  );
 }
 
 /** Rows in the backups and now. */

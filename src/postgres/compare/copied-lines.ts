@@ -18,17 +18,22 @@ export async function eachLine(
   signal.throwIfAborted();
   const hangUp = (): void => endSession(client);
   signal.addEventListener('abort', hangUp);
-  let rest: Buffer | null = null;
+  // Of a row that came in part: put together once, when its end is there.
+  let rest: Buffer[] = [];
   try {
     for await (const chunk of copyTable(client, Buffer.from(source).toString('hex')) as AsyncIterable<Buffer>) {
       workMoved();
-      const bytes: Buffer = rest === null ? chunk : Buffer.concat([rest, chunk]);
+      if (rest.length > 0 && !chunk.includes(NEWLINE)) {
+        rest.push(chunk);
+        continue;
+      }
+      const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([...rest, chunk]);
       let start = 0;
       for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
         use(bytes, start, end);
         start = end + 1;
       }
-      rest = start < bytes.length ? bytes.subarray(start) : null;
+      rest = start < bytes.length ? [bytes.subarray(start)] : [];
     }
   } catch (error) {
     // What the server said ended the COPY; after anything else the session would wait for ever for somebody to read on.

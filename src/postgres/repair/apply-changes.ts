@@ -152,7 +152,8 @@ export const isFreezeTrigger = (name: string): boolean => [FREEZE_TRIGGER, FREEZ
 async function noteMoves(client: pg.Client, work: Work): Promise<boolean> {
   if (work.key.length === 0) return false;
   const moved: UniqueRule[] = [];
-  for (const rule of otherRules(work)) if (rule.immediate && (await movesValues(client, work, rule))) moved.push(rule);
+  for (const rule of await otherRules(client, work))
+    if (rule.immediate && (await movesValues(client, work, rule))) moved.push(rule);
   const identity = identityMoves(work);
   if (moved.length === 0 && identity === 'false') return false;
   await client.query('CREATE TEMPORARY TABLE reprise_moves (n bigint PRIMARY KEY) ON COMMIT DROP');

@@ -8,7 +8,7 @@ import type { ChangeSetDigest, ChangeSetHeader, RowChange, RowConflict, RowText 
 import { writeTemporary } from '../../files/atomic-file.js';
 import { type FileOwner, syncDirectory } from '../../files/directories.js';
 import { workMoved } from '../../files/work-signs.js';
-import { jsonLines } from './rows-file.js';
+import { jsonLines, requireOrdinarySize } from './rows-file.js';
 
 /** What a change set holds of one row. */
 export type ChangeSetEntry = RowChange | (RowConflict & { readonly op: 'conflict' });
@@ -53,6 +53,11 @@ export async function writeChangeSet(
         workMoved();
       };
       for await (const entry of entries) {
+        requireOrdinarySize(
+          entry.op === 'conflict'
+            ? []
+            : ['before' in entry ? entry.before : null, 'after' in entry ? entry.after : null],
+        );
         counts[entry.op === 'conflict' ? 'conflicts' : entry.op] += 1;
         pending += `${JSON.stringify(lineOf(entry))}\n`;
         if (pending.length >= WRITE_BYTES) await flush();

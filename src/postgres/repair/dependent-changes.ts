@@ -79,15 +79,17 @@ export async function noteGoing(client: pg.ClientBase, work: Work): Promise<void
   await client.query('ANALYZE pg_temp.reprise_going');
 }
 
-/** Rules that a change can come up against: not the one by which rows are told apart, whose values only come and go. */
-export function otherRules({ facts, header }: Work): readonly UniqueRule[] {
-  const key = header.key.map((name) => name);
+/** Rules that changes can come up against: not the one by which rows are told apart, unless updates change that too. */
+export async function otherRules(client: pg.ClientBase, work: Work): Promise<readonly UniqueRule[]> {
+  const { key } = work.header;
   const isKey = ({ parts, condition, excludes }: UniqueRule): boolean =>
     !excludes &&
     condition === null &&
     parts.length === key.length &&
     key.every((name) => parts.some(({ expression }) => isColumn(expression, name)));
-  return facts.unique.filter((rule) => !isKey(rule));
+  const others: UniqueRule[] = [];
+  for (const rule of work.facts.unique) if (!isKey(rule) || (await movesValues(client, work, rule))) others.push(rule);
+  return others;
 }
 
 const isColumn = (expression: string, name: string): boolean =>

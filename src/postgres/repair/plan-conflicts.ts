@@ -89,7 +89,7 @@ async function waitForValues(client: pg.Client, work: Work, waits: Waits, trigge
   const moves = new Set(
     await numbers(client, `SELECT c.n FROM pg_temp.reprise_changes c WHERE ${identityMoves(work)}`),
   );
-  for (const rule of otherRules(work)) {
+  for (const rule of await otherRules(client, work)) {
     const needs = await valueNeeds(client, work, rule);
     for (const { n, isMove } of needs) if (isMove) moves.add(n);
     waits.add(needs, 'not-unique');

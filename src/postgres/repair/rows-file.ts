@@ -1,11 +1,26 @@
 import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { RepriseError } from '../../domain/errors.js';
 import type { RowText } from '../../domain/table/repair.js';
 import { writeTemporary } from '../../files/atomic-file.js';
 import type { FileOwner } from '../../files/directories.js';
 import { workMoved } from '../../files/work-signs.js';
 
 const [NEWLINE, AT_ONCE] = [0x0a, 256 * 1024];
+
+/** A row is in memory several times over while it is put right. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+/** @throws RepriseError `capability-missing` for rows that are too large to be put right one by one */
+export function requireOrdinarySize(values: readonly (RowText | null)[]): void {
+  const length = values.reduce((sum, row) => sum + (row ?? []).reduce((all, one) => all + (one?.length ?? 0), 0), 0);
+  if (length <= MOST_BYTES) return;
+  throw new RepriseError(
+    'capability-missing',
+    `a damaged row has ${Math.ceil(length / 1_000_000)} MB, and rows of more than ${Math.floor(MOST_BYTES / 1_000_000)} MB are not put right one by one`,
+    'leave it out with --where-in or --where-range, or recover the database instead: reprise recover CLUSTER --database D --to TIME',
+  );
+}
 
 /** Lines of JSON, split at newlines alone: readline takes U+2028, which JSON leaves as it is, for the end of a line too. */
 export async function* jsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, void> {
@@ -42,6 +57,7 @@ export async function withRowsFile<T>(
       };
       done.push(
         await use(async (row) => {
+          requireOrdinarySize([row]);
           pending += `${JSON.stringify(row)}\n`;
           if (pending.length >= AT_ONCE) await flush();
         }),

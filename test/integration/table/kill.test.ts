@@ -4,7 +4,9 @@ import { loadConfig } from '../../../src/config/load.js';
 import type { FreezeMeans } from '../../../src/domain/table/repair.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { freezeTable } from '../../../src/postgres/repair/freeze.js';
+import { scratchConnection } from '../../../src/postgres/server/scratch-cluster.js';
 import { openFrozenTables } from '../../../src/records/frozen-tables.js';
+import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
 import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { numberGivenAgain } from '../../chaos/repair-cases.js';
 import { RepairSite } from '../../chaos/repairs.js';
@@ -27,6 +29,24 @@ describe('a repair that is killed anywhere leaves the table as it was or as appr
 
   it('T6, F2: a server that gives the number of a lost transaction to somebody else does not make it look committed', async () => {
     await numberGivenAgain(on);
+  }, 400_000);
+
+  it('F22: a copy of a dump that has fewer rows than the backup had is refused, and no row of production goes', async () => {
+    const { site } = on;
+    const before = await on.production();
+    const damage = await on.damage('dump');
+    const work = await on.untilLeft(damage, 'activity:openInstance:after');
+    const [copy] = await openTemporaryInstances(site.places.stateDir).all();
+    const connection = scratchConnection({ dataDir: copy?.dataDir ?? '', role: 'postgres' });
+    // As if the tool had left a row out and said nothing.
+    await withClient(connection, 'mairie', (client) => client.query('DELETE FROM metier.demandes_rdv WHERE id = 5'));
+    const worker = await site.startWorker();
+    await expect(work?.handle.result()).rejects.toMatchObject({
+      cause: { cause: { type: 'backup-corrupt', message: expect.stringContaining('rows of metier.demandes_rdv') } },
+    });
+    await on.requireNothingLeft(before);
+    await on.requireRows(damage.before);
+    await worker.stop();
   }, 400_000);
 
   it.each<FreezeMeans>([{ by: 'revoke', roles: ['clerk'] }, { by: 'trigger' }])(

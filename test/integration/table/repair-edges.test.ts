@@ -1,15 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import pg from 'pg';
+import { changesFor } from '../../../src/activities/table/make-changes.js';
 import { takenBack } from '../../../src/activities/table/take-back.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
+import { eachLine } from '../../../src/postgres/compare/copied-lines.js';
+import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { applyChanges } from '../../../src/postgres/repair/apply-changes.js';
 import { withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
 import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { repairRole } from '../../../src/postgres/repair/repair-login.js';
+import { withRowsFile } from '../../../src/postgres/repair/rows-file.js';
+import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
 import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { keepBegunChanges, noteBatch, openRepairFiles } from '../../../src/records/repair-files.js';
@@ -149,5 +156,204 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     await bench.apply(header, changes as RowChange[]);
     expect(await rowsOf('twice')).toEqual(bad.map(([id, v]) => [id, id === '1' ? 'theirs' : v]));
     await expect(undo('20261121-041500-cccccc')).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
+
+describe('T6: damage that changed keys', () => {
+  test('is one change of a row, and one conflict where the row changed since, was deleted, or its old key is taken: never two rows of one', async () => {
+    await asOwner(
+      "CREATE TABLE s.keys (id int PRIMARY KEY, v text); INSERT INTO s.keys SELECT n, 'v' || n FROM generate_series(1, 6) n",
+    );
+    const good = await rowsOf('keys');
+    await asOwner('UPDATE s.keys SET id = id + 100 WHERE id <= 5');
+    const bad = await rowsOf('keys');
+    // 102 is changed, 103 deleted, 4 is another row's, and that of 5 is there as it was.
+    await asOwner(
+      "UPDATE s.keys SET v = 'since' WHERE id = 102; DELETE FROM s.keys WHERE id = 103; INSERT INTO s.keys VALUES (4, 'new'), (5, 'v5')",
+    );
+    const header = headerOf('keys', ['id', 'v']);
+    const order: RepairOrder = {
+      ...{ database: database.name, table: header.table, strategy: 'undo' },
+      source: { kind: 'transaction', xid: '1' },
+    };
+    const from = (rows: readonly RowText[]) => () =>
+      (async function* () {
+        yield* rows;
+      })();
+    const changesOf = (scope: RepairOrder['scope'], count = 10) =>
+      withClient(server(), database.name, async (client) => {
+        const facts = await readTableFacts(client, header.table);
+        const damaged = {
+          header,
+          order: { ...order, ...(scope && { scope }) },
+          facts,
+          count,
+          good: from(good),
+          bad: from(bad),
+        };
+        return withTableSide(client, header.table, 'here', (side) =>
+          collect(changesFor(damaged, side, new AbortController().signal)),
+        );
+      });
+    const expected = [
+      { op: 'update', before: ['101', 'v1'], after: ['1', 'v1'] },
+      {
+        op: 'conflict',
+        reason: 'changed-since',
+        key: ['2'],
+        good: ['2', 'v2'],
+        bad: ['102', 'v2'],
+        now: ['102', 'since'],
+      },
+      { op: 'conflict', reason: 'deleted-since', key: ['3'], good: ['3', 'v3'], bad: ['103', 'v3'], now: null },
+      { op: 'conflict', reason: 'there-again', key: ['4'], good: ['4', 'v4'], bad: ['104', 'v4'], now: ['4', 'new'] },
+      { op: 'delete', before: ['105', 'v5'] },
+    ];
+    const changes = await changesOf(undefined);
+    expect(changes).toMatchObject(expected);
+    // Also where the rows are looked at in parts, of which no row is in two.
+    const inParts = await changesOf(undefined, 1_000_000);
+    expect(inParts).toHaveLength(5);
+    expect(inParts).toEqual(expect.arrayContaining(changes));
+    // The old key is in the scope, the new one is not.
+    expect(await changesOf([{ column: 'id', from: '1', below: '2' }])).toMatchObject(expected.slice(0, 1));
+    const made = changes.filter(({ op }) => op !== 'conflict') as RowChange[];
+    expect((await bench.plan(header, made)).reasons.size).toBe(0);
+    expect(await bench.apply(header, made)).toMatchObject({ update: 1, delete: 1, left: [] });
+    expect((await rowsOf('keys')).map(([id]) => id)).toEqual(['1', '4', '5', '6', '102', '104']);
+  });
+});
+
+describe('T6: tables of every kind', () => {
+  const insert = (...after: (string | null)[]): RowChange => ({ op: 'insert', after });
+
+  test('two hundred partitions, of which some have triggers of their own', async () => {
+    await asOwner(`CREATE TABLE s.parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+      CREATE FUNCTION s.no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today'; END$$;
+      DO $$BEGIN FOR n IN 0..199 LOOP EXECUTE pg_catalog.format('CREATE TABLE s.parts_%s PARTITION OF s.parts FOR VALUES FROM (%s) TO (%s)', n, n, n + 1); END LOOP; END$$;
+      INSERT INTO s.parts SELECT n, 'bad' FROM generate_series(0, 179) n;
+      CREATE TRIGGER no BEFORE UPDATE OR INSERT ON s.parts_7 FOR EACH ROW EXECUTE FUNCTION s.no()`);
+    const header = headerOf('parts', ['id', 'v']);
+    const changes = [
+      ...Array.from({ length: 160 }, (_, at) => update(String(at), 'bad', 'good')),
+      ...Array.from({ length: 20 }, (_, at) => ({ op: 'delete' as const, before: [String(at + 160), 'bad'] })),
+      ...Array.from({ length: 20 }, (_, at) => insert(String(at + 180), 'good')),
+    ];
+    expect((await bench.plan(header, changes)).reasons.size).toBe(0);
+    await expect(bench.apply(header, changes, { fireTriggers: true })).rejects.toMatchObject({
+      code: 'query-failed',
+      message: expect.stringContaining('not today') as unknown,
+    });
+    expect(await bench.apply(header, changes)).toMatchObject({ insert: 20, update: 160, delete: 20, left: [] });
+    const { rows } = await database.query('SELECT v, count(*)::int FROM s.parts GROUP BY v');
+    expect(rows).toEqual([{ v: 'good', count: 180 }]);
+  });
+
+  test('a constraint that is looked at only at the commit fails before it: nothing is changed, and it is told which', async () => {
+    await asOwner(`CREATE TABLE s.late (id int PRIMARY KEY, v text); INSERT INTO s.late VALUES (1, 'bad');
+      CREATE FUNCTION s.late() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'the books do not balance'; END$$;
+      CREATE CONSTRAINT TRIGGER balance AFTER UPDATE ON s.late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION s.late();
+      CREATE TABLE s.of_late (id int PRIMARY KEY, v text, FOREIGN KEY (id) REFERENCES s.late DEFERRABLE INITIALLY DEFERRED)`);
+    const header = headerOf('late', ['id', 'v']);
+    let noted = 0;
+    const options = { fireTriggers: true, beforeCommit: () => Promise.resolve(void noted++) };
+    await expect(bench.apply(header, [update('1', 'bad', 'good')], options)).rejects.toMatchObject({
+      code: 'query-failed',
+      message: expect.stringMatching(/^s\.late: .*the books do not balance$/) as unknown,
+    });
+    expect([noted, await rowsOf('late')]).toEqual([0, [['1', 'bad']]]);
+    await expect(bench.apply(headerOf('of_late', ['id', 'v']), [insert('9', 'x')])).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('of_late_id_fkey') as unknown,
+    });
+  });
+
+  test('code of the owner, in a cast, an operator, a check, an index and a computed column, never runs with more rights than his own', async () => {
+    await asOwner(`CREATE FUNCTION s.look(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN
+        IF pg_catalog.current_setting('is_superuser') = 'on' THEN RAISE EXCEPTION 'seen with rights of a superuser'; END IF; RETURN $1; END$$;
+      CREATE TYPE s.pair AS (a text, b int);
+      CREATE FUNCTION s.pair_text(s.pair) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT s.look($1.a)$$;
+      CREATE FUNCTION s.pair_equal(s.pair, s.pair) RETURNS boolean IMMUTABLE LANGUAGE sql AS $$SELECT s.look('x') = 'y'$$;
+      CREATE OPERATOR s.= (LEFTARG = s.pair, RIGHTARG = s.pair, FUNCTION = s.pair_equal);
+      CREATE CAST (s.pair AS text) WITH FUNCTION s.pair_text (s.pair) AS IMPLICIT;
+      CREATE TABLE s.hostile (id int PRIMARY KEY, p s.pair, v text CHECK (s.look(v) <> ''), n text GENERATED ALWAYS AS (s.look(v)) STORED);
+      CREATE UNIQUE INDEX ON s.hostile (s.look(v)) WHERE s.look(v) <> 'none';
+      INSERT INTO s.hostile VALUES (1, '(x,1)', 'a'), (2, '(y,2)', 'b')`);
+    const header = headerOf('hostile', ['id', 'p', 'v']);
+    const changes: RowChange[] = [
+      { op: 'update', before: ['1', '(x,1)', 'a'], after: ['1', '(x,9)', 'b'] },
+      { op: 'update', before: ['2', '(y,2)', 'b'], after: ['2', '(y,2)', 'a'] },
+      insert('3', null, 'c'),
+    ];
+    expect((await bench.plan(header, changes)).reasons.size).toBe(0);
+    expect(await bench.apply(header, changes)).toMatchObject({ insert: 1, update: 2, left: [] });
+    const { rows } = await database.query('SELECT id, (p).b, v FROM s.hostile ORDER BY id');
+    expect(rows).toEqual([
+      { id: 1, b: 9, v: 'b' },
+      { id: 2, b: 2, v: 'a' },
+      { id: 3, b: null, v: 'c' },
+    ]);
+  });
+
+  test('a sequence that never gave a value gives none that came back; too many columns, and a row of many megabytes, are refused before anything', async () => {
+    await asOwner('CREATE TABLE s.fresh (id serial PRIMARY KEY, v text)');
+    await bench.apply(headerOf('fresh', ['id', 'v']), [insert('1', 'back')]);
+    const { rows } = await database.query("INSERT INTO s.fresh (v) VALUES ('next') RETURNING id");
+    expect(rows).toEqual([{ id: 2 }]);
+
+    const names = Array.from({ length: 1600 }, (_, at) => (at === 0 ? 'id' : `c${at}`));
+    await asOwner(`CREATE TABLE s.wide (${names.map((name) => `${name} int`).join(', ')}, PRIMARY KEY (id))`);
+    const wide = insert(...names.map((_, at) => String(at)));
+    await expect(bench.plan(headerOf('wide', names), [wide])).rejects.toMatchObject({ code: 'capability-missing' });
+
+    const path = join(await makeTempDir('rows'), 'rows');
+    const large = 'x'.repeat(65 * 1024 * 1024);
+    await expect(withRowsFile(path, null, (write) => write(['1', large]))).rejects.toMatchObject({
+      code: 'capability-missing',
+    });
+    await expect(
+      writeChangeSet(path, headerOf('fresh', ['id', 'v']), [insert('1', large)], null),
+    ).rejects.toMatchObject({
+      code: 'capability-missing',
+    });
+    // One below that is read and put right.
+    const long = 'y'.repeat(20 * 1024 * 1024);
+    expect(await bench.apply(headerOf('fresh', ['id', 'v']), [update('1', 'back', long)])).toMatchObject({ left: [] });
+    await withClient(server(), database.name, (client) =>
+      withTableSide(client, { schema: 's', table: 'fresh' }, 'here', async ({ leaves }) => {
+        const lengths: number[] = [];
+        for (const leaf of leaves)
+          await eachLine(client, `${leaf} (v)`, new AbortController().signal, (_, start, end) =>
+            lengths.push(end - start),
+          );
+        expect(lengths.sort((one, other) => one - other)).toEqual([4, long.length]);
+      }),
+    );
+  });
+
+  test('F36 F37: a database that is called like a connection string, a change set behind a link, and an operation called like a path', async () => {
+    const name = `host=evil ../ '${database.name}'`;
+    await runQuery(sharedServer(), 'postgres', `CREATE DATABASE ${pg.escapeIdentifier(name)}`);
+    try {
+      await runQuery(
+        sharedServer(),
+        name,
+        "CREATE TABLE public.t (id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (1, 'bad')",
+      );
+      const header = { ...headerOf('t', ['id', 'v']), database: name, table: { schema: 'public', table: 't' } };
+      await repairBench({ ...database, name }).apply(header, [update('1', 'bad', 'good')]);
+      expect((await runQuery(sharedServer(), name, 'SELECT v FROM public.t')).rows).toEqual([{ v: 'good' }]);
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `DROP DATABASE ${pg.escapeIdentifier(name)} WITH (FORCE)`);
+    }
+    const stateDir = await makeTempDir('state');
+    const files = await openRepairFiles(stateDir, '../../outside');
+    expect(files.directory.startsWith(join(stateDir, 'repairs', '/'))).toBe(true);
+    expect(files.directory.slice(stateDir.length)).not.toContain('..');
+    const digest = await writeChangeSet(join(stateDir, 'elsewhere'), headerOf('t', ['id', 'v']), [], null);
+    await symlink(join(stateDir, 'elsewhere'), files.changes);
+    await expect(withChangeSet(files.changes, digest, () => Promise.resolve())).rejects.toMatchObject({
+      code: 'not-found',
+    });
   });
 });
