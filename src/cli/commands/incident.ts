@@ -222,16 +222,22 @@ function defineReads(parent: Command, cli: Cli): void {
       await self.print({ ...view }, incidentText);
     },
   });
-  define(parent, cli, {
+  define<{ html?: true }>(parent, cli, {
     usage: 'report <id>',
     summary: 'print the incident document (Markdown)',
-    argumentHelp: { id: 'of the incident or of a recovery' },
-    examples: [`incident report ${id}`, `incident report ${id} > incident.md`],
-    run: async (self, [given = '']) => {
-      const { markdown } = await self.withTemporal((session) =>
-        runInspection<'report'>(session, { kind: 'report', id: given }),
+    argumentHelp: { id: 'of the incident, of a recovery or of the repair of a table' },
+    examples: [
+      `incident report ${id}`,
+      `incident report ${id} > incident.md`,
+      'incident report table-repair/mairie/20261121-021500-a1b2c3 --html > repair.html',
+    ],
+    options: [new Option('--html', 'as one HTML file, for a browser or paper: of the repair of a table')],
+    run: async (self, [given = ''], { html }) => {
+      const format = html === true ? { format: 'html' as const } : {};
+      const report = await self.withTemporal((session) =>
+        runInspection<'report'>(session, { kind: 'report', id: given, ...format }),
       );
-      await self.print({ id: given, markdown }, (view) => view.markdown);
+      await self.print({ id: given, ...report }, (view) => view.html ?? view.markdown);
     },
   });
 }

@@ -111,7 +111,13 @@ export interface DrillCheck {
   readonly evidence?: string;
 }
 
-/** A person's word on what was restored. */
+/** Whose word is waited for, and for how long. */
+export interface SignOffPolicy {
+  readonly by: readonly string[];
+  readonly withinSeconds: number;
+}
+
+/** A person's word on what was restored or repaired. */
 export interface SignOff {
   readonly verdict: 'pass' | 'fail';
   readonly by: string;
