@@ -52,7 +52,7 @@ import type { TableComparison } from '../domain/table/compare.js';
 import type { HoldPlan } from '../domain/table/hold.js';
 import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
-import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan, TableCount } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
 export type { CheckResult, ReachedTarget } from '../domain/operation/step-events.js';
@@ -329,7 +329,15 @@ export interface RepairActivities {
   /** Opens them again; where they were not blocked it does nothing. */
   unfreezeTable(input: StepInput): Promise<void>;
   applyRepair(input: PlannedStep): Promise<ChangeCounts>;
-  /** Looks whether every row is as approved, and writes the report; `incident`: what it begins with. */
+  /** Looks whether the table is as it should be, and writes the report so far; `incident`: what it begins with. */
+  checkRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
+  /** Checks who signs a repair off, and keeps it. */
+  recordRepairSignOff(
+    input: PlannedStep & { readonly signOff: SignOff; readonly sentBy?: SentBy },
+  ): Promise<ApprovalAnswer>;
+  /** Counts the rows of the table of a plan once for each `after`, and compares them with those after the repair. */
+  recordTableCount(input: PlannedStep & { readonly after: string }): Promise<TableCount>;
+  /** Writes the report of a repair that has ended. */
   finishRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
   closeRepair(input: StepInput): Promise<void>;
@@ -337,6 +345,8 @@ export interface RepairActivities {
 
 export interface HoldRequest extends OrderedStep<HoldOrder> {
   readonly requester: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string | undefined;
 }
 
 /** A table that is kept frozen; {@link RepairActivities} block its writes and open them. */

@@ -15,6 +15,8 @@ export interface CommandDefinition<O> {
   readonly argumentHelp?: Readonly<Record<string, string>>;
   /** Where an argument is one of few words: checked, and offered by completion. */
   readonly argumentChoices?: Readonly<Record<string, readonly string[]>>;
+  /** The same, checked by the command itself, which says what was meant. */
+  readonly argumentOffers?: Readonly<Record<string, readonly string[]>>;
   readonly options?: readonly Option[];
   /** Adds `--dry-run`. */
   readonly changes?: boolean;
@@ -47,6 +49,8 @@ export function define<O>(parent: Command, cli: Cli, definition: CommandDefiniti
     argument.description = definition.argumentHelp?.[argument.name()] ?? '';
     const choices = definition.argumentChoices?.[argument.name()];
     if (choices !== undefined) argument.choices(choices);
+    const offered = definition.argumentOffers?.[argument.name()];
+    if (offered !== undefined) argument.argChoices = [...offered];
   }
   for (const option of definition.options ?? []) command.addOption(option);
   if (definition.changes) command.option('--dry-run', 'show what would be done, change nothing');

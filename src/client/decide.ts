@@ -83,28 +83,30 @@ export async function retarget(
 }
 
 /**
- * A person's word on what a drill restored.
- * @throws RepriseError `conflict` while the drill does not wait for it; `approval-refused` for somebody who is not named
+ * A person's word on what a drill restored, or on a repaired table.
+ * @throws RepriseError `conflict` while nothing waits for it; `approval-refused` for somebody who is not named
  */
 export async function signOff(
   session: TemporalSession,
   workflowId: string,
   said: { readonly verdict: 'pass' | 'fail'; readonly by: string; readonly remarks?: string; readonly keep?: string },
 ): Promise<void> {
-  await requireWaitingForSignOff(session, workflowId);
-  await update(session, workflowId, updateNames.signOff, said);
+  const kind = await requireWaitingForSignOff(session, workflowId);
+  const name = kind === 'table-repair' ? updateNames.signOffRepair : updateNames.signOff;
+  await update(session, workflowId, name, said);
 }
 
-/** @throws RepriseError `conflict` while the drill does not wait for a sign-off; `host-without-worker` where none could take it */
-export async function requireWaitingForSignOff(session: TemporalSession, workflowId: string): Promise<void> {
+/** What kind of operation waits. @throws RepriseError `conflict` while it does not wait for a sign-off; `host-without-worker` where none could take it */
+export async function requireWaitingForSignOff(session: TemporalSession, workflowId: string): Promise<string> {
   await needWorker(session);
-  const { state, phase } = await statusOf(session, workflowId, { jobs: false });
+  const { kind, state, phase } = await statusOf(session, workflowId, { jobs: false });
   if (state !== 'waiting-sign-off')
     throw new RepriseError(
       'conflict',
       `${workflowId} does not wait for a sign-off: ${state}${phase === null ? '' : `, ${phase}`}`,
       `see what it does: reprise status ${workflowId}`,
     );
+  return kind;
 }
 
 /** Has the watch of a cluster look at nothing, until a time or until it is resumed. @throws `not-found` where nothing watches it */

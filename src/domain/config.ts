@@ -1,3 +1,4 @@
+import type { SignOffPolicy } from './drill/drill.js';
 import type { NotifyEvent } from './notification/notices.js';
 import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
@@ -196,6 +197,10 @@ export interface TableConfig {
   readonly freeze?: FreezeMeans;
   /** Hooks that stop what writes to it, in their order; each has an undo. */
   readonly hooks: readonly string[];
+  /** Who says whether a repair is good before the table is opened; absent: nobody is asked. */
+  readonly signOff?: SignOffPolicy;
+  /** So long its rows are counted after a repair; absent: not at all. */
+  readonly watchSeconds?: number;
   /** Queries that are true of a coherent table, by name. */
   readonly invariants?: Readonly<Record<string, InvariantConfig>>;
 }
@@ -267,7 +272,7 @@ export interface DrillConfig {
   readonly engines: readonly string[];
   readonly at: 'random' | 'latest';
   /** Absent: nobody is asked, and the checks alone decide. */
-  readonly signOff?: { readonly by: readonly string[]; readonly withinSeconds: number };
+  readonly signOff?: SignOffPolicy;
   readonly schedule: ScheduleConfig;
   /** Runs on the staging host before people are let in. */
   readonly mask?: { readonly argv: readonly string[]; readonly timeoutSeconds: number };

@@ -9,6 +9,8 @@ import { inPieces, recordJson } from './pieces.js';
 import { createSequence, recordKey } from './sequence.js';
 import { isPlainName } from '../files/safe-names.js';
 
+export type DocumentFormat = 'md' | 'html';
+
 /** What a dry run gets: it cannot add a record. */
 export interface CatalogueReader {
   readonly cluster: string;
@@ -18,8 +20,8 @@ export interface CatalogueReader {
   state(now?: Date): Promise<CatalogueState>;
   /** Record files that could not be read as records, and numbers that are missing: they hide nothing else. */
   problems(): Promise<readonly RecordProblem[]>;
-  /** The incident document of an operation; null where none was written. */
-  incidentDocument(operationId: string): Promise<string | null>;
+  /** The incident document of an operation, in Markdown or as HTML; null where none was written. */
+  incidentDocument(operationId: string, format?: DocumentFormat): Promise<string | null>;
 }
 
 export interface Catalogue extends CatalogueReader {
@@ -30,8 +32,8 @@ export interface Catalogue extends CatalogueReader {
    * storage throws.
    */
   append(record: NewRecord): Promise<CatalogueRecord>;
-  /** Writes the incident document (Markdown) to `<cluster>/incidents/<operation id>.md` and returns its key. */
-  writeIncidentDocument(operationId: string, markdown: string): Promise<string>;
+  /** Writes the incident document to `<cluster>/incidents/<operation id>.md`, or `.html`, and returns its key. */
+  writeIncidentDocument(operationId: string, text: string, format?: DocumentFormat): Promise<string>;
 }
 
 /** Each loss means that somebody else wrote: so many in a row is no coincidence but a broken storage. */
@@ -75,9 +77,9 @@ export function openCatalogue(storage: WritableStorage, cluster: string): Catalo
       for (const piece of before) await appendOne(piece);
       return appendOne(last);
     },
-    async writeIncidentDocument(operationId, markdown) {
-      const key = incidentKey(cluster, operationId);
-      await storage.write(key, markdown);
+    async writeIncidentDocument(operationId, text, format) {
+      const key = incidentKey(cluster, operationId, format);
+      await storage.write(key, text);
       return key;
     },
   };
@@ -96,15 +98,15 @@ function readCatalogue(storage: ReadableStorage, cluster: string) {
     records: async () => [...(await sequence.refresh()).records],
     state: async (now = new Date()) => foldRecords(cluster, (await sequence.refresh()).records, now),
     problems: async () => [...(await sequence.refresh()).problems],
-    async incidentDocument(operationId) {
-      const key = incidentKey(cluster, operationId);
+    async incidentDocument(operationId, format) {
+      const key = incidentKey(cluster, operationId, format);
       return (await storage.stat(key)) === null ? null : (await storage.read(key)).toString('utf8');
     },
   };
   return { view, refresh: sequence.refresh };
 }
 
-function incidentKey(cluster: string, operationId: string): string {
+function incidentKey(cluster: string, operationId: string, format: DocumentFormat = 'md'): string {
   if (!isPlainName(operationId, 200)) {
     throw new RepriseError(
       'path-refused',
@@ -112,7 +114,7 @@ function incidentKey(cluster: string, operationId: string): string {
       'use the operation id that reprise incident list shows',
     );
   }
-  return `${cluster}/incidents/${operationId}.md`;
+  return `${cluster}/incidents/${operationId}.${format}`;
 }
 
 function unwritable(record: NewRecord, reason: string): RepriseError {

@@ -21,6 +21,8 @@ export interface RepairFiles {
   readonly found: string;
   /** What is changed. */
   readonly changes: string;
+  /** The same for a spreadsheet, once it is done. */
+  readonly table: string;
   /** UTC ISO-8601: until then it is kept, so that the repair can be taken back. */
   readonly until: string;
 }
@@ -46,6 +48,7 @@ export async function openRepairFiles(stateDir: string, operationId: string): Pr
   return {
     ...{ directory, until, places: inIt('places'), changes: inIt('changes.jsonl') },
     ...{ good: inIt('good.jsonl'), bad: inIt('bad.jsonl'), columns: inIt('columns.json'), found: inIt('found.jsonl') },
+    table: inIt('rows.csv'),
   };
 }
 

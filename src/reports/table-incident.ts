@@ -4,8 +4,8 @@ import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName, tableWords } from '../domain/table/table-name.js';
 import { durationInWords } from '../domain/text/text.js';
-import type { Block, Inline, ReportDocument, Section } from './drill/document.js';
-import { drillMarkdown } from './drill/markdown.js';
+import type { Block, Inline, ReportDocument, Section } from './document/document.js';
+import { documentMarkdown } from './document/markdown.js';
 import { timelineRows } from './timeline.js';
 
 /** A repair that people chose, as its host knows it; `outcome`: null where it changed nothing. */
@@ -33,7 +33,7 @@ export interface TableIncidentReportInput {
 
 /** The document of an incident of a table, in Markdown; times are UTC. */
 export function tableIncidentReport(input: TableIncidentReportInput): string {
-  return drillMarkdown(tableIncidentDocument(input));
+  return documentMarkdown(tableIncidentDocument(input));
 }
 
 type Row = readonly (readonly Inline[])[];

@@ -15,7 +15,7 @@ import { type ChangeSetEntry, withChangeSet } from '../../src/postgres/repair/ch
 import { closeRepairLogin, openRepairLogin } from '../../src/postgres/repair/repair-login.js';
 import { readTableFacts } from '../../src/postgres/repair/table-facts.js';
 import { openHostState } from '../../src/records/host-state.js';
-import { openRepairFiles } from '../../src/records/repair-files.js';
+import { keepBegunChanges, openRepairFiles } from '../../src/records/repair-files.js';
 import { hostDependencies } from '../../src/worker/dependencies.js';
 import type { Site } from './site.js';
 
@@ -81,13 +81,6 @@ export class RepairLab {
     return 'compared';
   }
 
-  /** The same with one instance, which goes on from the good state to the bad one, as the workflow does it. */
-  async collectMoving(operationId: string, order: RepairOrder, target: InstanceOrder['target']): Promise<void> {
-    await this.run('collectRows', operationId, { order, from: [{ state: 'good', instance: 'good' }] });
-    await this.run('moveInstance', operationId, { instance: 'good', target });
-    await this.run('collectRows', operationId, { order, from: [{ state: 'bad', instance: 'good' }] });
-  }
-
   /** @param from the operation that has collected the rows, where that is another one */
   async plan(operationId: string, order: RepairOrder, from = operationId): Promise<RepairPlan> {
     if (from !== operationId) {
@@ -140,7 +133,8 @@ export class RepairLab {
       }
       return total;
     });
-    await openHostState(this.site.places.stateDir).recordDone(operationId, APPLIED, { ...done, plan: digest });
+    await keepBegunChanges(await this.files(operationId), digest);
+    await openHostState(this.site.places.stateDir).recordDone(operationId, APPLIED, { ...done, plan: digest }, digest);
     return done;
   }
 

@@ -6,55 +6,95 @@ import { withClient } from '../../src/postgres/connection/with-client.js';
 import { seeded } from '../chaos/random.js';
 import { randomHistories, type RandomHistory } from './random-histories.js';
 import type { RepairLab } from './repair-lab.js';
-import { emptySchemas, keyOf, of, OWNER, run, same, type Snapshot, snapshot, takenBack } from './undo-suite.js';
+import {
+  type Beside,
+  emptySchemas,
+  keyOf,
+  of,
+  OWNER,
+  run,
+  same,
+  type Snapshot,
+  snapshot,
+  takenBack,
+} from './undo-suite.js';
 
 const SCHEMA = 'dam"aged';
 const STRATEGIES = repairStrategies.filter((one) => one !== 'undo');
 
 /**
- * Damages random tables in any way, puts them back to what they were by each strategy, with a scope or without, and takes that back.
- * @param policy whose newest dump, or WAL, says what they were
- * @returns what is not as it must be, a line each
+ * Random tables that are damaged in any way, put back to what they were by each strategy, with a scope or without; and that is taken back. Each
+ * step tells what is not as it must be, a line each.
  */
-export async function replaceRound(
-  lab: RepairLab,
-  { seed, count, policy }: { readonly seed: number; readonly count: number; readonly policy: 'physical' | 'dump' },
-): Promise<readonly string[]> {
-  const histories = randomHistories(seed, count);
-  const random = seeded(seed);
-  await emptySchemas(lab, [SCHEMA]);
-  const good: Snapshot[] = [];
-  let target: InstanceOrder['target'] = { kind: 'latest' };
-  await withClient(lab.connection, 'mairie', async (client) => {
-    await client.query(`SET ROLE ${OWNER}`);
-    for (const history of histories) {
-      await client.query(of(history, SCHEMA, history.make.join('; ')));
-      for (const { statements } of history.before) for (const one of statements) await attempt(client, history, one);
-      good.push(await snapshot(client, history, SCHEMA));
-    }
-    if (policy === 'dump') await lab.site.backUp('dump');
-    else target = { kind: 'lsn', lsn: await lab.now() };
-    for (const history of histories)
-      for (const one of [...history.bad, ...history.after.flatMap(({ statements }) => statements)])
-        await attempt(client, history, one);
-  });
-  if (policy === 'physical') await lab.archived();
-  const operationId = `replace-${policy}-${seed}`;
-  const problems: string[] = [];
-  await lab.withInstances(
-    operationId,
-    { good: target },
-    async () => {
-      for (const [index, history] of histories.entries()) {
-        const was = good[index] ?? [];
-        const one = { lab, operationId, index, history, was, target, policy, random };
-        const found = await replaced(one).catch((error: unknown) => [String((error as Error).stack ?? error)]);
-        problems.push(...found.map((line) => `REPRISE_CHAOS_SEED=${seed}, ${policy}, table ${history.name}: ${line}`));
+export class ReplaceRound implements Beside {
+  private readonly histories: readonly RandomHistory[];
+  private readonly good: Snapshot[] = [];
+
+  constructor(
+    private readonly lab: RepairLab,
+    private readonly seed: number,
+    count: number,
+  ) {
+    this.histories = randomHistories(seed, count);
+  }
+
+  /** The tables as they are good. */
+  async before(): Promise<void> {
+    await emptySchemas(this.lab, [SCHEMA]);
+    await this.asOwner(async (client) => {
+      for (const history of this.histories) {
+        await client.query(of(history, SCHEMA, history.make.join('; ')));
+        for (const { statements } of history.before) for (const one of statements) await attempt(client, history, one);
+        this.good.push(await snapshot(client, history, SCHEMA));
       }
-    },
-    policy,
-  );
-  return problems;
+    });
+  }
+
+  /** From the newest dump. */
+  async fromDump(): Promise<readonly string[]> {
+    await this.before();
+    await this.lab.site.backUp('dump');
+    const [operationId, target] = [`replace-dump-${this.seed}`, { kind: 'latest' as const }];
+    return this.lab.withInstances(
+      operationId,
+      { good: target },
+      () => this.replaced(operationId, target, 'dump'),
+      'dump',
+    );
+  }
+
+  after(operationId: string, xid: string): Promise<readonly string[]> {
+    return this.replaced(operationId, { kind: 'before-xid', xid }, 'physical');
+  }
+
+  private async replaced(
+    operationId: string,
+    target: InstanceOrder['target'],
+    policy: string,
+  ): Promise<readonly string[]> {
+    const { lab, seed } = this;
+    const random = seeded(seed);
+    await this.asOwner(async (client) => {
+      for (const history of this.histories)
+        for (const one of [...history.bad, ...history.after.flatMap(({ statements }) => statements)])
+          await attempt(client, history, one);
+    });
+    const problems: string[] = [];
+    for (const [index, history] of this.histories.entries()) {
+      const was = this.good[index] ?? [];
+      const one = { lab, operationId, index, history, was, target, policy, random };
+      const found = await replaced(one).catch((error: unknown) => [String((error as Error).stack ?? error)]);
+      problems.push(...found.map((line) => `REPRISE_CHAOS_SEED=${seed}, ${policy}, table ${history.name}: ${line}`));
+    }
+    return problems;
+  }
+
+  private asOwner(body: (client: pg.Client) => Promise<void>): Promise<void> {
+    return withClient(this.lab.connection, 'mairie', async (client) => {
+      await client.query(`SET ROLE ${OWNER}`);
+      await body(client);
+    });
+  }
 }
 
 /** What the server refuses never came to be. */
@@ -99,7 +139,7 @@ async function replaced({
       ...(scope === null ? {} : { scope: [scope] }),
     };
     await lab.collect(operationId, order);
-    const own = `${operationId}-${index}`;
+    const own = `${operationId}-${strategy}-${index}`;
     const plan = await lab.plan(own, order, operationId);
     const conflicts = await lab.conflicts(plan);
     await lab.carryOut(own, plan);

@@ -42,14 +42,30 @@ export async function prepareRandomTables({ site }: RepairLab): Promise<void> {
   );
 }
 
+/** What shares the bad transaction and the temporary instances of a round, in tables of its own. */
+export interface Beside {
+  /** Before the transaction. */
+  before(): Promise<void>;
+  /** In the session of the transaction. */
+  bad?(client: pg.Client): Promise<void>;
+  /** With the instances `good`, before the transaction, and `bad`, after it. */
+  after(operationId: string, xid: string): Promise<readonly string[]>;
+}
+
 /**
  * Plays random histories in many tables at once, with one bad transaction for all of them; undoes it in each; takes that back.
  * @returns what is not as it must be, a line each; nothing where all is well
  */
-export async function undoRound(lab: RepairLab, seed: number, count: number): Promise<readonly string[]> {
+export async function undoRound(
+  lab: RepairLab,
+  seed: number,
+  count: number,
+  beside: readonly Beside[] = [],
+): Promise<readonly string[]> {
   const histories = randomHistories(seed, count);
   await emptySchemas(lab, [REAL, REPLAY]);
-  const { xid, good, bad } = await new Play(lab, histories, seeded(seed)).run();
+  for (const one of beside) await one.before();
+  const { xid, good, bad } = await new Play(lab, histories, seeded(seed), beside).run();
   await lab.archived();
   const operationId = `undo-${seed}`;
   const target = (kind: 'before-xid' | 'xid'): InstanceOrder['target'] => ({ kind, xid });
@@ -70,6 +86,7 @@ export async function undoRound(lab: RepairLab, seed: number, count: number): Pr
       ]);
       problems.push(...found.map((line) => `REPRISE_CHAOS_SEED=${seed}, table ${history.name}: ${line}`));
     }
+    for (const one of beside) problems.push(...(await one.after(operationId, xid)));
   });
   return problems;
 }
@@ -85,6 +102,7 @@ class Play {
     private readonly lab: RepairLab,
     private readonly histories: readonly RandomHistory[],
     private readonly random: () => number,
+    private readonly beside: readonly Beside[],
   ) {}
 
   async run(): Promise<Played> {
@@ -117,6 +135,8 @@ class Play {
         if (other !== undefined) await this.legitimate(others, history, other);
         if (this.random() < 0.1) await this.upkeep(history);
       }
+    await badly.query("SET LOCAL lock_timeout = '60s'");
+    for (const one of this.beside) await one.bad?.(badly);
     const { rows } = await badly.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
     const isPrepared = this.random() < 0.5;
     if (isPrepared) await badly.query("PREPARE TRANSACTION 'it''s bad'");

@@ -4,6 +4,7 @@ import type { RepairOrder } from '../../src/domain/operation/orders.js';
 import { isRepriseError } from '../../src/domain/errors.js';
 import { seeded } from '../chaos/random.js';
 import type { RepairLab } from './repair-lab.js';
+import { type Beside, OWNER } from './undo-suite.js';
 
 const TABLE = { schema: 'metier', table: 'written' };
 const [ROWS, WRITERS] = [400, 4];
@@ -70,35 +71,55 @@ class Writers {
   }
 }
 
-/**
- * People go on writing while a bad transaction is undone, and while the table is put back to a state.
- * @returns what is not as it must be, a line each
- */
-export async function writersRound(lab: RepairLab, seed: number): Promise<readonly string[]> {
-  await lab.site.query(
-    `DROP TABLE IF EXISTS metier.written; CREATE TABLE metier.written (id int PRIMARY KEY, n int, note text) WITH (fillfactor = 50);
-     INSERT INTO metier.written SELECT i, i, repeat('x', i % 50) FROM generate_series(1, ${ROWS}) i`,
-  );
-  const writers = new Writers(lab, seed, ROWS);
-  const operationId = `writers-${seed}`;
-  try {
-    await lab.site.waitFor(async () => writers.commits > 20, 'people write');
-    const xid = await damage(lab);
-    await lab.archived();
-    const [before, after] = [{ kind: 'before-xid', xid } as const, { kind: 'xid', xid } as const];
-    return await lab.withInstances(operationId, { good: before }, async () => {
+/** People go on writing while a bad transaction is undone, and while the table is put back to a state. */
+export class WritersRound implements Beside {
+  private writers: Writers | null = null;
+
+  constructor(
+    private readonly lab: RepairLab,
+    private readonly seed: number,
+  ) {}
+
+  async before(): Promise<void> {
+    await this.lab.site.query(
+      `DROP TABLE IF EXISTS metier.written; CREATE TABLE metier.written (id int PRIMARY KEY, n int, note text) WITH (fillfactor = 50);
+       ALTER TABLE metier.written OWNER TO ${OWNER}; GRANT USAGE ON SCHEMA metier TO ${OWNER};
+       INSERT INTO metier.written SELECT i, i, repeat('x', i % 50) FROM generate_series(1, ${ROWS}) i`,
+    );
+    const writers = new Writers(this.lab, this.seed, ROWS);
+    this.writers = writers;
+    await this.lab.site.waitFor(async () => writers.commits > 20, 'people write');
+  }
+
+  /** Changes, deletes and makes rows; with a row that somebody has just locked it waits as others do. */
+  async bad(client: pg.Client): Promise<void> {
+    await client.query(
+      `UPDATE metier.written SET n = -n, note = 'bad' WHERE id % 3 = 0 AND id % 7 <> 0;
+       DELETE FROM metier.written WHERE id % 3 = 1 AND id % 7 <> 0;
+       INSERT INTO metier.written SELECT 1000000 + i, 0, 'phantom' FROM generate_series(1, 20) i`,
+    );
+  }
+
+  async after(operationId: string, xid: string): Promise<readonly string[]> {
+    const { lab, seed, writers } = this;
+    if (writers === null) throw new Error('nobody writes');
+    try {
       const source = { kind: 'transaction' as const, xid, policy: 'physical' };
       const undo: RepairOrder = { ...{ database: 'mairie', table: TABLE, strategy: 'undo' }, source };
-      await lab.run('findTransaction', operationId, { order: undo });
-      await lab.collectMoving(operationId, undo, after);
+      await lab.collect(operationId, undo);
       await undoneAtLast(lab, operationId, undo);
       await writers.end();
       const problems = await different(lab, asTold(writers), 'undone');
-      const state = { kind: 'state' as const, at: after, policy: 'physical' };
+      const state = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid }, policy: 'physical' };
       return [...problems, ...(await putBack(lab, seed, operationId, { ...undo, source: state }))];
-    });
-  } finally {
-    await writers.end();
+    } finally {
+      await this.end();
+    }
+  }
+
+  /** Nobody writes any more; again, it does nothing. */
+  async end(): Promise<void> {
+    await this.writers?.end();
   }
 }
 
@@ -109,21 +130,10 @@ function asTold({ acknowledged }: Writers): ReadonlyMap<number, number | null> {
   return rows;
 }
 
-/** Changes, deletes and makes rows; with a row that somebody has just locked it waits as others do. */
-async function damage(lab: RepairLab): Promise<string> {
-  const { rows } = await lab.site.query(
-    `WITH one AS (UPDATE metier.written SET n = -n, note = 'bad' WHERE id % 3 = 0 AND id % 7 <> 0 RETURNING id),
-          two AS (DELETE FROM metier.written WHERE id % 3 = 1 AND id % 7 <> 0 RETURNING id),
-          three AS (INSERT INTO metier.written SELECT 1000000 + i, 0, 'phantom' FROM generate_series(1, 20) i RETURNING id)
-     SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM one), (SELECT count(*) FROM two), (SELECT count(*) FROM three)`,
-  );
-  return (rows[0] as { xid: string }).xid;
-}
-
 /** A row that changes between plan and repair has another plan made; batches leave such rows out. */
 async function undoneAtLast(lab: RepairLab, operationId: string, order: RepairOrder): Promise<void> {
   for (let attempt = 0; attempt < 3; attempt++) {
-    const own = `${operationId}-${attempt}`;
+    const own = `${operationId}-written-${attempt}`;
     try {
       await lab.carryOut(own, await lab.plan(own, order, operationId));
       return;
@@ -132,8 +142,8 @@ async function undoneAtLast(lab: RepairLab, operationId: string, order: RepairOr
     }
   }
   await lab.carryOut(
-    `${operationId}-batches`,
-    await lab.plan(`${operationId}-batches`, { ...order, batchRows: 100 }, operationId),
+    `${operationId}-written-batches`,
+    await lab.plan(`${operationId}-written-batches`, { ...order, batchRows: 100 }, operationId),
   );
 }
 
@@ -149,10 +159,10 @@ async function putBack(
   try {
     await lab.site.waitFor(async () => writers.commits > 20, 'people write');
     await lab.collect(operationId, order);
-    const plan = await lab.plan(`${operationId}-back`, order, operationId);
+    const plan = await lab.plan(`${operationId}-written-back`, order, operationId);
     const planned = writers.commits;
     await lab.site.waitFor(async () => writers.commits > planned + 20, 'people write');
-    await lab.carryOut(`${operationId}-back`, plan);
+    await lab.carryOut(`${operationId}-written-back`, plan);
     await writers.end();
     const later = [...writers.acknowledged].filter(([, { at }]) => at > planned);
     return await different(lab, new Map(later.map(([id, { n }]) => [id, n])), 'put back', false);

@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { seedOr } from '../chaos/random.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { RepairLab } from '../helpers/repair-lab.js';
-import { replaceRound } from '../helpers/replace-suite.js';
+import { ReplaceRound } from '../helpers/replace-suite.js';
 import { Site } from '../helpers/site.js';
 import { prepareRandomTables, undoRound } from '../helpers/undo-suite.js';
-import { writersRound } from '../helpers/writers-suite.js';
+import { WritersRound } from '../helpers/writers-suite.js';
 
 failOnLeakedProcesses();
 
@@ -25,26 +25,22 @@ beforeAll(async () => {
 
 describe('Repairs of random tables, many seeds', () => {
   it.each(seeds)(
-    'M4: seed %i: one transaction is undone, and taken back',
+    'M4, T6: seed %i: a transaction is undone, other damage is put back, people go on writing, all is taken back',
     async (seed) => {
-      expect(await undoRound(lab, seed, TABLES)).toEqual([]);
+      const writers = new WritersRound(lab, seed);
+      try {
+        expect(await undoRound(lab, seed, TABLES, [new ReplaceRound(lab, seed + 100, TABLES), writers])).toEqual([]);
+      } finally {
+        await writers.end();
+      }
     },
     900_000,
   );
 
   it.each(seeds)(
-    'T6: seed %i: any damage is put back, from an instant and from a dump, and taken back',
+    'T6: seed %i: any damage is put back from a dump, and taken back',
     async (seed) => {
-      expect(await replaceRound(lab, { seed, count: TABLES, policy: 'physical' })).toEqual([]);
-      expect(await replaceRound(lab, { seed: seed + 100, count: TABLES, policy: 'dump' })).toEqual([]);
-    },
-    900_000,
-  );
-
-  it.each(seeds)(
-    'T6: seed %i: nothing is lost of what people write meanwhile',
-    async (seed) => {
-      expect(await writersRound(lab, seed)).toEqual([]);
+      expect(await new ReplaceRound(lab, seed + 200, TABLES).fromDump()).toEqual([]);
     },
     900_000,
   );

@@ -7,6 +7,7 @@ import type { WatchFinding } from '../../src/activities/api.js';
 import {
   CONTROL_QUEUE,
   archiveWorkflowId,
+  holdWorkflowId,
   incidentWorkflowId,
   notifyWorkflowId,
   recoverWorkflowId,
@@ -25,7 +26,9 @@ import { openedInstanceOf } from '../workflows/instances.js';
 import { StagingHost, entryFor, failedCheck } from '../workflows/drills.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
+import { repairPlanOf, tableSurvey } from '../workflows/repairs.js';
 import { planOf, wellBehaved } from '../workflows/well-behaved.js';
+import type { ChosenRepair } from '../../src/workflows/api.js';
 
 /**
  * Records the histories that `replay.test.ts` replays: `node scripts/record-histories.mjs`. Every workflow on a real server,
@@ -424,6 +427,27 @@ it('repairs of tables', async () => {
     await approve(one);
     await cancelledIn('applyRepair')(one);
   });
+  const planRepair: Activities['planRepair'] = async (request) =>
+    repairPlanOf(request, undefined, {
+      ...{ freeze: { by: 'trigger' }, hooks: ['stop-batches'], undoHooks: { 'stop-batches': 'start-batches' } },
+      ...{ signOff: { by: ['qa'], withinSeconds: 3600 }, watchSeconds: 1 },
+    });
+  const signsOff = async (one: Case, verdict: 'pass' | 'fail'): Promise<void> => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.executeUpdate(updateNames.signOffRepair, { args: [{ verdict, by: 'qa', remarks: 'seen' }] });
+  };
+  await of('signed-off', { planRepair }, (one) => signsOff(one, 'pass'));
+  await of('signed-off-failed', { planRepair }, async (one) => {
+    await signsOff(one, 'fail');
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+  });
+  await of('cancelled-waiting', { planRepair }, async (one) => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.cancel();
+  });
 });
 
 it('tables that are kept frozen', async () => {
@@ -593,6 +617,50 @@ it('the daily check', async () => {
     {},
     { describeCluster, recordDailyCheck: fails('repository-mismatch') },
   );
+});
+
+it('incidents of tables', async () => {
+  const table = { schema: 'public', table: 'orders' };
+  const order = { database: 'mairie', table, foundAt: '2026-11-21T08:00:00.000Z' };
+  const repair = { database: 'mairie', table, source: { kind: 'transaction', xid: '1234' }, strategy: 'undo' };
+  const blocked: Partial<Activities> = { surveyTable: async () => ({ ...tableSurvey, blocks: true }) };
+  const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>) =>
+    record(
+      `incident.table-${path}`,
+      incidentWorkflowId('CLUSTER', 'table-corruption', path),
+      { scenario: 'table-corruption', operationId: path, requester: 'ops', order },
+      activities,
+      happens,
+    );
+  const choose = (one: Case): Promise<ChosenRepair> =>
+    one.workflow.executeUpdate(updateNames.chooseRepair, { args: [{ by: 'dba', order: repair }] });
+  const decide = async (one: Case, workflowId: string, name: string): Promise<void> => {
+    const handle = lab.client.workflow.getHandle(workflowId);
+    const { plan } = await one.state('waiting-approval', handle);
+    await handle.executeUpdate(name, { args: [{ ...person, plan }] });
+  };
+  await of('closed', blocked, async (one) => {
+    await one.workflow.signal(signalNames.note, { by: 'dba', text: 'a wrong date', cause: true });
+    await one.workflow.signal(signalNames.confirm, person);
+    const { workflowId } = await choose(one);
+    await decide(one, holdWorkflowId(one.cluster, 'closed-hold'), updateNames.approve);
+    await one.called('freezeTable');
+    await decide(one, workflowId, updateNames.approve);
+  });
+  await of('chosen-again', {}, async (one) => {
+    await decide(one, (await choose(one)).workflowId, updateNames.reject);
+    await one.state('paused');
+    await decide(one, (await choose(one)).workflowId, updateNames.approve);
+  });
+  await of('dismissed', {}, async (one) => {
+    await one.called('findSuspects');
+    await one.workflow.signal(signalNames.dismiss, person);
+  });
+  await of('cancelled', blocked, async (one) => {
+    await choose(one);
+    await one.called('planHold');
+    await one.workflow.cancel();
+  });
 });
 
 it('incidents, the watch, received WAL', async () => {

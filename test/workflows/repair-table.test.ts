@@ -41,7 +41,7 @@ describe('M4: the repair of a table', () => {
     await approve(one);
     expect(await result(one)).toMatchObject({ state: 'completed', outcome: { rowsAfter: 12 } });
     expect(one.names.filter((name) => name.endsWith('Repair'))).toEqual([
-      ...['planRepair', 'recheckRepair', 'applyRepair', 'finishRepair', 'closeRepair'],
+      ...['planRepair', 'recheckRepair', 'applyRepair', 'checkRepair', 'finishRepair', 'closeRepair'],
     ]);
     expect(await one.status()).toMatchObject({ kind: 'table-repair', state: 'completed' });
   });

@@ -9,12 +9,14 @@ import { HOST } from './lab.js';
 export function repairPlanOf(
   { cluster, operationId, requester, order }: Pick<RepairRequest, 'cluster' | 'operationId' | 'requester' | 'order'>,
   counts: ChangeCounts = { insert: 2, update: 1, delete: 0, conflicts: 0 },
+  more: Partial<RepairBinding> = {},
 ): RepairPlan {
   const binding: RepairBinding = {
     ...{ action: 'table-repair', operationId, cluster, requester, order, targetHost: HOST, configDigest: 'config' },
     ...{ systemIdentifier: '7', backups: [], key: ['id'], freeze: null, hooks: [] },
     changes: { ...counts, sha256: 'c'.repeat(64), bytes: 100 },
     effects: { referencedBy: [], refersTo: [], triggers: [], sequences: [], generated: [] },
+    ...more,
   };
   return {
     digest: planDigest(binding),

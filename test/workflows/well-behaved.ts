@@ -47,6 +47,11 @@ export const wellBehaved: Activities = {
   freezeTable: async () => undefined,
   unfreezeTable: async () => undefined,
   applyRepair: async () => ({ insert: 2, update: 1, delete: 0, conflicts: 0 }),
+  checkRepair: async () => repairOutcome,
+  recordRepairSignOff: async () => ({ accepted: true, missing: 0 }),
+  recordTableCount: async ({ after }) => ({
+    ...{ after, at: '2026-11-21T02:31:00.000Z', rows: 12, change: 0, since: 'the repair', suspicion: null },
+  }),
   finishRepair: async () => repairOutcome,
   closeRepair: async () => undefined,
 

@@ -11,9 +11,9 @@ import {
   isExecutablePlan,
   isRecoveryPlan,
 } from '../../domain/plan/plan.js';
+import { isRepairPlan, type RepairPlan } from '../../domain/table/repair.js';
 import { isHoldPlan } from '../../domain/table/hold.js';
 import { holdCommand } from '../../domain/table/hold-text.js';
-import { isRepairPlan } from '../../domain/table/repair.js';
 import { repairCommand } from '../../domain/table/repair-text.js';
 import { planDigest } from '../../records/digest.js';
 import { type HostState, type StoredApproval, openHostState } from '../../records/host-state.js';
@@ -21,6 +21,7 @@ import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, engineFor, policyOf, recordDecided } from '../cluster-context.js';
 import { requireGrant } from '../lock-grant.js';
+import { appliedBy } from '../table/repair-session.js';
 import { requireOwnOperation } from './own-operation.js';
 
 /**
@@ -47,8 +48,14 @@ async function supersedeOthers(state: HostState, plan: ApprovablePlan): Promise<
     // Several tables may be frozen at once.
     if (isActionPlan(plan) || isHoldPlan(plan)) continue;
     if (isMediaPlan(plan) && isMediaPlan(other) && !isSameMedia(plan, other)) continue;
+    if (isRepairPlan(other) && (await isCarriedOut(state, other))) continue;
     if (await state.usedBy(other.digest)) await state.closePlan(other.digest);
   }
+}
+
+/** Its rows are changed: what is left is to take its hooks back, once people have signed it off, and that is never too late. */
+async function isCarriedOut(state: HostState, { digest, binding }: RepairPlan): Promise<boolean> {
+  return (await appliedBy(state, binding.operationId, digest)) !== null;
 }
 
 /**

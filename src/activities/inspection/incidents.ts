@@ -28,20 +28,26 @@ export async function showIncident(deps: HostDependencies, id: string): Promise<
   };
 }
 
-/** The incident document, as Markdown. */
-export async function incidentReport(deps: HostDependencies, id: string, cluster?: string): Promise<string> {
+/** The incident document in Markdown, or as HTML where it was written so. */
+export async function incidentReport(
+  deps: HostDependencies,
+  id: string,
+  { cluster, format }: { readonly cluster?: string | undefined; readonly format?: 'html' | undefined } = {},
+): Promise<string> {
   const operationId = operationOfId(id);
   for (const clusterContext of await openClusterContexts(
     deps,
     cluster ?? knownCluster(deps.config, id.split('/')[1]),
   )) {
-    const markdown = await clusterContext.catalogue.incidentDocument(operationId);
-    if (markdown !== null) return markdown;
+    const found = await clusterContext.catalogue.incidentDocument(operationId, format);
+    if (found !== null) return found;
   }
   throw new RepriseError(
     'not-found',
-    `there is no incident document of ${id}`,
-    'it is written when the recovery ends; meanwhile: reprise incident show',
+    `there is no incident document of ${id}${format === undefined ? '' : ' as HTML'}`,
+    format === undefined
+      ? 'it is written when the recovery ends; meanwhile: reprise incident show'
+      : 'reports of table repairs are; others are printed without --html',
   );
 }
 

@@ -95,7 +95,10 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   incidents: async ({ cluster }, deps) => ({ incidents: await listIncidents(deps, cluster) }),
   recoveries: async ({ cluster }, deps) => ({ recoveries: await listRecoveries(deps, cluster) }),
   incident: ({ id }, deps) => showIncident(deps, id),
-  report: async ({ id, cluster }, deps) => ({ markdown: await incidentReport(deps, id, cluster) }),
+  report: async ({ id, cluster, format }, deps) => {
+    const text = await incidentReport(deps, id, { cluster, format });
+    return format === undefined ? { markdown: text } : { markdown: '', html: text };
+  },
   plan: async ({ kind: _kind, ...request }, deps, run) => {
     const clusterContext = await openClusterContext(deps, request.cluster);
     const order = readOrder(recoveryOrder, request.order);

@@ -2,6 +2,7 @@ import type { ClusterConfig } from '../../domain/config.js';
 import { holdWorkflowId } from '../../domain/operation/names.js';
 import { undoHooksOf } from '../../domain/plan/hooks.js';
 import { type BlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
+import type { RepairBinding } from '../../domain/table/repair.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { openFrozenTables } from '../../records/frozen-tables.js';
@@ -23,6 +24,15 @@ export function blockingOf(cluster: ClusterConfig, { database, table }: TableOfD
   const hooks = found?.hooks ?? [];
   const undoHooks = undoHooksOf(hooks, cluster.hooks);
   return { freeze: found?.freeze ?? null, hooks, ...(undoHooks === undefined ? {} : { undoHooks }) };
+}
+
+/** What the configuration has follow the repair of a table. */
+export function afterRepairOf(
+  cluster: ClusterConfig,
+  { database, table }: TableOfDatabase,
+): Pick<RepairBinding, 'signOff' | 'watchSeconds'> {
+  const { signOff, watchSeconds } = configuredTable(cluster, database, table) ?? {};
+  return { ...(signOff === undefined ? {} : { signOff }), ...(watchSeconds === undefined ? {} : { watchSeconds }) };
 }
 
 /** A hold of this host that keeps a table from being written now. */

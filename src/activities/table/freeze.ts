@@ -9,6 +9,7 @@ import { withClient } from '../../postgres/connection/with-client.js';
 import { freezeTable, openParts, unfreezeTable } from '../../postgres/repair/freeze.js';
 import { crashPoint } from '../../process/jobs/crash-points.js';
 import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
+import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { RepairActivities } from '../api.js';
@@ -19,6 +20,10 @@ import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
 import { requireSameCluster } from './repair-session.js';
+
+/** In the host's ledger: when the table was frozen by a plan, and when what was frozen then was opened again. */
+export const FROZEN = 'table-frozen';
+export const openedStep = (frozenAt: string): string => `table-opened ${frozenAt}`;
 
 /** Blocks the writes of others to the table of an approved plan, and opens them again. */
 export function freezeActivities(deps: HostDependencies): Pick<RepairActivities, 'freezeTable' | 'unfreezeTable'> {
@@ -48,6 +53,7 @@ export function freezeActivities(deps: HostDependencies): Pick<RepairActivities,
       );
       crashPoint('freeze:frozen');
       const since = (await frozen.of(step.operationId))?.at ?? '';
+      await openHostState(host.stateDir).recordDone(step.operationId, FROZEN, since, step.plan);
       await note(clusterContext, step, `freeze/${since}`, `writes to ${formatTableName(table)} are blocked`);
     }),
     unfreezeTable: wrapActivity('unfreezeTable', async (step) => {
@@ -92,6 +98,7 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
   }
   crashPoint('freeze:opened');
   await note(clusterContext, frozen, `unfreeze/${at}`, text);
+  await openHostState(host.stateDir).recordDone(operationId, openedStep(at), new Date().toISOString());
   await tables.release(operationId);
 }
 

@@ -13,7 +13,7 @@ import { statementTable, type TableFacts } from '../../postgres/repair/table-fac
 import { createHash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
-const ROWS_AT_ONCE = 150_000;
+export const ROWS_AT_ONCE = 150_000;
 const COMPARED = { number: compareNumbers, time: compareTimes, text: undefined };
 const KEEP: ConflictRule = { rule: 'keep' };
 
@@ -29,7 +29,7 @@ export interface DamagedRows {
   readonly bad: () => AsyncIterable<RowText>;
 }
 
-interface States {
+export interface States {
   good: RowText | null;
   bad: RowText | null;
   now: RowText | null;
@@ -79,7 +79,8 @@ async function renamedKeys({ header, good, bad }: DamagedRows, parts: number): P
   return renamed;
 }
 
-const keyText = (row: RowText, key: readonly number[]): string => JSON.stringify(key.map((at) => row[at] ?? null));
+export const keyText = (row: RowText, key: readonly number[]): string =>
+  JSON.stringify(key.map((at) => row[at] ?? null));
 
 function isIn(text: string, { part, parts }: { part: number; parts: number }): boolean {
   return parts === 1 || createHash('md5').update(text).digest().readUInt32LE(0) % parts === part;
@@ -276,7 +277,7 @@ async function eachRow(
 }
 
 /** Whether rows of other tables refer to a row that would be deleted: then it stays. */
-async function referencedRows(
+export async function referencedRows(
   { referencedBy }: TableFacts,
   { client, decode }: TableSide,
   columns: readonly string[],
@@ -341,7 +342,7 @@ export async function referringRows(
 }
 
 /** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */
-async function missingRows(
+export async function missingRows(
   { foreignKeys }: TableFacts,
   { columns, table: own }: ChangeSetHeader,
   { client, decode }: TableSide,

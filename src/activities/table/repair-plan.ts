@@ -26,7 +26,7 @@ import { openRepairFiles, type RepairFiles } from '../../records/repair-files.js
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { type ActiveHold, blockingOfRepair } from './blocking.js';
+import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
 import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
@@ -61,6 +61,7 @@ export async function makeRepairPlan(
     backups: await usedBackups(files),
     ...{ key, changes, effects: effectsOf(facts) },
     ...blocking,
+    ...afterRepairOf(cluster, order),
     ...{ configDigest: deps.config.digest, requester },
   };
   const createdAt = new Date();

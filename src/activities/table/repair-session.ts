@@ -3,7 +3,13 @@ import { countTable } from '../../postgres/content/copy-rows.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
-import { type AppliedChanges, isRepairPlan, type RowChange } from '../../domain/table/repair.js';
+import {
+  type AppliedChanges,
+  type ChangeCounts,
+  isRepairPlan,
+  type RepairPlan,
+  type RowChange,
+} from '../../domain/table/repair.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import { closeRepairLogin, openRepairLogin, type RepairLogin } from '../../postgres/repair/repair-login.js';
@@ -17,10 +23,18 @@ import type pg from 'pg';
 /** In the host's ledger: what was carried out. */
 export const APPLIED = 'repair-applied';
 
+/** In the host's ledger: when the rows began to be changed. */
+export const STARTED = 'repair-started';
+
 /** What was carried out, for the report and for who takes it back. */
 export interface Applied extends AppliedChanges {
   readonly plan: string;
 }
+
+/** What was done, in numbers; what was left out counts as a conflict. */
+export const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): ChangeCounts => ({
+  ...{ insert, update, delete: removed, conflicts: left.length },
+});
 
 /** What a plan of an operation has done to its end; null: nothing, or not to its end. */
 export async function appliedBy(state: HostState, operationId: string, plan: string): Promise<Applied | null> {
@@ -48,15 +62,20 @@ export async function asRepair<T>(
   });
 }
 
+/** @throws RepriseError `plan-unknown` */
+export async function repairPlanOf({ host }: ClusterContext, digest: string): Promise<RepairPlan> {
+  const plan = await openHostState(host.stateDir).readPlan(digest);
+  if (plan !== null && isRepairPlan(plan)) return plan;
+  throw new RepriseError(
+    'plan-unknown',
+    `plan ${digest.slice(0, 12)} is no plan of this host for a repair`,
+    'start the repair again: reprise table repair',
+  );
+}
+
 export async function opened(clusterContext: ClusterContext, digest: string, operationId: string) {
   const { cluster, host } = clusterContext;
-  const plan = await openHostState(host.stateDir).readPlan(digest);
-  if (plan === null || !isRepairPlan(plan))
-    throw new RepriseError(
-      'plan-unknown',
-      `plan ${digest.slice(0, 12)} is no plan of this host for a repair`,
-      'start the repair again: reprise table repair',
-    );
+  const plan = await repairPlanOf(clusterContext, digest);
   const { order } = plan.binding;
   const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
   return { plan, binding: plan.binding, facts, files: await openRepairFiles(host.stateDir, operationId) };
@@ -85,5 +104,5 @@ export async function requireSameCluster(
 
 /** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */
 export async function rowsIn(client: pg.Client, { schema, table }: TableName): Promise<number> {
-  return (await countTable(client, schema, table, true)) ?? (await countTable(client, schema, table, false)) ?? 0;
+  return (await countTable(client, schema, table, false)) ?? (await countTable(client, schema, table, true)) ?? 0;
 }

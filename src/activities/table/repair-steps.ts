@@ -6,14 +6,11 @@ import {
   type ChangeCounts,
   changedRows,
   isRepairPlan,
-  type RepairIncident,
-  type RepairOutcome,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { repairReport, repairTitle } from '../../domain/table/repair-text.js';
-import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
+import { withMaintenance } from '../../postgres/connection/with-client.js';
 import { applyChanges, changedSince, endTransaction, transactionEnd } from '../../postgres/repair/apply-changes.js';
-import { type ReadChangeSet, reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
+import { type ReadChangeSet, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import { namingHolders } from '../../postgres/repair/lock-holders.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import { writeXidsDown } from '../../postgres/repair/written-xid.js';
@@ -23,13 +20,19 @@ import { keepBegunChanges, noteBatch, readBatch, type RepairFiles } from '../../
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep, RepairRequest } from '../api.js';
 import { authorizePlan } from '../approval/authorize.js';
-import { type ClusterContext, record } from '../cluster-context.js';
+import type { ClusterContext } from '../cluster-context.js';
 import type pg from 'pg';
 import { otherBlocking } from './blocking.js';
-import { asRepair, opened, changesOnly, requireSameCluster, appliedBy, APPLIED, rowsIn } from './repair-session.js';
-
-/** In the host's ledger: when it began. */
-const STARTED = 'repair-started';
+import {
+  asRepair,
+  opened,
+  changesOnly,
+  requireSameCluster,
+  APPLIED,
+  appliedBy,
+  countsOf,
+  STARTED,
+} from './repair-session.js';
 
 /** Every row is still as the plan saw it, or another plan is made. */
 export async function recheck(
@@ -109,10 +112,6 @@ export async function apply(
   return countsOf(applied);
 }
 
-const countsOf = ({ insert, update, delete: removed, left }: AppliedChanges): ChangeCounts => ({
-  ...{ insert, update, delete: removed, conflicts: left.length },
-});
-
 /** Rows of one transaction, and how many they were once they were read. Those that need each other are in one, however many they are. */
 async function* batchesOf(
   changes: AsyncGenerator<RowChange>,
@@ -182,44 +181,4 @@ async function hasCommitted(client: pg.Client, xid: string): Promise<boolean> {
         'compare the table with the change set of the plan by hand, before anything is changed again',
       );
   }
-}
-
-/** Looks whether every row is as approved, and writes the report. */
-export async function finish(
-  clusterContext: ClusterContext,
-  { incident, ...step }: PlannedStep & { readonly incident?: RepairIncident },
-): Promise<RepairOutcome> {
-  const { cluster, host, catalogue } = clusterContext;
-  const state = openHostState(host.stateDir);
-  const { plan, binding, facts, files } = await opened(clusterContext, step.plan, step.operationId);
-  const applied = await appliedBy(state, step.operationId, step.plan);
-  if (applied === null) throw new RepriseError('plan-unknown', 'the rows were not changed yet', 'continue the repair');
-  const { order } = binding;
-  const left = new Set(applied.left);
-  const since = await withChangeSet(files.changes, binding.changes, (changes) =>
-    asRepair(clusterContext, order, step.operationId, facts, (client) =>
-      changedSince(client, changes.header, facts, reversedEntries(changes.entries(), left)),
-    ),
-  );
-  const rowsAfter = await withClient(cluster.connection, order.database, (client) => rowsIn(client, order.table));
-  const found = {
-    ...{ database: order.database, table: order.table, done: countsOf(applied), rowsAfter },
-    rowsBefore: plan.observed.rowsNow,
-    checks: [{ name: 'rows are as approved', status: since.length === 0 ? 'ok' : `${since.length} changed since` }],
-    startedAt: (await state.onceDone<string>(step.operationId, STARTED, step.plan))?.result ?? plan.createdAt,
-    finishedAt: new Date().toISOString(),
-  };
-  const approvals = await state.approvals(plan.digest);
-  const report = await catalogue.writeIncidentDocument(
-    step.operationId,
-    repairReport(plan, found, approvals, incident),
-  );
-  const text = `${repairTitle(binding)}: ${changedRows(found.done)} rows changed`;
-  await record(clusterContext, step, 'repair-outcome', {
-    kind: 'journal',
-    workflowId: step.workflowId,
-    step: 'table-repair',
-    text,
-  });
-  return { ...found, report };
 }

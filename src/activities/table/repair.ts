@@ -1,19 +1,22 @@
 import { shortDigest } from '../../domain/approval/approval-policy.js';
 import { repairOrder } from '../../domain/operation/orders.js';
-import { changedRows, isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
+import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
 import { repairTitle } from '../../domain/table/repair-text.js';
-import { type HostState, openHostState } from '../../records/host-state.js';
+import { openHostState } from '../../records/host-state.js';
 import { withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { RepairActivities } from '../api.js';
 import { closePlansOf } from '../approval/authorize.js';
 import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js';
 import { openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
+import { countTableOf } from './counts.js';
 import { collectRows, findTransaction } from './damage.js';
+import { check, report } from './finish-repair.js';
 import { freezeActivities } from './freeze.js';
 import { dropRepairRole } from './left-roles.js';
 import { makeRepairPlan } from './repair-plan.js';
-import { recheck, apply, finish } from './repair-steps.js';
+import { recordRepairSignOff } from './sign-off.js';
+import { recheck, apply } from './repair-steps.js';
 
 /** Name in the host's ledger. */
 export const OUTCOME = 'repair-outcome';
@@ -60,15 +63,27 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
     applyRepair: wrapActivity('applyRepair', async (step, run) =>
       apply(await openClusterContext(deps, step.cluster), step, run),
     ),
+    checkRepair: wrapActivity('checkRepair', async (step) => {
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
+      return check(clusterContext, step);
+    }),
+    recordRepairSignOff: wrapActivity('recordRepairSignOff', async (step, run) =>
+      recordRepairSignOff(await openClusterContext(deps, step.cluster), step, run),
+    ),
+    recordTableCount: wrapActivity('recordTableCount', async (step) => {
+      const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
+      return countTableOf(clusterContext, step);
+    }),
     finishRepair: wrapActivity('finishRepair', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
+      await requireOwnOperation(clusterContext, step);
       const state = openHostState(clusterContext.host.stateDir);
       const earlier = await state.onceDone<RepairOutcome>(step.operationId, OUTCOME);
       if (earlier !== null) return earlier.result;
-      const outcome = await finish(clusterContext, step);
+      const outcome = await report(clusterContext, step, { isOver: true });
       await state.recordDone(step.operationId, OUTCOME, outcome);
-      // Hooks are taken back by the plan that ran them: such a plan is closed after that.
-      if ((await repairHooks(state, step.plan)).length === 0) await closePlansOf(clusterContext, step.operationId);
       return outcome;
     }),
     closeRepair: wrapActivity('closeRepair', async (step) => {
@@ -79,9 +94,4 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
-}
-
-async function repairHooks(state: HostState, digest: string): Promise<readonly string[]> {
-  const plan = await state.readPlan(digest);
-  return plan !== null && isRepairPlan(plan) ? plan.binding.hooks : [];
 }

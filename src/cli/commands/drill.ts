@@ -66,15 +66,22 @@ export function registerDrill(program: Command, cli: Cli): void {
     },
   });
   defineEvidence(drill, cli);
-  defineSignOff(drill, cli, 'sign-off <id>', drillId, '20261004-020000-a1b2c3', 'drill sign-off');
-  defineSignOff(
-    program,
-    cli,
-    'sign-off <workflow>',
-    { workflow: 'id of the drill that waits for it, as `reprise status` shows it' },
-    'drill/mairie/20261004-020000-a1b2c3',
-    'sign-off',
-  );
+  defineSignOff(drill, cli, {
+    usage: 'sign-off <id>',
+    argumentHelp: drillId,
+    of: 'what a drill restored',
+    who: 'drill.sign_off.by names',
+    command: 'drill sign-off',
+    examples: { pass: '20261004-020000-a1b2c3', fail: '20261004-020000-a1b2c3' },
+  });
+  defineSignOff(program, cli, {
+    usage: 'sign-off <workflow>',
+    argumentHelp: { workflow: 'id of the drill or repair that waits for it, as `reprise status` shows it' },
+    of: 'what a drill restored, or a repaired table,',
+    who: "sign_off.by of the drill or of the table names; after `fail` a repaired table's writes stay blocked for --keep",
+    command: 'sign-off',
+    examples: { pass: 'table-repair/mairie/20261121-021500-a1b2c3', fail: 'drill/mairie/20261004-020000-a1b2c3' },
+  });
 }
 
 function defineRun(parent: Command, cli: Cli): void {
@@ -144,30 +151,36 @@ interface SignOffOptions {
   readonly by?: string;
 }
 
-function defineSignOff(
-  parent: Command,
-  cli: Cli,
-  usage: string,
-  argumentHelp: Readonly<Record<string, string>>,
-  example: string,
-  command: string,
-): void {
+interface SignOffCommand {
+  readonly usage: string;
+  readonly argumentHelp: Readonly<Record<string, string>>;
+  /** What is signed off, and whose word counts. */
+  readonly of: string;
+  readonly who: string;
+  readonly command: string;
+  readonly examples: Readonly<Record<'pass' | 'fail', string>>;
+}
+
+function defineSignOff(parent: Command, cli: Cli, signOff: SignOffCommand): void {
+  const { usage, argumentHelp, command, of, who, examples } = signOff;
   define<SignOffOptions>(parent, cli, {
     usage,
-    summary: 'say whether what a drill restored is good',
-    description: 'Only for those whom drill.sign_off.by names; the first word counts.',
+    summary: `say whether ${of} is good`,
+    description: `Only for those whom ${who}; the first word counts.`,
     argumentHelp,
     examples: [
-      `${command} ${example} --verdict pass --by qa --remarks "appointments of today are there"`,
-      `${command} ${example} --verdict fail --remarks "no photos" --keep 4h`,
+      `${command} ${examples.pass} --verdict pass --by qa --remarks "appointments of today are there"`,
+      `${command} ${examples.fail} --verdict fail --remarks "no photos" --keep 4h`,
     ],
     options: [
       new Option('--verdict <verdict>', 'what you say').choices(['pass', 'fail']).makeOptionMandatory(),
-      new Option('--remarks <text>', 'what you saw; it is part of the evidence'),
-      new Option('--keep <duration>', 'staging stays so long afterwards').argParser((text) => {
-        parseSeconds(text);
-        return text;
-      }),
+      new Option('--remarks <text>', 'what you saw; it is part of the evidence or the report'),
+      new Option('--keep <duration>', 'staging, or the block of writes after `fail`, stays so long').argParser(
+        (text) => {
+          parseSeconds(text);
+          return text;
+        },
+      ),
       byOption(),
     ],
     changes: true,

@@ -52,7 +52,7 @@ function defineStart(parent: Command, cli: Cli): void {
       'Nothing is changed before a plan is approved.',
     ].join('\n'),
     argumentHelp: { scenario: 'what happened' },
-    argumentChoices: { scenario: SCENARIOS },
+    argumentOffers: { scenario: SCENARIOS },
     examples: [
       'incident start instance-loss --cluster mairie',
       'incident start table-corruption --cluster mairie --database mairie --table metier.demandes_rdv --detach',
@@ -71,8 +71,8 @@ function defineStart(parent: Command, cli: Cli): void {
     ],
     changes: true,
     long: true,
-    run: (self, [scenario = ''], options) =>
-      scenario === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
+    run: async (self, [given = ''], options) =>
+      (await scenarioOf(given)) === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
   });
 }
 
@@ -222,16 +222,22 @@ function defineReads(parent: Command, cli: Cli): void {
       await self.print({ ...view }, incidentText);
     },
   });
-  define(parent, cli, {
+  define<{ html?: true }>(parent, cli, {
     usage: 'report <id>',
     summary: 'print the incident document (Markdown)',
-    argumentHelp: { id: 'of the incident or of a recovery' },
-    examples: [`incident report ${id}`, `incident report ${id} > incident.md`],
-    run: async (self, [given = '']) => {
-      const { markdown } = await self.withTemporal((session) =>
-        runInspection<'report'>(session, { kind: 'report', id: given }),
+    argumentHelp: { id: 'of the incident, of a recovery or of the repair of a table' },
+    examples: [
+      `incident report ${id}`,
+      `incident report ${id} > incident.md`,
+      'incident report table-repair/mairie/20261121-021500-a1b2c3 --html > repair.html',
+    ],
+    options: [new Option('--html', 'as one HTML file, for a browser or paper: of the repair of a table')],
+    run: async (self, [given = ''], { html }) => {
+      const format = html === true ? { format: 'html' as const } : {};
+      const report = await self.withTemporal((session) =>
+        runInspection<'report'>(session, { kind: 'report', id: given, ...format }),
       );
-      await self.print({ id: given, markdown }, (view) => view.markdown);
+      await self.print({ id: given, ...report }, (view) => view.html ?? view.markdown);
     },
   });
 }
@@ -255,6 +261,17 @@ async function send(
       () => `${done}: ${incident}\n  follow it: ${cli.command('watch', incident)}`,
     );
   });
+}
+
+async function scenarioOf(given: string): Promise<(typeof SCENARIOS)[number]> {
+  const found = SCENARIOS.find((scenario) => scenario === given);
+  if (found !== undefined) return found;
+  const { didYouMean } = await import('../../config/suggest.js');
+  throw new RepriseError(
+    'usage',
+    `there is no scenario "${given}" in this version`,
+    didYouMean(given, SCENARIOS, 'scenarios'),
+  );
 }
 
 /** Rows in the backups and now. */

@@ -320,7 +320,7 @@ const cluster = (names: KnownNames) =>
       explore: explore
         .optional()
         .describe('Temporary instances that people look at (`reprise explore`): they change nothing of production.'),
-      tables: tablesSchema
+      tables: tablesSchema(names)
         .optional()
         .describe('Tables by `schema.table`: what a repair of one does beside changing its rows.'),
       canary: canarySchema

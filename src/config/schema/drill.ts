@@ -10,14 +10,15 @@ const quarterly = {
   calendar: { day_of_week: 'SUNDAY' as const, day_of_month: '1-7', months: [1, 4, 7, 10], hour: 2 },
 };
 
-const signOff = (names: KnownNames) =>
+/** Schema of `sign_off`. `within`: the time where none is given, and what follows when it is over. */
+export const signOffSchema = (names: KnownNames, within: { readonly time: string; readonly meaning: string }) =>
   z
     .strictObject({
       by: z
         .array(reference('contact', 'contacts', names.contacts))
         .min(1)
         .describe('Contacts who may sign off: each of them alone.'),
-      within: duration().prefault('5d').describe('Time for the sign-off; a drill that nobody signs off is incomplete.'),
+      within: duration().prefault(within.time).describe(within.meaning),
     })
     .transform(({ by, within: withinSeconds }) => ({ by, withinSeconds }));
 
@@ -53,7 +54,12 @@ export const drillSchema = (names: KnownNames) =>
         .enum(['random', 'latest'])
         .default('latest')
         .describe('To which instant: the latest, or a random one inside what can be recovered.'),
-      sign_off: signOff(names).optional().describe('Who signs off; absent: nobody is asked, and the checks decide.'),
+      sign_off: signOffSchema(names, {
+        time: '5d',
+        meaning: 'Time for the sign-off; a drill that nobody signs off is incomplete.',
+      })
+        .optional()
+        .describe('Who signs off; absent: nobody is asked, and the checks decide.'),
       schedule: schedule
         .prefault(quarterly)
         .describe('When drills run; absent: the first Sunday of each quarter, 02:00 UTC.'),

@@ -3,7 +3,9 @@ import type { TableConfig } from '../../domain/config.js';
 import { duration, holdsNoNul, noNulRule } from '../../domain/fields.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
 import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
+import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
+import { signOffSchema } from './drill.js';
 import { databaseName, mapValues, named } from './fields.js';
 
 const freeze = z
@@ -42,26 +44,38 @@ const invariant = z
   })
   .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
 
-const table = z.strictObject({
-  database: databaseName.describe('Database that the table is in.'),
-  freeze: freeze
-    .optional()
-    .describe(
-      'How writes of others are blocked while the table is repaired, or frozen by `table freeze`; absent: they are not.',
-    ),
-  hooks: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe(
-      'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however that ends.',
-    ),
-  invariants: named('invariant', invariant)
-    .optional()
-    .describe(
-      'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
-    ),
-});
+const table = (names: KnownNames) =>
+  z.strictObject({
+    database: databaseName.describe('Database that the table is in.'),
+    freeze: freeze
+      .optional()
+      .describe(
+        'How writes of others are blocked while the table is repaired, or frozen by `table freeze`; absent: they are not.',
+      ),
+    hooks: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'Hooks that stop what writes to the table (batches), in this order; each needs an `undo`, which runs however that ends.',
+      ),
+    sign_off: signOffSchema(names, {
+      time: '4h',
+      meaning: 'Time for the sign-off; then the table is opened, and the report says that nobody signed.',
+    })
+      .optional()
+      .describe('Who says whether a repair is good before the table is opened; absent: nobody is asked.'),
+    watch_after: duration()
+      .optional()
+      .describe(
+        'So long the rows are counted after a repair, and people are told of an abnormal change; absent: not at all.',
+      ),
+    invariants: named('invariant', invariant)
+      .optional()
+      .describe(
+        'Queries that are true of a coherent table, by name: `table locate --invariant NAME` asks them of earlier states.',
+      ),
+  });
 
 /** A name as PostgreSQL reads it; null: it is none. */
 function readName(text: string): TableName | null {
@@ -73,34 +87,43 @@ function readName(text: string): TableName | null {
 }
 
 /** Schema of `tables`: by `schema.table`. */
-export const tablesSchema = z
-  .record(
-    z.string().superRefine((text, context) => {
-      if (readName(text) === null)
-        context.addIssue(
-          withHint(
-            `${JSON.stringify(text)} is not the name of a table`,
-            'write schema.table; names with other characters in double quotes within single ones',
-          ),
-        );
-    }),
-    table,
-  )
-  .transform((tables) =>
-    mapValues(tables, ({ hooks = [], freeze: means, database, invariants }, name): TableConfig => ({
-      ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
-      ...(means === undefined ? {} : { freeze: means }),
-      ...(invariants === undefined ? {} : { invariants }),
-    })),
-  )
-  .superRefine((tables, context) => {
-    const names = Object.entries(tables);
-    for (const [index, [key, one]] of names.entries()) {
-      const same = names.slice(0, index).find(([, other]) => isSame(one, other));
-      if (same !== undefined)
-        context.addIssue({ code: 'custom', path: [key], message: `this is the same table as ${same[0]}` });
-    }
-  });
+export const tablesSchema = (names: KnownNames) =>
+  z
+    .record(
+      z.string().superRefine((text, context) => {
+        if (readName(text) === null)
+          context.addIssue(
+            withHint(
+              `${JSON.stringify(text)} is not the name of a table`,
+              'write schema.table; names with other characters in double quotes within single ones',
+            ),
+          );
+      }),
+      table(names),
+    )
+    .transform((tables) =>
+      mapValues(
+        tables,
+        (
+          { hooks = [], freeze: means, database, invariants, sign_off: signOff, watch_after: watchSeconds },
+          name,
+        ): TableConfig => ({
+          ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
+          ...(means === undefined ? {} : { freeze: means }),
+          ...(signOff === undefined ? {} : { signOff }),
+          ...(watchSeconds === undefined ? {} : { watchSeconds }),
+          ...(invariants === undefined ? {} : { invariants }),
+        }),
+      ),
+    )
+    .superRefine((tables, context) => {
+      const names = Object.entries(tables);
+      for (const [index, [key, one]] of names.entries()) {
+        const same = names.slice(0, index).find(([, other]) => isSame(one, other));
+        if (same !== undefined)
+          context.addIssue({ code: 'custom', path: [key], message: `this is the same table as ${same[0]}` });
+      }
+    });
 
 const isSame = (one: TableConfig, other: TableConfig): boolean =>
   one.database === other.database && formatTableName(one.table) === formatTableName(other.table);

@@ -4,7 +4,7 @@ import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
 import { formatTarget } from '../target/target.js';
-import { clipBytes, durationInWords, visible } from '../text/text.js';
+import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 
 /** What a person reads. */
 export interface NoticeText {
@@ -44,15 +44,32 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
       return incidentTitle(cluster, facts);
     case 'recovered':
       return `recovered: ${cluster}, to ${facts.reached}`;
-    case 'drill':
-    case 'sign-off':
-      return drillTitle(cluster, facts);
-    case 'daily-check':
-      return dailyTitle(cluster, facts);
     case 'run':
       return `${facts.work} of ${cluster} has ${facts.state === 'started' ? 'begun' : facts.state}`;
     case 'test':
       return `test for ${facts.contact}`;
+    default:
+      return proofTitle(cluster, facts);
+  }
+}
+
+/** What shows whether backups and repairs are good. */
+type ProofFacts = Extract<
+  NoticeFacts,
+  { kind: 'drill' | 'sign-off' | 'daily-check' | 'repair-sign-off' | 'table-volume' }
+>;
+
+function proofTitle(cluster: string | null, facts: ProofFacts): string {
+  switch (facts.kind) {
+    case 'drill':
+    case 'sign-off':
+      return drillTitle(cluster, facts);
+    case 'repair-sign-off':
+      return repairSignOffTitle(cluster, facts);
+    case 'table-volume':
+      return `rows of ${facts.table} in ${facts.database} of ${cluster} change more than usual after its repair`;
+    case 'daily-check':
+      return dailyTitle(cluster, facts);
   }
 }
 
@@ -68,6 +85,16 @@ function drillTitle(cluster: string | null, facts: Extract<NoticeFacts, { kind: 
   const { state } = facts;
   if (state === 'overdue') return `the restore drill of ${cluster} is overdue`;
   return `the restore drill of ${cluster} ${state === 'failed' ? 'failed' : 'came to no verdict'}`;
+}
+
+function repairSignOffTitle(
+  cluster: string | null,
+  { stage, by, table, until }: Extract<NoticeFacts, { kind: 'repair-sign-off' }>,
+): string {
+  const of = `the repair of ${table} of ${cluster}`;
+  if (stage === 'failed') return `${by.join(', ')} signed ${of} off as failed: it waits for a person`;
+  if (stage === 'unanswered') return `nobody signed off ${of}: its table is opened`;
+  return `${signOffStage[stage]}: sign off ${of} until ${until.slice(0, 16)}Z`;
 }
 
 function dailyTitle(cluster: string | null, { found, over }: Extract<NoticeFacts, { kind: 'daily-check' }>): string {
@@ -193,8 +220,10 @@ function commandsOfIncident(workflowId: string, { state, table }: Extract<Notice
   return `${first}\nreprise incident dismiss ${workflowId} --reason "..."`;
 }
 
-function ofProof(notice: Notice, facts: Extract<NoticeFacts, { kind: 'drill' | 'sign-off' | 'daily-check' }>): string {
+function ofProof(notice: Notice, facts: ProofFacts): string {
   if (facts.kind === 'daily-check') return dailyBody(notice.cluster, facts);
+  if (facts.kind === 'repair-sign-off') return repairSignOffBody(notice, facts);
+  if (facts.kind === 'table-volume') return volumeBody(notice, facts);
   return facts.kind === 'drill' ? drillBody(notice, facts) : signOffBody(notice, facts);
 }
 
@@ -234,6 +263,47 @@ function signOffBody(
     ['Until', until],
     ['Next', 'look at what was restored: after this time the drill ends without a verdict'],
     ['Type', `${type('pass')}\n${type('fail')}`],
+  ]);
+}
+
+function repairSignOffBody(
+  { workflowId }: Notice,
+  { stage, by, database, table, undo, until }: Extract<NoticeFacts, { kind: 'repair-sign-off' }>,
+): string {
+  const type = (verdict: string): string => `reprise sign-off ${workflowId} --verdict ${verdict} --remarks "..."`;
+  const asked = { next: 'look at the rows: after this time the table is opened', type: [type('pass'), type('fail')] };
+  const other = {
+    failed: {
+      next: 'take the repair back, or keep it; the table is opened when it is continued, or after this time',
+      type: [undo, `reprise continue ${workflowId}`],
+    },
+    unanswered: {
+      next: 'nothing was undone; where the rows are not good, take the repair back',
+      type: [`reprise incident report ${workflowId}`, undo],
+    },
+  };
+  const { next, type: commands } = stage === 'failed' || stage === 'unanswered' ? other[stage] : asked;
+  return lines([
+    ['By', by.join(', ')],
+    ['Table', `${table} in ${database}`],
+    ['Until', until],
+    ['Next', next],
+    ['Type', commands.join('\n')],
+  ]);
+}
+
+function volumeBody(
+  { cluster, workflowId }: Notice,
+  { database, table, found }: Extract<NoticeFacts, { kind: 'table-volume' }>,
+): string {
+  const [of, named] = [shellWord(database), shellWord(table)];
+  return lines([
+    ['Found', found],
+    ['Next', 'see which transaction changed the rows; stop the batch that did, if it is wrong'],
+    [
+      'Type',
+      `reprise wal transactions ${cluster} --database ${of} --table ${named} --from -1h\nreprise table history ${cluster} ${of} ${named}\nreprise continue ${workflowId}`,
+    ],
   ]);
 }
 

@@ -127,6 +127,27 @@ export type NoticeFacts =
       /** UTC ISO-8601. */
       readonly until: string;
     }
+  /** A repaired table waits for a person's word, or got none, or a bad one. */
+  | {
+      readonly kind: 'repair-sign-off';
+      readonly stage: 'asked' | 'reminder' | 'escalation' | 'failed' | 'unanswered';
+      readonly by: readonly string[];
+      /** Of which database, as `schema.table`. */
+      readonly database: string;
+      readonly table: string;
+      /** What takes the repair back. */
+      readonly undo: string;
+      /** UTC ISO-8601: then the table is opened. */
+      readonly until: string;
+    }
+  /** The rows of a table that was repaired change more than usual. */
+  | {
+      readonly kind: 'table-volume';
+      readonly database: string;
+      readonly table: string;
+      /** With the figures. */
+      readonly found: string;
+    }
   /** A scheduled run has begun, or ended; `work`: the policy, or `drill`. */
   | {
       readonly kind: 'run';
@@ -163,6 +184,10 @@ export function eventOf(facts: NoticeFacts): NotifyEvent | null {
       return 'incident';
     case 'drill':
       return facts.state === 'overdue' ? 'drill-overdue' : 'drill-failed';
+    case 'repair-sign-off':
+      return 'sign-off';
+    case 'table-volume':
+      return 'failure';
     case 'test':
       return null;
     default:

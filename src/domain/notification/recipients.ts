@@ -25,7 +25,8 @@ export function deliveriesOf(config: Config, { cluster, facts }: Notice): readon
   if (facts.kind === 'run') return runNotifiers(config).map((notifier) => ({ notifier, first: [], others: [] }));
   const event = eventOf(facts);
   const wanted = event === null ? [] : notifiersFor(config, event);
-  const acting = drillContacts(config, facts) ?? actingContacts(config, cluster, facts);
+  const acting =
+    drillContacts(config, facts) ?? repairContacts(config, cluster, facts) ?? actingContacts(config, cluster, facts);
   return wanted.flatMap((notifier) => {
     const reached = Object.keys(config.contacts).filter((contact) => addressesOf(config, contact, notifier).length > 0);
     const first = acting.filter((contact) => reached.includes(contact));
@@ -67,6 +68,15 @@ function drillContacts({ raci }: Config, facts: Notice['facts']): readonly strin
   if (facts.kind === 'drill') return responsible;
   if (facts.kind !== 'sign-off') return null;
   return facts.stage === 'escalation' ? [...responsible, ...facts.by] : facts.by;
+}
+
+/** For what follows the repair of a table; those who approve repairs decide where the word is bad, late or missing. */
+function repairContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] | null {
+  if (facts.kind !== 'repair-sign-off' && facts.kind !== 'table-volume') return null;
+  const deciding = approversOf(config, cluster, 'table-repair');
+  if (facts.kind === 'table-volume') return deciding;
+  const isAsked = facts.stage === 'asked' || facts.stage === 'reminder';
+  return isAsked ? facts.by : [...new Set([...deciding, ...facts.by])];
 }
 
 function actingContacts(config: Config, cluster: string | null, facts: Notice['facts']): readonly string[] {

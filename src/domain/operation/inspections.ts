@@ -59,7 +59,7 @@ export type Inspection =
   | { readonly kind: 'recoveries'; readonly cluster?: string }
   /** By operation id or by workflow id. */
   | { readonly kind: 'incident'; readonly id: string }
-  | { readonly kind: 'report'; readonly id: string; readonly cluster?: string }
+  | { readonly kind: 'report'; readonly id: string; readonly cluster?: string; readonly format?: 'html' }
   /** Dry run of `recover`: the plan itself, nothing recorded. */
   | ({ readonly kind: 'plan'; readonly operationId: string } & OperationRequest<RecoveryOrder>)
   /** Dry run of `media recover` and `media sync`. */
@@ -165,7 +165,8 @@ export interface InspectionResults {
   readonly incidents: { readonly incidents: readonly IncidentLine[] };
   readonly recoveries: { readonly recoveries: readonly RecoveryLine[] };
   readonly incident: IncidentView;
-  readonly report: { readonly markdown: string };
+  /** `html`: where it was asked for; `markdown` is empty then. */
+  readonly report: { readonly markdown: string; readonly html?: string };
   readonly plan: { readonly plan: Plan };
   readonly 'media-plan': { readonly plan: MediaPlan };
   /** `firstRecordAt`: of one cluster that was named, UTC ISO-8601; absent where it has no records. */

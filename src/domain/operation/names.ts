@@ -81,6 +81,7 @@ export const updateNames = {
   approve: 'approve',
   reject: 'reject-plan',
   signOff: 'sign-off-drill',
+  signOffRepair: 'sign-off-repair',
   promote: 'promote-recovered',
   retarget: 'retarget-recovery',
   pauseWatch: 'pause-watch',

@@ -106,6 +106,11 @@ export function suspicionOf(
   return `${rows} rows; ${before} in the backup before (${percent(rows, before)}), ${median} usually (${percent(rows, median)})`;
 }
 
+/** What is abnormal of a number of rows against another, with the figures; null: nothing. */
+export function abnormalChange(rows: number, base: number, rule: SuspicionRule = SUSPICION): string | null {
+  return abnormal(rows, base, rule) === null ? null : `${rows} rows instead of ${base} (${percent(rows, base)})`;
+}
+
 /** What is suspicious of the rows of a table now, against the backups that recorded it (oldest first); null: nothing. */
 export function suspicionAgainst(
   history: readonly Pick<TableHistoryLine, 'rows'>[],

@@ -11,11 +11,11 @@ import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 import type { HeldTable, HoldBinding, HoldOutcome, HoldPlan } from './hold.js';
 import { meansInWords } from './repair-text.js';
-import { formatTableName } from './table-name.js';
+import { formatTableName, tableWords } from './table-name.js';
 
 /** The command that makes such a plan. */
 export function holdCommand({ cluster, order }: Pick<HoldBinding, 'cluster' | 'order'>): string {
-  return `reprise table freeze ${cluster} ${order.database} '${formatTableName(order.table)}'`;
+  return `reprise table freeze ${tableWords(cluster, order.database, order.table)}`;
 }
 
 /** What it does, in one line. */
@@ -45,8 +45,9 @@ function factsOf({ binding, observed, approveBy }: HoldPlan): readonly (readonly
       'until',
       order.forSeconds === undefined
         ? 'somebody releases it'
-        : `somebody releases it, or ${durationInWords(order.forSeconds)} are over`,
+        : `somebody releases it, ${durationInWords(order.forSeconds)} at most`,
     ],
+    ...(observed.incident === undefined ? [] : [['incident', visible(clipBytes(observed.incident, 200))] as const]),
     ...(order.reason === undefined ? [] : [['reason', visible(clipBytes(order.reason, 500))] as const]),
     ['requested by', `${visible(clipBytes(requester, 200))} (asserted)`],
     ...(observed.approval === null ? [] : [['may approve', approversInWords(observed.approval)] as const]),

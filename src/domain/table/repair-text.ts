@@ -5,13 +5,24 @@ import {
   shortDigest,
   waitingLabel,
 } from '../approval/approval-policy.js';
-import { repairWorkflowId } from '../operation/names.js';
+import { signOffJson } from '../drill/drill-text.js';
+import type { SignOff } from '../drill/drill.js';
+import { repairWorkflowId, signalNames, updateNames } from '../operation/names.js';
 import type { RepairOrder } from '../operation/orders.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
-import { clipBytes, visible } from '../text/text.js';
-import type { ChangeCounts, FreezeMeans, RepairBinding, RepairIncident, RepairOutcome, RepairPlan } from './repair.js';
+import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { clipBytes, durationInWords, visible } from '../text/text.js';
+import type {
+  ChangeCounts,
+  FreezeMeans,
+  RepairBinding,
+  RepairCheck,
+  RepairOutcome,
+  RepairPlan,
+  TableCount,
+} from './repair.js';
+import { countLine } from './counts.js';
 import { formatTableName, tableWords } from './table-name.js';
 
 /** The command that makes such a plan. */
@@ -72,12 +83,17 @@ function countLines(counts: ChangeCounts): readonly (readonly [what: string, row
 const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): string =>
   repairWorkflowId(cluster, operationId);
 
+/** What takes a repair back. */
+export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
+  `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
+
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);
 
 function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
   const { binding, observed } = plan;
   const { effects, order } = binding;
+  const blocks = binding.freeze !== null || binding.hooks.length > 0;
   const listed = (what: string, values: readonly string[]): readonly (readonly [string, string])[] =>
     values.length === 0 ? [] : [[what, values.map((value) => visible(value)).join(', ')]];
   return [
@@ -99,6 +115,15 @@ function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
       'hooks run before',
       binding.hooks.map((hook) => `${hook} (taken back by ${undoHookOf(binding, hook) ?? 'nothing'})`),
     ),
+    ...(binding.signOff === undefined
+      ? []
+      : [
+          [
+            'signed off by',
+            `${visible(binding.signOff.by.join(' or '))}, within ${durationInWords(binding.signOff.withinSeconds)}${blocks ? '; until then writes stay blocked' : ''}`,
+          ] as const,
+        ]),
+    ...(binding.watchSeconds === undefined ? [] : [['watched after', durationInWords(binding.watchSeconds)] as const]),
     ...listed(
       'refers to',
       effects.refersTo.map((one) => formatTableName(one)),
@@ -123,7 +148,7 @@ export const meansInWords = (freeze: FreezeMeans): string =>
   );
 
 const freezeInWords = (freeze: FreezeMeans): string =>
-  `${meansInWords(freeze)}, from the approved beginning to the end`;
+  `${meansInWords(freeze)}, from the approved beginning until it is checked and signed off`;
 
 function scopeInWords({ scope = [] }: RepairOrder): string {
   return scope
@@ -179,45 +204,73 @@ export function repairWaiting(plan: RepairPlan): string {
   return waitingLabel(`wait for approval: plan ${shortDigest(plan)}, ${repairTitle(plan.binding)}`);
 }
 
+/** What people are to look at and to send before the table is opened (Markdown). */
+export function signOffRepairDetails(
+  plan: RepairPlan,
+  outcome: RepairOutcome,
+  { by, until, workflowId }: { readonly by: readonly string[]; readonly until: string; readonly workflowId: string },
+): string {
+  const { binding } = plan;
+  const blocked =
+    binding.freeze === null && binding.hooks.length === 0 ? '' : ' Until then the writes of others stay blocked.';
+  return [
+    `### Sign off: ${markdownText(repairTitle(binding))}`,
+    `**${markdownText(by.join(' or '))} says until ${until.slice(0, 16).replace('T', ' ')} UTC whether the rows are good.**${blocked} Without an answer the table is opened as it is.`,
+    outcomeList(outcome),
+    `**To sign off on this page:** More Actions → Send an Update → ${markdownCode(updateNames.signOffRepair)}, with this as Data; fill in your name and what you saw:`,
+    markdownBlock(signOffJson, 'json'),
+    `Where it is not good: ${markdownCode('"verdict": "fail"')}; one line more, ${markdownCode('"keep": "4h"')}, keeps the writes blocked so long. Nothing is undone by itself: ${markdownCode(undoRepairCommand(plan))} takes the repair back. (The signal ${markdownCode(signalNames.signOff)} takes the same JSON, but returns no result.)`,
+    `**Or type:** ${markdownCode(`reprise sign-off ${workflowId} --verdict pass --by NAME --remarks "..."`)}`,
+  ].join('\n\n');
+}
+
+/** What is seen of a repaired table that takes writes again (Markdown). */
+export function watchedDetails({ binding }: RepairPlan, counts: readonly TableCount[]): string {
+  const lines = counts.map((count) => `- ${count.at.slice(0, 16)}Z ${markdownText(countLine(count))}`);
+  return [
+    `### ${markdownText(repairTitle(binding))}`,
+    '**The table takes writes again; its rows are watched.**',
+    lines.join('\n'),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function outcomeList({ done, rowsBefore, rowsAfter, checks }: RepairOutcome): string {
+  const facts: readonly (readonly [string, string])[] = [
+    ...countLines(done),
+    ['rows', `${rowsBefore} before, ${rowsAfter} after`],
+    ...checks.map(checkLine),
+  ];
+  return facts.map(([what, value]) => `- **${markdownText(what)}:** ${markdownText(value)}`).join('\n');
+}
+
+const checkLine = ({ name, status, detail }: RepairCheck): readonly [string, string] => [
+  name,
+  detail === undefined ? status : `${status}: ${detail}`,
+];
+
 /** What was done, for a terminal. */
-export function repairOutcomeText({ table, done, rowsBefore, rowsAfter, report }: RepairOutcome): string {
+export function repairOutcomeText(outcome: RepairOutcome): string {
+  const { table, done, rowsBefore, rowsAfter, report, rowsFile, checks, signOff, counts = [] } = outcome;
+  const abnormal = counts.filter(({ suspicion }) => suspicion !== null);
+  const facts: readonly (readonly [string, string])[] = [
+    ...countLines(done),
+    ...checks.filter(({ status }) => status === 'failed').map(checkLine),
+    ...(signOff === undefined ? [] : [['signed off', signOffLine(signOff)] as const]),
+  ];
   return [
     `${visible(formatTableName(table))} is repaired: ${rowsBefore} rows before, ${rowsAfter} after`,
-    ...countLines(done).map(([what, rows]) => `  ${what.padEnd(16)} ${rows}`),
+    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${visible(value)}`),
+    ...abnormal.map((count) => `  warning: ${visible(countLine(count))}`),
     `report: ${report}`,
+    ...(rowsFile === undefined ? [] : [`rows: ${rowsFile.path}, until ${rowsFile.until}`]),
   ].join('\n');
 }
 
-/** The report that is kept with the cluster's records (Markdown). */
-export function repairReport(
-  plan: RepairPlan,
-  outcome: Omit<RepairOutcome, 'report'>,
-  approvals: readonly { readonly by: string; readonly reason: string; readonly at: string }[],
-  incident?: RepairIncident,
-): string {
-  const { binding, observed } = plan;
-  return [
-    `# ${markdownText(repairTitle(binding))}`,
-    `Plan ${markdownCode(plan.digest)} of ${plan.createdAt}, requested by ${markdownText(binding.requester)} (asserted), carried out from ${outcome.startedAt} to ${outcome.finishedAt}.`,
-    ...(incident === undefined
-      ? []
-      : [
-          `Part of ${markdownCode(incident.workflowId)}; the damage was found at ${markdownText(incident.discoveredAt)}. Cause: ${markdownText(incident.cause ?? 'not entered yet')}.`,
-        ]),
-    approvals
-      .map(({ by, reason, at }) => `- approved by ${markdownText(by)} (asserted) at ${at}: ${markdownText(reason)}`)
-      .join('\n'),
-    markdownTable(
-      ['What', 'Rows'],
-      [
-        ...countLines(outcome.done),
-        ['rows before', String(outcome.rowsBefore)],
-        ['rows after', String(outcome.rowsAfter)],
-      ],
-    ),
-    ...(observed.damagedAt === null ? [] : [`The damage was committed at ${observed.damagedAt}.`]),
-    `Every row, as it was and as it is, stands in ${markdownCode(observed.file)} on host ${binding.targetHost} until ${observed.fileUntil}; only its owner reads it.`,
-    `To take it back: ${markdownCode(`reprise table undo ${tableWords(binding.cluster, binding.order.database, binding.order.table)} --repair ${binding.operationId}`)}`,
-    '',
-  ].join('\n\n');
+/** A person's word in one line. */
+function signOffLine(signOff: SignOff | null): string {
+  if (signOff === null) return 'by nobody';
+  const { verdict, by, at, remarks } = signOff;
+  return `${verdict === 'pass' ? 'as good' : 'as failed'} by ${by}, ${at}${remarks === null ? '' : `: ${remarks}`}`;
 }

@@ -1,3 +1,4 @@
+import type { SignOff, SignOffPolicy } from '../drill/drill.js';
 import type { RepairOrder } from '../operation/orders.js';
 import type { ApprovableBinding, ApprovablePlan, PlannedBackup } from '../plan/plan.js';
 import type { TableName } from './table-name.js';
@@ -93,6 +94,21 @@ export interface RepairEffects {
   readonly generated: readonly string[];
 }
 
+/** The rows of a table, counted after a step of its way back into service. */
+export interface TableCount {
+  /** What was done before it was counted. */
+  readonly after: string;
+  /** UTC ISO-8601. */
+  readonly at: string;
+  readonly rows: number;
+  /** Rows against an earlier count; null: it is the first. */
+  readonly change: number | null;
+  /** After what that one was counted; null as above. */
+  readonly since: string | null;
+  /** What is abnormal about it, with the figures; null: nothing. */
+  readonly suspicion: string | null;
+}
+
 export interface RepairBinding extends ApprovableBinding {
   readonly action: 'table-repair';
   readonly order: RepairOrder;
@@ -106,6 +122,10 @@ export interface RepairBinding extends ApprovableBinding {
   readonly freeze: FreezeMeans | null;
   readonly hooks: readonly string[];
   readonly undoHooks?: Readonly<Record<string, string>>;
+  /** Whose word is waited for before the table is opened; absent: nobody's. */
+  readonly signOff?: SignOffPolicy;
+  /** So long its rows are counted afterwards; absent: not at all. */
+  readonly watchSeconds?: number;
 }
 
 export interface RepairPlan extends ApprovablePlan {
@@ -143,10 +163,27 @@ export interface RepairOutcome {
   readonly done: ChangeCounts;
   readonly rowsBefore: number;
   readonly rowsAfter: number;
-  readonly checks: readonly { readonly name: string; readonly status: string }[];
+  readonly checks: readonly RepairCheck[];
   /** UTC ISO-8601. */
   readonly startedAt: string;
   readonly finishedAt: string;
   /** Key of the report in the catalogue. */
   readonly report: string;
+  /** Absent: nobody was asked; null: nobody has answered. */
+  readonly signOff?: SignOff | null;
+  /** From the block of the writes to the end of the watch. */
+  readonly counts?: readonly TableCount[];
+  /** When the writes of others were blocked, UTC ISO-8601; absent: they were not. */
+  readonly frozenAt?: string;
+  /** When the table took writes again; absent: it always did, or does not yet. */
+  readonly openedAt?: string;
+  /** File with every row on the host of the repair, for a spreadsheet; owner-only, with an end. Absent: it could not be written. */
+  readonly rowsFile?: { readonly path: string; readonly until: string };
+}
+
+export interface RepairCheck {
+  readonly name: string;
+  readonly status: 'ok' | 'failed' | 'skipped';
+  /** What was found. */
+  readonly detail?: string;
 }

@@ -1,7 +1,7 @@
 import type { DrillCheck, DrillOutcome, DrillPlan, NotTested, PlannedRestore } from '../../domain/drill/drill.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
-import type { BarChart, Block, ChartLimit, Inline, ReportDocument, Section, TrendChart } from './document.js';
+import type { BarChart, Block, ChartLimit, Inline, ReportDocument, Section, TrendChart } from '../document/document.js';
 import type { DrillSentences } from './sentences/sentences.js';
 
 /** Drills that a trend goes back. */

@@ -1,7 +1,7 @@
 import type { Language, ReportLanguage } from '../../domain/text/languages.js';
 import { isReportLanguage } from '../../domain/text/languages.js';
-import { drillHtml } from './html.js';
-import { drillMarkdown } from './markdown.js';
+import { documentHtml } from '../document/html.js';
+import { documentMarkdown } from '../document/markdown.js';
 import { type DrillReportInput, drillDocument } from './model.js';
 import { en } from './sentences/en.js';
 import type { DrillSentences } from './sentences/sentences.js';
@@ -20,5 +20,5 @@ export function drillReport(
   say: DrillSentences,
 ): { readonly markdown: string; readonly html: string; readonly readme: string } {
   const document = drillDocument(input, say);
-  return { markdown: drillMarkdown(document), html: drillHtml(document), readme: say.readme(input.signer) };
+  return { markdown: documentMarkdown(document), html: documentHtml(document), readme: say.readme(input.signer) };
 }

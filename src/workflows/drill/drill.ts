@@ -5,7 +5,7 @@ import { type AskedSignOff, drillDetails, outcomeDetails, signOffDetails } from 
 import { waitingLabel } from '../../domain/approval/approval-policy.js';
 import { dueAfter } from '../../domain/drill/register.js';
 import type { DrillEnding } from '../../domain/drill/verdict.js';
-import type { NoticeFacts } from '../../domain/notification/notices.js';
+import { updateNames } from '../../domain/operation/names.js';
 import type { DrillInput, DrillOutput } from '../api.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
@@ -16,19 +16,13 @@ import { failureOf, isCancelled, refusal, runOperation, sentence } from '../oper
 import { runStep } from '../operation/run-step.js';
 import { StepInbox } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
-import { SignOffInbox } from './sign-off-inbox.js';
+import { askForSignOff, SignOffInbox } from '../operation/sign-off.js';
 
 /** What one engine came to. */
 interface DrillFound {
   readonly restored: DrillRestored;
   readonly checks: readonly DrillCheck[];
 }
-
-/** When people are told again, as parts of the time that they have. */
-const TOLD_AGAIN = [
-  { stage: 'reminder', after: 0.5 },
-  { stage: 'escalation', after: 0.8 },
-] as const;
 
 /**
  * A restore drill: plan, restore with each engine onto staging and check, compare, have people sign it off, seal the evidence, empty
@@ -51,7 +45,7 @@ class Drill {
       this.operation.recordMessage(text, sentBy);
     this.operation.people = new StepInbox(note);
     this.signOffs = new SignOffInbox({
-      note,
+      ...{ updateName: updateNames.signOff, what: 'what was restored', kept: 'staging', note },
       check: (signOff, sentBy) =>
         untilRecorded(this.operation, `check the sign-off of ${signOff.by}`, (activities) =>
           activities.recordSignOff({ ...this.step, signOff, sentBy }),
@@ -203,27 +197,17 @@ class Drill {
     const { connection } = await status.phase(open, () =>
       runStep(operation, open, () => readActivities(host, 'mask the data and open staging').openStaging(this.step)),
     );
-    const began = Date.now();
-    const end = began + asked.withinSeconds * 1000;
-    const until = new Date(end).toISOString();
     const { by } = asked;
-    const tell = (stage: Extract<NoticeFacts, { kind: 'sign-off' }>['stage']): Promise<void> =>
-      notifications.notify({ kind: 'sign-off', stage, by, connection, until });
     const { workflowId } = operation.step;
-    const who = by.join(' or ');
-    status.show(
-      'waiting-sign-off',
-      `the sign-off of ${who} until ${until.slice(0, 16)}Z: look at ${connection}, then \`reprise sign-off ${workflowId} --verdict pass --remarks ...\`, or \`--verdict fail\``,
-      signOffDetails(plan, { ...found, connection, by, until }),
-    );
-    signOffs.open();
-    await status.phase('wait for the sign-off', async () => {
-      await tell('asked');
-      for (const { stage, after } of TOLD_AGAIN) {
-        await this.waitForWord(began + asked.withinSeconds * 1000 * after, `the sign-off of ${who}: ${stage} next`);
-        if (!this.hasWord) await tell(stage);
-      }
-      await this.waitForWord(end, `the sign-off of ${who}`);
+    const until = await askForSignOff(operation, signOffs, {
+      policy: asked,
+      show: (end) => ({
+        waitingFor: `the sign-off of ${by.join(' or ')} until ${end.slice(0, 16)}Z: look at ${connection}, then \`reprise sign-off ${workflowId} --verdict pass --remarks ...\`, or \`--verdict fail\``,
+        details: signOffDetails(plan, { ...found, connection, by, until: end }),
+      }),
+      tell: (stage, end) => notifications.notify({ kind: 'sign-off', stage, by, connection, until: end }),
+      wait: (summary, forMs) => conditionWithSummary(waitingLabel(summary), () => this.hasWord, forMs),
+      isOver: () => this.hasWord,
     });
     status.show('running', null, drillDetails(plan));
     // One that is just being checked still counts.
@@ -232,11 +216,6 @@ class Drill {
     const { rejectedBecause: rejected } = operation.people;
     if (rejected) return { ended: 'cancelled', reason: `${rejected.by} ended it: ${rejected.reason}` };
     return { ended: 'done', reason: `nobody signed it off until ${until.slice(0, 16)}Z (${by.join(', ')})` };
-  }
-
-  private async waitForWord(at: number, summary: string): Promise<void> {
-    const ms = at - Date.now();
-    if (ms > 0) await conditionWithSummary(waitingLabel(summary), () => this.hasWord, ms);
   }
 
   private get hasWord(): boolean {

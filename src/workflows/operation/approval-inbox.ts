@@ -191,6 +191,11 @@ export class ApprovalInbox implements StepPeople {
     return decided ?? 'again';
   }
 
+  /** Waits for `until`, or a rejection, at most so long. */
+  async unlessRejectedWithin(summary: string, until: () => boolean, forMs: number): Promise<void> {
+    await this.awaitDecision(summary, [], until, forMs);
+  }
+
   /** Waits at the target: promote, go further where the backup can, or give up. */
   async atTarget<K extends Decision['kind']>(
     summary: string,
@@ -219,6 +224,11 @@ export class ApprovalInbox implements StepPeople {
   /** Waits for something that is no decision, and stops waiting when somebody rejects. */
   unlessRejected(run: () => Promise<void>): Promise<void> {
     return waitUnless(() => this.rejection !== null, run);
+  }
+
+  /** What was approved is done: a rejection that arrived meanwhile came too late and has no effect. */
+  forgetRejection(): void {
+    this.rejection = null;
   }
 
   /** Rejects it for who has sent something else that means the same. */

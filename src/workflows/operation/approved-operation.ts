@@ -34,6 +34,8 @@ export interface ApprovedSteps<P extends ApprovablePlan, Outcome, Idle extends N
   execute(plan: P): Promise<Outcome | 'rejected'>;
   /** Clears up, however the operation ended; a plan was made. */
   release(): Promise<void>;
+  /** Follows what was carried out, with slot and lock given back: what waits for people, and lets others work meanwhile. */
+  conclude?(plan: P, outcome: Outcome): Promise<Outcome>;
 
   /** Follows each plan: keeps what it needs. */
   keep?(plan: P): Promise<void>;
@@ -102,7 +104,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends N
     const latest: { plan: P | null } = { plan: null };
     try {
       await steps.open();
-      return await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
+      const ending = await this.planUntilEnd(steps, (plan) => (latest.plan = plan));
+      if (ending.state !== 'completed' || ending.outcome === null || !steps.conclude) return ending;
+      return { ...ending, outcome: await steps.conclude(ending.plan, ending.outcome) };
     } catch (error) {
       // People first, because the record may have to wait for a host that is away.
       if (!isCancelled(error)) await this.notifyFailure(steps, error);

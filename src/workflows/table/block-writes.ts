@@ -1,9 +1,12 @@
 import { CancellationScope, log } from '@temporalio/workflow';
 import type { HostActivities, PlannedStep } from '../../activities/api.js';
 import { undoHookOf } from '../../domain/plan/hooks.js';
+import { countLine } from '../../domain/table/counts.js';
 import type { BlockingPlan } from '../../domain/table/hold.js';
+import type { TableCount } from '../../domain/table/repair.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import { underLock } from '../lock/with-cluster-lock.js';
-import { heavyActivities, lightActivities } from '../operation/activity-proxies.js';
+import { heavyActivities, hostActivitiesFor, lightActivities } from '../operation/activity-proxies.js';
 import type { ApprovedOperation } from '../operation/approved-operation.js';
 import { sentence } from '../operation/operation-status.js';
 import { RepeatedStep } from '../operation/run-step.js';
@@ -23,30 +26,80 @@ export const blocksWrites = ({ binding }: BlockingPlan): boolean => binding.free
 export async function whileWritesAreBlocked<T>(
   approved: Blocking,
   plan: BlockingPlan,
+  details: string,
   work: () => Promise<T | 'rejected'>,
 ): Promise<T | 'rejected'> {
-  const writes = new BlockedWrites(approved, plan);
-  let done: T | 'rejected';
-  try {
-    done = (await writes.block()) === 'rejected' ? 'rejected' : await work();
-  } catch (error) {
-    await writes.open().catch(() => undefined);
-    throw error;
-  }
-  await writes.open();
+  const writes = new BlockedWrites(approved, plan, details);
+  const done = await writes.during(work);
+  if (done !== 'rejected') await writes.open();
   return done;
 }
 
-class BlockedWrites {
+/** The writes of others to a table, as the plan of an operation blocks them. `details`: what the operation shows (Markdown). */
+export class BlockedWrites {
   private readonly undos: { readonly name: string; readonly work: Work }[] = [];
 
   constructor(
     private readonly approved: Blocking,
     private readonly plan: BlockingPlan,
+    private readonly details: string,
   ) {}
 
+  /** Whether something is still to be taken back. */
+  get areBlocked(): boolean {
+    return this.undos.length > 0;
+  }
+
+  /** Blocks them and does the work. They stay blocked for what follows; where the work fails or is rejected, all is taken back at once. */
+  async during<T>(work: () => Promise<T | 'rejected'>): Promise<T | 'rejected'> {
+    let done: T | 'rejected';
+    try {
+      done = (await this.block()) === 'rejected' ? 'rejected' : await work();
+    } catch (error) {
+      await this.takeBack().catch(() => undefined);
+      throw error;
+    }
+    if (done === 'rejected') await this.takeBack();
+    return done;
+  }
+
+  /**
+   * Opens the table, then takes the hooks back, the last first; after each step the rows are counted and shown. `counted` hears of each
+   * count.
+   * @throws the first failure of a step, after all of them were tried
+   */
+  open(counted: (count: TableCount) => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const counts: TableCount[] = [];
+    return this.takeBack(async (name) => {
+      const count = await this.count(name);
+      if (count === null) return;
+      counts.push(count);
+      const lines = counts.map((one) => `- ${markdownText(countLine(one))}`).join('\n');
+      this.operation.status.show('running', null, `${this.details}\n\n**Rows since the table is opened:**\n\n${lines}`);
+      await counted(count);
+    });
+  }
+
+  /** Takes back what was done so far, the last first. `after` follows each step that was taken back. */
+  takeBack(after: (name: string) => Promise<void> = () => Promise.resolve()): Promise<void> {
+    return CancellationScope.nonCancellable(async () => {
+      const failed: unknown[] = [];
+      for (const { name, work } of this.undos.splice(0).reverse())
+        try {
+          await this.operation.status.phase(name, () =>
+            new RepeatedStep(this.operation, name, [], unattended).run(() => this.locked(name, work)),
+          );
+          await after(name);
+        } catch (error) {
+          failed.push(error);
+          log.error(`"${name}" failed`, { because: sentence(error) });
+        }
+      if (failed.length > 0) throw failed[0];
+    });
+  }
+
   /** What takes a step back is registered before the step is begun. */
-  async block(): Promise<'rejected' | void> {
+  private async block(): Promise<'rejected' | void> {
     const { binding } = this.plan;
     for (const hook of binding.hooks) {
       const undo = undoHookOf(binding, hook);
@@ -56,23 +109,21 @@ class BlockedWrites {
     }
     if (binding.freeze === null) return;
     this.undos.push({ name: 'open the table for writes', work: (host, step) => host.unfreezeTable(step) });
-    return this.run('block writes to the table', (host, step) => host.freezeTable(step));
+    const block = 'block writes to the table';
+    if ((await this.run(block, (host, step) => host.freezeTable(step))) === 'rejected') return 'rejected';
+    await this.count(block);
   }
 
-  open(): Promise<void> {
-    return CancellationScope.nonCancellable(async () => {
-      const failed: unknown[] = [];
-      for (const { name, work } of this.undos.splice(0).reverse())
-        try {
-          await this.operation.status.phase(name, () =>
-            new RepeatedStep(this.operation, name, [], unattended).run(() => this.locked(name, work)),
-          );
-        } catch (error) {
-          failed.push(error);
-          log.error(`"${name}" failed`, { because: sentence(error) });
-        }
-      if (failed.length > 0) throw failed[0];
-    });
+  /** Null where they could not be counted in time: nothing waits for a figure. */
+  private async count(after: string): Promise<TableCount | null> {
+    const { host, step } = this.operation;
+    const name = `count the rows after "${after}"`;
+    try {
+      return await hostActivitiesFor(host, name, '10m').recordTableCount({ ...step, plan: this.plan.digest, after });
+    } catch (error) {
+      log.warn(`could not ${name}`, { because: sentence(error) });
+      return null;
+    }
   }
 
   private run(name: string, work: Work): Promise<'rejected' | void> {

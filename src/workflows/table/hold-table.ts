@@ -125,7 +125,7 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
   async execute(plan: HoldPlan): Promise<HoldOutcome | 'rejected'> {
     this.state = 'blocking';
     try {
-      const kept = await whileWritesAreBlocked(this.approved, plan, () => this.untilReleased(plan));
+      const kept = await whileWritesAreBlocked(this.approved, plan, holdDetails(plan), () => this.untilReleased(plan));
       return kept === 'rejected' ? kept : { ...kept, releasedAt: new Date().toISOString() };
     } catch (error) {
       this.failure = error;
@@ -193,7 +193,7 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
   }
 
   private get request(): HoldRequest {
-    const { order, requester } = this.input;
-    return { ...this.operation.step, order, requester };
+    const { order, requester, incident } = this.input;
+    return { ...this.operation.step, order, requester, incident };
   }
 }

@@ -1,3 +1,4 @@
+import { CancellationScope } from '@temporalio/workflow';
 import type { RepairRequest } from '../../activities/api.js';
 import { repairClaim } from '../../domain/operation/locks.js';
 import { changedRows, type RepairOutcome, type RepairPlan } from '../../domain/table/repair.js';
@@ -22,7 +23,8 @@ import {
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, refusal, runOperation, sentence } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
-import { blocksWrites, whileWritesAreBlocked } from './block-writes.js';
+import { BlockedWrites, blocksWrites } from './block-writes.js';
+import { ReturnToService } from './return-to-service.js';
 
 /** Names of the temporary instances of a repair. */
 const [GOOD, BAD] = ['good', 'bad'] as const;
@@ -68,11 +70,15 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   };
   /** What was damaged is found once: only the table itself goes on changing. */
   private found = false;
+  private writes: BlockedWrites | null = null;
+  private readonly service: ReturnToService;
 
   constructor(
     private readonly input: RepairInput,
     private readonly approved: ApprovedOperation<RepairPlan, RepairOutcome>,
-  ) {}
+  ) {
+    this.service = new ReturnToService(approved);
+  }
 
   async open(): Promise<void> {
     await this.operation.lookUp();
@@ -104,17 +110,36 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   }
 
   async execute(plan: RepairPlan): Promise<RepairOutcome | 'rejected'> {
-    if (!blocksWrites(plan)) return this.repair(plan);
-    return whileWritesAreBlocked(this.approved, plan, async () => {
-      // Rows that somebody changed before the writes were blocked.
-      const now = await this.step('check that nobody has written meanwhile', () => this.planAgain(plan));
-      if (now === 'rejected') return now;
-      if (now.digest !== plan.digest) throw refusal('plan-stale', now.changed.join(', '));
+    this.writes = new BlockedWrites(this.approved, plan, repairDetails(plan));
+    return this.writes.during(async () => {
+      if (blocksWrites(plan)) {
+        // Rows that somebody changed before the writes were blocked.
+        const now = await this.step('check that nobody has written meanwhile', () => this.planAgain(plan));
+        if (now === 'rejected') return now;
+        if (now.digest !== plan.digest) throw refusal('plan-stale', now.changed.join(', '));
+      }
       return this.repair(plan);
     });
   }
 
-  private async repair({ digest }: RepairPlan): Promise<RepairOutcome | 'rejected'> {
+  /** The report so far is written by then; this completes it, whatever people said and however it ended. */
+  async conclude(plan: RepairPlan, outcome: RepairOutcome): Promise<RepairOutcome> {
+    const { writes } = this;
+    try {
+      if (writes !== null) await this.service.run(plan, outcome, writes);
+    } catch (error) {
+      const { host } = this.operation;
+      const report = hostActivitiesFor(host, 'complete the report', '10m');
+      await CancellationScope.nonCancellable(() => report.finishRepair(this.planned(plan))).catch(() => undefined);
+      throw error;
+    }
+    const name = 'complete the report';
+    const done = await this.step(name, () => this.activities(name).finishRepair(this.planned(plan)));
+    return done === 'rejected' ? outcome : done;
+  }
+
+  private async repair(plan: RepairPlan): Promise<RepairOutcome | 'rejected'> {
+    const { digest } = plan;
     const change = 'change the rows';
     const changed = await this.step(change, () =>
       underLock(this.operation, (step) => this.activities(change).applyRepair({ ...step, plan: digest })).catch(
@@ -122,17 +147,21 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
       ),
     );
     if (changed === 'rejected') return changed;
-    const report = 'check the result and write the report';
-    const { incident } = this.input;
-    const belongs = incident === undefined ? {} : { incident };
-    return this.step(report, () =>
-      underLock(this.operation, (step) => this.activities(report).finishRepair({ ...step, ...belongs, plan: digest })),
+    const check = 'check the result';
+    return this.step(check, () =>
+      underLock(this.operation, (step) => this.activities(check).checkRepair({ ...this.planned(plan), ...step })),
     );
   }
 
-  release(): Promise<void> {
+  private planned({ digest }: RepairPlan) {
+    const { incident } = this.input;
+    return { ...this.operation.step, ...(incident === undefined ? {} : { incident }), plan: digest };
+  }
+
+  async release(): Promise<void> {
     const { host, step } = this.operation;
-    return hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
+    await this.service.close();
+    await hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
   }
 
   /** The damaged rows, as they were before and after: kept on the host. */
@@ -178,7 +207,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     const { policy } = order.source.kind === 'repair' ? {} : order.source;
     return withTemporaryInstance(
       this.operation,
-      { instance, requester, order: { target, policy, databases: [order.database] } },
+      { instance, requester, order: { target, policy, databases: [order.database], only: [order.table] } },
       body,
     );
   }

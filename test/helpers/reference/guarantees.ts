@@ -98,6 +98,10 @@ const guarantees: readonly (readonly [
         'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
       ],
       [
+        'T7',
+        'A repaired table comes back step by step: checked and signed off while nobody else writes to it, then opened, then one batch after the other, its rows counted after each and watched. A bad word, or none, undoes nothing by itself and keeps no table closed for ever.',
+      ],
+      [
         'M3',
         'Which transaction did the damage is read from archived WAL alone, and what each way back would lose is said before anybody decides.',
       ],

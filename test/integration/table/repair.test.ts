@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
 import { heldBy, releaseHold } from '../../../src/client/holds.js';
 import { listRunningOperations } from '../../../src/client/running-operations.js';
@@ -27,9 +27,14 @@ const rows = async (): Promise<Row[]> =>
 const start = (order: Omit<RepairOrder, 'database' | 'table'>): Promise<StartedOperation> =>
   startRepair(site.session, { cluster: 'mairie', requester: 'test', order: { database: 'mairie', table, ...order } });
 
-/** Waits for the plan, approves it, and waits for the end. */
+/** Waits for the plan, approves it, signs it off while nobody else can write, and waits for the end. */
 async function repaired(work: StartedOperation): Promise<RepairOutput & { plan: RepairPlan }> {
   await site.approve(work);
+  await site.waitFor(async () => (await site.status(work)).state === 'waiting-sign-off', 'it waits for its sign-off');
+  expect(await booked()).toMatch(/takes no writes/);
+  expect(await site.cli('sign-off', work.workflowId, '--verdict', 'pass', '--by', 'eve')).toMatchObject({ code: 9 });
+  const said = ['--verdict', 'pass', '--by', 'dba', '--remarks', 'as it was'];
+  expect(await site.cli('sign-off', work.workflowId, ...said)).toMatchObject({ code: 0 });
   return (await site.result<RepairOutput>(work)) as RepairOutput & { plan: RepairPlan };
 }
 
@@ -38,7 +43,8 @@ function frozenYaml(): string {
   const hook = (name: string, more = ''): string =>
     `      ${name}: { argv: [sh, -c, "echo ${name} >> ${site.root}/hooks"]${more} }\n`;
   return `    hooks:\n${hook('stop-batches', ', undo: start-batches')}${hook('start-batches')}    tables:
-      metier.demandes_rdv: { database: mairie, freeze: { by: trigger }, hooks: [stop-batches] }\n`;
+      metier.demandes_rdv: { database: mairie, freeze: { by: trigger }, hooks: [stop-batches], sign_off: { by: [dba] }, watch_after: 1s,
+        invariants: { enough: { query: SELECT count(*) > 10 FROM metier.demandes_rdv } } }\n`;
 }
 
 const hooksRun = async (): Promise<string> => readFile(`${site.root}/hooks`, 'utf8').catch(() => '');
@@ -86,7 +92,7 @@ beforeAll(async () => {
 }, 300_000);
 
 describe('M4: one transaction is undone', () => {
-  it('M4: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
+  it('M4, T7, T8: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
     const before = await rows();
     const work = await start({ source: { kind: 'transaction', xid }, strategy: 'undo' });
     const { plan, outcome } = await repaired(work);
@@ -98,7 +104,10 @@ describe('M4: one transaction is undone', () => {
       delete: 1,
       conflicts: 1,
     });
-    expect(outcome).toMatchObject({ done: { insert: gone.length, conflicts: 0 }, checks: [{ status: 'ok' }] });
+    expect(outcome).toMatchObject({
+      done: { insert: gone.length, conflicts: 0 },
+      signOff: { by: 'dba', verdict: 'pass' },
+    });
     const now = new Map((await rows()).map((row) => [row.id, row.motif]));
     for (const { id, motif } of good)
       expect([id, now.get(id)]).toEqual([id, id === 1 || id === 3 ? 'by a citizen' : motif]);
@@ -120,6 +129,37 @@ describe('M4: one transaction is undone', () => {
     expect(await rows()).toEqual(before);
     expect(await hooksRun()).toBe('stop-batches\nstart-batches\n'.repeat(2));
     expect(await booked()).toBe('booked');
+
+    expect(outcome?.checks).toMatchObject([
+      { name: 'rows are as approved', status: 'ok' },
+      { name: 'number of rows', status: 'ok' },
+      { name: 'references to and from other tables', status: 'ok' },
+      { name: 'invariant enough', status: 'ok' },
+    ]);
+    expect(outcome?.counts).toMatchObject([
+      { after: 'block writes to the table', rows: bad.length + 5, change: null },
+      { after: 'the repair', change: gone.length - 1 },
+      { after: 'open the table for writes', change: 0 },
+      { after: 'start-batches (undo of stop-batches)', change: 0 },
+      { after: 'watch 1', change: 0, suspicion: null },
+    ]);
+
+    // T8: the report, and the rows for a spreadsheet.
+    const html = await site.cli('incident', 'report', work.workflowId, '--html');
+    expect(html.stdout).toContain('<h1>Repair of the table metier.demandes_rdv of mairie</h1>');
+    for (const text of [
+      `${xid}, committed`,
+      'dba signed the repair off as good',
+      'open for writes again',
+      '1 row had changed',
+    ])
+      expect(html.stdout).toContain(text);
+    const file = outcome?.rowsFile?.path ?? '';
+    const lines = (await readFile(file, 'utf8')).split('\r\n');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(lines[0]).toMatch(/^op,reason,key,before: id,after: id,/);
+    expect(lines.filter((line) => line.startsWith('put back,'))).toHaveLength(gone.length);
+    expect(lines.filter((line) => line.startsWith('conflict,changed-since,1,'))).toHaveLength(1);
   });
 
   it('T6: a state is put back by strategy and scope, and a rejected plan changes nothing', async () => {

@@ -25,6 +25,19 @@ describe('T4: how writes to a table are blocked is configured', () => {
     expect(warnings.filter(({ message }) => message.includes('never runs'))).toEqual([]);
   });
 
+  it('T7: who signs a repair off, and how long its rows are watched; durations in seconds', () => {
+    const people = (text: string): string => `contacts: { qa: { mail: [qa@example.org] } }\n${tables(text)}`;
+    const { clusters } = parsed(
+      people(`a.b: { database: mairie, sign_off: { by: [qa] }, watch_after: 2h }
+      a.c: { database: mairie, sign_off: { by: [qa], within: 30m } }`),
+    );
+    expect(Object.values(clusters['mairie']?.tables ?? {})).toMatchObject([
+      { signOff: { by: ['qa'], withinSeconds: 4 * 3600 }, watchSeconds: 7200 },
+      { signOff: { by: ['qa'], withinSeconds: 1800 } },
+    ]);
+    expect(complaint(people('a.b: { database: mairie, sign_off: { by: [nobody] } }')).join()).toContain('nobody');
+  });
+
   it('T5: queries that are true of a coherent table are named, and have a time', () => {
     const { clusters } = parsed(
       tables(

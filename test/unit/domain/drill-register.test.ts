@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { parseSignOff } from '../../../src/domain/approval/parse-decisions.js';
 import type { DrillOutcome, RegisterEntry } from '../../../src/domain/drill/drill.js';
 import { closedBy, dueAfter, entryOf, overdueEntry } from '../../../src/domain/drill/register.js';
-import { checkSignOff } from '../../../src/domain/drill/sign-off.js';
+import { checkSignOff } from '../../../src/domain/approval/sign-off.js';
 import { drillVerdict } from '../../../src/domain/drill/verdict.js';
 import { drillOutcomeOf, entryFor, failedCheck, passedCheck } from '../../workflows/drills.js';
 
@@ -127,7 +127,9 @@ describe('P5: a sign-off', () => {
   });
 
   it('counts of somebody who is named, once, for the plan that was carried out', () => {
-    const asked = { cluster: 'mairie', policy: { by: ['qa'] }, isPlanned: true, earlier: null };
+    const hints = { unknown: 'a', policy: 'b', used: 'c' };
+    const what = { one: 'drill', what: 'drills of mairie', hints };
+    const asked = { ...what, policy: { by: ['qa'] }, isPlanned: true, earlier: null };
     expect(checkSignOff(word, asked)).toEqual({ accepted: true, missing: 0 });
     expect(checkSignOff({ ...word, by: ' QA ' }, asked)).toEqual({ accepted: true, missing: 0 });
     expect(checkSignOff(word, { ...asked, earlier: word })).toMatchObject({ accepted: true });

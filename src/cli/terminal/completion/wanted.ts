@@ -53,7 +53,7 @@ const byCommand: Readonly<Record<string, Wanted>> = {
   'kept drop': { kind: 'kept' },
   'beside stop': { kind: 'beside', accepts: inState('running') },
   'beside drop': { kind: 'beside' },
-  'sign-off': { kind: 'operation', accepts: all(isOf('drill'), inState('waiting-sign-off')) },
+  'sign-off': { kind: 'operation', accepts: inState('waiting-sign-off') },
   'drill show': { kind: 'drill' },
   'drill sign-off': { kind: 'drill', accepts: inState('waiting-sign-off') },
   'drill evidence': { kind: 'drill', accepts: inState('with-evidence') },

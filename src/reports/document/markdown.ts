@@ -1,8 +1,9 @@
+import { visible } from '../../domain/text/text.js';
 import { markdownBlock, markdownCode, markdownTable, markdownText } from '../../domain/text/markdown.js';
 import type { Block, Inline, ReportDocument } from './document.js';
 
-/** The report in Markdown. Charts are left out: the tables beside them hold the same figures. */
-export function drillMarkdown(document: ReportDocument): string {
+/** A report in Markdown. Charts are left out: the tables beside them hold the same figures. */
+export function documentMarkdown(document: ReportDocument): string {
   const facts = document.facts.map(([name, value]) => `- ${markdownText(name)}: ${inline(value)}`).join('\n');
   const sections = document.sections.map(({ title, blocks }) => {
     const body = blocks.map(blockText).filter((text) => text !== '');
@@ -23,7 +24,7 @@ function blockText(block: Block): string {
     case 'note':
       return markdownText(block.text);
     case 'command':
-      return markdownBlock(block.text, 'sh');
+      return markdownBlock(block.text.split('\n').map(visible).join('\n'), 'sh');
     case 'table':
       return markdownTable(
         block.head.map(markdownText),

@@ -42,8 +42,8 @@ svg .limit { fill: #a61c00; font-weight: 700; }
 }
 `;
 
-/** The report as one HTML file: no script, and nothing is loaded from anywhere. */
-export function drillHtml(document: ReportDocument): string {
+/** A report as one HTML file: no script, and nothing is loaded from anywhere. */
+export function documentHtml(document: ReportDocument): string {
   const { language, title, verdict, summary, facts, sections } = document;
   const list = facts.map(([name, value]) => `<dt>${escapeHtml(name)}</dt><dd>${inline(value)}</dd>`).join('\n');
   const body = sections.map(

@@ -5,8 +5,10 @@ import { expect, it } from '@jest/globals';
 import { type Browser, chromium } from 'playwright-core';
 import { drillReport } from '../../../src/reports/drill/report.js';
 import { en } from '../../../src/reports/drill/sentences/en.js';
+import { repairReport } from '../../../src/reports/repair/report.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { hostileDrill, sampleDrill } from '../../helpers/drill-sample.js';
+import { hostileRepair, sampleRepair } from '../../helpers/repair-sample.js';
 import { tempDir } from '../../helpers/temp.js';
 
 /** Nothing here takes long; the limit only ends a failing test. */
@@ -65,4 +67,21 @@ it('F39, V3: names and texts of others stay text: no element, link or script is 
   expect(await page.locator('body').innerText()).toContain('</td></table><script>');
   expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
   await page.close();
+});
+
+it('T8: the report of a repair is readable as screen and on A4, what is to be done stands first, and texts of others stay text', async () => {
+  const { page, pdf, asked } = await opened('repair', repairReport(sampleRepair, 'en').html);
+  expect(asked).toEqual([]);
+  expect((await page.locator('h2').allInnerTexts())[0]).toBe('What is to be done next');
+  expect(await page.locator('.verdict').innerText()).toMatch(/repaired/i);
+  for (const width of [1100, 794, 420]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
+  }
+  expect(pdf.toString('latin1').match(/\/Type \/Page\b/g)?.length ?? 0).toBeLessThanOrEqual(4);
+  await page.close();
+  const hostile = await opened('hostile-repair', repairReport(hostileRepair, 'en').html);
+  expect(hostile.asked).toEqual([]);
+  expect(await hostile.page.locator('script, a[href^="javascript"]').count()).toBe(0);
+  await hostile.page.close();
 });

@@ -1,0 +1,115 @@
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { IncidentView } from '../../../src/domain/operation/inspections.js';
+import type { TableSurvey } from '../../../src/domain/table/incident.js';
+import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { answer, reaches, refusal } from '../../helpers/site-cli.js';
+import { Site } from '../../helpers/site.js';
+
+failOnLeakedProcesses();
+
+let site: Site;
+let xid: string;
+let before: number;
+let deleted: number;
+const NAME = 'metier.demandes_rdv';
+const named = ['mairie', 'mairie', NAME] as const;
+const start = ['incident', 'start', 'table-corruption', '--cluster', 'mairie', '--database', 'mairie', '--table', NAME];
+
+const count = async (): Promise<number> =>
+  Number(((await site.query(`SELECT count(*) FROM ${NAME}`)).rows[0] as { count: string }).count);
+/** What a citizen meets who books. */
+const booked = (): Promise<string> =>
+  site
+    .query(`BEGIN; INSERT INTO ${NAME} (commune, pris_le, motif) VALUES ('00001', now(), 'x'); ROLLBACK`)
+    .then(() => 'booked')
+    .catch((error: unknown) => (error as Error).message);
+
+/** The child of an incident, once its plan waits, and approved by its digest. */
+async function approve(workflowId: string): Promise<void> {
+  const { plan } = await reaches(site, workflowId, 'waiting-approval');
+  await answer(site, 'approve', workflowId, '--plan', plan ?? '', '--by', 'dba', '--reason', 'seen');
+}
+
+beforeAll(async () => {
+  site = await Site.create();
+  await site.configure({
+    clusterYaml: `    tables:\n      ${NAME}: { database: mairie, freeze: { by: trigger } }\n`,
+  });
+  await site.query(
+    'CREATE ROLE clerk LOGIN; ALTER SCHEMA metier OWNER TO clerk; ALTER TABLE metier.demandes_rdv OWNER TO clerk',
+  );
+  await site.startWorker();
+  await site.backUp('physical');
+  await site.commit(10);
+  before = await count();
+  const damage = await site.query(
+    `WITH gone AS (DELETE FROM ${NAME} WHERE id % 2 = 0 RETURNING 1) SELECT pg_current_xact_id()::text AS xid, count(*) FROM gone`,
+  );
+  const row = damage.rows[0] as { xid: string; count: string };
+  xid = row.xid;
+  deleted = Number(row.count);
+  await site.commit(5);
+  await site.query('SELECT pg_switch_wal()');
+}, 300_000);
+
+describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone', () => {
+  it('T3: a dry run shows the rows and opens nothing; what names no table, or another scenario’s options, is refused', async () => {
+    const { survey } = await answer<{ survey: TableSurvey }>(site, ...start, '--dry-run');
+    expect(survey).toMatchObject({ rowsNow: before - deleted + 5, blocks: true, problems: [] });
+    expect(survey.history.at(-1)?.rows).toBeGreaterThan(deleted);
+    expect(await answer(site, 'incident', 'list')).toMatchObject({ incidents: [] });
+    expect(await refusal(site, ...start.slice(0, 7))).toMatchObject({ exit: 2, code: 'usage' });
+    expect(
+      await refusal(site, 'incident', 'start', 'instance-loss', '--cluster', 'mairie', '--table', NAME),
+    ).toMatchObject({ exit: 2, code: 'usage' });
+  });
+
+  it('T8: found, confirmed, frozen, repaired, open again: the document names cause, transaction, times and rows', async () => {
+    const { workflowId } = await answer<{ workflowId: string }>(
+      site,
+      ...[...start, '--found-at', '2026-11-21T08:00:00Z', '--by', 'ops', '--detach'],
+    );
+    const id = workflowId.split('/').at(-1) ?? '';
+    await site.waitFor(
+      async () =>
+        (await answer<IncidentView>(site, 'incident', 'show', id)).records.some(
+          (record) => record.kind === 'journal' && record.step === 'transactions',
+        ),
+      'the WAL is read',
+    );
+    await answer(site, 'incident', 'confirm', id, '--by', 'dba', '--reason', 'half of the appointments are gone');
+    const hold = `table-freeze/mairie/${id}-hold`;
+    await approve(hold);
+    await site.waitFor(async () => (await booked()) !== 'booked', 'writes are blocked');
+    await answer(site, 'incident', 'note', id, '--cause', 'a purge with the wrong date', '--by', 'dba');
+
+    expect(
+      await refusal(
+        site,
+        ...['table', 'repair', 'mairie', 'mairie', 'metier.communes', '--xid', xid, '--incident', id],
+      ),
+    ).toMatchObject({ code: 'usage' });
+    const repair = await answer<{ workflowId: string }>(
+      site,
+      ...['table', 'repair', ...named, '--xid', xid, '--incident', id, '--by', 'ops', '--detach'],
+    );
+    expect(repair.workflowId).toBe(`table-repair/mairie/${id}-1`);
+    await approve(repair.workflowId);
+    await reaches(site, workflowId, 'completed');
+
+    expect(await count()).toBe(before + 5);
+    expect(await booked()).toBe('booked');
+    const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', id);
+    expect(markdown).toContain('a purge with the wrong date');
+    expect(markdown).toContain(`\`${xid}\`, committed at `);
+    expect(markdown).toContain(`| lost by the damage, and put back | ${deleted} |`);
+    expect(markdown).toContain('| discovered | 2026-11-21T08:00:00Z |');
+    for (const what of ['damage committed', 'confirmed', 'writes blocked', 'repair approved', 'writes open again'])
+      expect(markdown).toContain(`| ${what} | 20`);
+    expect(markdown).toContain('reprise backup run mairie');
+    expect(await answer(site, 'incident', 'list')).toMatchObject({
+      incidents: [{ scenario: 'table-corruption', state: 'closed' }],
+    });
+    expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
+  }, 300_000);
+});
