@@ -345,6 +345,8 @@ export interface RepairActivities {
 
 export interface HoldRequest extends OrderedStep<HoldOrder> {
   readonly requester: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string | undefined;
 }
 
 /** A table that is kept frozen; {@link RepairActivities} block its writes and open them. */

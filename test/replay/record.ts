@@ -26,7 +26,7 @@ import { openedInstanceOf } from '../workflows/instances.js';
 import { StagingHost, entryFor, failedCheck } from '../workflows/drills.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
-import { tableSurvey } from '../workflows/repairs.js';
+import { repairPlanOf, tableSurvey } from '../workflows/repairs.js';
 import { planOf, wellBehaved } from '../workflows/well-behaved.js';
 import type { ChosenRepair } from '../../src/workflows/api.js';
 
@@ -426,6 +426,27 @@ it('repairs of tables', async () => {
   await of('cancelled', { applyRepair: untilCancelled }, async (one) => {
     await approve(one);
     await cancelledIn('applyRepair')(one);
+  });
+  const planRepair: Activities['planRepair'] = async (request) =>
+    repairPlanOf(request, undefined, {
+      ...{ freeze: { by: 'trigger' }, hooks: ['stop-batches'], undoHooks: { 'stop-batches': 'start-batches' } },
+      ...{ signOff: { by: ['qa'], withinSeconds: 3600 }, watchSeconds: 1 },
+    });
+  const signsOff = async (one: Case, verdict: 'pass' | 'fail'): Promise<void> => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.executeUpdate(updateNames.signOffRepair, { args: [{ verdict, by: 'qa', remarks: 'seen' }] });
+  };
+  await of('signed-off', { planRepair }, (one) => signsOff(one, 'pass'));
+  await of('signed-off-failed', { planRepair }, async (one) => {
+    await signsOff(one, 'fail');
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+  });
+  await of('cancelled-waiting', { planRepair }, async (one) => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.cancel();
   });
 });
 
