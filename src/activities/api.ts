@@ -16,6 +16,7 @@ import type { OpenedInstance, PlannedInstance } from '../domain/explore/instance
 import type { ErrorCode } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
+import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../domain/incident/migration.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
@@ -36,6 +37,7 @@ import type {
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
+  MigrationIncidentOrder,
   PolicyAdoptionOrder,
   RecoveryOrder,
   RepairOrder,
@@ -386,6 +388,31 @@ export interface TableIncidentActivities {
   ): Promise<string>;
 }
 
+/** An incident of a migration that went wrong. */
+export interface MigrationIncidentActivities {
+  /** The first step: reads the order, takes the operation's id for the workflow that called, and finds when the migration was. */
+  findMigration(input: OrderedStep<MigrationIncidentOrder>): Promise<MigrationTime>;
+  /** Compares definitions and numbers of rows in a temporary instance of the operation with production. */
+  compareMigration(input: OrderedStep<MigrationIncidentOrder> & { instance: string }): Promise<MigrationFindings>;
+  /** `from`: UTC ISO-8601. */
+  findMigrationTransactions(
+    input: OrderedStep<MigrationIncidentOrder> & { readonly from: string },
+  ): Promise<MigrationTransactions>;
+  /** Reads what somebody chose, and refuses what is not about this database. */
+  readMigrationChoice(
+    input: OrderedStep<MigrationIncidentOrder> & { readonly kind: 'repair' | 'recovery'; readonly choice: object },
+  ): Promise<RepairOrder | RecoveryOrder>;
+  /** Writes the document; returns its key. `recovery`: operation of the one that ended the incident. */
+  writeMigrationReport(
+    input: OrderedStep<MigrationIncidentOrder> & {
+      readonly discoveredAt: string;
+      readonly time: MigrationTime;
+      readonly findings: MigrationFindings | null;
+      readonly recovery: string | null;
+    },
+  ): Promise<string>;
+}
+
 /** The search for the state of a table that is coherent. All of them read only. */
 export interface LocateActivities {
   planLocate(input: OrderedStep<LocateOrder>): Promise<LocatePlan>;
@@ -420,6 +447,7 @@ export interface HostActivities
     LocateActivities,
     TableActivities,
     TableIncidentActivities,
+    MigrationIncidentActivities,
     RepairActivities,
     HoldActivities,
     BlastRadiusActivities {

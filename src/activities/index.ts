@@ -32,6 +32,7 @@ import { thawingActivities } from './recovery/thaw.js';
 import { blastRadiusActivities } from './table/blast-radius.js';
 import { comparingActivities } from './table/compare-table.js';
 import { holdActivities } from './table/hold.js';
+import { migrationIncidentActivities } from './incident/migration.js';
 import { tableIncidentActivities } from './table/incident.js';
 import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
@@ -73,6 +74,7 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...instanceActivities(deps),
     ...locateActivities(deps),
     ...tableIncidentActivities(deps),
+    ...migrationIncidentActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

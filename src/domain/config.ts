@@ -319,6 +319,8 @@ export interface ClusterConfig {
   readonly explore?: ExploreConfig;
   /** By `schema.table` as the file has it: how it is repaired; absent: no table is configured. */
   readonly tables?: Readonly<Record<string, TableConfig>>;
+  /** By database: a query that says which migrations were applied, and when; absent: the migration tables of known tools. */
+  readonly migrations?: Readonly<Record<string, { readonly query: string; readonly timeoutSeconds: number }>>;
   /** A row that is written at an interval and has to come back; absent: none. */
   readonly canary?: { readonly database: string; readonly everySeconds: number };
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */

@@ -23,6 +23,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  MigrationIncidentOrder,
   TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -238,7 +239,12 @@ export interface TableCorruptionInput extends IncidentBasis {
   readonly scenario: 'table-corruption';
   readonly order: TableIncidentOrder;
 }
-export type IncidentInput = InstanceLossInput | TableCorruptionInput;
+/** A migration of a database that went wrong. */
+export interface BadMigrationInput extends IncidentBasis {
+  readonly scenario: 'bad-migration';
+  readonly order: MigrationIncidentOrder;
+}
+export type IncidentInput = InstanceLossInput | TableCorruptionInput | BadMigrationInput;
 export interface IncidentOutput {
   readonly state: 'closed' | 'dismissed';
   readonly recovery: string | null;

@@ -663,6 +663,45 @@ it('incidents of tables', async () => {
   });
 });
 
+it('incidents of migrations', async () => {
+  const before = { kind: 'time', time: '2026-11-21T07:50:00.000Z' };
+  const table = { schema: 'public', table: 'orders' };
+  const repair = { database: 'mairie', table, source: { kind: 'state', at: before }, strategy: 'insert-missing' };
+  const recovery = { database: 'mairie', target: before, into: 'in-place', pause: false };
+  const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>) =>
+    record(
+      `incident.migration-${path}`,
+      incidentWorkflowId('CLUSTER', 'bad-migration', path),
+      { scenario: 'bad-migration', operationId: path, requester: 'ops', order: { database: 'mairie' } },
+      activities,
+      happens,
+    );
+  const chosen = async (one: Case, name: string, order: object, decision: string): Promise<void> => {
+    const { workflowId } = await one.workflow.executeUpdate<ChosenRepair, [object]>(name, {
+      args: [{ by: 'dba', order }],
+    });
+    const handle = lab.client.workflow.getHandle(workflowId);
+    const { plan } = await one.state('waiting-approval', handle);
+    await handle.executeUpdate(decision, { args: [{ ...person, plan }] });
+    await handle.result();
+  };
+  await of('recovered', {}, async (one) => {
+    await one.workflow.signal(signalNames.confirm, person);
+    await chosen(one, updateNames.chooseRepair, repair, updateNames.approve);
+    await one.state('paused');
+    await chosen(one, updateNames.chooseRecovery, recovery, updateNames.approve);
+  });
+  await of('closed', { compareMigration: fails('database-unreachable') }, async (one) => {
+    await chosen(one, updateNames.chooseRecovery, recovery, updateNames.reject);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.close, person);
+  });
+  await of('dismissed', {}, async (one) => {
+    await one.called('compareMigration');
+    await one.workflow.signal(signalNames.dismiss, person);
+  });
+});
+
 it('incidents, the watch, received WAL', async () => {
   const input = { ...asked, scenario: 'instance-loss', finding: { layer: 'port', reason: 'refused' } };
   const recoveryOf = (one: Case, operation = 'op'): WorkflowHandle =>

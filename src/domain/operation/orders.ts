@@ -265,6 +265,21 @@ export const tableIncidentOrder = z
   .readonly();
 export type TableIncidentOrder = z.infer<typeof tableIncidentOrder>;
 
+/**
+ * A migration of a database that went wrong. `at`: when it began (UTC ISO-8601); absent: the migration table says so. `foundAt`: when people
+ * saw it; absent: now.
+ */
+export const migrationIncidentOrder = z
+  .strictObject({
+    database: name,
+    at: z.iso.datetime().optional(),
+    policy: name.optional(),
+    foundAt: z.iso.datetime().optional(),
+    cause: z.string().min(1).max(2000).optional(),
+  })
+  .readonly();
+export type MigrationIncidentOrder = z.infer<typeof migrationIncidentOrder>;
+
 /** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
 export const holdOrder = z
   .strictObject({
