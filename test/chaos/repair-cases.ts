@@ -69,7 +69,7 @@ async function endRepair(
   await on.requireNothingLeft(before, how);
   if (from === 'physical') await on.requireRows(damage.before, damage.after);
   await worker.stop();
-  await on.passes(damage);
+  await on.passes(damage, { after: how });
   return killed(1);
 }
 

@@ -46,6 +46,8 @@ export interface MetRepair {
   readonly crashAt?: readonly string[];
   readonly during?: DuringRepair;
   readonly paused?: Paused;
+  /** How a repair before it was ended: one that finds nothing to do takes no lock from that. */
+  readonly after?: 'terminated' | 'cancelled';
 }
 
 export class RepairSite {
@@ -144,7 +146,7 @@ export class RepairSite {
   }
 
   /** One damage that is put right in spite of everything: the table is as approved, and nothing is left. Returns the deaths of workers. */
-  async passes(damage: Damage, { crashAt = [], during, paused }: MetRepair = {}): Promise<number> {
+  async passes(damage: Damage, { crashAt = [], during, paused, after }: MetRepair = {}): Promise<number> {
     const before = await this.production();
     return this.withKeeper(crashAt, async (keeper) => {
       const work = await this.start(damage.order);
@@ -159,7 +161,7 @@ export class RepairSite {
       if (output.outcome !== null) expect(output.outcome.checks).toEqual([expect.objectContaining({ status: 'ok' })]);
       expect(await missed(work, keeper.missing())).toEqual([]);
       await this.requireRows(damage.after);
-      await this.requireNothingLeft(before);
+      await this.requireNothingLeft(before, after);
       return keeper.deaths;
     });
   }
