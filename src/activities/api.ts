@@ -16,6 +16,7 @@ import type { OpenedInstance, PlannedInstance } from '../domain/explore/instance
 import type { ErrorCode } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
+import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../domain/incident/migration.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
@@ -36,6 +37,7 @@ import type {
   LocateOrder,
   MediaOrder,
   MediaVerificationOrder,
+  MigrationIncidentOrder,
   PolicyAdoptionOrder,
   RecoveryOrder,
   RepairOrder,
@@ -49,6 +51,7 @@ import type { StepLimits } from '../domain/operation/retries.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
 import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
+import type { TableSuspicion } from '../domain/table/history.js';
 import type { HoldPlan } from '../domain/table/hold.js';
 import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
@@ -72,6 +75,8 @@ export interface ClusterFacts {
   readonly watchHeartbeatSeconds?: number;
   /** Events that somebody is told of; absent in histories from before there were notifications. */
   readonly tells?: readonly NotifyEvent[];
+  /** Rows that backups recorded are compared with those of earlier ones; absent in histories from before that. */
+  readonly suspects?: true;
   /** Absent: the cluster has no drills. */
   readonly drill?: DrillFacts;
 }
@@ -345,6 +350,8 @@ export interface RepairActivities {
 
 export interface HoldRequest extends OrderedStep<HoldOrder> {
   readonly requester: string;
+  /** Workflow id of the incident that it belongs to. */
+  readonly incident?: string | undefined;
 }
 
 /** A table that is kept frozen; {@link RepairActivities} block its writes and open them. */
@@ -384,6 +391,31 @@ export interface TableIncidentActivities {
   ): Promise<string>;
 }
 
+/** An incident of a migration that went wrong. */
+export interface MigrationIncidentActivities {
+  /** The first step: reads the order, takes the operation's id for the workflow that called, and finds when the migration was. */
+  findMigration(input: OrderedStep<MigrationIncidentOrder>): Promise<MigrationTime>;
+  /** Compares definitions and numbers of rows in a temporary instance of the operation with production. */
+  compareMigration(input: OrderedStep<MigrationIncidentOrder> & { instance: string }): Promise<MigrationFindings>;
+  /** `from`: UTC ISO-8601. */
+  findMigrationTransactions(
+    input: OrderedStep<MigrationIncidentOrder> & { readonly from: string },
+  ): Promise<MigrationTransactions>;
+  /** Reads what somebody chose, and refuses what is not about this database. */
+  readMigrationChoice(
+    input: OrderedStep<MigrationIncidentOrder> & { readonly kind: 'repair' | 'recovery'; readonly choice: object },
+  ): Promise<RepairOrder | RecoveryOrder>;
+  /** Writes the document; returns its key. `recovery`: operation of the one that ended the incident. */
+  writeMigrationReport(
+    input: OrderedStep<MigrationIncidentOrder> & {
+      readonly discoveredAt: string;
+      readonly time: MigrationTime;
+      readonly findings: MigrationFindings | null;
+      readonly recovery: string | null;
+    },
+  ): Promise<string>;
+}
+
 /** The search for the state of a table that is coherent. All of them read only. */
 export interface LocateActivities {
   planLocate(input: OrderedStep<LocateOrder>): Promise<LocatePlan>;
@@ -418,6 +450,7 @@ export interface HostActivities
     LocateActivities,
     TableActivities,
     TableIncidentActivities,
+    MigrationIncidentActivities,
     RepairActivities,
     HoldActivities,
     BlastRadiusActivities {
@@ -467,6 +500,11 @@ export interface HostActivities
   /** Records, and verifies, what was there before Reprise; repeated, it goes on where it was. */
   adoptBackups(input: OrderedStep<PolicyAdoptionOrder> & { requester: string; plan: string }): Promise<AdoptOutput>;
   readBackups(input: StepInput & { backupIds: readonly string[] }): Promise<readonly Backup[]>;
+  /** Tables whose rows changed abnormally from the backups before to these: the largest changes, and how many there are besides. */
+  suspectTables(input: StepInput & { backupIds: readonly string[] }): Promise<{
+    readonly tables: readonly TableSuspicion[];
+    readonly more: number;
+  }>;
   rotateBackups(input: OrderedStep<RotationOrder>): Promise<RotateOutput>;
 
   planRecovery(input: PlanRequest): Promise<Plan | NothingToDo>;

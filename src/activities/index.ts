@@ -32,7 +32,9 @@ import { thawingActivities } from './recovery/thaw.js';
 import { blastRadiusActivities } from './table/blast-radius.js';
 import { comparingActivities } from './table/compare-table.js';
 import { holdActivities } from './table/hold.js';
+import { migrationIncidentActivities } from './incident/migration.js';
 import { tableIncidentActivities } from './table/incident.js';
+import { suspicionActivities } from './inspection/table-history.js';
 import { locateActivities } from './table/locate.js';
 import { repairActivities } from './table/repair.js';
 import { instanceActivities } from './temporary/temporary-instance.js';
@@ -71,8 +73,10 @@ function allActivities(deps: HostDependencies): HostActivities {
     ...holdActivities(deps),
     ...hookActivities(deps),
     ...instanceActivities(deps),
+    ...suspicionActivities(deps),
     ...locateActivities(deps),
     ...tableIncidentActivities(deps),
+    ...migrationIncidentActivities(deps),
     ...mediaActivities(deps),
     ...mediaVerifying(deps),
     ...planningActivities(deps),

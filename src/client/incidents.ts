@@ -1,7 +1,7 @@
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import { updateNames, workflowTypes } from '../domain/operation/names.js';
-import type { RepairOrder } from '../domain/operation/orders.js';
+import type { RecoveryOrder, RepairOrder } from '../domain/operation/orders.js';
 import type { ChosenRepair } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 import { update } from './decide.js';
@@ -27,14 +27,45 @@ export async function findIncident(session: TemporalSession, given: string): Pro
 }
 
 /**
+ * The same of an incident of this cluster.
+ * @throws RepriseError `usage` for one of another cluster
+ */
+export async function findIncidentOf(session: TemporalSession, cluster: string, given: string): Promise<string> {
+  const incident = await findIncident(session, given);
+  if (incident.split('/')[1] === cluster) return incident;
+  throw new RepriseError('usage', `${incident} is not an incident of ${cluster}`, 'see `reprise incident list`');
+}
+
+/**
+ * Has an incident of a migration start the recovery that a person chose.
+ * @throws RepriseError `usage` for what is not about its database; `conflict` while something else runs
+ */
+export function chooseRecovery(
+  session: TemporalSession,
+  incident: string,
+  choice: { readonly by: string; readonly order: RecoveryOrder },
+): Promise<StartedOperation> {
+  return choose(session, incident, updateNames.chooseRecovery, choice);
+}
+
+/**
  * Has an incident of a table start the repair that a person chose.
  * @throws RepriseError `usage` for a repair of another table; `conflict` while it has one already
  */
-export async function chooseRepair(
+export function chooseRepair(
   session: TemporalSession,
   incident: string,
   choice: { readonly by: string; readonly order: RepairOrder },
 ): Promise<StartedOperation> {
-  const { workflowId, operationId } = await update<ChosenRepair>(session, incident, updateNames.chooseRepair, choice);
+  return choose(session, incident, updateNames.chooseRepair, choice);
+}
+
+async function choose(
+  session: TemporalSession,
+  incident: string,
+  name: string,
+  choice: { readonly by: string; readonly order: object },
+): Promise<StartedOperation> {
+  const { workflowId, operationId } = await update<ChosenRepair>(session, incident, name, choice);
   return { workflowId, operationId, handle: session.client.workflow.getHandle(workflowId) };
 }

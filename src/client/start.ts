@@ -54,6 +54,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  MigrationIncidentOrder,
   TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -290,18 +291,32 @@ export function startBlastRadius(
 export function startIncident(
   session: TemporalSession,
   request: { cluster: string; requester: string } & (
-    { scenario: 'instance-loss' } | { scenario: 'table-corruption'; order: TableIncidentOrder }
+    | { scenario: 'instance-loss' }
+    | { scenario: 'table-corruption'; order: TableIncidentOrder }
+    | { scenario: 'bad-migration'; order: MigrationIncidentOrder }
   ),
 ): Promise<StartedOperation> {
   const { cluster, scenario } = request;
   const input: IncidentInput = { ...request, operationId: newOperationId() };
-  const table = request.scenario === 'table-corruption' ? incidentTable(request.order) : undefined;
+  const about = aboutOf(request);
   return start(session, {
     type: workflowTypes.incident,
     workflowId: incidentWorkflowId(cluster, scenario, input.operationId),
     input,
-    runbook: incidentRunbook(cluster, scenario, table),
+    runbook: incidentRunbook(cluster, scenario, about),
   });
+}
+
+/** What the incident is about, where that is not the whole cluster. */
+function aboutOf(request: Parameters<typeof startIncident>[1]): string | undefined {
+  switch (request.scenario) {
+    case 'table-corruption':
+      return incidentTable(request.order);
+    case 'bad-migration':
+      return request.order.database;
+    case 'instance-loss':
+      return undefined;
+  }
 }
 
 function withOperationId<Order>(request: OperationRequest<Order>): Required<OperationInput<Order>> {

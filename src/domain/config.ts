@@ -4,6 +4,7 @@ import type { StepLimits } from './operation/retries.js';
 import type { RecoveryStepName, RestoreAs } from './plan/plan.js';
 import type { Prices } from './storage/storage-usage.js';
 import type { Language } from './text/languages.js';
+import type { SuspicionRule } from './table/history.js';
 import type { FreezeMeans } from './table/repair.js';
 import type { TableName } from './table/table-name.js';
 
@@ -197,6 +198,8 @@ export interface TableConfig {
   readonly freeze?: FreezeMeans;
   /** Hooks that stop what writes to it, in their order; each has an undo. */
   readonly hooks: readonly string[];
+  /** From which change on its rows are suspicious after a backup; null: never; absent: as those of other tables. */
+  readonly suspect?: SuspicionRule | null;
   /** Who says whether a repair is good before the table is opened; absent: nobody is asked. */
   readonly signOff?: SignOffPolicy;
   /** So long its rows are counted after a repair; absent: not at all. */
@@ -319,6 +322,8 @@ export interface ClusterConfig {
   readonly explore?: ExploreConfig;
   /** By `schema.table` as the file has it: how it is repaired; absent: no table is configured. */
   readonly tables?: Readonly<Record<string, TableConfig>>;
+  /** By database: a query that says which migrations were applied, and when; absent: the migration tables of known tools. */
+  readonly migrations?: Readonly<Record<string, { readonly query: string; readonly timeoutSeconds: number }>>;
   /** A row that is written at an interval and has to come back; absent: none. */
   readonly canary?: { readonly database: string; readonly everySeconds: number };
   /** By action: `recover`, `kept-drop`... Without an entry it is refused, or confirmed on the host. */

@@ -3,6 +3,7 @@ import type { Backup, BoundContent, TableCount } from '../domain/backup/backup.j
 import type { ClusterConfig } from '../domain/config.js';
 import type { RestoreAs } from '../domain/plan/plan.js';
 import type { RecoveryOutline } from '../domain/plan/recovery-observations.js';
+import type { TableName } from '../domain/table/table-name.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 import type { TimelineChoice } from '../domain/target/timeline-choice.js';
 import type { EngineContext, ReadContext } from './context.js';
@@ -31,8 +32,8 @@ export interface PhysicalRestore extends RecoveryWal {
 
 export interface LogicalRestore {
   restoreDatabase(context: EngineContext, request: RestoreDatabaseRequest): Promise<RestoredDatabase>;
-  /** Bytes that the dumped database took, as its backup recorded. */
-  databaseBytes(context: ReadContext, backup: Backup): Promise<number>;
+  /** Bytes that the dumped database took, as its backup recorded; of these tables alone, where they are named. */
+  databaseBytes(context: ReadContext, backup: Backup, only?: readonly TableName[]): Promise<number>;
   /** Roles and tablespaces that the dump needs and the server lacks, from the companion of the backup. */
   restoreGlobals(context: EngineContext, request: RestoreGlobalsRequest): Promise<readonly string[]>;
 }
@@ -73,6 +74,8 @@ export interface RestoreDatabaseRequest extends BoundBackup {
   /** The new database's name; the live one is not touched. */
   readonly intoDatabase: string;
   readonly connection: ClusterConfig['connection'];
+  /** Only the rows of these tables and of their partitions; absent: all. Every definition comes, but for foreign keys of these tables. */
+  readonly only?: readonly TableName[] | undefined;
   /** Absent: as a login without rights. */
   readonly restoreAs?: RestoreAs | undefined;
   /**

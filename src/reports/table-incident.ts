@@ -1,32 +1,26 @@
-import type { JournalLine, RecordedApproval, RecordedIncident, Refusal } from '../domain/backup/catalogue.js';
 import type { TableIncidentOrder } from '../domain/operation/orders.js';
-import type { RepairOutcome, RepairPlan } from '../domain/table/repair.js';
+import type { RepairOutcome } from '../domain/table/repair.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName, tableWords } from '../domain/table/table-name.js';
-import { durationInWords } from '../domain/text/text.js';
 import type { Block, Inline, ReportDocument, Section } from './document/document.js';
 import { documentMarkdown } from './document/markdown.js';
-import { timelineRows } from './timeline.js';
-
-/** A repair that people chose, as its host knows it; `outcome`: null where it changed nothing. */
-export interface ChosenRepairFacts {
-  readonly operationId: string;
-  readonly plan: RepairPlan | null;
-  readonly outcome: RepairOutcome | null;
-}
+import {
+  causeOf,
+  type ChosenRepairFacts,
+  decisions,
+  type RecordedIncidentFacts,
+  type Row,
+  sinceInWords,
+  table,
+  timeline,
+} from './incident-parts.js';
 
 /** What the document of an incident of a table is written from: what the host has recorded, and when the damage was found. */
-export interface TableIncidentReportInput {
+export interface TableIncidentReportInput extends RecordedIncidentFacts {
   readonly cluster: string;
   readonly workflowId: string;
   readonly order: TableIncidentOrder;
   readonly discoveredAt: string;
-  readonly incident: RecordedIncident | null;
-  /** Of the incident, its repairs and its block of writes. */
-  readonly journal: readonly JournalLine[];
-  readonly approvals: readonly RecordedApproval[];
-  readonly refusals: readonly Refusal[];
-  readonly repairs: readonly ChosenRepairFacts[];
   /** Operation of the one that put the table right; null: none did. */
   readonly repair: string | null;
 }
@@ -36,7 +30,6 @@ export function tableIncidentReport(input: TableIncidentReportInput): string {
   return documentMarkdown(tableIncidentDocument(input));
 }
 
-type Row = readonly (readonly Inline[])[];
 type Fact = readonly [name: string, value: readonly Inline[]];
 
 function tableIncidentDocument(input: TableIncidentReportInput): ReportDocument {
@@ -74,11 +67,6 @@ function tableIncidentDocument(input: TableIncidentReportInput): ReportDocument 
 
 function repairedSummary({ done: { insert, update, delete: removed, conflicts }, rowsAfter }: RepairOutcome): string {
   return `${insert} rows were put back, ${update} corrected, ${removed} deleted, and ${conflicts} left for people; the table has ${rowsAfter} rows.`;
-}
-
-/** The last one that people entered, as they entered it. */
-function causeOf({ journal }: TableIncidentReportInput): string | null {
-  return journal.findLast(({ step }) => step === 'cause')?.text ?? null;
 }
 
 function transactionOf(repair: ChosenRepairFacts | undefined): readonly Fact[] {
@@ -136,12 +124,6 @@ function times(input: TableIncidentReportInput, repair: ChosenRepairFacts | unde
   return known.flatMap(([what, at]) => (at == null ? [] : [[[what], [at], [sinceInWords(discoveredAt, at)]]]));
 }
 
-function sinceInWords(from: string, to: string): string {
-  const seconds = (Date.parse(to) - Date.parse(from)) / 1000;
-  if (!Number.isFinite(seconds) || seconds === 0) return '–';
-  return seconds < 0 ? `${durationInWords(-seconds)} before` : durationInWords(seconds);
-}
-
 function repairs({ repairs: chosen, repair }: TableIncidentReportInput): readonly Block[] {
   if (chosen.length === 0) return [];
   const state = (one: ChosenRepairFacts): string =>
@@ -155,32 +137,6 @@ function repairs({ repairs: chosen, repair }: TableIncidentReportInput): readonl
         [state(one)],
         [one.outcome === null ? '–' : { code: one.outcome.report }],
       ]),
-    ),
-  ];
-}
-
-function decisions({ approvals, refusals }: TableIncidentReportInput): readonly Block[] {
-  const lines: readonly (readonly [at: string, row: Row])[] = [
-    ...approvals.map(({ at, digest, approval, assurance }) => {
-      const how = assurance === 'signed' ? 'approved, signed' : 'approved, asserted and not signed';
-      return [at, [[at], [approval.by], [how], [{ code: digest.slice(0, 12) }], [approval.reason]]] as const;
-    }),
-    ...refusals.map(({ at, by, digest, reason, code }) => {
-      return [at, [[at], [by], [`refused (${code})`], [{ code: digest.slice(0, 12) }], [reason]]] as const;
-    }),
-  ];
-  if (lines.length === 0) return [{ kind: 'text', text: ['No approval is recorded.'] }];
-  const sorted = lines.toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([, row]) => row);
-  return [table(['when', 'who', 'what', 'plan', 'reason'], sorted)];
-}
-
-function timeline(input: TableIncidentReportInput): readonly Block[] {
-  const lines = timelineRows(input);
-  if (lines.length === 0) return [{ kind: 'text', text: ['Nothing was recorded.'] }];
-  return [
-    table(
-      ['when', 'step', 'what', 'who'],
-      lines.map(({ at, step, text, who }) => [[at], [step], [text], [who]]),
     ),
   ];
 }
@@ -225,5 +181,3 @@ function followUps(input: TableIncidentReportInput, repair: ChosenRepairFacts | 
     ),
   ];
 }
-
-const table = (head: readonly string[], body: readonly Row[]): Block => ({ kind: 'table', head, rows: body });

@@ -23,6 +23,7 @@ import type {
   RecoveryOrder,
   RepairOrder,
   RotationOrder,
+  MigrationIncidentOrder,
   TableIncidentOrder,
   VerificationOrder,
 } from '../domain/operation/orders.js';
@@ -34,6 +35,7 @@ import type { OwnedClaim } from '../domain/operation/locks.js';
 import type { HostSlot, SlotClaim } from '../domain/operation/slots.js';
 import type { Notice } from '../domain/notification/notices.js';
 import type { HeldTable, HoldOutcome, HoldPlan } from '../domain/table/hold.js';
+import type { TableSuspicion } from '../domain/table/history.js';
 import type { LocateResult } from '../domain/table/locate.js';
 import type { RepairIncident, RepairOutcome, RepairPlan } from '../domain/table/repair.js';
 import type { RotateOutput } from '../domain/retention/retention.js';
@@ -58,6 +60,8 @@ export interface BackupOutput {
   readonly notes?: readonly string[];
   /** Databases without a backup, and backups whose verification failed, while others are whole; absent where there are none. */
   readonly failed?: readonly FailedPart[];
+  /** Tables whose rows changed abnormally since the backups before; absent where there are none. */
+  readonly suspicions?: readonly TableSuspicion[];
 }
 
 export type RotateInput = OperationInput<RotationOrder>;
@@ -238,7 +242,12 @@ export interface TableCorruptionInput extends IncidentBasis {
   readonly scenario: 'table-corruption';
   readonly order: TableIncidentOrder;
 }
-export type IncidentInput = InstanceLossInput | TableCorruptionInput;
+/** A migration of a database that went wrong. */
+export interface BadMigrationInput extends IncidentBasis {
+  readonly scenario: 'bad-migration';
+  readonly order: MigrationIncidentOrder;
+}
+export type IncidentInput = InstanceLossInput | TableCorruptionInput | BadMigrationInput;
 export interface IncidentOutput {
   readonly state: 'closed' | 'dismissed';
   readonly recovery: string | null;

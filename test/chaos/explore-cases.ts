@@ -81,8 +81,8 @@ export class ExploredSite {
     }
   }
 
-  async requireAsBefore(): Promise<void> {
-    await requireNothingLeft(this.site);
+  async requireAsBefore(how?: 'terminated' | 'cancelled'): Promise<void> {
+    await requireNothingLeft(this.site, how);
     await requireSame(() => productionOf(this.site), this.before);
   }
 }
@@ -183,7 +183,7 @@ export async function endAlone(
     await worker.kill();
     const next = await site.startWorker();
     await ended;
-    await on.requireAsBefore();
+    await on.requireAsBefore(how);
     await next.stop();
   }
   return killed(kills);
@@ -196,7 +196,7 @@ export async function terminateBeside(on: ExploredSite, policy: Journey['policy'
   const work = await on.start(policy);
   await on.opened(work);
   await work.handle.terminate('chaos');
-  await on.requireAsBefore();
+  await on.requireAsBefore('terminated');
   await worker.stop();
   return killed(0);
 }

@@ -33,8 +33,11 @@ export async function requireSame(look: () => Promise<Facts>, before: Facts): Pr
   await waitedFor(async () => differing(flat(await look()), flat(before)));
 }
 
-/** Nothing on the host, in the records or in Temporal belongs to an operation; waits for what a sweep at the start of a worker does. */
-export async function requireNothingLeft(site: Site): Promise<void> {
+/**
+ * Nothing on the host, in the records or in Temporal belongs to an operation; waits for what a sweep at the start of a worker does. The lock
+ * of one that was terminated is taken from it by whoever wants it next.
+ */
+export async function requireNothingLeft(site: Site, how?: 'terminated' | 'cancelled'): Promise<void> {
   const { stateDir } = site.places;
   await waitedFor(async () => [
     ...Object.values(await site.leftovers()).flat(),
@@ -45,7 +48,7 @@ export async function requireNothingLeft(site: Site): Promise<void> {
     ...[...(await recordsOf(site)).pins.keys()].map((operationId) => `pinned by ${operationId}`),
     ...(await readdir(join(stateDir, 'scratch')).catch(() => [] as string[])),
     // No query is answered without a worker.
-    ...(site.workers.some(({ ended }) => !ended) ? await holders(site) : []),
+    ...(how !== 'terminated' && site.workers.some(({ ended }) => !ended) ? await holders(site) : []),
   ]);
 }
 

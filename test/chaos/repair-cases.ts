@@ -66,10 +66,10 @@ async function endRepair(
   else await work.handle.cancel();
   const worker = await site.startWorker();
   await site.result(work).catch(() => undefined);
-  await on.requireNothingLeft(before, { hooks: how === 'cancelled' });
+  await on.requireNothingLeft(before, how);
   if (from === 'physical') await on.requireRows(damage.before, damage.after);
   await worker.stop();
-  await on.passes(damage);
+  await on.passes(damage, { after: how });
   return killed(1);
 }
 

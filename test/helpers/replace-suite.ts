@@ -144,7 +144,7 @@ async function replaced({
     const conflicts = await lab.conflicts(plan);
     await lab.carryOut(own, plan);
     const real = await snapshot(client, history, SCHEMA);
-    const listed = new Set(conflicts.map(({ good, bad }) => keyOf(history, good ?? bad ?? [])));
+    const listed = new Set(conflicts.map(({ good, bad }) => idOf(history, good ?? bad ?? [])));
     const wanted = wantedRows({ history, was, now, strategy, isIn: isInScope(scope, history), listed });
     const about = `${strategy}${scope === null ? '' : ` where ${JSON.stringify(scope)}`}`;
     const problems = [
@@ -196,18 +196,21 @@ interface Wanted {
   readonly listed: ReadonlySet<string>;
 }
 
+/** Of a table without a key, the whole row. */
+const idOf = (history: RandomHistory, row: Snapshot[number]): string =>
+  history.table.keyed > 0 ? keyOf(history, row) : JSON.stringify(row);
+
 function wantedRows({ history, was, now, strategy, isIn, listed }: Wanted): Snapshot {
   const isKeyed = history.table.keyed > 0;
-  const idOf = (row: Snapshot[number]): string => (isKeyed ? keyOf(history, row) : JSON.stringify(row));
   const rows = new Map<string, { was: Snapshot[number][]; now: Snapshot[number][] }>();
   for (const [name, all] of [
     ['was', was],
     ['now', now],
   ] as const)
     for (const row of all) {
-      const known = rows.get(idOf(row)) ?? { was: [], now: [] };
+      const known = rows.get(idOf(history, row)) ?? { was: [], now: [] };
       known[name].push(row);
-      rows.set(idOf(row), known);
+      rows.set(idOf(history, row), known);
     }
   const wanted = [...rows.entries()].flatMap(([id, one]) => {
     if (![...one.was, ...one.now].some(isIn) || listed.has(id)) return one.now;

@@ -26,7 +26,7 @@ import { openedInstanceOf } from '../workflows/instances.js';
 import { StagingHost, entryFor, failedCheck } from '../workflows/drills.js';
 import { Locks } from '../workflows/locks.js';
 import { type Recovery, person, startRecovery } from '../workflows/recoveries.js';
-import { tableSurvey } from '../workflows/repairs.js';
+import { repairPlanOf, tableSurvey } from '../workflows/repairs.js';
 import { planOf, wellBehaved } from '../workflows/well-behaved.js';
 import type { ChosenRepair } from '../../src/workflows/api.js';
 
@@ -427,6 +427,27 @@ it('repairs of tables', async () => {
     await approve(one);
     await cancelledIn('applyRepair')(one);
   });
+  const planRepair: Activities['planRepair'] = async (request) =>
+    repairPlanOf(request, undefined, {
+      ...{ freeze: { by: 'trigger' }, hooks: ['stop-batches'], undoHooks: { 'stop-batches': 'start-batches' } },
+      ...{ signOff: { by: ['qa'], withinSeconds: 3600 }, watchSeconds: 1 },
+    });
+  const signsOff = async (one: Case, verdict: 'pass' | 'fail'): Promise<void> => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.executeUpdate(updateNames.signOffRepair, { args: [{ verdict, by: 'qa', remarks: 'seen' }] });
+  };
+  await of('signed-off', { planRepair }, (one) => signsOff(one, 'pass'));
+  await of('signed-off-failed', { planRepair }, async (one) => {
+    await signsOff(one, 'fail');
+    await one.state('paused');
+    await one.workflow.signal(signalNames.continue, person);
+  });
+  await of('cancelled-waiting', { planRepair }, async (one) => {
+    await approve(one);
+    await one.state('waiting-sign-off');
+    await one.workflow.cancel();
+  });
 });
 
 it('tables that are kept frozen', async () => {
@@ -639,6 +660,45 @@ it('incidents of tables', async () => {
     await choose(one);
     await one.called('planHold');
     await one.workflow.cancel();
+  });
+});
+
+it('incidents of migrations', async () => {
+  const before = { kind: 'time', time: '2026-11-21T07:50:00.000Z' };
+  const table = { schema: 'public', table: 'orders' };
+  const repair = { database: 'mairie', table, source: { kind: 'state', at: before }, strategy: 'insert-missing' };
+  const recovery = { database: 'mairie', target: before, into: 'in-place', pause: false };
+  const of = (path: string, activities: Partial<Activities>, happens: (one: Case) => Promise<unknown>) =>
+    record(
+      `incident.migration-${path}`,
+      incidentWorkflowId('CLUSTER', 'bad-migration', path),
+      { scenario: 'bad-migration', operationId: path, requester: 'ops', order: { database: 'mairie' } },
+      activities,
+      happens,
+    );
+  const chosen = async (one: Case, name: string, order: object, decision: string): Promise<void> => {
+    const { workflowId } = await one.workflow.executeUpdate<ChosenRepair, [object]>(name, {
+      args: [{ by: 'dba', order }],
+    });
+    const handle = lab.client.workflow.getHandle(workflowId);
+    const { plan } = await one.state('waiting-approval', handle);
+    await handle.executeUpdate(decision, { args: [{ ...person, plan }] });
+    await handle.result();
+  };
+  await of('recovered', {}, async (one) => {
+    await one.workflow.signal(signalNames.confirm, person);
+    await chosen(one, updateNames.chooseRepair, repair, updateNames.approve);
+    await one.state('paused');
+    await chosen(one, updateNames.chooseRecovery, recovery, updateNames.approve);
+  });
+  await of('closed', { compareMigration: fails('database-unreachable') }, async (one) => {
+    await chosen(one, updateNames.chooseRecovery, recovery, updateNames.reject);
+    await one.state('paused');
+    await one.workflow.signal(signalNames.close, person);
+  });
+  await of('dismissed', {}, async (one) => {
+    await one.called('compareMigration');
+    await one.workflow.signal(signalNames.dismiss, person);
   });
 });
 

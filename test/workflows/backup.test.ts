@@ -325,6 +325,42 @@ describe('backup: it fails', () => {
     });
   });
 
+  describe('T3: rows that changed abnormally since earlier backups', () => {
+    const table = { schema: 'metier', table: 'demandes_rdv' };
+    const suspicion = {
+      ...{ database: 'mairie', table, backupId: 'b1', before: 'b0', change: -620 },
+      text: '400 rows; 1020 in the backup before (-61 %), 1010 usually (-60 %)',
+    };
+    const suspecting = (suspectTables: Activities['suspectTables']): Partial<Activities> => ({
+      describeCluster: async () => ({
+        ...{ host: HOST, configDigest: 'config', policies: { nightly }, tells: ['suspicion'], suspects: true },
+      }),
+      suspectTables,
+    });
+
+    it('T3: people are told once, before anything is removed, and the backup is good', async () => {
+      const one = await start(suspecting(async () => ({ tables: [suspicion], more: 2 })));
+      expect(await result(one)).toMatchObject({ suspicions: [suspicion], backups: expect.anything() });
+      expect(one.of('deliveriesOf')).toMatchObject([
+        { notice: { facts: { kind: 'suspicion', policy: 'nightly', tables: [suspicion], more: 2 } } },
+      ]);
+      expect(one.names.indexOf('suspectTables')).toBeLessThan(one.names.indexOf('rotateBackups'));
+      expect(one.of('suspectTables')).toMatchObject([{ backupIds: (await result(one)).backups.map(({ id }) => id) }]);
+    });
+
+    it('T3: that nobody could look fails no backup, and nothing suspicious tells nobody', async () => {
+      const lost = await start(
+        suspecting(async () => {
+          throw failure('storage-refused', 'the repository of dumps is not there');
+        }),
+      );
+      expect(await result(lost)).not.toHaveProperty('suspicions');
+      const quiet = await start(suspecting(async () => ({ tables: [], more: 0 })));
+      expect(await result(quiet)).not.toHaveProperty('suspicions');
+      for (const one of [lost, quiet]) expect(one.of('deliveriesOf')).toEqual([]);
+    });
+  });
+
   it.each(['preflightBackup', 'runBackup', 'proveBackup', 'rotateBackups'] as const)(
     '%s fails: recorded with its code, then thrown; the cluster is given back',
     async (name) => {

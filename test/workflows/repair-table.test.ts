@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { RepairOutput } from '../../src/workflows/api.js';
 import { type Activities, type Case, failure, failureOfWorkflow, Lab, untilCancelled } from './lab.js';
+import { until } from '../helpers/until.js';
 import { person } from './recoveries.js';
 
 let lab: Lab;
@@ -97,6 +98,27 @@ describe('M4: the repair of a table', () => {
     expect((await one.state('paused')).waitingFor).toContain('reprise continue table-repair/');
     await one.workflow.signal(signalNames.continue, person);
     expect(await result(one)).toMatchObject({ state: 'completed' });
+  });
+
+  it('T6: a table that others hold is asked for again by itself, and it is shown who holds it', async () => {
+    let tries = 0;
+    const one = await started({
+      applyRepair: async () => {
+        if (++tries <= 2) throw failure('busy', 's.t is held by others (process 7 of "app")', true);
+        return { insert: 2, update: 1, delete: 0, conflicts: 0 };
+      },
+    });
+    await approve(one);
+    await until(async () => {
+      const { waitingFor } = await one.status();
+      return waitingFor?.includes('is tried again at') === true && waitingFor.includes('process 7 of "app"');
+    }, 'it is shown who holds it');
+    await until(async () => {
+      await lab.pass('10 seconds');
+      return tries === 3;
+    }, 'it is tried again');
+    expect(await result(one)).toMatchObject({ state: 'completed', outcome: { rowsAfter: 12 } });
+    expect(one.of('planRepair')).toHaveLength(1);
   });
 
   it('T6: called off while rows are read, it removes its instance', async () => {

@@ -1,5 +1,6 @@
 import type { HoldRequest, RepairRequest } from '../../src/activities/api.js';
 import type { HoldBinding, HoldPlan } from '../../src/domain/table/hold.js';
+import type { MigrationFindings, MigrationTime } from '../../src/domain/incident/migration.js';
 import type { TableSurvey, TableSuspects } from '../../src/domain/table/incident.js';
 import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from '../../src/domain/table/repair.js';
 import { planDigest } from '../../src/records/digest.js';
@@ -55,6 +56,18 @@ export const repairOutcome: RepairOutcome = {
   done: { insert: 2, update: 1, delete: 0, conflicts: 0 },
   checks: [{ name: 'rows are as approved', status: 'ok' }],
   ...{ startedAt: '2026-11-21T02:30:00.000Z', finishedAt: '2026-11-21T02:30:05.000Z', report: 'incidents/op.md' },
+};
+
+export const migrationTime: MigrationTime = {
+  ...{ before: '2026-11-21T07:50:00.000Z', source: 'table', recordedIn: 'public.django_migrations' },
+  migrations: [{ name: '0042_drop_phone', at: '2026-11-21T07:55:00.000Z' }],
+};
+
+export const migrationFindings: MigrationFindings = {
+  target: { kind: 'time', time: migrationTime.before },
+  tables: [{ table: { schema: 'metier', table: 'demandes_rdv' }, before: 90_000, now: 60_000 }],
+  ...{ changed: 1, same: 11, objects: ['table metier.citoyens has another definition, owner or rights than before'] },
+  moreObjects: 0,
 };
 
 export const tableSurvey: TableSurvey = {

@@ -2,7 +2,15 @@ import type { Activities } from './lab.js';
 import { HOST, untilCancelled } from './lab.js';
 import { entryFor, drillOutcomeOf, drillPlanOf, passedCheck, restoredOf } from './drills.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';
-import { holdPlanOf, repairOutcome, repairPlanOf, tableSurvey, tableSuspects } from './repairs.js';
+import {
+  holdPlanOf,
+  migrationFindings,
+  migrationTime,
+  repairOutcome,
+  repairPlanOf,
+  tableSurvey,
+  tableSuspects,
+} from './repairs.js';
 import { backupFacts, samplePlan } from '../unit/records/samples.js';
 import type { MediaRequest } from '../../src/activities/api.js';
 import type { ActionBinding, ActionPlan } from '../../src/domain/approval/actions.js';
@@ -61,11 +69,18 @@ export const wellBehaved: Activities = {
   readRepairChoice: async ({ choice }) => choice as RepairOrder,
   writeTableReport: async () => 'incidents/op.md',
 
+  findMigration: async () => migrationTime,
+  compareMigration: async () => migrationFindings,
+  findMigrationTransactions: async ({ from }) => ({ from, to: from, transactions: [], problem: null }),
+  readMigrationChoice: async ({ choice }) => choice as RepairOrder,
+  writeMigrationReport: async () => 'incidents/op.md',
+
   planHold: async (request) => holdPlanOf(request),
   recheckHold: async ({ plan }) => ({ digest: plan }),
   closeHold: async () => undefined,
 
   planLocate: async () => ({ backups: [], walPolicy: null, now: null }),
+  suspectTables: async () => ({ tables: [], more: 0 }),
   probeTable: async () => ({ holds: true, figure: '3 rows' }),
   findCommits: async () => ({ total: 0, stops: [], notes: [] }),
 

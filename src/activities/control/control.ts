@@ -43,6 +43,7 @@ export function createControlActivities(deps: ControlDependencies): ControlActiv
         configDigest: config.digest,
         policies: Object.fromEntries(facts),
         tells: toldEvents(config),
+        suspects: true,
         heartbeatSeconds: heartbeatsOf(config, hosts),
         stepLimits: limitsOf(config, hosts),
         ...(drill && { drill: { host: drill.host, signOff: drill.signOff } }),

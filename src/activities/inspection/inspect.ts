@@ -14,6 +14,7 @@ import {
   readOrder,
   recoveryOrder,
   rotationOrder,
+  migrationIncidentOrder,
   tableIncidentOrder,
 } from '../../domain/operation/orders.js';
 import { durationInWords } from '../../domain/text/text.js';
@@ -41,6 +42,7 @@ import { makeMediaPlan } from '../media/plan.js';
 import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
 import { previewExploration } from '../temporary/temporary-instance.js';
+import { findMigration } from '../incident/migration.js';
 import { surveyTable } from '../table/survey.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
@@ -145,6 +147,9 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
     walTransactions(await openClusterContext(deps, request.cluster), request, run),
   'table-history': async ({ cluster, database, table }, deps, run) => ({
     history: await historyOf(await openClusterContext(deps, cluster), database, table, run),
+  }),
+  'migration-time': async ({ cluster, order }, deps) => ({
+    time: await findMigration(await openClusterContext(deps, cluster), readOrder(migrationIncidentOrder, order)),
   }),
   'table-survey': async ({ cluster, order }, deps, run) => ({
     survey: await surveyTable(await openClusterContext(deps, cluster), readOrder(tableIncidentOrder, order), run),

@@ -58,7 +58,7 @@ export function holdActivities(deps: HostDependencies): HoldActivities {
 
 async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest): Promise<HoldPlan> {
   const { cluster, deps } = clusterContext;
-  const { order, operationId, requester } = request;
+  const { order, operationId, requester, incident } = request;
   const action = 'table-freeze';
   const policy = cluster.approvals[policyAction(action)];
   if (policy === undefined)
@@ -90,6 +90,7 @@ async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest
     binding,
     observed: {
       approval: { approvers: policy.approvers, from: mayApprove(policy, requester) },
+      ...(incident === undefined ? {} : { incident }),
       warnings: [...(nobody === null ? [] : [nobody]), ...others],
     },
     createdAt: createdAt.toISOString(),

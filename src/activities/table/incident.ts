@@ -5,6 +5,7 @@ import { incidentTable } from '../../domain/table/incident-text.js';
 import { isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { openHostState } from '../../records/host-state.js';
+import type { RecordedIncidentFacts } from '../../reports/incident-parts.js';
 import { tableIncidentReport } from '../../reports/table-incident.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { StepInput, TableIncidentActivities } from '../api.js';
@@ -108,7 +109,21 @@ async function writeReport(
     repair,
   }: StepInput & { order: TableIncidentOrder; discoveredAt: string; repair: string | null },
 ): Promise<string> {
-  const { catalogue, host, cluster } = clusterContext;
+  const { catalogue, cluster } = clusterContext;
+  const recorded = await recordedOf(clusterContext, operationId, workflowId);
+  const report = tableIncidentReport({
+    ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair },
+    ...recorded,
+  });
+  return catalogue.writeIncidentDocument(operationId, report);
+}
+
+/** What this host has recorded of an incident and of what people chose in it. */
+export async function recordedOf(
+  { catalogue, host, cluster }: ClusterContext,
+  operationId: string,
+  workflowId: string,
+): Promise<RecordedIncidentFacts> {
   const facts = await catalogue.state();
   const state = openHostState(host.stateDir);
   const isOwn = (id: string): boolean => id === operationId || id.startsWith(`${operationId}-`);
@@ -128,14 +143,13 @@ async function writeReport(
     })),
   );
   const operations = (await catalogue.records()).map((record) => record.operationId).filter(isOwn);
-  const report = tableIncidentReport({
-    ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair, repairs },
+  return {
+    repairs,
     incident: facts.incidents.get(workflowId) ?? null,
     journal: [...new Set(operations)].flatMap((id) => facts.journalOf(id)),
     approvals: facts.approvals.filter((entry) => isOwn(entry.operationId)),
     refusals: facts.refusals.filter((entry) => isOwn(entry.operationId)),
-  });
-  return catalogue.writeIncidentDocument(operationId, report);
+  };
 }
 
 const byCreation = (one: { createdAt: string }, other: { createdAt: string }): number =>

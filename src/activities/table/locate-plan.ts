@@ -121,17 +121,22 @@ async function listedBackups(
   walPolicy: PolicyConfig | null,
   run: ActivityRun,
 ): Promise<{ readonly backups: readonly Backup[]; readonly notes: readonly string[] }> {
-  const notes: string[] = [];
-  const lists: (readonly Backup[])[] = [];
-  for (const policy of policies)
-    try {
-      lists.push(await currentBackups(clusterContext, run, [policy]));
-    } catch (error) {
-      if (!isRepriseError(error) || walPolicy === null || policy === walPolicy) throw error;
-      notes.push(`the backups of policy ${policy.name} were left out: ${error.message}`);
-    }
-  return { backups: lists.flat(), notes };
+  try {
+    const backups = await currentBackups(clusterContext, run, policies);
+    return { backups: backups.filter((backup) => policies.some((policy) => isOf(policy, backup))), notes: [] };
+  } catch (error) {
+    if (!isRepriseError(error) || walPolicy === null || policies.length === 1) throw error;
+    const backups = await currentBackups(clusterContext, run, [walPolicy]);
+    return {
+      backups: backups.filter((backup) => isOf(walPolicy, backup)),
+      notes: [`only backups of policy ${walPolicy.name} were searched: ${error.message}`],
+    };
+  }
 }
+
+/** The records have those of other policies too. */
+const isOf = ({ name, previousNames = [] }: PolicyConfig, { policy }: Backup): boolean =>
+  policy === name || previousNames.includes(policy);
 
 /** The instant that a backup holds: a dump its beginning, a physical one its end. */
 const momentOf = (backup: Backup): string =>

@@ -53,7 +53,7 @@ export async function surveyTable(
       ...{ backupId, policy, at, rows, change, suspicion },
     })),
     rowsNow,
-    suspicion: rowsNow === null ? null : suspicionAgainst(all, rowsNow),
+    suspicion: rowsNow === null ? null : suspicionAgainst(all, rowsNow, configured?.suspect ?? undefined),
     blocks: configured !== undefined && (configured.freeze !== undefined || configured.hooks.length > 0),
     problems,
   };

@@ -4,6 +4,7 @@ import type { PlannedRestore } from '../../domain/drill/drill.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { InstanceOrder } from '../../domain/operation/orders.js';
 import { ablePolicies, namedBackup, noPolicyReaches, passedOver } from '../../domain/plan/choose-source.js';
+import { formatTableName } from '../../domain/table/table-name.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext, currentBackups, engineFor, policyOf } from '../cluster-context.js';
@@ -88,7 +89,7 @@ async function ofDirectory(
 }
 
 /** The newest dump of each database; of a time that somebody asks this policy for, the newest that was begun before. */
-async function ofDumps(request: SourceRequest, { target, databases }: InstanceOrder): Promise<InstanceChoice> {
+async function ofDumps(request: SourceRequest, { target, databases, only }: InstanceOrder): Promise<InstanceChoice> {
   const { policy, clusterContext } = request;
   const isTime = target.kind === 'time';
   const { newestFirst, known } = await dumpsOf(request, isTime ? { kind: 'latest' } : target);
@@ -107,10 +108,18 @@ async function ofDumps(request: SourceRequest, { target, databases }: InstanceOr
       `list the backups: reprise backup list ${policy.cluster}`,
     );
   return {
-    restore: await plannedDumps(request, { target, chosen: chosenAs(target) }, chosen, known),
-    warnings: isTime
-      ? chosen.map(({ id, startedAt }) => `a dump holds one point in time only: ${id} is of ${startedAt}`)
-      : [],
+    restore: await plannedDumps(
+      request,
+      { target, chosen: chosenAs(target), ...(only === undefined ? {} : { only }) },
+      chosen,
+      known,
+    ),
+    warnings: [
+      ...(isTime
+        ? chosen.map(({ id, startedAt }) => `a dump holds one point in time only: ${id} is of ${startedAt}`)
+        : []),
+      ...(only === undefined ? [] : [`of the dump only rows of ${only.map(formatTableName).join(', ')} are restored`]),
+    ],
   };
 }
 

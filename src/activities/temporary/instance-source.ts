@@ -22,7 +22,7 @@ export interface SourceRequest {
   readonly policy: PolicyConfig;
 }
 
-type Of = Pick<PlannedRestore, 'target' | 'chosen' | 'window'>;
+type Of = Pick<PlannedRestore, 'target' | 'chosen' | 'window' | 'only'>;
 
 /** One policy whose engine restores a data directory, and which of its backups lead to a target. */
 export class PhysicalSource {
@@ -119,7 +119,9 @@ export async function plannedDumps(
 ): Promise<PlannedRestore> {
   const engine = engineFor(clusterContext, policy);
   const context = await readContext(clusterContext, policy, run, `${operationId}/plan-${policy.name}`);
-  const sizes = await Promise.all(chosen.map(async (backup) => engine.logical?.databaseBytes(context, backup) ?? 0));
+  const sizes = await Promise.all(
+    chosen.map(async (backup) => engine.logical?.databaseBytes(context, backup, of.only) ?? 0),
+  );
   return {
     ...of,
     policy: policy.name,

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Backup } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { PlannedRestore } from '../../domain/drill/drill.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { ReachedTarget } from '../../domain/operation/step-events.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
 import { formatTarget } from '../../domain/target/target.js';
@@ -207,11 +207,41 @@ async function restoreDumps(work: InstanceWork, context: EngineContext, run: Act
       onceInRestore(work, `database ${database}`, async () => {
         const connection = { ...server.connection, maintenanceDatabase: besides(database) };
         await onceInRestore(work, `room for ${database}`, () => dropDefault(connection, database));
-        const { accepted } = await restoreDump(logical, context, bound, { connection }, database);
+        const restored = (own: EngineContext, only?: PlannedRestore['only']) =>
+          restoreDump(logical, own, bound, { connection }, database, only);
+        const { accepted } = await (planned.only === undefined
+          ? restored(context)
+          : restoreTables(work, planned.only, { database, context, restored }, run));
         return { accepted };
       }),
     );
   }
+}
+
+interface TablesOfDump<T> {
+  readonly database: string;
+  readonly context: EngineContext;
+  readonly restored: (context: EngineContext, only?: PlannedRestore['only']) => Promise<T>;
+}
+
+/** Rows of some tables alone; all rows where code of the dump needs those of others, as a check that looks into another table does. */
+async function restoreTables<T>(
+  work: InstanceWork,
+  only: PlannedRestore['only'],
+  { database, context, restored }: TablesOfDump<T>,
+  run: ActivityRun,
+): Promise<T> {
+  const state = openHostState(work.clusterContext.host.stateDir);
+  const needsAll = `all rows of ${database} are needed`;
+  if ((await state.onceDone(work.restoreId, needsAll)) === null)
+    try {
+      return await restored(context, only);
+    } catch (error) {
+      if (!isRepriseError(error) || error.code !== 'check-failed') throw error;
+      await state.recordDone(work.restoreId, needsAll, error.message);
+    }
+  // Its jobs are others: those of before have failed.
+  return restored(await instanceContext({ ...work, restoreId: `${work.restoreId}-whole` }, run));
 }
 
 /** From where a database can be dropped and made. */

@@ -1,3 +1,4 @@
+import type { PlannedRestore } from '../../domain/drill/drill.js';
 import { isRepriseError } from '../../domain/errors.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { BoundBackup, EngineContext, LogicalRestore, PhysicalRestore, ReadContext } from '../../engines/engine.js';
@@ -140,12 +141,14 @@ export async function restoreDump(
   bound: BoundBackup,
   { connection }: Pick<ScratchServer, 'connection'>,
   intoDatabase: string,
+  only?: PlannedRestore['only'],
 ) {
   await logical.restoreGlobals(context, { ...bound, connection });
   return logical.restoreDatabase(context, {
     ...bound,
     intoDatabase,
     connection,
+    only,
     restoreAs: context.cluster.restoreAs,
   });
 }

@@ -10,6 +10,8 @@ import { backupWorkflowId, heavyQueue } from '../../domain/operation/names.js';
 import { runInspection } from '../../client/inspect.js';
 import { startBackup, startVerification } from '../../client/start.js';
 import type { BackupOutput, VerifyOutput } from '../../workflows/api.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
 import { defineAdopt } from './backup-adopt.js';
@@ -283,6 +285,8 @@ function runText(result: BackupOutput & { workflowId: string }, screen: Screen):
   if (rotation?.refused) lines.push(`rotation refused: ${rotation.refused.reason}\n  ${rotation.refused.hint}`);
   else if (rotation && rotation.removed.length > 0) lines.push(`rotation removed ${rotation.removed.join(', ')}`);
   for (const note of result.notes ?? []) lines.push(`note: ${note}`);
+  for (const { database, table, text } of result.suspicions ?? [])
+    lines.push(visible(`SUSPICIOUS: ${formatTableName(table)} of ${database}: ${text}`));
   for (const { database, backupId, reason } of result.failed ?? [])
     lines.push(`FAILED: ${backupId ?? `database ${JSON.stringify(database)}`}: ${reason}`);
   return lines.join('\n');

@@ -14,13 +14,14 @@ import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
-import type { TableIncidentOrder } from '../../domain/operation/orders.js';
+import { migrationTimeText } from '../../domain/incident/migration-text.js';
+import type { MigrationIncidentOrder, TableIncidentOrder } from '../../domain/operation/orders.js';
 import { parseTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import type { TableSurvey } from '../../domain/table/incident.js';
 import { incidentTable, surveyText } from '../../domain/table/incident-text.js';
 
-const SCENARIOS = ['instance-loss', 'table-corruption'] as const;
+const SCENARIOS = ['instance-loss', 'table-corruption', 'bad-migration'] as const;
 const id = 'incident/mairie/instance-loss/20261121-083600-a1b2c3';
 const idHelp = { id: 'as `incident list` shows it; its last part is enough' };
 
@@ -36,6 +37,8 @@ interface StartOptions {
   readonly cluster: string;
   readonly database?: string;
   readonly table?: string;
+  readonly at?: string;
+  readonly policy?: string;
   readonly foundAt?: string;
   readonly cause?: string;
   readonly hold?: boolean;
@@ -49,6 +52,7 @@ function defineStart(parent: Command, cli: Cli): void {
     description: [
       'instance-loss: the server is diagnosed, its recovery is planned, and the plan waits for approval.',
       'table-corruption: the rows are compared with those of the backups, the WAL is read for large transactions, and a person confirms it and chooses the repair (`reprise table repair ... --incident`).',
+      'bad-migration: the state before the migration is restored into a temporary instance and compared with production, and a person chooses the whole database (`reprise recover ... --incident`) or single tables (`reprise table repair ... --incident`).',
       'Nothing is changed before a plan is approved.',
     ].join('\n'),
     argumentHelp: { scenario: 'what happened' },
@@ -56,13 +60,19 @@ function defineStart(parent: Command, cli: Cli): void {
     examples: [
       'incident start instance-loss --cluster mairie',
       'incident start table-corruption --cluster mairie --database mairie --table metier.demandes_rdv --detach',
+      'incident start bad-migration --cluster mairie --database mairie --at 2026-11-21T02:15:00Z --detach',
     ],
     options: [
       new Option('--cluster <name>', 'cluster it concerns').makeOptionMandatory(),
-      new Option('--database <name>', 'table-corruption: database of the table'),
+      new Option(
+        '--database <name>',
+        'table-corruption: database of the table; bad-migration: the one that was migrated',
+      ),
       new Option('--table <name>', 'table-corruption: schema.table, as PostgreSQL reads it'),
-      timeOption('--found-at <time>', 'table-corruption: when the damage was found (default: now)'),
-      new Option('--cause <text>', 'table-corruption: the probable cause; `incident note --cause` enters it later'),
+      timeOption('--at <time>', 'bad-migration: when the migration began (default: as its migration table says)'),
+      new Option('--policy <name>', 'bad-migration: whose backups have the state before it'),
+      timeOption('--found-at <time>', 'when the damage was found (default: now); not of instance-loss'),
+      new Option('--cause <text>', 'not of instance-loss: the probable cause; `incident note --cause` enters it later'),
       new Option(
         '--hold',
         'table-corruption: ask for the writes to be blocked at once, and not when it is confirmed; that has its own approval',
@@ -71,20 +81,64 @@ function defineStart(parent: Command, cli: Cli): void {
     ],
     changes: true,
     long: true,
-    run: async (self, [given = ''], options) =>
-      (await scenarioOf(given)) === 'table-corruption' ? startTable(self, options) : startInstanceLoss(self, options),
+    run: async (self, [given = ''], options) => {
+      const scenario = await scenarioOf(given);
+      refuseForeign(scenario, options);
+      if (scenario === 'table-corruption') return startTable(self, options);
+      return scenario === 'bad-migration' ? startMigration(self, options) : startInstanceLoss(self, options);
+    },
   });
+}
+
+/** Options of one scenario alone, as they are typed. */
+const ONLY_OF: readonly (readonly [name: keyof StartOptions, typed: string, scenarios: readonly string[]])[] = [
+  ['database', '--database', ['table-corruption', 'bad-migration']],
+  ['foundAt', '--found-at', ['table-corruption', 'bad-migration']],
+  ['cause', '--cause', ['table-corruption', 'bad-migration']],
+  ['table', '--table', ['table-corruption']],
+  ['hold', '--hold', ['table-corruption']],
+  ['at', '--at', ['bad-migration']],
+  ['policy', '--policy', ['bad-migration']],
+];
+
+function refuseForeign(scenario: string, options: StartOptions): void {
+  for (const [name, typed, scenarios] of ONLY_OF)
+    if (options[name] !== undefined && !scenarios.includes(scenario))
+      throw new RepriseError(
+        'usage',
+        `${typed} is for ${scenarios.join(' and ')}`,
+        `omit it, or start ${scenarios.join(' or ')}`,
+      );
+}
+
+async function startMigration(cli: Cli, options: StartOptions & CommonOptions): Promise<void> {
+  const scenario = 'bad-migration';
+  const { cluster, database, at, policy, foundAt, cause } = options;
+  if (database === undefined)
+    throw new RepriseError('usage', 'it is not said which database was migrated', 'add --database NAME');
+  await cli.cluster(cluster);
+  if (policy !== undefined) await cli.policy(cluster, policy);
+  const order: MigrationIncidentOrder = {
+    database,
+    ...(at === undefined ? {} : { at }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(foundAt === undefined ? {} : { foundAt }),
+    ...(cause === undefined ? {} : { cause }),
+  };
+  if (options.dryRun) {
+    const { time } = await cli.withTemporal((session) =>
+      runInspection<'migration-time'>(session, { kind: 'migration-time', cluster, order }),
+    );
+    return cli.print(
+      { dryRun: true, scenario, cluster, order, time },
+      (view) => `would open ${scenario} for ${visible(database)} of ${cluster}: ${migrationTimeText(view.time)}`,
+    );
+  }
+  await open(cli, { cluster, scenario, requester: cli.person(options.by), order }, options);
 }
 
 async function startInstanceLoss(cli: Cli, options: StartOptions & CommonOptions): Promise<void> {
   const scenario = 'instance-loss';
-  for (const name of ['database', 'table', 'foundAt', 'cause', 'hold'] as const)
-    if (options[name] !== undefined)
-      throw new RepriseError(
-        'usage',
-        `--${name === 'foundAt' ? 'found-at' : name} is for table-corruption`,
-        'omit it, or start table-corruption',
-      );
   const { cluster } = options;
   await cli.cluster(cluster);
   if (options.dryRun) {

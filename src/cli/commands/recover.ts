@@ -10,7 +10,9 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import { parseTimelineChoice, type TimelineChoice } from '../../domain/target/timeline-choice.js';
 import type { RecoverOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
-import { newOperationId, startRecovery } from '../../client/start.js';
+import type { TemporalSession } from '../../client/connect.js';
+import { chooseRecovery, findIncidentOf } from '../../client/incidents.js';
+import { newOperationId, type StartedOperation, startRecovery } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
@@ -30,6 +32,7 @@ interface RecoverOptions {
   readonly thawTier?: ThawTier;
   readonly withMedia?: string;
   readonly detachReplication?: boolean;
+  readonly incident?: string;
   readonly by?: string;
 }
 
@@ -73,6 +76,10 @@ export function registerRecover(program: Command, cli: Cli): void {
         '--thaw-tier <tier>',
         'tier of the thaw of files in an archive class; the plan shows price and time',
       ).choices(['Expedited', 'Standard', 'Bulk']),
+      new Option(
+        '--incident <id>',
+        'as what was chosen in this incident (`reprise incident start bad-migration`); needs --database',
+      ),
       byOption(),
     ],
     changes: true,
@@ -99,7 +106,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         );
       }
       await self.withTemporal(async (session) => {
-        const operation = await startRecovery(session, request);
+        const operation = await startOrChoose(session, request, options.incident);
         const { workflowId } = operation;
         if (options.detach) {
           const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
@@ -133,6 +140,17 @@ export function registerRecover(program: Command, cli: Cli): void {
       });
     },
   });
+}
+
+/** By itself, or as what was chosen in an incident. */
+async function startOrChoose(
+  session: TemporalSession,
+  request: Parameters<typeof startRecovery>[1],
+  given: string | undefined,
+): Promise<StartedOperation> {
+  if (given === undefined) return startRecovery(session, request);
+  const { cluster, requester: by, order } = request;
+  return chooseRecovery(session, await findIncidentOf(session, cluster, given), { by, order });
 }
 
 const LIST = 'list';

@@ -118,7 +118,7 @@ async function showPlan(
   const { good: target, policy, database } = order;
   const question = {
     ...{ kind: 'explore-plan' as const, cluster, requester, operationId: newOperationId() },
-    order: { target, policy, databases: [database] },
+    order: { target, policy, databases: [database], only: [order.table] },
   };
   const { plan } = await cli.withTemporal((session) =>
     interruptible((signal) => runInspection<'explore-plan'>(session, question, signal)),

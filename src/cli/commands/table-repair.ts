@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { TemporalSession } from '../../client/connect.js';
-import { chooseRepair, findIncident } from '../../client/incidents.js';
+import { chooseRepair, findIncidentOf } from '../../client/incidents.js';
 import { startRepair, type StartedOperation } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
@@ -204,13 +204,7 @@ async function start(
   request: Parameters<typeof startRepair>[1],
   { incident: given, dryRun }: CommonOptions & { readonly incident?: string },
 ): Promise<StartedOperation> {
-  const incident = given === undefined ? null : await findIncident(session, given);
-  if (incident !== null && incident.split('/')[1] !== request.cluster)
-    throw new RepriseError(
-      'usage',
-      `${incident} is not an incident of ${request.cluster}`,
-      'see `reprise incident list`',
-    );
+  const incident = given === undefined ? null : await findIncidentOf(session, request.cluster, given);
   if (dryRun === true) return startRepair(session, { ...request, planOnly: true });
   if (incident === null) return startRepair(session, request);
   const { requester: by, order } = request;

@@ -260,6 +260,17 @@ const watch = z
   })
   .transform(({ every: everySeconds, failures }) => ({ everySeconds, failures }));
 
+const migrationQuery = z
+  .strictObject({
+    query: z
+      .string()
+      .min(1)
+      .refine(holdsNoNul, noNulRule)
+      .describe('Query whose rows are the name of a migration and when it was applied, the last ones first.'),
+    timeout: duration().prefault('1m').describe('How long the query may take.'),
+  })
+  .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
+
 const explore = z
   .strictObject({
     ttl: duration().prefault('2h').describe('How long a temporary instance stays, unless --ttl says otherwise.'),
@@ -323,6 +334,12 @@ const cluster = (names: KnownNames) =>
       tables: tablesSchema(names)
         .optional()
         .describe('Tables by `schema.table`: what a repair of one does beside changing its rows.'),
+      migrations: z
+        .record(databaseName, migrationQuery)
+        .optional()
+        .describe(
+          'By database: where it is written down which migrations were applied; absent: in the table of Django, Flyway, Liquibase, Knex or Prisma.',
+        ),
       canary: canarySchema
         .optional()
         .describe(

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import type { TableConfig } from '../../domain/config.js';
 import { duration, holdsNoNul, noNulRule } from '../../domain/fields.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
+import type { SuspicionRule } from '../../domain/table/history.js';
 import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
 import type { KnownNames } from '../known-names.js';
 import { withHint } from '../problem.js';
 import { signOffSchema } from './drill.js';
-import { databaseName, mapValues, named } from './fields.js';
+import { databaseName, mapValues, named, positive } from './fields.js';
 
 const freeze = z
   .strictObject({
@@ -44,6 +45,22 @@ const invariant = z
   })
   .transform(({ query, timeout: timeoutSeconds }) => ({ query, timeoutSeconds }));
 
+const suspect = z
+  .strictObject({
+    enabled: z.boolean().prefault(true).describe('false: no change of it is suspicious.'),
+    loss_percent: z
+      .int()
+      .min(1)
+      .max(99)
+      .prefault(50)
+      .describe('Suspicious where more than this part of the rows is gone.'),
+    growth_percent: positive().prefault(200).describe('Suspicious where more than this part of the rows is added.'),
+    min_rows: positive().prefault(100).describe('A change of fewer rows is never suspicious.'),
+  })
+  .transform(({ enabled, loss_percent, growth_percent, min_rows }): SuspicionRule | null =>
+    enabled ? { loss: loss_percent / 100, growth: growth_percent / 100, least: min_rows } : null,
+  );
+
 const table = (names: KnownNames) =>
   z.strictObject({
     database: databaseName.describe('Database that the table is in.'),
@@ -70,6 +87,9 @@ const table = (names: KnownNames) =>
       .describe(
         'So long the rows are counted after a repair, and people are told of an abnormal change; absent: not at all.',
       ),
+    suspect: suspect
+      .optional()
+      .describe('Which change of its rows from one backup to the next people are told of; absent: as of other tables.'),
     invariants: named('invariant', invariant)
       .optional()
       .describe(
@@ -105,13 +125,22 @@ export const tablesSchema = (names: KnownNames) =>
       mapValues(
         tables,
         (
-          { hooks = [], freeze: means, database, invariants, sign_off: signOff, watch_after: watchSeconds },
+          {
+            hooks = [],
+            freeze: means,
+            database,
+            suspect: rule,
+            invariants,
+            sign_off: signOff,
+            watch_after: watchSeconds,
+          },
           name,
         ): TableConfig => ({
           ...{ table: readName(name) ?? { schema: '', table: name }, database, hooks },
           ...(means === undefined ? {} : { freeze: means }),
           ...(signOff === undefined ? {} : { signOff }),
           ...(watchSeconds === undefined ? {} : { watchSeconds }),
+          ...(rule === undefined ? {} : { suspect: rule }),
           ...(invariants === undefined ? {} : { invariants }),
         }),
       ),

@@ -121,7 +121,7 @@ export interface TableCount {
   readonly schema: string;
   readonly table: string;
   readonly rows: number;
-  /** On disk with TOAST, without indexes, close to the time of the count; absent: it was not recorded, as in backups of older versions. */
+  /** On disk with TOAST and indexes, at the time of the count; absent: it was not recorded, as in backups of older versions. */
   readonly bytes?: number;
   /** PostgreSQL writes no WAL for it: a physical backup holds the table without its rows. */
   readonly unlogged?: boolean;

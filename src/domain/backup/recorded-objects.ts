@@ -85,20 +85,40 @@ export function missingNames(
     .map((name) => ({ name, text: `${kind} ${visible(name)} is missing` }));
 }
 
+/** How differences are told. */
+interface DifferenceWords {
+  readonly added: string;
+  readonly changed: string;
+  /** Of many objects of a kind, whose names nobody has. */
+  readonly many: (kind: string, before: number, now: number) => string;
+}
+
+const SINCE_RECORD: DifferenceWords = {
+  added: 'was not recorded',
+  changed: 'has another definition, owner or rights than recorded',
+  many: (kind, before, now) => `definitions of kind ${kind} differ (${before} were recorded, ${now} are there)`,
+};
+
+/** Of two states of a database. */
+export const SINCE_BEFORE: DifferenceWords = {
+  added: 'is new',
+  changed: 'has another definition, owner or rights than before',
+  many: (kind, before, now) => `definitions of kind ${kind} differ (${before} before, ${now} now)`,
+};
+
 /** Definitions that differ: each by its name where both sides have names, else how many of a kind there are. */
-export function compareDefinitions(recorded: DatabaseObjects, found: DatabaseObjects): readonly ObjectDifference[] {
+export function compareDefinitions(
+  recorded: DatabaseObjects,
+  found: DatabaseObjects,
+  words: DifferenceWords = SINCE_RECORD,
+): readonly ObjectDifference[] {
   const kinds = new Set([...recorded.definitions, ...found.definitions].map(({ kind }) => kind));
   return [...kinds].flatMap((kind) => {
     const [before, now] = [definitionsOf(recorded, kind), definitionsOf(found, kind)];
     if (now.hash === before.hash && now.count === before.count) return [];
     if (before.each === undefined || now.each === undefined)
-      return [
-        {
-          name: null,
-          text: `definitions of kind ${kind} differ (${before.count} were recorded, ${now.count} are there)`,
-        },
-      ];
-    return differentNames(kind, before.each, now.each);
+      return [{ name: null, text: words.many(kind, before.count, now.count) }];
+    return differentNames(kind, before.each, now.each, words);
   });
 }
 
@@ -109,16 +129,17 @@ function differentNames(
   kind: string,
   recorded: Readonly<Record<string, string>>,
   found: Readonly<Record<string, string>>,
+  words: DifferenceWords,
 ): readonly ObjectDifference[] {
   const names = [...new Set([...Object.keys(recorded), ...Object.keys(found)])].sort();
   return names
     .filter((name) => recorded[name] !== found[name])
-    .map((name) => ({ name, text: `${kind} ${visible(name)} ${differenceOf(recorded[name], found[name])}` }));
+    .map((name) => ({ name, text: `${kind} ${visible(name)} ${differenceOf(recorded[name], found[name], words)}` }));
 }
 
-function differenceOf(recorded: string | undefined, found: string | undefined): string {
+function differenceOf(recorded: string | undefined, found: string | undefined, words: DifferenceWords): string {
   if (found === undefined) return 'is missing';
-  return recorded === undefined ? 'was not recorded' : 'has another definition, owner or rights than recorded';
+  return recorded === undefined ? words.added : words.changed;
 }
 
 /** Sequences that are missing, or have given less than they had. */

@@ -1,6 +1,7 @@
 import type { DrillOrder } from '../operation/orders.js';
 import type { ReachedTarget } from '../operation/step-events.js';
 import type { PredictedSeconds } from '../plan/plan.js';
+import type { TableName } from '../table/table-name.js';
 import type { RecoveryTarget } from '../target/target.js';
 
 /** Where a drill restores to: a place of its own, wiped and made anew, that shares nothing with production. */
@@ -25,6 +26,8 @@ export interface PlannedRestore {
     /** SHA-256 (hex) of what the restore has to find; see `BoundBackup.content`. */
     readonly content: string;
   }[];
+  /** Of dumps: rows of these tables alone; absent: all. */
+  readonly only?: readonly TableName[];
   readonly target: RecoveryTarget;
   /** How the target was chosen; `same-as`: the instant that another engine of this drill reached. */
   readonly chosen: 'asked' | 'latest' | 'random' | 'same-as';

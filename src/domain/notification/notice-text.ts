@@ -3,6 +3,7 @@ import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
+import { formatTableName } from '../table/table-name.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 
@@ -56,7 +57,7 @@ export function noticeTitle({ cluster, facts }: Pick<Notice, 'cluster' | 'facts'
 /** What shows whether backups and repairs are good. */
 type ProofFacts = Extract<
   NoticeFacts,
-  { kind: 'drill' | 'sign-off' | 'daily-check' | 'repair-sign-off' | 'table-volume' }
+  { kind: 'drill' | 'sign-off' | 'daily-check' | 'suspicion' | 'repair-sign-off' | 'table-volume' }
 >;
 
 function proofTitle(cluster: string | null, facts: ProofFacts): string {
@@ -68,6 +69,8 @@ function proofTitle(cluster: string | null, facts: ProofFacts): string {
       return repairSignOffTitle(cluster, facts);
     case 'table-volume':
       return `rows of ${facts.table} in ${facts.database} of ${cluster} change more than usual after its repair`;
+    case 'suspicion':
+      return suspicionTitle(cluster, facts);
     case 'daily-check':
       return dailyTitle(cluster, facts);
   }
@@ -102,6 +105,13 @@ function dailyTitle(cluster: string | null, { found, over }: Extract<NoticeFacts
   if (first === undefined)
     return `${cluster}: ${over.length === 1 ? 'a finding is' : `${over.length} findings are`} over`;
   return `${cluster}: ${first.message}${others.length === 0 ? '' : `, and ${others.length} more`}`;
+}
+
+function suspicionTitle(cluster: string | null, { tables, more }: Extract<NoticeFacts, { kind: 'suspicion' }>): string {
+  const [first] = tables;
+  const count = tables.length + more;
+  const others = count > 1 ? `, and ${count - 1} more` : '';
+  return `suspicious rows on ${cluster}: ${first === undefined ? '' : `${formatTableName(first.table)} of ${first.database}`}${others}`;
 }
 
 function skippedTitle(cluster: string | null, { policy, due }: Extract<NoticeFacts, { kind: 'skipped' }>): string {
@@ -220,8 +230,31 @@ function commandsOfIncident(workflowId: string, { state, table }: Extract<Notice
   return `${first}\nreprise incident dismiss ${workflowId} --reason "..."`;
 }
 
+/** What to type for each table: the first three, because each has three lines. */
+function suspicionBody(cluster: string, { policy, tables, more }: Extract<NoticeFacts, { kind: 'suspicion' }>): string {
+  const typed = tables.slice(0, 3).flatMap(({ database, table, before }) => {
+    const [c, d, t] = [cluster, database, formatTableName(table)].map(shellWord);
+    return [
+      `reprise table history ${c} ${d} ${t}`,
+      ...(before === '' ? [] : [`reprise backup hold ${shellWord(before)} --reason "the rows as they were"`]),
+      `reprise incident start table-corruption --cluster ${c} --database ${d} --table ${t}`,
+    ];
+  });
+  return lines([
+    ['Policy', policy],
+    ...tables.map(({ database, table, text }): [string, string] => [
+      'Found',
+      `${formatTableName(table)} of ${database}: ${text}`,
+    ]),
+    ['More', more === 0 ? null : `${more} tables more`],
+    ['Next', 'see whether this was meant: nothing is changed, and the backup is good; the backup before has the rows'],
+    ['Type', typed.join('\n')],
+  ]);
+}
+
 function ofProof(notice: Notice, facts: ProofFacts): string {
   if (facts.kind === 'daily-check') return dailyBody(notice.cluster, facts);
+  if (facts.kind === 'suspicion') return suspicionBody(notice.cluster ?? '', facts);
   if (facts.kind === 'repair-sign-off') return repairSignOffBody(notice, facts);
   if (facts.kind === 'table-volume') return volumeBody(notice, facts);
   return facts.kind === 'drill' ? drillBody(notice, facts) : signOffBody(notice, facts);

@@ -1,4 +1,5 @@
 import type { Plan } from '../plan/plan.js';
+import type { TableSuspicion } from '../table/history.js';
 
 /** What people may be told of, as `notify:` of reprise.yml names it. */
 export const notifyEvents = [
@@ -10,6 +11,7 @@ export const notifyEvents = [
   'drill-overdue',
   'daily-check',
   'sign-off',
+  'suspicion',
 ] as const;
 /** `run`: what a service outside is told of every scheduled run; no event of `notify:`. */
 export type NotifyEvent = (typeof notifyEvents)[number] | 'run';
@@ -20,6 +22,7 @@ export const toldAs: Readonly<Partial<Record<NotifyEvent, NotifyEvent>>> = {
   'drill-overdue': 'failure',
   'daily-check': 'failure',
   'sign-off': 'waiting-approval',
+  suspicion: 'incident',
 };
 
 /**
@@ -126,6 +129,15 @@ export type NoticeFacts =
       readonly connection: string;
       /** UTC ISO-8601. */
       readonly until: string;
+    }
+  /** Rows of tables changed abnormally from one backup to the next. */
+  | {
+      readonly kind: 'suspicion';
+      readonly policy: string;
+      /** The first ones, without a value of a row. */
+      readonly tables: readonly TableSuspicion[];
+      /** How many there are besides. */
+      readonly more: number;
     }
   /** A repaired table waits for a person's word, or got none, or a bad one. */
   | {

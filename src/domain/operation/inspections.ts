@@ -17,10 +17,12 @@ import type {
   OperationRequest,
   RecoveryOrder,
   RotationOrder,
+  MigrationIncidentOrder,
   TableIncidentOrder,
 } from './orders.js';
 import type { JobView } from './progress.js';
 import type { TableHistoryLine } from '../table/history.js';
+import type { MigrationTime } from '../incident/migration.js';
 import type { TableSurvey } from '../table/incident.js';
 import type { TableName } from '../table/table-name.js';
 import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
@@ -82,6 +84,7 @@ export type Inspection =
   /** Rows of a table in each backup. */
   | { readonly kind: 'table-history'; readonly cluster: string; readonly database: string; readonly table: TableName }
   /** Dry run of `incident start table-corruption`: what would be shown. */
+  | { readonly kind: 'migration-time'; readonly cluster: string; readonly order: MigrationIncidentOrder }
   | { readonly kind: 'table-survey'; readonly cluster: string; readonly order: TableIncidentOrder }
   | { readonly kind: 'jobs'; readonly cluster: string; readonly operationId: string }
   /** A random text for each recipient of a policy, or for the one named, which only the holder of its key can read. */
@@ -185,6 +188,7 @@ export interface InspectionResults {
   readonly wal: { readonly windows: readonly WalWindow[] };
   readonly 'wal-transactions': WalTransactionsAnswer;
   readonly 'table-history': { readonly history: readonly TableHistoryLine[] };
+  readonly 'migration-time': { readonly time: MigrationTime };
   readonly 'table-survey': { readonly survey: TableSurvey };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {

@@ -94,6 +94,8 @@ export const updateNames = {
   dropInstance: 'drop',
   /** What a person chose to put right the table of an incident. */
   chooseRepair: 'choose-repair',
+  /** The same of a database. */
+  chooseRecovery: 'choose-recovery',
   releaseTable: 'release-table',
   acquire: 'acquire',
   release: 'release',

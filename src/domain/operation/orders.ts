@@ -114,7 +114,7 @@ export type DrillOrder = z.infer<typeof drillOrder>;
 
 /**
  * A temporary instance: a copy at an instant that changes nothing of production. `policy`: from whose backups; absent: the first that
- * leads there. `databases`: of dumps, which ones; absent: those of the cluster. `ttlSeconds`: how long it stays; absent: as long as its
+ * leads there. `databases`: of dumps, which ones; absent: those of the cluster. `only`: of dumps, rows of these tables alone. `ttlSeconds`: how long it stays; absent: as long as its
  * operation, or, of an exploration, as the configuration says.
  */
 const instance = {
@@ -122,6 +122,10 @@ const instance = {
   timeline: z.union([z.enum(['latest', 'backup']), z.number().int().min(1).max(LAST_TIMELINE)]).optional(),
   policy: name.optional(),
   databases: z.array(name).min(1).optional(),
+  only: z
+    .array(z.strictObject({ schema: name, table: name }).readonly())
+    .min(1)
+    .optional(),
   ttlSeconds: count.min(1).optional(),
 };
 export const instanceOrder = z.strictObject(instance).readonly();
@@ -260,6 +264,21 @@ export const tableIncidentOrder = z
   })
   .readonly();
 export type TableIncidentOrder = z.infer<typeof tableIncidentOrder>;
+
+/**
+ * A migration of a database that went wrong. `at`: when it began (UTC ISO-8601); absent: the migration table says so. `foundAt`: when people
+ * saw it; absent: now.
+ */
+export const migrationIncidentOrder = z
+  .strictObject({
+    database: name,
+    at: z.iso.datetime().optional(),
+    policy: name.optional(),
+    foundAt: z.iso.datetime().optional(),
+    cause: z.string().min(1).max(2000).optional(),
+  })
+  .readonly();
+export type MigrationIncidentOrder = z.infer<typeof migrationIncidentOrder>;
 
 /** Writes to a table are blocked until somebody releases it. `forSeconds`: for so long at most; absent: for ever. */
 export const holdOrder = z

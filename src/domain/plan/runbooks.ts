@@ -221,6 +221,20 @@ export function dailyCheckRunbook(cluster: string): OperationRunbook {
 
 /** `table`: with its database, of an incident of one table. */
 export function incidentRunbook(cluster: string, scenario: string, table?: string): OperationRunbook {
+  if (scenario === 'bad-migration')
+    return {
+      summary: `Incident ${scenario} of ${cluster}: ${table}`,
+      details: `Current Details show the figures, what is waited for and what to type; press R to refresh them.\n\n${steps(
+        [
+          'Suspected: write down the hour of discovery, tell people, find when the migration was.',
+          'Restore the state before it into a temporary instance, and compare its definitions and rows with production.',
+          'Wait for a person: `confirm` or `dismiss`.',
+          'Wait for what a person chooses: the database as before (`reprise recover ... --incident`), or single tables (`reprise table repair ... --incident`), each with an approval of its own.',
+          'After a table, wait for the next choice, or for `close`. A recovery ends the incident.',
+          'Write the incident document: times, cause, rows and definitions, what is left to do.',
+        ],
+      )}`,
+    };
   if (table !== undefined)
     return {
       summary: `Incident ${scenario} of ${cluster}: ${table}`,

@@ -1,4 +1,5 @@
 import type { Backup } from '../backup/backup.js';
+import { sizeInWords } from '../text/text.js';
 import type { TableName } from './table-name.js';
 
 /** From which change on a table is suspicious, in parts of what is usual: 0.5 is half. */
@@ -7,7 +8,7 @@ export interface SuspicionRule {
   readonly loss: number;
   /** More rows by more than this many times what was there. */
   readonly growth: number;
-  /** Rows: a smaller change is never suspicious. */
+  /** Rows: a smaller change is never suspicious, nor is the growth of a table that had fewer. */
   readonly least: number;
 }
 
@@ -60,50 +61,65 @@ export function recordedRows(
   };
 }
 
-/** A table in the backups that recorded it, oldest first; damaged backups count too, because what they recorded was so. */
+/**
+ * A table in the backups that recorded it, oldest first; damaged backups count too, because what they recorded was so.
+ * @param rule null: nothing is suspicious
+ */
 export function tableHistory(
   backups: readonly Backup[],
   database: string,
   belongs: BelongsTo,
-  rule: SuspicionRule = SUSPICION,
+  rule: SuspicionRule | null = SUSPICION,
 ): readonly TableHistoryLine[] {
   const lines: TableHistoryLine[] = [];
-  const usual: number[] = [];
-  for (const backup of backups.toSorted((a, b) => Date.parse(momentOf(a)) - Date.parse(momentOf(b)))) {
+  const before: Recorded[] = [];
+  for (const backup of oldestFirst(backups)) {
     const recorded = recordedRows(backup, database, belongs);
     if (recorded === null) continue;
     const { rows, bytes } = recorded;
-    const before = lines.at(-1)?.rows ?? null;
-    const median = usual.length < FEWEST ? null : medianOf(usual.slice(-USUAL));
+    const last = before.at(-1)?.rows ?? null;
     lines.push({
       ...{ backupId: backup.id, policy: backup.policy, at: momentOf(backup), rows, bytes },
-      ...{ change: before === null ? null : rows - before, median },
-      // What was so before, as of a table that is emptied now and then, is usual.
-      suspicion: usual.slice(-USUAL).some((one) => near(one, rows, rule))
-        ? null
-        : suspicionOf(rows, before, median, rule),
+      ...{ change: last === null ? null : rows - last, median: usualOf(before) },
+      suspicion: rule === null ? null : suspicionOf(before, recorded, rule),
     });
-    usual.push(rows);
+    before.push(recorded);
   }
   return lines;
 }
 
+const oldestFirst = (backups: readonly Backup[]): readonly Backup[] =>
+  backups.toSorted((a, b) => Date.parse(momentOf(a)) - Date.parse(momentOf(b)));
+
 const momentOf = ({ finishedAt, startedAt }: Backup): string => finishedAt ?? startedAt;
 
+interface Recorded {
+  readonly rows: number;
+  readonly bytes: number | null;
+}
+
+/** Null with few backups: then nothing is usual. */
+function usualOf(before: readonly Recorded[]): number | null {
+  return before.length < FEWEST ? null : medianOf(before.slice(-USUAL).map(({ rows }) => rows));
+}
+
 /**
- * What is suspicious of a number of rows, in words; null: nothing. It must be abnormal against the backup before and against what is usual:
- * a table that is emptied every night, or that was repaired, gives no alarm. With few backups there is no alarm.
+ * What is suspicious of a number of rows, in words; null: nothing. It must be abnormal against the backup before and against what is usual,
+ * and not have been so before: a table that is emptied every night, at weekends or at the end of a month, or that was repaired, gives no
+ * alarm. With few backups there is no alarm.
+ * @param before what earlier backups recorded, oldest first
  */
-export function suspicionOf(
-  rows: number,
-  before: number | null,
-  median: number | null,
-  rule: SuspicionRule,
-): string | null {
-  if (before === null || median === null) return null;
-  const kinds = [before, median].map((base) => abnormal(rows, base, rule));
-  if (kinds[0] === null || kinds[0] !== kinds[1]) return null;
-  return `${rows} rows; ${before} in the backup before (${percent(rows, before)}), ${median} usually (${percent(rows, median)})`;
+export function suspicionOf(before: readonly Recorded[], now: Recorded, rule: SuspicionRule): string | null {
+  const { rows } = now;
+  const [last, median] = [before.at(-1), usualOf(before)];
+  if (last === undefined || median === null) return null;
+  const kind = abnormal(rows, last.rows, rule);
+  if (kind === null || kind !== abnormal(rows, median, rule) || wasBefore(before, rows, kind, rule)) return null;
+  const sizes =
+    now.bytes === null || last.bytes === null
+      ? ''
+      : `; ${sizeInWords(now.bytes)} on disk, ${sizeInWords(last.bytes)} in the backup before`;
+  return `${rows} rows; ${last.rows} in the backup before (${percent(rows, last.rows)}), ${median} usually (${percent(rows, median)})${sizes}`;
 }
 
 /** What is abnormal of a number of rows against another, with the figures; null: nothing. */
@@ -117,17 +133,134 @@ export function suspicionAgainst(
   rows: number,
   rule: SuspicionRule = SUSPICION,
 ): string | null {
-  const usual = history.slice(-USUAL).map((one) => one.rows);
-  if (usual.length < FEWEST || usual.some((one) => near(one, rows, rule))) return null;
-  return suspicionOf(rows, usual.at(-1) ?? null, medianOf(usual), rule);
+  const before = history.map((one) => ({ rows: one.rows, bytes: null }));
+  return suspicionOf(before, { rows, bytes: null }, rule);
 }
 
-const near = (one: number, rows: number, rule: SuspicionRule): boolean => abnormal(rows, one, rule) === null;
+/** Lately there were about so many, or the same change led to about so many once: it comes again. */
+function wasBefore(before: readonly Recorded[], rows: number, kind: 'loss' | 'growth', rule: SuspicionRule): boolean {
+  if (before.slice(-USUAL).some((one) => abnormal(rows, one.rows, rule) === null)) return true;
+  return before.some((one, index) => {
+    const earlier = before[index - 1];
+    const isNear = Math.abs(one.rows - rows) <= Math.max(rule.least, ALIKE * Math.max(one.rows, rows));
+    return earlier !== undefined && isNear && abnormal(one.rows, earlier.rows, rule) === kind;
+  });
+}
+
+/** Months are not all alike. */
+const ALIKE = 0.25;
 
 function abnormal(rows: number, base: number, { loss, growth, least }: SuspicionRule): 'loss' | 'growth' | null {
   if (Math.abs(rows - base) < least) return null;
   if (base - rows > base * loss) return 'loss';
-  return rows - base > base * growth ? 'growth' : null;
+  return base >= least && rows - base > base * growth ? 'growth' : null;
+}
+
+/** A table whose rows changed abnormally from one backup to the next. */
+export interface TableSuspicion {
+  readonly database: string;
+  readonly table: TableName;
+  readonly backupId: string;
+  /** The backup before, which has the table as it was. */
+  readonly before: string;
+  /** Rows against the backup before. */
+  readonly change: number;
+  /** With the figures. */
+  readonly text: string;
+}
+
+/** What belongs to which table, and what is suspicious of it. */
+export interface SuspicionRules {
+  /** To which table the rows of a partition belong; itself for any other table. */
+  readonly rootOf: (database: string, table: TableName) => TableName;
+  /** Null: nothing is suspicious of it. `watched`: the configuration names the table, so that its absence is suspicious too. */
+  readonly ruleOf: (
+    database: string,
+    table: TableName,
+  ) => { readonly rule: SuspicionRule; readonly watched: boolean } | null;
+}
+
+/** What is suspicious of backups that were just made, against all that earlier ones recorded; the largest change first. */
+export function newSuspicions(
+  backups: readonly Backup[],
+  made: readonly string[],
+  rules: SuspicionRules,
+): readonly TableSuspicion[] {
+  const series = new Map<string, Series>();
+  /** The newest backup that counted a database. */
+  const newest = new Map<string, string>();
+  const found: TableSuspicion[] = [];
+  for (const backup of oldestFirst(backups)) {
+    const tables = tablesIn(backup, rules);
+    if (made.includes(backup.id)) found.push(...suspicionsIn(backup, tables, { series, newest }, rules));
+    for (const [key, one] of tables) {
+      const own = series.get(key) ?? { ...one, recorded: [], lastIn: '' };
+      series.set(key, own);
+      own.recorded.push({ rows: one.rows, bytes: one.bytes });
+      own.lastIn = backup.id;
+    }
+    for (const { database } of backup.contents ?? []) newest.set(database, backup.id);
+  }
+  return found.toSorted((a, b) => Math.abs(b.change) - Math.abs(a.change));
+}
+
+interface Before {
+  readonly series: ReadonlyMap<string, Series>;
+  readonly newest: ReadonlyMap<string, string>;
+}
+
+function suspicionsIn(
+  backup: Backup,
+  tables: ReadonlyMap<string, Counted>,
+  { series, newest }: Before,
+  rules: SuspicionRules,
+): readonly TableSuspicion[] {
+  const databases = new Set(backup.contents?.map(({ database }) => database));
+  return [...series].flatMap(([key, own]) => {
+    const now = tables.get(key);
+    // Told once: the backup before still had it.
+    const isGone = now === undefined && databases.has(own.database) && newest.get(own.database) === own.lastIn;
+    const text = now !== undefined ? textFor(own, now, rules) : isGone ? goneText(own, rules) : null;
+    const { database, table, lastIn: before, recorded } = own;
+    const change = (now?.rows ?? 0) - (recorded.at(-1)?.rows ?? 0);
+    return text === null ? [] : [{ database, table, backupId: backup.id, before, change, text }];
+  });
+}
+
+interface Counted extends Recorded {
+  readonly database: string;
+  readonly table: TableName;
+}
+
+interface Series extends Pick<Counted, 'database' | 'table'> {
+  readonly recorded: Recorded[];
+  lastIn: string;
+}
+
+/** Rows and bytes of each table of a backup, those of partitions together. */
+function tablesIn({ contents = [] }: Backup, { rootOf }: SuspicionRules): ReadonlyMap<string, Counted> {
+  const tables = new Map<string, Counted>();
+  for (const { database, schema, table: name, rows, bytes = null, unlogged } of contents) {
+    if (unlogged === true) continue;
+    const table = rootOf(database, { schema, table: name });
+    const key = JSON.stringify([database, table.schema, table.table]);
+    const other = tables.get(key);
+    const sum = other === undefined ? bytes : bytes === null || other.bytes === null ? null : other.bytes + bytes;
+    tables.set(key, { database, table, rows: rows + (other?.rows ?? 0), bytes: sum });
+  }
+  return tables;
+}
+
+function textFor({ database, table, recorded }: Series, now: Recorded, { ruleOf }: SuspicionRules): string | null {
+  const found = ruleOf(database, table);
+  return found === null ? null : suspicionOf(recorded, now, found.rule);
+}
+
+/** A table that is dropped is nobody's alarm, but for one that the configuration names. */
+function goneText({ database, table, recorded }: Series, { ruleOf }: SuspicionRules): string | null {
+  const [last, found] = [recorded.at(-1), ruleOf(database, table)];
+  if (last === undefined || found === null || !found.watched || last.rows < found.rule.least) return null;
+  return `the table is not there; ${last.rows} rows in the backup before`;
 }
 
 /** The change in percent, with its sign. */

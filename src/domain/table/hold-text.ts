@@ -45,8 +45,9 @@ function factsOf({ binding, observed, approveBy }: HoldPlan): readonly (readonly
       'until',
       order.forSeconds === undefined
         ? 'somebody releases it'
-        : `somebody releases it, or ${durationInWords(order.forSeconds)} are over`,
+        : `somebody releases it, ${durationInWords(order.forSeconds)} at most`,
     ],
+    ...(observed.incident === undefined ? [] : [['incident', visible(clipBytes(observed.incident, 200))] as const]),
     ...(order.reason === undefined ? [] : [['reason', visible(clipBytes(order.reason, 500))] as const]),
     ['requested by', `${visible(clipBytes(requester, 200))} (asserted)`],
     ...(observed.approval === null ? [] : [['may approve', approversInWords(observed.approval)] as const]),

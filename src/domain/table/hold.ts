@@ -18,6 +18,8 @@ export interface HoldPlan extends ApprovablePlan {
   readonly binding: HoldBinding;
   readonly observed: {
     readonly approval: { readonly approvers: number; readonly from: readonly string[] } | null;
+    /** Workflow id of the incident that it belongs to, as told; absent: none. */
+    readonly incident?: string;
     readonly warnings: readonly string[];
   };
 }

@@ -1,12 +1,16 @@
+import type { Backup } from '../../domain/backup/backup.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
-import type { BackupRequest, Engine, EngineContext, MadeBackup } from '../engine.js';
+import type { TableName } from '../../domain/table/table-name.js';
+import type { BackupRequest, Engine, EngineContext, MadeBackup, ReadContext } from '../engine.js';
 import { abandonedIfCancelled } from '../shared/abandon.js';
 import { abandonDumps } from './backup/abandon.js';
 import { surveyDumps, takeDump } from './backup/adopt.js';
+import { isAmong, shareOf } from './archive/only-tables.js';
+import { tocOf } from './archive/read-toc.js';
 import { backUpDatabase } from './backup/dump.js';
 import { logicalCapabilities } from './options.js';
 import { listBackups } from './repository/list.js';
-import { bindBackup, LOGICAL, madeBackup, manifestOf } from './repository/manifest.js';
+import { bindBackup, LOGICAL, madeBackup, manifestFiles, manifestOf } from './repository/manifest.js';
 import { everyFileOf } from './repository/names.js';
 import { outlineRecovery } from './restore/outline.js';
 import { dumpableDatabases, preflightBackup } from './backup/preflight.js';
@@ -48,9 +52,30 @@ export const logicalEngine: Engine = {
   logical: {
     restoreDatabase,
     restoreGlobals,
-    databaseBytes: async (context, { label }) => (await manifestOf(context, label)).databaseSizeBytes,
+    databaseBytes,
   },
 };
+
+/** Indexes, whose size no backup records; and rows that compress less well than others. */
+const SLACK = 2;
+/** Of a database without tables, and of a table without rows, with its indexes and those of its TOAST table. */
+const [EMPTY_DATABASE_BYTES, EMPTY_TABLE_BYTES] = [16 * 1024 * 1024, 64 * 1024];
+
+/** Of some tables: what the backup recorded of them, else their share of the dump. */
+async function databaseBytes(context: ReadContext, { label }: Backup, only?: readonly TableName[]): Promise<number> {
+  const manifest = await manifestOf(context, label);
+  const { databaseSizeBytes, contents, dump } = manifest;
+  if (only === undefined) return databaseSizeBytes;
+  const key = manifestFiles(context, manifest).dump;
+  const toc = await tocOf(context, { key, encrypted: manifest.encryption !== undefined });
+  const recorded = contents.filter(isAmong(toc, only)).map(({ bytes }) => bytes ?? null);
+  const share = shareOf(toc, only, dump.sizeBytes);
+  const rows = recorded.includes(null)
+    ? (share ?? 1) * databaseSizeBytes
+    : recorded.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+  const empty = EMPTY_DATABASE_BYTES + contents.length * EMPTY_TABLE_BYTES;
+  return Math.min(databaseSizeBytes, Math.ceil(empty + SLACK * rows));
+}
 
 /** One dump a database, but for invalid ones, which preflight tells of. One that fails keeps no other from its backup. */
 async function backUpDatabases(context: EngineContext, request: BackupRequest): Promise<readonly MadeBackup[]> {

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { TableCount } from '../../domain/backup/backup.js';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError } from '../../domain/errors.js';
 import { withClient, withMaintenance } from '../connection/with-client.js';
 import { sqlState } from '../connection/database-errors.js';
 import { inSnapshot, released } from '../connection/snapshot.js';
@@ -11,6 +12,12 @@ import { absentDatabases, invalidDatabases } from '../server/databases.js';
 
 /** Tables whose locks are held together: few enough for the lock table, many enough that 100,000 tables take minutes. */
 const BATCH = 100;
+/** So long a lock is waited for that keeps the size of a table from being read. */
+const SIZE_LOCK = '200ms';
+/** What no other attempt makes good. */
+const NO_COUNT: readonly string[] = ['privilege-missing', 'query-failed', 'query-timeout', 'lock-table-full'];
+/** A lock is not to be had, files of a table that is dropped meanwhile are gone, or the time of a statement is over. */
+const NO_SIZE: readonly string[] = ['55P03', '42P01', 'XX000', '58P01', '57014'];
 const UNDEFINED_TABLE = '42P01';
 const UNDEFINED_SCHEMA = '3F000';
 
@@ -22,6 +29,7 @@ export interface TableName {
 }
 
 export interface ListedTable extends TableName {
+  readonly oid: number;
   /** As {@link TABLE_NAME} gives it. */
   readonly name: string;
   readonly unlogged: boolean;
@@ -41,6 +49,12 @@ export interface RelationsApart {
   readonly locked: readonly Omit<TableName, 'countedBy'>[];
 }
 
+/** What is recorded of each table besides its rows. */
+interface CountOptions {
+  readonly hashes?: boolean;
+  readonly sizes?: boolean;
+}
+
 /**
  * Exact rows of every ordinary table of the connected database, all as of one snapshot: that of the transaction the
  * client is in, or one of its own. No code of theirs runs for that, as {@link countRows} counts. Of a partitioned table the leaves are counted; foreign tables, views, extensions' and
@@ -48,13 +62,13 @@ export interface RelationsApart {
  * because of a prepared transaction. Unlogged tables are marked; in a server in recovery, which refuses to read them,
  * they count as empty, as its promotion makes them.
  * @param database name that the counts bear.
- * @param options `hashes`: rows are hashed too, for which they are read whole
+ * @param options `hashes`: rows are hashed too, for which they are read whole; `sizes`: with bytes on disk, where they can be had
  * @throws where row security would hide rows: a count must not be too low unnoticed.
  */
 export async function countTables(
   client: pg.Client,
   database: string,
-  { hashes = false }: { readonly hashes?: boolean } = {},
+  { hashes = false, sizes = false }: CountOptions = {},
 ): Promise<TableCount[]> {
   return inSnapshot(client, async () => {
     const { rows } = await client.query<{ recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS recovery');
@@ -67,9 +81,14 @@ export async function countTables(
     const names = listed.filter(({ unlogged, locked }) => !locked && (readsUnlogged || !unlogged));
     const counts = new Map<ListedTable, Counted>();
     if (!readsUnlogged) for (const one of listed) if (one.unlogged) counts.set(one, { rows: 0 });
-    for (let start = 0; start < names.length; start += BATCH)
-      for (const [one, counted] of await countBatch(client, names.slice(start, start + BATCH), read))
-        counts.set(one, counted);
+    for (let start = 0; start < names.length; start += BATCH) {
+      const batch = names.slice(start, start + BATCH);
+      const bytes = sizes ? await sizesOf(client, batch) : new Map<number, number>();
+      for (const [one, counted] of await countBatch(client, batch, read)) {
+        const size = bytes.get(one.oid);
+        counts.set(one, size === undefined ? counted : { ...counted, bytes: size });
+      }
+    }
     await client.query("SET LOCAL client_encoding TO 'UTF8'");
     return listed.flatMap((one): TableCount[] => {
       const counted = counts.get(one);
@@ -78,6 +97,27 @@ export async function countTables(
       return [{ database, schema, table, ...counted, ...(unlogged ? { unlogged } : {}) }];
     });
   });
+}
+
+/**
+ * Bytes on disk of tables with TOAST and indexes, by their OIDs. A table that somebody has locked, as by REINDEX, is not waited for: what
+ * it takes is not recorded then. Nor is anything of its batch.
+ */
+async function sizesOf(client: pg.Client, tables: readonly ListedTable[]): Promise<ReadonlyMap<number, number>> {
+  try {
+    return await released(client, async () => {
+      await client.query(`SET LOCAL lock_timeout = '${SIZE_LOCK}'`);
+      const { rows } = await client.query<{ oid: string; bytes: string | null }>(
+        `SELECT t.oid::pg_catalog.text AS oid, pg_catalog.pg_total_relation_size(t.oid)::pg_catalog.text AS bytes
+           FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)`,
+        [tables.map(({ oid }) => oid)],
+      );
+      return new Map(rows.flatMap(({ oid, bytes }) => (bytes === null ? [] : [[Number(oid), Number(bytes)]])));
+    });
+  } catch (error) {
+    if (!NO_SIZE.includes(sqlState(error) ?? '')) throw error;
+    return new Map();
+  }
 }
 
 /** How many relations of the connected database are no part of what {@link countTables} counts, or only as marked. */
@@ -114,7 +154,7 @@ export async function rootsInDatabase(client: pg.Client): Promise<(table: Table)
 
 /**
  * The same of several databases, one after the other: as they are close to a physical backup, which has no snapshot to
- * count in. Invalid ones, and those that are not there, are skipped.
+ * count in. Invalid ones, those that are not there, and those that cannot be counted are skipped.
  */
 export async function countDatabases(
   connection: ConnectionConfig,
@@ -129,9 +169,19 @@ export async function countDatabases(
   for (const database of databases) {
     if (skipped.includes(database)) continue;
     signal.throwIfAborted();
-    counts.push(...(await withClient(connection, database, (client) => countTables(client, database))));
+    counts.push(...(await countOne(connection, database)));
   }
   return counts;
+}
+
+/** The backup is there, and good, whether its rows can be counted or not: what the server refuses leaves the database without numbers. */
+async function countOne(connection: ConnectionConfig, database: string): Promise<readonly TableCount[]> {
+  try {
+    return await withClient(connection, database, (client) => countTables(client, database, { sizes: true }));
+  } catch (error) {
+    if (!isRepriseError(error) || !NO_COUNT.includes(error.code)) throw error;
+    return [];
+  }
 }
 
 /** Every ordinary table of the connected database that is no part of an extension and of no other session. */
@@ -145,7 +195,7 @@ export async function listTables(client: pg.Client): Promise<ListedTable[]> {
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
          AND (pid IS NULL OR pg_catalog.pg_is_in_recovery()))
     SELECT ${inDatabaseBytes('n.nspname')} AS schema, ${inDatabaseBytes('c.relname')} AS "table",
-           ${TABLE_NAME} AS name, ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged,
+           ${TABLE_NAME} AS name, ${COUNTED_BY} AS "countedBy", c.relpersistence = 'u' AS unlogged, c.oid AS oid,
            c.oid IN (SELECT relation FROM held)
              OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indexrelid IN (SELECT relation FROM held))
              AS locked
@@ -157,7 +207,7 @@ export async function listTables(client: pg.Client): Promise<ListedTable[]> {
   return rows.map((one) => ({ ...one, schema: read(one.schema), table: read(one.table) }));
 }
 
-type Counted = Pick<TableCount, 'rows' | 'hash'>;
+type Counted = Pick<TableCount, 'rows' | 'hash' | 'bytes'>;
 type ReadTable = (table: ListedTable) => Promise<Counted>;
 
 const countOnly =

@@ -81,7 +81,8 @@ export async function applyChanges(
       insert: await insertRows(client, work),
     };
     await client.query('SET CONSTRAINTS ALL IMMEDIATE');
-    const left = await leftOut(client);
+    const isWhole = done.delete + done.update + done.insert === loaded;
+    const left = isWhole ? [] : await leftOut(client);
     if (left.length > 0 && options.onChanged === 'stop') throw rowsChanged(work, left, loaded);
     await moveSequences(client, work);
     for (const { on, name, enable } of triggers)

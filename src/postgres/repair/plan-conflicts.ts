@@ -54,7 +54,7 @@ export async function planConflicts(
     const waits = new Waits(found);
     await waitForValues(client, work, waits, fireTriggers && facts.triggers.some(({ name }) => !isFreezeTrigger(name)));
     for (const key of facts.referencedBy) {
-      waits.add(await referenceNeeds(client, work, key), 'referenced');
+      waits.add((await unlessHidden(client, () => referenceNeeds(client, work, key))) ?? [], 'referenced');
       waits.add(await ownReferences(client, work, key), 'refers-to-missing');
       workMoved();
     }
@@ -98,8 +98,29 @@ async function waitForValues(client: pg.Client, work: Work, waits: Waits, trigge
   }
   if (moves.size === 0) return;
   // Such rows are deleted and made again: nothing may go with them, and no trigger may take it for what it says.
-  const held = triggersFire ? moves : await heldRows(client, work, work.facts, "c.op = 'u'");
+  const held = triggersFire
+    ? moves
+    : ((await unlessHidden(client, () => heldRows(client, work, work.facts, "c.op = 'u'"))) ?? moves);
   for (const n of held) if (moves.has(n)) waits.block(n, triggersFire ? 'not-unique' : 'referenced');
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/**
+ * Looks at tables that refer to this one; null where policies of one hide its rows from the owner of this one. What cannot be seen so is found by the
+ * foreign key, which sees all.
+ */
+async function unlessHidden<T>(client: pg.Client, look: () => Promise<T>): Promise<T | null> {
+  await client.query('SAVEPOINT referring');
+  try {
+    return await look();
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT referring');
+    return null;
+  } finally {
+    await client.query('RELEASE SAVEPOINT referring').catch(() => undefined);
+  }
 }
 
 /** Which changes wait for which others; what waits for one that is not made is not made either. */

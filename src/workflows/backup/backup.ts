@@ -3,6 +3,9 @@ import type { BackupStep, ClusterFacts, PartlyMade, PolicyFacts } from '../../ac
 import type { FailedPart } from '../../domain/backup/backup.js';
 import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { holderText } from '../../domain/operation/locks.js';
+import type { TableSuspicion } from '../../domain/table/history.js';
+import { formatTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
 import type { BackupInput, BackupOutput, RotateInput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
@@ -63,7 +66,9 @@ async function backUpUnlessBusy(operation: Operation, input: BackupInput, facts:
       operation,
       { kind: 'backup', policy, engine, repository },
       () =>
-        backUpAndRotate(operation, input, policyOf).catch((error: unknown) => recordFailure(operation, policy, error)),
+        backUpAndRotate(operation, input, policyOf, facts.suspects === true).catch((error: unknown) =>
+          recordFailure(operation, policy, error),
+        ),
       {
         giveWay: (holder) =>
           skip(operation, policy, 'lock-held', `${holderText(cluster, holder)} (${holder.workflowId})`),
@@ -87,12 +92,19 @@ function tellSkippedRuns(policy: string): (operation: Operation, facts: ClusterF
   };
 }
 
-async function backUpAndRotate(operation: Operation, input: BackupInput, facts: PolicyFacts): Promise<BackupOutput> {
+async function backUpAndRotate(
+  operation: Operation,
+  input: BackupInput,
+  facts: PolicyFacts,
+  suspects: boolean,
+): Promise<BackupOutput> {
   const { status, host, step } = operation;
   const { policy } = input.order;
   const verification = facts.proof === 'none' ? null : new Verification(operation, facts);
   const { made, notes, ...run } = await backUp(operation, input, facts.engine, verification);
   await tellFailed(operation, policy, run.failed);
+  // Before anything is removed: older backups have the rows.
+  const suspicions = suspects ? await tellSuspicions(operation, policy, made) : [];
   const untold = (await verification?.of(made)) ?? [];
   const unproven = verification?.failedOf(made) ?? [];
   await tellFailed(operation, policy, untold);
@@ -104,12 +116,44 @@ async function backUpAndRotate(operation: Operation, input: BackupInput, facts: 
   const backups = await runStep(operation, read, () =>
     readActivities(host, read).readBackups({ ...step, backupIds: made }),
   );
-  status.show('completed', null, summaryOf(made, rotation) + failedText(failed) + notesText(notes));
+  status.show(
+    'completed',
+    null,
+    summaryOf(made, rotation) + failedText(failed) + suspicionsText(suspicions) + notesText(notes),
+  );
   return {
     ...{ backups, rotation },
     ...(notes.length > 0 ? { notes } : {}),
     ...(failed.length > 0 ? { failed } : {}),
+    ...(suspicions.length > 0 ? { suspicions } : {}),
   };
+}
+
+/** Rows that changed abnormally are told of, with the backup that is good all the same. That nobody could look fails no backup. */
+async function tellSuspicions(
+  { host, step, status, notifications }: Operation,
+  policy: string,
+  backupIds: readonly string[],
+): Promise<readonly TableSuspicion[]> {
+  const name = 'compare recorded rows with earlier backups';
+  try {
+    const { tables, more } = await status.phase(name, () =>
+      readActivities(host, name).suspectTables({ ...step, backupIds }),
+    );
+    if (tables.length > 0) await notifications.notify({ kind: 'suspicion', policy, tables, more });
+    return tables;
+  } catch (error) {
+    if (isCancelled(error)) throw error;
+    log.warn('rows could not be compared with those of earlier backups', { code: failureOf(error).code });
+    return [];
+  }
+}
+
+function suspicionsText(suspicions: readonly TableSuspicion[]): string {
+  const lines = suspicions.map(
+    ({ database, table, text }) => `- ${visible(formatTableName(table))} of ${visible(database)}: ${text}`,
+  );
+  return lines.length === 0 ? '' : `\n\n**Suspicious rows:**\n\n${lines.join('\n')}`;
 }
 
 /** Backups of databases that failed stay, all of them: nothing is removed before its successor is verified. */

@@ -1,43 +1,29 @@
 import {
   CancellationScope,
-  ParentClosePolicy,
   allHandlersFinished,
   condition,
   defineSignal,
   defineUpdate,
   setHandler,
-  startChild,
 } from '@temporalio/workflow';
-import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
-import { repairWorkflowId, signalNames, updateNames, workflowTypes } from '../../domain/operation/names.js';
-import type { RepairOrder, TableIncidentOrder } from '../../domain/operation/orders.js';
-import { priorityOf } from '../../domain/operation/priorities.js';
-import { repairRunbook } from '../../domain/plan/runbooks.js';
+import { parseRepairChoice, type RepairChoice } from '../../domain/approval/parse-decisions.js';
+import { signalNames, updateNames } from '../../domain/operation/names.js';
+import type { TableIncidentOrder } from '../../domain/operation/orders.js';
 import type { TableSurvey, TableSuspects } from '../../domain/table/incident.js';
 import { incidentTable, surveyText, suspectsText, tableIncidentDetails } from '../../domain/table/incident-text.js';
 import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
-import { formatTableName } from '../../domain/table/table-name.js';
-import type { ChosenRepair, IncidentOutput, RepairOutput, TableCorruptionInput } from '../api.js';
+import type { ChosenRepair, IncidentOutput, TableCorruptionInput } from '../api.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
-import { APPROVAL } from '../operation/confirm-incident.js';
 import { isCancelled, refusal, sentence } from '../operation/operation-status.js';
 import { shapeValidator } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
-import { repairTable } from '../table/repair-table.js';
-import { type EndedChild, IncidentChild } from './incident-child.js';
+import type { repairTable } from '../table/repair-table.js';
+import { chosenRepair } from './chosen-repair.js';
+import { type Choice, ChosenWork, type EndedChoice } from './chosen-work.js';
 import { IncidentHold } from './incident-hold.js';
 import { type IncidentEnd, IncidentFrame, isEnd } from './incident-frame.js';
 
 const CHOICE = '{"by":"<your name>","order":{...}}, as `reprise table repair ... --incident` sends it';
-
-/** What a person chose to put the table right. */
-interface Choice {
-  readonly by: string;
-  readonly order: RepairOrder;
-}
-
-/** A repair of the incident, and how it ended. */
-interface EndedRepair extends EndedChild<RepairOutput>, ChosenRepair {}
 
 /**
  * Rows of a table that are wrong, from suspicion to report: figures, confirmation, the repair that people choose, in a child workflow
@@ -50,15 +36,7 @@ export class TableCorruption {
   private suspects: TableSuspects | null = null;
   private readonly search = new CancellationScope();
   private stage: 'confirm' | 'choose' = 'confirm';
-  /** Its operation is the host's: from then on a choice can be checked there. */
-  private isOpen = false;
-  private isOver = false;
-  /** A choice is being checked or carried out: there is one at a time. */
-  private isTaken = false;
-  private choice: Choice | null = null;
-  private lastChoice: Choice | null = null;
-  private attempts = 0;
-  private started: ChosenRepair | null = null;
+  private readonly work: ChosenWork<typeof repairTable, Choice<typeof repairTable>>;
   private hold: IncidentHold | null = null;
 
   constructor(private readonly input: TableCorruptionInput) {
@@ -75,17 +53,22 @@ export class TableCorruption {
     setHandler(defineSignal(signalNames.repaired), () => this.hold?.release('incident', 'the table was put right'), {
       description: 'sent by the repair',
     });
-    setHandler(defineUpdate<ChosenRepair, [unknown]>(updateNames.chooseRepair), (raw) => this.choose(raw), {
-      description: `start this repair: ${CHOICE}`,
-      validator: shapeValidator(parseRepairChoice, CHOICE),
-    });
+    this.work = new ChosenWork(this.frame);
+    setHandler(
+      defineUpdate<ChosenRepair, [unknown]>(updateNames.chooseRepair),
+      (raw) => this.work.choose(parseRepairChoice(raw), (chosen) => this.read(chosen)),
+      {
+        description: `start this repair: ${CHOICE}`,
+        validator: shapeValidator(parseRepairChoice, CHOICE),
+      },
+    );
   }
 
   async run(): Promise<IncidentOutput> {
     try {
       return await this.untilEnd();
     } finally {
-      this.isOver = true;
+      this.work.isOver = true;
       this.search.cancel();
       await CancellationScope.nonCancellable(async () => {
         // However the incident ends: nothing else opens the table.
@@ -96,14 +79,15 @@ export class TableCorruption {
   }
 
   private async untilEnd(): Promise<IncidentOutput> {
-    const { frame } = this;
+    const { frame, work } = this;
     await this.suspect();
     const early = frame.early ?? (await this.confirmed());
     if (early !== null) return this.endBy(early);
     for (;;) {
-      const next = await this.chosen();
+      this.showChoice();
+      const next = await work.next();
       if ('kind' in next) return this.endBy(next);
-      const repair = await this.repairOnce(next);
+      const repair = await work.carryOut(next, (waitingFor) => this.show('running', waitingFor));
       if ('kind' in repair) return this.endBy(repair);
       const outcome = repair.output?.outcome ?? null;
       if (outcome !== null) return this.close(repair, outcome);
@@ -121,7 +105,7 @@ export class TableCorruption {
     await untilRecorded(operation, 'open the incident on the host', (activities) =>
       activities.openTableIncident(request),
     );
-    this.isOpen = true;
+    this.work.isOpen = true;
     await frame.journal('discovered', this.discoveredAt);
     if (cause !== null) await frame.journal('cause', `${this.input.requester}: ${cause}`);
     this.survey = await operation.status.phase('look at the table', () => this.lookAtTable());
@@ -159,19 +143,13 @@ export class TableCorruption {
 
   /** Until somebody says that it is real, or chooses a repair, which says so too. */
   private async confirmed(): Promise<IncidentEnd | null> {
-    const { frame } = this;
     const { workflowId } = this.operation.step;
     this.show('suspected', `a person: \`reprise incident confirm ${workflowId}\`, or \`dismiss\``);
-    for (;;) {
-      const decision = await frame.nextDecision(() => this.choice !== null);
-      if (decision !== null && isEnd(decision)) return decision;
-      if (decision?.kind === 'again') continue;
-      const by = decision ?? { by: this.choice?.by ?? 'unnamed', reason: 'a repair was chosen' };
-      await frame.announce('confirmed', by.reason, by);
-      this.stage = 'choose';
-      await this.block();
-      return null;
-    }
+    const end = await this.work.confirmed();
+    if (end !== null) return end;
+    this.stage = 'choose';
+    await this.block();
+    return null;
   }
 
   /** Writes are blocked, where the configuration says how; nobody waits for it, because it has an approval of its own. */
@@ -203,127 +181,29 @@ export class TableCorruption {
     await frame.journal('hold', hold.end ?? `${hold.workflowId} was told to open the table`);
   }
 
-  /** The repair that a person chooses. */
-  private async chosen(): Promise<Choice | IncidentEnd> {
-    const { frame } = this;
+  private showChoice(): void {
     const { workflowId } = this.operation.step;
-    const again = this.lastChoice === null ? '' : `, \`reprise continue ${workflowId}\` starts the last one again`;
+    const again = this.work.hasLast ? `, \`reprise continue ${workflowId}\` starts the last one again` : '';
     this.show(
       'paused',
       `a person who chooses the repair: \`reprise table repair ... --incident ${workflowId}\`${again}, \`reprise incident close ${workflowId}\` ends it without one`,
     );
-    for (;;) {
-      const decision = await frame.nextDecision(() => this.choice !== null);
-      if (decision !== null && isEnd(decision)) return decision;
-      if (decision?.kind === 'again' && this.lastChoice !== null && !this.isTaken) this.choice = this.lastChoice;
-      const { choice } = this;
-      if (choice === null) continue;
-      this.isTaken = true;
-      this.choice = null;
-      this.lastChoice = choice;
-      return choice;
-    }
   }
 
-  /** One repair, with the journal kept while it runs. */
-  private async repairOnce(choice: Choice): Promise<EndedRepair | IncidentEnd> {
-    const ids = this.nextIds();
-    const { workflowId } = ids;
-    const child = await IncidentChild.start(() => this.startRepair(choice, ids));
-    this.started = ids;
-    try {
-      if (child === null) return { ...ids, output: null, why: `${workflowId} was started before: it continues` };
-      this.show('running', `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\``);
-      const ended = await this.follow(child, workflowId);
-      return 'kind' in ended ? ended : { ...ids, ...ended };
-    } catch (error) {
-      child?.letGo();
-      throw error;
-    } finally {
-      this.isTaken = false;
-    }
-  }
-
-  private async follow(
-    child: IncidentChild<typeof repairTable>,
-    workflowId: string,
-  ): Promise<EndedChild<RepairOutput> | IncidentEnd> {
-    for (;;) {
-      const decision = await this.frame.nextDecision(() => child.ended !== null);
-      if (child.ended !== null) return child.ended;
-      if (decision === null) continue;
-      if (decision.kind === 'confirmed' && decision.by === APPROVAL) {
-        child.approved = true;
-        await this.frame.journal('repair', `${workflowId}: ${decision.reason}`, decision.sentBy);
-        this.show('running', `the repair: \`reprise watch ${workflowId}\``);
-      } else if (isEnd(decision)) {
-        if (!child.approved) {
-          await child.cancel();
-          return decision;
-        }
-        await this.frame.journal(
-          'note',
-          `${decision.by}: ${decision.kind} has no effect: the repair was approved and runs; \`reprise reject ${workflowId}\` ends it`,
-        );
-      }
-    }
-  }
-
-  private startRepair({ by, order }: Choice, { workflowId, operationId }: ChosenRepair) {
-    const { cluster } = this.input;
-    const table = formatTableName(order.table);
-    const incident = {
-      ...{ workflowId: this.operation.step.workflowId, discoveredAt: this.discoveredAt, cause: this.frame.cause },
-    };
-    return startChild(repairTable, {
-      workflowId,
-      // An incident that is terminated or Reset must not stop a repair half way.
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      priority: priorityOf(workflowTypes.repairTable),
-      staticSummary: `repair ${table} of ${cluster}`,
-      staticDetails: repairRunbook(cluster, table).details,
-      args: [{ cluster, requester: by, operationId, order, incident }],
+  /** Reads what a person chose on the host, which refuses what is about another table. */
+  private async read({ by, order: choice }: RepairChoice): Promise<Choice<typeof repairTable>> {
+    const { discoveredAt, request } = this;
+    const order = await hostActivities(this.operation.host, 'read the repair that was chosen').readRepairChoice({
+      ...{ ...request, choice },
     });
-  }
-
-  private nextIds(): ChosenRepair {
-    const { cluster, operationId: own } = this.operation.step;
-    const operationId = `${own}-${++this.attempts}`;
-    return { operationId, workflowId: repairWorkflowId(cluster, operationId) };
-  }
-
-  /** Checks what a person chose, and answers once it is started. */
-  private async choose(raw: unknown): Promise<ChosenRepair> {
-    const parsed = parseRepairChoice(raw);
-    if ('problem' in parsed) throw refusal('approval-refused', parsed.problem);
-    if (this.isTaken || this.isOver)
-      throw refusal(
-        'conflict',
-        this.isOver
-          ? 'the incident is over'
-          : `the incident has a repair already: ${this.started?.workflowId ?? 'it is being started'}`,
-        'reject that one first, or wait for its end',
-      );
-    this.isTaken = true;
-    const before = this.started;
-    try {
-      await condition(() => this.isOpen || this.isOver);
-      const order = await hostActivities(this.operation.host, 'read the repair that was chosen').readRepairChoice({
-        ...{ ...this.request, choice: parsed.order },
-      });
-      this.choice = { by: parsed.by, order };
-    } catch (error) {
-      this.isTaken = false;
-      throw error;
-    }
-    await condition(() => this.started !== before || this.isOver);
-    if (this.started === null || this.started === before)
-      throw refusal('conflict', 'the incident ended before the repair was started', 'start it without --incident');
-    return this.started;
+    return chosenRepair(this.frame, { by, order, discoveredAt });
   }
 
   /** The table is right again: the incident closes with its document. */
-  private async close({ workflowId, operationId }: EndedRepair, { done }: RepairOutcome): Promise<IncidentOutput> {
+  private async close(
+    { workflowId, operationId }: EndedChoice<typeof repairTable>,
+    { done }: RepairOutcome,
+  ): Promise<IncidentOutput> {
     await this.release(`${workflowId} has put the table right`);
     await this.frame.announce('closed', `${workflowId} put ${changedRows(done)} rows right`);
     const report = await this.writeReport(operationId);
@@ -333,7 +213,7 @@ export class TableCorruption {
 
   private async endBy(decision: IncidentEnd): Promise<IncidentOutput> {
     const state = await this.frame.endBy(decision.kind, decision);
-    const report = state === 'closed' && this.isOpen ? await this.writeReport(null) : null;
+    const report = state === 'closed' && this.work.isOpen ? await this.writeReport(null) : null;
     return { state, recovery: null, repair: null, report };
   }
 
@@ -375,7 +255,7 @@ function orderOf({ order }: TableCorruptionInput): TableIncidentOrder {
   );
 }
 
-function whyUndone({ workflowId, output, why }: EndedRepair): string {
+function whyUndone({ workflowId, output, why }: EndedChoice<typeof repairTable>): string {
   if (output === null) return why;
   return output.rejectedBecause === undefined
     ? `${workflowId} found nothing to change`

@@ -17,7 +17,7 @@ export function compareTable(input: CompareTableInput): Promise<CompareTableOutp
     const { good, policy, database } = order;
     const request: InstanceRequest = {
       ...{ instance: INSTANCE, requester, purpose: 'step', ends: true },
-      order: { target: good, policy, databases: [database] },
+      order: { target: good, policy, databases: [database], only: [order.table] },
     };
     const result = await withTemporaryInstance(operation, request, async ({ restore, reached }) => {
       const name = 'compare the table';

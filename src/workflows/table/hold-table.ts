@@ -193,7 +193,7 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
   }
 
   private get request(): HoldRequest {
-    const { order, requester } = this.input;
-    return { ...this.operation.step, order, requester };
+    const { order, requester, incident } = this.input;
+    return { ...this.operation.step, order, requester, incident };
   }
 }

@@ -65,6 +65,11 @@ interface Stretch {
   readonly bad: LocateStop | null;
 }
 
+/** A query of the configuration may read other tables too. */
+function onlyTable({ condition, table }: LocateInput['order']): { readonly only?: [typeof table] } {
+  return condition.kind === 'min-rows' || condition.kind === 'key' ? { only: [table] } : {};
+}
+
 class Search {
   private plan: LocatePlan = { backups: [], walPolicy: null, now: null };
   private bisection = new Bisection([]);
@@ -322,7 +327,11 @@ class Search {
     const onPlan = ({ restore: { predicted } }: PlannedInstance): void => {
       this.predictedSeconds = predicted?.p50 ?? null;
     };
-    const asked = { requester, onPlan, order: { target, policy, databases: [order.database], ...along } };
+    const asked = {
+      requester,
+      onPlan,
+      order: { target, policy, databases: [order.database], ...onlyTable(order), ...along },
+    };
     const open = (instance: string): Promise<HeldInstance> => {
       this.restores++;
       return HeldInstance.open(this.operation, { ...asked, instance });

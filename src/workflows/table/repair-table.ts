@@ -209,7 +209,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     const { policy } = order.source.kind === 'repair' ? {} : order.source;
     return withTemporaryInstance(
       this.operation,
-      { instance, requester, order: { target, policy, databases: [order.database] } },
+      { instance, requester, order: { target, policy, databases: [order.database], only: [order.table] } },
       body,
     );
   }

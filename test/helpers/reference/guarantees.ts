@@ -94,6 +94,10 @@ const guarantees: readonly (readonly [
         'An incident of a table is one workflow, from the hour of discovery to its document: people confirm it and choose the repair; one that is rejected or fails leads back to the choice, and one that was approved goes on whatever becomes of the incident.',
       ],
       [
+        'K5',
+        'After a migration that went wrong, the state before it is compared with production, and a person chooses the whole database or single tables.',
+      ],
+      [
         'T4',
         'While it is repaired, or from the first suspicion on, nobody else writes to it, where the configuration says so: the plan shows how, and the table takes writes again however that ends, with the very rights that were there; hooks that stopped batches are taken back.',
       ],

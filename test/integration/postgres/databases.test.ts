@@ -188,7 +188,7 @@ describe('invalid databases and prepared transactions', () => {
       detail: expect.stringContaining(left) as unknown,
     });
     const counts = await countDatabases(connection, ['cut "off', 'sound'], new AbortController().signal);
-    expect(counts).toEqual([{ database: 'sound', schema: 'public', table: 'one', rows: 0 }]);
+    expect(counts).toEqual([{ database: 'sound', schema: 'public', table: 'one', rows: 0, bytes: 0 }]);
     await run('DROP DATABASE "cut ""off"');
     await run('DROP DATABASE sound');
   });

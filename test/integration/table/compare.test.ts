@@ -31,6 +31,12 @@ beforeAll(async () => {
   site = await Site.create({ clusterYaml: '    checks_role: reader\n' });
   await site.query('CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader');
   await site.commit(400);
+  // Whoever restores this table needs rows of another one, which a dump has before it.
+  await site.query(
+    `CREATE FUNCTION metier.there(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM ${TABLE} WHERE id = $1)';
+     CREATE TABLE metier."zz Checked" (id bigint PRIMARY KEY CHECK (metier.there(id)));
+     INSERT INTO metier."zz Checked" SELECT id FROM ${TABLE} WHERE id <= 10`,
+  );
   await site.startWorker();
   const [made] = (await site.backUp('dump')).backups;
   dump = made?.id ?? '';
@@ -87,6 +93,17 @@ test('T1: a table of a dump is compared with production: counts, rows on the hos
       'SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name ~ $$reprise$$ AND state = $$idle in transaction$$',
     ),
   ).toMatchObject({ rows: [{ n: 0 }] });
+});
+
+test('T1: where the rows of one table cannot be restored without those of another, all of the dump are', async () => {
+  const named = ['table', 'compare', 'mairie', 'mairie', 'metier."zz Checked"', '--backup', dump, '--json'];
+  const done = await site.cli(...named);
+  expect([done.code, done.code === 0 ? JSON.parse(done.stdout) : done.stderr]).toMatchObject([
+    0,
+    { missing: 0, changed: 0, extra: 0, same: 10 },
+  ]);
+  const { plan } = JSON.parse((await site.cli(...named, '--dry-run')).stdout) as { plan: { warnings: string[] } };
+  expect(plan.warnings).toContain('of the dump only rows of metier."zz Checked" are restored');
 });
 
 test('T2: a table is compared with what it was at an instant, from a physical backup and WAL', async () => {

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { TableHistoryLine } from '../../../src/domain/table/history.js';
+import { askInvariant } from '../../../src/activities/table/invariants.js';
 import type { LocateOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, refusal } from '../../helpers/site-cli.js';
@@ -21,19 +22,20 @@ const transaction = async (sql: string): Promise<string> => {
   return (rows[0] as { xid: string }).xid;
 };
 
+const ENOUGH = 'SELECT count(*) >= 2900 FROM metier.demandes_rdv';
+const clusterYaml = `    tables:
+      metier.demandes_rdv: { database: mairie, invariants: { enough: { query: "${ENOUGH}" } } }
+      metier.imports: { database: mairie, suspect: { min_rows: 50 } }\n`;
+
 beforeAll(async () => {
-  site = await Site.create();
+  site = await Site.create({ clusterYaml });
   await site.startWorker();
   await site.backUp('physical');
-  await site.commit(5);
   await site.backUp('physical');
-  for (const id of [11, 13, 15]) await transaction(`DELETE FROM metier.demandes_rdv WHERE id = ${id}`);
+  await transaction('DELETE FROM metier.demandes_rdv WHERE id = 11');
   await transaction("UPDATE metier.demandes_rdv SET motif = 'moved' WHERE id = 17");
   bad = await transaction('DELETE FROM metier.demandes_rdv WHERE id % 4 = 0');
-  await site.commit(3);
-  await transaction('DELETE FROM metier.demandes_rdv WHERE id = 19');
   await site.backUp('physical');
-  await site.commit(3);
 }, 300_000);
 
 describe('T5: reprise table locate', () => {
@@ -51,13 +53,38 @@ describe('T5: reprise table locate', () => {
     expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
   });
 
-  it('T5: counts that backups recorded spare restores, and the text fits the terminal', async () => {
-    const found = await answer<Found>(site, 'table', 'locate', ...named, '--min-rows', '2900');
+  it('T5: a query of the configuration leads there too, counts that backups recorded spare restores, and the text fits the terminal', async () => {
+    const found = await answer<Found>(site, 'table', 'locate', ...named, '--invariant', 'enough');
     expect(found).toMatchObject({ state: 'transaction', transaction: { xid: bad }, restores: 1, replays: 1 });
     const { code, stdout } = await site.cliAt(80, 'table', 'locate', ...named, '--min-rows', '1');
     expect(code).toBe(0);
     expect(stdout).toContain('it holds in production now');
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('T5: a query of the configuration runs read-only, as no superuser, one statement, and gives one boolean', async () => {
+    const { host, port, user } = site.server;
+    const connection = { host, port, user, maintenanceDatabase: 'postgres' };
+    await site.query(
+      `CREATE ROLE checks LOGIN; GRANT USAGE ON SCHEMA metier TO checks; GRANT SELECT ON metier.demandes_rdv TO checks;
+       CREATE FUNCTION metier.who() RETURNS boolean LANGUAGE sql AS $$ SELECT current_user = 'checks' AND current_setting('transaction_read_only') = 'on' $$`,
+    );
+    const ask = (query: string, checksRole?: string) =>
+      askInvariant(connection, checksRole === undefined ? {} : { checksRole }, 'mairie', {
+        ...{ name: 'one', query, timeoutSeconds: 2 },
+      });
+    expect(await ask(ENOUGH)).toMatchObject({ holds: false });
+    expect(await ask('SELECT metier.who()', 'checks')).toEqual({ holds: true, figure: 'the query gives true' });
+    // A copy from before the role was made has none: then a login is made, or nothing of others is called.
+    expect(await ask('SELECT metier.who()', 'never_made')).toMatchObject({ holds: false });
+    for (const wrong of ['SELECT 1', 'SELECT true, true', 'SELECT NULL::boolean', 'SELECT true WHERE false'])
+      await expect(ask(wrong, 'checks')).rejects.toMatchObject({ code: 'config-invalid' });
+    await expect(ask('SELECT true; SELECT true', 'checks')).rejects.toMatchObject({ code: 'query-failed' });
+    await expect(ask('SELECT pg_sleep(60) IS NULL', 'checks')).rejects.toMatchObject({ code: 'query-timeout' });
+    await expect(ask('DELETE FROM metier.demandes_rdv RETURNING true', 'checks')).rejects.toMatchObject({
+      code: expect.stringMatching(/query-failed|privilege-missing/),
+    });
+    await site.query('DROP FUNCTION metier.who(); DROP OWNED BY checks; DROP ROLE checks');
   });
 
   it('T5: without a condition, with two, or of no column, it is refused with what to do', async () => {
@@ -66,6 +93,16 @@ describe('T5: reprise table locate', () => {
       exit: 2,
     });
     expect(await refusal(site, 'table', 'locate', ...named, '--key', 'nothing=1')).toMatchObject({ exit: 2 });
+    expect(await refusal(site, 'table', 'locate', ...named, '--invariant', 'other')).toMatchObject({
+      ...{ exit: 6, code: 'not-found', hint: 'it has enough' },
+    });
+    expect(await refusal(site, 'table', 'locate', ...named, '--key', 'id=4', '--timeline', '9')).toMatchObject({
+      exit: 6,
+    });
+    const nowhere = ['mairie', 'mairie', 'metier.never_made', '--min-rows', '1'];
+    expect(await refusal(site, 'table', 'locate', ...nowhere)).toMatchObject({
+      ...{ exit: 6, message: expect.stringContaining('neither production nor one of 3 backups has it') },
+    });
   });
 });
 
@@ -74,9 +111,30 @@ describe('T3: reprise table history', () => {
     const { history } = await answer<{ history: readonly TableHistoryLine[] }>(site, 'table', 'history', ...named);
     expect(history).toHaveLength(3);
     expect(history.map(({ change }) => (change ?? 0) < -500)).toEqual([false, false, true]);
+    expect(history.every(({ bytes }) => (bytes ?? 0) > 50_000)).toBe(true);
     const { code, stdout } = await site.cliAt(80, 'table', 'history', ...named);
     expect(code).toBe(0);
     expect(stdout).toContain(String(history[2]?.rows));
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('T3: an abnormal change is told after the backup, with the figures, and only once', async () => {
+    await site.query('CREATE TABLE metier.imports AS SELECT generate_series(1, 300) AS id');
+    for (let count = 0; count < 3; count++) expect(await site.backUp('dump')).not.toHaveProperty('suspicions');
+    await site.query('DELETE FROM metier.imports WHERE id > 10');
+    const { suspicions, backups } = await site.backUp('dump');
+    const table = { schema: 'metier', table: 'imports' };
+    expect(suspicions).toMatchObject([{ database: 'mairie', table, change: -290, backupId: backups[0]?.id }]);
+    expect(suspicions?.[0]?.text).toMatch(
+      /^10 rows; 300 in the backup before \(-97 %\), 300 usually \(-97 %\); .* on disk, .* in the backup before$/,
+    );
+    const { history } = await answer<{ history: readonly TableHistoryLine[] }>(
+      site,
+      'table',
+      'history',
+      ...['mairie', 'mairie', 'metier.imports'],
+    );
+    expect(history.map(({ suspicion }) => suspicion !== null)).toEqual([false, false, false, true]);
+    expect(await site.backUp('dump')).not.toHaveProperty('suspicions');
   });
 });

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
-import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { RepairLab } from '../../helpers/repair-lab.js';
 import { ReplaceRound } from '../../helpers/replace-suite.js';
@@ -33,45 +32,43 @@ describe('M1: a table that a transaction under way has locked where a temporary 
        INSERT INTO metier.held SELECT n FROM generate_series(1, 5) n;
        CREATE TABLE metier.rated (k numeric PRIMARY KEY); INSERT INTO metier.rated VALUES (1.0), (2)`,
     );
-    await withClient(lab.connection, 'mairie', async (first) => {
-      await first.query(
-        `BEGIN; TRUNCATE metier.held_1; INSERT INTO metier.held_1 VALUES (9); PREPARE TRANSACTION 'it''s'`,
-      );
-      const held = await target();
-      await first.query(`COMMIT PREPARED 'it''s'`);
-      const after = await target();
-      await lab.archived();
-      const order = {
-        database: 'mairie',
-        table,
-        source: { kind: 'state', at: held, policy: 'physical' },
-        strategy: 'replace',
+    await site.query(
+      `BEGIN; TRUNCATE metier.held_1; INSERT INTO metier.held_1 VALUES (9); PREPARE TRANSACTION 'it''s'`,
+    );
+    const held = await target();
+    await site.query(`COMMIT PREPARED 'it''s'`);
+    const after = await target();
+    await lab.archived();
+    const order = {
+      database: 'mairie',
+      table,
+      source: { kind: 'state', at: held, policy: 'physical' },
+      strategy: 'replace',
+    };
+    await lab.withInstances('held', { good: held }, async () => {
+      const probe = {
+        order: { database: 'mairie', table, condition: { kind: 'min-rows', rows: 5 } },
+        instance: 'good',
       };
-      await lab.withInstances('held', { good: held }, async () => {
-        const probe = {
-          order: { database: 'mairie', table, condition: { kind: 'min-rows', rows: 5 } },
-          instance: 'good',
-        };
-        expect(await lab.run('probeTable', 'held', probe)).toMatchObject({ holds: true });
-        const comparison = { instance: 'good', order: { database: 'mairie', table, good: held, samples: 10 } };
-        expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 5, extra: 1 });
-        expect(await lab.collect('held', order as RepairOrder)).toBe('compared');
-        const plan = await lab.plan('held', order as RepairOrder);
-        expect(plan.binding.changes).toMatchObject({ insert: 5, delete: 1 });
-        // The same key, written otherwise: one row, which is neither lost nor there twice.
-        await site.query('UPDATE metier.rated SET k = 1.00 WHERE k = 1');
-        const rated = { ...order, table: { schema: 'metier', table: 'rated' } } as RepairOrder;
-        await lab.collect('held', rated);
-        const put = await lab.plan('held-rated', rated, 'held');
-        expect(put.binding.changes).toMatchObject({ insert: 0, update: 1, delete: 0, conflicts: 0 });
-        await lab.carryOut('held-rated', put);
-        expect((await site.query('SELECT k::text FROM metier.rated ORDER BY k')).rows).toEqual([
-          { k: '1.0' },
-          { k: '2' },
-        ]);
-        await lab.run('moveInstance', 'held', { instance: 'good', target: after });
-        expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 0, extra: 0, same: 1 });
-      });
+      expect(await lab.run('probeTable', 'held', probe)).toMatchObject({ holds: true });
+      const comparison = { instance: 'good', order: { database: 'mairie', table, good: held, samples: 10 } };
+      expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 5, extra: 1 });
+      expect(await lab.collect('held', order as RepairOrder)).toBe('compared');
+      const plan = await lab.plan('held', order as RepairOrder);
+      expect(plan.binding.changes).toMatchObject({ insert: 5, delete: 1 });
+      // The same key, written otherwise: one row, which is neither lost nor there twice.
+      await site.query('UPDATE metier.rated SET k = 1.00 WHERE k = 1');
+      const rated = { ...order, table: { schema: 'metier', table: 'rated' } } as RepairOrder;
+      await lab.collect('held', rated);
+      const put = await lab.plan('held-rated', rated, 'held');
+      expect(put.binding.changes).toMatchObject({ insert: 0, update: 1, delete: 0, conflicts: 0 });
+      await lab.carryOut('held-rated', put);
+      expect((await site.query('SELECT k::text FROM metier.rated ORDER BY k')).rows).toEqual([
+        { k: '1.0' },
+        { k: '2' },
+      ]);
+      await lab.run('moveInstance', 'held', { instance: 'good', target: after });
+      expect(await lab.run('compareTable', 'held', comparison)).toMatchObject({ missing: 0, extra: 0, same: 1 });
     });
   });
 });

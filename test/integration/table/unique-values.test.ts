@@ -225,6 +225,12 @@ describe('T6: what stands against a row is a conflict of the plan, and no failur
     );
     expect(await reasons(table, changes)).toEqual([]);
     expect(await reasons(table, changes, true)).toEqual(['not-unique', 'not-unique']);
+    // Nor where nobody but a superuser sees whether others would go.
+    await database.query(
+      `ALTER TABLE ${table.name}_child OWNER TO postgres; ALTER TABLE ${table.name}_child ENABLE ROW LEVEL SECURITY`,
+    );
+    expect(await reasons(table, changes)).toEqual(['referenced', 'referenced']);
+    expect(await reasons(table, [update('1', 'a', 'z')])).toEqual([]);
   });
 
   test('a key that rows of other tables refer to, and rows of the same table in any order', async () => {

@@ -25,6 +25,22 @@ describe('T4: how writes to a table are blocked is configured', () => {
     expect(warnings.filter(({ message }) => message.includes('never runs'))).toEqual([]);
   });
 
+  it('T3: from which change on people are told of a table is configured, or that they are not', () => {
+    const { clusters } = parsed(
+      tables(
+        `a.b: { database: mairie, suspect: { loss_percent: 10 } }
+      a.c: { database: mairie, suspect: { enabled: false } }
+      a.d: { database: mairie }`,
+      ),
+    );
+    const of = (name: string) => clusters['mairie']?.tables?.[name];
+    expect(of('a.b')?.suspect).toEqual({ loss: 0.1, growth: 2, least: 100 });
+    expect(of('a.c')?.suspect).toBeNull();
+    expect(of('a.d')).not.toHaveProperty('suspect');
+    for (const wrong of ['loss_percent: 100', 'growth_percent: 0', 'min_rows: 0', 'loss: 0.5'])
+      expect(complaint(tables(`a.b: { database: mairie, suspect: { ${wrong} } }`))).not.toEqual([]);
+  });
+
   it('T7: who signs a repair off, and how long its rows are watched; durations in seconds', () => {
     const people = (text: string): string => `contacts: { qa: { mail: [qa@example.org] } }\n${tables(text)}`;
     const { clusters } = parsed(

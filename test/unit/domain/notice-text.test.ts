@@ -57,6 +57,26 @@ const all: Readonly<Record<string, Notice>> = {
     recover,
   ),
   approval: notice({ kind: 'approval', plan: samplePlan() }, recover),
+  suspicion: notice(
+    {
+      kind: 'suspicion',
+      policy: 'nightly-dump',
+      tables: [
+        {
+          ...{ database: 'mairie', table: { schema: 'metier', table: 'demandes_rdv' }, change: -620 },
+          ...{ backupId: 'mairie:logical:new', before: 'mairie:logical:old' },
+          text: '400 rows; 1020 in the backup before (-61 %), 1010 usually (-60 %)',
+        },
+        {
+          ...{ database: "d'b", table: { schema: 'My Schema', table: 't' }, change: 90_000 },
+          ...{ backupId: 'mairie:logical:new', before: 'mairie:logical:old' },
+          text: '91000 rows; 1000 in the backup before (+9000 %), 1000 usually (+9000 %)',
+        },
+      ],
+      more: 3,
+    },
+    'backup/mairie/nightly-dump',
+  ),
   suspected: notice(
     {
       kind: 'incident',

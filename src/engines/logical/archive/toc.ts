@@ -16,6 +16,8 @@ export interface TocEntry {
   readonly tablespace: string;
   readonly accessMethod: string;
   readonly owner: string;
+  /** Where its rows begin in the file; null where it has none, or where pg_dump wrote to a pipe and could not say. */
+  readonly dataAt: number | null;
 }
 
 /** What a dump in custom format says of itself, before its data. */
@@ -33,6 +35,8 @@ const CUSTOM = 1;
 /** Format versions of PostgreSQL 12 to 18: what an older or newer one holds, is not guessed. */
 const [OLDEST, WITHOUT_OIDS, COMPRESSION, RELATION_KIND, NEWEST] = [0x010c, 0x010c, 0x010f, 0x0110, 0x0110];
 const ACCESS_METHOD = 0x010e;
+/** `K_OFFSET_POS_SET`. */
+const OFFSET_SET = 2;
 /** No dump has more entries; a damaged number must not make us loop for hours. */
 const MOST_ENTRIES = 50_000_000;
 
@@ -110,9 +114,11 @@ class TocReader {
     const owner = this.text();
     if (version >= WITHOUT_OIDS) this.text();
     while (this.optionalText() !== null);
-    this.byte();
-    this.take(this.offsetSize);
-    return { id, catalog, oid, tag, kind, definition, drop, schema, tablespace, accessMethod, owner };
+    const isKnown = this.byte() === OFFSET_SET;
+    const offset = this.take(this.offsetSize);
+    // Files of more than 281 TB do not come.
+    const dataAt = isKnown ? offset.readUIntLE(0, Math.min(6, this.offsetSize)) : null;
+    return { id, catalog, oid, tag, kind, definition, drop, schema, tablespace, accessMethod, owner, dataAt };
   }
 
   int(): number {

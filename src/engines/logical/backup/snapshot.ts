@@ -67,7 +67,7 @@ export async function withInventory<T>(
 export async function takeInventory(
   client: pg.Client,
   database: string,
-  options: { readonly hashes?: boolean } = {},
+  options: { readonly hashes?: boolean; readonly sizes?: boolean } = {},
 ): Promise<Inventory> {
   return inSnapshot(client, async () => ({
     contents: await countTables(client, database, options),
@@ -84,7 +84,7 @@ function countInSnapshot(
     await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshot)}`);
     await setForReading(client);
-    const inventory = await takeInventory(client, database, { hashes });
+    const inventory = await takeInventory(client, database, { hashes, sizes: true });
     const recorded = await recordDatabaseObjects(client, database, { hashes, sequences }).catch(() => undefined);
     return recorded === undefined ? inventory : { ...inventory, recorded };
   });

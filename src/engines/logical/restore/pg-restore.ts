@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import type { ConnectionConfig } from '../../../domain/config.js';
+import type { TableName } from '../../../domain/table/table-name.js';
 import { withMaintenance } from '../../../postgres/connection/with-client.js';
 import { libpqEnv } from '../../../postgres/connection/environment.js';
 import { NOT_DECRYPTED } from '../../../process/age/age.js';
@@ -9,6 +10,7 @@ import type { JobExit, JobExitClass, JobRequest, JobResult } from '../../../proc
 import type { EngineContext } from '../../engine.js';
 import { runToolJob } from '../../shared/run-tool-job.js';
 import { cronDatabase, hasCron, withoutCron } from '../archive/pg-cron.js';
+import { onlyTables } from '../archive/only-tables.js';
 import { tocOf } from '../archive/read-toc.js';
 import type { ArchiveToc } from '../archive/toc.js';
 import { readingArgv } from '../encryption.js';
@@ -42,12 +44,20 @@ export interface Restoring {
   readonly versionNum: number;
   /** Errors of single statements do not end it: a person decides on them. */
   readonly returnsErrors: boolean;
+  /** Only the rows of these tables; absent: all. */
+  readonly only?: readonly TableName[] | undefined;
 }
 
 export type RestoreComplaints = Pick<ClassifiedComplaints, 'accepted' | 'missingNames' | 'errors'>;
 
-/** The table of contents of the dump, as far as the server can take it. */
-export async function restorableToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
+/** The table of contents of the dump, as far as the server can take it, and as far as it is wanted. */
+export async function restorableToc(restoring: Restoring): Promise<ArchiveToc> {
+  const { only } = restoring;
+  const toc = await serversToc(restoring);
+  return only === undefined ? toc : onlyTables(toc, only);
+}
+
+async function serversToc({ context, dump, manifest, database }: Restoring): Promise<ArchiveToc> {
   const toc = await tocOf(context, dump);
   if (!hasCron(manifest.extensions)) return toc;
   const allowed = await withMaintenance(database.connection, cronDatabase);

@@ -28,6 +28,8 @@ import { inDatabase, listOption, workDirectory } from './login-work.js';
 import { addSearchPathOnly, dropGuard } from './restore-guard.js';
 import { isRefused, markRefused } from './restore-note.js';
 import { withSearchPath } from './search-path.js';
+import { isAmong } from '../archive/only-tables.js';
+import { tocOf } from '../archive/read-toc.js';
 import { hasCron } from '../archive/pg-cron.js';
 import { isCancelled } from '../../../process/jobs/jobs.js';
 import { removeTree } from '../../../files/remove-tree.js';
@@ -74,6 +76,7 @@ export async function restoreDatabase(
     systemIdentifier,
     versionNum,
     returnsErrors: request.returnsErrors === true,
+    only: request.only,
   };
   if (await isRefused(restoring)) await discard(restoring);
   try {
@@ -154,7 +157,8 @@ async function restoreWhole(restoring: Restoring, searchPath: string | null): Pr
     await fill();
   };
   const tablespaces = await tablespacesThere(database.connection, manifest);
-  const { entries } = hasCron(manifest.extensions) ? await restorableToc(restoring) : { entries: [] };
+  const isListed = restoring.only !== undefined || hasCron(manifest.extensions);
+  const { entries } = isListed ? await restorableToc(restoring) : { entries: [] };
   return runPgRestore(restoring, {
     ...(searchPath === null
       ? { step: `restore:${encodeName(database.name)}@${systemIdentifier}` }
@@ -163,7 +167,7 @@ async function restoreWhole(restoring: Restoring, searchPath: string | null): Pr
     options: [
       jobsOption(restoring),
       ...(tablespaces === null ? ['--no-tablespaces'] : []),
-      ...(hasCron(manifest.extensions) ? [await listOption(restoring, 'whole', entries)] : []),
+      ...(isListed ? [await listOption(restoring, 'whole', entries)] : []),
     ],
     prepare: isNew || searchPath === null ? fill : makeAnew,
     cleanUp: makeAnew,
@@ -195,10 +199,9 @@ function countDifferences(...[recorded, found, rootOf]: Required<Parameters<type
 }
 
 /** @param errors of single statements: objects may be missing then, and rows never */
-async function compareWithManifest(
-  { manifest, database, versionNum }: Restoring,
-  errors: readonly string[],
-): Promise<Counted> {
+async function compareWithManifest(restoring: Restoring, errors: readonly string[]): Promise<Counted> {
+  const { manifest, database, versionNum, only, context, dump } = restoring;
+  const isWanted = only === undefined ? () => true : isAmong(await tocOf(context, dump), only);
   const withoutEventTriggers = majorOf(versionNum) >= WITH_LOGIN_TRIGGERS && (await isSuperuser(database.connection));
   const { found, rootOf } = await withClient(
     database.connection,
@@ -211,9 +214,11 @@ async function compareWithManifest(
     { withoutEventTriggers },
   );
   const ofRows =
-    manifest.countedIn === 'nowhere' ? [] : [...countDifferences(manifest.contents, found.contents, rootOf)];
+    manifest.countedIn === 'nowhere'
+      ? []
+      : [...countDifferences(manifest.contents.filter(isWanted), found.contents.filter(isWanted), rootOf)];
   // Another major version counts some objects otherwise, such as NOT NULL constraints.
-  const comparable = majorOf(versionNum) === majorOf(manifest.server.versionNum);
+  const comparable = only === undefined && majorOf(versionNum) === majorOf(manifest.server.versionNum);
   const ofObjects = manifest.objects !== null && comparable ? compareObjects(manifest.objects, found.objects) : [];
   // A large object has bytes of its own.
   const lost = [...ofRows, ...ofObjects.filter((text) => errors.length === 0 || text.includes('of kind large object'))];

@@ -5,7 +5,7 @@ import type { TocEntry } from '../../../../src/engines/logical/archive/toc.js';
 
 let id = 0;
 function entry(kind: string, schema: string, tag: string, definition = ''): TocEntry {
-  const none = { catalog: 0, oid: 0, drop: '', tablespace: '', accessMethod: '', owner: 'postgres' };
+  const none = { catalog: 0, oid: 0, drop: '', tablespace: '', accessMethod: '', owner: 'postgres', dataAt: null };
   return { ...none, id: ++id, kind, schema, tag, definition };
 }
 const schema = entry('SCHEMA', '', 'app');

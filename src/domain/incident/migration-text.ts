@@ -1,0 +1,116 @@
+import type { MigrationIncidentOrder } from '../operation/orders.js';
+import type { Suspect } from '../table/incident.js';
+import { formatTableName, tableWords } from '../table/table-name.js';
+import { markdownBlock, markdownTable, markdownText } from '../text/markdown.js';
+import { clipBytes, shellWord } from '../text/text.js';
+import type { MigrationFindings, MigrationTime, MigrationTransactions } from './migration.js';
+
+/** What an incident of a migration knows so far; null: not yet. */
+export interface MigrationFacts {
+  readonly cluster: string;
+  readonly workflowId: string;
+  readonly order: MigrationIncidentOrder;
+  /** UTC ISO-8601. */
+  readonly discoveredAt: string;
+  readonly cause: string | null;
+  readonly time: MigrationTime | null;
+  readonly findings: MigrationFindings | null;
+  readonly transactions: MigrationTransactions | null;
+  /** Why the states could not be compared. */
+  readonly problem: string | null;
+  /** Tables that were put right. */
+  readonly repaired: number;
+}
+
+/** When the migration was, in a sentence. */
+export function migrationTimeText({ before, source, migrations, recordedIn }: MigrationTime): string {
+  if (source === 'operator')
+    return `the state before the migration is that of ${before}, as was said when the incident was opened`;
+  const names = migrations.map(({ name, at }) => `${name} (${at})`).join(', ');
+  return `${recordedIn ?? 'the migration table'} has ${clipBytes(names, 500)}; the state before is looked at as of ${before}`;
+}
+
+/** What the comparison found, in a sentence. */
+export function findingsText(findings: MigrationFindings | null, problem: string | null): string {
+  if (findings === null) return `the state before the migration could not be compared: ${problem ?? 'not known why'}`;
+  const { changed, same, objects, moreObjects } = findings;
+  const count = objects.length + moreObjects;
+  return `${changed} tables have other numbers of rows, ${same} the same; ${count} ${count === 1 ? 'definition differs' : 'definitions differ'}${problem === null ? '' : `; ${problem}`}`;
+}
+
+/** Figures, and what to type, for the Web UI's details (Markdown). */
+export function migrationDetails(facts: MigrationFacts): string {
+  const { order, discoveredAt, cause, time, findings, transactions, problem, repaired } = facts;
+  return [
+    `### ${markdownText(`A migration of ${order.database} is suspected to have gone wrong`)}`,
+    [
+      `- **discovered:** ${markdownText(discoveredAt)}`,
+      `- **cause:** ${markdownText(clipBytes(cause ?? 'not entered yet', 500))}`,
+      `- **migration:** ${time === null ? 'being looked for' : markdownText(clipBytes(migrationTimeText(time), 800))}`,
+      ...(repaired > 0 ? [`- **tables repaired:** ${repaired}`] : []),
+    ].join('\n'),
+    ...(findings === null ? [] : findingsDetails(findings)),
+    ...(transactions === null ? [] : [transactionsDetails(transactions)]),
+    ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
+    `**To type next:**\n\n${markdownBlock(commands(facts).join('\n'), 'sh')}`,
+  ].join('\n\n');
+}
+
+function findingsDetails({ tables, changed, same, objects, moreObjects }: MigrationFindings): readonly string[] {
+  const count = (rows: number | null): string => (rows === null ? 'not there' : String(rows));
+  const rows = tables
+    .slice(0, 15)
+    .map(({ table, before, now }) => [markdownText(formatTableName(table)), count(before), count(now)]);
+  const listed = objects.slice(0, 20).map((text) => `- ${markdownText(clipBytes(text, 200))}`);
+  const more = objects.length - listed.length + moreObjects;
+  return [
+    `Rows: ${changed} tables have other numbers than before, ${same} the same.`,
+    ...(rows.length === 0 ? [] : [markdownTable(['table', 'before', 'now'], rows)]),
+    objects.length === 0
+      ? 'All definitions are as before.'
+      : ['Definitions that differ:', '', ...listed, ...(more > 0 ? [`- and ${more} more`] : [])].join('\n'),
+  ];
+}
+
+function transactionsDetails({ transactions, problem, from, to }: MigrationTransactions): string {
+  const rows = transactions.map(({ xid, committedAt, deleted, updated, inserted, actions }) => [
+    xid,
+    committedAt,
+    String(deleted),
+    String(updated),
+    String(inserted),
+    actions.map(markdownText).join(', '),
+  ]);
+  return [
+    `Transactions that changed most rows, from ${from} to ${to}, the first ones first:`,
+    rows.length === 0
+      ? 'none was found'
+      : markdownTable(['xid', 'committed', 'deleted', 'changed', 'inserted', 'tables'], rows),
+    ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
+  ].join('\n\n');
+}
+
+/** The first transaction that did something to a table as a whole is most likely the migration's. */
+function migrationOf(transactions: MigrationTransactions | null): Suspect | undefined {
+  return transactions?.transactions.find(({ actions }) => actions.length > 0);
+}
+
+function commands({ cluster, workflowId, order, time, findings, transactions }: MigrationFacts): readonly string[] {
+  const { database } = order;
+  const id = shellWord(workflowId);
+  const first = migrationOf(transactions);
+  const before = first === undefined ? (time?.before ?? 'TIME') : `before-xid:${first.xid}`;
+  const lost = findings?.tables.find((one) => one.before !== null && one.now !== null && one.before > one.now);
+  const table = lost?.table ?? { schema: 'SCHEMA', table: 'TABLE' };
+  const words = tableWords(cluster, database, table);
+  return [
+    `reprise incident confirm ${id} --reason "..."`,
+    `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --from ${time?.before ?? 'TIME'}`,
+    '# the whole database as before: what was written since stays in the old one',
+    `reprise recover ${shellWord(cluster)} --database ${shellWord(database)} --to ${before} --incident ${id}`,
+    '# or single tables, whose definitions fit',
+    `reprise table compare ${words} --to ${before}`,
+    `reprise table repair ${words} --to ${before} --strategy insert-missing --incident ${id}`,
+    `reprise incident close ${id} --reason "..."`,
+  ];
+}

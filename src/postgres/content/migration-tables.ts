@@ -1,0 +1,100 @@
+import pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
+import type { AppliedMigration } from '../../domain/incident/migration.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+import { type QuerySource, withConfiguredQuery } from './configured-query.js';
+import { withClient } from '../connection/with-client.js';
+
+/** A table in which a tool writes down what it has applied. */
+interface KnownTable {
+  readonly name: string;
+  /** Column that names a migration, and the one that says when it was applied. */
+  readonly columns: readonly [name: string, at: string];
+}
+
+/** Django, Flyway, Liquibase, Knex, Prisma. Those of Rails and Alembic record no time. */
+const KNOWN: readonly KnownTable[] = [
+  { name: 'django_migrations', columns: ['name', 'applied'] },
+  { name: 'flyway_schema_history', columns: ['script', 'installed_on'] },
+  { name: 'databasechangelog', columns: ['id', 'dateexecuted'] },
+  { name: 'knex_migrations', columns: ['name', 'migration_time'] },
+  { name: '_prisma_migrations', columns: ['migration_name', 'started_at'] },
+];
+
+/** Lines that are read: migrations that belong together are fewer. */
+const MOST = 200;
+
+/** What was applied to a database, the last ones first, and where that stands. */
+export interface MigrationRecord {
+  readonly recordedIn: string;
+  readonly migrations: readonly AppliedMigration[];
+}
+
+/**
+ * The migration table of a known tool in a database; null where it has none. A time without a zone counts as one of the server's.
+ * @throws RepriseError what {@link withConfiguredQuery} throws
+ */
+export async function knownMigrations(source: QuerySource, database: string): Promise<MigrationRecord | null> {
+  const found = await withClient(source.connection, database, findKnown);
+  for (const { table, columns } of found) {
+    const [name, at] = columns.map((column) => pg.escapeIdentifier(column));
+    const from = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.table)}`;
+    const query = `SELECT ${name}::pg_catalog.text, ${at}::pg_catalog.timestamptz FROM ${from} WHERE ${at} IS NOT NULL ORDER BY ${at} DESC LIMIT ${MOST}`;
+    const migrations = await readApplied(source, { database, query, timeoutSeconds: 60 });
+    if (migrations.length > 0) return { recordedIn: formatTableName(table), migrations };
+  }
+  return null;
+}
+
+async function findKnown(
+  client: pg.ClientBase,
+): Promise<readonly { readonly table: TableName; readonly columns: KnownTable['columns'] }[]> {
+  const { rows } = await client.query<TableName & { columns: string[] }>(
+    `SELECT n.nspname::text AS schema, c.relname::text AS "table",
+            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relname = ANY($1) AND n.nspname !~ '^pg_'
+      ORDER BY 1, 2`,
+    [KNOWN.map(({ name }) => name)],
+  );
+  return rows.flatMap(({ schema, table, columns }) => {
+    const known = KNOWN.find(({ name }) => name === table);
+    if (known === undefined || !known.columns.every((column) => columns.includes(column))) return [];
+    return [{ table: { schema, table }, columns: known.columns }];
+  });
+}
+
+/**
+ * What a query of the configuration says was applied: its rows are the name of a migration and when it was applied.
+ * @throws RepriseError `config-invalid` for other columns; what {@link withConfiguredQuery} throws
+ */
+export function readApplied(
+  source: QuerySource,
+  { database, query, timeoutSeconds }: { database: string; query: string; timeoutSeconds: number },
+): Promise<readonly AppliedMigration[]> {
+  const run = async (client: pg.ClientBase): Promise<readonly AppliedMigration[]> => {
+    // The extended protocol takes one statement only: no second one can hide behind a semicolon.
+    const extended = { text: query, rowMode: 'array' as const, queryMode: 'extended' as const };
+    const { rows, fields } = await client.query<unknown[]>(extended);
+    if (fields.length !== 2) throw otherColumns();
+    return rows.slice(0, MOST).map(([name, at]) => {
+      const time = at instanceof Date ? at : new Date(String(at));
+      if (Number.isNaN(time.getTime())) throw otherColumns();
+      return { name: String(name), at: time.toISOString() };
+    });
+  };
+  const statementTimeoutMs = timeoutSeconds * 1000;
+  return withConfiguredQuery(source, {
+    ...{ database, query, statementTimeoutMs, run },
+    runUnplanned: () => Promise.resolve(null),
+  });
+}
+
+function otherColumns(): RepriseError {
+  return new RepriseError(
+    'config-invalid',
+    'the query for migrations does not give two columns, a name and a time',
+    'write it so: SELECT name, applied FROM public.django_migrations ORDER BY applied DESC LIMIT 50',
+  );
+}

@@ -1,0 +1,98 @@
+import { describe, expect, it } from '@jest/globals';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PlannedStep } from '../../../src/activities/api.js';
+import type { RepairPlan } from '../../../src/domain/table/repair.js';
+import { planDigest } from '../../../src/records/digest.js';
+import { repairPlanOf } from '../../workflows/repairs.js';
+import { gateSite } from './gate-site.js';
+
+const OWN = 'table-repair/mairie/op-1';
+
+const codeOf = (error: unknown): string => {
+  const { type, code } = error as { type?: string; code?: string };
+  return type ?? code ?? String(error);
+};
+
+/** A host whose policy lets `dba` and `ops` approve repairs, two of them; its server is down. */
+async function repairSite() {
+  const site = await gateSite();
+  const approvals = site.session.cluster.approvals as Record<string, unknown>;
+  const policy = { ...(approvals['recover'] as object), approvers: 2 };
+  approvals['table-repair'] = policy;
+  const plan = async (late = false): Promise<RepairPlan> => {
+    const base = repairPlanOf({
+      ...{ cluster: 'mairie', operationId: 'op-1', requester: 'ops' },
+      order: {
+        ...{ database: 'mairie', table: { schema: 'metier', table: 'demandes_rdv' }, strategy: 'undo' },
+        source: { kind: 'transaction', xid: '1234' },
+      },
+    });
+    const binding = { ...base.binding, targetHost: 'db1', configDigest: 'config-1' };
+    const approveBy = new Date(Date.now() + (late ? -1 : 1) * 3_600_000).toISOString();
+    const made = { ...base, binding, digest: planDigest(binding), createdAt: new Date().toISOString(), approveBy };
+    await site.state.savePlan(made);
+    // The first step of an operation claims it for its workflow; this one gets no further than the server.
+    const { order, requester } = binding;
+    const request = { cluster: 'mairie', operationId: 'op-1', workflowId: OWN, order, requester };
+    expect(await site.run(site.activities.planRepair, request, OWN).then(() => 'ran', codeOf)).toBe(
+      'database-unreachable',
+    );
+    return made;
+  };
+  const apply = (digest: string, caller = OWN, operationId = 'op-1'): Promise<string> =>
+    site
+      .run<PlannedStep, unknown>(
+        site.activities.applyRepair,
+        { cluster: 'mairie', operationId, workflowId: OWN, plan: digest },
+        caller,
+      )
+      .then(() => 'ran', codeOf);
+  const approve = async (digest: string, by: string, named = digest.slice(0, 12)) => {
+    const step = { cluster: 'mairie', operationId: 'op-1', workflowId: OWN, plan: digest };
+    const approval = { plan: named, by, reason: 'seen' };
+    return site.run(site.activities.recordApproval, { ...step, approval }, OWN) as Promise<{
+      accepted: boolean;
+      missing: number;
+      code?: string;
+    }>;
+  };
+  return { ...site, repairPlan: plan, apply, approve };
+}
+
+describe('a repair of a table is made by its host only as people have approved it', () => {
+  it('F33: called by hand it changes nothing: without approvals, with one too few, for another operation or plan, on a changed record', async () => {
+    const site = await repairSite();
+    const { digest } = await site.repairPlan();
+    expect(await site.apply(digest)).toBe('approval-refused');
+    expect(await site.apply('0'.repeat(64))).toBe('plan-unknown');
+    const recovery = await site.approved('op-2');
+    expect(await site.apply(recovery.digest, 'recover/mairie/op-2', 'op-2')).toBe('plan-unknown');
+    expect(await site.approve(digest, 'dba')).toMatchObject({ accepted: true, missing: 1 });
+    expect(await site.apply(digest)).toBe('approval-refused');
+    expect(await site.approve(digest, 'ops')).toMatchObject({ accepted: true, missing: 0 });
+    expect(await site.apply(digest, OWN, 'op-9')).toBe('plan-unknown');
+    const file = join(site.root, 'state', 'plans', `${digest}.json`);
+    const kept = await readFile(file, 'utf8');
+    await writeFile(file, kept.replace('"demandes_rdv"', '"other"'));
+    expect(await site.apply(digest)).toBe('plan-stale');
+    await writeFile(file, kept);
+    // As approved, it goes on to the server, which is down here.
+    expect(await site.apply(digest)).toBe('database-unreachable');
+    // Another workflow than the first that it let through.
+    expect(await site.apply(digest, 'table-repair/mairie/op-7')).toBe('approval-refused');
+  });
+
+  it('F32: an approval of another plan, of somebody the policy does not list, twice by one, or too late lets nothing through', async () => {
+    const site = await repairSite();
+    const { digest } = await site.repairPlan();
+    expect(await site.approve(digest, 'dba', '0'.repeat(12))).toMatchObject({ accepted: false });
+    expect(await site.approve(digest, 'somebody')).toMatchObject({ accepted: false });
+    for (const missing of [1, 1]) expect(await site.approve(digest, 'dba')).toMatchObject({ accepted: true, missing });
+    expect(await site.apply(digest)).toBe('approval-refused');
+    const late = await repairSite();
+    const old = await late.repairPlan(true);
+    expect(await late.approve(old.digest, 'dba')).toMatchObject({ accepted: false });
+    expect(await late.apply(old.digest)).not.toBe('ran');
+  });
+});

@@ -1,0 +1,73 @@
+import { describe, expect, it } from '@jest/globals';
+import { beforeMigrations, migratedTables } from '../../../src/domain/incident/migration.js';
+import { findingsText, migrationDetails } from '../../../src/domain/incident/migration-text.js';
+
+const at = (time: string): string => `2026-11-21T${time}:00.000Z`;
+
+describe('K5: when a migration began', () => {
+  it('K5: migrations that follow each other belong together; the state is that of five minutes before the first', () => {
+    const applied = [
+      { name: '0041', at: at('06:00') },
+      { name: '0043', at: at('08:04') },
+      { name: '0042', at: at('08:00') },
+    ];
+    expect(beforeMigrations(applied)).toEqual({
+      before: at('07:55'),
+      migrations: [
+        { name: '0043', at: at('08:04') },
+        { name: '0042', at: at('08:00') },
+      ],
+    });
+    expect(beforeMigrations([])).toBeNull();
+  });
+});
+
+describe('K5: what a migration changed', () => {
+  const before = [
+    { schema: 'a', table: 'kept', rows: 5 },
+    { schema: 'a', table: 'halved', rows: 100 },
+    { schema: 'a', table: 'dropped', rows: 70 },
+  ];
+  const now = [
+    { schema: 'a', table: 'kept', rows: 5 },
+    { schema: 'a', table: 'halved', rows: 50 },
+    { schema: 'b', table: 'new', rows: 3 },
+  ];
+
+  it('K5: the greatest loss first; tables that came or went have no number on one side', () => {
+    expect(migratedTables(before, now)).toEqual({
+      same: 1,
+      tables: [
+        { table: { schema: 'a', table: 'dropped' }, before: 70, now: null },
+        { table: { schema: 'a', table: 'halved' }, before: 100, now: 50 },
+        { table: { schema: 'b', table: 'new' }, before: null, now: 3 },
+      ],
+    });
+  });
+
+  it('K5: the commands name the first transaction that touched tables as a whole, and the table that lost rows', () => {
+    const { tables, same } = migratedTables(before, now);
+    const findings = {
+      ...{ target: { kind: 'time' as const, time: at('07:55') }, tables, changed: 3, same },
+      ...{ objects: ['table a.dropped is missing'], moreObjects: 2 },
+    };
+    expect(findingsText(findings, null)).toBe('3 tables have other numbers of rows, 1 the same; 3 definitions differ');
+    const counts = { inserted: 0, updated: 0, deleted: 50 };
+    const details = migrationDetails({
+      ...{ cluster: 'mairie', workflowId: 'incident/mairie/bad-migration/x', order: { database: 'mairie' } },
+      ...{ discoveredAt: at('09:00'), cause: null, findings, problem: null, repaired: 0 },
+      time: { before: at('07:55'), source: 'operator', migrations: [], recordedIn: null },
+      transactions: {
+        ...{ from: at('07:55'), to: at('09:00'), problem: null },
+        transactions: [
+          { xid: '700', committedAt: at('07:58'), ...counts, actions: [] },
+          { xid: '711', committedAt: at('08:00'), ...counts, actions: ['dropped'] },
+        ],
+      },
+    });
+    expect(details).toContain('reprise recover mairie --database mairie --to before-xid:711 --incident');
+    expect(details).toContain('reprise table repair mairie mairie a.halved --to before-xid:711');
+    expect(details).toContain('| a.dropped | 70 | not there |');
+    expect(details).toContain('- and 2 more');
+  });
+});
