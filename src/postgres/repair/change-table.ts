@@ -43,7 +43,7 @@ export function workOf(header: ChangeSetHeader, facts: TableFacts): Work {
 }
 
 export const column = (side: 'a' | 'b', at: number): string => `c.${side}${at}`;
-export const own = ({ name }: StoredColumn): string => `t.${pg.escapeIdentifier(name)}`;
+const own = ({ name }: StoredColumn): string => `t.${pg.escapeIdentifier(name)}`;
 
 export function keysMatch({ columns, key }: Work, side: 'a' | 'b', row = 't', change = 'c'): string {
   return key
@@ -73,7 +73,7 @@ function sameText(left: readonly string[], right: readonly string[]): string {
 }
 
 /** Cast, because of two rows as such PostgreSQL would compare the columns one by one, with operators of their types. */
-export function sameImage(left: readonly string[], right: readonly string[]): string {
+function sameImage(left: readonly string[], right: readonly string[]): string {
   return `ROW(${left.join(', ')})::record OPERATOR(pg_catalog.*=) ROW(${right.join(', ')})::record`;
 }
 
@@ -172,7 +172,7 @@ export async function leftOut(client: pg.ClientBase): Promise<readonly number[]>
   return rows.map(({ n }) => Number(n));
 }
 
-export function otherColumns({ table }: ChangeSetHeader, name: string): RepriseError {
+function otherColumns({ table }: ChangeSetHeader, name: string): RepriseError {
   return new RepriseError(
     'plan-stale',
     `the columns of ${formatTableName(table)} are not those of the change set: ${JSON.stringify(name)}`,
