@@ -29,6 +29,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { FoundTransaction, RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
+import { requireOwnEpoch, requireTableNow } from './table-now.js';
 import { readableInstance } from '../temporary/temporary-instance.js';
 
 type InstanceBackup = PlannedRestore['backups'][number];
@@ -62,6 +63,8 @@ export async function findTransaction(
   const state = openHostState(host.stateDir);
   const { operationId } = request;
   if ((await transactionOf(clusterContext, operationId)) === null) {
+    await requireTableNow(clusterContext, { operationId, ...request.order });
+    await requireOwnEpoch(clusterContext, source.xid);
     const files = await openRepairFiles(host.stateDir, operationId);
     const changes = await withClusterWal(clusterContext, run, { policy: source.policy }, async ({ reader, course }) => {
       await rm(files.places, { force: true });
