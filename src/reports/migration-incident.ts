@@ -3,8 +3,8 @@ import type { MigrationFindings, MigrationTime } from '../domain/incident/migrat
 import type { MigrationIncidentOrder } from '../domain/operation/orders.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName } from '../domain/table/table-name.js';
+import { bothForms, type BothForms } from './document/both-forms.js';
 import type { Block, Inline, ReportDocument, Section } from './document/document.js';
-import { documentMarkdown } from './document/markdown.js';
 import {
   causeOf,
   decisions,
@@ -28,9 +28,9 @@ export interface MigrationIncidentReportInput extends RecordedIncidentFacts {
   readonly recovery: RecoveryOutcome | null;
 }
 
-/** The document of a migration that went wrong, in Markdown; times are UTC. */
-export function migrationIncidentReport(input: MigrationIncidentReportInput): string {
-  return documentMarkdown(migrationIncidentDocument(input));
+/** The document of a migration that went wrong, in Markdown and as one HTML file; times are UTC. */
+export function migrationIncidentReport(input: MigrationIncidentReportInput): BothForms {
+  return bothForms(migrationIncidentDocument(input));
 }
 
 function migrationIncidentDocument(input: MigrationIncidentReportInput): ReportDocument {

@@ -2,8 +2,8 @@ import type { TableIncidentOrder } from '../domain/operation/orders.js';
 import type { RepairOutcome } from '../domain/table/repair.js';
 import { repairTitle } from '../domain/table/repair-text.js';
 import { formatTableName, tableWords } from '../domain/table/table-name.js';
+import { bothForms, type BothForms } from './document/both-forms.js';
 import type { Block, Inline, ReportDocument, Section } from './document/document.js';
-import { documentMarkdown } from './document/markdown.js';
 import {
   causeOf,
   type ChosenRepairFacts,
@@ -25,9 +25,9 @@ export interface TableIncidentReportInput extends RecordedIncidentFacts {
   readonly repair: string | null;
 }
 
-/** The document of an incident of a table, in Markdown; times are UTC. */
-export function tableIncidentReport(input: TableIncidentReportInput): string {
-  return documentMarkdown(tableIncidentDocument(input));
+/** The document of an incident of a table, in Markdown and as one HTML file; times are UTC. */
+export function tableIncidentReport(input: TableIncidentReportInput): BothForms {
+  return bothForms(tableIncidentDocument(input));
 }
 
 type Fact = readonly [name: string, value: readonly Inline[]];

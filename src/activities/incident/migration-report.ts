@@ -4,6 +4,7 @@ import { migrationIncidentReport } from '../../reports/migration-incident.js';
 import type { StepInput } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { recordedOf } from '../table/incident.js';
+import { writeReport } from './write-report.js';
 
 /** Writes the document of a migration that went wrong; returns its key. */
 export async function writeMigrationReport(
@@ -24,5 +25,5 @@ export async function writeMigrationReport(
     recovery: recovery === null ? null : (outcomes.get(recovery)?.outcome ?? null),
     ...(await recordedOf(clusterContext, operationId, workflowId)),
   });
-  return catalogue.writeIncidentDocument(operationId, report);
+  return writeReport(clusterContext, operationId, report);
 }

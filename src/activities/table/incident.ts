@@ -15,6 +15,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { historyOf } from '../inspection/table-history.js';
 import { walTransactions } from '../inspection/wal-transactions.js';
 import { OUTCOME } from './repair.js';
+import { writeReport } from '../incident/write-report.js';
 import { surveyTable } from './survey.js';
 
 /** Transactions that are shown, and how far back they are looked for. */
@@ -58,7 +59,7 @@ export function tableIncidentActivities(deps: HostDependencies): TableIncidentAc
       withOrder(tableIncidentOrder, async (step) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         await requireOwnOperation(clusterContext, step);
-        return writeReport(clusterContext, step);
+        return writeTableReport(clusterContext, step);
       }),
     ),
   };
@@ -99,7 +100,7 @@ async function findSuspects(
   }
 }
 
-async function writeReport(
+async function writeTableReport(
   clusterContext: ClusterContext,
   {
     operationId,
@@ -109,13 +110,13 @@ async function writeReport(
     repair,
   }: StepInput & { order: TableIncidentOrder; discoveredAt: string; repair: string | null },
 ): Promise<string> {
-  const { catalogue, cluster } = clusterContext;
+  const { cluster } = clusterContext;
   const recorded = await recordedOf(clusterContext, operationId, workflowId);
   const report = tableIncidentReport({
     ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair },
     ...recorded,
   });
-  return catalogue.writeIncidentDocument(operationId, report);
+  return writeReport(clusterContext, operationId, report);
 }
 
 /** What this host has recorded of an incident and of what people chose in it. */

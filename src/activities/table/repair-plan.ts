@@ -30,6 +30,7 @@ import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
+import { backupsOfOthers } from '../../domain/table/same-cluster.js';
 import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
 import { takenBack } from './take-back.js';
 
@@ -65,6 +66,8 @@ export async function makeRepairPlan(
     ...afterRepairOf(cluster, order),
     ...{ configDigest: deps.config.digest, requester },
   };
+  const used = binding.backups.map(({ id }) => id);
+  const others = backupsOfOthers(used, (await clusterContext.catalogue.state()).backups, binding.systemIdentifier);
   const createdAt = new Date();
   const nobody = policy === undefined ? null : whyNobodyApproves(policy, requester);
   return {
@@ -77,7 +80,12 @@ export async function makeRepairPlan(
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
       ...(holds.length === 0 ? {} : { heldBy: holds.map(({ workflowId }) => workflowId) }),
-      warnings: [...(nobody === null ? [] : [nobody]), ...untouched(order, damaged), ...warningsOf(binding, holds)],
+      warnings: [
+        ...(nobody === null ? [] : [nobody]),
+        ...others,
+        ...untouched(order, damaged),
+        ...warningsOf(binding, holds),
+      ],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
