@@ -30,6 +30,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { FoundTransaction, RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
+import { requireOwnEpoch, requireTableNow } from './table-now.js';
 import { readableInstance } from '../temporary/temporary-instance.js';
 import { systemIdentifierOf } from './repair-session.js';
 
@@ -64,6 +65,8 @@ export async function findTransaction(
   const state = openHostState(host.stateDir);
   const { operationId } = request;
   if ((await transactionOf(clusterContext, operationId)) === null) {
+    await requireTableNow(clusterContext, { operationId, ...request.order });
+    await requireOwnEpoch(clusterContext, source.xid);
     const files = await openRepairFiles(host.stateDir, operationId);
     const server = await systemIdentifierOf(clusterContext);
     const changes = await withClusterWal(
