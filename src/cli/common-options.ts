@@ -21,6 +21,15 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+/** A whole number within these bounds, which an order has too: nothing is started with another one. */
+export function countBetween(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const count = parseCount(text);
+    if (count < least || count > most) throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
+    return count;
+  };
+}
+
 /** An option that takes a time, in any form that a person writes; the command gets it in UTC. */
 export class TimeOption extends Option {
   /** What was understood, for whoever wrote it in another form; null where it is what was written. */

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { RepriseError } from '../domain/errors.js';
+import { isRepriseError, RepriseError } from '../domain/errors.js';
 import type { ScopeTerm } from '../domain/operation/orders.js';
+import { transactionId } from '../domain/target/target.js';
 import { collect } from './common-options.js';
 
 /** What names a table, for the help of a command. */
@@ -9,6 +10,17 @@ export const tableArguments = {
   database: 'its database',
   table: 'schema.table, as PostgreSQL reads it: "My Table" in double quotes',
 };
+
+/** `--xid`: nothing is started with what is no transaction. */
+export function parseXid(text: string): string {
+  try {
+    return transactionId(text);
+  } catch (error) {
+    throw new InvalidArgumentError(
+      isRepriseError(error) ? 'It is the number that `reprise wal transactions` shows, e.g. 1234.' : String(error),
+    );
+  }
+}
 
 /** Options that limit what is done with a table to some of its rows. */
 export interface ScopeFlags {

@@ -47,7 +47,7 @@ export async function incidentReport(
     `there is no incident document of ${id}${format === undefined ? '' : ' as HTML'}`,
     format === undefined
       ? 'it is written when the recovery ends; meanwhile: reprise incident show'
-      : 'reports of table repairs are; others are printed without --html',
+      : `print it without --html: reprise incident report ${id}`,
   );
 }
 

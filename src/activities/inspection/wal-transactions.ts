@@ -5,7 +5,7 @@ import {
   type WalTransactionsAnswer,
   type WalTransactionsRequest,
 } from '../../domain/operation/wal-transactions.js';
-import { parseTableName, type TableName } from '../../domain/table/table-name.js';
+import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
 import { formatTarget } from '../../domain/target/target.js';
 import { answeringServer } from '../../postgres/connection/answering-server.js';
 import { microsecondsOf } from '../../postgres/wal/transactions/instants.js';
@@ -125,7 +125,7 @@ function tablesOf(names: RelationNames, database: string, name: TableName) {
   if (tables.size > 0) return tables;
   throw new RepriseError(
     'not-found',
-    `there is no table ${name.schema}.${name.table} in database ${database} now`,
+    `there is no table ${formatTableName(name)} in database ${database} now`,
     'one that was dropped is named by an earlier time: --names-at TARGET; or leave out --table, and look for dropped tables',
   );
 }

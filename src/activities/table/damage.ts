@@ -7,6 +7,7 @@ import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { PlannedRestore } from '../../domain/drill/drill.js';
 import type { PlannedBackup } from '../../domain/plan/plan.js';
 import type { ChangeSetDigest, RowChange, RowText } from '../../domain/table/repair.js';
+import { requireWalOfServer } from '../../domain/table/same-cluster.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { withComparison } from '../../postgres/compare/comparison.js';
@@ -29,7 +30,9 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { FoundTransaction, RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
+import { requireOwnEpoch, requireTableNow } from './table-now.js';
 import { readableInstance } from '../temporary/temporary-instance.js';
+import { systemIdentifierOf } from './repair-session.js';
 
 type InstanceBackup = PlannedRestore['backups'][number];
 
@@ -62,11 +65,23 @@ export async function findTransaction(
   const state = openHostState(host.stateDir);
   const { operationId } = request;
   if ((await transactionOf(clusterContext, operationId)) === null) {
+    await requireTableNow(clusterContext, { operationId, ...request.order });
+    await requireOwnEpoch(clusterContext, source.xid);
     const files = await openRepairFiles(host.stateDir, operationId);
-    const changes = await withClusterWal(clusterContext, run, { policy: source.policy }, async ({ reader, course }) => {
-      await rm(files.places, { force: true });
-      return writeChanges(reader, course, source.xid, files.places);
-    });
+    const server = await systemIdentifierOf(clusterContext);
+    const changes = await withClusterWal(
+      clusterContext,
+      run,
+      { policy: source.policy },
+      async ({ reader, course, policy }) => {
+        requireWalOfServer(
+          { name: clusterContext.cluster.name, policy: policy.name },
+          { wal: course.systemIdentifier, server },
+        );
+        await rm(files.places, { force: true });
+        return writeChanges(reader, course, source.xid, files.places);
+      },
+    );
     await state.recordDone(operationId, TRANSACTION, changes);
   }
   const found = (await transactionOf(clusterContext, operationId)) as TransactionChanges;

@@ -13,6 +13,7 @@ import { writeChangesCsv } from '../../postgres/repair/change-set-csv.js';
 import { reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
 import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles } from '../../records/repair-files.js';
+import { writeReport } from '../incident/write-report.js';
 import { repairReport } from '../../reports/repair/report.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
@@ -67,13 +68,13 @@ export async function report(
   step: ReportStep,
   { isOver }: { readonly isOver: boolean },
 ): Promise<RepairOutcome> {
-  const { cluster, deps, host, catalogue } = clusterContext;
+  const { cluster, deps, host } = clusterContext;
   const { operationId } = step;
   const state = openHostState(host.stateDir);
   const plan = await repairPlanOf(clusterContext, step.plan);
   const { database, table } = plan.binding.order;
   const outcome = await outcomeSoFar(clusterContext, step, plan);
-  const { markdown, html } = repairReport(
+  const written = repairReport(
     {
       ...{ plan, outcome, isOver, incident: step.incident ?? null },
       approvals: await state.approvals(plan.digest),
@@ -81,8 +82,7 @@ export async function report(
     },
     deps.config.language,
   );
-  await catalogue.writeIncidentDocument(operationId, html, 'html');
-  const key = await catalogue.writeIncidentDocument(operationId, markdown);
+  const key = await writeReport(clusterContext, operationId, written);
   const text = `${repairTitle(plan.binding)}: ${changedRows(outcome.done)} rows changed`;
   const body = { kind: 'journal' as const, workflowId: step.workflowId, step: 'table-repair', text };
   await record(clusterContext, step, 'repair-outcome', body);

@@ -5,8 +5,8 @@ import { incidentTable } from '../../domain/table/incident-text.js';
 import { isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { openHostState } from '../../records/host-state.js';
-import type { RecordedIncidentFacts } from '../../reports/incident-parts.js';
-import { tableIncidentReport } from '../../reports/table-incident.js';
+import type { RecordedIncidentFacts } from '../../reports/incident/parts.js';
+import { tableIncidentReport } from '../../reports/incident/report.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { StepInput, TableIncidentActivities } from '../api.js';
 import { claimOperation, requireOwnOperation } from '../approval/own-operation.js';
@@ -15,6 +15,7 @@ import type { HostDependencies } from '../dependencies.js';
 import { historyOf } from '../inspection/table-history.js';
 import { walTransactions } from '../inspection/wal-transactions.js';
 import { OUTCOME } from './repair.js';
+import { writeReport } from '../incident/write-report.js';
 import { surveyTable } from './survey.js';
 
 /** Transactions that are shown, and how far back they are looked for. */
@@ -58,7 +59,7 @@ export function tableIncidentActivities(deps: HostDependencies): TableIncidentAc
       withOrder(tableIncidentOrder, async (step) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         await requireOwnOperation(clusterContext, step);
-        return writeReport(clusterContext, step);
+        return writeTableReport(clusterContext, step);
       }),
     ),
   };
@@ -99,7 +100,7 @@ async function findSuspects(
   }
 }
 
-async function writeReport(
+async function writeTableReport(
   clusterContext: ClusterContext,
   {
     operationId,
@@ -109,13 +110,13 @@ async function writeReport(
     repair,
   }: StepInput & { order: TableIncidentOrder; discoveredAt: string; repair: string | null },
 ): Promise<string> {
-  const { catalogue, cluster } = clusterContext;
+  const { cluster, deps } = clusterContext;
   const recorded = await recordedOf(clusterContext, operationId, workflowId);
-  const report = tableIncidentReport({
-    ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair },
-    ...recorded,
-  });
-  return catalogue.writeIncidentDocument(operationId, report);
+  const report = tableIncidentReport(
+    { ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair }, ...recorded },
+    deps.config.language,
+  );
+  return writeReport(clusterContext, operationId, report);
 }
 
 /** What this host has recorded of an incident and of what people chose in it. */

@@ -10,6 +10,7 @@ import {
   type RowChange,
   type RowText,
 } from '../../domain/table/repair.js';
+import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import {
@@ -29,6 +30,7 @@ import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
 import { changesFor, effectsOf } from './make-changes.js';
+import { backupsOfOthers } from '../../domain/table/same-cluster.js';
 import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
 import { takenBack } from './take-back.js';
 
@@ -48,7 +50,7 @@ export async function makeRepairPlan(
     );
   const files = await openRepairFiles(host.stateDir, operationId);
   const facts = await withClient(cluster.connection, order.database, (client) => readTableFacts(client, order.table));
-  const { changes, key, rowsNow } = await makeChanges(clusterContext, request, files, facts, run);
+  const { changes, key, rowsNow, damaged } = await makeChanges(clusterContext, request, files, facts, run);
   const transaction = await transactionOf(clusterContext, operationId);
   const { blocking, holds } = await blockingOfRepair(clusterContext, order);
   const binding: RepairBinding = {
@@ -64,6 +66,8 @@ export async function makeRepairPlan(
     ...afterRepairOf(cluster, order),
     ...{ configDigest: deps.config.digest, requester },
   };
+  const used = binding.backups.map(({ id }) => id);
+  const others = backupsOfOthers(used, (await clusterContext.catalogue.state()).backups, binding.systemIdentifier);
   const createdAt = new Date();
   const nobody = policy === undefined ? null : whyNobodyApproves(policy, requester);
   return {
@@ -76,11 +80,28 @@ export async function makeRepairPlan(
       fileUntil: files.until,
       approval: policy === undefined ? null : { approvers: policy.approvers, from: mayApprove(policy, requester) },
       ...(holds.length === 0 ? {} : { heldBy: holds.map(({ workflowId }) => workflowId) }),
-      warnings: [...(nobody === null ? [] : [nobody]), ...warningsOf(binding, holds)],
+      warnings: [
+        ...(nobody === null ? [] : [nobody]),
+        ...others,
+        ...untouched(order, damaged),
+        ...warningsOf(binding, holds),
+      ],
     },
     createdAt: createdAt.toISOString(),
     approveBy: new Date(createdAt.getTime() + (policy?.approveWithinSeconds ?? 3600) * 1000).toISOString(),
   };
+}
+
+/** A number that was mistyped, or one of another table. */
+function untouched(
+  { source, table, database, scope }: RepairRequest['order'],
+  damaged: number | null,
+): readonly string[] {
+  if (source.kind !== 'transaction' || damaged !== 0) return [];
+  const rows = scope === undefined ? 'row' : 'such row';
+  return [
+    `transaction ${source.xid} changed no ${rows} of ${formatTableName(table)} in ${database}: see what it did with \`reprise table blast-radius\`, and who changed the table with \`reprise wal transactions\``,
+  ];
 }
 
 function warningsOf(
@@ -118,6 +139,8 @@ interface MadeChanges {
   readonly changes: ChangeSetDigest;
   readonly key: readonly string[];
   readonly rowsNow: number;
+  /** Row versions that were read before and after the damage; null where production itself was compared. */
+  readonly damaged: number | null;
 }
 
 async function makeChanges(
@@ -134,11 +157,15 @@ async function makeChanges(
   return withClient(cluster.connection, database, async (client) => {
     const rowsNow = await rowsIn(client, table);
     if (source.kind === 'state') {
-      return { ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))), rowsNow };
+      return {
+        ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))),
+        rowsNow,
+        damaged: null,
+      };
     }
     if (source.kind === 'repair') {
       const found = await takenBack(clusterContext, request, source.operationId, files);
-      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
+      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow, damaged: null };
     }
     const header: ChangeSetHeader = {
       ...{ database, table, columns: await readColumnsThen(files, order, facts.columns) },
@@ -150,7 +177,7 @@ async function makeChanges(
     const found = await withTableSide(client, table, 'in production', (side) =>
       writeChangeSet(files.found, header, changesFor(damaged, side, signal), user),
     );
-    return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow };
+    return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow, damaged: count };
   });
 }
 
@@ -164,7 +191,7 @@ async function lookedUp(
   files: RepairFiles,
   facts: TableFacts,
   found: ChangeSetDigest,
-): Promise<Omit<MadeChanges, 'rowsNow'>> {
+): Promise<Omit<MadeChanges, 'rowsNow' | 'damaged'>> {
   return withChangeSet(files.found, found, async (changes) => {
     const { header } = changes;
     const conflicts: PlanConflicts =

@@ -29,6 +29,7 @@ import { claimOperation, requireOwnOperation } from '../approval/own-operation.j
 import { type ClusterContext, openClusterContext, policyOf, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { damagedBackup, quarantine } from '../recovery/damaged-backup.js';
+import { requireTableNow } from '../table/table-now.js';
 import { chooseInstance, movedTo } from './choose-instance.js';
 import { claimInstance, emptyInstance, removeInstance } from './instances.js';
 import { peopleLogin } from './people-login.js';
@@ -92,6 +93,9 @@ async function planInstance(
 ): Promise<PlannedInstance> {
   await claimOperation(clusterContext, request);
   if (!isPlainName(request.instance, 60)) throw noInstanceName(request.instance);
+  const { databases: [database] = [], only: [table] = [] } = request.order;
+  if (database !== undefined && table !== undefined)
+    await requireTableNow(clusterContext, { operationId: request.operationId, database, table });
   try {
     return plannedOf(
       clusterContext,

@@ -285,7 +285,12 @@ function defineReads(parent: Command, cli: Cli): void {
       `incident report ${id} > incident.md`,
       'incident report table-repair/mairie/20261121-021500-a1b2c3 --html > repair.html',
     ],
-    options: [new Option('--html', 'as one HTML file, for a browser or paper: of the repair of a table')],
+    options: [
+      new Option(
+        '--html',
+        'as one HTML file, for a browser or paper: of a repair, or of an incident of a table or a migration',
+      ),
+    ],
     run: async (self, [given = ''], { html }) => {
       const format = html === true ? { format: 'html' as const } : {};
       const report = await self.withTemporal((session) =>

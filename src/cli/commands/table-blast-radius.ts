@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { startBlastRadius } from '../../client/start.js';
 import type { BlastRadiusOrder } from '../../domain/operation/orders.js';
@@ -7,10 +7,10 @@ import { type DamagedRows, waysBack } from '../../domain/table/blast-radius.js';
 import { parseTableName } from '../../domain/table/table-name.js';
 import type { BlastRadiusOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
-import { parseCount, policyOption, timeOption } from '../common-options.js';
+import { countBetween, policyOption, timeOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
 import { detached, detachedText, waitFor } from '../long-operation.js';
-import { tableArguments } from '../table-options.js';
+import { parseXid, tableArguments } from '../table-options.js';
 import { blastRadiusText } from '../terminal/blast-radius-text.js';
 
 interface BlastRadiusOptions {
@@ -35,19 +35,16 @@ export function defineBlastRadius(table: Command, cli: Cli): void {
       'table blast-radius mairie mairie metier.demandes_rdv --xid 1234 --to 2026-11-21T09:00:00Z --json',
     ],
     options: [
-      new Option('--xid <number>', 'the transaction (reprise wal transactions)').argParser(xidOf).makeOptionMandatory(),
+      new Option('--xid <number>', 'the transaction (reprise wal transactions)')
+        .argParser(parseXid)
+        .makeOptionMandatory(),
       timeOption('--to <time>', 'count later changes until then (default: all that the WAL has)'),
       policyOption('the first that leads to the transaction'),
-      new Option('--samples <count>', 'rows that are shown').argParser(parseCount).default(20),
+      new Option('--samples <count>', 'rows that are shown').argParser(countBetween(0, 10_000)).default(20),
     ],
     long: true,
     run: blastRadius,
   });
-}
-
-function xidOf(text: string): string {
-  if (!/^\d{1,20}$/.test(text)) throw new InvalidArgumentError('It is a number, as in 1234.');
-  return text;
 }
 
 async function blastRadius(

@@ -19,7 +19,7 @@ import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js
 import { visible } from '../../domain/text/text.js';
 import type { CompareTableOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
-import { collect, parseCount, policyOption, targetOption } from '../common-options.js';
+import { collect, countBetween, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
 import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
 import { columnNames, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
@@ -60,7 +60,7 @@ export function defineTableCompare(table: Command, cli: Cli): void {
       new Option('--by <column>', 'count what differs by the values of a column, or by day:COLUMN').argParser(
         parseBreakdown,
       ),
-      new Option('--samples <count>', 'rows that differ and are shown').argParser(parseCount).default(20),
+      new Option('--samples <count>', 'rows that differ and are shown').argParser(countBetween(0, 10_000)).default(20),
     ],
     changes: true,
     long: true,

@@ -13,10 +13,10 @@ import { parseTableName } from '../../domain/table/table-name.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { RepairOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
-import { byOption, collect, parseCount, policyOption, targetOption } from '../common-options.js';
+import { byOption, collect, countBetween, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
 import { detached, detachedText, planToShow, planWhenMade, waitFor } from '../long-operation.js';
-import { columnNames, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
+import { columnNames, parseXid, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
 
 /** A temporary instance is restored before the plan. */
 const PLANNING_MS = 7 * 86_400_000;
@@ -56,7 +56,7 @@ export function defineTableRepair(table: Command, cli: Cli): void {
       'table repair mairie mairie metier.demandes_rdv --to 2026-11-21T02:10:00Z --strategy insert-missing --dry-run',
     ],
     options: [
-      new Option('--xid <number>', 'undo this transaction'),
+      new Option('--xid <number>', 'undo this transaction').argParser(parseXid),
       targetOption('--good <target>', 'the state before the damage'),
       targetOption('--bad <target>', 'the state after the damage'),
       targetOption('--to <target>', 'rows as they were at this target'),
@@ -102,7 +102,9 @@ function changeOptions(): Option[] {
       'rows that changed again: keep (default), take, or newest:COLUMN, the newer of the two by a column',
     ).argParser(conflictRule),
     new Option('--fire-triggers', 'let the triggers of the table fire (default: rows become exactly as approved)'),
-    new Option('--batch-rows <count>', 'rows in a transaction (default: all in one)').argParser(parseCount),
+    new Option('--batch-rows <count>', 'rows in a transaction (default: all in one)').argParser(
+      countBetween(100, 1_000_000),
+    ),
     byOption(),
   ];
 }

@@ -99,8 +99,15 @@ async function runTransactions(self: Cli, cluster: string, options: Options & Co
 }
 
 /** @throws RepriseError `usage` */
-function requireWhole({ from, to = new Date().toISOString(), table, database, limit }: Options): void {
-  if (compareInstants(from, to) > 0)
+function requireWhole({ from, to, table, database, limit }: Options): void {
+  const now = new Date().toISOString();
+  if (to === undefined && compareInstants(from, now) > 0)
+    throw new RepriseError(
+      'usage',
+      `--from ${from} is still to come: it is ${now}`,
+      'name a time that is over, as in --from -2h',
+    );
+  if (to !== undefined && compareInstants(from, to) > 0)
     throw new RepriseError('usage', `--from ${from} is after --to ${to}`, 'exchange them');
   if (table !== undefined) parseTableName(table);
   if (table !== undefined && database === undefined)

@@ -1,3 +1,4 @@
+// Longer than 400 lines: the words of every notice, which are read and changed together.
 import { shortDigest } from '../approval/approval-policy.js';
 import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';

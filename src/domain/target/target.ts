@@ -91,7 +91,11 @@ function only(typed: string, word: string, target: RecoveryTarget): RecoveryTarg
   return target;
 }
 
-function transactionId(value: string): string {
+/**
+ * The decimal number of a transaction, without zeros in front.
+ * @throws RepriseError `target-invalid`
+ */
+export function transactionId(value: string): string {
   // 0 to 2 are PostgreSQL's own (invalid, bootstrap, frozen); with an epoch an id has 64 bits.
   if (!/^\d{1,20}$/.test(value) || BigInt(value) < 3n || BigInt(value) >= 1n << 64n) {
     throw invalid(

@@ -4,7 +4,7 @@ import type { FreezeMeans } from '../../domain/table/repair.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { sqlState } from '../connection/database-errors.js';
 import { FREEZE_ROWS_TRIGGER, FREEZE_TRIGGER } from './apply-changes.js';
-import { statementTable } from './table-facts.js';
+import { refuseSystem, statementTable } from './table-facts.js';
 
 /** A right to write that was taken away, as the server had it. */
 export interface TakenRight {
@@ -59,6 +59,7 @@ export function freezeTable(
   return alone(client, table, async () => {
     const tree = await treeOf(client, table);
     const oids = tree.map(({ oid }) => oid);
+    refuseSystem(table);
     if (tree.length === 0) throw noTable(table);
     if (means.by === 'revoke') await refuseRoles(client, table, means.roles);
     await client.query(`LOCK TABLE ${statementTable(table)} IN SHARE ROW EXCLUSIVE MODE`);
@@ -85,6 +86,7 @@ export async function requireFreezable(
   client: pg.Client,
   { table, means }: { readonly table: TableName; readonly means: FreezeMeans | null },
 ): Promise<void> {
+  refuseSystem(table);
   const tree = await treeOf(client, table);
   if (tree.length === 0) throw noTable(table);
   if (means?.by === 'revoke') await refuseRoles(client, table, means.roles);

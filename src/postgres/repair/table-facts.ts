@@ -111,6 +111,7 @@ export async function readTableFacts(client: pg.ClientBase, table: TableName): P
       `there is no table ${formatTableName(table)}`,
       'see the tables of the database: \\dt *.* in psql',
     );
+  refuseSystem(table);
   if (!['r', 'p'].includes(found.kind))
     throw new RepriseError(
       'capability-missing',
@@ -132,6 +133,19 @@ export async function readTableFacts(client: pg.ClientBase, table: TableName): P
     sequences: await readSequences(client, oid),
     foreignCode: await readForeignCode(client, oid),
   };
+}
+
+/**
+ * Whoever changes a row of a catalogue may break the whole server, and the rights of all are among its rows.
+ * @throws RepriseError `capability-missing` for tables of the server itself, and those of one session
+ */
+export function refuseSystem(table: TableName): void {
+  if (!/^(?:pg_|information_schema$)/.test(table.schema)) return;
+  throw new RepriseError(
+    'capability-missing',
+    `${formatTableName(table)} is of the server itself: Reprise changes no rows there, and blocks no writes`,
+    'name a table of the application; what was dropped comes back with the database: reprise recover CLUSTER --database D --to TIME',
+  );
 }
 
 interface FoundTable {

@@ -354,10 +354,11 @@ class RecoverySearch<C extends Candidate> {
         'recover to a point in time before it, or put a good copy of it into the archive',
       );
     const { stored: earliest } = candidates.at(-1) as C;
+    const isTransaction = target.kind === 'xid' || target.kind === 'before-xid';
     return new RepriseError(
       'target-after-wal',
       `${formatTarget(target)} is not in the WAL between ${earliest.lsn.stop} and ${newest.endLsn ?? 'its end'}`,
-      `the latest recoverable time is ${newest.lastCommitAt ?? 'not known'}; compare the name with the log of the application`,
+      `the latest recoverable time is ${newest.lastCommitAt ?? 'not known'}; ${isTransaction ? 'one that ended before the end of the oldest backup cannot be told apart; see the others: reprise wal transactions CLUSTER --from TIME' : 'compare the name with the log of the application'}`,
     );
   }
 }

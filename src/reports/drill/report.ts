@@ -1,7 +1,6 @@
 import type { Language, ReportLanguage } from '../../domain/text/languages.js';
 import { isReportLanguage } from '../../domain/text/languages.js';
-import { documentHtml } from '../document/html.js';
-import { documentMarkdown } from '../document/markdown.js';
+import { bothForms, type BothForms } from '../document/both-forms.js';
 import { type DrillReportInput, drillDocument } from './model.js';
 import { en } from './sentences/en.js';
 import type { DrillSentences } from './sentences/sentences.js';
@@ -15,10 +14,6 @@ export function sentencesOf(language: Language): DrillSentences {
 }
 
 /** The report of a drill, in Markdown and as one HTML file, and what stands beside the evidence for whoever gets it without us. */
-export function drillReport(
-  input: DrillReportInput,
-  say: DrillSentences,
-): { readonly markdown: string; readonly html: string; readonly readme: string } {
-  const document = drillDocument(input, say);
-  return { markdown: documentMarkdown(document), html: documentHtml(document), readme: say.readme(input.signer) };
+export function drillReport(input: DrillReportInput, say: DrillSentences): BothForms & { readonly readme: string } {
+  return { ...bothForms(drillDocument(input, say)), readme: say.readme(input.signer) };
 }

@@ -1,6 +1,5 @@
 import { isReportLanguage, type Language, type ReportLanguage } from '../../domain/text/languages.js';
-import { documentHtml } from '../document/html.js';
-import { documentMarkdown } from '../document/markdown.js';
+import { bothForms, type BothForms } from '../document/both-forms.js';
 import { repairDocument, type RepairReportInput } from './model.js';
 import { en } from './sentences/en.js';
 import type { RepairSentences } from './sentences/sentences.js';
@@ -9,10 +8,6 @@ import type { RepairSentences } from './sentences/sentences.js';
 const catalogues: Readonly<Record<ReportLanguage, RepairSentences>> = { en };
 
 /** The report of a repair, in Markdown and as one HTML file; English where there are no sentences of the language yet. */
-export function repairReport(
-  input: RepairReportInput,
-  language: Language,
-): { readonly markdown: string; readonly html: string } {
-  const document = repairDocument(input, isReportLanguage(language) ? catalogues[language] : en);
-  return { markdown: documentMarkdown(document), html: documentHtml(document) };
+export function repairReport(input: RepairReportInput, language: Language): BothForms {
+  return bothForms(repairDocument(input, isReportLanguage(language) ? catalogues[language] : en));
 }

@@ -1,9 +1,8 @@
+// Longer than 400 lines: one search, whose steps share what is known so far.
 import type { CommitRange } from '../../activities/api.js';
 import type { PlannedInstance } from '../../domain/explore/instance.js';
-import { durationInWords } from '../../domain/text/text.js';
 import {
   Bisection,
-  conditionText,
   isOfBackup,
   knownOf,
   type LocateBackup,
@@ -24,9 +23,9 @@ import { readActivities } from '../operation/activity-proxies.js';
 import { type Operation, openOperation } from '../operation/open-operation.js';
 import { failureOf } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
+import { LocateProgress } from './locate-progress.js';
 
 const LOOK = 'look at the table';
-const RESTORE = 'restore the temporary instance';
 /** Clocks of the server and of the host that recorded the backup differ, and times of commits are not quite in their order. */
 const MARGIN_MS = 120_000;
 
@@ -78,16 +77,15 @@ class Search {
   /** The newest coherent backup that was looked into, still running: the replay of the WAL begins there. */
   private held: { readonly backup: LocateBackup; readonly instance: HeldInstance; readonly state: LocateProbe } | null =
     null;
-  private restores = 0;
   private replays = 0;
-  private moves = 0;
-  /** Of one restore, from earlier ones on that host. */
-  private predictedSeconds: number | null = null;
+  private readonly progress: LocateProgress;
 
   constructor(
     private readonly operation: Operation,
     private readonly input: LocateInput,
-  ) {}
+  ) {
+    this.progress = new LocateProgress(operation.status, input.order.condition);
+  }
 
   async run(): Promise<LocateResult> {
     const { order } = this.input;
@@ -130,7 +128,11 @@ class Search {
   private async amongBackups(): Promise<void> {
     for (let next = this.bisection.next; next !== null; next = this.bisection.next) {
       const backup = this.plan.backups[next] as LocateBackup;
-      this.showProgress(`look into ${backup.id}, of ${backup.at}`);
+      this.progress.showSearch(
+        `look into ${backup.id}, of ${backup.at}`,
+        this.bisection.left,
+        this.plan.backups.length,
+      );
       await this.lookInto(backup, next);
       this.noteBroken();
     }
@@ -140,7 +142,7 @@ class Search {
   private async lookInto(backup: LocateBackup, index: number): Promise<void> {
     let instance: HeldInstance | null = null;
     try {
-      instance = await this.open(`probe-${this.restores}`, targetOf(backup), backup);
+      instance = await this.open(`probe-${this.progress.restores}`, targetOf(backup), backup);
       const state = await this.look(instance.name);
       const probe: LocateProbe = { what: 'backup', id: backup.id, at: backup.at, ...state };
       this.probes.push(probe);
@@ -212,7 +214,7 @@ class Search {
     }
     await this.letGo();
     const at: RecoveryTarget = stop === null ? targetOf(from) : { kind: 'xid', xid: stop.xid };
-    return { instance: await this.open(`wal-${this.restores}`, at, from), state: good };
+    return { instance: await this.open(`wal-${this.progress.restores}`, at, from), state: good };
   }
 
   private async lookAtBeginning({ name }: HeldInstance, { id, at }: LocateBackup): Promise<LocateProbe> {
@@ -245,9 +247,9 @@ class Search {
     let before = -1;
     const startedAt = Date.now();
     for (const [count, one] of stops.entries()) {
-      this.showReplay(count, stops.length, total, startedAt);
+      this.progress.showReplay(count, stops.length, total, startedAt);
       await moveTemporaryInstance(this.operation, instance, { kind: 'xid', xid: one.xid });
-      this.moves++;
+      this.progress.moves++;
       const state = await this.look(instance);
       const probe: LocateProbe = { what: 'commit', id: one.xid, at: one.committedAt, ...state };
       this.probes.push(probe);
@@ -325,7 +327,7 @@ class Search {
     const { timeline, walPolicy } = this.plan;
     const along = policy === walPolicy && timeline != null ? { timeline } : {};
     const onPlan = ({ restore: { predicted } }: PlannedInstance): void => {
-      this.predictedSeconds = predicted?.p50 ?? null;
+      this.progress.predictedSeconds = predicted?.p50 ?? null;
     };
     const asked = {
       requester,
@@ -333,14 +335,14 @@ class Search {
       order: { target, policy, databases: [order.database], ...onlyTable(order), ...along },
     };
     const open = (instance: string): Promise<HeldInstance> => {
-      this.restores++;
+      this.progress.restores++;
       return HeldInstance.open(this.operation, { ...asked, instance });
     };
     try {
       return await open(name);
     } catch (error) {
       if (this.held === null || failureOf(error).code !== 'disk-full') throw error;
-      this.restores--;
+      this.progress.restores--;
       await this.letGo();
       return open(`${name}-alone`);
     }
@@ -365,46 +367,6 @@ class Search {
     if (!this.notes.includes(note)) this.notes.push(note);
   }
 
-  private showProgress(what: string): void {
-    const { left } = this.bisection;
-    const seconds = this.restoreSeconds;
-    const each = seconds === null ? '' : `, about ${durationInWords(Math.max(1, Math.round(seconds)))} each`;
-    const all = seconds === null ? '' : ` (about ${durationInWords(Math.max(1, Math.round(seconds * left)))} in all)`;
-    this.show([
-      `Now: ${what}.`,
-      `${this.soFar}; at most ${left} more backups to look into${each}${all}, of ${this.plan.backups.length}, then one replay of the WAL.`,
-    ]);
-  }
-
-  private showReplay(done: number, stops: number, total: number, startedAt: number): void {
-    const seconds = done === 0 ? null : (Date.now() - startedAt) / 1000 / done;
-    const left = stops - done;
-    const each =
-      seconds === null
-        ? ''
-        : `, about ${durationInWords(Math.max(1, Math.round(seconds)))} each, ${durationInWords(Math.max(1, Math.round(seconds * left)))} in all`;
-    this.show([
-      `Now: look at the table after commit ${done + 1} of at most ${stops} (${total} touched it).`,
-      `${this.soFar}; at most ${left} more moves forward${each}.`,
-    ]);
-  }
-
-  private show(lines: readonly string[]): void {
-    const condition = `Condition: **${conditionText(this.input.order.condition)}**`;
-    this.operation.status.show('running', null, [condition, ...lines].join('\n\n'));
-  }
-
-  private get soFar(): string {
-    return `${this.restores} restores and ${this.moves} moves so far`;
-  }
-
-  /** Measured in this search; before the first one has ended, as predicted. */
-  private get restoreSeconds(): number | null {
-    const ended = this.operation.status.times().filter(({ name, seconds }) => name === RESTORE && seconds !== null);
-    if (ended.length === 0) return this.predictedSeconds;
-    return this.operation.status.seconds(RESTORE) / ended.length;
-  }
-
   private ended(
     found: Pick<LocateResult, 'state'> & Partial<Pick<LocateResult, 'good' | 'bad' | 'transaction'>>,
   ): LocateResult {
@@ -413,7 +375,7 @@ class Search {
     const told = { state, database, table, condition, good, bad, transaction };
     const result: LocateResult = {
       ...told,
-      ...{ probes: this.probes, restores: this.restores, replays: this.replays, notes: this.notes },
+      ...{ probes: this.probes, restores: this.progress.restores, replays: this.replays, notes: this.notes },
       next: nextCommand(this.input.cluster, told),
     };
     const next = result.next === null ? '' : `\n\nNext: \`${result.next}\``;

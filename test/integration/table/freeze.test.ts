@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { FreezeMeans } from '../../../src/domain/table/repair.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
-import { type FrozenParts, freezeTable, openParts, unfreezeTable } from '../../../src/postgres/repair/freeze.js';
+import {
+  type FrozenParts,
+  freezeTable,
+  openParts,
+  requireFreezable,
+  unfreezeTable,
+} from '../../../src/postgres/repair/freeze.js';
+import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
 
 const table = { schema: 'Ville "A"', table: 'rdv; DROP' };
@@ -140,6 +147,23 @@ describe('T4: writes to a table are blocked', () => {
     expect(await open(means)).toEqual([EAST, NAME].sort());
     expect(await traces()).toEqual(before);
     await unfrozen(means, parts);
+    expect(await traces()).toEqual(before);
+  });
+
+  test('T4 T6: a table of the server itself is neither blocked nor repaired, whatever the configuration says', async () => {
+    const refused = { code: 'capability-missing', message: expect.stringContaining('is of the server itself') };
+    const before = await traces();
+    for (const one of [
+      { schema: 'pg_catalog', table: 'pg_class' },
+      { schema: 'information_schema', table: 'sql_features' },
+    ]) {
+      const asked = { table: one, means: { by: 'revoke' as const, roles: ['PUBLIC'] } };
+      await withClient(connection(), database.name, async (client) => {
+        await expect(requireFreezable(client, asked)).rejects.toMatchObject(refused);
+        await expect(freezeTable(client, asked, 'x', () => Promise.resolve())).rejects.toMatchObject(refused);
+        await expect(readTableFacts(client, one)).rejects.toMatchObject(refused);
+      });
+    }
     expect(await traces()).toEqual(before);
   });
 

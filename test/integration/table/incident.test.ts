@@ -107,6 +107,8 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     for (const what of ['damage committed', 'confirmed', 'writes blocked', 'repair approved', 'writes open again'])
       expect(markdown).toContain(`| ${what} | 20`);
     expect(markdown).toContain('reprise backup run mairie');
+    const { html } = await answer<{ html: string }>(site, 'incident', 'report', id, '--html');
+    expect(html).toMatch(/^<!doctype html>[^]*<h1>Incident /i);
     expect(await answer(site, 'incident', 'list')).toMatchObject({
       incidents: [{ scenario: 'table-corruption', state: 'closed' }],
     });

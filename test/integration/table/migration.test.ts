@@ -106,6 +106,8 @@ describe('K5: a migration went wrong', () => {
     expect(markdown).toContain('table metier.communes has another definition');
     expect(markdown).toContain('table metier.leftover is new');
     expect(markdown).toContain('The database was recovered to');
+    const { html } = await answer<{ html: string }>(site, 'incident', 'report', id, '--html');
+    expect(html).toMatch(/^<!doctype html>[^]*<h1>Incident /i);
     expect(await answer(site, 'incident', 'list')).toMatchObject({
       incidents: [{ scenario: 'bad-migration', state: 'closed' }],
     });

@@ -66,6 +66,26 @@ describe('errors of usage', () => {
   });
 
   it.each([
+    ['a transaction that is no number', ['table', 'repair', '--xid', 'abc']],
+    ['a transaction before the first', ['table', 'repair', '--xid', '2']],
+    ['a transaction of more than 64 bits', ['table', 'blast-radius', '--xid', '99999999999999999999']],
+    ['batches that are too small', ['table', 'repair', '--xid', '1234', '--batch-rows', '0']],
+    ['more samples than are kept', ['table', 'compare', '--to', 'xid:1234', '--samples', '10001']],
+  ])('T6: %s is refused before a workflow is started', async (_what, [group = '', command = '', ...options]) => {
+    const file = fileURLToPath(new URL('../../../examples/mairie.yml', import.meta.url));
+    const argv = [group, command, 'mairie', 'mairie', 'metier.demandes_rdv', ...options, '--config', file];
+    const { code, stderr } = await repriseHere([...argv, '--address', '127.0.0.1:1', '--json']);
+    expect([code, told(stderr).code]).toEqual([2, 'usage']);
+  });
+
+  it('M3: a time that is still to come, without an end, is told as such', async () => {
+    const file = fileURLToPath(new URL('../../../examples/mairie.yml', import.meta.url));
+    const argv = ['wal', 'transactions', 'mairie', '--from', '2999-01-01T00:00:00Z', '--config', file, '--json'];
+    const { code, stderr } = await repriseHere(argv);
+    expect([code, told(stderr).message]).toEqual([2, expect.stringContaining('is still to come')]);
+  });
+
+  it.each([
     ['a missing argument', ['backup', 'run']],
     ['a missing option', ['reject', 'recover/mairie/1']],
     ['one argument too many', ['rotate', 'mairie', 'other']],
