@@ -86,6 +86,14 @@ export class WebUi {
     return text;
   }
 
+  /** Texts of the page's frames that are wider than their place: a person sees their beginnings. */
+  async cutTexts(): Promise<readonly string[]> {
+    const script =
+      '[...document.querySelectorAll("pre, table, p, li")].filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth || one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)';
+    const frames = this.page.frames().slice(1);
+    return (await Promise.all(frames.map((frame) => frame.evaluate<string[]>(script)))).flat();
+  }
+
   /** Opens the dialog of the menu and fills it in; {@link submit} sends it. */
   async prepareUpdate(name: string, data: object): Promise<Locator> {
     const dialog = await this.openUpdate(name);

@@ -75,7 +75,7 @@ describe('K5: a migration went wrong', () => {
     });
     await confirmed(one);
     const details = await detailsOf(one);
-    expect(details).toContain('| 90000 | 60000 |');
+    expect(details).toContain(':** 90000 before, 60000 now');
     expect(details).toContain(`--database mairie --to ${before.time} --incident ${one.workflow.workflowId}`);
     expect(one.names).not.toContain('applyRepair');
     await one.workflow.signal(signalNames.dismiss, person);

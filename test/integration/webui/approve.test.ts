@@ -12,12 +12,14 @@ import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { freePorts } from '../../helpers/ports.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
-import { reaches } from '../../helpers/site-cli.js';
+import { answer, reaches } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
 import { WebUi } from '../../helpers/web-ui.js';
 
 failOnLeakedProcesses();
+
+const TABLE = 'metier.demandes_rdv';
 
 let site: Site;
 let webUi: string;
@@ -35,7 +37,7 @@ beforeAll(async () => {
   await mkdir(home, { mode: 0o700 });
   await giveToPostgres(home);
   await site.configure({
-    clusterYaml: `    drill: { host: db1, allow_same_host: true, data_dir: ${join(home, 'staging')}, port: ${port}, engines: [dump], sign_off: { by: [dba] } }\n`,
+    clusterYaml: `    drill: { host: db1, allow_same_host: true, data_dir: ${join(home, 'staging')}, port: ${port}, engines: [dump], sign_off: { by: [dba] } }\n    tables: { ${TABLE}: { database: mairie, sign_off: { by: [dba], within: 4h } } }\n`,
   });
   await site.startWorker();
   await site.backUp('dump');
@@ -159,4 +161,56 @@ it('P5, O14: the link of a drill opens on what is to be looked at, what was foun
   await dialog.waitFor({ state: 'hidden' });
   await ui.badge('Completed');
   expect(await ui.metadata('State: completed')).toMatch(/Verdict: pass.*signed off by dba: pass/s);
+}, 600_000);
+
+it('T7, O14: the links of an incident and of its repair open on figures, conflicts, and commands that are not cut; a person approves and signs off there', async () => {
+  const { settings } = site.session;
+  const visit = async (workflowId: string, wanted: string): Promise<string> => {
+    await ui.visit(await operationLink({ ...site.session, settings: { ...settings, webUi } }, workflowId), 'State: ');
+    return ui.metadata(wanted);
+  };
+  await site.backUp('physical');
+  await site.query(`CREATE ROLE clerk LOGIN; ALTER SCHEMA metier OWNER TO clerk; ALTER TABLE ${TABLE} OWNER TO clerk`);
+  const { rows } = await site.query(
+    `WITH gone AS (DELETE FROM ${TABLE} WHERE id % 3 = 0), bad AS (UPDATE ${TABLE} SET motif = 'wrong' WHERE id % 3 = 1) SELECT pg_current_xact_id()::text AS xid`,
+  );
+  const [{ xid }] = rows as [{ xid: string }];
+  await site.query(`UPDATE ${TABLE} SET motif = 'put right by hand' WHERE id IN (1, 4)`);
+  await site.query('SELECT pg_switch_wal()');
+
+  const about = ['--cluster', 'mairie', '--database', 'mairie', '--table', TABLE, '--by', 'ops', '--detach'];
+  const incident = await answer<{ workflowId: string }>(site, 'incident', 'start', 'table-corruption', ...about);
+  const suspected = await visit(incident.workflowId, `${xid}, committed 20`);
+  await ui.picture('web-ui-incident', { height: 1500 });
+  expect(suspected).toContain('now, production: ');
+  expect(suspected).toContain(`reprise incident dismiss ${incident.workflowId} --reason "..."`);
+  await answer(site, 'incident', 'confirm', incident.workflowId, '--by', 'dba', '--reason', 'seen');
+  const choosing = await visit(incident.workflowId, 'State: paused');
+  const command = `reprise table repair mairie mairie ${TABLE} --xid ${xid} --incident ${incident.workflowId}`;
+  expect(choosing).toContain(command);
+  expect(await ui.cutTexts()).toEqual([]);
+
+  const repair = await answer<{ workflowId: string }>(site, ...command.split(' ').slice(1), '--by', 'ops', '--detach');
+  const { plan: digest } = await reaches(site, repair.workflowId, 'waiting-approval');
+  const waiting = await visit(repair.workflowId, 'State: waiting-approval');
+  await ui.picture('web-ui-repair', { height: 1900 });
+  for (const told of ['left as it is: 2 rows', 'with --conflicts take', `grep '"op":"conflict"' /`, 'reprise reject '])
+    expect(waiting).toContain(told);
+  const approval = await ui.prepareUpdate('approve', { plan: digest, by: 'dba', reason: 'seen' });
+  await ui.submit(approval);
+  await approval.waitFor({ state: 'hidden' });
+
+  await reaches(site, repair.workflowId, 'waiting-sign-off');
+  const done = await visit(repair.workflowId, 'State: waiting-sign-off');
+  await ui.picture('web-ui-repair-sign-off', { height: 1900 });
+  expect(done).toContain('left as it is: 2 rows');
+  expect(done).toContain('rows are as approved: ok');
+  const signOff = await ui.prepareUpdate('sign-off-repair', { verdict: 'pass', by: 'dba', remarks: 'all there' });
+  await ui.submit(signOff);
+  await signOff.waitFor({ state: 'hidden' });
+  await ui.badge('Completed');
+  const completed = await ui.metadata('State: completed');
+  expect(completed).toContain(`reprise incident report ${repair.workflowId}`);
+  expect(completed).not.toContain('Send an Update');
+  await reaches(site, incident.workflowId, 'completed');
 }, 600_000);
