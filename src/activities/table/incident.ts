@@ -5,8 +5,8 @@ import { incidentTable } from '../../domain/table/incident-text.js';
 import { isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { openHostState } from '../../records/host-state.js';
-import type { RecordedIncidentFacts } from '../../reports/incident-parts.js';
-import { tableIncidentReport } from '../../reports/table-incident.js';
+import type { RecordedIncidentFacts } from '../../reports/incident/parts.js';
+import { tableIncidentReport } from '../../reports/incident/report.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
 import type { StepInput, TableIncidentActivities } from '../api.js';
 import { claimOperation, requireOwnOperation } from '../approval/own-operation.js';
@@ -110,12 +110,12 @@ async function writeTableReport(
     repair,
   }: StepInput & { order: TableIncidentOrder; discoveredAt: string; repair: string | null },
 ): Promise<string> {
-  const { cluster } = clusterContext;
+  const { cluster, deps } = clusterContext;
   const recorded = await recordedOf(clusterContext, operationId, workflowId);
-  const report = tableIncidentReport({
-    ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair },
-    ...recorded,
-  });
+  const report = tableIncidentReport(
+    { ...{ cluster: cluster.name, workflowId, order, discoveredAt, repair }, ...recorded },
+    deps.config.language,
+  );
   return writeReport(clusterContext, operationId, report);
 }
 

@@ -111,7 +111,7 @@ function warningsOf(
   return [
     ...(conflicts > 0
       ? [
-          `${conflicts} damaged rows changed for another reason too, and stay as they are: read them in the file, and say what becomes of them with --conflicts`,
+          `${conflicts} damaged rows changed for another reason too, and stay as they are: the file lists them with their keys; to put them right too, decline this plan and make another one with --conflicts take`,
         ]
       : []),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
@@ -131,7 +131,7 @@ function writesMeanwhile(freeze: RepairBinding['freeze'], holds: readonly Active
   return [
     freeze === null
       ? 'the table takes writes meanwhile: a row that somebody changes between this plan and the repair stops the repair'
-      : 'the table takes writes until the repair begins: a row that somebody changes until then has another plan made',
+      : 'the table takes writes until the repair begins: where somebody changes one of these rows before, nothing is changed, and another plan is made',
   ];
 }
 

@@ -191,7 +191,7 @@ async function carryOut(
     const { state, plan, outcome } = result;
     await cli.print({ dryRun: dryRun === true, workflowId, operationId, state, plan, ...outcome }, () => {
       if (plan === null) return state;
-      if (outcome !== null) return repairOutcomeText(outcome);
+      if (outcome !== null) return repairOutcomeText(plan, outcome);
       const ended = state === 'rejected' ? 'rejected' : 'nothing to do';
       return `${repairPlanText(plan, { waits: false })}${dryRun === true ? '' : `\n${ended}`}`;
     });

@@ -1,3 +1,4 @@
+import { decideOnPage } from './approval-page.js';
 import type { Backup } from '../backup/backup.js';
 import type { KeptItem } from '../backup/records.js';
 import type { ApprovalPolicy, Config } from '../config.js';
@@ -6,16 +7,9 @@ import type { ActionOrder } from '../operation/orders.js';
 import { actionWorkflowId } from '../operation/names.js';
 import type { ApprovableBinding, ApprovablePlan } from '../plan/plan.js';
 import type { AppliedSetting, StoragePlan } from '../storage/storage-plan.js';
-import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, visible } from '../text/text.js';
-import {
-  approvalJson,
-  approveCommand,
-  approversInWords,
-  notCovered,
-  shortDigest,
-  waitingLabel,
-} from './approval-policy.js';
+import { approveCommand, approversInWords, notCovered, shortDigest, waitingLabel } from './approval-policy.js';
 
 /**
  * What cannot be undone, beside recoveries and media: approved where the cluster has a policy for it, else confirmed at a
@@ -169,11 +163,15 @@ export function actionDetails(plan: ActionPlan): string {
     factsOf(plan)
       .map(([what, value]) => `- **${what}:** ${markdownText(clipBytes(value, 500))}`)
       .join('\n'),
+  ].join('\n\n');
+}
+
+/** The same while its approval is waited for. */
+export function actionApprovalDetails(plan: ActionPlan): string {
+  return [
+    actionDetails(plan),
     ...(plan.observed.approval === null
       ? [`To confirm: at a terminal of host ${plan.binding.targetHost}, ${markdownCode(actionCommand(plan.binding))}`]
-      : [
-          `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-          markdownBlock(approvalJson(plan), 'json'),
-        ]),
+      : decideOnPage(plan, workflowOf(plan))),
   ].join('\n\n');
 }

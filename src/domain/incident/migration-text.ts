@@ -1,7 +1,8 @@
 import type { MigrationIncidentOrder } from '../operation/orders.js';
 import type { Suspect } from '../table/incident.js';
+import { confirmOnPage, type IncidentStage, transactionList } from '../table/incident-text.js';
 import { formatTableName, tableWords } from '../table/table-name.js';
-import { markdownBlock, markdownTable, markdownText } from '../text/markdown.js';
+import { markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
 import type { MigrationFindings, MigrationTime, MigrationTransactions } from './migration.js';
 
@@ -38,11 +39,11 @@ export function findingsText(findings: MigrationFindings | null, problem: string
   return `${changed} tables have other numbers of rows, ${same} the same; ${count} ${count === 1 ? 'definition differs' : 'definitions differ'}${problem === null ? '' : `; ${problem}`}`;
 }
 
-/** Figures, and what to type, for the Web UI's details (Markdown). */
-export function migrationDetails(facts: MigrationFacts): string {
+/** Figures, and what to type, for the Web UI's details (Markdown). `stage`: which decisions come next. */
+export function migrationDetails(facts: MigrationFacts, stage: IncidentStage): string {
   const { order, discoveredAt, cause, time, findings, transactions, problem, repaired } = facts;
   return [
-    `### ${markdownText(`A migration of ${order.database} is suspected to have gone wrong`)}`,
+    `### ${markdownText(`A migration of ${order.database} ${stage === 'confirm' ? 'is suspected to have gone' : 'went'} wrong`)}`,
     [
       `- **discovered:** ${markdownText(discoveredAt)}`,
       `- **cause:** ${markdownText(clipBytes(cause ?? 'not entered yet', 500))}`,
@@ -50,9 +51,13 @@ export function migrationDetails(facts: MigrationFacts): string {
       ...(repaired > 0 ? [`- **tables repaired:** ${repaired}`] : []),
     ].join('\n'),
     ...(findings === null ? [] : findingsDetails(findings)),
+    ...(findings === null && problem === null && time !== null
+      ? ['The state before it is being restored and compared with production.']
+      : []),
     ...(transactions === null ? [] : [transactionsDetails(transactions)]),
     ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
-    `**To type next:**\n\n${markdownBlock(commands(facts).join('\n'), 'sh')}`,
+    ...(stage === 'confirm' ? confirmOnPage(facts.workflowId) : []),
+    ...(stage === 'work' ? [] : ['**To type next:**', markdownCommands(commands(facts, stage))]),
   ].join('\n\n');
 }
 
@@ -60,12 +65,15 @@ function findingsDetails({ tables, changed, same, objects, moreObjects }: Migrat
   const count = (rows: number | null): string => (rows === null ? 'not there' : String(rows));
   const rows = tables
     .slice(0, 15)
-    .map(({ table, before, now }) => [markdownText(formatTableName(table)), count(before), count(now)]);
+    .map(
+      ({ table, before, now }) =>
+        `- **${markdownText(formatTableName(table))}:** ${count(before)} before, ${count(now)} now`,
+    );
   const listed = objects.slice(0, 20).map((text) => `- ${markdownText(clipBytes(text, 200))}`);
   const more = objects.length - listed.length + moreObjects;
   return [
     `Rows: ${changed} tables have other numbers than before, ${same} the same.`,
-    ...(rows.length === 0 ? [] : [markdownTable(['table', 'before', 'now'], rows)]),
+    ...(rows.length === 0 ? [] : [rows.join('\n')]),
     objects.length === 0
       ? 'All definitions are as before.'
       : ['Definitions that differ:', '', ...listed, ...(more > 0 ? [`- and ${more} more`] : [])].join('\n'),
@@ -73,19 +81,9 @@ function findingsDetails({ tables, changed, same, objects, moreObjects }: Migrat
 }
 
 function transactionsDetails({ transactions, problem, from, to }: MigrationTransactions): string {
-  const rows = transactions.map(({ xid, committedAt, deleted, updated, inserted, actions }) => [
-    xid,
-    committedAt,
-    String(deleted),
-    String(updated),
-    String(inserted),
-    actions.map(markdownText).join(', '),
-  ]);
   return [
     `Transactions that changed most rows, from ${from} to ${to}, the first ones first:`,
-    rows.length === 0
-      ? 'none was found'
-      : markdownTable(['xid', 'committed', 'deleted', 'changed', 'inserted', 'tables'], rows),
+    transactionList(transactions),
     ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
   ].join('\n\n');
 }
@@ -95,22 +93,33 @@ function migrationOf(transactions: MigrationTransactions | null): Suspect | unde
   return transactions?.transactions.find(({ actions }) => actions.length > 0);
 }
 
-function commands({ cluster, workflowId, order, time, findings, transactions }: MigrationFacts): readonly string[] {
+function commands(
+  { cluster, workflowId, order, time, findings, transactions }: MigrationFacts,
+  stage: IncidentStage,
+): readonly (readonly [string, string])[] {
   const { database } = order;
   const id = shellWord(workflowId);
   const first = migrationOf(transactions);
   const before = first === undefined ? (time?.before ?? 'TIME') : `before-xid:${first.xid}`;
   const lost = findings?.tables.find((one) => one.before !== null && one.now !== null && one.before > one.now);
-  const table = lost?.table ?? { schema: 'SCHEMA', table: 'TABLE' };
-  const words = tableWords(cluster, database, table);
+  const words =
+    lost === undefined
+      ? `${shellWord(cluster)} ${shellWord(database)} SCHEMA.TABLE`
+      : tableWords(cluster, database, lost.table);
   return [
-    `reprise incident confirm ${id} --reason "..."`,
-    `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --from ${time?.before ?? 'TIME'}`,
-    '# the whole database as before: what was written since stays in the old one',
-    `reprise recover ${shellWord(cluster)} --database ${shellWord(database)} --to ${before} --incident ${id}`,
-    '# or single tables, whose definitions fit',
-    `reprise table compare ${words} --to ${before}`,
-    `reprise table repair ${words} --to ${before} --strategy insert-missing --incident ${id}`,
-    `reprise incident close ${id} --reason "..."`,
+    [
+      'what was written since',
+      `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --from ${time?.before ?? 'TIME'}`,
+    ],
+    [
+      'the whole database as before; what was written since stays in the old one',
+      `reprise recover ${shellWord(cluster)} --database ${shellWord(database)} --to ${before} --incident ${id}`,
+    ],
+    ['what differs in one table', `reprise table compare ${words} --to ${before}`],
+    [
+      'put back the rows that are missing in one table, if its definition fits',
+      `reprise table repair ${words} --to ${before} --strategy insert-missing --incident ${id}`,
+    ],
+    ...(stage === 'confirm' ? [] : [['end the incident', `reprise incident close ${id} --reason "..."`] as const]),
   ];
 }

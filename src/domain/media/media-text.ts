@@ -1,5 +1,6 @@
-import { approvalJson, approveCommand, shortDigest, waitingLabel } from '../approval/approval-policy.js';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
+import { decideOnPage, rejectCommand } from '../approval/approval-page.js';
+import { approveCommand, shortDigest, waitingLabel } from '../approval/approval-policy.js';
+import { markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import {
   type LostTrait,
   type MediaOutcome,
@@ -65,21 +66,23 @@ export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
           'Nothing is changed before the approval. To approve:',
           `  ${approveMediaCommand(plan)}`,
           'To decline:',
-          `  reprise reject ${workflowOf(plan)} --reason "..."`,
+          `  ${rejectCommand(workflowOf(plan))}`,
         ]
       : []),
   ].join('\n');
 }
 
 /** The same for Temporal's Web UI (Markdown). */
-export function mediaDetails(plan: MediaPlan): string {
-  const approve = [
-    `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-    markdownBlock(approvalJson(plan), 'json'),
-  ];
+export const mediaDetails = (plan: MediaPlan): string => detailsOf(plan, []);
+
+/** The same while its approval is waited for. */
+export const mediaApprovalDetails = (plan: MediaPlan): string =>
+  detailsOf(plan, mustBeApproved(plan) ? decideOnPage(plan, workflowOf(plan)) : []);
+
+function detailsOf(plan: MediaPlan, decide: readonly string[]): string {
   return [
     `### ${markdownText(mediaTitle(plan))}`,
-    ...(mustBeApproved(plan) ? approve : []),
+    ...decide,
     [
       ...plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`),
       ...linesOf(plan).map(([what, count, size]) => `- **${count}** (${size}) ${markdownText(what)}`),

@@ -1,4 +1,5 @@
 // Longer than 400 lines: the words of one plan, for the Web UI, a terminal and mail, which have to say the same.
+import { decideOnPage, rejectCommand } from '../approval/approval-page.js';
 import {
   approvalJson,
   approveCommand,
@@ -6,7 +7,7 @@ import {
   shortDigest,
   waitingLabel,
 } from '../approval/approval-policy.js';
-import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
+import { markdownCode, markdownText } from '../text/markdown.js';
 import { recoverWorkflowId } from '../operation/names.js';
 import {
   type ChangedMethod,
@@ -53,16 +54,7 @@ export function planDetails(plan: Plan): string {
 
 /** The same while its approval is waited for: what is decided, what to send, and what the decision rests on. */
 export function approvalDetails(plan: Plan): string {
-  return within(
-    [
-      head(plan),
-      `**Nothing is changed before the approval. To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data; fill in your name and your reason:`,
-      markdownBlock(approvalJson(plan), 'json'),
-      `The result is shown in the same dialog. (The signal ${markdownCode('confirm-restore')} takes the same JSON, but returns no result.)`,
-      `**To decline:** Send an Update → ${markdownCode('reject-plan')}, or ${markdownCode(rejectCommand(plan))}`,
-    ],
-    plan,
-  );
+  return within([head(plan), ...decideOnPage(plan, workflowOf(plan))], plan);
 }
 
 function head(plan: Plan): string {
@@ -139,7 +131,7 @@ function howToDecide(plan: Plan): readonly string[] {
       .split('\n')
       .map((line) => `  ${line}`),
     'To decline:',
-    `  ${rejectCommand(plan)}`,
+    `  ${rejectCommand(workflowOf(plan))}`,
   ];
 }
 
@@ -246,7 +238,7 @@ export function acceptanceWanted(plan: Plan): string {
   const all = errorsInWords(binding.accepts?.databases ?? []);
   const more = all.length > mostNamed ? `; and ${all.length - mostNamed} more` : '';
   const named = all.slice(0, mostNamed).map((text) => clipBytes(visible(text), 300));
-  return `the acceptance of ${all.length === 1 ? 'an error' : `${all.length} errors`} of the restore, until ${minute(approveBy)}: ${named.join('; ')}${more} — \`reprise approve ${workflowOf(plan)} --by NAME --reason "..."\` shows them all and asks, \`${approveCommand(workflowOf(plan), digest, observed.approval?.from)}\` accepts them and swaps the databases, \`${rejectCommand(plan)}\` keeps the live ones and the copies`;
+  return `the acceptance of ${all.length === 1 ? 'an error' : `${all.length} errors`} of the restore, until ${minute(approveBy)}: ${named.join('; ')}${more} — \`reprise approve ${workflowOf(plan)} --by NAME --reason "..."\` shows them all and asks, \`${approveCommand(workflowOf(plan), digest, observed.approval?.from)}\` accepts them and swaps the databases, \`${rejectCommand(workflowOf(plan))}\` keeps the live ones and the copies`;
 }
 
 /** What the restore could not make, each with its database. */
@@ -428,10 +420,6 @@ function range(
 
 function workflowOf({ binding }: Plan): string {
   return recoverWorkflowId(binding.cluster, binding.operationId);
-}
-
-function rejectCommand(plan: Plan): string {
-  return `reprise reject ${workflowOf(plan)} --reason "..."`;
 }
 
 /** To the second: nobody decides on milliseconds. */

@@ -1,11 +1,6 @@
-import {
-  approvalJson,
-  approveCommand,
-  approversInWords,
-  shortDigest,
-  waitingLabel,
-} from '../approval/approval-policy.js';
-import { holdWorkflowId } from '../operation/names.js';
+import { decideOnPage, personJson, rejectCommand } from '../approval/approval-page.js';
+import { approveCommand, approversInWords, shortDigest, waitingLabel } from '../approval/approval-policy.js';
+import { holdWorkflowId, updateNames } from '../operation/names.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
@@ -69,7 +64,7 @@ export function holdPlanText(plan: HoldPlan, { waits = true } = {}): string {
           'Nothing is blocked before the approval. To approve:',
           `  ${approveHoldCommand(plan)}`,
           'To decline:',
-          `  reprise reject ${workflowOf(plan)} --reason "..."`,
+          `  ${rejectCommand(workflowOf(plan))}`,
         ]
       : ['Nothing was changed: this is what would be done.']),
   ].join('\n');
@@ -77,10 +72,14 @@ export function holdPlanText(plan: HoldPlan, { waits = true } = {}): string {
 
 /** The same for Temporal's Web UI (Markdown). */
 export function holdDetails(plan: HoldPlan): string {
+  return [title(plan), factsInMarkdown(plan, OF_THE_APPROVAL)].join('\n\n');
+}
+
+/** The same while its approval is waited for. */
+export function holdApprovalDetails(plan: HoldPlan): string {
   return [
-    `### ${markdownText(holdTitle(plan.binding))}`,
-    `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-    markdownBlock(approvalJson(plan), 'json'),
+    title(plan),
+    ...decideOnPage(plan, workflowOf(plan)),
     plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`).join('\n'),
     factsInMarkdown(plan),
   ]
@@ -88,19 +87,25 @@ export function holdDetails(plan: HoldPlan): string {
     .join('\n\n');
 }
 
-const factsInMarkdown = (plan: HoldPlan): string =>
+const title = ({ binding }: HoldPlan): string => `### ${markdownText(holdTitle(binding))}`;
+
+/** What nobody asks any more once it is approved. */
+const OF_THE_APPROVAL: readonly string[] = ['may approve', 'approve until'];
+
+const factsInMarkdown = (plan: HoldPlan, without: readonly string[] = []): string =>
   factsOf(plan)
+    .filter(([what]) => !without.includes(what))
     .map(([what, value]) => `- **${what}:** ${markdownText(clipBytes(value, 500))}`)
     .join('\n');
 
 /** While it is frozen (Markdown). */
 export function heldDetails(plan: HoldPlan, { since, until }: HeldTable): string {
   return [
-    `### ${markdownText(holdTitle(plan.binding))}`,
+    title(plan),
     `**Frozen since ${since ?? ''}**, until somebody releases it${until === null ? '' : ` or ${until}, whatever comes first`}.`,
-    `To release it on this page: More Actions → Send a Signal → ${markdownCode('release')}, with this as Data:`,
-    markdownBlock(JSON.stringify({ by: '<your name>', reason: '<why>' }, null, 2), 'json'),
-    factsInMarkdown(plan),
+    `**To release it on this page:** More Actions → Send an Update → ${markdownCode(updateNames.releaseTable)}, with this as Data; fill in your name and why:`,
+    markdownBlock(personJson, 'json'),
+    factsInMarkdown(plan, ['until', ...OF_THE_APPROVAL]),
   ].join('\n\n');
 }
 
@@ -116,7 +121,7 @@ export function heldInWords({ database, table, since, until }: HeldTable): strin
   return `${name}: frozen since ${since.slice(0, 16)}Z, until ${until === null ? 'somebody releases it' : `${until.slice(0, 16)}Z`}`;
 }
 
-/** What was done, for a terminal and the Web UI. */
+/** What was done, in a sentence. */
 export function holdOutcomeText({ table, frozenAt, releasedAt, releasedBy, reason }: HoldOutcome): string {
   const why =
     releasedBy === null

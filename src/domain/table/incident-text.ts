@@ -1,8 +1,18 @@
+import { personJson } from '../approval/approval-page.js';
+import { signalNames } from '../operation/names.js';
 import type { TableIncidentOrder } from '../operation/orders.js';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../text/markdown.js';
+import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
-import type { TableSurvey, TableSuspects } from './incident.js';
+import type { Suspect, TableSurvey, TableSuspects } from './incident.js';
 import { formatTableName, tableWords } from './table-name.js';
+
+/** What people decide next; nothing while what they chose is carried out. */
+export type IncidentStage = 'confirm' | 'choose' | 'work';
+
+/** The stage that a state of an incident belongs to. */
+export const STAGES = { suspected: 'confirm', paused: 'choose', running: 'work' } as const satisfies Readonly<
+  Record<string, IncidentStage>
+>;
 
 /** What an incident of a table knows so far; null: not yet looked for. */
 export interface TableIncidentFacts {
@@ -40,80 +50,84 @@ export function suspectsText({ transactions: [worst, ...others], problem, from, 
   return problem === null ? found : `${found}; ${problem}`;
 }
 
-function damageOf({ inserted, updated, deleted, actions }: TableSuspects['transactions'][number]): string {
+function damageOf({ inserted, updated, deleted, actions }: Suspect): string {
   return [...actions, `${deleted} rows deleted, ${updated} changed, ${inserted} inserted`].join(', ');
 }
 
 /** Figures and commands, for the Web UI's details (Markdown). `stage`: which commands come next. */
-export function tableIncidentDetails(facts: TableIncidentFacts, stage: 'confirm' | 'choose'): string {
+export function tableIncidentDetails(facts: TableIncidentFacts, stage: IncidentStage): string {
   const { order, discoveredAt, cause, survey, suspects } = facts;
   return [
-    `### ${markdownText(`Rows of ${incidentTable(order)} are suspected to be wrong`)}`,
+    `### ${markdownText(`Rows of ${incidentTable(order)} are ${stage === 'confirm' ? 'suspected to be ' : ''}wrong`)}`,
     `- **discovered:** ${markdownText(discoveredAt)}\n- **cause:** ${markdownText(clipBytes(cause ?? 'not entered yet', 500))}`,
     survey === null ? 'The rows are being compared with those of the backups.' : surveyDetails(survey),
     suspects === null ? 'The WAL is being read.' : suspectsDetails(suspects),
     ...(facts.hold === null ? [] : [holdDetails(facts.hold)]),
-    `**To type next:**\n\n${markdownBlock((stage === 'confirm' ? confirmCommands : repairCommands)(facts).join('\n'), 'sh')}`,
+    ...(stage === 'confirm' ? confirmOnPage(facts.workflowId) : []),
+    ...(stage === 'choose' ? repairOnPage(facts) : []),
   ].join('\n\n');
+}
+
+/** How a suspected incident is confirmed or dismissed (Markdown). */
+export function confirmOnPage(workflowId: string): readonly string[] {
+  const id = shellWord(workflowId);
+  return [
+    `**To decide on this page:** More Actions → Send a Signal → ${markdownCode(signalNames.confirm)} (it is real) or ${markdownCode(signalNames.dismiss)} (a false alarm), with this as Data; fill in your name and why:`,
+    markdownBlock(personJson, 'json'),
+    '**Or type:**',
+    markdownCommands([
+      ['it is real', `reprise incident confirm ${id} --reason "..."`],
+      ['it is a false alarm', `reprise incident dismiss ${id} --reason "..."`],
+      ['what caused it, for the report', `reprise incident note ${id} --cause "..."`],
+    ]),
+  ];
 }
 
 function surveyDetails({ history, rowsNow, suspicion, problems }: TableSurvey): string {
-  const rows = history.map(({ at, policy, rows: count, change, suspicion: then }) => [
-    at,
-    markdownText(policy),
-    String(count),
-    change === null ? '–' : signed(change),
-    then === null ? '' : '**suspicious**',
-  ]);
   const last = history.at(-1);
-  const change = rowsNow === null || last === undefined ? '–' : signed(rowsNow - last.rows);
-  rows.push([
-    'now',
-    'production',
-    rowsNow === null ? 'not known' : String(rowsNow),
-    change,
-    suspicion === null ? '' : '**suspicious**',
-  ]);
+  const change = rowsNow === null || last === undefined ? null : rowsNow - last.rows;
   return [
-    markdownTable(['when', 'backup', 'rows', 'change', ''], rows),
-    ...problems.map((problem) => `- ⚠ ${markdownText(clipBytes(problem, 500))}`),
+    'Rows, by the backups and now:',
+    [
+      ...history.map(
+        (one) =>
+          `- **${second(one.at)}, ${markdownText(one.policy)}:** ${one.rows} rows${changed(one.change, one.suspicion)}`,
+      ),
+      `- **now, production:** ${rowsNow === null ? 'not known' : `${rowsNow} rows`}${changed(change, suspicion)}`,
+      ...problems.map((problem) => `- ⚠ ${markdownText(clipBytes(problem, 500))}`),
+    ].join('\n'),
   ].join('\n\n');
 }
 
-const signed = (change: number): string => (change > 0 ? `+${change}` : String(change));
+function changed(change: number | null, suspicion: string | null): string {
+  const signed = change === null ? '' : ` (${change > 0 ? '+' : ''}${change})`;
+  return `${signed}${suspicion === null ? '' : ', **suspicious**'}`;
+}
+
+/** To the second: nobody decides on milliseconds. */
+const second = (instant: string): string => instant.replace(/\.\d+Z$/, 'Z');
 
 function suspectsDetails({ transactions, problem, from, to }: TableSuspects): string {
-  const rows = transactions.map(({ xid, committedAt, deleted, updated, inserted, actions }) => [
-    xid,
-    committedAt,
-    String(deleted),
-    String(updated),
-    String(inserted),
-    actions.map(markdownText).join(', '),
-  ]);
   return [
-    `Transactions that touched it, from ${from} to ${to}:`,
-    rows.length === 0
-      ? 'none was found'
-      : markdownTable(['xid', 'committed', 'deleted', 'changed', 'inserted', 'table'], rows),
+    `Transactions that touched it, from ${second(from)} to ${second(to)}:`,
+    transactionList(transactions),
     ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
   ].join('\n\n');
+}
+
+/** Transactions with what they did (Markdown). */
+export function transactionList(transactions: readonly Suspect[]): string {
+  if (transactions.length === 0) return 'none was found';
+  return transactions
+    .map((one) => `- **${one.xid}**, committed ${second(one.committedAt)}: ${markdownText(damageOf(one))}`)
+    .join('\n');
 }
 
 function holdDetails(workflowId: string): string {
   return `Writes to the table are blocked by ${markdownCode(workflowId)} once its plan is approved: ${markdownCode(`reprise approve ${shellWord(workflowId)} --reason "..."`)}. You may go on without it.`;
 }
 
-function confirmCommands({ workflowId }: TableIncidentFacts): readonly string[] {
-  const id = shellWord(workflowId);
-  return [
-    `reprise incident confirm ${id} --reason "..."`,
-    `reprise incident dismiss ${id} --reason "..."`,
-    `reprise incident note ${id} --cause "..."`,
-  ];
-}
-
-function repairCommands({ cluster, workflowId, order, suspects, survey }: TableIncidentFacts): readonly string[] {
+function repairOnPage({ cluster, workflowId, order, suspects, survey }: TableIncidentFacts): readonly string[] {
   const { database, table } = order;
   const words = tableWords(cluster, database, table);
   const worst = suspects?.transactions[0];
@@ -121,11 +135,24 @@ function repairCommands({ cluster, workflowId, order, suspects, survey }: TableI
   const xid = worst?.xid ?? 'NUMBER';
   const id = shellWord(workflowId);
   return [
-    `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --table ${shellWord(formatTableName(table))} --from ${suspects?.from ?? '-2h'}`,
-    `reprise table locate ${words} --min-rows ${good?.rows ?? 'COUNT'}`,
-    `reprise table compare ${words} ${worst === undefined ? '--to TIME' : `--to before-xid:${worst.xid}`}`,
-    `reprise table blast-radius ${words} --xid ${xid}`,
-    `reprise table repair ${words} --xid ${xid} --incident ${id}`,
-    `reprise incident close ${id} --reason "..."`,
+    '**To type next:**',
+    markdownCommands([
+      [
+        'which transactions touched it',
+        `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --table ${shellWord(formatTableName(table))} --from ${suspects?.from ?? '-2h'}`,
+      ],
+      ['when it went wrong', `reprise table locate ${words} --min-rows ${good?.rows ?? 'COUNT'}`],
+      [
+        'what differs',
+        `reprise table compare ${words} ${worst === undefined ? '--to TIME' : `--to before-xid:${worst.xid}`}`,
+      ],
+      ['what each way back would lose', `reprise table blast-radius ${words} --xid ${xid}`],
+      [
+        'undo the transaction, and keep what came later; its plan has an approval of its own',
+        `reprise table repair ${words} --xid ${xid} --incident ${id}`,
+      ],
+      ['what caused it, for the report', `reprise incident note ${id} --cause "..."`],
+      ['end the incident without a repair', `reprise incident close ${id} --reason "..."`],
+    ]),
   ];
 }

@@ -1,18 +1,13 @@
-import {
-  approvalJson,
-  approveCommand,
-  approversInWords,
-  shortDigest,
-  waitingLabel,
-} from '../approval/approval-policy.js';
+import { decideOnPage, rejectCommand } from '../approval/approval-page.js';
+import { approveCommand, approversInWords, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { signOffJson } from '../drill/drill-text.js';
 import type { SignOff } from '../drill/drill.js';
 import { repairWorkflowId, signalNames, updateNames } from '../operation/names.js';
 import type { RepairOrder } from '../operation/orders.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
-import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
-import { clipBytes, durationInWords, visible } from '../text/text.js';
+import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
+import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 import type {
   ChangeCounts,
   FreezeMeans,
@@ -90,14 +85,18 @@ export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: 
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);
 
-function factsOf(plan: RepairPlan): readonly (readonly [string, string])[] {
+type Fact = readonly [what: string, value: string];
+
+const factsOf = (plan: RepairPlan): readonly Fact[] => [...countLines(plan.binding.changes), ...termsOf(plan)];
+
+/** What a plan is besides its numbers. */
+function termsOf(plan: RepairPlan): readonly Fact[] {
   const { binding, observed } = plan;
   const { effects, order } = binding;
   const blocks = binding.freeze !== null || binding.hooks.length > 0;
   const listed = (what: string, values: readonly string[]): readonly (readonly [string, string])[] =>
     values.length === 0 ? [] : [[what, values.map((value) => visible(value)).join(', ')]];
   return [
-    ...countLines(binding.changes),
     ['rows now', String(observed.rowsNow)],
     ...(observed.damagedAt === null ? [] : [['damage of', observed.damagedAt] as const]),
     ...listed(
@@ -178,7 +177,7 @@ export function repairPlanText(plan: RepairPlan, { waits = true } = {}): string 
           'Nothing is changed before the approval. To approve:',
           `  ${approveRepairCommand(plan)}`,
           'To decline:',
-          `  reprise reject ${workflowOfRepair(plan)} --reason "..."`,
+          `  ${rejectCommand(workflowOfRepair(plan))}`,
         ]
       : ['Nothing was changed: this is what would be done.']),
   ].join('\n');
@@ -186,18 +185,35 @@ export function repairPlanText(plan: RepairPlan, { waits = true } = {}): string 
 
 /** The same for Temporal's Web UI (Markdown). */
 export function repairDetails(plan: RepairPlan): string {
+  const terms = termsOf(plan).filter(([what]) => what !== 'may approve' && what !== 'approve until');
+  return [title(plan), listOf([...countLines(plan.binding.changes), ...terms])].join('\n\n');
+}
+
+/** The same while its approval is waited for. */
+export function repairApprovalDetails(plan: RepairPlan): string {
   return [
-    `### ${markdownText(repairTitle(plan.binding))}`,
-    `**To approve on this page:** More Actions → Send an Update → ${markdownCode('approve')}, with this as Data:`,
-    markdownBlock(approvalJson(plan), 'json'),
+    title(plan),
+    listOf(countLines(plan.binding.changes)),
+    ...decideOnPage(plan, workflowOfRepair(plan)),
     plan.observed.warnings.map((warning) => `- ⚠ ${markdownText(clipBytes(warning, 400))}`).join('\n'),
-    factsOf(plan)
-      .map(([what, value]) => `- **${what}:** ${markdownText(clipBytes(value, 500))}`)
-      .join('\n'),
+    conflictsOnHost(plan),
+    listOf(termsOf(plan)),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
+
+/** How the conflicts are read, by key: rows of people are not in this history. Empty without any. */
+function conflictsOnHost({ binding, observed }: RepairPlan): string {
+  if (binding.changes.conflicts === 0) return '';
+  const command = `grep '"op":"conflict"' ${shellWord(observed.file)}`;
+  return `**The conflicts, with their keys and reasons:** on host ${markdownText(binding.targetHost)}, ${markdownCode(command)}`;
+}
+
+const title = ({ binding }: RepairPlan): string => `### ${markdownText(repairTitle(binding))}`;
+
+const listOf = (facts: readonly Fact[]): string =>
+  facts.map(([what, value]) => `- **${markdownText(what)}:** ${markdownText(clipBytes(value, 500))}`).join('\n');
 
 /** One line for a timer. */
 export function repairWaiting(plan: RepairPlan): string {
@@ -216,11 +232,25 @@ export function signOffRepairDetails(
   return [
     `### Sign off: ${markdownText(repairTitle(binding))}`,
     `**${markdownText(by.join(' or '))} says until ${until.slice(0, 16).replace('T', ' ')} UTC whether the rows are good.**${blocked} Without an answer the table is opened as it is.`,
-    outcomeList(outcome),
+    outcomeList(plan, outcome),
     `**To sign off on this page:** More Actions → Send an Update → ${markdownCode(updateNames.signOffRepair)}, with this as Data; fill in your name and what you saw:`,
     markdownBlock(signOffJson, 'json'),
     `Where it is not good: ${markdownCode('"verdict": "fail"')}; one line more, ${markdownCode('"keep": "4h"')}, keeps the writes blocked so long. Nothing is undone by itself: ${markdownCode(undoRepairCommand(plan))} takes the repair back. (The signal ${markdownCode(signalNames.signOff)} takes the same JSON, but returns no result.)`,
     `**Or type:** ${markdownCode(`reprise sign-off ${workflowId} --verdict pass --by NAME --remarks "..."`)}`,
+  ].join('\n\n');
+}
+
+/** A repair that is not good, while a person is waited for (Markdown). */
+export function failedRepairDetails(plan: RepairPlan, outcome: RepairOutcome, workflowId: string): string {
+  const { binding } = plan;
+  return [
+    `### Not good: ${markdownText(repairTitle(binding))}`,
+    outcomeList(plan, outcome),
+    '**To type next:**',
+    markdownCommands([
+      ['take the repair back', undoRepairCommand(plan)],
+      ['open the table as it is', `reprise continue ${workflowId}`],
+    ]),
   ].join('\n\n');
 }
 
@@ -236,26 +266,56 @@ export function watchedDetails({ binding }: RepairPlan, counts: readonly TableCo
     .join('\n\n');
 }
 
-function outcomeList({ done, rowsBefore, rowsAfter, checks }: RepairOutcome): string {
-  const facts: readonly (readonly [string, string])[] = [
-    ...countLines(done),
+/** What was done, when it is over (Markdown). */
+export function repairedDetails(plan: RepairPlan, outcome: RepairOutcome): string {
+  const { signOff, counts = [], rowsFile } = outcome;
+  const { targetHost } = plan.binding;
+  return [
+    title(plan),
+    listOf([
+      ...outcomeFacts(plan, outcome),
+      ...(signOff === undefined ? [] : [['signed off', signOffLine(signOff)] as const]),
+      ...counts.filter(({ suspicion }) => suspicion !== null).map((count) => ['⚠ rows', countLine(count)] as const),
+      ...(rowsFile === undefined
+        ? []
+        : [['every row is in', `${rowsFile.path} on ${targetHost}, until ${rowsFile.until}`] as const]),
+    ]),
+    '**To type next:**',
+    markdownCommands([
+      ['the report', `reprise incident report ${workflowOfRepair(plan)}`],
+      ['take the repair back', undoRepairCommand(plan)],
+    ]),
+  ].join('\n\n');
+}
+
+const outcomeList = (plan: RepairPlan, outcome: RepairOutcome): string => listOf(outcomeFacts(plan, outcome));
+
+function outcomeFacts(plan: RepairPlan, outcome: RepairOutcome): readonly Fact[] {
+  const { rowsBefore, rowsAfter, checks } = outcome;
+  return [
+    ...countLines(changedBy(plan, outcome)),
     ['rows', `${rowsBefore} before, ${rowsAfter} after`],
     ...checks.map(checkLine),
   ];
-  return facts.map(([what, value]) => `- **${markdownText(what)}:** ${markdownText(value)}`).join('\n');
 }
+
+/** What was done; rows that stay as they are were conflicts of the plan, or were left out. */
+const changedBy = ({ binding }: RepairPlan, { done }: RepairOutcome): ChangeCounts => ({
+  ...done,
+  conflicts: binding.changes.conflicts + done.conflicts,
+});
 
 const checkLine = ({ name, status, detail }: RepairCheck): readonly [string, string] => [
   name,
   detail === undefined ? status : `${status}: ${detail}`,
 ];
 
-/** What was done, for a terminal. */
-export function repairOutcomeText(outcome: RepairOutcome): string {
-  const { table, done, rowsBefore, rowsAfter, report, rowsFile, checks, signOff, counts = [] } = outcome;
+/** The same for a terminal. */
+export function repairOutcomeText(plan: RepairPlan, outcome: RepairOutcome): string {
+  const { table, rowsBefore, rowsAfter, report, rowsFile, checks, signOff, counts = [] } = outcome;
   const abnormal = counts.filter(({ suspicion }) => suspicion !== null);
   const facts: readonly (readonly [string, string])[] = [
-    ...countLines(done),
+    ...countLines(changedBy(plan, outcome)),
     ...checks.filter(({ status }) => status === 'failed').map(checkLine),
     ...(signOff === undefined ? [] : [['signed off', signOffLine(signOff)] as const]),
   ];

@@ -11,6 +11,8 @@ export function markdownText(text: string): string {
       .replace(/:\/\//g, '\\://')
       .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}\\.`)
       .replace(/@/g, '\\@')
+      // The Web UI makes one dash of two: an option is shown as it is typed.
+      .replace(/(?<![\p{L}\p{N}-])--[a-z][a-z-]*/gu, '`$&`')
       // What would make a heading, a list or a rule of the beginning.
       .replace(/^( *)([#+=-])/, '$1\\$2')
       .replace(/^( *\d+)(?=[.)](\s|$))/, '$1\\')
@@ -31,6 +33,11 @@ export function markdownBlock(content: string, language = ''): string {
   const longest = Math.max(2, ...[...content.matchAll(/`+/g)].map(([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
   return `${fence}${language}\n${content}\n${fence}`;
+}
+
+/** Commands to type, each after what it does. In lines of a list: the Web UI's column is narrow, and cuts the lines of a block. */
+export function markdownCommands(commands: readonly (readonly [what: string, command: string])[]): string {
+  return commands.map(([what, command]) => `- ${markdownText(what)}: ${markdownCode(command)}`).join('\n');
 }
 
 /** A table of cells that are Markdown already. A bar ends a cell even inside a code span, so it is escaped here. */

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
 import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../../domain/incident/migration.js';
+import { STAGES } from '../../domain/table/incident-text.js';
 import { findingsText, migrationDetails, migrationTimeText } from '../../domain/incident/migration-text.js';
 import { recoverWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
 import type { RecoveryOrder, RepairOrder } from '../../domain/operation/orders.js';
@@ -234,7 +235,7 @@ export class BadMigration {
   private show(state: 'suspected' | 'paused' | 'running', waitingFor: string | null = null): void {
     const { discoveredAt, time, findings, transactions, problem, request, frame, repaired } = this;
     const facts = { ...request, discoveredAt, cause: frame.cause, time, findings, transactions, problem, repaired };
-    this.operation.status.show(state, waitingFor, migrationDetails(facts));
+    this.operation.status.show(state, waitingFor, migrationDetails(facts, STAGES[state]));
   }
 
   private get operation() {

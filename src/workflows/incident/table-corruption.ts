@@ -10,7 +10,14 @@ import { parseRepairChoice, type RepairChoice } from '../../domain/approval/pars
 import { signalNames, updateNames } from '../../domain/operation/names.js';
 import type { TableIncidentOrder } from '../../domain/operation/orders.js';
 import type { TableSurvey, TableSuspects } from '../../domain/table/incident.js';
-import { incidentTable, surveyText, suspectsText, tableIncidentDetails } from '../../domain/table/incident-text.js';
+import {
+  type IncidentStage,
+  STAGES,
+  incidentTable,
+  surveyText,
+  suspectsText,
+  tableIncidentDetails,
+} from '../../domain/table/incident-text.js';
 import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
 import type { ChosenRepair, IncidentOutput, TableCorruptionInput } from '../api.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
@@ -35,7 +42,7 @@ export class TableCorruption {
   private survey: TableSurvey | null = null;
   private suspects: TableSuspects | null = null;
   private readonly search = new CancellationScope();
-  private stage: 'confirm' | 'choose' = 'confirm';
+  private stage: IncidentStage = 'confirm';
   private readonly work: ChosenWork<typeof repairTable, Choice<typeof repairTable>>;
   private hold: IncidentHold | null = null;
 
@@ -147,7 +154,6 @@ export class TableCorruption {
     this.show('suspected', `a person: \`reprise incident confirm ${workflowId}\`, or \`dismiss\``);
     const end = await this.work.confirmed();
     if (end !== null) return end;
-    this.stage = 'choose';
     await this.block();
     return null;
   }
@@ -225,6 +231,7 @@ export class TableCorruption {
   }
 
   private show(state: 'suspected' | 'paused' | 'running', waitingFor: string | null = null): void {
+    this.stage = STAGES[state];
     this.operation.status.show(state, waitingFor, this.details);
   }
 

@@ -2,6 +2,7 @@ import type { MediaOutcome, MediaPlan } from '../../domain/media/media.js';
 import {
   approveMediaCommand,
   mediaChangeCount,
+  mediaApprovalDetails,
   mediaDetails,
   mediaWaiting,
   mustBeApproved,
@@ -44,7 +45,7 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
   readonly words: PlanWords<MediaPlan> = {
     what: 'media recovery',
     details: mediaDetails,
-    approvalDetails: mediaDetails,
+    approvalDetails: mediaApprovalDetails,
     waiting: mediaWaiting,
     command: approveMediaCommand,
     notice: (plan, waitingFor) =>

@@ -1,4 +1,10 @@
-import { type ActionPlan, actionDetails, actionWaiting, actionWaitsFor } from '../../domain/approval/actions.js';
+import {
+  type ActionPlan,
+  actionApprovalDetails,
+  actionDetails,
+  actionWaiting,
+  actionWaitsFor,
+} from '../../domain/approval/actions.js';
 import type { ActionOrder } from '../../domain/operation/orders.js';
 import { hostActivitiesFor, readActivities } from './activity-proxies.js';
 import type { ApprovedSteps, PlanWords } from './approved-operation.js';
@@ -11,7 +17,7 @@ export class ActionSteps<Outcome> implements ApprovedSteps<ActionPlan, Outcome> 
   readonly words: PlanWords<ActionPlan> = {
     what: null,
     details: actionDetails,
-    approvalDetails: actionDetails,
+    approvalDetails: actionApprovalDetails,
     waiting: actionWaiting,
     command: actionWaitsFor,
     notice: ({ binding, observed }, waitingFor) =>

@@ -16,11 +16,13 @@ import type { HoldOutcome, HoldPlan } from '../../domain/table/hold.js';
 import {
   approveHoldCommand,
   heldDetails,
+  holdApprovalDetails,
   holdDetails,
   holdOutcomeText,
   holdWaiting,
   releaseCommand,
 } from '../../domain/table/hold-text.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import type { HoldInput, HoldOutput, HoldView } from '../api.js';
 import { hostActivitiesFor, readActivities } from '../operation/activity-proxies.js';
 import { conditionWithSummary } from '../operation/approval-inbox.js';
@@ -54,7 +56,7 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
   readonly words: PlanWords<HoldPlan> = {
     what: 'table freeze',
     details: holdDetails,
-    approvalDetails: holdDetails,
+    approvalDetails: holdApprovalDetails,
     waiting: holdWaiting,
     command: approveHoldCommand,
     notice: (_plan, waitingFor) => ({
@@ -94,7 +96,7 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
     const ending = await this.approved.run(this);
     if (ending.state === 'rejected') return rejectedOutput(status, ending);
     const { plan, outcome } = ending;
-    const ended = outcome === null ? '**Only the plan was asked for.**' : holdOutcomeText(outcome);
+    const ended = outcome === null ? '**Only the plan was asked for.**' : markdownText(holdOutcomeText(outcome));
     status.show('completed', null, `${holdDetails(plan)}\n\n${ended}`);
     return { state: 'completed', plan, outcome };
   }

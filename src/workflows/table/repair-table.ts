@@ -4,8 +4,9 @@ import { repairClaim } from '../../domain/operation/locks.js';
 import { changedRows, type RepairOutcome, type RepairPlan } from '../../domain/table/repair.js';
 import {
   approveRepairCommand,
+  repairApprovalDetails,
   repairDetails,
-  repairOutcomeText,
+  repairedDetails,
   repairWaiting,
 } from '../../domain/table/repair-text.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
@@ -47,7 +48,7 @@ export async function repairTable(input: RepairInput): Promise<RepairOutput> {
       null,
       outcome === null
         ? `${repairDetails(plan)}\n\n**${input.planOnly === true ? 'Only the plan was asked for.' : 'Nothing to do.'}**`
-        : repairOutcomeText(outcome),
+        : repairedDetails(plan, outcome),
     );
     return { state: 'completed', plan, outcome };
   });
@@ -60,7 +61,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   readonly words: PlanWords<RepairPlan> = {
     what: 'table repair',
     details: repairDetails,
-    approvalDetails: repairDetails,
+    approvalDetails: repairApprovalDetails,
     waiting: repairWaiting,
     command: approveRepairCommand,
     notice: (plan, waitingFor) => ({

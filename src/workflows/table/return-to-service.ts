@@ -5,7 +5,12 @@ import { repairClaim } from '../../domain/operation/locks.js';
 import { updateNames } from '../../domain/operation/names.js';
 import { watchEvery } from '../../domain/table/counts.js';
 import type { RepairOutcome, RepairPlan, TableCount } from '../../domain/table/repair.js';
-import { signOffRepairDetails, undoRepairCommand, watchedDetails } from '../../domain/table/repair-text.js';
+import {
+  failedRepairDetails,
+  signOffRepairDetails,
+  undoRepairCommand,
+  watchedDetails,
+} from '../../domain/table/repair-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
 import { hostActivitiesFor } from '../operation/activity-proxies.js';
@@ -83,7 +88,7 @@ export class ReturnToService {
     // One that is just being checked still counts.
     await this.signOffs.close();
     const { accepted } = this.signOffs;
-    if (accepted?.verdict === 'fail') return this.afterFail(plan, accepted, policy.withinSeconds);
+    if (accepted?.verdict === 'fail') return this.afterFail(plan, outcome, accepted, policy.withinSeconds);
     const { rejectedBecause: ended } = inbox;
     if (accepted === null && ended === null) await this.tell(plan, 'unanswered', policy.by, until);
     if (accepted === null && ended !== null)
@@ -94,28 +99,35 @@ export class ReturnToService {
   /** The table stays as it is, until a person says that it is opened, or their time is over. */
   private async afterFail(
     plan: RepairPlan,
+    outcome: RepairOutcome,
     { by, remarks, keepSeconds }: AcceptedSignOff,
     within: number,
   ): Promise<void> {
     const why = `${by} signed the repair off as failed${remarks === null ? '' : `: ${remarks}`}`;
-    await this.asked(plan, why, [by], keepSeconds > 0 ? keepSeconds : within);
+    await this.asked({ plan, outcome }, why, [by], keepSeconds > 0 ? keepSeconds : within);
   }
 
   /** Nobody is asked for a word, but what was found is not as it should be. */
-  private async afterFailedChecks(plan: RepairPlan, { checks }: RepairOutcome): Promise<void> {
-    const failed = checks.filter(({ status }) => status === 'failed');
+  private async afterFailedChecks(plan: RepairPlan, outcome: RepairOutcome): Promise<void> {
+    const failed = outcome.checks.filter(({ status }) => status === 'failed');
     if (failed.length === 0) return;
     const found = failed.map(({ name, detail }) => `${name}${detail === undefined ? '' : ` (${detail})`}`).join('; ');
-    await this.asked(plan, `the check of the repair failed: ${found}`, [], FAILED_CHECK_SECONDS);
+    await this.asked({ plan, outcome }, `the check of the repair failed: ${found}`, [], FAILED_CHECK_SECONDS);
   }
 
-  private async asked(plan: RepairPlan, why: string, by: readonly string[], seconds: number): Promise<void> {
+  private async asked(
+    { plan, outcome }: { readonly plan: RepairPlan; readonly outcome: RepairOutcome },
+    why: string,
+    by: readonly string[],
+    seconds: number,
+  ): Promise<void> {
     const { operation, inbox } = this.approved;
     const until = new Date(Date.now() + seconds * 1000).toISOString();
     const { workflowId } = operation.step;
     operation.status.show(
       'paused',
       `${why} — nothing is undone by itself. \`${undoRepairCommand(plan)}\` takes the repair back, also while writes are blocked; \`reprise continue ${workflowId}\` opens the table as it is then; it is opened at ${minute(until)} in any case`,
+      failedRepairDetails(plan, outcome, workflowId),
     );
     await operation.status.phase('wait for a person', async () => {
       await this.tell(plan, 'failed', by, until);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { checkApproval } from '../../../src/domain/approval/approval-policy.js';
 import type { ApprovalPolicy } from '../../../src/domain/config.js';
-import { holdDetails, holdPlanText } from '../../../src/domain/table/hold-text.js';
+import { holdApprovalDetails, holdDetails, holdPlanText } from '../../../src/domain/table/hold-text.js';
 import { holdPlanOf } from '../../workflows/repairs.js';
 import { gateSite } from './gate-site.js';
 
@@ -52,7 +52,9 @@ describe('T4: the plan of a table that is to be frozen', () => {
     ])
       expect(text).toContain(part);
     expect(holdPlanText(plan, { waits: false })).toContain('Nothing was changed');
-    expect(holdDetails(plan)).toContain('Send an Update');
+    expect(holdApprovalDetails(plan)).toContain('Send an Update');
+    expect(holdApprovalDetails(plan)).toContain('reprise reject table-freeze/mairie/op-1');
+    expect(holdDetails(plan)).not.toMatch(/Send an Update|approve/);
   });
 
   it('T4: is approved under the policy for repairs of tables', () => {

@@ -53,10 +53,10 @@ describe('K5: what a migration changed', () => {
     };
     expect(findingsText(findings, null)).toBe('3 tables have other numbers of rows, 1 the same; 3 definitions differ');
     const counts = { inserted: 0, updated: 0, deleted: 50 };
-    const details = migrationDetails({
+    const facts = {
       ...{ cluster: 'mairie', workflowId: 'incident/mairie/bad-migration/x', order: { database: 'mairie' } },
       ...{ discoveredAt: at('09:00'), cause: null, findings, problem: null, repaired: 0 },
-      time: { before: at('07:55'), source: 'operator', migrations: [], recordedIn: null },
+      time: { before: at('07:55'), source: 'operator' as const, migrations: [], recordedIn: null },
       transactions: {
         ...{ from: at('07:55'), to: at('09:00'), problem: null },
         transactions: [
@@ -64,10 +64,15 @@ describe('K5: what a migration changed', () => {
           { xid: '711', committedAt: at('08:00'), ...counts, actions: ['dropped'] },
         ],
       },
-    });
+    };
+    const details = migrationDetails(facts, 'choose');
     expect(details).toContain('reprise recover mairie --database mairie --to before-xid:711 --incident');
     expect(details).toContain('reprise table repair mairie mairie a.halved --to before-xid:711');
-    expect(details).toContain('| a.dropped | 70 | not there |');
+    expect(details).toContain('- **a.dropped:** 70 before, not there now');
     expect(details).toContain('- and 2 more');
+    expect(details).toContain('- **711**, committed 2026-11-21T08:00:00Z: dropped, ');
+    expect(details).not.toContain('reprise incident confirm');
+    expect(migrationDetails(facts, 'confirm')).toContain('reprise incident dismiss incident/mairie/bad-migration/x');
+    expect(migrationDetails(facts, 'work')).not.toContain('To type next');
   });
 });

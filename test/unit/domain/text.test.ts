@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { markdownBlock, markdownCode, markdownTable, markdownText } from '../../../src/domain/text/markdown.js';
+import {
+  markdownBlock,
+  markdownCode,
+  markdownCommands,
+  markdownTable,
+  markdownText,
+} from '../../../src/domain/text/markdown.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../../../src/domain/text/text.js';
 
 describe('text', () => {
@@ -57,6 +63,10 @@ describe('Markdown of others', () => {
     ['see https://evil.example', 'see https\\://evil.example'],
     ['WWW.evil.example a@b.example', 'WWW\\.evil.example a\\@b.example'],
     ['line\nbreak', 'line break'],
+    // The Web UI would show a dash in place of the two.
+    ['decline it, then --conflicts take', 'decline it, then `--conflicts` take'],
+    ['--by', '`--by`'],
+    ['a--b --- --`x', 'a--b --- --\\`x'],
   ])('F35: %j is shown as text', (text, markdown) => expect(markdownText(text)).toBe(markdown));
 
   it('F35: code spans and blocks end where they should', () => {
@@ -64,6 +74,12 @@ describe('Markdown of others', () => {
     expect(markdownCode('')).toBe('`  `');
     expect(markdownCode('x\ny')).toBe('`x y`');
     expect(markdownBlock('```\nrm -rf', 'sh')).toBe('````sh\n```\nrm -rf\n````');
+  });
+
+  it('F35: commands are lines of a list, which the Web UI does not cut', () => {
+    expect(markdownCommands([['what *it* does', 'reprise x "`a`"']])).toBe(
+      '- what \\*it\\* does: `` reprise x "`a`" ``',
+    );
   });
 
   it('F35: a bar in a cell, as text or as code, makes no cell of its own', () => {
