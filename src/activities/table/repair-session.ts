@@ -103,6 +103,11 @@ export async function requireSameCluster(
 }
 
 /** Rows of a table: an ordinary one without its children, a partitioned one with its partitions. */
-export async function rowsIn(client: pg.Client, { schema, table }: TableName): Promise<number> {
-  return (await countTable(client, schema, table, false)) ?? (await countTable(client, schema, table, true)) ?? 0;
+export async function rowsIn(client: pg.Client, table: TableName): Promise<number> {
+  return (await rowsIfThere(client, table)) ?? 0;
+}
+
+/** The same; null where it is no table. */
+export async function rowsIfThere(client: pg.Client, { schema, table }: TableName): Promise<number | null> {
+  return (await countTable(client, schema, table, false)) ?? (await countTable(client, schema, table, true));
 }

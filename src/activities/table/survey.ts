@@ -7,7 +7,7 @@ import { withClient } from '../../postgres/connection/with-client.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { historyOf } from '../inspection/table-history.js';
-import { rowsIn } from './repair-session.js';
+import { rowsIfThere } from './repair-session.js';
 
 /** Backups whose rows are shown. */
 const SHOWN_BACKUPS = 6;
@@ -35,16 +35,22 @@ export async function surveyTable(
     () => historyOf(clusterContext, database, table, run),
     [],
   );
-  const rowsNow = await orProblem(
+  const counted = await orProblem(
     'the rows in production could not be counted',
-    () => withClient(cluster.connection, database, (client) => rowsIn(client, table)),
+    async () => ({ rows: await withClient(cluster.connection, database, (client) => rowsIfThere(client, table)) }),
     null,
   );
+  const name = formatTableName(table);
+  if (counted?.rows === null)
+    problems.push(
+      `there is no table ${name} in database ${database} now: it was dropped, or its name is written in another way`,
+    );
+  // One that was dropped has lost all that the backups have.
+  const rowsNow = counted === null ? null : (counted.rows ?? (all.length > 0 ? 0 : null));
   if (cluster.approvals['table-repair'] === undefined)
     problems.push(
       `no policy says who may approve a repair: add clusters.${cluster.name}.approvals.table-repair to reprise.yml`,
     );
-  const name = formatTableName(table);
   const configured = Object.values(cluster.tables ?? {}).find(
     (one) => one.database === database && formatTableName(one.table) === name,
   );

@@ -6,7 +6,7 @@ import {
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { formatTableName } from '../../domain/table/table-name.js';
+import { formatTableName, tableWords } from '../../domain/table/table-name.js';
 import { pathExists } from '../../files/paths.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { transactionEnd } from '../../postgres/repair/apply-changes.js';
@@ -50,35 +50,65 @@ export async function takenBack(
     throw new RepriseError(
       'not-found',
       `there is no repair ${earlierId} on host ${host.name} that was carried out`,
-      'see the repairs: reprise incident list',
+      await othersOf(clusterContext, order),
     );
   const { order: was } = newest.plan.binding;
   if (formatTableName(was.table) !== formatTableName(order.table) || was.database !== order.database)
     throw new RepriseError('usage', `repair ${earlierId} was of another table`, 'name the table that it was of');
-  return withKept(earlier, earlierId, done, (kept) =>
+  return withKept({ ...clusterContext, files: earlier, earlierId, order }, done, (kept) =>
     writeChangeSet(files.found, kept[0]?.changes.header as ChangeSetHeader, newestFirst(kept), user),
   );
 }
 
 type Kept = CarriedOut & { readonly changes: ReadChangeSet };
 
+/** So many repairs are named. */
+const NAMED = 5;
+
+/** What could be taken back instead, the newest first. */
+async function othersOf(
+  { cluster, host }: ClusterContext,
+  { database, table }: RepairRequest['order'],
+): Promise<string> {
+  const state = openHostState(host.stateDir);
+  const name = formatTableName(table);
+  const plans = (await state.plans())
+    .filter(isRepairPlan)
+    .filter(({ binding }) => binding.cluster === cluster.name && binding.order.database === database)
+    .filter(({ binding }) => formatTableName(binding.order.table) === name)
+    .toSorted((one, other) => (one.createdAt < other.createdAt ? 1 : -1));
+  const found = new Set<string>();
+  for (const { digest, binding } of plans)
+    if (found.size < NAMED && (await appliedBy(state, binding.operationId, digest)) !== null)
+      found.add(binding.operationId);
+  if (found.size === 0) return `no repair of ${name} was carried out there: there is nothing to take back`;
+  const [newest = ''] = found;
+  return `those of ${name}, the newest first: ${[...found].join(', ')}; as in: reprise table undo ${tableWords(cluster.name, database, table)} --repair ${newest}`;
+}
+
+interface Earlier extends Pick<ClusterContext, 'cluster'> {
+  readonly files: RepairFiles;
+  readonly earlierId: string;
+  readonly order: RepairRequest['order'];
+}
+
 /** With the change sets of these plans. */
 async function withKept<T>(
-  files: RepairFiles,
-  earlierId: string,
+  earlier: Earlier,
   [first, ...others]: readonly CarriedOut[],
   use: (kept: readonly Kept[]) => Promise<T>,
 ): Promise<T> {
   if (first === undefined) return use([]);
+  const { cluster, files, earlierId, order } = earlier;
   const path = begunChanges(files, first.plan.digest);
   if (!(await pathExists(path)))
     throw new RepriseError(
       'not-found',
       `what repair ${earlierId} changed is kept no more`,
-      'repair the table from a backup: reprise table repair --to TARGET',
+      `repair the table from a backup: reprise table repair ${tableWords(cluster.name, order.database, order.table)} --to TARGET --strategy upsert`,
     );
   return withChangeSet(path, first.plan.binding.changes, (changes) =>
-    withKept(files, earlierId, others, (kept) => use([{ ...first, changes }, ...kept])),
+    withKept(earlier, others, (kept) => use([{ ...first, changes }, ...kept])),
   );
 }
 

@@ -3,7 +3,13 @@ import type { PolicyConfig } from '../../domain/config.js';
 import type { PlannedRestore } from '../../domain/drill/drill.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { InstanceOrder } from '../../domain/operation/orders.js';
-import { ablePolicies, namedBackup, noPolicyReaches, passedOver } from '../../domain/plan/choose-source.js';
+import {
+  ablePolicies,
+  knownBackup,
+  namedBackup,
+  noPolicyReaches,
+  passedOver,
+} from '../../domain/plan/choose-source.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -31,12 +37,13 @@ interface Request {
  */
 export async function chooseInstance(
   clusterContext: ClusterContext,
-  { operationId, instance, order }: Request,
+  { operationId, instance, order: given }: Request,
   run: ActivityRun,
 ): Promise<InstanceChoice> {
   const { cluster } = clusterContext;
-  const asked = { ...order, into: 'temporary', pause: true };
   const backups = await currentBackups(clusterContext, run);
+  const order = { ...given, target: knownBackup(given.target, cluster.name, backups) };
+  const asked = { ...order, into: 'temporary', pause: true };
   const named = namedBackup(asked, cluster.name, backups);
   let refusal: unknown = null;
   for (const policy of await policiesFor(clusterContext, order, named)) {

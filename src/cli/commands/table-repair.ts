@@ -5,6 +5,7 @@ import { chooseRepair, findIncidentOf } from '../../client/incidents.js';
 import { startRepair, type StartedOperation } from '../../client/start.js';
 import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
+import { repairWorkflowId } from '../../domain/operation/names.js';
 import type { ConflictRule, RepairOrder, RepairSource } from '../../domain/operation/orders.js';
 import { repairStrategies } from '../../domain/table/strategies.js';
 import { isRepairPlan } from '../../domain/table/repair.js';
@@ -89,8 +90,11 @@ export function defineTableRepair(table: Command, cli: Cli): void {
     changes: true,
     takesYes: true,
     long: true,
-    run: (self, names, { repair: operationId, ...options }) =>
-      carryOut(self, names, { source: { kind: 'repair', operationId }, strategy: 'undo' }, options),
+    run: (self, names, { repair: given, ...options }) => {
+      const prefix = repairWorkflowId(names[0] ?? '', '');
+      const operationId = given.startsWith(prefix) ? given.slice(prefix.length) : given;
+      return carryOut(self, names, { source: { kind: 'repair', operationId }, strategy: 'undo' }, options);
+    },
   });
 }
 

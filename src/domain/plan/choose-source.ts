@@ -66,6 +66,21 @@ export function namedBackup(
   );
 }
 
+/**
+ * The target with the whole id of its backup, where only its label was written, as tools and our hints do.
+ * @throws RepriseError `not-found` for a backup that nobody knows
+ */
+export function knownBackup(target: RecoveryTarget, cluster: string, backups: readonly Backup[]): RecoveryTarget {
+  if (target.kind !== 'backup' || backups.some(({ id }) => id === target.id)) return target;
+  const [only, ...others] = backups.filter(({ label }) => label === target.id);
+  if (only !== undefined && others.length === 0) return { kind: 'backup', id: only.id };
+  throw new RepriseError(
+    'not-found',
+    only === undefined ? `there is no backup ${target.id} of ${cluster}` : `several backups are called ${target.id}`,
+    `name one by its whole id: reprise backup list ${cluster}`,
+  );
+}
+
 /** Policies that can reach the target, in the order in which they lose least: those that replay WAL before those that do not. */
 export function ablePolicies(
   policies: readonly CapablePolicy[],

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { symlink } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { changesFor } from '../../../src/activities/table/make-changes.js';
 import { takenBack } from '../../../src/activities/table/take-back.js';
+import { rowsIfThere } from '../../../src/activities/table/repair-session.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
@@ -146,7 +147,7 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     const done = { insert: 0, update: 4, delete: 0, left: [], plan: second.digest };
     for (const plan of [second.digest, undefined]) await state.recordDone(earlierId, 'repair-applied', done, plan);
 
-    const context = { host: { stateDir, name: 'db1' }, user: null, cluster: { connection: server() } };
+    const context = { host: { stateDir, name: 'db1' }, user: null, cluster: { name: 'mairie', connection: server() } };
     const request = { operationId, order: { ...order, source: { kind: 'repair', operationId: earlierId } } };
     const undone = await openRepairFiles(stateDir, operationId);
     const undo = (id: string) =>
@@ -155,7 +156,21 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     const changes = await withChangeSet(undone.found, digest, ({ entries }) => collect(entries()));
     await bench.apply(header, changes as RowChange[]);
     expect(await rowsOf('twice')).toEqual(bad.map(([id, v]) => [id, id === '1' ? 'theirs' : v]));
-    await expect(undo('20261121-041500-cccccc')).rejects.toMatchObject({ code: 'not-found' });
+    const command = `reprise table undo mairie ${database.name} s.twice --repair ${earlierId}`;
+    await expect(undo('20261121-041500-cccccc')).rejects.toMatchObject({
+      code: 'not-found',
+      hint: expect.stringContaining(command),
+    });
+    await rm(files.directory, { recursive: true });
+    await expect(undo(earlierId)).rejects.toMatchObject({
+      message: expect.stringContaining('is kept no more'),
+      hint: expect.stringContaining(
+        `reprise table repair mairie ${database.name} s.twice --to TARGET --strategy upsert`,
+      ),
+    });
+    const now = (table: string) =>
+      withClient(server(), database.name, (client) => rowsIfThere(client, { schema: 's', table }));
+    expect([await now('twice'), await now('never')]).toEqual([6, null]);
   });
 });
 
