@@ -7,6 +7,7 @@ import { checksOf } from '../../domain/drill/drill-checks.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { redact } from '../../domain/text/redact.js';
 import { clipBytes } from '../../domain/text/text.js';
+import { answeringServer } from '../../postgres/connection/answering-server.js';
 import { type ReadTables, readTables } from '../../postgres/content/read-tables.js';
 import { openHostState } from '../../records/host-state.js';
 import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
@@ -143,9 +144,15 @@ async function runOnLiving(
   run: ActivityRun,
 ): Promise<DrillCheck> {
   const first = await runOne(work, step.restore, check, context, run);
-  if (first.status !== 'failed' || (await readPostmaster(work.place.dataDir))?.alive === true) return first;
+  if (first.status !== 'failed' || (await hasServer(work, context))) return first;
   await startInstance(instanceWork(work, step.restore, step), run);
   return runOne(work, step.restore, check, context, run);
+}
+
+/** One that was killed a moment ago may still be listed as a process, but answers nobody. */
+async function hasServer({ place }: DrillWork, { connection }: DrillCheckContext): Promise<boolean> {
+  if ((await readPostmaster(place.dataDir))?.alive !== true) return false;
+  return (await answeringServer(connection)) !== null;
 }
 
 /** One check, timed. What it throws is a failed check: the others are run all the same. */
