@@ -252,7 +252,7 @@ describe('M1: a temporary instance at any instant that a backup leads to', () =>
     expect(await instances()).toEqual([]);
     const { catalogue } = await openClusterContext(deps, 'mairie');
     expect([...(await catalogue.state()).pins.keys()]).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 });
 
 interface Shown {
