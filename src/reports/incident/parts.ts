@@ -70,10 +70,10 @@ export function decisions({ approvals, refusals }: RecordedIncidentFacts, say: I
 export function timeline(input: RecordedIncidentFacts, say: IncidentSentences): readonly Block[] {
   const lines = timelineRows(input);
   if (lines.length === 0) return [{ kind: 'text', text: [say.noTimeline] }];
-  const { at: when, step: stepWord, what, who: whoWord } = say.words;
+  const { at: when, ofStep, what, who: whoWord } = say.words;
   return [
     table(
-      [when, stepWord, what, whoWord],
+      [when, ofStep, what, whoWord],
       lines.map(({ at, step, text, who }) => [[at], [step], [text], [who]]),
     ),
   ];

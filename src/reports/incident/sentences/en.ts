@@ -49,7 +49,7 @@ export const en: IncidentSentences = {
     result: 'result',
     rows: 'rows',
     state: 'state',
-    step: 'step',
+    ofStep: 'step',
     table: 'table',
     then: 'then',
     transaction: 'transaction',

@@ -43,7 +43,7 @@ export interface IncidentSentences {
       | 'result'
       | 'rows'
       | 'state'
-      | 'step'
+      | 'ofStep'
       | 'table'
       | 'then'
       | 'transaction'
