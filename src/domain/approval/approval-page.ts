@@ -1,6 +1,7 @@
 import { signalNames, updateNames } from '../operation/names.js';
 import type { ApprovablePlan } from '../plan/plan.js';
 import { markdownBlock, markdownCode } from '../text/markdown.js';
+import { clipBytes, visible } from '../text/text.js';
 import { approvalJson } from './approval-policy.js';
 
 /** What declines a plan. */
@@ -17,4 +18,38 @@ export function decideOnPage(plan: Pick<ApprovablePlan, 'digest'>, workflowId: s
     `The result is shown in the same dialog. (The signal ${markdownCode(signalNames.confirmRestore)} takes the same JSON, but returns no result.)`,
     `**To decline:** Send an Update → ${markdownCode(updateNames.reject)}, or ${markdownCode(rejectCommand(workflowId))}`,
   ];
+}
+
+/** A plan for a terminal, ending in what to type; `waits: false`: one that only shows what would be done. */
+export function planForTerminal(
+  {
+    digest,
+    observed,
+  }: Pick<ApprovablePlan, 'digest'> & { readonly observed: { readonly warnings: readonly string[] } },
+  told: {
+    readonly title: string;
+    readonly facts: readonly (readonly [what: string, value: string])[];
+    /** What does not happen before the approval: `Nothing is changed`. */
+    readonly nothing: string;
+    readonly approve: string;
+    readonly workflowId: string;
+  },
+  { waits = true } = {},
+): string {
+  const facts = told.facts.filter(([what]) => waits || what !== 'approve until');
+  return [
+    told.title,
+    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${clipBytes(value, 500)}`),
+    ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
+    '',
+    ...(waits
+      ? [
+          `plan ${digest}`,
+          `${told.nothing} before the approval. To approve:`,
+          `  ${told.approve}`,
+          'To decline:',
+          `  ${rejectCommand(told.workflowId)}`,
+        ]
+      : ['Nothing was changed: this is what would be done.']),
+  ].join('\n');
 }

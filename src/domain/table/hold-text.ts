@@ -1,4 +1,4 @@
-import { decideOnPage, personJson, rejectCommand } from '../approval/approval-page.js';
+import { decideOnPage, personJson, planForTerminal } from '../approval/approval-page.js';
 import { approveCommand, approversInWords, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { holdWorkflowId, updateNames } from '../operation/names.js';
 import { undoHookOf } from '../plan/hooks.js';
@@ -51,23 +51,15 @@ function factsOf({ binding, observed, approveBy }: HoldPlan): readonly (readonly
 }
 
 /** The plan for a terminal; `waits: false` for one that only shows what would be done. */
-export function holdPlanText(plan: HoldPlan, { waits = true } = {}): string {
-  const facts = factsOf(plan).filter(([what]) => waits || what !== 'approve until');
-  return [
-    holdTitle(plan.binding),
-    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${clipBytes(value, 500)}`),
-    ...plan.observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
-    '',
-    ...(waits
-      ? [
-          `plan ${plan.digest}`,
-          'Nothing is blocked before the approval. To approve:',
-          `  ${approveHoldCommand(plan)}`,
-          'To decline:',
-          `  ${rejectCommand(workflowOf(plan))}`,
-        ]
-      : ['Nothing was changed: this is what would be done.']),
-  ].join('\n');
+export function holdPlanText(plan: HoldPlan, options: { readonly waits?: boolean } = {}): string {
+  return planForTerminal(
+    plan,
+    {
+      ...{ title: holdTitle(plan.binding), facts: factsOf(plan), nothing: 'Nothing is blocked' },
+      ...{ approve: approveHoldCommand(plan), workflowId: workflowOf(plan) },
+    },
+    options,
+  );
 }
 
 /** The same for Temporal's Web UI (Markdown). */

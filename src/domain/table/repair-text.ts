@@ -1,4 +1,4 @@
-import { decideOnPage, rejectCommand } from '../approval/approval-page.js';
+import { decideOnPage, planForTerminal } from '../approval/approval-page.js';
 import { approveCommand, approversInWords, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { signOffJson } from '../drill/drill-text.js';
 import type { SignOff } from '../drill/drill.js';
@@ -164,23 +164,15 @@ function scopeInWords({ scope = [] }: RepairOrder): string {
 }
 
 /** The plan for a terminal; `waits: false` for one that only shows what would be done. */
-export function repairPlanText(plan: RepairPlan, { waits = true } = {}): string {
-  const facts = factsOf(plan).filter(([what]) => waits || what !== 'approve until');
-  return [
-    repairTitle(plan.binding),
-    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${clipBytes(value, 500)}`),
-    ...plan.observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
-    '',
-    ...(waits
-      ? [
-          `plan ${plan.digest}`,
-          'Nothing is changed before the approval. To approve:',
-          `  ${approveRepairCommand(plan)}`,
-          'To decline:',
-          `  ${rejectCommand(workflowOfRepair(plan))}`,
-        ]
-      : ['Nothing was changed: this is what would be done.']),
-  ].join('\n');
+export function repairPlanText(plan: RepairPlan, options: { readonly waits?: boolean } = {}): string {
+  return planForTerminal(
+    plan,
+    {
+      ...{ title: repairTitle(plan.binding), facts: factsOf(plan), nothing: 'Nothing is changed' },
+      ...{ approve: approveRepairCommand(plan), workflowId: workflowOfRepair(plan) },
+    },
+    options,
+  );
 }
 
 /** The same for Temporal's Web UI (Markdown). */
