@@ -16,7 +16,7 @@ import type { OpenedInstance, PlannedInstance } from '../domain/explore/instance
 import type { ErrorCode } from '../domain/errors.js';
 import type { Finding } from '../domain/findings.js';
 import type { Approval, Decision, NothingToDo, Plan, RecoveryMethod, SentBy } from '../domain/plan/plan.js';
-import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../domain/incident/migration.js';
+import type { MigrationFindings, MigrationTime } from '../domain/incident/migration.js';
 import type { LockKnowledge } from '../domain/operation/lock-grants.js';
 import type { Held, LeaseClaim, LeaseOwner } from '../domain/operation/lease.js';
 import type { HostSlot, SlotAnswer, SlotClaim } from '../domain/operation/slots.js';
@@ -53,7 +53,7 @@ import type { BlastRadius } from '../domain/table/blast-radius.js';
 import type { TableComparison } from '../domain/table/compare.js';
 import type { TableSuspicion } from '../domain/table/history.js';
 import type { HoldPlan } from '../domain/table/hold.js';
-import type { TableSurvey, TableSuspects } from '../domain/table/incident.js';
+import type { TableSurvey, Suspects } from '../domain/table/incident.js';
 import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan, TableCount } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
@@ -382,7 +382,7 @@ export interface TableIncidentActivities {
   openTableIncident(input: OrderedStep<TableIncidentOrder>): Promise<void>;
   surveyTable(input: OrderedStep<TableIncidentOrder>): Promise<TableSurvey>;
   /** Reads the WAL of the time before the hour of discovery. */
-  findSuspects(input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string }): Promise<TableSuspects>;
+  findSuspects(input: OrderedStep<TableIncidentOrder> & { readonly discoveredAt: string }): Promise<Suspects>;
   /** Reads a repair that somebody chose, and refuses what is none of this table. */
   readRepairChoice(input: OrderedStep<TableIncidentOrder> & { readonly choice: object }): Promise<RepairOrder>;
   /** Writes the document from what this host has recorded; returns its key. `repair`: operation of the one that put the table right. */
@@ -398,9 +398,7 @@ export interface MigrationIncidentActivities {
   /** Compares definitions and numbers of rows in a temporary instance of the operation with production. */
   compareMigration(input: OrderedStep<MigrationIncidentOrder> & { instance: string }): Promise<MigrationFindings>;
   /** `from`: UTC ISO-8601. */
-  findMigrationTransactions(
-    input: OrderedStep<MigrationIncidentOrder> & { readonly from: string },
-  ): Promise<MigrationTransactions>;
+  findMigrationTransactions(input: OrderedStep<MigrationIncidentOrder> & { readonly from: string }): Promise<Suspects>;
   /** Reads what somebody chose, and refuses what is not about this database. */
   readMigrationChoice(
     input: OrderedStep<MigrationIncidentOrder> & { readonly kind: 'repair' | 'recovery'; readonly choice: object },

@@ -1,7 +1,7 @@
 import type { HoldRequest, RepairRequest } from '../../src/activities/api.js';
 import type { HoldBinding, HoldPlan } from '../../src/domain/table/hold.js';
 import type { MigrationFindings, MigrationTime } from '../../src/domain/incident/migration.js';
-import type { TableSurvey, TableSuspects } from '../../src/domain/table/incident.js';
+import type { TableSurvey, Suspects } from '../../src/domain/table/incident.js';
 import type { ChangeCounts, RepairBinding, RepairOutcome, RepairPlan } from '../../src/domain/table/repair.js';
 import { planDigest } from '../../src/records/digest.js';
 import { HOST } from './lab.js';
@@ -83,7 +83,7 @@ export const tableSurvey: TableSurvey = {
   problems: [],
 };
 
-export const tableSuspects: TableSuspects = {
+export const tableSuspects: Suspects = {
   ...{ from: '2026-11-21T02:00:00.000Z', to: '2026-11-21T08:00:00.000Z', problem: null },
   transactions: [
     { xid: '1234', committedAt: '2026-11-21T07:10:00.000000Z', inserted: 0, updated: 0, deleted: 30_000, actions: [] },

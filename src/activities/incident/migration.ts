@@ -1,11 +1,10 @@
 import { compareDefinitions, missingNames, SINCE_BEFORE } from '../../domain/backup/recorded-objects.js';
 import type { ConnectionConfig } from '../../domain/config.js';
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import {
   beforeMigrations,
   type MigrationFindings,
   type MigrationTime,
-  type MigrationTransactions,
   migratedTables,
 } from '../../domain/incident/migration.js';
 import {
@@ -17,6 +16,7 @@ import {
   type RepairOrder,
   repairOrder,
 } from '../../domain/operation/orders.js';
+import type { Suspects } from '../../domain/table/incident.js';
 import { visible } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { countTables } from '../../postgres/content/inventory.js';
@@ -28,8 +28,8 @@ import type { InstanceStep, MigrationIncidentActivities } from '../api.js';
 import { claimOperation, requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
-import { walTransactions } from '../inspection/wal-transactions.js';
 import { readableInstance } from '../temporary/temporary-instance.js';
+import { suspectsIn } from './suspects.js';
 import { writeMigrationReport } from './migration-report.js';
 
 /** What people read, and what a history keeps, stays small. */
@@ -141,27 +141,11 @@ async function transactionsSince(
   { database, policy }: MigrationIncidentOrder,
   from: string,
   run: ActivityRun,
-): Promise<MigrationTransactions> {
+): Promise<Suspects> {
   const to = new Date().toISOString();
-  try {
-    const { complete, transactions } = await walTransactions(
-      clusterContext,
-      { cluster: clusterContext.cluster.name, database, from, to, limit: SHOWN_TRANSACTIONS, policy },
-      run,
-    );
-    return {
-      ...{ from, to, problem: complete ? null : 'not all WAL of that time could be read' },
-      transactions: transactions
-        .toSorted((one, other) => (one.committedAt < other.committedAt ? -1 : 1))
-        .map(({ xid, committedAt, inserted, updated, deleted, actions }) => ({
-          ...{ xid, committedAt, inserted, updated, deleted },
-          actions: [...new Set(actions.map(({ action }) => action))],
-        })),
-    };
-  } catch (error) {
-    if (!isRepriseError(error)) throw error;
-    return { from, to, transactions: [], problem: `the WAL could not be read: ${error.message}` };
-  }
+  const found = await suspectsIn(clusterContext, { database, from, to, limit: SHOWN_TRANSACTIONS, policy }, run);
+  const transactions = found.transactions.toSorted((one, other) => (one.committedAt < other.committedAt ? -1 : 1));
+  return { ...found, transactions };
 }
 
 /** @throws RepriseError `usage` for what is about another database, or would replace the whole cluster */

@@ -1,6 +1,6 @@
-import { isRepriseError, RepriseError } from '../../domain/errors.js';
+import { RepriseError } from '../../domain/errors.js';
 import { readOrder, repairOrder, type TableIncidentOrder, tableIncidentOrder } from '../../domain/operation/orders.js';
-import type { TableSuspects } from '../../domain/table/incident.js';
+import type { Suspects } from '../../domain/table/incident.js';
 import { incidentTable } from '../../domain/table/incident-text.js';
 import { isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
@@ -13,8 +13,8 @@ import { claimOperation, requireOwnOperation } from '../approval/own-operation.j
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { historyOf } from '../inspection/table-history.js';
-import { walTransactions } from '../inspection/wal-transactions.js';
 import { OUTCOME } from './repair.js';
+import { suspectsIn, unreadable } from '../incident/suspects.js';
 import { writeReport } from '../incident/write-report.js';
 import { surveyTable } from './survey.js';
 
@@ -71,7 +71,7 @@ async function findSuspects(
   { database, table }: TableIncidentOrder,
   discoveredAt: string,
   run: ActivityRun,
-): Promise<TableSuspects> {
+): Promise<Suspects> {
   const to = new Date().toISOString();
   const earliest = new Date(Date.parse(discoveredAt) - LONGEST_LOOK_MS).toISOString();
   let from = earliest;
@@ -79,25 +79,11 @@ async function findSuspects(
     const history = await historyOf(clusterContext, database, table, run);
     const good = history.findLast(({ suspicion, at }) => suspicion === null && at < discoveredAt);
     if (good !== undefined && good.at > earliest) from = good.at;
-    const answer = await walTransactions(
-      clusterContext,
-      {
-        ...{ cluster: clusterContext.cluster.name, database, table: formatTableName(table) },
-        ...{ from, to, limit: SHOWN_TRANSACTIONS },
-      },
-      run,
-    );
-    return {
-      ...{ from, to, problem: answer.complete ? null : 'not all WAL of that time could be read' },
-      transactions: answer.transactions.map(({ xid, committedAt, inserted, updated, deleted, actions }) => ({
-        ...{ xid, committedAt, inserted, updated, deleted },
-        actions: [...new Set(actions.map(({ action }) => action))],
-      })),
-    };
   } catch (error) {
-    if (!isRepriseError(error)) throw error;
-    return { from, to, transactions: [], problem: `the WAL could not be read: ${error.message}` };
+    return unreadable({ from, to }, error);
   }
+  const request = { database, table: formatTableName(table), from, to, limit: SHOWN_TRANSACTIONS };
+  return suspectsIn(clusterContext, request, run);
 }
 
 async function writeTableReport(

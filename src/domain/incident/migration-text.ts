@@ -1,10 +1,10 @@
 import type { MigrationIncidentOrder } from '../operation/orders.js';
-import type { Suspect } from '../table/incident.js';
+import type { Suspect, Suspects } from '../table/incident.js';
 import { confirmOnPage, type IncidentStage, transactionList } from '../table/incident-text.js';
 import { formatTableName, tableWords } from '../table/table-name.js';
 import { markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
-import type { MigrationFindings, MigrationTime, MigrationTransactions } from './migration.js';
+import type { MigrationFindings, MigrationTime } from './migration.js';
 
 /** What an incident of a migration knows so far; null: not yet. */
 export interface MigrationFacts {
@@ -16,7 +16,7 @@ export interface MigrationFacts {
   readonly cause: string | null;
   readonly time: MigrationTime | null;
   readonly findings: MigrationFindings | null;
-  readonly transactions: MigrationTransactions | null;
+  readonly transactions: Suspects | null;
   /** Why the states could not be compared. */
   readonly problem: string | null;
   /** Tables that were put right. */
@@ -80,7 +80,7 @@ function findingsDetails({ tables, changed, same, objects, moreObjects }: Migrat
   ];
 }
 
-function transactionsDetails({ transactions, problem, from, to }: MigrationTransactions): string {
+function transactionsDetails({ transactions, problem, from, to }: Suspects): string {
   return [
     `Transactions that changed most rows, from ${from} to ${to}, the first ones first:`,
     transactionList(transactions),
@@ -89,7 +89,7 @@ function transactionsDetails({ transactions, problem, from, to }: MigrationTrans
 }
 
 /** The first transaction that did something to a table as a whole is most likely the migration's. */
-function migrationOf(transactions: MigrationTransactions | null): Suspect | undefined {
+function migrationOf(transactions: Suspects | null): Suspect | undefined {
   return transactions?.transactions.find(({ actions }) => actions.length > 0);
 }
 

@@ -1,6 +1,5 @@
 import type { TableName } from '../table/table-name.js';
 import type { RecoveryTarget } from '../target/target.js';
-import type { Suspect } from '../table/incident.js';
 
 /** When a migration began, and who says so. */
 export interface MigrationTime {
@@ -41,14 +40,6 @@ export interface MigrationFindings {
   readonly objects: readonly string[];
   /** Objects beyond those that are listed. */
   readonly moreObjects: number;
-}
-
-/** Transactions of that database since, the first ones first. */
-export interface MigrationTransactions {
-  readonly from: string;
-  readonly to: string;
-  readonly transactions: readonly Suspect[];
-  readonly problem: string | null;
 }
 
 /** Migrations that follow each other within so long belong together. */

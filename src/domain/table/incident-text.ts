@@ -3,7 +3,7 @@ import { signalNames } from '../operation/names.js';
 import type { TableIncidentOrder } from '../operation/orders.js';
 import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
-import type { Suspect, TableSurvey, TableSuspects } from './incident.js';
+import type { Suspect, TableSurvey, Suspects } from './incident.js';
 import { formatTableName, tableWords } from './table-name.js';
 
 /** What people decide next; nothing while what they chose is carried out. */
@@ -23,7 +23,7 @@ export interface TableIncidentFacts {
   readonly discoveredAt: string;
   readonly cause: string | null;
   readonly survey: TableSurvey | null;
-  readonly suspects: TableSuspects | null;
+  readonly suspects: Suspects | null;
   /** Workflow that blocks the writes; null: none does. */
   readonly hold: string | null;
 }
@@ -41,7 +41,7 @@ export function surveyText({ history, rowsNow, suspicion, problems }: TableSurve
 }
 
 /** The same of the WAL. */
-export function suspectsText({ transactions: [worst, ...others], problem, from, to }: TableSuspects): string {
+export function suspectsText({ transactions: [worst, ...others], problem, from, to }: Suspects): string {
   const range = `from ${from} to ${to}`;
   const found =
     worst === undefined
@@ -107,7 +107,7 @@ function changed(change: number | null, suspicion: string | null): string {
 /** To the second: nobody decides on milliseconds. */
 const second = (instant: string): string => instant.replace(/\.\d+Z$/, 'Z');
 
-function suspectsDetails({ transactions, problem, from, to }: TableSuspects): string {
+function suspectsDetails({ transactions, problem, from, to }: Suspects): string {
   return [
     `Transactions that touched it, from ${second(from)} to ${second(to)}:`,
     transactionList(transactions),

@@ -15,8 +15,8 @@ export interface TableSurvey {
   readonly problems: readonly string[];
 }
 
-/** Transactions that touched the table shortly before, those that did most damage first. */
-export interface TableSuspects {
+/** Transactions that may have done the damage: of a table those that did most first, of a migration the first ones first. */
+export interface Suspects {
   /** UTC ISO-8601. */
   readonly from: string;
   readonly to: string;

@@ -8,8 +8,9 @@ import {
   startChild,
 } from '@temporalio/workflow';
 import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
-import type { MigrationFindings, MigrationTime, MigrationTransactions } from '../../domain/incident/migration.js';
+import type { MigrationFindings, MigrationTime } from '../../domain/incident/migration.js';
 import { STAGES } from '../../domain/table/incident-text.js';
+import type { Suspects } from '../../domain/table/incident.js';
 import { findingsText, migrationDetails, migrationTimeText } from '../../domain/incident/migration-text.js';
 import { recoverWorkflowId, updateNames, workflowTypes } from '../../domain/operation/names.js';
 import type { RecoveryOrder, RepairOrder } from '../../domain/operation/orders.js';
@@ -46,7 +47,7 @@ export class BadMigration {
   private readonly discoveredAt: string;
   private time: MigrationTime | null = null;
   private findings: MigrationFindings | null = null;
-  private transactions: MigrationTransactions | null = null;
+  private transactions: Suspects | null = null;
   private problem: string | null = null;
   private readonly work: ChosenWork<Work, Choice<Work>>;
   private repaired = 0;
@@ -58,9 +59,9 @@ export class BadMigration {
       close: 'close the incident: what was chosen is enough, or nothing is to be done',
       again: 'start the last choice again that was rejected or failed',
       since: this.discoveredAt,
+      cause: order.cause,
       table: order.database,
     });
-    this.frame.cause = order.cause ?? null;
     this.work = new ChosenWork(this.frame);
     this.handleChoice(updateNames.chooseRepair, 'repair');
     this.handleChoice(updateNames.chooseRecovery, 'recovery');
@@ -126,8 +127,7 @@ export class BadMigration {
       runStep(operation, find, () => readActivities(operation.host, find).findMigration(request)),
     );
     this.work.isOpen = true;
-    await frame.journal('discovered', this.discoveredAt);
-    if (frame.cause !== null) await frame.journal('cause', `${this.input.requester}: ${frame.cause}`);
+    await frame.recordDiscovery(this.discoveredAt);
     await frame.journal('migration', migrationTimeText(this.time));
     this.show('suspected');
     await this.compare(this.time);

@@ -28,6 +28,8 @@ export interface IncidentWords {
   readonly since: string | null;
   /** What it is about, where that is not the whole cluster. */
   readonly table?: string;
+  /** The probable cause, where whoever opened it named one. */
+  readonly cause?: string | undefined;
 }
 
 /** What every incident has, whatever happened: decisions and notes of people, its records, whom it notifies, and its end. */
@@ -37,13 +39,14 @@ export class IncidentFrame {
   readonly decisions: IncidentDecision[] = [];
   private readonly lines: Line[] = [];
   /** The probable cause, as people entered it last. */
-  cause: string | null = null;
+  cause: string | null;
 
   constructor(
     private readonly input: IncidentInput,
     private readonly words: IncidentWords,
   ) {
     this.operation = new Operation('incident', input);
+    this.cause = words.cause ?? null;
     this.handleDecision(signalNames.confirm, 'confirmed', 'it is a real incident');
     this.handleDecision(signalNames.dismiss, 'dismissed', 'it is a false alarm, stop here');
     this.handleDecision(signalNames.close, 'closed', words.close);
@@ -143,6 +146,14 @@ export class IncidentFrame {
 
   async recordNotes(): Promise<void> {
     for (const { step, text, sentBy } of this.lines.splice(0)) await this.journal(step, text, sentBy);
+  }
+
+  /** The hour of discovery, and the cause where whoever opened the incident named one. */
+  async recordDiscovery(at: string): Promise<void> {
+    // A note that names another one meanwhile has a line of its own.
+    const { cause } = this.words;
+    await this.journal('discovered', at);
+    if (cause !== undefined) await this.journal('cause', `${this.input.requester}: ${cause}`);
   }
 
   /** A line of the journal. */

@@ -9,7 +9,7 @@ import {
 import { parseRepairChoice, type RepairChoice } from '../../domain/approval/parse-decisions.js';
 import { signalNames, updateNames } from '../../domain/operation/names.js';
 import type { TableIncidentOrder } from '../../domain/operation/orders.js';
-import type { TableSurvey, TableSuspects } from '../../domain/table/incident.js';
+import type { TableSurvey, Suspects } from '../../domain/table/incident.js';
 import {
   type IncidentStage,
   STAGES,
@@ -40,7 +40,7 @@ export class TableCorruption {
   readonly frame: IncidentFrame;
   private readonly discoveredAt: string;
   private survey: TableSurvey | null = null;
-  private suspects: TableSuspects | null = null;
+  private suspects: Suspects | null = null;
   private readonly search = new CancellationScope();
   private stage: IncidentStage = 'confirm';
   private readonly work: ChosenWork<typeof repairTable, Choice<typeof repairTable>>;
@@ -53,9 +53,9 @@ export class TableCorruption {
       close: 'close an incident without a repair',
       again: 'start the last repair again that was rejected or failed',
       since: this.discoveredAt,
+      cause: order.cause,
       table: incidentTable(order),
     });
-    this.frame.cause = order.cause ?? null;
     // The rows may be watched for hours: the table is not kept frozen for that.
     setHandler(defineSignal(signalNames.repaired), () => this.hold?.release('incident', 'the table was put right'), {
       description: 'sent by the repair',
@@ -105,7 +105,6 @@ export class TableCorruption {
   /** People are told, the hour of discovery is written down, and the figures are looked up. */
   private async suspect(): Promise<void> {
     const { frame, operation, request } = this;
-    const { cause } = frame;
     this.show('suspected');
     await frame.open(`rows of ${incidentTable(request.order)} are suspected to be wrong`);
     if (frame.early !== undefined) return;
@@ -113,8 +112,7 @@ export class TableCorruption {
       activities.openTableIncident(request),
     );
     this.work.isOpen = true;
-    await frame.journal('discovered', this.discoveredAt);
-    if (cause !== null) await frame.journal('cause', `${this.input.requester}: ${cause}`);
+    await frame.recordDiscovery(this.discoveredAt);
     this.survey = await operation.status.phase('look at the table', () => this.lookAtTable());
     await frame.record('suspected', surveyText(this.survey));
     this.lookForSuspects();
