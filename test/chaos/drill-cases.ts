@@ -1,6 +1,6 @@
 /** What is done to drills: each ends with the right verdict, with evidence that was sealed once, and with nothing left. */
 import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
@@ -9,14 +9,13 @@ import type { DrillOrder } from '../../src/domain/operation/orders.js';
 import { readPostmaster } from '../../src/postgres/server/postmaster.js';
 import { openTemporaryInstances } from '../../src/records/temporary-instances.js';
 import type { VerifyOutput } from '../../src/workflows/api.js';
-import { makeTempDir } from '../helpers/make-temp-dir.js';
 import { reaches, refusal } from '../helpers/site-cli.js';
 import type { Policy } from '../helpers/site.js';
-import { startTemporalServer } from '../helpers/temporal-server.js';
 import type { Journey } from './cases.js';
 import { DrillSite } from './drills.js';
 import { labelOf, type Measured } from './journey.js';
 import type { Keeper } from './keeper.js';
+import { withKilledTemporal } from './killed-temporal.js';
 import { caught } from './tools-at-work.js';
 
 const killed = (kills: number): Measured => ({ kills, attachSeconds: [] });
@@ -111,17 +110,9 @@ async function killServer({ staging }: Pick<DrillSite, 'staging'>): Promise<bool
 }
 
 /** F8: the Temporal server is killed and comes back with its database, while files are restored and while the sign-off is waited for. */
-export const killTemporalInDrill = (policy: DrilledPolicy) => async (): Promise<Measured> => {
-  const dbFile = join(await makeTempDir('temporal-db'), 'temporal.db');
-  let temporal = await startTemporalServer({ dbFile });
-  const port = Number(temporal.address.split(':')[1]);
-  const restart = async (): Promise<void> => {
-    process.kill(temporal.pid, 'SIGKILL');
-    await temporal.stop();
-    temporal = await startTemporalServer({ dbFile, port });
-  };
-  try {
-    return await onDrillSite(
+export const killTemporalInDrill = (policy: DrilledPolicy) => async (): Promise<Measured> =>
+  withKilledTemporal((address, restart) =>
+    onDrillSite(
       async (drills) => {
         await drills.passes({
           order: orderOf(policy),
@@ -143,13 +134,9 @@ export const killTemporalInDrill = (policy: DrilledPolicy) => async (): Promise<
         });
         return killed(2);
       },
-      { address: temporal.address },
-    );
-  } finally {
-    await temporal.stop();
-    await rm(join(dbFile, '..'), { recursive: true, force: true });
-  }
-};
+      { address: address },
+    ),
+  );
 
 /** Kills at seeded random instants. */
 export async function drillAtRandom(

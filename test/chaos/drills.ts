@@ -147,17 +147,8 @@ export class DrillSite {
     return { deaths, outcome };
   }
 
-  /** Keeps a worker while `fn` runs, and no longer where it fails. */
-  async withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
-    const keeper = await Keeper.begin(this.site, `drill-${this.keepers++}`, crashAt);
-    try {
-      const result = await fn(keeper);
-      await keeper.stop();
-      return result;
-    } catch (error) {
-      await keeper.stop().catch(() => undefined);
-      throw error;
-    }
+  withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
+    return Keeper.during(this.site, `drill-${this.keepers++}`, crashAt, fn);
   }
 
   /** All evidence is whole, signed, and in the chain once: that of each drill that has a record. */

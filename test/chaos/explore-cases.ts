@@ -69,16 +69,8 @@ export class ExploredSite {
     return (rows[0] as { n: number }).n;
   }
 
-  async withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
-    const keeper = await Keeper.begin(this.site, `explore-${this.keepers++}`, crashAt);
-    try {
-      const result = await fn(keeper);
-      await keeper.stop();
-      return result;
-    } catch (error) {
-      await keeper.stop().catch(() => undefined);
-      throw error;
-    }
+  withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
+    return Keeper.during(this.site, `explore-${this.keepers++}`, crashAt, fn);
   }
 
   async requireAsBefore(how?: 'terminated' | 'cancelled'): Promise<void> {

@@ -31,6 +31,24 @@ export class Keeper {
     return keeper;
   }
 
+  /** Keeps a worker while `fn` runs, and no longer where it fails. */
+  static async during<T>(
+    site: Site,
+    name: string,
+    crashAt: readonly string[],
+    fn: (keeper: Keeper) => Promise<T>,
+  ): Promise<T> {
+    const keeper = await Keeper.begin(site, name, crashAt);
+    try {
+      const result = await fn(keeper);
+      await keeper.stop();
+      return result;
+    } catch (error) {
+      await keeper.stop().catch(() => undefined);
+      throw error;
+    }
+  }
+
   get worker(): SiteWorker {
     if (this.current === undefined) throw new Error('no worker was started');
     return this.current;

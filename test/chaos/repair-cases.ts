@@ -11,9 +11,9 @@ import { repairRole } from '../../src/postgres/repair/repair-login.js';
 import type { RepairOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
 import type { Site } from '../helpers/site.js';
-import { startTemporalServer } from '../helpers/temporal-server.js';
 import { type Journey, repairSteps } from './cases.js';
 import type { Measured } from './journey.js';
+import { withKilledTemporal } from './killed-temporal.js';
 import { onRepairSite, type RepairedFrom, type RepairSite } from './repairs.js';
 
 const killed = (kills: number): Measured => ({ kills, attachSeconds: [] });
@@ -267,17 +267,9 @@ async function mayMount(): Promise<boolean> {
 }
 
 /** F8: the Temporal server is killed and comes back with its database, while the approval is waited for and while rows are changed. */
-export const killTemporalInRepair = (from: RepairedFrom) => async (): Promise<Measured> => {
-  const dbFile = join(await makeTempDir('temporal-db'), 'temporal.db');
-  let temporal = await startTemporalServer({ dbFile });
-  const port = Number(temporal.address.split(':')[1]);
-  const restart = async (): Promise<void> => {
-    process.kill(temporal.pid, 'SIGKILL');
-    await temporal.stop();
-    temporal = await startTemporalServer({ dbFile, port });
-  };
-  try {
-    return await onRepairSite(
+export const killTemporalInRepair = (from: RepairedFrom) => async (): Promise<Measured> =>
+  withKilledTemporal((address, restart) =>
+    onRepairSite(
       async (on) => {
         await on.passes(await on.damage(from), {
           during: async (work) => {
@@ -298,10 +290,6 @@ export const killTemporalInRepair = (from: RepairedFrom) => async (): Promise<Me
         });
         return killed(2);
       },
-      { address: temporal.address },
-    );
-  } finally {
-    await temporal.stop();
-    await rm(join(dbFile, '..'), { recursive: true, force: true });
-  }
-};
+      { address: address },
+    ),
+  );

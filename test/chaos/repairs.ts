@@ -193,16 +193,8 @@ export class RepairSite {
     }
   }
 
-  async withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
-    const keeper = await Keeper.begin(this.site, `repair-${this.keepers++}`, crashAt);
-    try {
-      const result = await fn(keeper);
-      await keeper.stop();
-      return result;
-    } catch (error) {
-      await keeper.stop().catch(() => undefined);
-      throw error;
-    }
+  withKeeper<T>(crashAt: readonly string[], fn: (keeper: Keeper) => Promise<T>): Promise<T> {
+    return Keeper.during(this.site, `repair-${this.keepers++}`, crashAt, fn);
   }
 
   async requireRows(...allowed: readonly Rows[]): Promise<void> {
