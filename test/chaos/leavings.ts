@@ -23,7 +23,10 @@ export async function productionOf(site: Site): Promise<Facts> {
             (SELECT json_agg(nspname ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_') AS schemas,
             (SELECT json_agg(format('%s %s %s', tgrelid::regclass, tgname, tgenabled) ORDER BY tgrelid, tgname) FROM pg_trigger WHERE NOT tgisinternal) AS triggers,
             (SELECT json_agg(format('%s %s', oid::regclass, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner))) ORDER BY oid) FROM pg_class WHERE relnamespace = 'metier'::regnamespace) AS rights,
-            (SELECT json_agg(slot_name) FROM pg_replication_slots) AS slots, pg_is_in_recovery() AS recovery`,
+            (SELECT json_agg(slot_name) FROM pg_replication_slots) AS slots,
+            (SELECT json_agg(format('%s %s', pid, application_name)) FROM pg_stat_activity
+              WHERE application_name = 'reprise repair' OR usesysid IS NOT NULL AND (usename IS NULL OR usename LIKE 'reprise\\_%')) AS sessions,
+            (SELECT json_agg(gid) FROM pg_prepared_xacts) AS prepared, pg_is_in_recovery() AS recovery`,
   );
   return { ...(rows[0] as object), content: await site.contentHash() };
 }

@@ -7,14 +7,16 @@ import { expect } from '@jest/globals';
 import pg from 'pg';
 import { signal } from '../../src/client/decide.js';
 import type { StartedOperation } from '../../src/client/start.js';
+import type { RepairOrder } from '../../src/domain/operation/orders.js';
 import { repairRole } from '../../src/postgres/repair/repair-login.js';
 import type { RepairOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
 import type { Site } from '../helpers/site.js';
 import { type Journey, repairSteps } from './cases.js';
 import type { Measured } from './journey.js';
-import { withKilledTemporal } from './killed-temporal.js';
-import { onRepairSite, type RepairedFrom, type RepairSite } from './repairs.js';
+import { withKilledTemporal } from '../helpers/killed-temporal.js';
+import { differing } from './leavings.js';
+import { type Damage, onRepairSite, type RepairedFrom, type RepairSite } from './repairs.js';
 
 const killed = (kills: number): Measured => ({ kills, attachSeconds: [] });
 
@@ -67,10 +69,26 @@ async function endRepair(
   const worker = await site.startWorker();
   await site.result(work).catch(() => undefined);
   await on.requireNothingLeft(before, how);
-  if (from === 'physical') await on.requireRows(damage.before, damage.after);
+  await on.requireJournal(work);
   await worker.stop();
+  await takeBack(on, damage, work, how);
   await on.passes(damage, { after: how });
   return killed(1);
+}
+
+/** What an ended repair has changed: all of it or nothing, or whole batches. It can be taken back, as its end tells people. */
+async function takeBack(
+  on: RepairSite,
+  damage: Damage,
+  { operationId }: StartedOperation,
+  after: 'terminated' | 'cancelled',
+): Promise<void> {
+  const now = await on.rows();
+  if (differing(now, damage.before).length === 0) return;
+  if (damage.from === 'physical') await on.requireRows(damage.after);
+  const { database, table } = damage.order;
+  const order: RepairOrder = { database, table, source: { kind: 'repair', operationId }, strategy: 'undo' };
+  await on.passes({ ...damage, order, before: now, after: damage.before }, { after });
 }
 
 /** The same, one point after the other. */
