@@ -62,7 +62,7 @@ export const recordsOf = (site: Site) =>
 /** Looks until nothing is found. The limit only ends a test that fails. */
 async function waitedFor(look: () => Promise<readonly unknown[]>): Promise<void> {
   let found: readonly unknown[] = ['not looked yet'];
-  for (const limit = Date.now() + 90_000; found.length > 0 && Date.now() < limit;) {
+  for (const limit = Date.now() + 180_000; found.length > 0 && Date.now() < limit;) {
     found = await look();
     if (found.length > 0) await sleep(200);
   }
@@ -89,10 +89,13 @@ const flat = (facts: object): ReadonlyMap<string, string> =>
   new Map(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)]));
 
 /** Of the kills that did not happen, those that should have: a step that an operation has no use for cannot die. */
-export async function missed({ handle }: StartedOperation, missing: readonly string[]): Promise<readonly string[]> {
-  const { events } = await handle.fetchHistory();
-  const happened = new Set(
-    (events ?? []).map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? ''),
-  );
+export async function missed(work: StartedOperation, missing: readonly string[]): Promise<readonly string[]> {
+  const happened = await scheduled(work);
   return missing.filter((point) => !point.startsWith('activity:') || happened.has(point.split(':')[1] ?? ''));
+}
+
+/** Activities that an operation has begun so far. */
+export async function scheduled({ handle }: StartedOperation): Promise<ReadonlySet<string>> {
+  const { events } = await handle.fetchHistory();
+  return new Set((events ?? []).map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? ''));
 }
