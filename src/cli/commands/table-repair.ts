@@ -199,7 +199,7 @@ async function carryOut(
       throw new RepriseError(
         'approval-refused',
         `the plan was rejected by ${result.rejectedBecause ?? 'a person'}`,
-        'nothing was changed; start again when you want another plan',
+        result.left ?? 'nothing was changed; start again when you want another plan',
       );
   });
 }
