@@ -14,7 +14,7 @@ interface Query {
 class Session extends EventEmitter {
   /** What the driver was given. */
   readonly toDriver: Buffer[] = [];
-  written = Buffer.alloc(0);
+  written: Buffer = Buffer.alloc(0);
   isDestroyed = false;
   private current: Query | null = null;
 
