@@ -12,6 +12,7 @@ import type { LeafTree } from './leaf-tree.js';
 import { CopyReader } from './read-by-copy.js';
 import { QueryReader } from './read-by-query.js';
 import { byHash, RowList } from './row-list.js';
+import { scopeAsWritten } from './scope-values.js';
 import { isPlainKey } from './side-reader.js';
 import type { ReadTerms, SideReader, SideScope } from './side-reader.js';
 import { withTableSide } from './table-side.js';
@@ -339,47 +340,10 @@ async function scopeOf(
   const described = columns.map((name, index) => ({ name, type: types[index] ?? '' }));
   // Refused before the server is asked to read values of a type that has no ranges.
   scopeTest(scope, described);
-  const read: ScopeTerm[] = [];
   const typeOf = (term: ScopeTerm): string => types[columns.indexOf(term.column)] ?? '';
-  for (const term of scope) read.push(await asWritten(left.client, term, typeOf(term)));
+  const read = await scopeAsWritten(left.client, scope, typeOf);
   const conditions = read.map((term) => `(${conditionOf(term, typeOf(term))})`);
   return { sql: conditions.join(' AND '), holds: scopeTest(read, described) };
-}
-
-/** The values of a term in the form that the server writes for the type of its column; of other types than those with ranges, as given. */
-async function asWritten(client: pg.ClientBase, term: ScopeTerm, type: string): Promise<ScopeTerm> {
-  if (rangeOrderOf(type) === undefined) return term;
-  // Without a modifier: a bound is not rounded to the digits of the column.
-  const cast = type.replace(/\(.*?\)/, '');
-  const write = async (value: string | null): Promise<string | null> => {
-    if (value === null) return null;
-    await client.query('SAVEPOINT value');
-    try {
-      const { rows } = await client.query<{ value: string }>(
-        `SELECT (${pg.escapeLiteral(value)}::pg_catalog.text)::${cast}::pg_catalog.text AS value`,
-      );
-      await client.query('RELEASE SAVEPOINT value');
-      return rows[0]?.value ?? null;
-    } catch {
-      await client.query('ROLLBACK TO SAVEPOINT value');
-      throw new RepriseError(
-        'usage',
-        `'${visible(value)}' is no value of column ${visible(term.column)}, which is of type ${type}`,
-        'write it as PostgreSQL does: 2026-11-20, 2026-11-20 14:00:00+00, 42',
-      );
-    }
-  };
-  if ('in' in term) {
-    const values: (string | null)[] = [];
-    for (const value of term.in) values.push(await write(value));
-    return { column: term.column, in: values };
-  }
-  const { column, from, below } = term;
-  return {
-    column,
-    ...(from === undefined ? {} : { from: await write(from) }),
-    ...(below === undefined ? {} : { below: await write(below) }),
-  };
 }
 
 /** The same condition on the server, on the text it writes or by the order of the type. */
