@@ -46,7 +46,7 @@ export async function incidentReport(
     'not-found',
     `there is no incident document of ${id}${format === undefined ? '' : ' as HTML'}`,
     format === undefined
-      ? 'it is written when the recovery ends; meanwhile: reprise incident show'
+      ? `it is written when the work ends; meanwhile: reprise ${id.startsWith('incident/') ? 'incident show' : 'status'} ${id}`
       : `print it without --html: reprise incident report ${id}`,
   );
 }
