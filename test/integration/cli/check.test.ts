@@ -1,5 +1,6 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { TemporalSession } from '../../../src/client/connect.js';
@@ -50,6 +51,17 @@ async function rows(): Promise<{ readonly workflows: number; readonly activities
   const { workflow, activity } = site.session.client;
   const { count } = await workflow.count("WorkflowType NOT IN ('clusterLock', 'hostSlots')");
   return { workflows: count, activities: (await activity.count('')).count };
+}
+
+/** The same once the lists have followed what earlier tests did. */
+async function settledRows(): ReturnType<typeof rows> {
+  let seen = await rows();
+  for (let same = 0; same < 5; await sleep(400)) {
+    const now = await rows();
+    same = isDeepStrictEqual(now, seen) ? same + 1 : 0;
+    seen = now;
+  }
+  return seen;
 }
 
 /** As older servers answer, and those that have it turned off. */
@@ -151,7 +163,7 @@ describe('with a worker', () => {
   }, 300_000);
 
   it('O11: what people ask leaves no row behind, whether it is answered or refused, also on a server without standalone activities', async () => {
-    const before = await rows();
+    const before = await settledRows();
     await nagios();
     await told(site, 'backup', 'list', 'mairie');
     await told(site, 'kept', 'list');
