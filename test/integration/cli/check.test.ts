@@ -99,13 +99,13 @@ describe('without a worker', () => {
       code: 3,
       line: expect.stringMatching(/^REPRISE UNKNOWN - there is no cluster "marie"/),
     });
-  }, 120_000);
+  });
 });
 
 describe('with a worker', () => {
   beforeAll(async () => {
     await site.startWorker();
-  }, 120_000);
+  });
 
   it('D5, D7: doctor finds clocks, queues and the configuration of the worker in order, and schedules that are not there', async () => {
     const { document } = await doctor();
@@ -124,7 +124,7 @@ describe('with a worker', () => {
       fix: 'reprise schedule apply',
     });
     expect(document.findings.every(({ level, fix }) => (level === 'ok') === (fix === null))).toBe(true);
-  }, 120_000);
+  });
 
   it('D5: a schedule that is paused is said with how to resume it; then all is as the config says', async () => {
     await answer(site, 'schedule', 'apply');
@@ -136,7 +136,7 @@ describe('with a worker', () => {
     });
     await answer(site, 'schedule', 'resume', 'mairie/dump');
     expect(of((await doctor()).document, 'schedules')).toMatchObject({ level: 'ok' });
-  }, 120_000);
+  });
 
   it('no backup is a problem (exit 8, CRITICAL); fresh and proven ones are not', async () => {
     const none = await check();
@@ -277,12 +277,12 @@ describe('with a worker', () => {
       level: 'warning',
       message: expect.stringContaining('another configuration'),
     });
-  }, 120_000);
+  });
 
   it('the terminal shows findings below what they are about, what is wrong first, and a count', async () => {
     const { stdout } = await site.cli('doctor');
     expect(stdout).toMatch(/^cluster mairie$/m);
     expect(stdout).toMatch(/^ {2}warning {2}.*\n {13}fix: \S/m);
     expect(stdout).toMatch(/\n\d+ problems?, \d+ warnings?, \d+ ok\n$/);
-  }, 120_000);
+  });
 });

@@ -45,4 +45,4 @@ console.log('ended');`,
   while (!second.seen.said.includes('told')) await once(second.worker.stdout, 'data');
   second.worker.kill('SIGTERM');
   expect(await once(second.worker, 'exit')).toEqual([1, null]);
-}, 120_000);
+});
