@@ -374,7 +374,10 @@ describe('M1: reprise explore', () => {
     await site.waitFor(async () => (await instances()).length === 0, 'the sweep has removed it');
     expect(await scratch()).toEqual([]);
     // One whose time is over, with the word of nobody.
-    const short = await answer<Shown>(site, 'explore', 'start', 'mairie', '--policy', 'dump', '--ttl', '1s');
+    const short = await answer<{ id: string; workflowId: string }>(
+      ...([site, 'explore', 'start', 'mairie', '--policy', 'dump', '--ttl', '1s', '--detach'] as const),
+    );
+    expect(await site.session.client.workflow.getHandle(short.workflowId).result()).toMatchObject({ ended: 'expired' });
     await gone(short.id);
     expect([await scratch(), await instances()]).toEqual([[], []]);
     await worker.stop();
