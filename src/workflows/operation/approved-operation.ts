@@ -9,7 +9,7 @@ import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
-import { failureOf, isCancelled, type OperationStatus, refusal, sentence } from './operation-status.js';
+import { type OperationStatus, failureOf, isCancelled, refusal, rejectedText, sentence } from './operation-status.js';
 import { RepeatedStep, type ResumePoint } from './run-step.js';
 import type { AfterWait } from './step-people.js';
 import { untilRecorded } from './until-recorded.js';
@@ -327,6 +327,6 @@ export function rejectedOutput<P>(
   status: OperationStatus,
   { plan, by, reason }: { readonly plan: P | null; readonly by: string; readonly reason: string },
 ) {
-  status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
+  status.show('rejected', null, rejectedText(`${by}: ${reason}`));
   return { state: 'rejected' as const, plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }
