@@ -25,9 +25,9 @@ beforeAll(async () => {
   address = server.address;
   lab = await Lab.on(address);
   directory = await tempDir('waiting');
-  const cluster = (name: string): string => `  ${name}:
+  const cluster = (name: string, index: number): string => `  ${name}:
     host: ${HOST}
-    connection: { host: 127.0.0.1, port: 1, user: reprise }
+    connection: { host: 127.0.0.1, port: ${index + 1}, user: reprise }
     databases: [mairie]
     catalogue: local
     backups: { nightly-dump: { engine: logical, repository: local } }
@@ -60,7 +60,9 @@ class Command {
   }
 
   says(text: string): Promise<void> {
-    return until(async () => this.stderr.includes(text), `it says "${text}"`, 60_000);
+    return until(async () => this.stderr.includes(text), `it says "${text}"`, 60_000).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${this.stderr}`);
+    });
   }
 
   interrupt(): void {

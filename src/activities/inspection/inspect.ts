@@ -149,8 +149,8 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'table-history': async ({ cluster, database, table }, deps, run) => ({
     history: await historyOf(await openClusterContext(deps, cluster), database, table, run),
   }),
-  'migration-time': async ({ cluster, order }, deps) => ({
-    time: await findMigration(await openClusterContext(deps, cluster), readOrder(migrationIncidentOrder, order)),
+  'migration-time': async ({ cluster, order }, deps, run) => ({
+    time: await findMigration(await openClusterContext(deps, cluster), readOrder(migrationIncidentOrder, order), run),
   }),
   known: async ({ cluster, database, table }, deps, run) => ({
     known: await findKnown(await openClusterContext(deps, cluster), { database, table }, run),

@@ -125,7 +125,7 @@ export type InspectionKind = Inspection['kind'];
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return [
     ...['media-plan', 'plan', 'drill-plan', 'explore-plan', 'action', 'storage-usage'],
-    'wal-transactions',
+    ...['wal-transactions', 'migration-time'],
   ].includes(kind);
 }
 
