@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
-import { endOrphansIn, endProcessesIn, type RunningServer } from './postmaster.js';
+import { endOrphansIn, endProcessesIn, processesIn, type RunningServer } from './postmaster.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
@@ -74,6 +74,9 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const own = await serverSettings(request, place);
   // Backends of a postmaster that was killed hold its shared memory, and no other one starts beside them.
   await endOrphansIn(dataDir);
+  // One that was killed leaves the lock of its socket, and the number of its process is another's after a start of the host.
+  if ((await processesIn(dataDir)).length === 0)
+    await rm(join(place, `.s.PGSQL.${request.port ?? DEFAULT_PORT}.lock`), { force: true });
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
     await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
