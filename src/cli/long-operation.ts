@@ -170,8 +170,9 @@ function cancelPlanning(
     }
     const ends = performance.now() + (isWithoutWorker ? CANCEL_WITHOUT_WORKER_MS : CANCEL_MS);
     while (!signal.aborted && performance.now() < ends) {
-      const { status } = await handle.describe();
-      if (isClosedStatus(status.name)) return told('was cancelled', 'run the command again for the plan');
+      // What cannot be seen for a moment is looked at again.
+      const seen = await handle.describe().catch(() => null);
+      if (seen !== null && isClosedStatus(seen.status.name)) return told('was cancelled', 'run the command again for the plan');
       await sleep(200, undefined, { signal }).catch(() => undefined);
     }
     return told('is being cancelled', `see its end: \`${cli.command('status', workflowId)}\``);
