@@ -172,7 +172,8 @@ function cancelPlanning(
     while (!signal.aborted && performance.now() < ends) {
       // What cannot be seen for a moment is looked at again.
       const seen = await handle.describe().catch(() => null);
-      if (seen !== null && isClosedStatus(seen.status.name)) return told('was cancelled', 'run the command again for the plan');
+      if (seen !== null && isClosedStatus(seen.status.name))
+        return told('was cancelled', 'run the command again for the plan');
       await sleep(200, undefined, { signal }).catch(() => undefined);
     }
     return told('is being cancelled', `see its end: \`${cli.command('status', workflowId)}\``);
