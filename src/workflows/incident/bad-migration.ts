@@ -9,6 +9,7 @@ import { priorityOf } from '../../domain/operation/priorities.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import { changedRows } from '../../domain/table/repair.js';
 import { markdownCode } from '../../domain/text/markdown.js';
+import { visible } from '../../domain/text/text.js';
 import type { BadMigrationInput, IncidentOutput, RecoverOutput, RepairOutput } from '../api.js';
 import { withTemporaryInstance } from '../explore/temporary-instance.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
@@ -165,7 +166,7 @@ export class BadMigration {
           // An incident that is terminated or Reset must not stop a recovery half way.
           parentClosePolicy: ParentClosePolicy.ABANDON,
           priority: priorityOf(workflowTypes.recover),
-          staticSummary: `recover ${order.database ?? cluster} of ${cluster} to before its migration`,
+          staticSummary: visible(`recover ${order.database ?? cluster} of ${cluster} to before its migration`),
           staticDetails: recoveryRunbook(cluster, order.into).details,
           args: [{ cluster, requester: by, operationId, order, incident, firstFailedAt: this.discoveredAt }],
         }),
