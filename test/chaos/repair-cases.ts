@@ -275,7 +275,7 @@ export async function fullStateDisk(on: RepairSite): Promise<Measured> {
     let pauses = 0;
     const paused = async (work: StartedOperation, why: string): Promise<void> => {
       if (pauses++ === 0) {
-        expect(why).toMatch(/no space left/i);
+        expect(why).toContain('storage-full');
         await on.requireRows(damage.before);
         await rm(join(repairs, 'filler'));
       }
@@ -301,6 +301,7 @@ export async function fullScratchDisk(on: RepairSite): Promise<Measured> {
   const before = await on.production();
   const damage = await on.damage('physical');
   const scratch = join(site.places.stateDir, 'scratch');
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
   await onSmallDisk(
     scratch,
     async (fill) => {
