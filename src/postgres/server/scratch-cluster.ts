@@ -16,6 +16,7 @@ import type { Service } from './service.js';
 import type { StopMode } from './service-kinds.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
 import type { Settings } from '../recovery/auto-conf.js';
+import { walSizes } from './wal-sizes.js';
 
 export interface ScratchServerRequest {
   /** A restored data directory, nobody else's. */
@@ -154,6 +155,7 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
   const minimums = Object.entries(control?.settings ?? {}).map(([name, value]) => [name, String(value)] as const);
   return {
     ...Object.fromEntries(minimums),
+    ...walSizes(control?.segmentBytes ?? 0),
     hba_file: join(place, 'pg_hba.conf'),
     ident_file: join(place, 'pg_ident.conf'),
     port: String(request.port ?? DEFAULT_PORT),
