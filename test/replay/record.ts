@@ -501,6 +501,12 @@ it('temporary instances that people look at', async () => {
     await one.called('openInstance');
     await one.workflow.executeUpdate(updateNames.dropInstance, { args: [{ by: 'dba' }] });
   });
+  // `explore.connected-before.json` is of a build whose connections did not look whether the server runs.
+  await explore('connected', { openInstance }, async (one) => {
+    await one.called('openInstance');
+    await one.workflow.executeUpdate(updateNames.connectInstance, { args: [{ by: 'dba' }] });
+    await one.workflow.executeUpdate(updateNames.dropInstance, { args: [{ by: 'dba' }] });
+  });
   await explore('failed', {
     planInstance: async () => {
       throw failure('disk-full', 'there is no room');

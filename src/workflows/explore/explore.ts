@@ -6,6 +6,7 @@ import {
   defineQuery,
   defineUpdate,
   log,
+  patched,
   setHandler,
 } from '@temporalio/workflow';
 import { waitingLabel } from '../../domain/approval/approval-policy.js';
@@ -189,8 +190,11 @@ class Explore {
 
   private async connect(raw: unknown): Promise<ExploreView> {
     const said = parsed(parseSender(raw));
-    await this.change(async () => {
-      const running = await keepInstanceRunning(this.operation, INSTANCE);
+    await this.change(async (opened) => {
+      // Explorations that were under way when a connection did not look whether the server runs yet go on without.
+      const running = patched('connect-looks-whether-it-runs')
+        ? await keepInstanceRunning(this.operation, INSTANCE)
+        : opened;
       await this.note(`${said.by} connects to the temporary instance`);
       return running;
     });
