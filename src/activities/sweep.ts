@@ -15,8 +15,9 @@ import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
-import { sweepRepairRoles } from './table/left-roles.js';
-import { frozenFindings, frozenOver, sweepFrozen } from './table/freeze.js';
+import { leftChanges } from './table/left-changes.js';
+import { dropRoleAtEnd, sweepRepairRoles } from './table/left-roles.js';
+import { frozenFindings, frozenOver, orphanedHoldFindings, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
 
@@ -144,7 +145,9 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
     ({ binding }) => binding.operationId === operationId && binding.cluster === cluster.name,
   );
   await forgetGrantsOf(host.stateDir, cluster.name, { operationId, workflowId: owner.workflowId });
-  if (isPinned || open)
+  // As long as a server does not answer, the operation is found again: it may have a login of the repair.
+  const isDropped = await dropRoleAtEnd(clusterContext, operationId);
+  if (isPinned || (open && isDropped))
     await record(clusterContext, { operationId }, `sweep/${Date.now()}`, {
       kind: 'journal',
       workflowId: owner.workflowId,
@@ -152,6 +155,8 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
       text: `${owner.workflowId} has ended without releasing what it held: pins and plans of operation ${operationId} are released`,
     });
   if (isPinned) await record(clusterContext, { operationId }, `unpin/${Date.now()}`, { kind: 'unpin' });
+  if (!isDropped) return isPinned;
+  if (open) await leftChanges(clusterContext, { operationId, workflowId: owner.workflowId });
   // Last: what fails before is found again.
   await closePlansOf(clusterContext, operationId);
   return isPinned || open;
@@ -170,8 +175,15 @@ export async function pinLines({ cluster, catalogue }: ClusterContext): Promise<
 }
 
 /** Tables of a cluster that take no writes, and hooks that were not taken back. */
-export async function blockedFindings(clusterContext: ClusterContext): Promise<readonly Finding[]> {
-  return [...(await frozenFindings(clusterContext)), ...(await hookFindings(clusterContext))];
+export async function blockedFindings(
+  clusterContext: ClusterContext,
+  hasClosed: HasClosed,
+): Promise<readonly Finding[]> {
+  return [
+    ...(await frozenFindings(clusterContext)),
+    ...(await orphanedHoldFindings(clusterContext, hasClosed)),
+    ...(await hookFindings(clusterContext)),
+  ];
 }
 
 const LONG_MS = 24 * 3_600_000;
@@ -183,7 +195,7 @@ export async function pinFindings(deps: HostDependencies, hasClosed: HasClosed):
     const check = `cluster/${clusterContext.cluster.name}/pins`;
     for (const operationId of await sweepCluster(clusterContext, hasClosed))
       findings.push(ok(check, `released what the ended operation ${operationId} still held`));
-    findings.push(...(await blockedFindings(clusterContext)));
+    findings.push(...(await blockedFindings(clusterContext, hasClosed)));
     for (const { operationId, workflowId, backupIds, walFrom, since } of await pinLines(clusterContext)) {
       const what = [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', ');
       const message = `${what} kept from rotation by ${workflowId ?? `operation ${operationId}`} since ${since}`;

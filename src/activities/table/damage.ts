@@ -120,7 +120,7 @@ export async function collectRows(
   const servers = await Promise.all(
     from.map(async ({ instance, state }) => ({
       state,
-      ...(await readableInstance(clusterContext, { ...request, instance }, order)),
+      ...(await readableInstance(clusterContext, { ...request, instance }, order, run)),
     })),
   );
   await replaceJson(

@@ -13,13 +13,12 @@ import { countTableOf } from './counts.js';
 import { collectRows, findTransaction } from './damage.js';
 import { check, report } from './finish-repair.js';
 import { freezeActivities } from './freeze.js';
-import { dropRepairRole } from './left-roles.js';
+import { leftChanges } from './left-changes.js';
+import { dropRoleAtEnd } from './left-roles.js';
 import { makeRepairPlan } from './repair-plan.js';
+import { OUTCOME } from './repair-session.js';
 import { recordRepairSignOff } from './sign-off.js';
 import { recheck, apply } from './repair-steps.js';
-
-/** Name in the host's ledger. */
-export const OUTCOME = 'repair-outcome';
 
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {
@@ -89,9 +88,11 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
     closeRepair: wrapActivity('closeRepair', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
-      // Where the server is down, the sweep does it later.
-      await dropRepairRole(clusterContext, step.operationId).catch(() => false);
-      await closePlansOf(clusterContext, step.operationId);
+      const isDropped = await dropRoleAtEnd(clusterContext, step.operationId);
+      const left = await leftChanges(clusterContext, step);
+      // Where the server is down, the sweep does it when it is back.
+      if (isDropped) await closePlansOf(clusterContext, step.operationId);
+      return left;
     }),
   };
 }

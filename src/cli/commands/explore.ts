@@ -23,6 +23,7 @@ import {
   instanceText,
   type OpenedInstance,
   type PlannedInstance,
+  psqlCommand,
 } from '../../domain/explore/instance.js';
 import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import type { TimelineChoice } from '../../domain/target/timeline-choice.js';
@@ -160,7 +161,7 @@ function defineStart(parent: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'explore-plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => runInspection<'explore-plan'>(session, question, signal)),
+          interruptible((signal) => runInspection<'explore-plan'>(session, question, signal), options),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view, screen) => planText(view.plan, screen));
       }
@@ -249,7 +250,7 @@ function requireHere({ socketDir, host, login }: OpenedInstance, connection: str
   throw new RepriseError(
     'not-found',
     `the socket ${socketDir} is not to be seen here`,
-    `on host ${host}, as ${login?.osUser ?? 'its owner'} or root: psql "${connection}"`,
+    `on host ${host}, as ${login?.osUser ?? 'its owner'} or root: ${psqlCommand(connection)}`,
   );
 }
 

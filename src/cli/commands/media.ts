@@ -6,13 +6,12 @@ import type { MediaOrder, MediaTask } from '../../domain/operation/orders.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import { newOperationId, startMedia, startMediaVerification } from '../../client/start.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption, parseCount, timeOption } from '../common-options.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
+import { detached, detachedText, interruptible, waitFor, planToShow, planBeforeDetaching } from '../long-operation.js';
 
 /** A listing of millions of objects comes before the plan. */
 const LISTING_MS = 7 * 86_400_000;
@@ -54,7 +53,7 @@ export function registerMedia(program: Command, cli: Cli): void {
       'media plan photos --to 2026-11-21T02:15:00Z --later remove --json',
     ],
     options: recoverOptions(),
-    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options.by),
+    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options),
   });
   define<RecoverOptions>(media, cli, {
     usage: 'recover <name>',
@@ -139,16 +138,16 @@ async function requireKnownPlace(cli: Cli, name: string): Promise<void> {
     throw await unknownName(`there is no media entry and no repository "${name}"`, name, known, 'places');
 }
 
-async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Promise<void> {
+async function showPlan(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
   const question = {
     kind: 'media-plan' as const,
     cluster: await clusterOfMedia(cli, order.media),
     operationId: newOperationId(),
-    requester: cli.person(by),
+    requester: cli.person(options.by),
     order,
   };
   const { plan } = await cli.withTemporal((session) =>
-    interruptible((signal) => runInspection<'media-plan'>(session, question, signal)),
+    interruptible((signal) => runInspection<'media-plan'>(session, question, signal), options),
   );
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) =>
     cli.planForPeople(mediaPlanText(view.plan, { waits: false })),
@@ -156,7 +155,7 @@ async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Pr
 }
 
 async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
-  if (options.dryRun) return showPlan(cli, order, options.by);
+  if (options.dryRun) return showPlan(cli, order, options);
   const { media, task } = order;
   const cluster = await clusterOfMedia(cli, media);
   if (task.into !== undefined) await requireKnownPlace(cli, task.into);
@@ -165,10 +164,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
     const operation = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
     const { workflowId } = operation;
     if (options.detach) {
-      const plan = await planWhenMade(session, workflowId, isMediaPlan, LISTING_MS);
-      // Over without a plan: why it was refused is the answer, or there was nothing to do.
-      if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-        await operation.handle.result();
+      const plan = await planBeforeDetaching(cli, session, operation, isMediaPlan, LISTING_MS);
       return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view, screen) =>
         [view.plan === null ? '' : mediaPlanText(view.plan), detachedText(view, screen)].filter(Boolean).join('\n\n'),
       );

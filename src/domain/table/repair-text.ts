@@ -125,6 +125,16 @@ const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): st
 export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
   `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
 
+/** What a repair has changed that did not come to its end. `rows`: null where nobody knows how many. */
+export function leftChangesText(plan: RepairPlan, rows: number | null): string {
+  const name = formatTableName(plan.binding.order.table);
+  const what =
+    rows === null
+      ? `rows of ${name} may have been changed by repair ${plan.binding.operationId}: the server does not say it now`
+      : `${rows} ${rows === 1 ? 'row' : 'rows'} of ${name} ${rows === 1 ? 'was' : 'were'} changed by repair ${plan.binding.operationId}`;
+  return `${what}; to take that back: ${undoRepairCommand(plan)}`;
+}
+
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);
 

@@ -14,13 +14,14 @@ import { openedDetails, plannedDetails } from '../../domain/explore/explore-text
 import type { OpenedInstance } from '../../domain/explore/instance.js';
 import { queryNames, updateNames } from '../../domain/operation/names.js';
 import { formatTarget } from '../../domain/target/target.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import type { ExploreInput, ExploreOutput, ExploreView } from '../api.js';
 import { hostActivities } from '../operation/activity-proxies.js';
 import { conditionWithSummary } from '../operation/approval-inbox.js';
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, runOperation } from '../operation/operation-status.js';
 import { shapeValidator, StepInbox } from '../operation/step-people.js';
-import { moveTemporaryInstance, withTemporaryInstance } from './temporary-instance.js';
+import { keepInstanceRunning, moveTemporaryInstance, withTemporaryInstance } from './temporary-instance.js';
 
 /** Of its operation there is this one. */
 const INSTANCE = 'look';
@@ -88,7 +89,7 @@ class Explore {
       });
     }
     const ended = this.droppedBy === null ? 'its time is over' : `dropped by ${this.droppedBy}`;
-    operation.status.show('completed', null, `The temporary instance was removed: ${ended}.`);
+    operation.status.show('completed', null, `The temporary instance was removed: ${markdownText(ended)}.`);
     return { ended: this.droppedBy === null ? 'expired' : 'dropped', by: this.droppedBy };
   }
 
@@ -188,9 +189,10 @@ class Explore {
 
   private async connect(raw: unknown): Promise<ExploreView> {
     const said = parsed(parseSender(raw));
-    await this.change(async (instance) => {
+    await this.change(async () => {
+      const running = await keepInstanceRunning(this.operation, INSTANCE);
       await this.note(`${said.by} connects to the temporary instance`);
-      return instance;
+      return running;
     });
     return this.view();
   }

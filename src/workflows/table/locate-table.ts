@@ -17,6 +17,7 @@ import {
 } from '../../domain/table/locate.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatLsn, parseLsn } from '../../domain/target/wal.js';
+import { markdownCode, markdownText } from '../../domain/text/markdown.js';
 import type { LocateInput, LocateOutput } from '../api.js';
 import { endWithoutInstance, HeldInstance, moveTemporaryInstance } from '../explore/temporary-instance.js';
 import { readActivities } from '../operation/activity-proxies.js';
@@ -373,14 +374,19 @@ class Search {
     const { database, table, condition } = this.input.order;
     const { good = null, bad = null, transaction = null, state } = found;
     const told = { state, database, table, condition, good, bad, transaction };
+    const left = this.plan.isLeft === true ? (this.plan.timeline ?? null) : null;
+    if (left !== null && transaction !== null)
+      this.notes.push(
+        `timeline ${left} is not production's: a number of a transaction may mean another one there, and nothing is put right by it; copies at its instants are opened with --timeline ${left}`,
+      );
     const result: LocateResult = {
       ...told,
       ...{ probes: this.probes, restores: this.progress.restores, replays: this.replays, notes: this.notes },
-      next: nextCommand(this.input.cluster, told),
+      next: nextCommand(this.input.cluster, told, left),
     };
-    const next = result.next === null ? '' : `\n\nNext: \`${result.next}\``;
-    const notes = result.notes.map((note) => `\n\n${note}`).join('');
-    this.operation.status.show('completed', null, `**Found:** ${locateText(result)}.${notes}${next}`);
+    const next = result.next === null ? '' : `\n\nNext: ${markdownCode(result.next)}`;
+    const notes = result.notes.map((note) => `\n\n${markdownText(note)}`).join('');
+    this.operation.status.show('completed', null, `**Found:** ${markdownText(locateText(result))}.${notes}${next}`);
     return result;
   }
 
