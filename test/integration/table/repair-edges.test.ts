@@ -321,7 +321,9 @@ describe('T6: tables of every kind', () => {
     const options = { fireTriggers: true, beforeCommit: () => Promise.resolve(void noted++) };
     await expect(bench.apply(header, [update('1', 'bad', 'good')], options)).rejects.toMatchObject({
       code: 'query-failed',
-      message: expect.stringMatching(/^s\.late: (?!.*books).*PL\/pgSQL function s\.late\(\) line 1 at RAISE/) as unknown,
+      message: expect.stringMatching(
+        /^s\.late: (?!.*books).*PL\/pgSQL function s\.late\(\) line 1 at RAISE/,
+      ) as unknown,
     });
     expect([noted, await rowsOf('late')]).toEqual([0, [['1', 'bad']]]);
     await expect(bench.apply(headerOf('of_late', ['id', 'v']), [insert('9', 'x')])).rejects.toMatchObject({
