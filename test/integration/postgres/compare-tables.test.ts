@@ -26,7 +26,9 @@ beforeAll(async () => {
     await owner.query(`${RANDOM_TYPES}; CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA odd TO reader`);
 });
 
-async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
+const [LEFT, RIGHT] = [0, 1] as const;
+
+async function connect(side: 0 | 1, user: Role, more = ''): Promise<pg.Client> {
   const { host, port } = clusters[side];
   // Whatever the role has set must not show.
   const client = new pg.Client({
@@ -35,7 +37,8 @@ async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
     user,
     database: 'postgres',
     options:
-      '-c datestyle=german -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c bytea_output=escape -c extra_float_digits=-5',
+      '-c datestyle=german -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c bytea_output=escape -c extra_float_digits=-5' +
+      more,
   });
   client.on('error', () => undefined);
   await client.connect();
@@ -43,13 +46,13 @@ async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
   return client;
 }
 
-const [LEFT, RIGHT] = [0, 1] as const;
 const ODD = { schema: 'odd', table: 'Table one' };
 
 type Asked = Partial<CompareRequest>;
 
 async function compare(roles: readonly [Role, Role], asked: Asked = {}): Promise<ComparedTables> {
-  const [left, right] = [await connect(LEFT, roles[0]), await connect(RIGHT, roles[1])];
+  const left = await connect(LEFT, roles[0], ' -c standard_conforming_strings=off -c quote_all_identifiers=on');
+  const right = await connect(RIGHT, roles[1], ' -c standard_conforming_strings=off');
   try {
     return await compareTables({
       left,
@@ -226,6 +229,54 @@ test('T1: a damaged table is counted, broken down by day or value, and limited t
   expect(await refusal(READERS, { scope: [{ column: 'day', from: "'; DROP TABLE x" }] })).toBe('usage');
   expect(await refusal(READERS, { scope: [{ column: 'status', from: 'a' }] })).toBe('usage');
   expect(await refusal(READERS, { by: { column: 'nothing', day: false } })).toBe('usage');
+});
+
+/** Of each type a value, written differently on the two sides, and one that is near it and not the same. */
+const NEAR: readonly (readonly [string, string, string, string])[] = [
+  ['regclass', "'pg_class'", "'pg_catalog.pg_class'", "'pg_type'"],
+  ['float8', "'-0'", "'-0.0'", '0'],
+  ['float4', "'NaN'", "'nan'", "'Infinity'"],
+  ['float8[]', "'{NaN,-0,0.1}'", "'{ nan, -0.0, 1e-1 }'", "'{NaN,0,0.1}'"],
+  ['numeric', '1.00', "'1.00'", '1.0'],
+  ['char(5)', "'a'", "'a    '", "'a b'"],
+  ['varbit', "B'101'", "'101'", "B'1010'"],
+  ['text[]', "'[2:3]={a,b}'", "'[2:3]={ a , b }'", "'{a,b}'"],
+  ['jsonb', `'{"b":1,"a":2}'`, `'{"a": 2, "b": 1}'`, `'{"a": 2, "b": 1.0}'`],
+  ['json', `'{"a":1}'`, `'{"a":1}'`, `'{"a": 1}'`],
+  ['int4multirange', "'{[1,2],[5,6)}'", "'{[5,6),[1,3)}'", "'{}'"],
+  ['timestamptz', "'infinity'", "'infinity'", "'-infinity'"],
+  ['interval', "'1 mon'", "'1 month'", "'30 days'"],
+  ['money', '12.5::money', "'12.50'", "'12.51'"],
+  ['bytea', "decode('00ff5c', 'hex')", "decode('00FF5C', 'hex')", "decode('00ff', 'hex')"],
+  ['odd.many', "'{1,2}'", "'{1, 2}'", "'{2,1}'"],
+  ['odd.spot', `'(0.1,"2026-11-20 10:00+02")'`, `'(.1,"2026-11-20 08:00+00")'`, `'(0.1,)'`],
+  ['tsvector', "'b a'", "'a b'", "'a:1 b'"],
+];
+
+test('T2: values are the same however the two sides write them, and another value is a change of its column alone', async () => {
+  const columns = NEAR.map(([type], at) => `c${at} ${type}`).join(', ');
+  // Of the right side columns were dropped, and the order is another.
+  const made = `DROP TABLE IF EXISTS odd."Table one"; DROP DOMAIN IF EXISTS odd.many; DROP TYPE IF EXISTS odd.spot; CREATE DOMAIN odd.many AS int[];
+    CREATE TYPE odd.spot AS (x float8, at timestamptz)`;
+  const after = 'GRANT SELECT ON odd."Table one" TO reader; ANALYZE odd."Table one"';
+  const first = NEAR.map(([, value]) => value).join(', ');
+  const second = NEAR.map(([, , value]) => value).join(', ');
+  const changed = NEAR.map(([, , , value], at) => `UPDATE odd."Table one" SET c${at} = ${value} WHERE id = ${at}`);
+  await makeBoth(
+    `${made}; CREATE TABLE odd."Table one" (id int PRIMARY KEY, ${columns});
+     INSERT INTO odd."Table one" SELECT i, ${first} FROM generate_series(-5, ${NEAR.length}) i; ${after}`,
+    `${made}; CREATE TABLE odd."Table one" (gone int, ${columns}, id int PRIMARY KEY); ALTER TABLE odd."Table one" DROP COLUMN gone;
+     INSERT INTO odd."Table one" SELECT ${second}, i FROM generate_series(-5, ${NEAR.length}) i; ${changed.join('; ')}; ${after}`,
+  );
+  for (const roles of ROLES) {
+    const { samples, same } = await compare(roles);
+    expect(same).toBe(6);
+    const found = samples.toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]));
+    expect(found.map(({ kind, key, columns: differ }) => [kind, key[0], ...differ])).toEqual(
+      NEAR.map((_, at) => ['changed', String(at), `c${at}`]),
+    );
+  }
+  await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
 });
 
 test('T1: a key that is asked for tells rows apart, and one that does not is refused; columns may be left out', async () => {
