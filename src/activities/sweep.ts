@@ -15,7 +15,7 @@ import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
-import { sweepRepairRoles } from './table/left-roles.js';
+import { sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
 import { frozenFindings, frozenOver, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
@@ -30,7 +30,7 @@ interface Held {
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
  * were terminated, or their host was away. Temporary instances with the tools that fill them, tables they keep frozen, hooks they have run, then pins, plans, grants of the
- * cluster lock, and logins of repairs. What has another job running is left alone. Returns the operations that were released.
+ * cluster lock, and logins of repairs and queries. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
@@ -46,6 +46,7 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
     if (await release(clusterContext, held)) released.add(held.operationId);
   }
   for (const operationId of await sweepRepairRoles(clusterContext, hasClosed)) released.add(operationId);
+  await sweepQueryRoles(clusterContext);
   return [...released];
 }
 
