@@ -27,6 +27,8 @@ export interface DamagedRows {
   /** Rows before the damage, and after it, from the beginning each time. */
   readonly good: () => AsyncIterable<RowText>;
   readonly bad: () => AsyncIterable<RowText>;
+  /** Keys after the damage that are equal to one before it in another text, with that one; absent: nobody has looked. */
+  readonly alike?: ReadonlyMap<string, string>;
 }
 
 export interface States {
@@ -52,31 +54,49 @@ export async function* changesFor(
 
 /**
  * Rows to which the damage gave another key, by that key, with the one that they had: the only row after the damage, and the only one before it, that
- * are equal in all other columns. What becomes of such a row is decided once.
+ * are equal in all other columns; and those whose keys are equal in another text. What becomes of such a row is decided once.
  */
-async function renamedKeys({ header, good, bad }: DamagedRows, parts: number): Promise<ReadonlyMap<string, string>> {
+async function renamedKeys(
+  { header, good, bad, alike: equal }: DamagedRows,
+  parts: number,
+): Promise<ReadonlyMap<string, string>> {
   const key = keyPlaces(header);
   const others = header.columns.map((_, at) => at).filter((at) => !key.includes(at));
-  const renamed = new Map<string, string>();
+  const renamed = new Map(equal);
+  const known = new Set(renamed.values());
   for (let part = 0; part < parts && others.length > 0; part++) {
-    const alike = new Map<string, { good: string[]; bad: string[] }>();
-    for (const [state, rows] of [
-      ['good', good()],
-      ['bad', bad()],
-    ] as const)
+    const alike = new Map<string, Alike>();
+    const note = async (rows: AsyncIterable<RowText>, state: keyof Alike): Promise<void> => {
       for await (const row of rows) {
         const text = keyText(row, others);
         if (!isIn(text, { part, parts })) continue;
-        const known = alike.get(text) ?? { good: [], bad: [] };
+        const same = alike.get(text) ?? { good: [], bad: [] };
         // More than one of them are as good as many.
-        if (known[state].length < 2) known[state].push(keyText(row, key));
-        alike.set(text, known);
+        if (same[state].length < 2) same[state].push(keyText(row, key));
+        alike.set(text, same);
       }
-    for (const { good: before, bad: after } of alike.values())
-      if (before.length === 1 && after.length === 1 && before[0] !== after[0])
-        renamed.set(after[0] ?? '', before[0] ?? '');
+    };
+    await note(good(), 'good');
+    await note(bad(), 'bad');
+    for (const [before, after] of onlyPairs(alike))
+      if (!renamed.has(after) && !known.has(before)) renamed.set(after, before);
   }
   return renamed;
+}
+
+/** Keys of rows that are equal in all other columns. */
+interface Alike {
+  readonly good: string[];
+  readonly bad: string[];
+}
+
+/** Where there is one before the damage and one after it, and they differ. */
+function onlyPairs(alike: ReadonlyMap<string, Alike>): readonly (readonly [before: string, after: string])[] {
+  return [...alike.values()].flatMap(({ good: [before, ...olds], bad: [after, ...news] }) =>
+    before === undefined || after === undefined || olds.length + news.length > 0 || before === after
+      ? []
+      : [[before, after] as const],
+  );
 }
 
 export const keyText = (row: RowText, key: readonly number[]): string =>
@@ -251,7 +271,8 @@ const conflictOf = (states: States): ChangeSetEntry => ({
   ...states,
 });
 
-function scopeOf(
+/** Whether a row is one that the order is for, in any of its states. */
+export function scopeOf(
   { scope = [] }: RepairOrder,
   facts: TableFacts,
   columns: readonly string[],
