@@ -345,7 +345,7 @@ export interface RepairActivities {
   /** Writes the report of a repair that has ended. */
   finishRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
   /** Ends the plans of an operation, however it ended. */
-  closeRepair(input: StepInput): Promise<void>;
+  closeRepair(input: StepInput): Promise<string | null>;
 }
 
 export interface HoldRequest extends OrderedStep<HoldOrder> {

@@ -15,6 +15,7 @@ import { hostOf } from './config-lookup.js';
 import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
+import { leftChanges } from './table/left-changes.js';
 import { sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
 import { frozenFindings, frozenOver, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
@@ -153,6 +154,7 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
       text: `${owner.workflowId} has ended without releasing what it held: pins and plans of operation ${operationId} are released`,
     });
   if (isPinned) await record(clusterContext, { operationId }, `unpin/${Date.now()}`, { kind: 'unpin' });
+  if (open) await leftChanges(clusterContext, { operationId, workflowId: owner.workflowId });
   // Last: what fails before is found again.
   await closePlansOf(clusterContext, operationId);
   return isPinned || open;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { AppliedChanges } from '../domain/table/repair.js';
 import { makePrivateDirectory } from '../files/directories.js';
+import { pathExists } from '../files/paths.js';
 import { removeTree } from '../files/remove-tree.js';
 import { ledgerFileName } from '../files/safe-names.js';
 import { createJsonOnce, readJsonAs, replaceJson } from './state-files.js';
@@ -53,6 +54,10 @@ export async function openRepairFiles(stateDir: string, operationId: string): Pr
     ...{ candidates: inIt('candidates.jsonl'), table: inIt('rows.csv') },
   };
 }
+
+/** Whether anything is kept of an operation. */
+export const hasRepairFiles = (stateDir: string, operationId: string): Promise<boolean> =>
+  pathExists(join(repairsPlace(stateDir), ledgerFileName(operationId)));
 
 /** The transaction of one batch as it was noted before it was committed; null where none was. */
 export function readBatch({ directory }: RepairFiles, plan: string, batch: number): Promise<RepairBatch | null> {

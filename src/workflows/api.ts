@@ -191,6 +191,8 @@ export interface RepairOutput {
   /** Null where nothing was to be changed, or it was rejected. */
   readonly outcome: RepairOutcome | null;
   readonly rejectedBecause?: string;
+  /** Of one that was rejected: what it had changed by then, with the command that takes it back; absent: nothing. */
+  readonly left?: string;
 }
 
 export interface HoldInput extends OperationRequest<HoldOrder> {

@@ -1,7 +1,5 @@
 /** What people, hosts and Temporal itself do to an operation while it runs, each at a seeded instant: a site of its own for each case. */
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { expect } from '@jest/globals';
@@ -14,13 +12,11 @@ import type { ApprovablePlan } from '../../src/domain/plan/plan.js';
 import { openCatalogueForReading } from '../../src/records/catalogue.js';
 import { openDirectory } from '../../src/storage/directory/directory-storage.js';
 import { MediaBucket } from '../integration/media/bucket.js';
-import { makeTempDir } from '../helpers/make-temp-dir.js';
+import { withKilledTemporal } from '../helpers/killed-temporal.js';
 import { startMinio } from '../helpers/s3-servers.js';
 import type { S3Server } from '../helpers/s3-servers.js';
 import { editConfig } from '../helpers/site-cli.js';
 import type { Policy, Site } from '../helpers/site.js';
-import { startTemporalServer } from '../helpers/temporal-server.js';
-import type { TemporalServer } from '../helpers/temporal-server.js';
 import { labelOf, onSite } from './journey.js';
 import type { Measured } from './journey.js';
 import { Keeper } from './keeper.js';
@@ -81,21 +77,7 @@ interface Course {
 export const disturb = (which: DisturbedCase, random: () => number) => async (): Promise<Measured> => {
   if (which.disturbance !== 'the Temporal server restarted')
     return onSite({}, (site) => runCase(site, which, random, () => Promise.resolve()));
-  const directory = await makeTempDir('temporal-db');
-  const dbFile = join(directory, 'temporal.db');
-  let temporal: TemporalServer = await startTemporalServer({ dbFile });
-  const port = Number(temporal.address.split(':')[1]);
-  const restart = async (): Promise<void> => {
-    process.kill(temporal.pid, 'SIGKILL');
-    await temporal.stop();
-    temporal = await startTemporalServer({ dbFile, port });
-  };
-  try {
-    return await onSite({ address: temporal.address }, (site) => runCase(site, which, random, restart));
-  } finally {
-    await temporal.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
+  return withKilledTemporal((address, restart) => onSite({ address }, (site) => runCase(site, which, random, restart)));
 };
 
 async function runCase(

@@ -15,7 +15,7 @@ import type { Journey } from './cases.js';
 import { DrillSite } from './drills.js';
 import { labelOf, type Measured } from './journey.js';
 import type { Keeper } from './keeper.js';
-import { withKilledTemporal } from './killed-temporal.js';
+import { withKilledTemporal } from '../helpers/killed-temporal.js';
 import { caught } from './tools-at-work.js';
 
 const killed = (kills: number): Measured => ({ kills, attachSeconds: [] });

@@ -8,7 +8,7 @@ import * as exploring from './explore-cases.js';
 import { travel } from './journey.js';
 import type { Measured } from './journey.js';
 import { inPool } from './pool.js';
-import { seeded, seedOr } from './random.js';
+import { seeded, seedOr, shuffled } from './random.js';
 import * as repairing from './repair-cases.js';
 import { onRepairSite } from './repairs.js';
 import * as special from './specials.js';
@@ -88,11 +88,17 @@ const drillCases = policies.flatMap((policy, place) => {
   ] as const;
 });
 
+/** Of the points at which repairs are ended, so many, chosen by the seed. */
+const most = Number(process.env['REPRISE_CHAOS_POINTS'] ?? Number.POSITIVE_INFINITY);
+
 /** Repairs of a table, and what people look at in a copy. */
 const repairCases = policies.flatMap((policy, place) => {
   const nameOf = (kills: readonly { readonly at: string }[]): string => kills.map(({ at }) => at).join(', ');
   /** In two parts, which run beside each other. */
-  const half = (part: number): readonly string[] => repairing.repairLeftAt.filter((_, index) => index % 2 === part);
+  const half = (part: number): readonly string[] =>
+    shuffled(repairing.repairLeftAt, seeded(seed + place))
+      .slice(0, most)
+      .filter((_, index) => index % 2 === part);
   return [
     ...journeysOf(policy, repairKills).map(
       (journey, number) =>
@@ -113,6 +119,13 @@ const repairCases = policies.flatMap((policy, place) => {
             () => onRepairSite((on) => repairing.endRepairs(on, policy, half(part), how)),
           ] as const,
       ),
+    ),
+    ...(['terminated', 'cancelled'] as const).map(
+      (how) =>
+        [
+          `T6, F46: repair by ${policy}, ${how} while its worker runs on`,
+          () => onRepairSite((on) => repairing.endBeside(on, policy, seeded(seed + place), how)),
+        ] as const,
     ),
     ...(['the worker is killed', 'the server crashes', 'the connection is lost'] as const).map(
       (what) =>

@@ -23,7 +23,10 @@ export async function productionOf(site: Site): Promise<Facts> {
             (SELECT json_agg(nspname ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_') AS schemas,
             (SELECT json_agg(format('%s %s %s', tgrelid::regclass, tgname, tgenabled) ORDER BY tgrelid, tgname) FROM pg_trigger WHERE NOT tgisinternal) AS triggers,
             (SELECT json_agg(format('%s %s', oid::regclass, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner))) ORDER BY oid) FROM pg_class WHERE relnamespace = 'metier'::regnamespace) AS rights,
-            (SELECT json_agg(slot_name) FROM pg_replication_slots) AS slots, pg_is_in_recovery() AS recovery`,
+            (SELECT json_agg(slot_name) FROM pg_replication_slots) AS slots,
+            (SELECT json_agg(format('%s %s', pid, application_name)) FROM pg_stat_activity
+              WHERE application_name = 'reprise repair' OR usesysid IS NOT NULL AND (usename IS NULL OR usename LIKE 'reprise\\_%')) AS sessions,
+            (SELECT json_agg(gid) FROM pg_prepared_xacts) AS prepared, pg_is_in_recovery() AS recovery`,
   );
   return { ...(rows[0] as object), content: await site.contentHash() };
 }
@@ -59,7 +62,7 @@ export const recordsOf = (site: Site) =>
 /** Looks until nothing is found. The limit only ends a test that fails. */
 async function waitedFor(look: () => Promise<readonly unknown[]>): Promise<void> {
   let found: readonly unknown[] = ['not looked yet'];
-  for (const limit = Date.now() + 90_000; found.length > 0 && Date.now() < limit;) {
+  for (const limit = Date.now() + 180_000; found.length > 0 && Date.now() < limit;) {
     found = await look();
     if (found.length > 0) await sleep(200);
   }
@@ -86,10 +89,13 @@ const flat = (facts: object): ReadonlyMap<string, string> =>
   new Map(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)]));
 
 /** Of the kills that did not happen, those that should have: a step that an operation has no use for cannot die. */
-export async function missed({ handle }: StartedOperation, missing: readonly string[]): Promise<readonly string[]> {
-  const { events } = await handle.fetchHistory();
-  const happened = new Set(
-    (events ?? []).map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? ''),
-  );
+export async function missed(work: StartedOperation, missing: readonly string[]): Promise<readonly string[]> {
+  const happened = await scheduled(work);
   return missing.filter((point) => !point.startsWith('activity:') || happened.has(point.split(':')[1] ?? ''));
+}
+
+/** Activities that an operation has begun so far. */
+export async function scheduled({ handle }: StartedOperation): Promise<ReadonlySet<string>> {
+  const { events } = await handle.fetchHistory();
+  return new Set((events ?? []).map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? ''));
 }

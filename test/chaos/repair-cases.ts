@@ -2,19 +2,23 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from '@jest/globals';
 import pg from 'pg';
+import type { HostActivities } from '../../src/activities/api.js';
 import { signal } from '../../src/client/decide.js';
 import type { StartedOperation } from '../../src/client/start.js';
+import type { RepairOrder } from '../../src/domain/operation/orders.js';
 import { repairRole } from '../../src/postgres/repair/repair-login.js';
 import type { RepairOutput } from '../../src/workflows/api.js';
 import { makeTempDir } from '../helpers/make-temp-dir.js';
 import type { Site } from '../helpers/site.js';
 import { type Journey, repairSteps } from './cases.js';
 import type { Measured } from './journey.js';
-import { withKilledTemporal } from './killed-temporal.js';
-import { onRepairSite, type RepairedFrom, type RepairSite } from './repairs.js';
+import { withKilledTemporal } from '../helpers/killed-temporal.js';
+import { differing, recordsOf, scheduled } from './leavings.js';
+import { type Damage, onRepairSite, type RepairedFrom, type RepairSite } from './repairs.js';
 
 const killed = (kills: number): Measured => ({ kills, attachSeconds: [] });
 
@@ -67,10 +71,28 @@ async function endRepair(
   const worker = await site.startWorker();
   await site.result(work).catch(() => undefined);
   await on.requireNothingLeft(before, how);
-  if (from === 'physical') await on.requireRows(damage.before, damage.after);
+  await on.requireJournal(work);
   await worker.stop();
+  await takeBack(on, damage, work, how);
   await on.passes(damage, { after: how });
   return killed(1);
+}
+
+/** What an ended repair has changed: all of it or nothing, or whole batches. It can be taken back, as its end tells people. */
+async function takeBack(
+  on: RepairSite,
+  damage: Damage,
+  { operationId }: StartedOperation,
+  after: 'terminated' | 'cancelled',
+): Promise<void> {
+  const now = await on.rows();
+  if (differing(now, damage.before).length === 0) return;
+  if (damage.from === 'physical') await on.requireRows(damage.after);
+  const told = (await recordsOf(on.site)).journalOf(operationId).map(({ text }) => text);
+  expect(told.join('\n')).toMatch(/rows changed|to take that back: reprise table undo/);
+  const { database, table } = damage.order;
+  const order: RepairOrder = { database, table, source: { kind: 'repair', operationId }, strategy: 'undo' };
+  await on.passes({ ...damage, order, before: now, after: damage.before }, { after });
 }
 
 /** The same, one point after the other. */
@@ -83,6 +105,52 @@ export async function endRepairs(
   let kills = 0;
   for (const point of points) kills += (await endRepair(on, from, point, how)).kills;
   return killed(kills);
+}
+
+/** Steps in which a repair is ended while its worker runs on. */
+const STEPS_AT_WORK: readonly (keyof HostActivities)[] = [
+  'openInstance',
+  'collectRows',
+  'planRepair',
+  'recheckRepair',
+  'runHook',
+  'freezeTable',
+  'applyRepair',
+  'checkRepair',
+  'unfreezeTable',
+  'undoHook',
+];
+
+/** A repair is terminated, or cancelled, a seeded moment after each step has begun, and its worker runs on: that worker clears up. */
+export async function endBeside(
+  on: RepairSite,
+  from: RepairedFrom,
+  random: () => number,
+  how: 'terminated' | 'cancelled',
+): Promise<Measured> {
+  const { site } = on;
+  for (const step of STEPS_AT_WORK) {
+    const pause = random() * 400;
+    const before = await on.production();
+    const damage = await on.damage(from);
+    const worker = await site.startWorker();
+    const work = await on.start(damage.order);
+    const over = new AbortController();
+    const person = on.attend(work, over.signal);
+    await site.waitFor(async () => (await scheduled(work)).has(step), `${step} has begun`);
+    await sleep(pause);
+    over.abort();
+    await person;
+    // It may have ended meanwhile.
+    await (how === 'terminated' ? work.handle.terminate('chaos') : work.handle.cancel()).catch(() => undefined);
+    await site.result(work).catch(() => undefined);
+    await on.requireNothingLeft(before, how);
+    await on.requireJournal(work);
+    await worker.stop();
+    await takeBack(on, damage, work, how);
+    await on.passes(damage, { after: how });
+  }
+  return killed(0);
 }
 
 /** Keeps the rows of a repair from being changed, in the middle of its transaction. Returns how to let it go on. */

@@ -163,6 +163,7 @@ export class RepairSite {
       expect(await missed(work, keeper.missing())).toEqual([]);
       await this.requireRows(damage.after);
       await this.requireNothingLeft(before, after);
+      await this.requireJournal(work);
       return keeper.deaths;
     });
   }
@@ -214,6 +215,15 @@ export class RepairSite {
     // A hook whose worker died may run again; what takes it back runs once, also where a sweep does it.
     expect(since).toMatch(/^((stop-batches\n)+start-batches\n)*$/);
     expect(await this.isOpen()).toBe(true);
+  }
+
+  /** The journal says when writes were blocked and opened, and what a person reads of the operation can be asked for. */
+  async requireJournal({ operationId, workflowId }: StartedOperation): Promise<void> {
+    const lines = (await recordsOf(this.site)).journalOf(operationId).filter(({ step }) => step === 'freeze');
+    const told = lines.map(({ text }) => (text.endsWith('are blocked') ? 'blocked' : 'open'));
+    // Killed between the block and its line, only the opening is told.
+    expect(told.join(' ')).toMatch(/^(blocked )?open$|^$/);
+    expect((await this.site.cli('status', workflowId, '--json')).code).toBe(0);
   }
 
   /** Whether a citizen can book. */

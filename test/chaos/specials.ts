@@ -1,6 +1,5 @@
 /** What else may be killed, lost or reset than a worker: each a journey of its own. */
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
@@ -8,7 +7,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { StartedOperation } from '../../src/client/start.js';
 import { startIncident } from '../../src/client/start.js';
 import type { BackupOutput } from '../../src/workflows/api.js';
-import { makeTempDir } from '../helpers/make-temp-dir.js';
+import { withKilledTemporal } from '../helpers/killed-temporal.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { killAll, processesOf } from '../helpers/site-processes.js';
 import type { Policy, Site } from '../helpers/site.js';
@@ -169,32 +168,22 @@ export const atRandom =
     });
 
 /** F8: the Temporal server is killed and started again with its database, in the middle of a backup and of a recovery. */
-export const killTemporal = (policy: Policy) => async (): Promise<Measured> => {
-  const directory = await makeTempDir('temporal-db');
-  const dbFile = join(directory, 'temporal.db');
-  let temporal = await startTemporalServer({ dbFile });
-  const port = Number(temporal.address.split(':')[1]);
-  try {
-    return await onSite({ address: temporal.address }, async (site) => {
+export const killTemporal = (policy: Policy) => (): Promise<Measured> =>
+  withKilledTemporal((address, restart) =>
+    onSite({ address }, async (site) => {
       const act = new Act(site, policy);
-      const restart: Meanwhile = async (work) => {
+      const lose: Meanwhile = async (work) => {
         await sleep(700);
-        process.kill(temporal.pid, 'SIGKILL');
-        await temporal.stop();
-        temporal = await startTemporalServer({ dbFile, port });
+        await restart();
         await site.waitFor(() => work.handle.describe(), 'the server knows the workflow again');
       };
       const dumped = await site.contentHash();
-      labelOf(await act.backup([], restart));
+      labelOf(await act.backup([], lose));
       await site.commit(7);
-      await act.recover(policy === 'dump' ? dumped : await site.contentHash(), [], restart);
+      await act.recover(policy === 'dump' ? dumped : await site.contentHash(), [], lose);
       return measured(act, 2);
-    });
-  } finally {
-    await temporal.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
-};
+    }),
+  );
 
 /** F8: a backup is reset to its beginning while it runs, and after its end. */
 export const resetBackup = (policy: Policy) => (): Promise<Measured> =>

@@ -341,6 +341,7 @@ describe('backup: it fails', () => {
     it('T3: people are told once, before anything is removed, and the backup is good', async () => {
       const one = await start(suspecting(async () => ({ tables: [suspicion], more: 2 })));
       expect(await result(one)).toMatchObject({ suspicions: [suspicion], backups: expect.anything() });
+      await one.called('deliveriesOf');
       expect(one.of('deliveriesOf')).toMatchObject([
         { notice: { facts: { kind: 'suspicion', policy: 'nightly', tables: [suspicion], more: 2 } } },
       ]);

@@ -111,6 +111,7 @@ it('K7: a schedule that is paused or gone, and backups that do not come, are tol
   const first = await check();
   expect(found(first)).toEqual([RECEIVER, ...missing]);
   expect(first.told.toSorted()).toEqual(found(first));
+  await sent(one, 1);
   expect(await check()).toMatchObject({ told: [], over: [] });
 
   await pauseSchedule(session, `${CLUSTER}/nightly`, 'new disk');
@@ -120,17 +121,20 @@ it('K7: a schedule that is paused or gone, and backups that do not come, are tol
   expect(second.open.find(({ check: name }) => name === NIGHTLY)?.message).toMatch(
     /is paused \(new disk\): its run of .*T01:30Z did not take place$/,
   );
+  await sent(one, 2);
   expect((await check()).told).toEqual([]);
 
   // It runs again, and as of yesterday nothing is owed.
   await resumeSchedule(session, `${CLUSTER}/nightly`, 'done');
   daysOn = 0;
   expect(await check()).toMatchObject({ told: [], over: [{ check: NIGHTLY }, { check: `schedule/${ALARM}` }] });
+  await sent(one, 3);
 
   // Somebody deleted it, and the alarm itself: check and doctor say that.
   await session.client.schedule.getHandle(`reprise/${CLUSTER}/nightly`).delete();
   await session.client.schedule.getHandle(ALARM).delete();
   expect((await check()).told).toContain(NIGHTLY);
+  await sent(one, 4);
   const { findings } = await findingsOf(session, config);
   expect(findings.find(({ check: name }) => name === `schedule/${ALARM}`)).toMatchObject({
     level: 'problem',

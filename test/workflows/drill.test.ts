@@ -237,6 +237,7 @@ describe('P5: the sign-off', () => {
   it('cancelled while it is waited for: incomplete, and staging is emptied', async () => {
     const one = await startDrill();
     await one.state('waiting-sign-off');
+    await one.called('deliveriesOf');
     await one.workflow.cancel();
     await failureOfWorkflow(one.workflow);
     expect(sealed(one)).toEqual([{ ended: 'cancelled', reason: 'it was cancelled' }]);

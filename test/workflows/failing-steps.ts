@@ -11,7 +11,6 @@ export const gone = () => failure('storage-unreachable', 'the bucket does not an
 export const facts = (limits: StepLimits = {}, more: Partial<ClusterFacts> = {}): Partial<Activities> => ({
   describeCluster: async (input) => ({
     ...(await wellBehaved.describeCluster(input)),
-    heartbeatSeconds: { [HOST]: 1 },
     stepLimits: { [HOST]: limits },
     tells: ['failure', 'waiting-approval'],
     ...more,

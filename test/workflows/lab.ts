@@ -1,6 +1,6 @@
 import { ApplicationFailure, Context, activityInfo } from '@temporalio/activity';
 import { type BaseWorkflowHandle, Client, type WorkflowHandle } from '@temporalio/client';
-import type { Workflow } from '@temporalio/common';
+import { type Workflow, WorkflowNotFoundError } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -34,7 +34,11 @@ export interface Call {
 
 /** The host whose queues have workers here; any other host has none. */
 export const HOST = 'db1';
-const DEADLINE_MS = 30_000;
+/** A wait ends with this only where a test has failed: machines are slow sometimes. */
+const DEADLINE_MS = 120_000;
+const BEAT_MS = 100;
+/** Activities whose worker counts as lost. */
+const silent = new WeakSet<Context>();
 
 /** The workflows as they are, on a real Temporal server, with activities that a test writes. */
 export class Lab {
@@ -176,14 +180,34 @@ export class Case {
     return (handle as WorkflowHandle).query<OperationStatusView>(queryNames.status);
   }
 
-  /** Waits for a state, and returns the status in it. */
+  /**
+   * Waits for a state, and returns the status in it. The state has to last until it was seen: a test holds back what ends it. A workflow
+   * that is still to be started is waited for.
+   */
   state(state: OperationStatusView['state'], handle: WorkflowHandle = this.workflow): Promise<OperationStatusView> {
+    return this.untilStatus((status) => status.state === state, handle);
+  }
+
+  /** Waits until the status says that this is waited for; the same holds. */
+  waitsFor(text: string, handle: WorkflowHandle = this.workflow): Promise<OperationStatusView> {
+    return this.untilStatus(({ waitingFor }) => waitingFor?.includes(text) === true, handle);
+  }
+
+  private untilStatus(
+    isSo: (status: OperationStatusView) => boolean,
+    handle: WorkflowHandle,
+  ): Promise<OperationStatusView> {
+    const look = (): Promise<OperationStatusView | null> =>
+      this.status(handle).catch((error: unknown) => {
+        if (error instanceof WorkflowNotFoundError) return null;
+        throw error;
+      });
     return this.until(
       async () => {
-        const status = await this.status(handle);
-        return status.state === state ? status : null;
+        const status = await look();
+        return status !== null && isSo(status) ? status : null;
       },
-      () => this.status(handle).then((status) => JSON.stringify(status)),
+      async () => JSON.stringify(await look()),
     );
   }
 
@@ -217,10 +241,19 @@ export class Case {
     }
   }
 
+  /** What a test holds back has no time limit: the activity heartbeats, unless it falls silent. */
   async perform(call: Call): Promise<unknown> {
     this.calls.push(call);
     const activity = (this.activities[call.name] ?? wellBehaved[call.name]) as (input: unknown) => Promise<unknown>;
-    return activity(call.input);
+    const context = Context.current();
+    const beat = setInterval(() => {
+      if (!silent.has(context)) context.heartbeat({});
+    }, BEAT_MS);
+    try {
+      return await activity(call.input);
+    } finally {
+      clearInterval(beat);
+    }
   }
 }
 
@@ -256,20 +289,22 @@ export async function childrenOf(handle: WorkflowHandle): Promise<readonly strin
   );
 }
 
-/** An activity under way that heartbeats and ends when it is cancelled. */
+/** An activity under way that ends when it is cancelled. */
 export function untilCancelled(): Promise<never> {
-  return unlessCancelled(new Promise<never>(() => undefined));
+  return Context.current().cancelled;
 }
 
 /** The same, which may also end by itself. */
-export async function unlessCancelled<T>(run: Promise<T>): Promise<T> {
-  const context = Context.current();
-  const beat = setInterval(() => context.heartbeat({}), 100);
-  try {
-    return await Promise.race([context.cancelled, run]);
-  } finally {
-    clearInterval(beat);
-  }
+export function unlessCancelled<T>(run: Promise<T>): Promise<T> {
+  return Promise.race([Context.current().cancelled, run]);
+}
+
+/** An activity whose worker is lost: it sends no heartbeat, and does not end before the tests of its file. */
+export function fallsSilent(): Promise<never> {
+  silent.add(Context.current());
+  return new Promise<never>((_resolve, reject) => {
+    onCleanup(async () => reject(new Error('the tests are over')));
+  });
 }
 
 /** Something a test lets go on when it wants to. */

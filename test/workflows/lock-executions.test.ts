@@ -6,14 +6,7 @@ import { statusOf } from '../../src/client/status.js';
 import type { TemporalSession } from '../../src/client/connect.js';
 import { type KnownGrant, refusingGrant, rememberGrant } from '../../src/domain/operation/lock-grants.js';
 import { type LockGrant, recoveryClaim } from '../../src/domain/operation/locks.js';
-import {
-  lockWorkflowId,
-  queryNames,
-  recoverWorkflowId,
-  updateNames,
-  workflowTypes,
-} from '../../src/domain/operation/names.js';
-import type { OperationStatusView } from '../../src/domain/operation/status.js';
+import { lockWorkflowId, recoverWorkflowId, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { BackupOutput } from '../../src/workflows/api.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { temporalSession } from '../helpers/temporal-session.js';
@@ -59,11 +52,6 @@ async function recover(one: Case, operationId = 'op'): Promise<WorkflowHandle> {
   return handle;
 }
 
-const waitingFor = (one: Case, handle: WorkflowHandle): Promise<string> =>
-  one.until(
-    async () => (await handle.query<OperationStatusView>(queryNames.status)).waitingFor,
-    async () => one.names.join(' '),
-  );
 const pausing = (workflowId: string) => ({ namespace: 'default', workflowId, identity: 'ops', reason: 'to look' });
 
 describe('F46: the execution behind a lock', () => {
@@ -130,7 +118,7 @@ describe('F46: the execution behind a lock', () => {
     expect(night.skipped).toMatchObject({ code: 'lock-held', reason: expect.stringContaining(recovery.workflowId) });
 
     const second = await recover(one, 'second');
-    expect(await waitingFor(one, second)).toContain(recovery.workflowId);
+    await one.waitsFor(recovery.workflowId, second);
     await lab.client.workflow.getHandle(lockWorkflowId(one.cluster)).terminate('lost, with its queue');
     aside.open();
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
@@ -168,7 +156,7 @@ describe('F46: the execution behind a lock', () => {
     await resetToItsLastTask(recovery);
     await one.called('putAside', 2);
     const again = lab.client.workflow.getHandle(recovery.workflowId);
-    expect(await waitingFor(one, again)).toContain(night.workflowId);
+    await one.waitsFor(night.workflowId, again);
     expect(one.names).not.toContain('restoreFiles');
     backedUp.open();
     await night.result();
@@ -198,7 +186,7 @@ describe('F46: the execution behind a lock', () => {
     const first = await backUp(one);
     await one.called('runBackup');
     const recovery = await recover(one);
-    expect(await waitingFor(one, recovery)).toContain(first.workflowId);
+    await one.waitsFor(first.workflowId, recovery);
     const other = (await (await backUp(one, 'physical')).result()) as BackupOutput;
     expect(other.skipped).toMatchObject({
       code: 'lock-held',

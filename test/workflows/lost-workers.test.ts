@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { mediaWorkflowId, signalNames, workflowTypes } from '../../src/domain/operation/names.js';
+import type { StepLimits } from '../../src/domain/operation/retries.js';
 import type { HostActivities } from '../../src/activities/api.js';
-import { Lab, failure, failureOfWorkflow } from './lab.js';
+import { HOST, Lab, failure, failureOfWorkflow, fallsSilent } from './lab.js';
 import { facts, gone, startBackup, toldOf } from './failing-steps.js';
 import { person, startRecovery } from './recoveries.js';
 import { wellBehaved } from './well-behaved.js';
@@ -12,15 +12,15 @@ beforeAll(async () => {
   lab = await Lab.start();
 });
 
-/** Lets an activity's worker be lost: it sends no heartbeat. */
-const lost = (): Promise<never> => sleep(4000) as Promise<never>;
+/** A worker counts as lost soon, and these limits hold. */
+const losing = (limits: StepLimits) => facts(limits, { heartbeatSeconds: { [HOST]: 2 } });
 
 describe('L10: a step that ends nothing by itself', () => {
   it('L10: a step that loses its worker so often in a row pauses, and is told; continue runs it again', async () => {
     let calm = false;
     const recovery = await startRecovery(lab, {
-      ...facts({ lostWorkers: 2 }),
-      putAside: () => (calm ? Promise.resolve() : lost()),
+      ...losing({ lostWorkers: 2 }),
+      putAside: () => (calm ? Promise.resolve() : fallsSilent()),
     });
     await recovery.approved();
     const { waitingFor } = await recovery.seen.state('paused');
@@ -35,7 +35,7 @@ describe('L10: a step that ends nothing by itself', () => {
   it.each(['runBackup'] as const)(
     'L10: the same of %s of a backup: it pauses and is told, and ends by itself after the time of its retries',
     async (name) => {
-      const one = await startBackup(lab, { ...facts({ lostWorkers: 2, retryForSeconds: 60 }), [name]: lost });
+      const one = await startBackup(lab, { ...losing({ lostWorkers: 2, retryForSeconds: 60 }), [name]: fallsSilent });
       const { waitingFor } = await one.state('paused');
       expect(waitingFor).toMatch(/\(worker-lost\).*reprise continue backup\/.*it ends by itself at/);
       expect(one.of(name)).toHaveLength(2);
@@ -48,10 +48,10 @@ describe('L10: a step that ends nothing by itself', () => {
 
   it('L10: a failure in between shows that the worker lives: then it is counted anew', async () => {
     const one = await startBackup(lab, {
-      ...facts({ lostWorkers: 2 }),
+      ...losing({ lostWorkers: 2 }),
       runBackup: async () => {
         const { length } = one.of('runBackup');
-        if (length === 1 || length === 3) return lost();
+        if (length === 1 || length === 3) return fallsSilent();
         if (length === 2) throw gone();
         return ['b1'];
       },
@@ -92,17 +92,8 @@ describe('L10: a step that ends nothing by itself', () => {
       operationId: 'op',
       requester: 'ops',
     });
-    if (
-      (
-        await one.until(
-          async () => one.status(),
-          () => Promise.resolve(''),
-        )
-      ).state !== 'completed'
-    ) {
-      const { plan } = await one.state('waiting-approval');
-      await one.workflow.executeUpdate('approve', { args: [{ plan: plan?.slice(0, 12), by: 'dba', reason: 'seen' }] });
-    }
+    const { plan } = await one.state('waiting-approval');
+    await one.workflow.executeUpdate('approve', { args: [{ plan: plan?.slice(0, 12), by: 'dba', reason: 'seen' }] });
     await one.workflow.result();
     expect(seen).toEqual([undefined, 'photos/7']);
   });

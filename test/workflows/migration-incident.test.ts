@@ -57,14 +57,7 @@ const confirmed = async (one: Case): Promise<void> => {
 describe('K5: a migration went wrong', () => {
   it('K5: the state before it is compared in a temporary instance; figures and commands are shown, and nothing is changed', async () => {
     const one = await open();
-    const { waitingFor } = await one.until(
-      async () => {
-        const status = await one.status();
-        return status.waitingFor === null ? null : status;
-      },
-      async () => one.names.join(' '),
-    );
-    expect(waitingFor).toContain(`reprise incident confirm ${one.workflow.workflowId}`);
+    await one.waitsFor(`reprise incident confirm ${one.workflow.workflowId}`);
     expect(one.of('planInstance')).toMatchObject([
       { instance: 'before', order: { target: before, databases: ['mairie'] } },
     ]);

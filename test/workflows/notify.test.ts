@@ -318,14 +318,7 @@ describe('S2: who is told of what', () => {
     expect(one.names).not.toContain('recordIncident');
     never.open();
     const recovery = lab.client.workflow.getHandle(`recover/${one.cluster}/op`);
-    const plan = await one.until(
-      () =>
-        one.status(recovery).then(
-          ({ state, plan }) => (state === 'waiting-approval' ? plan : null),
-          () => null,
-        ),
-      async () => one.names.join(' '),
-    );
+    const { plan } = await one.state('waiting-approval', recovery);
     await recovery.executeUpdate(updateNames.approve, { args: [{ plan, by: 'dba', reason: 'seen' }] });
     await one.workflow.result();
     await one.called('sendNotice', 3);

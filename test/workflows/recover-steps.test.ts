@@ -179,14 +179,6 @@ describe('the runbook, in its order', () => {
   });
 });
 
-/** Until its status says what it waits for. */
-function waitsForSomething({ seen }: Recovery): Promise<string> {
-  return seen.until(
-    async () => (await seen.status()).waitingFor,
-    async () => seen.names.join(' '),
-  );
-}
-
 describe('F29: the cluster is held by another', () => {
   const heldOnce = (of: () => Recovery): Partial<Activities> => ({
     acquireLock: async () =>
@@ -203,11 +195,7 @@ describe('F29: the cluster is held by another', () => {
     expect(recovery.seen.of('acquireLock')).toMatchObject([
       { waits: true, request: { kind: 'recovery', intent: true, runId: expect.stringMatching(/^[0-9a-f-]{36}$/) } },
     ]);
-    await waitsForSomething(recovery);
-    expect(await recovery.seen.status()).toMatchObject({
-      state: 'running',
-      waitingFor: expect.stringContaining('backup/c/nightly'),
-    });
+    expect(await recovery.seen.waitsFor('backup/c/nightly')).toMatchObject({ state: 'running' });
     expect(recovery.seen.names).not.toContain('recheckPlan');
     await recovery.signal(signalNames.leaseGranted, undefined);
     expect(await recovery.result()).toMatchObject({ state: 'completed' });
@@ -268,7 +256,7 @@ describe('L3: the host knows a later grant of the cluster lock', () => {
     });
     await recovery.approved();
     await recovery.seen.called('acquireLock', 2);
-    await waitsForSomething(recovery);
+    await recovery.seen.waitsFor('backup/c/nightly');
     await recovery.signal(signalNames.reject, person);
     await expect(recovery.result()).rejects.toThrow();
     expect(recovery.seen.names).not.toContain('restoreFiles');

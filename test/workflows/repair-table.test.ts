@@ -100,6 +100,28 @@ describe('M4: the repair of a table', () => {
     expect(await result(one)).toMatchObject({ state: 'completed' });
   });
 
+  it('T6, F46: one that is rejected or cancelled after some rows were changed says so, with the command that takes them back', async () => {
+    const left = '400 rows of metier.demandes_rdv were changed by repair op; to take that back: reprise table undo ...';
+    const half = { closeRepair: async () => left };
+    const rejected = await started({
+      ...half,
+      applyRepair: async () => Promise.reject(failure('tool-rejected', 'it failed')),
+    });
+    await approve(rejected);
+    await rejected.state('paused');
+    await rejected.workflow.signal(signalNames.reject, person);
+    expect(await result(rejected)).toMatchObject({ state: 'rejected', left });
+    const cancelled = await started({ ...half, applyRepair: untilCancelled });
+    await approve(cancelled);
+    await cancelled.pending('applyRepair');
+    await cancelled.workflow.cancel();
+    await expect(cancelled.workflow.result()).rejects.toThrow();
+    for (const { workflow } of [rejected, cancelled]) {
+      const { currentDetails } = await workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+      expect(currentDetails).toContain('reprise table undo');
+    }
+  });
+
   it('T6: a table that others hold is asked for again by itself, and it is shown who holds it', async () => {
     let tries = 0;
     const one = await started({

@@ -54,8 +54,11 @@ const since = (one: Case, name: Name): readonly Name[] => {
   const calls = one.calls.map((call) => call.name);
   return calls.slice(calls.indexOf(name)).filter((called) => STEPS.includes(called));
 };
-const told = (one: Case): readonly unknown[] =>
-  one.of('sendNotice').map(({ notice }) => (notice as { facts: unknown }).facts);
+/** The first so many notices. */
+async function told(one: Case, count: number): Promise<readonly unknown[]> {
+  await one.called('sendNotice', count);
+  return one.of('sendNotice').map(({ notice }) => (notice as { facts: unknown }).facts);
+}
 const done = (one: Case): Promise<unknown> => one.workflow.result();
 
 describe('T7: a repaired table goes back into service', () => {
@@ -81,7 +84,7 @@ describe('T7: a repaired table goes back into service', () => {
       'start-site (undo of stop-site)',
       'start-batches (undo of stop-batches)',
     ]);
-    expect(told(one)).toMatchObject([{ kind: 'repair-sign-off', stage: 'asked', by: ['qa'] }]);
+    expect(await told(one, 1)).toMatchObject([{ kind: 'repair-sign-off', stage: 'asked', by: ['qa'] }]);
   });
 
   it('T7: signed off as failed, it undoes nothing, says what can be typed, and opens the table when a person continues it', async () => {
@@ -96,7 +99,7 @@ describe('T7: a repaired table goes back into service', () => {
     await one.workflow.signal(signalNames.continue, person);
     expect(await done(one)).toMatchObject({ state: 'completed' });
     expect(since(one, 'unfreezeTable')[0]).toBe('unfreezeTable');
-    expect(told(one)).toMatchObject([{ stage: 'asked' }, { stage: 'failed' }]);
+    expect(await told(one, 2)).toMatchObject([{ stage: 'asked' }, { stage: 'failed' }]);
   });
 
   it('T7: nobody answers: reminded, escalated, then opened without a word; a person who rejects ends the wait, and the report is completed', async () => {
@@ -107,7 +110,7 @@ describe('T7: a repaired table goes back into service', () => {
       await lab.pass('2 hours');
     }
     expect(await done(one)).toMatchObject({ state: 'completed' });
-    expect(told(one)).toMatchObject([
+    expect(await told(one, 4)).toMatchObject([
       { stage: 'asked' },
       { stage: 'reminder' },
       { stage: 'escalation' },
@@ -153,15 +156,14 @@ describe('T7: a repaired table goes back into service', () => {
     };
     const one = await repairing({ watchSeconds: 12 * HOUR }, { recordTableCount });
     for (let look = 1; look <= 5; look++) {
-      await one.until(
-        async () => ((await one.status()).waitingFor?.includes('the end of the watch') === true ? true : null),
-        async () => JSON.stringify(await one.status()),
-      );
+      await one.waitsFor('the end of the watch');
       await lab.pass('61 minutes');
       await one.called('recordTableCount', look);
     }
     expect(since(one, 'applyRepair').slice(0, 4)).toEqual(['applyRepair', 'checkRepair', 'releaseLock', 'releaseSlot']);
-    expect(told(one)).toMatchObject([{ kind: 'table-volume', found: 'after watch 3: 2 rows instead of 12 (-83 %)' }]);
+    expect(await told(one, 1)).toMatchObject([
+      { kind: 'table-volume', found: 'after watch 3: 2 rows instead of 12 (-83 %)' },
+    ]);
     expect(one.names).not.toContain('finishRepair');
     await one.workflow.signal(signalNames.continue, person);
     expect(await done(one)).toMatchObject({ state: 'completed' });

@@ -16,9 +16,10 @@ beforeAll(async () => {
   lab = await Lab.on(server.address);
 });
 
-/** A run of a backup as a schedule starts it; the next one is due after some milliseconds. */
+/** A run of a backup as a schedule starts it; the next one is due some milliseconds after it has begun. */
 async function scheduled(activities: Partial<Activities>, nextInMs?: number): Promise<[Case, WorkflowHandle]> {
-  const nextRunAt = nextInMs === undefined ? undefined : new Date(Date.now() + nextInMs).toISOString();
+  const isDue = (): object =>
+    nextInMs === undefined ? {} : { nextRunAt: new Date(Date.now() + nextInMs).toISOString() };
   let asked = 0;
   const one = lab.case({
     describeCluster: async (input) => ({
@@ -29,7 +30,7 @@ async function scheduled(activities: Partial<Activities>, nextInMs?: number): Pr
           repository: 'local',
           enabled: true,
           proof: 'none',
-          ...(asked++ === 0 ? { nextRunAt } : {}),
+          ...(asked++ === 0 ? isDue() : {}),
         },
       },
       tells: ['failure'],
@@ -80,7 +81,7 @@ it('L9: a run that is still open when the next one is due tells that this one wa
 });
 
 it('L9: the same while the worker of its host is waited for', async () => {
-  const [one, handle] = await scheduled({ hostAnswers: async () => false, confirmWorker: untilCancelled }, 1500);
+  const [one, handle] = await scheduled({ hostAnswers: async () => false, confirmWorker: untilCancelled }, 4000);
   await until(async () => (await told(handle)).includes('1-skipped'), 'people are told');
   await one.called('deliveriesOf');
   const reason = expect.stringMatching(/is still open: waiting-worker, .* \(the host's worker is not running/);
@@ -118,16 +119,17 @@ it('L9: a run that gives way to who holds the cluster is told', async () => {
 });
 
 it('L7: a worker of the control queue with an older configuration, in which the cluster is not, loses no night', async () => {
-  let asked = 0;
+  let isKnown = false;
   const [one, handle] = await scheduled({
     describeCluster: async (input) => {
-      if (asked++ < 3) throw failure('not-found', `there is no cluster "${input.cluster}"`);
+      if (!isKnown) throw failure('not-found', `there is no cluster "${input.cluster}"`);
       return wellBehaved.describeCluster(input);
     },
   });
   expect(await one.state('waiting-worker', handle)).toMatchObject({
     waitingFor: expect.stringContaining('a worker whose configuration has the cluster'),
   });
+  isKnown = true;
   await one.called('runBackup');
   await handle.result();
   expect(one.of('sendNotice')).toEqual([]);

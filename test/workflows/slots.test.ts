@@ -71,11 +71,8 @@ async function approve(cluster: Case, handle: WorkflowHandle): Promise<void> {
   await handle.executeUpdate(updateNames.approve, { args: [{ by: 'dba', reason: 'test', plan: plan?.slice(0, 12) }] });
 }
 
-const waits = (cluster: Case, handle: WorkflowHandle) =>
-  cluster.until(
-    async () => (await cluster.status(handle)).waitingFor,
-    () => Promise.resolve(cluster.names.join(' ')),
-  );
+/** Until it waits for a slot. */
+const waits = (cluster: Case, handle: WorkflowHandle) => cluster.waitsFor(`a free slot of host ${HOST}`, handle);
 
 const holders = async (kind: SlotKind): Promise<readonly string[]> => {
   const workflow = lab.client.workflow.getHandle(slotsWorkflowId(HOST, kind));
@@ -90,8 +87,9 @@ describe('slots of a host', () => {
     await a.cluster.called('runBackup');
 
     const backupOfB = await startBackup(b.cluster);
-    expect(await waits(b.cluster, backupOfB)).toContain(
+    await b.cluster.waitsFor(
       `a free slot of host ${HOST} (\`heavy_slots\` in its configuration); ${backupOfA.workflowId} has one since`,
+      backupOfB,
     );
     expect(b.cluster.names).not.toContain('acquireLock');
     const recovery = await startRecovery(b.cluster);
@@ -165,7 +163,7 @@ describe('slots of a host', () => {
 
     const recoveryOfSecond = await startRecovery(second);
     await approve(second, recoveryOfSecond);
-    expect(await waits(second, recoveryOfSecond)).toContain('recovery_slots');
+    await second.waitsFor('recovery_slots', recoveryOfSecond);
     expect(second.names).not.toContain('acquireLock');
     await recoveryOfSecond.signal(signalNames.reject, { by: 'dba', reason: 'enough' });
     expect(await recoveryOfSecond.result()).toMatchObject({ state: 'rejected' });
@@ -194,7 +192,7 @@ describe('slots of a host', () => {
     await a.cluster.called('runBackup');
     await lab.client.workflow.getHandle(slotsWorkflowId(HOST, 'heavy')).terminate();
     const backupOfB = await startBackup(b.cluster);
-    expect(await waits(b.cluster, backupOfB)).toContain(backupOfA.workflowId);
+    await b.cluster.waitsFor(backupOfA.workflowId, backupOfB);
     a.end();
     await backupOfA.result();
     await b.cluster.called('runBackup');

@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { clockAhead } from '../../src/activities/backup/rotate.js';
 import type { LockHolder } from '../../src/domain/operation/locks.js';
 import type { WorkflowHandle } from '@temporalio/client';
 import { CONTROL_QUEUE, signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
-import { type Case, HOST, Lab, failure, failureOfWorkflow } from './lab.js';
+import { type Case, HOST, Lab, failure, failureOfWorkflow, fallsSilent } from './lab.js';
 import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
@@ -61,19 +60,17 @@ describe('rotate', () => {
     const one = lab.case({
       describeCluster: async () => ({
         ...(await wellBehaved.describeCluster({ cluster: 'c' })),
-        heartbeatSeconds: { [HOST]: 1 },
+        heartbeatSeconds: { [HOST]: 2 },
       }),
       rotateBackups: async () => {
         attempts += 1;
-        if (attempts === 1) await sleep(5000);
-        return rotated;
+        // It never ends by itself: only the time-out brings the second attempt.
+        return attempts === 1 ? fallsSilent() : rotated;
       },
     });
-    const before = performance.now();
     const handle = await one.start(workflowTypes.rotate, id, input);
     expect(await handle.result()).toMatchObject(rotated);
     expect(attempts).toBe(2);
-    expect(performance.now() - before).toBeLessThan(5000);
   });
 
   it('F27: the host is told by how much its clock differs from that of Temporal, however long the step waited for its turn', async () => {

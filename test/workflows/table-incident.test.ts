@@ -66,14 +66,7 @@ describe('T3, T5: an incident of a table is suspected', () => {
       { order: { ...order, cause: 'the purge' } },
     );
     await one.called('findSuspects');
-    const { waitingFor } = await one.until(
-      async () => {
-        const status = await one.status();
-        return status.waitingFor === null ? null : status;
-      },
-      async () => one.names.join(' '),
-    );
-    expect(waitingFor).toContain(`reprise incident confirm ${one.workflow.workflowId}`);
+    await one.waitsFor(`reprise incident confirm ${one.workflow.workflowId}`);
     expect(one.of('recordIncident')).toMatchObject([
       { scenario: 'table-corruption', state: 'suspected', by: 'ops', text: expect.stringContaining('mairie metier.') },
       { state: 'suspected', text: expect.stringContaining('60000 rows; 90000 in the backup before') },
@@ -187,14 +180,6 @@ describe('T7, T8: the choice of a repair', () => {
     });
     await one.workflow.signal(signalNames.continue, person);
     const second = repairOf(one, 2);
-    await one.until(
-      () =>
-        one.status(second).then(
-          ({ state }) => state === 'waiting-approval' || null,
-          () => null,
-        ),
-      async () => one.names.join(' '),
-    );
     await approve(one, second);
     expect(await one.workflow.result()).toMatchObject({ state: 'closed', repair: second.workflowId });
     expect(one.of('writeTableReport')).toMatchObject([{ repair: 'op-2' }]);
@@ -322,8 +307,8 @@ describe('T4: the block of writes belongs to the incident', () => {
     const one = await open({ surveyTable });
     const repair = await waiting(one);
     const hold = holdOf(one);
-    expect(one.of('planHold')).toMatchObject([{ operationId: 'op-hold', requester: 'ops' }]);
     await approve(one, hold);
+    expect(one.of('planHold')).toMatchObject([{ operationId: 'op-hold', requester: 'ops' }]);
     await one.called('freezeTable');
     await approve(one, repair);
     expect(await one.workflow.result()).toMatchObject({ state: 'closed', repair: repair.workflowId });
@@ -348,14 +333,7 @@ describe('T4: the block of writes belongs to the incident', () => {
   ] as const)('T4: asked for at once, it is released where the incident is %s', async (_name, end) => {
     const one = await open({ surveyTable }, { order: { ...order, hold: true } });
     const hold = holdOf(one);
-    await one.until(
-      () =>
-        one.status(hold).then(
-          ({ state }) => state === 'waiting-approval' || null,
-          () => null,
-        ),
-      async () => one.names.join(' '),
-    );
+    await one.state('waiting-approval', hold);
     expect(states(one)).toEqual(['suspected', 'suspected']);
     await approve(one, hold);
     await one.called('freezeTable');

@@ -34,7 +34,7 @@ describe('L7: a watch that cannot look', () => {
     expect(waitingFor).toContain(`the watch of ${one.cluster} cannot look: ${refused.message} (path-refused)`);
     const { events } = await one.workflow.fetchHistory();
     expect(JSON.stringify(events)).not.toContain(`${one.cluster} answers`);
-    await lab.pass('30 seconds');
+    await lab.pass('16 seconds');
     await one.called('watchCluster', 5);
     expect(one.of('watchCluster').length).toBeLessThan(8);
     expect(one.of('sendNotice')).toEqual([]);

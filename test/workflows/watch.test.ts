@@ -9,10 +9,11 @@ import {
   childrenOf,
   failure,
   failureOfWorkflow,
+  fallsSilent,
   gate,
   untilCancelled,
 } from './lab.js';
-import { onCleanup } from '../helpers/cleanup.js';
+import { until } from '../helpers/until.js';
 import { person } from './recoveries.js';
 
 const since = '2026-11-21T02:15:00.000Z';
@@ -22,17 +23,14 @@ const up: WatchFinding = { state: 'up', layer: null, reason: 'answers', since };
 let lab: Lab;
 let timedOut: { readonly polled: Case; readonly dead: Case };
 let startedAt = 0;
-const hung = gate();
 
 beforeAll(async () => {
   lab = await Lab.start();
-  onCleanup(async () => hung.open());
   // Time-outs of activities take real time: these two run beside the other tests and are looked at in the end.
-  const hang: Activities['watchCluster'] = () => hung.passed.then(() => null);
   const first =
     (one: () => Case): Activities['watchCluster'] =>
-    (input) =>
-      one().of('watchCluster').length === 1 ? hang(input) : untilCancelled();
+    () =>
+      one().of('watchCluster').length === 1 ? fallsSilent() : untilCancelled();
   startedAt = Date.now();
   const describeCluster: Activities['describeCluster'] = async () => ({
     host: HOST,
@@ -177,14 +175,17 @@ describe('L7: a watch that cannot look', () => {
   const refused = { code: 'path-refused', message: 'the repository is a directory of another host' } as const;
 
   it('a control worker with an older configuration is waited for: the watch goes on', async () => {
+    let known = false;
     const one: Case = await watch({
       describeCluster: async () => {
-        if (one.of('describeCluster').length <= 3) throw failure('not-found', 'there is no cluster of that name');
+        if (!known) throw failure('not-found', 'there is no cluster of that name');
         return { host: HOST, configDigest: 'c', policies: {} };
       },
       watchCluster: async ({ unknown }) => (unknown ? up : untilCancelled()),
     });
+    await one.called('describeCluster', 3);
     await one.state('cannot-look');
+    known = true;
     await one.called('watchCluster');
     expect(await one.state('running')).toMatchObject({ kind: 'watch' });
   });
@@ -221,14 +222,19 @@ describe('O9: a server that refuses the login', () => {
   };
 
   it('O9: is no loss: no incident; it cannot look, says what to correct, tells people once, and goes on to look', async () => {
+    const seen = gate();
     const one: Case = await watch({
       describeCluster: async () => ({ host: HOST, configDigest: 'c', policies: {}, tells: ['failure', 'incident'] }),
-      watchCluster: finds(() => one, refused, null, up, null),
+      watchCluster: async (input) => {
+        if (one.of('watchCluster').length === 2) await seen.passed;
+        return finding(input);
+      },
     });
-    await one.called('watchCluster', 2);
+    const finding = finds(() => one, refused, null, up, null);
     const blind = await one.state('cannot-look');
     expect(blind.waitingFor).toContain('password authentication failed');
     expect(blind.waitingFor).toContain('correct the password');
+    seen.open();
     await one.state('running');
     await one.called('watchCluster', 5);
     expect(one.of('watchCluster')).toEqual(
@@ -279,8 +285,16 @@ describe('O1: a watch that a person has pause', () => {
     await one.called('watchCluster');
     const now = await lab.now();
     await expect(pause(one, new Date(now - 1000).toISOString())).rejects.toMatchObject({ cause: { type: 'usage' } });
-    await pause(one, new Date(now + 1500).toISOString());
+    await pause(one, new Date(now + 3_600_000).toISOString());
     await one.state('paused');
+    // Another end that is near; one that is over before it arrives is refused.
+    await until(async () => {
+      const soon = new Date((await lab.now()) + 1500).toISOString();
+      return pause(one, soon).then(
+        () => true,
+        () => false,
+      );
+    }, 'another end is taken');
     await one.called('recordIncident');
     expect(incidents(one)).toHaveLength(1);
   });

@@ -61,7 +61,7 @@ export const wellBehaved: Activities = {
     ...{ after, at: '2026-11-21T02:31:00.000Z', rows: 12, change: 0, since: 'the repair', suspicion: null },
   }),
   finishRepair: async () => repairOutcome,
-  closeRepair: async () => undefined,
+  closeRepair: async () => null,
 
   openTableIncident: async () => undefined,
   surveyTable: async () => tableSurvey,

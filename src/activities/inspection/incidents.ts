@@ -45,10 +45,14 @@ export async function incidentReport(
   throw new RepriseError(
     'not-found',
     `there is no incident document of ${id}${format === undefined ? '' : ' as HTML'}`,
-    format === undefined
-      ? 'it is written when the recovery ends; meanwhile: reprise incident show'
-      : `print it without --html: reprise incident report ${id}`,
+    format === undefined ? withoutDocument(id) : `print it without --html: reprise incident report ${id}`,
   );
+}
+
+/** Repairs and recoveries that belong to no incident have documents too. */
+function withoutDocument(id: string): string {
+  const meanwhile = id.includes('/') ? `reprise status ${id}` : 'reprise incident list';
+  return `it is written when a recovery ends, and when the rows of a repaired table are checked; meanwhile: ${meanwhile}`;
 }
 
 const CLOSED = ['closed', 'dismissed'];

@@ -1,5 +1,7 @@
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { ChangeSetDigest, ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
+import { withTableSide } from '../../postgres/compare/table-side.js';
+import { withClient } from '../../postgres/connection/with-client.js';
 import { type ChangeSetEntry, withChangeSet, writeChangeSet } from '../../postgres/repair/change-set-file.js';
 import { equalKeys, type EqualKeys } from '../../postgres/repair/equal-keys.js';
 import { isExactKey, type TableFacts } from '../../postgres/repair/table-facts.js';
@@ -38,7 +40,9 @@ export async function pairedChanges(
             equalKeys(client, header, facts, changesOnly(changes)),
           );
     const does = strategyDoes(order.strategy);
-    const inScope = scopeOf(order, facts, header.columns);
+    const inScope = await withClient(clusterContext.cluster.connection, order.database, (client) =>
+      withTableSide(client, order.table, 'in production', (side) => scopeOf(order, facts, side, header.columns)),
+    );
     const entries = (async function* (): AsyncGenerator<ChangeSetEntry> {
       const versions = await newVersions(changesOnly(changes), found.renamed);
       let number = -1;

@@ -13,7 +13,7 @@ import { claimOperation, requireOwnOperation } from '../approval/own-operation.j
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { historyOf } from '../inspection/table-history.js';
-import { OUTCOME } from './repair.js';
+import { OUTCOME } from './repair-session.js';
 import { suspectsIn, unreadable } from '../incident/suspects.js';
 import { writeReport } from '../incident/write-report.js';
 import { surveyTable } from './survey.js';

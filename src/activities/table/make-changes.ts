@@ -6,6 +6,7 @@ import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '..
 import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import { type RowColumns, undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
+import { scopeAsWritten } from '../../postgres/compare/scope-values.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
 import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
 import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
@@ -127,9 +128,18 @@ function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
   return key.map((name) => columns.indexOf(name));
 }
 
-/** How values of the column are compared by which the newer row is told. */
+/**
+ * How values of the column are compared by which the newer row is told.
+ * @throws RepriseError `usage` for a column that is not stored
+ */
 function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 'compare'> {
   const ordered = rule.rule === 'newest' ? columns.find(({ name }) => name === rule.column) : undefined;
+  if (rule.rule === 'newest' && ordered === undefined)
+    throw new RepriseError(
+      'usage',
+      `${JSON.stringify(rule.column)} is no column that the table stores, so that it does not tell which row is newer`,
+      `name one of its columns: ${columns.map(({ name }) => name).join(', ')}`,
+    );
   const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
   return compare === undefined ? {} : { compare };
 }
@@ -179,7 +189,7 @@ async function* keyedRows(
   const taken = joinRenamed(states, renamed);
   const held = await referencedRows(facts, side, columns, states, signal);
   const lacks = await missingRows(facts, header, side, states, signal);
-  const inScope = scopeOf(order, facts, columns);
+  const inScope = await scopeOf(order, facts, side, columns);
   const rule = order.conflicts ?? KEEP;
   const rowColumns = { columns, ...orderOf(rule, facts) };
   for (const one of states.values()) {
@@ -253,7 +263,7 @@ async function* equalRows(
     const known = rows.get(JSON.stringify(row));
     if (known !== undefined) known.now++;
   });
-  const inScope = scopeOf(order, facts, columns);
+  const inScope = await scopeOf(order, facts, side, columns);
   const chosen = [...rows.values()].filter(({ row }) => inScope({ good: row, bad: null, now: null }));
   const isChanged = chosen.some(({ net, now }) => now < -net);
   for (const { row, net, now } of chosen) {
@@ -272,14 +282,18 @@ const conflictOf = (states: States): ChangeSetEntry => ({
 });
 
 /** Whether a row is one that the order is for, in any of its states. */
-export function scopeOf(
+export async function scopeOf(
   { scope = [] }: RepairOrder,
   facts: TableFacts,
+  { client }: TableSide,
   columns: readonly string[],
-): (states: States) => boolean {
+): Promise<(states: States) => boolean> {
   if (scope.length === 0) return () => true;
-  const types = columns.map((name) => ({ name, type: facts.columns.find((one) => one.name === name)?.type ?? '' }));
-  const holds = scopeTest(scope, types);
+  const typeOf = (column: string): string => facts.columns.find(({ name }) => name === column)?.type ?? '';
+  const types = columns.map((name) => ({ name, type: typeOf(name) }));
+  // Refused before the server is asked to read values of a type that has no ranges.
+  scopeTest(scope, types);
+  const holds = scopeTest(await scopeAsWritten(client, scope, ({ column }) => typeOf(column)), types);
   return ({ good, bad, now }) => [good, bad, now].some((row) => row !== null && holds(row));
 }
 

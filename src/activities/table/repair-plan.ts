@@ -9,6 +9,7 @@ import {
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
+import { takeConflictsCommand } from '../../domain/table/repair-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
@@ -109,21 +110,27 @@ function untouched(
   ];
 }
 
-function warningsOf(
-  { order, changes: { conflicts }, key, freeze }: RepairBinding,
-  holds: readonly ActiveHold[],
-): readonly string[] {
+function warningsOf(binding: RepairBinding, holds: readonly ActiveHold[]): readonly string[] {
+  const { order, key, freeze } = binding;
   return [
-    ...(conflicts > 0
-      ? [
-          `${conflicts} damaged rows changed for another reason too, and stay as they are: the file lists them with their keys; to put them right too, decline this plan and make another one with --conflicts take`,
-        ]
-      : []),
+    ...conflictWarnings(binding),
     ...(key.length === 0 ? ['the table has no key: equal rows are counted, and cannot be told apart'] : []),
     ...writesMeanwhile(freeze, holds),
     ...(order.batchRows === undefined
       ? []
       : ['done in batches: rows that somebody changes meanwhile are left out and counted']),
+  ];
+}
+
+function conflictWarnings(binding: RepairBinding): readonly string[] {
+  const { conflicts } = binding.changes;
+  if (conflicts === 0) return [];
+  if (takeConflictsCommand(binding) === null)
+    return [
+      `${conflicts} rows stay as they are, because they changed for another reason too, or because the table does not take them: the file lists them with their keys and reasons`,
+    ];
+  return [
+    `${conflicts} damaged rows changed for another reason too, and stay as they are: the file lists them with their keys; to put them right too, decline this plan and make another one with --conflicts take`,
   ];
 }
 

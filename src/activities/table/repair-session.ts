@@ -23,6 +23,9 @@ import type pg from 'pg';
 /** In the host's ledger: what was carried out. */
 export const APPLIED = 'repair-applied';
 
+/** In the host's ledger: the report of a repair that has come to its end. */
+export const OUTCOME = 'repair-outcome';
+
 /** In the host's ledger: when the rows began to be changed. */
 export const STARTED = 'repair-started';
 

@@ -13,13 +13,12 @@ import { countTableOf } from './counts.js';
 import { collectRows, findTransaction } from './damage.js';
 import { check, report } from './finish-repair.js';
 import { freezeActivities } from './freeze.js';
+import { leftChanges } from './left-changes.js';
 import { dropRepairRole } from './left-roles.js';
 import { makeRepairPlan } from './repair-plan.js';
+import { OUTCOME } from './repair-session.js';
 import { recordRepairSignOff } from './sign-off.js';
 import { recheck, apply } from './repair-steps.js';
-
-/** Name in the host's ledger. */
-export const OUTCOME = 'repair-outcome';
 
 /** The repair of a table: damage, plan, approval, changes, report. */
 export function repairActivities(deps: HostDependencies): RepairActivities {
@@ -91,7 +90,9 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
       await requireOwnOperation(clusterContext, step);
       // Where the server is down, the sweep does it later.
       await dropRepairRole(clusterContext, step.operationId).catch(() => false);
+      const left = await leftChanges(clusterContext, step);
       await closePlansOf(clusterContext, step.operationId);
+      return left;
     }),
   };
 }

@@ -2,6 +2,7 @@ import { RepriseError } from '../../domain/errors.js';
 import {
   type ChangeSetDigest,
   type ChangeSetHeader,
+  changedRows,
   isRepairPlan,
   type RepairPlan,
   type RowChange,
@@ -18,14 +19,22 @@ import {
   writeChangeSet,
 } from '../../postgres/repair/change-set-file.js';
 import { type HostState, openHostState } from '../../records/host-state.js';
-import { begunChanges, openRepairFiles, readBatch, type RepairFiles } from '../../records/repair-files.js';
+import {
+  begunChanges,
+  hasRepairFiles,
+  openRepairFiles,
+  readBatch,
+  type RepairFiles,
+} from '../../records/repair-files.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { appliedBy } from './repair-session.js';
+import { appliedBy, countsOf } from './repair-session.js';
 
 /** What of a plan was carried out. */
-interface CarriedOut {
+export interface CarriedOut {
   readonly plan: RepairPlan;
+  /** Rows that it has changed. */
+  readonly rows: number;
   /** So many of its changes, from the first on. */
   readonly count: number;
   /** Numbers of those that were left out. */
@@ -66,10 +75,8 @@ type Kept = CarriedOut & { readonly changes: ReadChangeSet };
 const NAMED = 5;
 
 /** What could be taken back instead, the newest first. */
-async function othersOf(
-  { cluster, host }: ClusterContext,
-  { database, table }: RepairRequest['order'],
-): Promise<string> {
+async function othersOf(clusterContext: ClusterContext, { database, table }: RepairRequest['order']): Promise<string> {
+  const { cluster, host } = clusterContext;
   const state = openHostState(host.stateDir);
   const name = formatTableName(table);
   const plans = (await state.plans())
@@ -79,11 +86,23 @@ async function othersOf(
     .toSorted((one, other) => (one.createdAt < other.createdAt ? 1 : -1));
   const found = new Set<string>();
   for (const { digest, binding } of plans)
-    if (found.size < NAMED && (await appliedBy(state, binding.operationId, digest)) !== null)
+    if (
+      found.size < NAMED &&
+      ((await appliedBy(state, binding.operationId, digest)) !== null ||
+        (await isPartlyDone(clusterContext, binding.operationId)))
+    )
       found.add(binding.operationId);
   if (found.size === 0) return `no repair of ${name} was carried out there: there is nothing to take back`;
   const [newest = ''] = found;
   return `those of ${name}, the newest first: ${[...found].join(', ')}; as in: reprise table undo ${tableWords(cluster.name, database, table)} --repair ${newest}`;
+}
+
+/** Whether a repair that did not come to its end has changed rows: its files are still there then. */
+async function isPartlyDone(clusterContext: ClusterContext, operationId: string): Promise<boolean> {
+  const { stateDir } = clusterContext.host;
+  if (!(await hasRepairFiles(stateDir, operationId))) return false;
+  const files = await openRepairFiles(stateDir, operationId);
+  return (await carriedOut(clusterContext, openHostState(stateDir), operationId, files)).length > 0;
 }
 
 interface Earlier extends Pick<ClusterContext, 'cluster'> {
@@ -113,7 +132,7 @@ async function withKept<T>(
 }
 
 /** The plans of the repair of which something was carried out, the newest one first. */
-async function carriedOut(
+export async function carriedOut(
   { cluster }: ClusterContext,
   state: HostState,
   earlierId: string,
@@ -126,7 +145,7 @@ async function carriedOut(
     const done =
       whole === null
         ? await committedBatches(cluster.connection, plan, files)
-        : { count: Number.POSITIVE_INFINITY, left: new Set(whole.left) };
+        : { count: Number.POSITIVE_INFINITY, rows: changedRows(countsOf(whole)), left: new Set(whole.left) };
     if (done.count > 0) found.push({ plan, ...done });
   }
   return found;
@@ -139,16 +158,17 @@ async function committedBatches(
   files: RepairFiles,
 ): Promise<Omit<CarriedOut, 'plan'>> {
   const left = new Set<number>();
-  let count = 0;
+  let [count, rows] = [0, 0];
   let noted = await readBatch(files, plan.digest, 0);
   for (let batch = 1; noted !== null; batch++) {
     const { xid, done } = noted;
     noted = await readBatch(files, plan.digest, batch);
     if (noted === null && !(await isCommitted(connection, plan.binding.order.database, xid))) break;
+    rows += done.insert + done.update + done.delete;
     count += done.insert + done.update + done.delete + done.left.length;
     for (const at of done.left) left.add(at);
   }
-  return { count, left };
+  return { count, rows, left };
 }
 
 /** Where the server has forgotten it, the rows tell: what was not made is a conflict then. */

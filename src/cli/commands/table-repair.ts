@@ -1,4 +1,4 @@
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import type { TemporalSession } from '../../client/connect.js';
 import { chooseRepair, findIncidentOf } from '../../client/incidents.js';
@@ -24,6 +24,7 @@ const PLANNING_MS = 7 * 86_400_000;
 
 interface ChangeOptions extends ScopeFlags {
   readonly conflicts?: ConflictRule;
+  readonly takeKey?: readonly (readonly (string | null)[])[];
   readonly fireTriggers?: boolean;
   readonly batchRows?: number;
   readonly by?: string;
@@ -62,9 +63,10 @@ export function defineTableRepair(table: Command, cli: Cli): void {
       targetOption('--bad <target>', 'the state after the damage'),
       targetOption('--to <target>', 'rows as they were at this target'),
       new Option('--backup <id>', 'rows as they are in this backup'),
-      new Option('--strategy <name>', 'with --to or --backup: which differences are corrected').choices(
-        repairStrategies.filter((name) => name !== 'undo'),
-      ),
+      new Option(
+        '--strategy <name>',
+        'with --to or --backup: which differences are corrected; undo is what --xid, and --good with --bad, do anyway',
+      ).choices(repairStrategies),
       policyOption('the first that leads to the target'),
       new Option('--key <column>', 'tells rows apart, where the table has no key; repeat it').argParser(collect),
       new Option('--incident <id>', 'as the repair of this incident (`reprise incident start table-corruption`)'),
@@ -85,7 +87,9 @@ export function defineTableRepair(table: Command, cli: Cli): void {
     ],
     options: [
       new Option('--repair <id>', 'id of the repair, as its report has it').makeOptionMandatory(),
-      ...changeOptions().filter(({ long }) => long !== '--conflicts' && long?.startsWith('--where') !== true),
+      ...changeOptions().filter(
+        ({ long }) => !['--conflicts', '--take-key'].includes(long ?? '') && long?.startsWith('--where') !== true,
+      ),
     ],
     changes: true,
     takesYes: true,
@@ -105,12 +109,31 @@ function changeOptions(): Option[] {
       '--conflicts <rule>',
       'rows that changed again: keep (default), take, or newest:COLUMN, the newer of the two by a column',
     ).argParser(conflictRule),
+    new Option(
+      '--take-key <key>',
+      'of rows that changed again, put the one with this key right too; several columns as a JSON array; repeat it',
+    )
+      .argParser((text, earlier: ChangeOptions['takeKey']) => [...(earlier ?? []), keyOf(text)])
+      .conflicts('conflicts'),
     new Option('--fire-triggers', 'let the triggers of the table fire (default: rows become exactly as approved)'),
     new Option('--batch-rows <count>', 'rows in a transaction (default: all in one)').argParser(
       countBetween(100, 1_000_000),
     ),
     byOption(),
   ];
+}
+
+/** A key of one column as it is, of several as a JSON array of texts and nulls. */
+function keyOf(text: string): (string | null)[] {
+  if (!/^\s*\[/.test(text)) return [text];
+  try {
+    const values = JSON.parse(text) as unknown;
+    if (Array.isArray(values) && values.length > 0)
+      return values.map((value: unknown) => (value === null ? null : String(value)));
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('It is a value, or a JSON array such as ["2026-11-21","4711"].');
 }
 
 function conflictRule(text: string): ConflictRule {
@@ -120,14 +143,17 @@ function conflictRule(text: string): ConflictRule {
   throw new RepriseError('usage', `'${text}' is no rule for conflicts`, 'write keep, take or newest:COLUMN');
 }
 
-function repair(cli: Cli, names: readonly string[], options: RepairOptions & CommonOptions): Promise<void> {
+async function repair(cli: Cli, names: readonly string[], options: RepairOptions & CommonOptions): Promise<void> {
   const { policy, key, incident } = options;
+  if (policy !== undefined) await cli.policy(names[0] ?? '', policy);
   const source = sourceOf(options);
   const strategy = options.strategy ?? (source.kind === 'state' ? undefined : 'undo');
-  if (strategy === undefined)
+  if (strategy === undefined || (strategy === 'undo' && source.kind === 'state'))
     throw new RepriseError(
       'usage',
-      'it is not said which differences are corrected',
+      strategy === undefined
+        ? 'it is not said which differences are corrected'
+        : '--strategy undo takes a transaction back, or what changed between two instants, not one state',
       'add --strategy replace, upsert, insert-missing or delete-extra',
     );
   if (source.kind !== 'state' && strategy !== 'undo')
@@ -165,7 +191,9 @@ async function carryOut(
   options: ChangeOptions & CommonOptions & { readonly incident?: string },
 ): Promise<void> {
   await cli.cluster(cluster);
-  const { conflicts, fireTriggers, batchRows, dryRun } = options;
+  const { takeKey, fireTriggers, batchRows, dryRun } = options;
+  const conflicts: ConflictRule | undefined =
+    takeKey === undefined ? options.conflicts : { rule: 'keys', keys: takeKey.map((key) => [...key]) };
   const order: RepairOrder = {
     ...{ database, table: parseTableName(name), ...what, scope: scopeOf(options), conflicts },
     ...{ fireTriggers, batchRows },
@@ -199,7 +227,7 @@ async function carryOut(
       throw new RepriseError(
         'approval-refused',
         `the plan was rejected by ${result.rejectedBecause ?? 'a person'}`,
-        'nothing was changed; start again when you want another plan',
+        result.left ?? 'nothing was changed; start again when you want another plan',
       );
   });
 }

@@ -247,6 +247,10 @@ export const repairOrder = z
     /** Rows a transaction, in recorded batches; absent: all in one transaction. */
     batchRows: z.number().int().min(100).max(1_000_000).optional(),
   })
+  .refine(({ source, strategy }) => (source.kind === 'state') === (strategy !== 'undo'), {
+    path: ['strategy'],
+    message: 'undo takes a transaction, two instants or a repair back; the others correct rows by one state',
+  })
   .readonly();
 export type RepairOrder = z.infer<typeof repairOrder>;
 

@@ -253,13 +253,17 @@ export class DifferenceCounter {
 /** The day, in UTC where the value has a time zone, of a date or timestamp in ISO form; other text as it is. */
 const dayOf = (value: string | null): string | null => value?.replace(/^(\d+-\d\d-\d\d)[ T].*?( BC)?$/, '$1$2') ?? null;
 
-/** A tree has so many rows in a leaf, where the table is evenly spread. */
-const LEAF_ROWS = 200;
+/** A tree has so many rows in a leaf, where the table is evenly spread; the fewer, where each look copies the whole table out. */
+const [LEAF_ROWS, COPIED_LEAF_ROWS] = [200, 20];
 const [FEWEST_BITS, MOST_BITS] = [4, 18];
 
-/** How many bits of a key's hash choose the leaf. */
-export function leafBits(estimatedRows: number): number {
-  const bits = Math.ceil(Math.log2(Math.max(estimatedRows, 1) / LEAF_ROWS));
+/**
+ * How many bits of a key's hash choose the leaf.
+ * @param isCopied whether a side is copied out
+ */
+export function leafBits(estimatedRows: number, isCopied: boolean): number {
+  const wanted = isCopied ? COPIED_LEAF_ROWS : LEAF_ROWS;
+  const bits = Math.ceil(Math.log2(Math.max(estimatedRows, 1) / wanted));
   return Math.min(Math.max(bits, FEWEST_BITS), MOST_BITS);
 }
 

@@ -3,7 +3,7 @@ import { approveCommand, approversInWords, shortDigest, waitingLabel } from '../
 import { signOffJson } from '../drill/drill-text.js';
 import type { SignOff } from '../drill/drill.js';
 import { repairWorkflowId, signalNames, updateNames } from '../operation/names.js';
-import type { RepairOrder } from '../operation/orders.js';
+import type { ConflictRule, RepairOrder, ScopeTerm } from '../operation/orders.js';
 import { undoHookOf } from '../plan/hooks.js';
 import { formatTarget } from '../target/target.js';
 import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
@@ -15,25 +15,68 @@ import type {
   RepairCheck,
   RepairOutcome,
   RepairPlan,
+  RowText,
   TableCount,
 } from './repair.js';
 import { countLine } from './counts.js';
 import { formatTableName, tableWords } from './table-name.js';
 
-/** The command that makes such a plan. */
-export function repairCommand({ cluster, order }: Pick<RepairBinding, 'cluster' | 'order'>): string {
-  const { database, table, source } = order;
-  const what = tableWords(cluster, database, table);
+/** The command that makes such a plan; `conflicts`: with another rule for them. */
+export function repairCommand(
+  { cluster, order }: Pick<RepairBinding, 'cluster' | 'order'>,
+  conflicts: ConflictRule | undefined = order.conflicts,
+): string {
+  const { database, table, source, key = [], scope = [], fireTriggers, batchRows } = order;
+  const policy = source.kind === 'repair' ? undefined : source.policy;
+  return [
+    `reprise table ${source.kind === 'repair' ? 'undo' : 'repair'} ${tableWords(cluster, database, table)}`,
+    ...sourceOptions(order),
+    ...(policy === undefined ? [] : [`--policy ${shellWord(policy)}`]),
+    ...key.map((name) => `--key ${shellWord(name)}`),
+    ...scope.flatMap((term) => scopeOptions(term)),
+    ...(conflicts === undefined ? [] : conflictOptions(conflicts)),
+    ...(fireTriggers === true ? ['--fire-triggers'] : []),
+    ...(batchRows === undefined ? [] : [`--batch-rows ${batchRows}`]),
+  ].join(' ');
+}
+
+function sourceOptions({ source, strategy }: RepairOrder): readonly string[] {
   switch (source.kind) {
     case 'repair':
-      return `reprise table undo ${what} --repair ${source.operationId}`;
+      return [`--repair ${source.operationId}`];
     case 'transaction':
-      return `reprise table repair ${what} --xid ${source.xid}`;
+      return [`--xid ${source.xid}`];
     case 'between':
-      return `reprise table repair ${what} --good ${formatTarget(source.good)} --bad ${formatTarget(source.bad)}`;
+      return [`--good ${shellWord(formatTarget(source.good))}`, `--bad ${shellWord(formatTarget(source.bad))}`];
     case 'state':
-      return `reprise table repair ${what} --to ${formatTarget(source.at)} --strategy ${order.strategy}`;
+      return [`--to ${shellWord(formatTarget(source.at))}`, `--strategy ${strategy}`];
   }
+}
+
+function scopeOptions(term: ScopeTerm): readonly string[] {
+  if ('in' in term)
+    return term.in.map((value) =>
+      value === null ? `--where-null ${shellWord(term.column)}` : `--where-in ${shellWord(`${term.column}=${value}`)}`,
+    );
+  return [`--where-range ${shellWord(`${term.column}=${term.from ?? ''}..${term.below ?? ''}`)}`];
+}
+
+function conflictOptions(rule: ConflictRule): readonly string[] {
+  if (rule.rule === 'keys') return rule.keys.map((key) => `--take-key ${shellWord(keyWord(key))}`);
+  return [`--conflicts ${rule.rule === 'newest' ? shellWord(`newest:${rule.column}`) : rule.rule}`];
+}
+
+/** A key as `--take-key` takes it: its value, or several as JSON. */
+function keyWord(key: RowText): string {
+  const [only = null] = key;
+  return key.length === 1 && only !== null && !/^\s*\[/.test(only) ? only : JSON.stringify(key);
+}
+
+/** The command that puts conflicts right too; null where no rule does: rows are corrected by one state, or a repair is taken back. */
+export function takeConflictsCommand(binding: Pick<RepairBinding, 'cluster' | 'order'>): string | null {
+  const { source, conflicts } = binding.order;
+  const decides = source.kind === 'transaction' || source.kind === 'between';
+  return decides && conflicts?.rule !== 'take' ? repairCommand(binding, { rule: 'take' }) : null;
 }
 
 /** What the repair does, in one line. */
@@ -81,6 +124,16 @@ const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): st
 /** What takes a repair back. */
 export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
   `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
+
+/** What a repair has changed that did not come to its end. `rows`: null where nobody knows how many. */
+export function leftChangesText(plan: RepairPlan, rows: number | null): string {
+  const name = formatTableName(plan.binding.order.table);
+  const what =
+    rows === null
+      ? `rows of ${name} may have been changed by repair ${plan.binding.operationId}: the server does not say it now`
+      : `${rows} ${rows === 1 ? 'row' : 'rows'} of ${name} ${rows === 1 ? 'was' : 'were'} changed by repair ${plan.binding.operationId}`;
+  return `${what}; to take that back: ${undoRepairCommand(plan)}`;
+}
 
 export const approveRepairCommand = (plan: RepairPlan): string =>
   approveCommand(workflowOfRepair(plan), plan.digest, plan.observed.approval?.from);

@@ -12,6 +12,11 @@ const NAME_BYTES = 63;
 const part = String.raw`(?:"((?:[^"\0]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*))`;
 const qualified = new RegExp(String.raw`^${part}\.${part}$`);
 
+/** As PostgreSQL folds a name that is not in double quotes, in UTF-8: its ASCII letters alone. */
+export function foldName(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
 /**
  * Reads `schema.table` as PostgreSQL reads it: a name that is not in double quotes is folded to lower case.
  * @throws RepriseError `usage`
@@ -32,7 +37,7 @@ export function parseTableName(text: string): TableName {
 }
 
 function nameOf(quoted: string | undefined, plain: string | undefined): string | undefined {
-  return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase();
+  return quoted?.replaceAll('""', '"') ?? (plain === undefined ? undefined : foldName(plain));
 }
 
 /** The table in the form {@link parseTableName} reads; double quotes only where they are needed. */

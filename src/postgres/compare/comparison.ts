@@ -6,11 +6,13 @@ import type { ComparisonTerms, RowDifference, SchemaDifference } from '../../dom
 import { rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
-import { copiedRow } from './copied-lines.js';
+import { valuesOf } from './copied-lines.js';
 import { differingKeys, leafBitmap, repeatedKey } from './leaf-tree.js';
 import type { LeafTree } from './leaf-tree.js';
 import { CopyReader } from './read-by-copy.js';
 import { QueryReader } from './read-by-query.js';
+import { byHash, RowList } from './row-list.js';
+import { scopeAsWritten } from './scope-values.js';
 import { isPlainKey } from './side-reader.js';
 import type { ReadTerms, SideReader, SideScope } from './side-reader.js';
 import { withTableSide } from './table-side.js';
@@ -36,6 +38,8 @@ export interface ComparisonRequest {
   /** Differences count where all of these hold for the row of one side. */
   readonly scope?: readonly ScopeTerm[] | undefined;
   readonly leftTree?: TreeStore | undefined;
+  /** Where the other side is no production either. */
+  readonly rightTree?: TreeStore | undefined;
   readonly signal: AbortSignal;
   readonly report?: ((progress: ComparisonProgress) => void) | undefined;
 }
@@ -49,8 +53,8 @@ export interface ComparisonProgress {
 
 /** So many pairs of hashes are in memory at once, and so many keys whose rows are read at once. */
 const [MOST_PAIRS, MOST_KEYS] = [600_000, 150_000];
-/** Bytes of rows that are in memory at once. */
-const MOST_BYTES = 32 * 1024 * 1024;
+/** Bytes of rows that are in memory at once; each takes so many besides. */
+const [MOST_BYTES, ROW_BYTES] = [32 * 1024 * 1024, 24];
 /** More rows in one leaf have a key that does not tell them apart. */
 const MOST_IN_LEAF = 200_000;
 
@@ -70,6 +74,11 @@ export async function withComparison<T>(
       fn(await Comparison.of(request, left, right)),
     ),
   );
+}
+
+interface Readers {
+  readonly left: SideReader;
+  readonly right: SideReader;
 }
 
 /** Two open sides of a table. */
@@ -103,33 +112,62 @@ export class Comparison {
   async *differences(): AsyncGenerator<RowDifference, void, undefined> {
     const { signal, report } = this.request;
     report?.({ phase: 'hashing', done: 0, total: 0 });
-    const stored = await this.request.leftTree?.read(this.treeTerms);
-    const bits = stored?.bits ?? leafBits(Math.max(this.left.estimatedRows, this.right.estimatedRows));
+    const kept = await this.keptTrees();
+    const isCopied = ![this.left, this.right].every((side) => side.plansQueries);
+    const rows = Math.max(this.left.estimatedRows, this.right.estimatedRows);
+    const bits = (kept.left ?? kept.right)?.bits ?? leafBits(rows, isCopied);
     const plainKey = isPlainKey([this.left, this.right], this.terms);
     const read: ReadTerms = { ...this.terms, bits, plainKey, scope: this.scope };
     const readerOf = (side: TableSide): SideReader =>
       side.plansQueries ? new QueryReader(side, read, signal) : new CopyReader(side, read, signal);
-    const [left, right] = [readerOf(this.left), readerOf(this.right)];
-    const [leftTree, rightTree] = await both(stored ?? left.leaves(), right.leaves());
-    if (stored === null) await this.request.leftTree?.write(this.treeTerms, leftTree);
-    [this.leftRows, this.rightRows] = [leftTree.inScope, rightTree.inScope];
-    const differing = leftTree.differing(rightTree);
-    const rowsOf = (leaf: number): number => (leftTree.rows[leaf] ?? 0) + (rightTree.rows[leaf] ?? 0);
+    const readers = { left: readerOf(this.left), right: readerOf(this.right) };
+    const [left, right] = await both(kept.left ?? readers.left.leaves(), kept.right ?? readers.right.leaves());
+    if (kept.left === null) await this.request.leftTree?.write(this.treeTerms, left);
+    if (kept.right === null) await this.request.rightTree?.write(this.treeTerms, right);
+    [this.leftRows, this.rightRows] = [left.inScope, right.inScope];
+    const differing = left.differing(right);
+    const rowsOf = (leaf: number): number => (left.rows[leaf] ?? 0) + (right.rows[leaf] ?? 0);
     this.refuseWideLeaf(differing.map(rowsOf));
+    const rowBytes = Math.max(left.rowBytes, right.rowBytes) + ROW_BYTES;
+    const bytes = rowBytes * differing.reduce((sum, leaf) => sum + rowsOf(leaf), 0);
+    // Each further look would copy both tables out once more.
+    const all = isCopied && bytes <= MOST_BYTES ? await this.lookAt(readers, leafBitmap(bits, differing), null) : null;
+    if (all === null) yield* this.byPairs(readers, bits, planSlices(differing, rowsOf, MOST_PAIRS));
+    else yield* this.differing(all);
+    report?.({ phase: 'reading', done: differing.length, total: differing.length });
+  }
+
+  /** Hashes of the rows of these leaves tell which of them differ; only those are read. */
+  private async *byPairs(
+    readers: Readers,
+    bits: number,
+    slices: readonly (readonly number[])[],
+  ): AsyncGenerator<RowDifference, void, undefined> {
+    const total = slices.reduce((sum, slice) => sum + slice.length, 0);
     let [keys, leaves, done]: [Set<bigint>, number[], number] = [new Set(), [], 0];
-    for (const slice of planSlices(differing, rowsOf, MOST_PAIRS)) {
-      report?.({ phase: 'reading', done, total: differing.length });
-      const found = await this.keysIn(left, right, leafBitmap(bits, slice));
-      if (keys.size > 0 && keys.size + found.size > MOST_KEYS) {
-        yield* this.rowsOf(left, right, leafBitmap(bits, leaves), keys);
-        [keys, leaves] = [new Set(), []];
+    for (const slice of slices) {
+      this.request.report?.({ phase: 'reading', done, total });
+      const found = await this.keysIn(readers, leafBitmap(bits, slice));
+      for (let at = 0; at < found.length; at += MOST_KEYS) {
+        const some = found.subarray(at, at + MOST_KEYS);
+        if (keys.size > 0 && keys.size + some.length > MOST_KEYS) {
+          yield* this.rowsOf(readers, leafBitmap(bits, leaves), keys);
+          [keys, leaves] = [new Set(), []];
+        }
+        for (const key of some) keys.add(key);
+        leaves.push(...slice);
       }
-      for (const key of found) keys.add(key);
-      leaves.push(...slice);
       done += slice.length;
     }
-    if (keys.size > 0) yield* this.rowsOf(left, right, leafBitmap(bits, leaves), keys);
-    report?.({ phase: 'reading', done, total: differing.length });
+    if (keys.size > 0) yield* this.rowsOf(readers, leafBitmap(bits, leaves), keys);
+  }
+
+  /** Trees of sides that never change, from comparisons before. */
+  private async keptTrees(): Promise<{ readonly left: LeafTree | null; readonly right: LeafTree | null }> {
+    const { leftTree, rightTree } = this.request;
+    const left = (await leftTree?.read(this.treeTerms)) ?? null;
+    const right = (await rightTree?.read(this.treeTerms)) ?? null;
+    return { left, right: left === null || left.bits === right?.bits ? right : null };
   }
 
   /** What a stored tree must have been made by. */
@@ -155,8 +193,8 @@ export class Comparison {
     );
   }
 
-  private async keysIn(left: SideReader, right: SideReader, bitmap: Buffer): Promise<ReadonlySet<bigint>> {
-    const [one, other] = await both(left.pairs(bitmap), right.pairs(bitmap));
+  private async keysIn(readers: Readers, bitmap: Buffer): Promise<BigUint64Array> {
+    const [one, other] = await both(readers.left.pairs(bitmap), readers.right.pairs(bitmap));
     if (!this.terms.unique && this.terms.key.length > 0 && (repeatedKey(one) ?? repeatedKey(other)) !== null)
       throw this.notUnique();
     return differingKeys(one, other);
@@ -164,26 +202,39 @@ export class Comparison {
 
   /** Reads the rows of these keys; in halves, where they are too many bytes. */
   private async *rowsOf(
-    left: SideReader,
-    right: SideReader,
+    readers: Readers,
     bitmap: Buffer,
     keys: ReadonlySet<bigint>,
   ): AsyncGenerator<RowDifference, void, undefined> {
-    const budget = { bytes: MOST_BYTES };
-    const [before, after] = await both(collect(left, bitmap, keys, budget), collect(right, bitmap, keys, budget));
-    if (budget.bytes >= 0 || keys.size === 1) {
-      for (const key of [...keys].toSorted(ascending)) {
-        const rows = this.resolve(before.get(key) ?? [], after.get(key) ?? []);
-        for (const row of rows) if (this.isInScope(row)) yield row;
-      }
-      return;
-    }
-    before.clear();
-    after.clear();
+    const rows = await this.lookAt(readers, bitmap, keys);
+    if (rows !== null) return yield* this.differing(rows);
     const sorted = [...keys].toSorted(ascending);
     const half = Math.ceil(sorted.length / 2);
-    yield* this.rowsOf(left, right, bitmap, new Set(sorted.slice(0, half)));
-    yield* this.rowsOf(left, right, bitmap, new Set(sorted.slice(half)));
+    yield* this.rowsOf(readers, bitmap, new Set(sorted.slice(0, half)));
+    yield* this.rowsOf(readers, bitmap, new Set(sorted.slice(half)));
+  }
+
+  /** The rows of these leaves with these keys, or all; null where they are too many bytes. */
+  private async lookAt(
+    { left, right }: Readers,
+    bitmap: Buffer,
+    keys: ReadonlySet<bigint> | null,
+  ): Promise<readonly [RowList, RowList] | null> {
+    const budget = { bytes: MOST_BYTES, isLeast: keys?.size === 1 };
+    const [before, after] = await both(collect(left, bitmap, keys, budget), collect(right, bitmap, keys, budget));
+    return budget.bytes >= 0 || budget.isLeast ? [before, after] : null;
+  }
+
+  private *differing([left, right]: readonly [RowList, RowList]): Generator<RowDifference, void, undefined> {
+    const sameBytes = this.left.encoding === this.right.encoding;
+    for (const { before, after } of byHash(left, right)) {
+      if (!this.terms.unique && this.terms.key.length > 0 && Math.max(before.length, after.length) > 1)
+        throw this.notUnique();
+      const [one, other] = [before[0], after[0]];
+      const isSame = before.length === 1 && after.length === 1 && one !== undefined && other?.equals(one) === true;
+      if (isSame && sameBytes) continue;
+      for (const row of this.resolve(before, after)) if (this.isInScope(row)) yield row;
+    }
   }
 
   private isInScope({ before, after }: RowDifference): boolean {
@@ -197,24 +248,24 @@ export class Comparison {
   }
 
   /** What differs among the rows whose keys have one hash: nearly always one key. */
-  private resolve(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+  private resolve(before: readonly Buffer[], after: readonly Buffer[]): readonly RowDifference[] {
     return this.terms.key.length === 0 ? this.countEqual(before, after) : this.pair(before, after);
   }
 
-  private pair(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+  private pair(before: readonly Buffer[], after: readonly Buffer[]): readonly RowDifference[] {
     const { columns, key } = this.terms;
     const at = key.map((name) => columns.indexOf(name));
     const sameBytes = this.left.encoding === this.right.encoding;
     const found = new Map<string, RowDifference>();
     const keyOf = (row: readonly (string | null)[]): (string | null)[] => at.map((index) => row[index] ?? null);
     for (const line of before) {
-      const row = copiedRow(line, columns.length, this.left.decode);
+      const row = valuesOf(line, columns.length, this.left.decode);
       const values = keyOf(row);
       const [id, times] = [JSON.stringify(values), 1];
       found.set(id, { kind: 'missing', key: values, before: row, after: null, columns: [], times });
     }
     for (const line of after) {
-      const row = copiedRow(line, columns.length, this.right.decode);
+      const row = valuesOf(line, columns.length, this.right.decode);
       const [values, times] = [keyOf(row), 1];
       const id = JSON.stringify(values);
       const good = found.get(id)?.before ?? null;
@@ -223,17 +274,17 @@ export class Comparison {
         continue;
       }
       const differ = columns.filter((_name, index) => good[index] !== row[index]);
-      if (differ.length === 0 && !(sameBytes && !before.includes(line))) found.delete(id);
+      if (differ.length === 0 && !(sameBytes && !before.some((one) => one.equals(line)))) found.delete(id);
       else found.set(id, { kind: 'changed', key: values, before: good, after: row, columns: differ, times });
     }
     return [...found.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
   }
 
-  private countEqual(before: readonly string[], after: readonly string[]): readonly RowDifference[] {
+  private countEqual(before: readonly Buffer[], after: readonly Buffer[]): readonly RowDifference[] {
     const counts = new Map<string, { row: (string | null)[]; left: number; right: number }>();
     const { columns } = this.terms;
-    const count = (line: string, side: 'left' | 'right'): void => {
-      const row = copiedRow(line, columns.length, this[side].decode);
+    const count = (line: Buffer, side: 'left' | 'right'): void => {
+      const row = valuesOf(line, columns.length, this[side].decode);
       const id = JSON.stringify(row);
       const known = counts.get(id) ?? { row, left: 0, right: 0 };
       known[side] += 1;
@@ -255,21 +306,18 @@ export class Comparison {
 
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** The lines of the rows of these keys, each character a byte; none any more once the budget is used up. */
+/** The rows of these keys, or all; none any more once the budget is used up. */
 async function collect(
   reader: SideReader,
   bitmap: Buffer,
-  keys: ReadonlySet<bigint>,
-  budget: { bytes: number },
-): Promise<Map<bigint, string[]>> {
-  const rows = new Map<bigint, string[]>();
+  keys: ReadonlySet<bigint> | null,
+  budget: { bytes: number; readonly isLeast: boolean },
+): Promise<RowList> {
+  let rows = new RowList();
   await reader.rows(bitmap, keys, (key, line) => {
-    budget.bytes -= line.length;
-    if (budget.bytes < 0 && keys.size > 1) return;
-    const known = rows.get(key);
-    const text = line.toString('latin1');
-    if (known === undefined) rows.set(key, [text]);
-    else known.push(text);
+    budget.bytes -= line.length + ROW_BYTES;
+    if (budget.bytes >= 0 || budget.isLeast) rows.add(key, line);
+    else if (rows.length > 0) rows = new RowList();
   });
   return rows;
 }
@@ -292,47 +340,10 @@ async function scopeOf(
   const described = columns.map((name, index) => ({ name, type: types[index] ?? '' }));
   // Refused before the server is asked to read values of a type that has no ranges.
   scopeTest(scope, described);
-  const read: ScopeTerm[] = [];
   const typeOf = (term: ScopeTerm): string => types[columns.indexOf(term.column)] ?? '';
-  for (const term of scope) read.push(await asWritten(left.client, term, typeOf(term)));
+  const read = await scopeAsWritten(left.client, scope, typeOf);
   const conditions = read.map((term) => `(${conditionOf(term, typeOf(term))})`);
   return { sql: conditions.join(' AND '), holds: scopeTest(read, described) };
-}
-
-/** The values of a term in the form that the server writes for the type of its column; of other types than those with ranges, as given. */
-async function asWritten(client: pg.ClientBase, term: ScopeTerm, type: string): Promise<ScopeTerm> {
-  if (rangeOrderOf(type) === undefined) return term;
-  // Without a modifier: a bound is not rounded to the digits of the column.
-  const cast = type.replace(/\(.*?\)/, '');
-  const write = async (value: string | null): Promise<string | null> => {
-    if (value === null) return null;
-    await client.query('SAVEPOINT value');
-    try {
-      const { rows } = await client.query<{ value: string }>(
-        `SELECT (${pg.escapeLiteral(value)}::pg_catalog.text)::${cast}::pg_catalog.text AS value`,
-      );
-      await client.query('RELEASE SAVEPOINT value');
-      return rows[0]?.value ?? null;
-    } catch {
-      await client.query('ROLLBACK TO SAVEPOINT value');
-      throw new RepriseError(
-        'usage',
-        `'${visible(value)}' is no value of column ${visible(term.column)}, which is of type ${type}`,
-        'write it as PostgreSQL does: 2026-11-20, 2026-11-20 14:00:00+00, 42',
-      );
-    }
-  };
-  if ('in' in term) {
-    const values: (string | null)[] = [];
-    for (const value of term.in) values.push(await write(value));
-    return { column: term.column, in: values };
-  }
-  const { column, from, below } = term;
-  return {
-    column,
-    ...(from === undefined ? {} : { from: await write(from) }),
-    ...(below === undefined ? {} : { below: await write(below) }),
-  };
 }
 
 /** The same condition on the server, on the text it writes or by the order of the type. */

@@ -1,9 +1,7 @@
 import type pg from 'pg';
-import { workMoved } from '../../files/work-signs.js';
-import { sqlState } from '../connection/database-errors.js';
-import { copyTable } from '../content/copy-rows.js';
+import { copyOut, type UseLine } from '../content/copy-out.js';
 
-const [NEWLINE, TAB, BACKSLASH] = [0x0a, 0x09, 0x5c];
+const [TAB, BACKSLASH] = [0x09, 0x5c];
 
 /**
  * Gives each row of a `COPY ... TO STDOUT` in its text format, in bytes as the server has them, to a function that keeps none of them.
@@ -13,31 +11,15 @@ export async function eachLine(
   client: pg.ClientBase,
   source: string,
   signal: AbortSignal,
-  use: (bytes: Buffer, start: number, end: number) => void,
+  use: UseLine,
 ): Promise<void> {
   signal.throwIfAborted();
   const hangUp = (): void => endSession(client);
   signal.addEventListener('abort', hangUp);
-  // Of a row that came in part: put together once, when its end is there.
-  let rest: Buffer[] = [];
   try {
-    for await (const chunk of copyTable(client, Buffer.from(source).toString('hex')) as AsyncIterable<Buffer>) {
-      workMoved();
-      if (rest.length > 0 && !chunk.includes(NEWLINE)) {
-        rest.push(chunk);
-        continue;
-      }
-      const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([...rest, chunk]);
-      let start = 0;
-      for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-        use(bytes, start, end);
-        start = end + 1;
-      }
-      rest = start < bytes.length ? [bytes.subarray(start)] : [];
-    }
+    const statement = Buffer.from(`COPY ${source} TO STDOUT WITH (ENCODING 'SQL_ASCII')`);
+    await copyOut(client, statement, use);
   } catch (error) {
-    // What the server said ended the COPY; after anything else the session would wait for ever for somebody to read on.
-    if (sqlState(error) === undefined) endSession(client);
     signal.throwIfAborted();
     throw error;
   } finally {
@@ -51,17 +33,18 @@ function endSession(client: pg.ClientBase): void {
   connection.stream.destroy();
 }
 
-const UNESCAPED: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
+const ESCAPES: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
+const UNESCAPED = Uint8Array.from({ length: 256 }, (_, byte) => ESCAPES[byte] ?? byte);
+
+/** What a character after a backslash stands for. */
+export const unescaped = (byte: number): number => UNESCAPED[byte] ?? 0;
 
 /** Writes a value of COPY's text format without its escapes; returns where it ends. */
-export function unescapeInto(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
+export function unescapeInto(target: Uint8Array, at: number, bytes: Buffer, start: number, end: number): number {
   let to = at;
   for (let from = start; from < end; from++) {
     let byte = bytes[from] ?? 0;
-    if (byte === BACKSLASH) {
-      byte = bytes[++from] ?? 0;
-      byte = UNESCAPED[byte] ?? byte;
-    }
+    if (byte === BACKSLASH) byte = unescaped(bytes[++from] ?? 0);
     target[to++] = byte;
   }
   return to;
@@ -89,7 +72,3 @@ function valueOf(line: Buffer, start: number, end: number, decode: (bytes: Buffe
   const plain = Buffer.allocUnsafe(raw.length);
   return decode(plain.subarray(0, unescapeInto(plain, 0, raw, 0, raw.length)));
 }
-
-/** The same of a line that was kept as text, each character a byte. */
-export const copiedRow = (line: string, columns: number, decode: (bytes: Buffer) => string): (string | null)[] =>
-  valuesOf(Buffer.from(line, 'latin1'), columns, decode);

@@ -12,6 +12,8 @@ export class LeafTree {
     readonly bits: number,
     /** Rows in the asked scope; all where there is none. */
     public inScope = 0,
+    /** Bytes of a row as COPY writes it, on average; 0: not known. */
+    public rowBytes = 0,
   ) {
     this.rows = new Float64Array(2 ** bits);
     this.folds = new BigUint64Array(2 ** bits);
@@ -34,6 +36,7 @@ export class LeafTree {
   toBytes(): Buffer {
     const head = Buffer.alloc(16);
     head.writeUInt32LE(this.bits, 0);
+    head.writeUInt32LE(this.rowBytes, 4);
     head.writeDoubleLE(this.inScope, 8);
     return Buffer.concat([head, Buffer.from(this.rows.buffer), Buffer.from(this.folds.buffer)]);
   }
@@ -43,7 +46,7 @@ export class LeafTree {
 export function readLeafTree(bytes: Buffer): LeafTree | null {
   const bits = bytes.length < 16 ? -1 : bytes.readUInt32LE(0);
   if (bits < 1 || bits > 24 || bytes.length !== 16 + 16 * 2 ** bits) return null;
-  const tree = new LeafTree(bits, bytes.readDoubleLE(8));
+  const tree = new LeafTree(bits, bytes.readDoubleLE(8), bytes.readUInt32LE(4));
   for (let leaf = 0; leaf < tree.rows.length; leaf++) {
     tree.rows[leaf] = bytes.readDoubleLE(16 + 8 * leaf);
     tree.folds[leaf] = bytes.readBigUInt64LE(16 + 8 * (tree.rows.length + leaf));
@@ -91,17 +94,30 @@ function grown(from: BigUint64Array): BigUint64Array<ArrayBuffer> {
 /** Odd, so that no two keys become one. */
 const SPREAD = 0x9e3779b97f4a7c15n;
 
-/** Hashes of the keys that are not with the same value, or not as often, in both lists. */
-export function differingKeys(left: PairList, right: PairList): ReadonlySet<bigint> {
+/** Hashes of the keys that are not with the same value, or not as often, in both lists; each once, in their order. */
+export function differingKeys(left: PairList, right: PairList): BigUint64Array {
   const [mixedLeft, mixedRight] = [mixed(left), mixed(right)];
   const single = unmatched(mixedLeft.toSorted(), mixedRight.toSorted());
-  const keys = new Set<bigint>();
-  for (const [list, mix] of [
-    [left, mixedLeft],
-    [right, mixedRight],
-  ] as const)
-    for (let at = 0; at < mix.length; at++) if (single.has(mix[at] ?? 0n)) keys.add(list.keys[at] ?? 0n);
-  return keys;
+  const keys = new BigUint64Array(left.length + right.length);
+  let count = 0;
+  if (single.length > 0)
+    for (const [list, mix] of [
+      [left, mixedLeft],
+      [right, mixedRight],
+    ] as const)
+      for (let at = 0; at < mix.length; at++) if (isIn(single, mix[at] ?? 0n)) keys[count++] = list.keys[at] ?? 0n;
+  const sorted = keys.subarray(0, count).sort();
+  return sorted.filter((key, at) => at === 0 || key !== sorted[at - 1]);
+}
+
+function isIn(sorted: BigUint64Array, value: bigint): boolean {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0n) < value) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low] === value;
 }
 
 function mixed(list: PairList): BigUint64Array {
@@ -111,24 +127,24 @@ function mixed(list: PairList): BigUint64Array {
   return mix;
 }
 
-/** What is not as often in one of two sorted lists as in the other. */
-function unmatched(left: BigUint64Array, right: BigUint64Array): ReadonlySet<bigint> {
-  const found = new Set<bigint>();
-  let [l, r] = [0, 0];
+/** What is not as often in one of two sorted lists as in the other, in its order. */
+function unmatched(left: BigUint64Array, right: BigUint64Array): BigUint64Array {
+  const found = new BigUint64Array(left.length + right.length);
+  let [l, r, count] = [0, 0, 0];
   while (l < left.length || r < right.length) {
     const [one, other] = [left[l], right[r]];
     if (one === other) {
       l++;
       r++;
     } else if (other === undefined || (one !== undefined && one < other)) {
-      found.add(one ?? 0n);
+      found[count++] = one ?? 0n;
       l++;
     } else {
-      found.add(other);
+      found[count++] = other;
       r++;
     }
   }
-  return found;
+  return found.subarray(0, count);
 }
 
 /** The first hash of a key that is there twice; null: none is. */

@@ -3,7 +3,7 @@ import { eachLine, valuesOf } from './copied-lines.js';
 import { LeafTree, PairList } from './leaf-tree.js';
 import { RowHasher } from './row-hasher.js';
 import type { ServerHash } from './server-hash.js';
-import type { ReadTerms, SideReader } from './side-reader.js';
+import type { ReadTerms, SideReader, UseRow } from './side-reader.js';
 import type { TableSide } from './table-side.js';
 
 const TWO_TO_32 = 2 ** 32;
@@ -35,8 +35,11 @@ export class CopyReader implements SideReader {
     const { key, row } = this.hasher;
     const isCounted = this.terms.key.length === 0;
     const folded = isCounted ? key : row;
+    let [rows, size] = [0, 0];
     await this.each((bytes, start, end) => {
-      if (!isCounted) this.hasher.hashRow(bytes, start);
+      if (!isCounted) this.hasher.hashRow(bytes, start, end);
+      rows++;
+      size += end - start;
       const leaf = this.leafOf(key);
       tree.rows[leaf] = (tree.rows[leaf] ?? 0) + 1;
       if (unique) {
@@ -51,6 +54,7 @@ export class CopyReader implements SideReader {
     });
     for (let leaf = 0; leaf < high.length; leaf++)
       tree.folds[leaf] = (BigInt(high[leaf] ?? 0) << 32n) | BigInt(low[leaf] ?? 0);
+    tree.rowBytes = rows === 0 ? 0 : Math.ceil(size / rows);
     return tree;
   }
 
@@ -59,12 +63,12 @@ export class CopyReader implements SideReader {
     const { key, row } = this.hasher;
     const counts = new Map<bigint, bigint>();
     const isCounted = this.terms.key.length === 0;
-    await this.each((bytes, start) => {
+    await this.each((bytes, start, end) => {
       if (!isIn(bitmap, this.leafOf(key))) return;
       const hash = unsigned(key);
       if (isCounted) counts.set(hash, (counts.get(hash) ?? 0n) + 1n);
       else {
-        this.hasher.hashRow(bytes, start);
+        this.hasher.hashRow(bytes, start, end);
         list.add(hash, unsigned(row));
       }
     });
@@ -72,12 +76,12 @@ export class CopyReader implements SideReader {
     return list;
   }
 
-  async rows(bitmap: Buffer, keys: ReadonlySet<bigint>, use: (key: bigint, line: Buffer) => void): Promise<void> {
+  async rows(bitmap: Buffer, keys: ReadonlySet<bigint> | null, use: UseRow): Promise<void> {
     const { key } = this.hasher;
     await this.each((bytes, start, end) => {
       if (!isIn(bitmap, this.leafOf(key))) return;
       const hash = unsigned(key);
-      if (keys.has(hash)) use(hash, bytes.subarray(start, end));
+      if (keys === null || keys.has(hash)) use(hash, bytes.subarray(start, end));
     });
   }
 

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { eachLine } from './copied-lines.js';
 import { LeafTree, PairList } from './leaf-tree.js';
-import type { ReadTerms, SideReader } from './side-reader.js';
+import type { ReadTerms, SideReader, UseRow } from './side-reader.js';
 import type { TableSide } from './table-side.js';
 
 /** Of the hash of a key, and of the hash of a row; {@link RowHasher} has the same. */
@@ -64,11 +64,11 @@ export class QueryReader implements SideReader {
     return list;
   }
 
-  async rows(bitmap: Buffer, keys: ReadonlySet<bigint>, use: (key: bigint, line: Buffer) => void): Promise<void> {
-    const wanted = [...keys].map((key) => BigInt.asIntN(64, key)).join(',');
+  async rows(bitmap: Buffer, keys: ReadonlySet<bigint> | null, use: UseRow): Promise<void> {
+    const wanted = keys === null ? '' : ` AND ${this.key} OPERATOR(pg_catalog.=) ANY (${arrayOf(keys)})`;
     const columns = this.terms.columns.map((name) => `, ${columnOf(name)}`).join('');
     const query = `SELECT ${this.key}${columns} FROM ${this.side.from} t
-                    WHERE ${this.isIn(bitmap)} AND ${this.key} OPERATOR(pg_catalog.=) ANY ('{${wanted}}'::pg_catalog.int8[])`;
+                    WHERE ${this.isIn(bitmap)}${wanted}`;
     await this.copy(query, (bytes, start, end) => {
       const tab = bytes.indexOf(TAB, start);
       const keyEnd = tab === -1 || tab > end ? end : tab;
@@ -92,6 +92,9 @@ export class QueryReader implements SideReader {
     return eachLine(this.side.client, `(${query})`, this.signal, use);
   }
 }
+
+const arrayOf = (keys: ReadonlySet<bigint>): string =>
+  `'{${Array.from(keys, (key) => BigInt.asIntN(64, key)).join(',')}}'::pg_catalog.int8[]`;
 
 /** `record_out`, which uses the output function of each type: a cast to text could be a function of the type's owner. */
 const recordText = (columns: readonly string[]): string => `ROW(${columns.map(columnOf).join(', ')})::pg_catalog.text`;

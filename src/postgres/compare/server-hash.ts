@@ -1,3 +1,5 @@
+const DOUBLED_BYTES = 1024 * 1024;
+
 /**
  * PostgreSQL's `hash_bytes_extended`, which `hashtextextended(text COLLATE "C", seed)` gives on machines with little-endian numbers: the
  * server hashes where a query may run, and we do where the rows are copied out. Partitioning by hash relies on it, so that it is the same
@@ -8,20 +10,23 @@ export class ServerHash {
   high = 0;
   low = 0;
 
-  /** @param seed below 2^32 */
-  hash(bytes: Uint8Array, start: number, end: number, seed: number): void {
-    const length = end - start;
+  /**
+   * Hashes the first bytes of a text.
+   * @param seed below 2^32
+   */
+  hash({ bytes, words }: HashedText, length: number, seed: number): void {
     let a = (0x9e3779b9 + length + 3923095) | 0;
     let [b, c] = [a, a];
     if (seed !== 0) {
       b = (b + seed) | 0;
       [a, b, c] = mix(a, b, c);
     }
-    let at = start;
-    for (; end - at >= 12; at += 12) {
-      a = (a + word(bytes, at)) | 0;
-      b = (b + word(bytes, at + 4)) | 0;
-      c = (c + word(bytes, at + 8)) | 0;
+    let at = 0;
+    for (let left = length; left >= 12; left -= 12) {
+      a = (a + (words[at] ?? 0)) | 0;
+      b = (b + (words[at + 1] ?? 0)) | 0;
+      c = (c + (words[at + 2] ?? 0)) | 0;
+      at += 3;
       // As `mix`, which would cost an array for each twelve bytes.
       a = ((a - c) ^ ((c << 4) | (c >>> 28))) | 0;
       c = (c + b) | 0;
@@ -37,8 +42,9 @@ export class ServerHash {
       b = (b + a) | 0;
     }
     // The lowest byte of c belongs to the length.
-    for (let rest = end - at - 1; rest >= 0; rest--) {
-      const byte = bytes[at + rest] ?? 0;
+    const start = at * 4;
+    for (let rest = length - start - 1; rest >= 0; rest--) {
+      const byte = bytes[start + rest] ?? 0;
       if (rest >= 8) c = (c + (byte << ((rest - 7) * 8))) | 0;
       else if (rest >= 4) b = (b + (byte << ((rest - 4) * 8))) | 0;
       else a = (a + (byte << (rest * 8))) | 0;
@@ -67,9 +73,6 @@ export class ServerHash {
 
 const rotated = (value: number, bits: number): number => (value << bits) | (value >>> (32 - bits));
 
-const word = (bytes: Uint8Array, at: number): number =>
-  (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
-
 function mix(first: number, second: number, third: number): [number, number, number] {
   let [a, b, c] = [first, second, third];
   a = ((a - c) ^ rotated(c, 4)) | 0;
@@ -85,4 +88,19 @@ function mix(first: number, second: number, third: number): [number, number, num
   c = ((c - b) ^ rotated(b, 4)) | 0;
   b = (b + a) | 0;
   return [a, b, c];
+}
+
+/** A text to be hashed, also as little-endian words. It is filled again and again. */
+export class HashedText {
+  bytes: Uint8Array = new Uint8Array(1024);
+  words: Int32Array = new Int32Array(this.bytes.buffer);
+
+  /** Makes room for so many bytes; what was in it is gone then. */
+  ensure(length: number): void {
+    if (length <= this.bytes.length) return;
+    // Twice as much for small ones, which grow often; a row of many megabytes gets what it needs.
+    const size = length < DOUBLED_BYTES ? length * 2 : length;
+    this.bytes = new Uint8Array((size + 3) & ~3);
+    this.words = new Int32Array(this.bytes.buffer);
+  }
 }

@@ -16,16 +16,16 @@ export interface SideScope {
   readonly holds: (row: readonly (string | null)[]) => boolean;
 }
 
+/** Given a row as COPY writes it, in bytes that it must copy. */
+export type UseRow = (key: bigint, line: Buffer) => void;
+
 /** Reads one side, all in its snapshot. Hashes are those of the server. */
 export interface SideReader {
   leaves(): Promise<LeafTree>;
   /** Every row of the leaves in the bitmap. */
   pairs(bitmap: Buffer): Promise<PairList>;
-  /**
-   * The rows of the leaves in the bitmap whose key has one of these hashes.
-   * @param use is given each as COPY writes it, in bytes that it must copy
-   */
-  rows(bitmap: Buffer, keys: ReadonlySet<bigint>, use: (key: bigint, line: Buffer) => void): Promise<void>;
+  /** The rows of the leaves in the bitmap whose key has one of these hashes; null: all. */
+  rows(bitmap: Buffer, keys: ReadonlySet<bigint> | null, use: UseRow): Promise<void>;
 }
 
 const PLAIN =

@@ -7,7 +7,7 @@ import { visible } from '../../domain/text/text.js';
 import { sqlState } from '../connection/database-errors.js';
 import { textDecoder } from '../content/encoding.js';
 import { SAME_TEXT } from '../content/row-hash.js';
-import { ServerHash } from './server-hash.js';
+import { HashedText, ServerHash } from './server-hash.js';
 
 /** One side of a comparison, in a transaction of its own: everything is read in its one snapshot. */
 export interface TableSide {
@@ -141,8 +141,9 @@ async function readSide(client: pg.ClientBase, table: TableName, name: string): 
 }
 
 function hashHere(): string {
-  const [hash, bytes] = [new ServerHash(), Buffer.from(HASHED)];
-  hash.hash(bytes, 0, bytes.length, 1);
+  const [hash, text] = [new ServerHash(), new HashedText()];
+  text.bytes.set(Buffer.from(HASHED));
+  hash.hash(text, HASHED.length, 1);
   return String(hash.value);
 }
 

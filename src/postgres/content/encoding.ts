@@ -20,10 +20,14 @@ export function textDecoder(encoding: string): (bytes: Buffer) => string {
   const label =
     LABELS[encoding] ?? encoding.replace(/^LATIN([2-8])$/, 'iso-8859-$1').replace(/^WIN(125\d)$/, 'windows-$1');
   if (LABELS[encoding] === undefined && label === encoding) return (bytes) => bytes.toString('latin1');
+  const newDecoder = () => new TextDecoder(label, { fatal: true, ignoreBOM: true });
+  let decoder = newDecoder();
   return (bytes) => {
     try {
-      return new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(bytes);
+      return decoder.decode(bytes);
     } catch {
+      // Nothing of what it failed on may stay in it.
+      decoder = newDecoder();
       return bytes.toString('latin1');
     }
   };

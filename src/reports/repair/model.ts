@@ -1,5 +1,5 @@
 import type { RepairIncident, RepairOutcome, RepairPlan } from '../../domain/table/repair.js';
-import { repairCommand, repairTitle, undoRepairCommand } from '../../domain/table/repair-text.js';
+import { repairCommand, takeConflictsCommand, repairTitle, undoRepairCommand } from '../../domain/table/repair-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { durationInWords, shellWord } from '../../domain/text/text.js';
 import type { Block, Inline, ReportDocument, Section } from '../document/document.js';
@@ -202,10 +202,11 @@ function aboutRows({ plan, outcome }: RepairReportInput, { followUps: say }: Say
   const { cluster, order, changes } = binding;
   const name = formatTableName(order.table);
   const again = repairCommand(binding);
+  const take = takeConflictsCommand(binding);
   const when: readonly (readonly [boolean, FollowUp])[] = [
     [outcome.signOff?.verdict === 'fail', [say.takeBackOrKeep, undoRepairCommand(plan)]],
     ...outcome.checks.map((check) => [check.status === 'failed', [say.failedCheck(check.name), null]] as const),
-    [changes.conflicts > 0, [say.conflicts(changes.conflicts), `${again} --conflicts take`]],
+    [changes.conflicts > 0, [say.conflicts(changes.conflicts, take === null), take]],
     [outcome.done.conflicts > 0, [say.leftOut(outcome.done.conflicts), again]],
     [
       (outcome.counts ?? []).some(({ suspicion }) => suspicion !== null),

@@ -327,6 +327,6 @@ export function rejectedOutput<P>(
   status: OperationStatus,
   { plan, by, reason }: { readonly plan: P | null; readonly by: string; readonly reason: string },
 ) {
-  status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
+  status.show('rejected', null, [`**Rejected** by ${by}: ${reason}.`, status.left].join('\n\n').trim());
   return { state: 'rejected' as const, plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }

@@ -10,6 +10,7 @@ import {
   repairWaiting,
 } from '../../domain/table/repair-text.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { underLock } from '../lock/with-cluster-lock.js';
@@ -40,8 +41,10 @@ export async function repairTable(input: RepairInput): Promise<RepairOutput> {
   operation.action = 'table-repair';
   const { status } = operation;
   return runOperation(status, async () => {
-    const ending = await approved.run(new RepairSteps(input, approved));
-    if (ending.state === 'rejected') return rejectedOutput(status, ending);
+    const steps = new RepairSteps(input, approved);
+    const ending = await approved.run(steps);
+    if (ending.state === 'rejected')
+      return { ...rejectedOutput(status, ending), ...(steps.left == null ? {} : { left: steps.left }) };
     const { plan, outcome } = ending;
     status.show(
       'completed',
@@ -72,6 +75,8 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   /** What was damaged is found once: only the table itself goes on changing. */
   private found = false;
   private writes: BlockedWrites | null = null;
+  /** What it has changed, where it did not come to its end. */
+  left: string | null | undefined;
   private readonly service: ReturnToService;
 
   constructor(
@@ -162,9 +167,10 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
   }
 
   async release(): Promise<void> {
-    const { host, step } = this.operation;
+    const { host, status, step } = this.operation;
     await this.service.close();
-    await hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
+    this.left = await hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
+    status.left = markdownText(this.left ?? '');
   }
 
   /** The damaged rows, as they were before and after: kept on the host. */

@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { TemporalSession } from '../../../src/client/connect.js';
 import {
@@ -14,8 +12,7 @@ import { parseConfig } from '../../../src/config/load.js';
 import { nextRuns } from '../../../src/config/schedule.js';
 import type { Config } from '../../../src/domain/config.js';
 import { onCleanup } from '../../helpers/cleanup.js';
-import { tempDir } from '../../helpers/temp.js';
-import { startTemporalServer } from '../../helpers/temporal-server.js';
+import { startKilledTemporal } from '../../helpers/killed-temporal.js';
 import { temporalSession } from '../../helpers/temporal-session.js';
 import { until } from '../../helpers/until.js';
 
@@ -24,14 +21,11 @@ let session: TemporalSession;
 let restart: (downMs: number) => Promise<TemporalSession>;
 
 beforeAll(async () => {
-  const dbFile = join(await tempDir('temporal-db'), 'temporal.db');
-  let server = await startTemporalServer({ dbFile });
+  const server = await startKilledTemporal();
   onCleanup(() => server.stop());
   session = await temporalSession(server.address);
   restart = async (downMs) => {
-    await server.stop();
-    await sleep(downMs);
-    server = await startTemporalServer({ dbFile, port: Number(server.address.split(':')[1]) });
+    await server.restart(downMs);
     return temporalSession(server.address);
   };
 });

@@ -14,7 +14,7 @@ import { eachLine } from '../../../src/postgres/compare/copied-lines.js';
 import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { applyChanges } from '../../../src/postgres/repair/apply-changes.js';
-import { withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
+import { type ChangeSetEntry, withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
 import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { materializedViewsOf } from '../../../src/postgres/repair/materialized-views.js';
 import { repairRole } from '../../../src/postgres/repair/repair-login.js';
@@ -176,6 +176,30 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
   });
 });
 
+/** The changes that undo the damage between two states in the table as it is. */
+function undoChanges(
+  header: ChangeSetHeader,
+  [good, bad]: readonly [readonly RowText[], readonly RowText[]],
+  more: Pick<RepairOrder, 'scope' | 'conflicts'>,
+  count = 10,
+): Promise<ChangeSetEntry[]> {
+  const from = (rows: readonly RowText[]) => () =>
+    (async function* () {
+      yield* rows;
+    })();
+  const order: RepairOrder = {
+    ...{ database: database.name, table: header.table, strategy: 'undo', ...more },
+    source: { kind: 'transaction', xid: '1' },
+  };
+  return withClient(server(), database.name, async (client) => {
+    const facts = await readTableFacts(client, header.table);
+    const damaged = { header, order, facts, count, good: from(good), bad: from(bad) };
+    return withTableSide(client, header.table, 'here', (side) =>
+      collect(changesFor(damaged, side, new AbortController().signal)),
+    );
+  });
+}
+
 describe('T6: damage that changed keys', () => {
   test('is one change of a row, and one conflict where the row changed since, was deleted, or its old key is taken: never two rows of one', async () => {
     await asOwner(
@@ -189,29 +213,8 @@ describe('T6: damage that changed keys', () => {
       "UPDATE s.keys SET v = 'since' WHERE id = 102; DELETE FROM s.keys WHERE id = 103; INSERT INTO s.keys VALUES (4, 'new'), (5, 'v5')",
     );
     const header = headerOf('keys', ['id', 'v']);
-    const order: RepairOrder = {
-      ...{ database: database.name, table: header.table, strategy: 'undo' },
-      source: { kind: 'transaction', xid: '1' },
-    };
-    const from = (rows: readonly RowText[]) => () =>
-      (async function* () {
-        yield* rows;
-      })();
     const changesOf = (scope: RepairOrder['scope'], count = 10) =>
-      withClient(server(), database.name, async (client) => {
-        const facts = await readTableFacts(client, header.table);
-        const damaged = {
-          header,
-          order: { ...order, ...(scope && { scope }) },
-          facts,
-          count,
-          good: from(good),
-          bad: from(bad),
-        };
-        return withTableSide(client, header.table, 'here', (side) =>
-          collect(changesFor(damaged, side, new AbortController().signal)),
-        );
-      });
+      undoChanges(header, [good, bad], scope === undefined ? {} : { scope }, count);
     const expected = [
       { op: 'update', before: ['101', 'v1'], after: ['1', 'v1'] },
       {
@@ -303,6 +306,36 @@ describe('T6: keys that are equal in another text', () => {
     expect(await bench.apply(header, undone as RowChange[])).toMatchObject({ update: 1, left: [] });
     const { rows: found } = await database.query('SELECT ROW(s.*)::text AS row FROM s.spelled s ORDER BY k');
     expect(found).toEqual([{ row: '(1.0,Bob,-0,x,old)' }, { row: '(2,Al,1,y,b)' }, { row: '(3,Zoe,0,z,extra)' }]);
+  });
+});
+
+describe('T6: a scope of what is undone', () => {
+  test('T6: values are read as PostgreSQL reads them, in whatever form people write them; what is none is refused', async () => {
+    await asOwner(
+      'CREATE TABLE s.scoped (id int PRIMARY KEY, at timestamptz, ok boolean, code character(4), n numeric(8,2))',
+    );
+    const good = [
+      ['1', '2026-11-21 10:30:00+00', 't', 'ab  ', '1.50'],
+      ['2', '2026-11-21 23:59:59+00', 'f', 'abcd', '2.00'],
+    ];
+    const header = headerOf('scoped', ['id', 'at', 'ok', 'code', 'n']);
+    const putBack = async (...scope: NonNullable<RepairOrder['scope']>) =>
+      (await undoChanges(header, [good, []], { scope })).map((one) => ('after' in one ? one.after[0] : one.op));
+    expect(await putBack({ column: 'at', from: '2026-11-21T10:00:00Z', below: '2026-11-21T11:00:00Z' })).toEqual(['1']);
+    expect(await putBack({ column: 'at', from: '2026-11-21 11:00:00+01', below: '2026-11-21T12:00' })).toEqual(['1']);
+    expect(await putBack({ column: 'ok', in: ['true'] })).toEqual(['1']);
+    expect(await putBack({ column: 'code', in: ['ab'] })).toEqual(['1']);
+    expect(await putBack({ column: 'code', in: ['abcde'] })).toEqual([]);
+    expect(await putBack({ column: 'n', in: ['+1.5'] }, { column: 'id', below: ' 2 ' })).toEqual(['1']);
+    for (const scope of [
+      { column: 'at', from: 'noon of nowhere' },
+      { column: 'id', in: ['1; DROP TABLE s.scoped'] },
+      { column: 'ok', in: ['maybe'] },
+    ])
+      await expect(putBack(scope)).rejects.toMatchObject({ code: 'usage' });
+    await expect(
+      undoChanges(header, [good, []], { conflicts: { rule: 'newest', column: 'nowhere' } }),
+    ).rejects.toMatchObject({ code: 'usage' });
   });
 });
 

@@ -2,8 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PlannedStep } from '../../../src/activities/api.js';
+import { sweepCluster } from '../../../src/activities/sweep.js';
+import { APPLIED } from '../../../src/activities/table/repair-session.js';
 import type { RepairPlan } from '../../../src/domain/table/repair.js';
 import { planDigest } from '../../../src/records/digest.js';
+import { noteBatch, openRepairFiles } from '../../../src/records/repair-files.js';
 import { repairPlanOf } from '../../workflows/repairs.js';
 import { gateSite } from './gate-site.js';
 
@@ -81,6 +84,34 @@ describe('a repair of a table is made by its host only as people have approved i
     expect(await site.apply(digest)).toBe('database-unreachable');
     // Another workflow than the first that it let through.
     expect(await site.apply(digest, 'table-repair/mairie/op-7')).toBe('approval-refused');
+  });
+
+  it('F46: what an ended repair has changed is in the journal, with the command that takes it back; of one that has changed nothing it is not', async () => {
+    const lines = async ({ session }: Awaited<ReturnType<typeof repairSite>>) => {
+      await sweepCluster(session, () => Promise.resolve(true));
+      const found = (await session.catalogue.state()).journalOf('op-1');
+      return found.filter(({ step }) => step === 'table-repair').map(({ text }) => text);
+    };
+    const untouched = await repairSite();
+    await untouched.repairPlan();
+    expect(await lines(untouched)).toEqual([]);
+    const changed = await repairSite();
+    const { digest } = await changed.repairPlan();
+    await changed.state.markBegun(digest);
+    const done = { insert: 2, update: 1, delete: 0, left: [], plan: digest };
+    await changed.state.recordDone('op-1', APPLIED, done, digest);
+    expect(await lines(changed)).toEqual([
+      '3 rows of metier.demandes_rdv were changed by repair op-1; to take that back: reprise table undo mairie mairie metier.demandes_rdv --repair op-1',
+    ]);
+    // A batch was begun, and the server that knows its end is down.
+    const unknown = await repairSite();
+    const begun = await unknown.repairPlan();
+    await unknown.state.markBegun(begun.digest);
+    const files = await openRepairFiles(join(unknown.root, 'state'), 'op-1');
+    await noteBatch(files, begun.digest, 0, { xid: '700', done });
+    expect(await lines(unknown)).toEqual([
+      expect.stringMatching(/may have been changed by repair op-1.*reprise table undo/),
+    ]);
   });
 
   it('F32: an approval of another plan, of somebody the policy does not list, twice by one, or too late lets nothing through', async () => {

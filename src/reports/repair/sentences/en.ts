@@ -94,8 +94,8 @@ export const en: RepairSentences = {
   followUps: {
     takeBackOrKeep: 'The repair was signed off as failed. Take it back, or repair what is still wrong:',
     failedCheck: (name) => `Examine the failed check "${name}".`,
-    conflicts: (count) =>
-      `${rows(count)} had changed for another reason too and ${count === 1 ? 'stays as it is' : 'stay as they are'}. Look at them in the file of rows, with the people who work with them. To put them right as well:`,
+    conflicts: (count, decided) =>
+      `${rows(count)} had changed for another reason too and ${count === 1 ? 'stays as it is' : 'stay as they are'}. Look at them in the file of rows, with the people who work with them.${decided ? '' : ' To put them right as well:'}`,
     leftOut: (count) =>
       `${rows(count)} changed while the repair was made, and ${count === 1 ? 'was' : 'were'} left out. Plan the repair again to see them:`,
     abnormal: 'The number of rows changed more than usual after the repair. Find the transaction that did it:',

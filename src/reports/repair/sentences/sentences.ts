@@ -80,7 +80,8 @@ export interface RepairSentences {
   readonly followUps: {
     readonly takeBackOrKeep: string;
     readonly failedCheck: (name: string) => string;
-    readonly conflicts: (count: number) => string;
+    /** `decided`: no other rule would put them right. */
+    readonly conflicts: (count: number, decided: boolean) => string;
     readonly leftOut: (count: number) => string;
     readonly abnormal: string;
     readonly backup: string;

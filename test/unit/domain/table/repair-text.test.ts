@@ -4,7 +4,9 @@ import {
   repairApprovalDetails,
   repairDetails,
   repairedDetails,
+  repairCommand,
   repairOutcomeText,
+  takeConflictsCommand,
 } from '../../../../src/domain/table/repair-text.js';
 import { repairOutcome, repairPlanOf } from '../../../workflows/repairs.js';
 
@@ -48,5 +50,28 @@ describe('T7: a repair of a table on its page', () => {
     expect(text).toContain('4 rows that changed for another reason too');
     expect(text).toContain('\\[all\\](there)');
     expect(text).toContain(`reprise incident report ${workflowId}`);
+  });
+
+  it('T7: the command that makes such a plan again changes no other rows: scope, key, policy and rule are in it', () => {
+    const scope = [
+      { column: 'pris le', from: '2026-11-21', below: '2026-11-22' },
+      { column: 'statut', in: ["l'un", null] },
+    ];
+    const source = { ...order.source, policy: 'physical' };
+    const binding = { cluster: 'mairie', order: { ...order, source, scope, key: ['id'], batchRows: 100 } };
+    const limited = String.raw`reprise table repair mairie mairie metier.demandes_rdv --xid 732 --policy physical --key id --where-range 'pris le=2026-11-21..2026-11-22' --where-in 'statut=l'\''un' --where-null statut`;
+    expect(repairCommand(binding)).toBe(`${limited} --batch-rows 100`);
+    expect(takeConflictsCommand(binding)).toBe(`${limited} --conflicts take --batch-rows 100`);
+    const keys = { rule: 'keys' as const, keys: [['7'], ['a', null]] };
+    expect(repairCommand({ cluster: 'mairie', order: { ...order, conflicts: keys } })).toMatch(
+      / --take-key 7 --take-key '\["a",null\]'$/,
+    );
+  });
+
+  it('T7: no rule for conflicts is offered where none would put them right', () => {
+    const undone = { ...order, source: { kind: 'repair', operationId: 'op' } } as const;
+    const state = { ...order, source: { kind: 'state', at: { kind: 'latest' } }, strategy: 'upsert' } as const;
+    for (const one of [undone, state, { ...order, conflicts: { rule: 'take' } } as const])
+      expect(takeConflictsCommand({ cluster: 'mairie', order: one })).toBeNull();
   });
 });

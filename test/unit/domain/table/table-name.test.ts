@@ -8,6 +8,8 @@ describe('names of tables', () => {
     ['Metier.Demandes', 'metier', 'demandes'],
     ['"Métier"."a.""b"', 'Métier', 'a."b'],
     [' été.zone ', 'été', 'zone'],
+    // PostgreSQL folds ASCII letters alone.
+    ['Public.ÉCOLE', 'public', 'École'],
   ])('%s', (text, schema, table) => {
     expect(parseTableName(text)).toEqual({ schema, table });
   });
