@@ -10,7 +10,7 @@ import { scopeAsWritten } from '../../postgres/compare/scope-values.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
 import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
 import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
-import { statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { refersByText, statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { createHash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
@@ -378,14 +378,15 @@ export async function referringRows(
 
 /** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */
 export async function missingRows(
-  { foreignKeys }: TableFacts,
+  facts: TableFacts,
   { columns, table: own }: ChangeSetHeader,
   { client, decode }: TableSide,
   states: ReadonlyMap<string, States>,
   signal: AbortSignal,
 ): Promise<(row: RowText) => boolean> {
   const missing: { readonly at: readonly number[]; readonly of: ReadonlySet<string> }[] = [];
-  for (const { table, columns: names, refersTo } of foreignKeys) {
+  // Where equal values have more than one text, the server is asked when the changes are looked up.
+  for (const { table, columns: names, refersTo } of facts.foreignKeys.filter((key) => refersByText(facts, key))) {
     const at = names.map((name) => columns.indexOf(name));
     // What it refers to in itself may come back with it; generated columns are not in the rows.
     if (at.includes(-1) || statementTable(table) === statementTable(own)) continue;

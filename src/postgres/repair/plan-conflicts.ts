@@ -9,6 +9,8 @@ import { asItIs, leftNow, loadChanges, type Work, workOf } from './change-table.
 import {
   heldRows,
   identityMoves,
+  isOwnKey,
+  missingParents,
   type Need,
   noteGoing,
   otherRules,
@@ -18,7 +20,7 @@ import {
   valueNeeds,
 } from './dependent-changes.js';
 import { mergeRenamed } from './equal-keys.js';
-import type { TableFacts } from './table-facts.js';
+import { refersByText, type TableFacts } from './table-facts.js';
 
 /** What the server would have against changes, before any is made. */
 export interface PlanConflicts {
@@ -60,6 +62,12 @@ export async function planConflicts(
     for (const key of facts.referencedBy) {
       waits.add((await unlessHidden(client, () => referenceNeeds(client, work, key))) ?? [], 'referenced');
       waits.add(await ownReferences(client, work, key), 'refers-to-missing');
+      workMoved();
+    }
+    for (const key of facts.foreignKeys) {
+      if (refersByText(facts, key) || isOwnKey(key, work)) continue;
+      for (const n of (await unlessHidden(client, () => missingParents(client, work, key))) ?? [])
+        waits.block(n, 'refers-to-missing');
       workMoved();
     }
     return { ...waits.end(), renamed };

@@ -57,6 +57,15 @@ export interface ForeignKey {
   readonly columns: readonly string[];
   /** Columns of the other table. */
   readonly refersTo: readonly string[];
+  /** Of a column of the other table with one of this one, for a statement. */
+  readonly equals: readonly string[];
+  /** The last columns are periods: that of a row has to be covered by those that it refers to (PostgreSQL 18). */
+  readonly period: boolean;
+}
+
+/** Whether rows refer to each other where the text of these columns is the same, and only there. */
+export function refersByText(facts: Pick<TableFacts, 'columns'>, { columns, period }: ForeignKey): boolean {
+  return !period && isExactKey(facts, columns);
 }
 
 export interface TableFacts {
@@ -301,26 +310,30 @@ async function readForeignKeys(
   const columns = (numbers: string, of: string): string =>
     `ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(${numbers}) WITH ORDINALITY AS k (attnum, place)
              JOIN pg_catalog.pg_attribute a ON a.attrelid = ${of} AND a.attnum = k.attnum ORDER BY k.place)`;
+  const operators = `ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
+                    FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
+                    JOIN pg_catalog.pg_operator o ON o.oid = k.operator JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
+                   ORDER BY k.place)`;
+  // Rows may refer to nothing where the server does not look (PostgreSQL 18).
+  const enforced = "pg_catalog.to_jsonb(f) ->> 'conenforced' IS DISTINCT FROM 'false'";
   const referencing = await client.query<ReferencingKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
             ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
             f.confdeltype::text AS "onDelete", f.confupdtype::text AS "onUpdate",
-            ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
-                    FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
-                    JOIN pg_catalog.pg_operator o ON o.oid = k.operator JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
-                   ORDER BY k.place) AS equals
+            ${operators} AS equals
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0
+      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0 AND ${enforced}
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );
   const referred = await client.query<ForeignKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
-            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo"
+            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
+            ${operators} AS equals, coalesce((pg_catalog.to_jsonb(f) ->> 'conperiod')::boolean, false) AS period
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.confrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.conrelid = $1 AND (f.conparentid = 0 OR NOT EXISTS (
+      WHERE f.contype = 'f' AND f.conrelid = $1 AND ${enforced} AND (f.conparentid = 0 OR NOT EXISTS (
               SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid))
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],

@@ -309,6 +309,30 @@ describe('T6: keys that are equal in another text', () => {
   });
 });
 
+describe('T6: rows that refer to others by equal values in another text', () => {
+  test('T6: are no conflict, and those of which the other is gone are', async () => {
+    // The other table is of somebody else: its values are looked up by a right to these alone.
+    await database.query(`CREATE TABLE s.rates (rate numeric PRIMARY KEY, secret text); INSERT INTO s.rates VALUES (1.50), (2);
+      GRANT REFERENCES ON s.rates TO ${role}`);
+    await asOwner('CREATE TABLE s.rated (id int PRIMARY KEY, v numeric REFERENCES s.rates)');
+    const header = headerOf('rated', ['id', 'v']);
+    const good = [
+      ['1', '1.5'],
+      ['2', '2.000'],
+      ['3', '3'],
+      ['4', null],
+    ];
+    const changes = (await undoChanges(header, [good, []], {})) as RowChange[];
+    expect(changes.map(({ op }) => op)).toEqual(['insert', 'insert', 'insert', 'insert']);
+    expect([...(await bench.plan(header, changes)).reasons]).toEqual([[2, 'refers-to-missing']]);
+    const left = changes.filter((_, at) => at !== 2);
+    expect(await bench.apply(header, left)).toMatchObject({ insert: 3, left: [] });
+    await bench.asRepair(header.table, (client) =>
+      expect(client.query('SELECT secret FROM s.rates')).rejects.toThrow('permission denied'),
+    );
+  });
+});
+
 describe('T6: a scope of what is undone', () => {
   test('T6: values are read as PostgreSQL reads them, in whatever form people write them; what is none is refused', async () => {
     await asOwner(
