@@ -17,7 +17,7 @@ import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
 import { leftChanges } from './table/left-changes.js';
 import { sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
-import { frozenFindings, frozenOver, sweepFrozen } from './table/freeze.js';
+import { frozenFindings, frozenOver, orphanedHoldFindings, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
 
@@ -173,8 +173,15 @@ export async function pinLines({ cluster, catalogue }: ClusterContext): Promise<
 }
 
 /** Tables of a cluster that take no writes, and hooks that were not taken back. */
-export async function blockedFindings(clusterContext: ClusterContext): Promise<readonly Finding[]> {
-  return [...(await frozenFindings(clusterContext)), ...(await hookFindings(clusterContext))];
+export async function blockedFindings(
+  clusterContext: ClusterContext,
+  hasClosed: HasClosed,
+): Promise<readonly Finding[]> {
+  return [
+    ...(await frozenFindings(clusterContext)),
+    ...(await orphanedHoldFindings(clusterContext, hasClosed)),
+    ...(await hookFindings(clusterContext)),
+  ];
 }
 
 const LONG_MS = 24 * 3_600_000;
@@ -186,7 +193,7 @@ export async function pinFindings(deps: HostDependencies, hasClosed: HasClosed):
     const check = `cluster/${clusterContext.cluster.name}/pins`;
     for (const operationId of await sweepCluster(clusterContext, hasClosed))
       findings.push(ok(check, `released what the ended operation ${operationId} still held`));
-    findings.push(...(await blockedFindings(clusterContext)));
+    findings.push(...(await blockedFindings(clusterContext, hasClosed)));
     for (const { operationId, workflowId, backupIds, walFrom, since } of await pinLines(clusterContext)) {
       const what = [...backupIds, ...(walFrom === null ? [] : [`WAL from ${walFrom}`])].join(', ');
       const message = `${what} kept from rotation by ${workflowId ?? `operation ${operationId}`} since ${since}`;

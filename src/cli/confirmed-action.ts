@@ -9,7 +9,7 @@ import type { ActionOrder } from '../domain/operation/orders.js';
 import type { ActionOutput } from '../workflows/api.js';
 import type { Cli } from './cli-context.js';
 import type { CommonOptions } from './define-command.js';
-import { detached, detachedText, interruptible, planWhenMade, waitFor } from './long-operation.js';
+import { detached, detachedText, interruptible, planBeforeDetaching, planWhenMade, waitFor } from './long-operation.js';
 import { typeTheName } from './terminal/prompts.js';
 
 /** A plan of settings, or of a folder of dumps, may take a listing. */
@@ -47,11 +47,14 @@ export async function askUnlessApproved(
 export async function confirmPlan(
   cli: Cli,
   session: TemporalSession,
-  { workflowId }: StartedOperation,
+  operation: StartedOperation,
   asked: AskedAction,
   options: CommonOptions & { readonly by?: string; readonly confirmed: boolean },
 ): Promise<void> {
-  const plan = await planWhenMade(session, workflowId, isActionPlan, PLAN_MS);
+  const { workflowId } = operation;
+  const plan = await (options.detach
+    ? planBeforeDetaching(cli, session, operation, isActionPlan, PLAN_MS)
+    : planWhenMade(session, workflowId, isActionPlan, PLAN_MS));
   if (plan === null) return;
   const by = cli.person(options.by);
   if (plan.observed.approval !== null) {

@@ -4,7 +4,7 @@ import { withLocalTimes } from '../domain/target/instant.js';
 import { shownZone } from './common-options.js';
 import { visible, visibleJson } from '../domain/text/text.js';
 import { toRepriseError } from '../client/errors.js';
-import type { OutputFormat } from './terminal/output.js';
+import { type OutputFormat, yamlText } from './terminal/output.js';
 import type { Terminal } from './terminal/terminal.js';
 
 /** Ends the program with a code of another contract than ours; everything was printed already. */
@@ -22,8 +22,7 @@ export async function reportError(terminal: Terminal, format: OutputFormat, erro
   const { code, message, hint } = failure;
   if (format === 'json')
     terminal.err(`${visibleJson(JSON.stringify({ error: { code, message, hint: hint ?? nextStep(code) } }))}\n`);
-  else if (format === 'yaml')
-    terminal.err((await import('yaml')).stringify({ error: { code, message, hint: hint ?? nextStep(code) } }));
+  else if (format === 'yaml') terminal.err(await yamlText({ error: { code, message, hint: hint ?? nextStep(code) } }));
   else terminal.err(asText(terminal, failure));
   if (terminal.env['REPRISE_DEBUG'] && error instanceof Error) terminal.err(`${error.stack ?? ''}\n`);
   return errorTable[code].exit;

@@ -14,13 +14,16 @@ export interface FollowOptions {
   readonly followCommand?: string;
   /** Stops watching; the operation goes on. */
   readonly timeoutMs?: number | undefined;
+  /** Why it is no use to wait on, by its status; null: it is. */
+  readonly giveUp?: ((view: StatusView) => RepriseError | null) | undefined;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Waits for the result of an operation while showing its progress. The operation goes on whatever happens here.
- * @throws `timeout` (exit 124), `interrupted` (exit 130), each with the command to follow it again; else what the operation failed with.
+ * @throws `timeout` (exit 124), `interrupted` (exit 130), each with the command to follow it again; what `giveUp` says; else what the
+ * operation failed with.
  */
 export async function follow<T>(session: TemporalSession, handle: WorkflowHandle, options: FollowOptions): Promise<T> {
   const stop = new AbortController();
@@ -30,13 +33,15 @@ export async function follow<T>(session: TemporalSession, handle: WorkflowHandle
   const result = session.connection
     .withAbortSignal(stop.signal, () => handle.result() as Promise<T>)
     .finally(() => stop.abort());
-  const lateRecord = new AbortController();
+  const givenUp = new AbortController();
   const onStatus = async (view: StatusView): Promise<void> => {
     await options.onStatus(view);
-    if (isFinal(view.state) && view.finishedAt === null && view.waitingFor !== null) lateRecord.abort(decided(view));
+    const isLateRecord = isFinal(view.state) && view.finishedAt === null && view.waitingFor !== null;
+    const why = isLateRecord ? decided(view) : (options.giveUp?.(view) ?? null);
+    if (why !== null) givenUp.abort(why);
   };
   const showing = showStatus(session, handle.workflowId, { ...options, onStatus }, stop.signal);
-  const ended = Promise.race([result, stopped(handle.workflowId, options, stop.signal), aborted(lateRecord.signal)]);
+  const ended = Promise.race([result, stopped(handle.workflowId, options, stop.signal), aborted(givenUp.signal)]);
   try {
     return await ended;
   } finally {
@@ -94,7 +99,9 @@ async function showStatus(
   const startedAt = performance.now();
   while (!stop.aborted) {
     try {
-      const view = await statusOf(session, workflowId, { jobs: false });
+      // Its requests end with the following.
+      const look = (): Promise<StatusView> => statusOf(session, workflowId, { jobs: false });
+      const view = await session.connection.withAbortSignal(stop, look);
       if (!stop.aborted) await options.onStatus(view);
     } catch {
       // A status that cannot be read is no failure of the operation: the result decides.

@@ -1,3 +1,4 @@
+import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RepriseError } from '../domain/errors.js';
 import type { Config } from '../domain/config.js';
@@ -67,13 +68,21 @@ export async function hasPoller(
 /** Queue without a worker on which this workflow waits now; null where everybody it needs is there. */
 async function missingWorker(session: TemporalSession, workflowId: string): Promise<string | null> {
   if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return CONTROL_QUEUE;
-  const description = await session.client.workflow.getHandle(workflowId).describe();
-  for (const activity of description.raw.pendingActivities ?? []) {
-    const queue = activity.activityOptions?.taskQueue?.name;
-    if (typeof queue !== 'string' || queue === '' || activity.lastStartedTime) continue;
+  const { raw } = await session.client.workflow.getHandle(workflowId).describe();
+  for (const { queue } of waitingSteps(raw.pendingActivities))
     if (!(await hasPoller(session, queue, 'activity'))) return queue;
-  }
   return null;
+}
+
+/** Activities that no worker has taken up yet: their queue, and since when (ms since the epoch). */
+export function waitingSteps(
+  pending: WorkflowExecutionDescription['raw']['pendingActivities'],
+): readonly { readonly queue: string; readonly scheduledMs: number }[] {
+  return (pending ?? []).flatMap(({ activityOptions, lastStartedTime, scheduledTime }) => {
+    const queue = activityOptions?.taskQueue?.name;
+    if (typeof queue !== 'string' || queue === '' || lastStartedTime) return [];
+    return [{ queue, scheduledMs: Number(scheduledTime?.seconds ?? Infinity) * 1000 }];
+  });
 }
 
 /**

@@ -14,6 +14,8 @@ export interface RunningOperation {
   readonly webUi: string;
   /** A table that it keeps frozen, or is to keep; absent: it keeps none. */
   readonly held?: HeldTable;
+  /** The incident that the table is kept frozen for, where it has ended without releasing it; nothing does it by itself. */
+  readonly endedIncident?: string;
 }
 
 const shown = [
@@ -55,10 +57,13 @@ const kinds: Readonly<Record<string, string>> = {
 export async function listRunningOperations(session: TemporalSession): Promise<readonly RunningOperation[]> {
   const types = shown.map((type) => `'${type}'`).join(', ');
   const lines: RunningOperation[] = [];
+  const incidents = new Map<string, string>();
   for await (const execution of session.client.workflow.list({
     query: `WorkflowType IN (${types}) AND ${OPEN_EXECUTIONS}`,
   })) {
     const { held } = (execution.memo ?? {}) as { held?: HeldTable };
+    const parent = execution.parentExecution?.workflowId;
+    if (held !== undefined && parent != null) incidents.set(execution.workflowId, parent);
     lines.push({
       workflowId: execution.workflowId,
       kind: kinds[execution.type] ?? execution.type,
@@ -69,7 +74,21 @@ export async function listRunningOperations(session: TemporalSession): Promise<r
       ...(held === undefined ? {} : { held }),
     });
   }
-  return lines.sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
+  return withEndedIncidents(lines, incidents).sort((a, b) => rank(a) - rank(b) || (a.startedAt < b.startedAt ? 1 : -1));
+}
+
+/** @param incidents for which tables are kept frozen, by the workflow that keeps them so */
+function withEndedIncidents(
+  lines: readonly RunningOperation[],
+  incidents: ReadonlyMap<string, string>,
+): RunningOperation[] {
+  const open = new Set(lines.map(({ workflowId }) => workflowId));
+  return lines.map((line) => {
+    const incident = incidents.get(line.workflowId);
+    return line.held?.since == null || incident === undefined || open.has(incident)
+      ? line
+      : { ...line, endedIncident: incident };
+  });
 }
 
 function rank({ kind, state }: RunningOperation): number {

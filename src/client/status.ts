@@ -6,7 +6,7 @@ import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
 import { runInspection } from './inspect.js';
 import type { TemporalSession } from './connect.js';
-import { describePollers, hasPoller, workerHint } from './pollers.js';
+import { describePollers, hasPoller, waitingSteps, workerHint } from './pollers.js';
 
 /** One operation as `status` shows it; the JSON other people's scripts rely on. */
 export interface StatusView {
@@ -73,17 +73,19 @@ export async function statusOf(
   const handle = session.client.workflow.getHandle(workflowId);
   const description = await handle.describe();
   const closed = closedAs[description.status.name];
-  const answered = await query(session, workflowId, closed !== undefined);
+  const { view: answered, isLate } = await query(session, workflowId, closed !== undefined);
   const said = answered ?? withoutAnswer(workflowId);
   const heartbeats = heartbeatsOf(session, description);
   const recorded = options.jobs ? await recordedJobs(session, said.cluster, operationOf(description, answered)) : [];
-  const missing = closed === undefined && answered === null ? await missingControlWorker(session, description) : null;
+  const paused = pausedInTemporal(description);
+  const missing =
+    closed === undefined && paused === null ? await workerWaitedFor(session, description, answered, isLate) : null;
   return {
     workflowId,
     kind: said.kind,
     cluster: said.cluster,
-    state: missing === null ? stateOf(description, answered, closed) : 'waiting-worker',
-    waitingFor: missing ?? pausedInTemporal(description) ?? (closed === undefined ? said.waitingFor : null),
+    state: missing?.isGone === true ? 'waiting-worker' : stateOf(description, answered, closed),
+    waitingFor: paused ?? missing?.text ?? (closed === undefined ? said.waitingFor : null),
     plan: said.plan,
     phase: said.phase,
     phases: said.phases,
@@ -115,21 +117,23 @@ export function isFinal(state: OperationState): boolean {
   return state === 'completed' || state === 'failed' || state === 'rejected' || state === 'cancelled';
 }
 
+/** `isLate`: workers seem to be there, and none has answered in time. */
 async function query(
   session: TemporalSession,
   workflowId: string,
   closed: boolean,
-): Promise<OperationStatusView | null> {
+): Promise<{ readonly view: OperationStatusView | null; readonly isLate: boolean }> {
   // Without a worker a query waits for its whole deadline: ask first.
-  if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return null;
+  if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return { view: null, isLate: false };
   try {
     const handle = session.client.workflow.getHandle(workflowId);
-    return await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+    const view = await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
       handle.query<OperationStatusView>(queryNames.status),
     );
+    return { view, isLate: false };
   } catch (error) {
     // A worker that has just died, or a closed workflow of another version: the server's own view is still true.
-    if (closed || isDeadline(error) || isQueryFailure(error)) return null;
+    if (closed || isDeadline(error) || isQueryFailure(error)) return { view: null, isLate: isDeadline(error) };
     throw error;
   }
 }
@@ -143,6 +147,46 @@ function isDeadline(error: unknown): boolean {
 
 function isQueryFailure(error: unknown): boolean {
   return error instanceof Error && ['QueryNotRegisteredError', 'QueryRejectedError'].includes(error.name);
+}
+
+/** A worker that an operation waits for. `isGone`: none polls the queue; else one may be busy, or has just died. */
+interface WaitedFor {
+  readonly isGone: boolean;
+  readonly text: string;
+}
+
+/** So long a step may wait for a worker that seems to be there, before it is said. */
+const TAKEN_UP_MS = 10_000;
+
+/** The worker that nothing goes on without, unless the operation itself says what it waits for; null: none is missing. */
+async function workerWaitedFor(
+  session: TemporalSession,
+  description: WorkflowExecutionDescription,
+  answered: OperationStatusView | null,
+  isLate: boolean,
+): Promise<WaitedFor | null> {
+  if (answered !== null) return answered.waitingFor === null ? untakenStep(session, description) : null;
+  const missing = await missingControlWorker(session, description);
+  if (missing !== null) return { isGone: true, text: missing };
+  if (!isLate) return null;
+  const text = `an answer of a worker on the queue ${CONTROL_QUEUE}: none came within ${QUERY_TIMEOUT_MS / 1000} s, so it is busy or gone; ${workerHint(CONTROL_QUEUE)}`;
+  return { isGone: false, text };
+}
+
+/** A step that no worker has taken up, of an operation that says nothing of it. */
+async function untakenStep(session: TemporalSession, { raw }: WorkflowExecutionDescription): Promise<WaitedFor | null> {
+  let untaken: WaitedFor | null = null;
+  for (const { queue, scheduledMs } of waitingSteps(raw.pendingActivities)) {
+    if (!(await hasPoller(session, queue, 'activity')))
+      return { isGone: true, text: `a worker on the queue ${queue}: ${workerHint(queue)}` };
+    // It counts as polled for a while after its last worker has died.
+    if (scheduledMs < Date.now() - TAKEN_UP_MS)
+      untaken ??= {
+        isGone: false,
+        text: `a worker that takes up a step from the queue ${queue}: none has within ${TAKEN_UP_MS / 1000} s, so they are busy or gone; ${workerHint(queue)}`,
+      };
+  }
+  return untaken;
 }
 
 async function missingControlWorker(

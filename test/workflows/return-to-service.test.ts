@@ -90,9 +90,17 @@ describe('T7: a repaired table goes back into service', () => {
   it('T7: signed off as failed, it undoes nothing, says what can be typed, and opens the table when a person continues it', async () => {
     const one = await repairing(asked);
     await one.state('waiting-sign-off');
-    await one.workflow.signal(signalNames.signOff, { verdict: 'fail', by: 'qa', remarks: 'no evening appointments' });
+    await one.workflow.signal(signalNames.signOff, {
+      verdict: 'fail',
+      by: 'qa',
+      remarks: 'no evening *appointments*, see [it](https://evil.example)',
+    });
     const { waitingFor } = await one.state('paused');
-    for (const text of ['qa signed the repair off as failed: no evening appointments', 'reprise continue', 'opened at'])
+    for (const text of [
+      'qa signed the repair off as failed: no evening *appointments*',
+      'reprise continue',
+      'opened at',
+    ])
       expect(waitingFor).toContain(text);
     expect(waitingFor).toContain(`reprise table undo ${one.cluster} mairie metier.demandes_rdv --repair op`);
     expect(one.names).not.toContain('unfreezeTable');

@@ -3,6 +3,8 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import {
   beforeMigrations,
+  type LastMigrations,
+  lastMigrations,
   type MigrationFindings,
   type MigrationTime,
   migratedTables,
@@ -16,6 +18,7 @@ import {
   type RepairOrder,
   repairOrder,
 } from '../../domain/operation/orders.js';
+import { MOST_TRANSACTIONS } from '../../domain/operation/wal-transactions.js';
 import type { Suspects } from '../../domain/table/incident.js';
 import { visible } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
@@ -40,10 +43,10 @@ export function migrationIncidentActivities(deps: HostDependencies): MigrationIn
   return {
     findMigration: wrapActivity(
       'findMigration',
-      withOrder(migrationIncidentOrder, async (step) => {
+      withOrder(migrationIncidentOrder, async (step, run) => {
         const clusterContext = await openClusterContext(deps, step.cluster);
         await claimOperation(clusterContext, step);
-        return findMigration(clusterContext, step.order);
+        return findMigration(clusterContext, step.order, run);
       }),
     ),
     compareMigration: wrapActivity(
@@ -77,13 +80,15 @@ export function migrationIncidentActivities(deps: HostDependencies): MigrationIn
 }
 
 /**
- * When a database was migrated.
+ * When a database was migrated. Where the tool does not say when it began, the WAL is read for that.
  * @throws RepriseError `not-found` where nobody wrote it down
  */
 export async function findMigration(
-  { cluster }: ClusterContext,
-  { database, at }: MigrationIncidentOrder,
+  clusterContext: ClusterContext,
+  { database, at, policy }: MigrationIncidentOrder,
+  run: ActivityRun,
 ): Promise<MigrationTime> {
+  const { cluster } = clusterContext;
   if (at !== undefined) return { before: at, source: 'operator', migrations: [], recordedIn: null };
   const configured = cluster.migrations?.[database];
   const source = { connection: cluster.connection, checksRole: cluster.checksRole };
@@ -94,14 +99,32 @@ export async function findMigration(
           recordedIn: 'the query of the configuration',
           migrations: await readApplied(source, { database, ...configured }),
         };
-  const time = found === null ? null : beforeMigrations(found.migrations);
-  if (found === null || time === null)
+  const last = found === null ? null : lastMigrations(found.migrations);
+  if (found === null || last === null)
     throw new RepriseError(
       'not-found',
       `nothing says when database ${visible(database)} was migrated`,
       `name the time at which the migration began: --at TIME; or write clusters.${cluster.name}.migrations.${database}: { query: "SELECT name, applied FROM ..." }`,
     );
-  return { ...time, source: configured === undefined ? 'table' : 'query', recordedIn: found.recordedIn };
+  const changes = last.begunAt === null ? await changesUntil(clusterContext, { database, policy }, last, run) : [];
+  return {
+    ...beforeMigrations(last, changes),
+    ...{ source: configured === undefined ? 'table' : 'query', recordedIn: found.recordedIn },
+  };
+}
+
+/** When transactions were committed that dropped, truncated or rewrote a table; none where the WAL cannot be read. */
+async function changesUntil(
+  clusterContext: ClusterContext,
+  { database, policy }: Pick<MigrationIncidentOrder, 'database' | 'policy'>,
+  { migrations, notBefore: from }: LastMigrations,
+  run: ActivityRun,
+): Promise<readonly string[]> {
+  const to = migrations[0]?.at ?? from;
+  // Those that touched tables as a whole come first.
+  const request = { database, from, to, limit: MOST_TRANSACTIONS, policy };
+  const { transactions } = await suspectsIn(clusterContext, request, run);
+  return transactions.filter(({ actions }) => actions.length > 0).map(({ committedAt }) => committedAt);
 }
 
 async function compareMigration(

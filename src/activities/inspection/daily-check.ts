@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { dailyCheck } from '../../domain/backup/daily-check.js';
 import { freshness, pageFindings } from '../../domain/backup/freshness.js';
 import { walFindings } from '../../domain/backup/wal-findings.js';
@@ -9,6 +10,7 @@ import { claimOperation } from '../approval/own-operation.js';
 import { type ClusterContext, currentBackups, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { blockedFindings } from '../sweep.js';
+import { closedAsToldBy } from '../workflow-closed.js';
 import { pageErrorLines } from './page-errors.js';
 import { walWindows } from './wal-health.js';
 
@@ -25,7 +27,7 @@ export function dailyCheckActivities(deps: HostDependencies): Pick<HostActivitie
         ...step.found,
         ...(await backupFindings(clusterContext, now, run)),
         ...wal.findings,
-        ...(await blockedFindings(clusterContext)),
+        ...(await blockedFindings(clusterContext, closedAsToldBy(Context.current()))),
       ];
       const found = dailyCheck(findings, last?.found.open ?? [], step.now, wal.unseen);
       if (found.open.length === 0 && found.over.length === 0) return found;

@@ -43,6 +43,7 @@ import { makePlan } from '../recovery/plan.js';
 import { pinFindings, pinLines } from '../sweep.js';
 import { previewExploration } from '../temporary/temporary-instance.js';
 import { findMigration } from '../incident/migration.js';
+import { findKnown } from '../table/known-table.js';
 import { surveyTable } from '../table/survey.js';
 import { closedAsToldBy } from '../workflow-closed.js';
 import { acceptRepository } from './accept-repository.js';
@@ -148,8 +149,11 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   'table-history': async ({ cluster, database, table }, deps, run) => ({
     history: await historyOf(await openClusterContext(deps, cluster), database, table, run),
   }),
-  'migration-time': async ({ cluster, order }, deps) => ({
-    time: await findMigration(await openClusterContext(deps, cluster), readOrder(migrationIncidentOrder, order)),
+  'migration-time': async ({ cluster, order }, deps, run) => ({
+    time: await findMigration(await openClusterContext(deps, cluster), readOrder(migrationIncidentOrder, order), run),
+  }),
+  known: async ({ cluster, database, table }, deps, run) => ({
+    known: await findKnown(await openClusterContext(deps, cluster), { database, table }, run),
   }),
   'table-survey': async ({ cluster, order }, deps, run) => ({
     survey: await surveyTable(await openClusterContext(deps, cluster), readOrder(tableIncidentOrder, order), run),

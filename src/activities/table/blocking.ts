@@ -1,7 +1,7 @@
 import type { ClusterConfig } from '../../domain/config.js';
 import { holdWorkflowId } from '../../domain/operation/names.js';
 import { undoHooksOf } from '../../domain/plan/hooks.js';
-import { type BlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
+import { type BlockingPlan, type HoldPlan, isHoldPlan } from '../../domain/table/hold.js';
 import type { RepairBinding } from '../../domain/table/repair.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { canonicalJson } from '../../domain/text/canonical-json.js';
@@ -53,16 +53,24 @@ export async function holdsOf(
   const plans = (await openHostState(host.stateDir).openPlans()).filter((plan) => isHoldPlan(plan));
   const found: ActiveHold[] = [];
   for (const { binding } of plans) {
-    const { operationId, order, freeze } = binding;
+    const { operationId, order } = binding;
     if (binding.cluster !== cluster.name || order.database !== database || formatTableName(order.table) !== name)
       continue;
-    const frozen = await openFrozenTables(host.stateDir).of(operationId);
-    const hook = (await openRunHooks(host.stateDir).all()).find((one) => one.operationId === operationId);
-    const since = freeze === null ? hook?.at : frozen?.at;
-    if (since === undefined || frozen?.opening === true) continue;
-    found.push({ workflowId: holdWorkflowId(cluster.name, operationId), since, until: frozen?.until ?? null });
+    const blocked = await blockedSince(host.stateDir, binding);
+    if (blocked !== null) found.push({ workflowId: holdWorkflowId(cluster.name, operationId), ...blocked });
   }
   return found;
+}
+
+/** Since when a hold keeps its table from being written, or has stopped batches where it blocks no writes; null: it does not, or no longer. */
+export async function blockedSince(
+  stateDir: string,
+  { operationId, freeze }: Pick<HoldPlan['binding'], 'operationId' | 'freeze'>,
+): Promise<Pick<ActiveHold, 'since' | 'until'> | null> {
+  const frozen = await openFrozenTables(stateDir).of(operationId);
+  const hook = (await openRunHooks(stateDir).all()).find((one) => one.operationId === operationId);
+  const since = freeze === null ? hook?.at : frozen?.at;
+  return since === undefined || frozen?.opening === true ? null : { since, until: frozen?.until ?? null };
 }
 
 /** How a repair blocks writes: not at all where a hold does already, which goes on when the repair has ended. */

@@ -1,5 +1,5 @@
 import { isRepriseError } from '../../domain/errors.js';
-import { type Finding, ok, warning } from '../../domain/findings.js';
+import { type Finding, ok, problem, warning } from '../../domain/findings.js';
 import { holdWorkflowId } from '../../domain/operation/names.js';
 import type { HoldOrder } from '../../domain/operation/orders.js';
 import { isBlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
@@ -19,6 +19,7 @@ import { type ClusterContext, openClusterContext, record } from '../cluster-cont
 import type { HostDependencies } from '../dependencies.js';
 import { hostOf } from '../config-lookup.js';
 import type { HasClosed } from '../workflow-closed.js';
+import { blockedSince } from './blocking.js';
 import { requireSameCluster } from './repair-session.js';
 
 /** In the host's ledger: when the table was frozen by a plan, and when what was frozen then was opened again. */
@@ -201,6 +202,34 @@ export async function keepFrozen(deps: HostDependencies, hasClosed: HasClosed): 
       if (!isRepriseError(error)) throw error;
     }
   }
+}
+
+/**
+ * Blocks of incidents that have ended without releasing the table, as one does that was terminated. Nothing opens it by itself: a repair of
+ * the incident may still need the block, and whoever ended the incident knows what the rows are worth.
+ */
+export async function orphanedHoldFindings(
+  { host, cluster }: ClusterContext,
+  hasClosed: HasClosed,
+): Promise<readonly Finding[]> {
+  const holds = (await openHostState(host.stateDir).openPlans()).filter(isHoldPlan);
+  const found: Finding[] = [];
+  for (const { binding, observed } of holds) {
+    const { incident } = observed;
+    const { operationId, order } = binding;
+    if (binding.cluster !== cluster.name || incident === undefined) continue;
+    const blocked = await blockedSince(host.stateDir, binding);
+    if (blocked === null || (await hasClosed({ workflowId: incident, firstRunId: null })) !== true) continue;
+    const workflowId = holdWorkflowId(cluster.name, operationId);
+    found.push(
+      problem(
+        `cluster/${cluster.name}/frozen/${operationId}/incident`,
+        `${formatTableName(order.table)} in ${order.database} takes no writes since ${blocked.since}, for ${incident}, which has ended without releasing it: nothing opens it by itself`,
+        `${releaseCommand(workflowId)}; or go on with the repair first: the table stays blocked meanwhile`,
+      ),
+    );
+  }
+  return found;
 }
 
 /** Operations that keep a table of this host's clusters frozen although their workflow has ended. */

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import {
   linesToAdd,
   mayApprove,
@@ -10,6 +11,7 @@ import { holdOrder } from '../../domain/operation/orders.js';
 import type { HoldBinding, HoldPlan } from '../../domain/table/hold.js';
 import { holdTitle } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
+import { shellWord } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { requireFreezable } from '../../postgres/repair/freeze.js';
 import { planDigest } from '../../records/digest.js';
@@ -21,6 +23,7 @@ import { claimPlanned, requireOwnOperation } from '../approval/own-operation.js'
 import { type ClusterContext, openClusterContext, record } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { blockingOf, holdsOf } from './blocking.js';
+import { closedAsToldBy } from '../workflow-closed.js';
 import { systemIdentifierOf } from './repair-session.js';
 
 /** A table that is kept frozen until somebody releases it. */
@@ -45,6 +48,7 @@ export function holdActivities(deps: HostDependencies): HoldActivities {
         const clusterContext = await openClusterContext(deps, request.cluster);
         const used = await openHostState(clusterContext.host.stateDir).usedBy(plan);
         if (used?.operationId === request.operationId) return { digest: plan };
+        await requireOpenIncident(request);
         return { digest: (await makeHoldPlan(clusterContext, request)).digest };
       }),
     ),
@@ -54,6 +58,21 @@ export function holdActivities(deps: HostDependencies): HoldActivities {
       await closePlansOf(clusterContext, step.operationId);
     }),
   };
+}
+
+/**
+ * Nothing would release what is blocked for an incident that is over.
+ * @throws RepriseError `conflict`
+ */
+async function requireOpenIncident({ incident, order: { database, table } }: HoldRequest): Promise<void> {
+  if (incident === undefined) return;
+  const hasClosed = closedAsToldBy(Context.current());
+  if ((await hasClosed({ workflowId: incident, firstRunId: null })) !== true) return;
+  throw new RepriseError(
+    'conflict',
+    `${incident} has ended: nothing is blocked for it`,
+    `where the table has to be frozen, freeze it by itself: reprise table freeze CLUSTER ${shellWord(database)} ${shellWord(formatTableName(table))} --reason "..."`,
+  );
 }
 
 async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest): Promise<HoldPlan> {

@@ -2,9 +2,10 @@ import { RepriseError } from '../../domain/errors.js';
 import { readOrder, repairOrder, type TableIncidentOrder, tableIncidentOrder } from '../../domain/operation/orders.js';
 import type { Suspects } from '../../domain/table/incident.js';
 import { incidentTable } from '../../domain/table/incident-text.js';
+import { type BlockingPlan, isBlockingPlan } from '../../domain/table/hold.js';
 import { isRepairPlan, type RepairOutcome } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
-import { openHostState } from '../../records/host-state.js';
+import { type HostState, openHostState } from '../../records/host-state.js';
 import type { RecordedIncidentFacts } from '../../reports/incident/parts.js';
 import { tableIncidentReport } from '../../reports/incident/report.js';
 import { type ActivityRun, withOrder, wrapActivity } from '../activity-wrapper.js';
@@ -13,6 +14,7 @@ import { claimOperation, requireOwnOperation } from '../approval/own-operation.j
 import { type ClusterContext, openClusterContext } from '../cluster-context.js';
 import type { HostDependencies } from '../dependencies.js';
 import { historyOf } from '../inspection/table-history.js';
+import { FROZEN, openedStep } from './freeze.js';
 import { OUTCOME } from './repair-session.js';
 import { suspectsIn, unreadable } from '../incident/suspects.js';
 import { writeReport } from '../incident/write-report.js';
@@ -114,9 +116,10 @@ export async function recordedOf(
   const facts = await catalogue.state();
   const state = openHostState(host.stateDir);
   const isOwn = (id: string): boolean => id === operationId || id.startsWith(`${operationId}-`);
-  const plans = (await state.plans())
-    .filter(isRepairPlan)
-    .filter(({ binding }) => binding.cluster === cluster.name && isOwn(binding.operationId));
+  const own = (await state.plans()).filter(
+    ({ binding }) => binding.cluster === cluster.name && isOwn(binding.operationId),
+  );
+  const plans = own.filter(isRepairPlan);
   const repairs = await Promise.all(
     [...new Set(plans.map(({ binding }) => binding.operationId))].toSorted().map(async (id) => ({
       operationId: id,
@@ -129,14 +132,27 @@ export async function recordedOf(
       outcome: (await state.onceDone<RepairOutcome>(id, OUTCOME))?.result ?? null,
     })),
   );
+  const blocks = await blocksOf(state, own.filter(isBlockingPlan));
   const operations = (await catalogue.records()).map((record) => record.operationId).filter(isOwn);
   return {
-    repairs,
+    ...{ repairs, blocks },
     incident: facts.incidents.get(workflowId) ?? null,
     journal: [...new Set(operations)].flatMap((id) => facts.journalOf(id)),
     approvals: facts.approvals.filter((entry) => isOwn(entry.operationId)),
     refusals: facts.refusals.filter((entry) => isOwn(entry.operationId)),
   };
+}
+
+/** When these plans have blocked writes, and their operations opened them again, by the ledger of the host. */
+async function blocksOf(state: HostState, plans: readonly BlockingPlan[]): Promise<RecordedIncidentFacts['blocks']> {
+  const found = await Promise.all(
+    plans.map(async ({ digest, binding: { operationId: id } }) => {
+      const since = (await state.onceDone<string>(id, FROZEN, digest))?.result;
+      if (since === undefined) return [];
+      return [{ since, openedAt: (await state.onceDone<string>(id, openedStep(since)))?.result ?? null }];
+    }),
+  );
+  return found.flat();
 }
 
 const byCreation = (one: { createdAt: string }, other: { createdAt: string }): number =>

@@ -11,7 +11,7 @@ import type { Cli } from '../cli-context.js';
 import { byOption, policyOption } from '../common-options.js';
 import { confirmPlan, followConfirmed, refuseRejected } from '../confirmed-action.js';
 import { define } from '../define-command.js';
-import { detached, detachedText } from '../long-operation.js';
+import { detached, detachedText, interruptible } from '../long-operation.js';
 import { instant, type Screen, screenTable } from '../terminal/tables.js';
 
 /** `reprise backup adopt` */
@@ -48,7 +48,8 @@ export function defineAdopt(parent: Command, cli: Cli): void {
       };
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await runInspection<'adoption'>(session, { kind: 'adoption', cluster, order });
+          const question = { kind: 'adoption' as const, cluster, order };
+          const preview = await interruptible((signal) => runInspection<'adoption'>(session, question, signal));
           const { policies } = await self.cluster(cluster);
           await self.print({ dryRun: true, ...preview }, adoptionPreviewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);

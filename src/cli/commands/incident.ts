@@ -6,6 +6,7 @@ import type { Diagnosis, IncidentLine, IncidentView } from '../../domain/operati
 import type { IncidentOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
+import { toRepriseError } from '../../client/errors.js';
 import { findIncident } from '../../client/incidents.js';
 import { startIncident } from '../../client/start.js';
 import type { Cli } from '../cli-context.js';
@@ -13,10 +14,11 @@ import { byOption, reasonOption, timeOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
 import type { CommonOptions } from '../define-command.js';
 import { facts, instant, type Screen, screenTable } from '../terminal/tables.js';
-import { detached, detachedText, waitFor } from '../long-operation.js';
+import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
 import { migrationTimeText } from '../../domain/incident/migration-text.js';
 import type { MigrationIncidentOrder, TableIncidentOrder } from '../../domain/operation/orders.js';
-import { parseTableName } from '../../domain/table/table-name.js';
+import { isNowhere, type KnownTable, nowhereText } from '../../domain/table/known-table.js';
+import { formatTableName, parseTableName, type TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import type { TableSurvey } from '../../domain/table/incident.js';
 import { incidentTable, surveyText } from '../../domain/table/incident-text.js';
@@ -125,9 +127,12 @@ async function startMigration(cli: Cli, options: StartOptions & CommonOptions): 
     ...(foundAt === undefined ? {} : { foundAt }),
     ...(cause === undefined ? {} : { cause }),
   };
+  await requireKnown(cli, cluster, { database });
   if (options.dryRun) {
     const { time } = await cli.withTemporal((session) =>
-      runInspection<'migration-time'>(session, { kind: 'migration-time', cluster, order }),
+      interruptible((signal) =>
+        runInspection<'migration-time'>(session, { kind: 'migration-time', cluster, order }, signal),
+      ),
     );
     return cli.print(
       { dryRun: true, scenario, cluster, order, time },
@@ -143,7 +148,7 @@ async function startInstanceLoss(cli: Cli, options: StartOptions & CommonOptions
   await cli.cluster(cluster);
   if (options.dryRun) {
     const diagnosis = await cli.withTemporal((session) =>
-      runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }),
+      interruptible((signal) => runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }, signal)),
     );
     return cli.print(
       { dryRun: true, scenario, cluster, diagnosis },
@@ -171,9 +176,12 @@ async function startTable(cli: Cli, options: StartOptions & CommonOptions): Prom
     ...(cause === undefined ? {} : { cause }),
     ...(hold === true ? { hold } : {}),
   };
+  await requireKnown(cli, cluster, { database, table });
   if (options.dryRun) {
     const { survey } = await cli.withTemporal((session) =>
-      runInspection<'table-survey'>(session, { kind: 'table-survey', cluster, order }),
+      interruptible((signal) =>
+        runInspection<'table-survey'>(session, { kind: 'table-survey', cluster, order }, signal),
+      ),
     );
     return cli.print({ dryRun: true, scenario, cluster, order, survey }, (view, screen) =>
       [
@@ -183,6 +191,45 @@ async function startTable(cli: Cli, options: StartOptions & CommonOptions): Prom
     );
   }
   await open(cli, { cluster, scenario, requester: cli.person(options.by), order }, options);
+}
+
+/**
+ * Before people are told: what is neither in production nor in a backup is a name that is written in another way. Where nobody can be
+ * asked, the incident is opened all the same, and that is said.
+ * @throws RepriseError `not-found`, with the names that were probably meant
+ */
+async function requireKnown(
+  cli: Cli,
+  cluster: string,
+  named: { readonly database: string; readonly table?: TableName },
+): Promise<void> {
+  const question = { kind: 'known' as const, cluster, ...named };
+  const known = await cli.withTemporal((session) =>
+    interruptible((signal) => runInspection<'known'>(session, question, signal)).then(
+      (answer) => answer.known,
+      notAsked,
+    ),
+  );
+  const { database, table } = named;
+  if (isNowhere(known))
+    throw new RepriseError(
+      'not-found',
+      [nowhereText(known, database, table), ...known.problems].join('; '),
+      known.near.length === 0
+        ? 'nothing like it is there: see \\l and \\dt *.* in psql'
+        : `did you mean ${known.near.join(', or ')}?`,
+    );
+  const isFound = known.production === true || known.backups === true;
+  if (isFound || !cli.showsProgress) return;
+  const what = table === undefined ? `database ${database}` : formatTableName(table);
+  cli.say(`warning: it is not known whether ${what} is there: ${known.problems.join('; ') || 'no backup says'}`);
+}
+
+/** Whoever waits no longer opens nothing; everything else is no reason to open none. */
+function notAsked(error: unknown): KnownTable {
+  const { code, message } = toRepriseError(error);
+  if (code === 'interrupted') throw error;
+  return { production: null, backups: null, database: null, near: [], problems: [message] };
 }
 
 async function open(cli: Cli, request: Parameters<typeof startIncident>[1], options: CommonOptions): Promise<void> {

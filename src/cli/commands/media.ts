@@ -6,13 +6,12 @@ import type { MediaOrder, MediaTask } from '../../domain/operation/orders.js';
 import { mediaOutcomeText, mediaPlanText, mediaVerdictText } from '../../domain/media/media-text.js';
 import type { MediaOutput, VerifyMediaOutput } from '../../workflows/api.js';
 import { runInspection } from '../../client/inspect.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import { newOperationId, startMedia, startMediaVerification } from '../../client/start.js';
 import { type Cli, unknownName } from '../cli-context.js';
 import { typeTheName } from '../terminal/prompts.js';
 import { byOption, parseCount, timeOption } from '../common-options.js';
 import { type CommonOptions, define, group } from '../define-command.js';
-import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
+import { detached, detachedText, interruptible, waitFor, planToShow, planBeforeDetaching } from '../long-operation.js';
 
 /** A listing of millions of objects comes before the plan. */
 const LISTING_MS = 7 * 86_400_000;
@@ -165,10 +164,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
     const operation = await startMedia(session, { cluster, requester: cli.person(options.by), order, confirmed });
     const { workflowId } = operation;
     if (options.detach) {
-      const plan = await planWhenMade(session, workflowId, isMediaPlan, LISTING_MS);
-      // Over without a plan: why it was refused is the answer, or there was nothing to do.
-      if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-        await operation.handle.result();
+      const plan = await planBeforeDetaching(cli, session, operation, isMediaPlan, LISTING_MS);
       return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view, screen) =>
         [view.plan === null ? '' : mediaPlanText(view.plan), detachedText(view, screen)].filter(Boolean).join('\n\n'),
       );

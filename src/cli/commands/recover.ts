@@ -13,14 +13,13 @@ import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
 import { chooseRecovery, findIncidentOf } from '../../client/incidents.js';
 import { newOperationId, type StartedOperation, startRecovery } from '../../client/start.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, policyOption, targetOption } from '../common-options.js';
 import { define } from '../define-command.js';
 import { durationInWords } from '../../domain/text/text.js';
 import { facts, instant, type Screen } from '../terminal/tables.js';
 import { recoveryEndText } from '../terminal/outcome-text.js';
-import { detached, detachedText, interruptible, waitFor, planToShow, planWhenMade } from '../long-operation.js';
+import { detached, detachedText, interruptible, waitFor, planToShow, planBeforeDetaching } from '../long-operation.js';
 
 interface RecoverOptions {
   readonly policy?: string;
@@ -109,10 +108,7 @@ export function registerRecover(program: Command, cli: Cli): void {
         const operation = await startOrChoose(session, request, options.incident);
         const { workflowId } = operation;
         if (options.detach) {
-          const plan = await planWhenMade(session, workflowId, isRecoveryPlan);
-          // Over without a plan: why it was refused is the answer.
-          if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-            await operation.handle.result();
+          const plan = await planBeforeDetaching(self, session, operation, isRecoveryPlan);
           return self.print({ ...(await detached(self, session, workflowId)), plan }, (view, screen) =>
             [view.plan === null ? '' : self.planForPeople(planText(view.plan)), detachedText(view, screen)]
               .filter(Boolean)

@@ -7,7 +7,7 @@ import type { Cli } from '../cli-context.js';
 import { policyOption } from '../common-options.js';
 import { define } from '../define-command.js';
 import { counted, type Screen, screenTable } from '../terminal/tables.js';
-import { detached, detachedText, waitFor } from '../long-operation.js';
+import { detached, detachedText, interruptible, waitFor } from '../long-operation.js';
 
 /** `reprise rotate`. It asks nothing: what goes was decided by the policy's retention, as in every scheduled run. */
 export function registerRotate(program: Command, cli: Cli): void {
@@ -26,7 +26,8 @@ export function registerRotate(program: Command, cli: Cli): void {
       const { name: policy } = await self.policy(cluster, options.policy);
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
-          const preview = await runInspection<'rotation'>(session, { kind: 'rotation', cluster, order: { policy } });
+          const question = { kind: 'rotation' as const, cluster, order: { policy } };
+          const preview = await interruptible((signal) => runInspection<'rotation'>(session, question, signal));
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
         const operation = await startRotation(session, {

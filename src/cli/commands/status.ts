@@ -234,9 +234,11 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
     screen,
   );
   const waiting = operations.filter(({ state }) => waitsForPerson(state));
-  const frozen = operations.flatMap(({ workflowId, held }) =>
-    held?.since == null ? [] : [`  ${heldInWords(held)}: ${cli.command('table', 'release', workflowId)}`],
-  );
+  const frozen = operations.flatMap(({ workflowId, held, endedIncident }) => {
+    if (held?.since == null) return [];
+    const ended = endedIncident === undefined ? '' : `\n    ${endedIncident} has ended: nothing else releases it`;
+    return [`  ${heldInWords(held)}: ${cli.command('table', 'release', workflowId)}${ended}`];
+  });
   return [
     lines,
     ...(frozen.length === 0 ? [] : [`tables that take no writes, and how they are released:\n${frozen.join('\n')}`]),

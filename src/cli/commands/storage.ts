@@ -11,6 +11,7 @@ import { byOption, reasonOption } from '../common-options.js';
 import { type AskedAction, askUnlessApproved, carryOutAction } from '../confirmed-action.js';
 import { type CommonOptions, define, group } from '../define-command.js';
 import { requireTerminal, typeTheName } from '../terminal/prompts.js';
+import { interruptible } from '../long-operation.js';
 import { acceptedText, appliedText, storagePlansText, usageText } from '../terminal/storage-text.js';
 import type { AppliedPlan } from '../terminal/storage-text.js';
 
@@ -40,10 +41,12 @@ export function registerStorage(program: Command, cli: Cli): void {
     run: async (self, [named]) => {
       const names = await repositoriesOf(self, named);
       const usages = await self.withTemporal((session) =>
-        Promise.all(
-          names.map(
-            async (repository) =>
-              (await runInspection<'storage-usage'>(session, { kind: 'storage-usage', repository })).usage,
+        interruptible((signal) =>
+          Promise.all(
+            names.map(
+              async (repository) =>
+                (await runInspection<'storage-usage'>(session, { kind: 'storage-usage', repository }, signal)).usage,
+            ),
           ),
         ),
       );
@@ -174,9 +177,12 @@ async function applyAll(
 async function plansOf(cli: Cli, named: string | undefined): Promise<readonly StoragePlan[]> {
   const names = await repositoriesOf(cli, named);
   return cli.withTemporal((session) =>
-    Promise.all(
-      names.map(
-        async (repository) => (await runInspection<'storage-plan'>(session, { kind: 'storage-plan', repository })).plan,
+    interruptible((signal) =>
+      Promise.all(
+        names.map(
+          async (repository) =>
+            (await runInspection<'storage-plan'>(session, { kind: 'storage-plan', repository }, signal)).plan,
+        ),
       ),
     ),
   );

@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import type { TemporalSession } from '../../client/connect.js';
 import { heldBy, type Hold, holdNamed, holdsOfTable, releaseHold } from '../../client/holds.js';
 import { startHold } from '../../client/start.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
 import { isHoldPlan } from '../../domain/table/hold.js';
 import { heldInWords, holdPlanText } from '../../domain/table/hold-text.js';
@@ -13,7 +12,14 @@ import type { HoldOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, parseSeconds } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
-import { detached, detachedText, planToShow, planWhenMade, waitFor, waitUntilSeen } from '../long-operation.js';
+import {
+  detached,
+  detachedText,
+  planBeforeDetaching,
+  planToShow,
+  waitForPlan,
+  waitUntilSeen,
+} from '../long-operation.js';
 import { tableArguments } from '../table-options.js';
 
 interface FreezeOptions extends CommonOptions {
@@ -116,17 +122,14 @@ async function freeze(
     const planOnly = dryRun === true ? { planOnly: true as const } : {};
     const operation = await startHold(session, { cluster, requester: cli.person(options.by), order, ...planOnly });
     const { workflowId, operationId } = operation;
-    if (options.detach) {
-      const plan = await planWhenMade(session, workflowId, isHoldPlan);
-      // Over without a plan: why it was refused is the answer.
-      if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-        await operation.handle.result();
+    if (options.detach && dryRun !== true) {
+      const plan = await planBeforeDetaching(cli, session, operation, isHoldPlan);
       return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view, screen) =>
         [view.plan === null ? '' : holdPlanText(view.plan), detachedText(view, screen)].filter(Boolean).join('\n\n'),
       );
     }
     if (dryRun === true) {
-      const { state, plan } = await waitFor<HoldOutput>(cli, session, operation, options);
+      const { state, plan } = await waitForPlan<HoldOutput>(cli, session, operation, options);
       return cli.print({ dryRun, workflowId, operationId, state, plan }, () =>
         plan === null ? state : holdPlanText(plan, { waits: false }),
       );

@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import type { TemporalSession } from '../../client/connect.js';
 import { chooseRepair, findIncidentOf } from '../../client/incidents.js';
 import { startRepair, type StartedOperation } from '../../client/start.js';
-import { isFinal, statusOf } from '../../client/status.js';
 import { RepriseError } from '../../domain/errors.js';
 import { repairWorkflowId } from '../../domain/operation/names.js';
 import type { ConflictRule, RepairOrder, RepairSource } from '../../domain/operation/orders.js';
@@ -16,7 +15,7 @@ import type { RepairOutput } from '../../workflows/api.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, collect, countBetween, policyOption, targetOption } from '../common-options.js';
 import { type CommonOptions, define } from '../define-command.js';
-import { detached, detachedText, planToShow, planWhenMade, waitFor } from '../long-operation.js';
+import { detached, detachedText, planBeforeDetaching, planToShow, waitFor, waitForPlan } from '../long-operation.js';
 import { columnNames, parseXid, type ScopeFlags, scopeOf, scopeOptions, tableArguments } from '../table-options.js';
 
 /** A temporary instance is restored before the plan. */
@@ -201,21 +200,21 @@ async function carryOut(
   await cli.withTemporal(async (session) => {
     const operation = await start(session, { cluster, requester: cli.person(options.by), order }, options);
     const { workflowId, operationId } = operation;
-    if (options.detach) {
-      const plan = await planWhenMade(session, workflowId, isRepairPlan, PLANNING_MS);
-      // Over without a plan: why it was refused is the answer, or there was nothing to do.
-      if (plan === null && isFinal((await statusOf(session, workflowId, { jobs: false })).state))
-        await operation.handle.result();
+    if (options.detach && dryRun !== true) {
+      const plan = await planBeforeDetaching(cli, session, operation, isRepairPlan, PLANNING_MS);
       return cli.print({ ...(await detached(cli, session, workflowId)), plan }, (view, screen) =>
         [view.plan === null ? '' : repairPlanText(view.plan), detachedText(view, screen)].filter(Boolean).join('\n\n'),
       );
     }
-    const show = planToShow(
-      ...([session, workflowId, isRepairPlan] as const),
-      (plan) => cli.planForPeople(repairPlanText(plan)),
-      PLANNING_MS,
-    );
-    const result = await waitFor<RepairOutput>(cli, session, operation, options, dryRun === true ? undefined : show);
+    const show = (): Promise<string | null> =>
+      planToShow(
+        ...([session, workflowId, isRepairPlan] as const),
+        (plan) => cli.planForPeople(repairPlanText(plan)),
+        PLANNING_MS,
+      );
+    const result = await (dryRun === true
+      ? waitForPlan<RepairOutput>(cli, session, operation, options)
+      : waitFor<RepairOutput>(cli, session, operation, options, show()));
     const { state, plan, outcome } = result;
     await cli.print({ dryRun: dryRun === true, workflowId, operationId, state, plan, ...outcome }, () => {
       if (plan === null) return state;

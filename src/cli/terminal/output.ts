@@ -39,8 +39,22 @@ export async function printResult<T extends object>(
 ): Promise<void> {
   const whole = { schemaVersion: 1, ...document };
   if (format === 'json') terminal.out(`${visibleJson(JSON.stringify(whole, null, stream ? undefined : 2))}\n`);
-  else if (format === 'yaml') terminal.out(`${stream ? '---\n' : ''}${(await import('yaml')).stringify(whole)}`);
+  else if (format === 'yaml') terminal.out(`${stream ? '---\n' : ''}${await yamlText(whole)}`);
   else terminal.out(visibleLines(ended(human(document))));
+}
+
+/** YAML, in which what is not seen stands by its escape, as in JSON. */
+export async function yamlText(value: object): Promise<string> {
+  const { Document, visit } = await import('yaml');
+  const document = new Document(value);
+  visit(document, {
+    Scalar: (_key, scalar) => {
+      const text = scalar.value;
+      // Only there an escape is one.
+      if (typeof text === 'string' && visibleLines(text) !== text) scalar.type = 'QUOTE_DOUBLE';
+    },
+  });
+  return visibleJson(document.toString());
 }
 
 function ended(text: string): string {

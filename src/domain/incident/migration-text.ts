@@ -4,7 +4,7 @@ import { confirmOnPage, type IncidentStage, transactionList } from '../table/inc
 import { formatTableName, tableWords } from '../table/table-name.js';
 import { markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
-import type { MigrationFindings, MigrationTime } from './migration.js';
+import { LONGEST_MS, type MigrationFindings, type MigrationTime } from './migration.js';
 
 /** What an incident of a migration knows so far; null: not yet. */
 export interface MigrationFacts {
@@ -24,11 +24,22 @@ export interface MigrationFacts {
 }
 
 /** When the migration was, in a sentence. */
-export function migrationTimeText({ before, source, migrations, recordedIn }: MigrationTime): string {
+export function migrationTimeText({ before, source, migrations, recordedIn, begun }: MigrationTime): string {
   if (source === 'operator')
     return `the state before the migration is that of ${before}, as was said when the incident was opened`;
   const names = migrations.map(({ name, at }) => `${name} (${at})`).join(', ');
-  return `${recordedIn ?? 'the migration table'} has ${clipBytes(names, 500)}; the state before is looked at as of ${before}`;
+  return `${recordedIn ?? 'the migration table'} has ${clipBytes(names, 500)}; the state before is looked at as of ${before}, ${begunText(begun)}`;
+}
+
+function begunText(begun: MigrationTime['begun']): string {
+  switch (begun) {
+    case 'recorded':
+      return 'when it began, as it is recorded there';
+    case 'wal':
+      return 'before the first transaction in the WAL that dropped, truncated or rewrote a table';
+    default:
+      return `${LONGEST_MS / 60_000} minutes before it was recorded: where it took longer, name the time at which it began (--at)`;
+  }
 }
 
 /** What the comparison found, in a sentence. */

@@ -24,6 +24,7 @@ import type { JobView } from './progress.js';
 import type { TableHistoryLine } from '../table/history.js';
 import type { MigrationTime } from '../incident/migration.js';
 import type { TableSurvey } from '../table/incident.js';
+import type { KnownTable } from '../table/known-table.js';
 import type { TableName } from '../table/table-name.js';
 import type { WalTransactionsAnswer, WalTransactionsRequest } from './wal-transactions.js';
 import type { CatalogueRecord, KeptItem, RecoveryOutcome } from '../backup/records.js';
@@ -83,6 +84,8 @@ export type Inspection =
   | ({ readonly kind: 'wal-transactions' } & WalTransactionsRequest)
   /** Rows of a table in each backup. */
   | { readonly kind: 'table-history'; readonly cluster: string; readonly database: string; readonly table: TableName }
+  /** Before an incident of it is opened: whether a table, or a database, is anywhere. */
+  | { readonly kind: 'known'; readonly cluster: string; readonly database: string; readonly table?: TableName }
   /** Dry run of `incident start table-corruption`: what would be shown. */
   | { readonly kind: 'migration-time'; readonly cluster: string; readonly order: MigrationIncidentOrder }
   | { readonly kind: 'table-survey'; readonly cluster: string; readonly order: TableIncidentOrder }
@@ -122,7 +125,7 @@ export type InspectionKind = Inspection['kind'];
 export function listsEverything({ kind }: Pick<Inspection, 'kind'>): boolean {
   return [
     ...['media-plan', 'plan', 'drill-plan', 'explore-plan', 'action', 'storage-usage'],
-    'wal-transactions',
+    ...['wal-transactions', 'migration-time'],
   ].includes(kind);
 }
 
@@ -189,6 +192,7 @@ export interface InspectionResults {
   readonly 'wal-transactions': WalTransactionsAnswer;
   readonly 'table-history': { readonly history: readonly TableHistoryLine[] };
   readonly 'migration-time': { readonly time: MigrationTime };
+  readonly known: { readonly known: KnownTable };
   readonly 'table-survey': { readonly survey: TableSurvey };
   readonly jobs: { readonly jobs: readonly JobView[] };
   readonly 'key-challenge': {

@@ -19,6 +19,25 @@ export function markdownText(text: string): string {
   );
 }
 
+/** A command of ours in back quotes; and, in what is left, anything between two of them. */
+const COMMANDS = [/(`(?:reprise|temporal) [^`]*`)/, /(`[^`]+`)/] as const;
+
+/**
+ * A sentence of ours with the words of others in it (an error, a reason, a name): what stands in back quotes, as commands do, is shown as
+ * code, and everything else as it stands.
+ */
+export function markdownSentence(text: string): string {
+  return inParts(visible(text), COMMANDS);
+}
+
+function inParts(text: string, [pattern, ...others]: readonly RegExp[]): string {
+  if (pattern === undefined) return markdownText(text);
+  const parts = text.split(pattern);
+  return parts
+    .map((part, index) => (index % 2 === 1 ? markdownCode(part.slice(1, -1)) : inParts(part, others)))
+    .join('');
+}
+
 /** A name or a command in a code span. */
 export function markdownCode(text: string): string {
   const shown = visible(text);

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
-import type { AppliedMigration } from '../../domain/incident/migration.js';
+import { type AppliedMigration, deploymentBegan } from '../../domain/incident/migration.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { type QuerySource, withConfiguredQuery } from './configured-query.js';
 import { withClient } from '../connection/with-client.js';
@@ -10,15 +10,29 @@ interface KnownTable {
   readonly name: string;
   /** Column that names a migration, and the one that says when it was applied. */
   readonly columns: readonly [name: string, at: string];
+  /** What says when it began, in SQL, from one column more; absent: nothing does. */
+  readonly begun?: { readonly column: string; readonly sql: string };
 }
+
+const DEPLOYMENT = 'deployment_id';
 
 /** Django, Flyway, Liquibase, Knex, Prisma. Those of Rails and Alembic record no time. */
 const KNOWN: readonly KnownTable[] = [
   { name: 'django_migrations', columns: ['name', 'applied'] },
-  { name: 'flyway_schema_history', columns: ['script', 'installed_on'] },
-  { name: 'databasechangelog', columns: ['id', 'dateexecuted'] },
+  {
+    ...{ name: 'flyway_schema_history', columns: ['script', 'installed_on'] },
+    begun: { column: 'execution_time', sql: "installed_on - execution_time * interval '1 millisecond'" },
+  },
+  // Each run has an id, which is made from the clock at its beginning.
+  {
+    ...{ name: 'databasechangelog', columns: ['id', 'dateexecuted'] },
+    begun: { column: 'deployment_id', sql: DEPLOYMENT },
+  },
   { name: 'knex_migrations', columns: ['name', 'migration_time'] },
-  { name: '_prisma_migrations', columns: ['migration_name', 'started_at'] },
+  {
+    ...{ name: '_prisma_migrations', columns: ['migration_name', 'started_at'] },
+    begun: { column: 'started_at', sql: 'started_at' },
+  },
 ];
 
 /** Lines that are read: migrations that belong together are fewer. */
@@ -36,11 +50,13 @@ export interface MigrationRecord {
  */
 export async function knownMigrations(source: QuerySource, database: string): Promise<MigrationRecord | null> {
   const found = await withClient(source.connection, database, findKnown);
-  for (const { table, columns } of found) {
+  for (const { table, columns, begun } of found) {
     const [name, at] = columns.map((column) => pg.escapeIdentifier(column));
     const from = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.table)}`;
-    const query = `SELECT ${name}::pg_catalog.text, ${at}::pg_catalog.timestamptz FROM ${from} WHERE ${at} IS NOT NULL ORDER BY ${at} DESC LIMIT ${MOST}`;
-    const migrations = await readApplied(source, { database, query, timeoutSeconds: 60 });
+    const type = begun?.sql === DEPLOYMENT ? 'text' : 'timestamptz';
+    const third = begun === undefined ? '' : `, (${begun.sql})::pg_catalog.${type}`;
+    const query = `SELECT ${name}::pg_catalog.text, ${at}::pg_catalog.timestamptz${third} FROM ${from} WHERE ${at} IS NOT NULL ORDER BY ${at} DESC LIMIT ${MOST}`;
+    const migrations = await readApplied(source, { database, query, timeoutSeconds: 60 }, type === 'text');
     if (migrations.length > 0) return { recordedIn: formatTableName(table), migrations };
   }
   return null;
@@ -48,7 +64,7 @@ export async function knownMigrations(source: QuerySource, database: string): Pr
 
 async function findKnown(
   client: pg.ClientBase,
-): Promise<readonly { readonly table: TableName; readonly columns: KnownTable['columns'] }[]> {
+): Promise<readonly ({ readonly table: TableName } & Pick<KnownTable, 'columns' | 'begun'>)[]> {
   const { rows } = await client.query<TableName & { columns: string[] }>(
     `SELECT n.nspname::text AS schema, c.relname::text AS "table",
             ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
@@ -61,27 +77,33 @@ async function findKnown(
   return rows.flatMap(({ schema, table, columns }) => {
     const known = KNOWN.find(({ name }) => name === table);
     if (known === undefined || !known.columns.every((column) => columns.includes(column))) return [];
-    return [{ table: { schema, table }, columns: known.columns }];
+    const { begun } = known;
+    // Older versions of a tool may lack it.
+    const told = begun === undefined || !columns.includes(begun.column) ? {} : { begun };
+    return [{ table: { schema, table }, columns: known.columns, ...told }];
   });
 }
 
 /**
- * What a query of the configuration says was applied: its rows are the name of a migration and when it was applied.
+ * What a query of the configuration says was applied: its rows are the name of a migration, when it was applied and, where it gives a third
+ * column, when it began.
+ * @param deployments the third column is an id of Liquibase
  * @throws RepriseError `config-invalid` for other columns; what {@link withConfiguredQuery} throws
  */
 export function readApplied(
   source: QuerySource,
   { database, query, timeoutSeconds }: { database: string; query: string; timeoutSeconds: number },
+  deployments = false,
 ): Promise<readonly AppliedMigration[]> {
   const run = async (client: pg.ClientBase): Promise<readonly AppliedMigration[]> => {
     // The extended protocol takes one statement only: no second one can hide behind a semicolon.
     const extended = { text: query, rowMode: 'array' as const, queryMode: 'extended' as const };
     const { rows, fields } = await client.query<unknown[]>(extended);
-    if (fields.length !== 2) throw otherColumns();
-    return rows.slice(0, MOST).map(([name, at]) => {
-      const time = at instanceof Date ? at : new Date(String(at));
-      if (Number.isNaN(time.getTime())) throw otherColumns();
-      return { name: String(name), at: time.toISOString() };
+    if (fields.length !== 2 && fields.length !== 3) throw otherColumns();
+    return rows.slice(0, MOST).map(([name, applied, third = null]) => {
+      const at = instantOf(applied);
+      const begun = third === null ? null : deployments ? deploymentBegan(String(third), at) : instantOf(third);
+      return { name: String(name), at, ...(begun === null ? {} : { begunAt: begun }) };
     });
   };
   const statementTimeoutMs = timeoutSeconds * 1000;
@@ -91,10 +113,17 @@ export function readApplied(
   });
 }
 
+/** @throws RepriseError `config-invalid` for what is no time */
+function instantOf(value: unknown): string {
+  const time = value instanceof Date ? value : new Date(String(value));
+  if (Number.isNaN(time.getTime())) throw otherColumns();
+  return time.toISOString();
+}
+
 function otherColumns(): RepriseError {
   return new RepriseError(
     'config-invalid',
-    'the query for migrations does not give two columns, a name and a time',
+    'the query for migrations does not give two columns, a name and a time, or a third one: when it began',
     'write it so: SELECT name, applied FROM public.django_migrations ORDER BY applied DESC LIMIT 50',
   );
 }

@@ -20,6 +20,8 @@ export interface RecordedIncidentFacts {
   readonly approvals: readonly RecordedApproval[];
   readonly refusals: readonly Refusal[];
   readonly repairs: readonly ChosenRepairFacts[];
+  /** When writes to the table were blocked, and when they were open again: null: they are not. UTC ISO-8601. */
+  readonly blocks: readonly { readonly since: string; readonly openedAt: string | null }[];
 }
 
 export type Row = readonly (readonly Inline[])[];

@@ -104,8 +104,8 @@ function rows(repair: ChosenRepairFacts | undefined, say: Say): readonly Block[]
 }
 
 function times(input: TableIncidentReportInput, repair: ChosenRepairFacts | undefined, say: Say): Block {
-  const { discoveredAt, incident, journal, approvals } = input;
-  const frozen = journal.filter(({ step }) => step === 'freeze');
+  const { discoveredAt, incident, blocks, approvals } = input;
+  const opened = blocks.map(({ openedAt }) => openedAt);
   const approved = approvals.filter(({ digest }) => digest === repair?.plan?.digest).at(-1);
   return timesTable(
     discoveredAt,
@@ -114,11 +114,11 @@ function times(input: TableIncidentReportInput, repair: ChosenRepairFacts | unde
       [say.times.discovered, discoveredAt],
       [say.times.opened, incident?.openedAt],
       [say.times.confirmed, incident?.history.find(({ state }) => state === 'confirmed')?.at],
-      [say.times.frozen, frozen.find(({ text }) => text.includes('are blocked'))?.at],
+      [say.times.frozen, blocks.map(({ since }) => since).toSorted()[0]],
       [say.times.approved, approved?.at],
       [say.times.begun, repair?.outcome?.startedAt],
       [say.times.checked, repair?.outcome?.finishedAt],
-      [say.times.released, frozen.findLast(({ text }) => text.includes('are open again'))?.at],
+      [say.times.released, opened.includes(null) ? null : opened.toSorted().at(-1)],
       [say.times.closed, incident?.history.findLast(({ state }) => state === 'closed')?.at],
     ],
     say,

@@ -8,7 +8,7 @@ import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
 import { ApprovedOperation } from '../operation/approved-operation.js';
 import { Operation, policyFacts } from '../operation/open-operation.js';
-import { runOperation } from '../operation/operation-status.js';
+import { rejectedText, runOperation } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
 
 /**
@@ -34,7 +34,7 @@ export function adopt(input: AdoptInput): Promise<AdoptOutput> {
     const ending = await approved.run(steps);
     if (ending.state === 'completed') return shown(operation, ending.outcome ?? nothing);
     const rejectedBecause = `${ending.by}: ${ending.reason}`;
-    status.show('rejected', null, `**Rejected** by ${rejectedBecause}.`);
+    status.show('rejected', null, rejectedText(rejectedBecause));
     return { ...nothing, rejectedBecause };
   });
 }

@@ -5,7 +5,7 @@ import type { VerificationOrder } from '../../domain/operation/orders.js';
 import { holderText } from '../../domain/operation/locks.js';
 import type { TableSuspicion } from '../../domain/table/history.js';
 import { formatTableName } from '../../domain/table/table-name.js';
-import { visible } from '../../domain/text/text.js';
+import { markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import type { BackupInput, BackupOutput, RotateInput, RotateOutput } from '../api.js';
 import { underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
@@ -151,7 +151,7 @@ async function tellSuspicions(
 
 function suspicionsText(suspicions: readonly TableSuspicion[]): string {
   const lines = suspicions.map(
-    ({ database, table, text }) => `- ${visible(formatTableName(table))} of ${visible(database)}: ${text}`,
+    ({ database, table, text }) => `- ${markdownText(`${formatTableName(table)} of ${database}: ${text}`)}`,
   );
   return lines.length === 0 ? '' : `\n\n**Suspicious rows:**\n\n${lines.join('\n')}`;
 }
@@ -176,7 +176,9 @@ function failedInWords({ database, backupId, reason }: FailedPart): string {
 }
 
 function failedText(failed: readonly FailedPart[]): string {
-  return failed.length === 0 ? '' : `\n\n**Failed:**\n\n${failed.map((one) => `- ${failedInWords(one)}`).join('\n')}`;
+  return failed.length === 0
+    ? ''
+    : `\n\n**Failed:**\n\n${failed.map((one) => `- ${markdownSentence(failedInWords(one))}`).join('\n')}`;
 }
 
 async function backUp(
@@ -276,7 +278,7 @@ async function skip(
   await untilRecorded(operation, 'record why no backup was taken', (activities) =>
     activities.recordSkipped({ ...step, policy, reason }),
   );
-  status.show('completed', null, `**Skipped:** ${reason}`);
+  status.show('completed', null, `**Skipped:** ${markdownSentence(reason)}`);
   return { backups: [], skipped: { code, reason } };
 }
 
@@ -300,11 +302,13 @@ function startedLate(): boolean {
 }
 
 function summaryOf(made: readonly string[], rotation: RotateOutput): string {
-  return `**Made:** ${made.join(', ')}\n\n**Rotation:** ${rotationText(rotation)}`;
+  return `**Made:** ${markdownText(made.join(', '))}\n\n**Rotation:** ${markdownSentence(rotationText(rotation))}`;
 }
 
 function notesText(notes: readonly string[]): string {
-  return notes.length === 0 ? '' : `\n\n**To know:**\n\n${notes.map((note) => `- ${note}`).join('\n')}`;
+  return notes.length === 0
+    ? ''
+    : `\n\n**To know:**\n\n${notes.map((note) => `- ${markdownSentence(note)}`).join('\n')}`;
 }
 
 function rotationText(rotation: RotateOutput): string {

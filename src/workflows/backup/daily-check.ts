@@ -1,5 +1,6 @@
 import type { DailyCheck, OpenMatter } from '../../domain/backup/daily-check.js';
 import type { NoticeFacts } from '../../domain/notification/notices.js';
+import { markdownSentence } from '../../domain/text/markdown.js';
 import type { DailyCheckInput, DailyCheckOutput } from '../api.js';
 import { controlActivities, readActivities } from '../operation/activity-proxies.js';
 import { withHeartbeats } from '../operation/heartbeats.js';
@@ -61,6 +62,6 @@ function inWords(open: readonly OpenMatter[]): string {
   if (open.length === 0) return '**Nothing is wrong:** schedules fire, and backups are fresh.';
   return open
     .slice(0, WRITTEN_OUT)
-    .map(({ level, message, since }) => `- **${level}** since ${since.slice(0, 16)}Z: ${message}`)
+    .map(({ level, message, since }) => `- **${level}** since ${since.slice(0, 16)}Z: ${markdownSentence(message)}`)
     .join('\n');
 }

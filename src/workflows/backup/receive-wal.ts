@@ -1,4 +1,5 @@
 import { ActivityFailure, ApplicationFailure, TemporalFailure, sleep, workflowInfo } from '@temporalio/workflow';
+import { markdownSentence } from '../../domain/text/markdown.js';
 import type { ArchiveInput } from '../api.js';
 import { controlActivities, receiveActivities } from '../operation/activity-proxies.js';
 import { continueOnCurrentBuild, isNewRunDue } from '../operation/continue-as-new.js';
@@ -56,7 +57,8 @@ class WalReceiving {
 
   private show(): void {
     const { cluster, policy } = this.input;
-    this.status.show('running', null, this.told ? this.trouble : `WAL of ${cluster} is received for policy ${policy}`);
+    const received = `WAL of ${cluster} is received for policy ${policy}`;
+    this.status.show('running', null, markdownSentence(this.told ? this.trouble : received));
   }
 
   private async receive(): Promise<void> {
@@ -76,7 +78,7 @@ class WalReceiving {
   private async interrupted(error: TemporalFailure): Promise<void> {
     const { cluster, policy } = this.input;
     this.trouble = `WAL of ${cluster} is not received: ${sentence(error)}`;
-    this.status.show('running', null, this.trouble);
+    this.status.show('running', null, markdownSentence(this.trouble));
     const isFinal =
       error instanceof ActivityFailure &&
       error.cause instanceof ApplicationFailure &&

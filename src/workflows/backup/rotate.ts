@@ -1,3 +1,4 @@
+import { markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import type { RotateInput, RotateOutput } from '../api.js';
 import { refuseWhileLocked, underLock, withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
@@ -32,7 +33,9 @@ async function rotateLocked(operation: Operation, order: RotateInput['order']): 
   status.show(
     'completed',
     null,
-    refused ? `**Refused:** ${refused.reason}` : `**Removed:** ${removed.join(', ') || 'nothing'}`,
+    refused
+      ? `**Refused:** ${markdownSentence(refused.reason)}`
+      : `**Removed:** ${markdownText(removed.join(', ') || 'nothing')}`,
   );
   return rotation;
 }

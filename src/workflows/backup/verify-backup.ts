@@ -1,3 +1,4 @@
+import { markdownSentence } from '../../domain/text/markdown.js';
 import type { VerifyInput, VerifyOutput } from '../api.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import { heavyActivities, readActivities } from '../operation/activity-proxies.js';
@@ -22,7 +23,11 @@ export function verifyBackup(input: VerifyInput): Promise<VerifyOutput> {
       readActivities(host, read).readBackups({ ...step, backupIds: [backupId] }),
     );
     if (!backup) throw refusal('not-found', `${backupId} no longer exists`, `reprise backup list ${cluster}`);
-    status.show('completed', null, `**${verdict.ok ? 'Verified' : 'Verification failed'}:** ${verdict.detail}`);
+    status.show(
+      'completed',
+      null,
+      `**${verdict.ok ? 'Verified' : 'Verification failed'}:** ${markdownSentence(verdict.detail)}`,
+    );
     return { backup, ok: verdict.ok, detail: verdict.detail };
   });
 }

@@ -1,4 +1,5 @@
 import { dueAfter } from '../../domain/drill/register.js';
+import { markdownSentence } from '../../domain/text/markdown.js';
 import type { DrillOverdueInput, DrillOverdueOutput } from '../api.js';
 import { controlActivities, readActivities } from '../operation/activity-proxies.js';
 import { openOperation } from '../operation/open-operation.js';
@@ -25,7 +26,11 @@ export function drillOverdue(input: DrillOverdueInput): Promise<DrillOverdueOutp
         reason: found.entry.text,
         dueAt: dueAfter(found.entry.openedAt),
       });
-    status.show('completed', null, found === null ? '**No drill is overdue.**' : `**Overdue:** ${found.entry.text}`);
+    status.show(
+      'completed',
+      null,
+      found === null ? '**No drill is overdue.**' : `**Overdue:** ${markdownSentence(found.entry.text)}`,
+    );
     return { dueAt, entry: found?.entry ?? null };
   });
 }

@@ -14,6 +14,7 @@ import { openedDetails, plannedDetails } from '../../domain/explore/explore-text
 import type { OpenedInstance } from '../../domain/explore/instance.js';
 import { queryNames, updateNames } from '../../domain/operation/names.js';
 import { formatTarget } from '../../domain/target/target.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import type { ExploreInput, ExploreOutput, ExploreView } from '../api.js';
 import { hostActivities } from '../operation/activity-proxies.js';
 import { conditionWithSummary } from '../operation/approval-inbox.js';
@@ -88,7 +89,7 @@ class Explore {
       });
     }
     const ended = this.droppedBy === null ? 'its time is over' : `dropped by ${this.droppedBy}`;
-    operation.status.show('completed', null, `The temporary instance was removed: ${ended}.`);
+    operation.status.show('completed', null, `The temporary instance was removed: ${markdownText(ended)}.`);
     return { ended: this.droppedBy === null ? 'expired' : 'dropped', by: this.droppedBy };
   }
 

@@ -17,6 +17,7 @@ import type { RecoveryOrder, RepairOrder } from '../../domain/operation/orders.j
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import { changedRows } from '../../domain/table/repair.js';
+import { markdownCode } from '../../domain/text/markdown.js';
 import type { BadMigrationInput, ChosenRepair, IncidentOutput, RecoverOutput, RepairOutput } from '../api.js';
 import { withTemporaryInstance } from '../explore/temporary-instance.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
@@ -213,7 +214,7 @@ export class BadMigration {
     const reached = (output as RecoverOutput).outcome?.target.reached ?? 'unknown';
     await this.frame.announce('closed', `${workflowId} recovered the database to ${reached}`);
     const report = await this.writeReport(operationId);
-    this.operation.status.show('completed', null, `**Closed.** Report: ${report}`);
+    this.operation.status.show('completed', null, `**Closed.** Report: ${markdownCode(report ?? 'none')}`);
     return { state: 'closed', recovery: workflowId, report };
   }
 

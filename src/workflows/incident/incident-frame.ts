@@ -3,6 +3,7 @@ import { parseNote, readRejection } from '../../domain/approval/parse-decisions.
 import type { NoticeFacts } from '../../domain/notification/notices.js';
 import { signalNames } from '../../domain/operation/names.js';
 import type { Rejection, SentBy } from '../../domain/plan/plan.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import type { IncidentInput } from '../api.js';
 import { Operation } from '../operation/open-operation.js';
 import { untilRecorded } from '../operation/until-recorded.js';
@@ -115,7 +116,7 @@ export class IncidentFrame {
     const state = kind === 'closed' ? 'completed' : 'cancelled';
     await this.notify(kind, reason, by);
     await recordEnd(this.operation, state, () => this.record(kind, reason, decision));
-    this.operation.status.show(state, null, `**${kind}** by ${by}: ${reason}`);
+    this.operation.status.show(state, null, `**${kind}** by ${markdownText(`${by}: ${reason}`)}`);
     return kind;
   }
 

@@ -11,6 +11,7 @@ import type { Diagnosis } from '../../domain/operation/inspections.js';
 import { recoverWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
+import { markdownCode, markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import type { IncidentOutput, InstanceLossInput, RecoverOutput } from '../api.js';
 import { readActivities } from '../operation/activity-proxies.js';
 import { APPROVAL } from '../operation/confirm-incident.js';
@@ -71,7 +72,11 @@ export class InstanceLoss {
   private async suspect(): Promise<void> {
     const { cluster, finding } = this.input;
     const found = finding ? `${finding.layer}: ${finding.reason}` : '';
-    this.operation.status.show('suspected', null, `**${cluster} does not answer.** ${found}`);
+    this.operation.status.show(
+      'suspected',
+      null,
+      `**${markdownText(cluster)} does not answer.** ${markdownSentence(found)}`,
+    );
     await this.frame.open(finding ? `layer ${found}` : 'opened by hand');
   }
 
@@ -182,7 +187,7 @@ export class InstanceLoss {
     const report = await untilRecorded(this.operation, 'write the incident document', (activities) =>
       activities.writeReport({ ...step, operationId, incident: step.workflowId }),
     );
-    status.show('completed', null, `**Closed.** Report: ${report}`);
+    status.show('completed', null, `**Closed.** Report: ${markdownCode(report)}`);
     await condition(allHandlersFinished);
   }
 

@@ -19,6 +19,7 @@ import {
   tableIncidentDetails,
 } from '../../domain/table/incident-text.js';
 import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
+import { markdownCode } from '../../domain/text/markdown.js';
 import type { ChosenRepair, IncidentOutput, TableCorruptionInput } from '../api.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
 import { isCancelled, refusal, sentence } from '../operation/operation-status.js';
@@ -211,7 +212,7 @@ export class TableCorruption {
     await this.release(`${workflowId} has put the table right`);
     await this.frame.announce('closed', `${workflowId} put ${changedRows(done)} rows right`);
     const report = await this.writeReport(operationId);
-    this.operation.status.show('completed', null, `**Closed.** Report: ${report}`);
+    this.operation.status.show('completed', null, `**Closed.** Report: ${markdownCode(report)}`);
     return { state: 'closed', recovery: null, repair: workflowId, report };
   }
 

@@ -20,6 +20,7 @@ import { type WatchPause, parseRejection, parseWatchPause } from '../../domain/a
 import { incidentWorkflowId, signalNames, updateNames, workflowTypes } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { incidentRunbook } from '../../domain/plan/runbooks.js';
+import { markdownCode, markdownText } from '../../domain/text/markdown.js';
 import type { WatchInput } from '../api.js';
 import { incident } from './incident.js';
 import { controlActivities, watchActivities } from '../operation/activity-proxies.js';
@@ -194,7 +195,7 @@ class Watch {
     this.status.show(
       'paused',
       `the watch of ${cluster} is paused${end} by ${by} (${reason}): \`reprise cluster watch resume ${cluster} --reason "..."\``,
-      `**Nobody watches ${cluster}**${end}.`,
+      `**Nobody watches ${markdownText(cluster)}**${end}.`,
     );
     this.knowsNothing = true;
     this.answered = false;
@@ -217,19 +218,19 @@ class Watch {
 
   private show(): void {
     const { cluster, openIncident, isDown, answered, lostHost, trouble } = this;
-    const incident = openIncident ? `; incident ${openIncident}` : '';
+    const incident = openIncident ? `; incident ${markdownCode(openIncident)}` : '';
     if (trouble !== null && this.isBlind) {
-      const unknown = `**Whether ${cluster} answers is not known** since ${trouble.since}${incident}.`;
+      const unknown = `**Whether ${markdownText(cluster)} answers is not known** since ${trouble.since}${incident}.`;
       return this.status.show('cannot-look', `the watch of ${cluster} cannot look: ${trouble.why}`, unknown);
     }
     if (lostHost !== null)
       return this.status.show(
         'waiting-worker',
         hostWorkerMissing(lostHost),
-        `whether ${cluster} answers is not known${incident}`,
+        `whether ${markdownText(cluster)} answers is not known${incident}`,
       );
     const found = isDown ? `${cluster} does not answer` : answered ? `${cluster} answers` : `${cluster} is watched`;
-    this.status.show('running', null, `${found}${incident}`);
+    this.status.show('running', null, `${markdownText(found)}${incident}`);
   }
 
   /** Nothing is known of the cluster. One time-out alone is a worker that was started again. */

@@ -8,6 +8,7 @@ import {
   mustBeApproved,
 } from '../../domain/media/media-text.js';
 import { type LockClaim, mediaClaim } from '../../domain/operation/locks.js';
+import { markdownCode } from '../../domain/text/markdown.js';
 import type { MediaInput, MediaOutput } from '../api.js';
 import { heavyActivities, hostActivitiesFor, mediaActivities, readActivities } from '../operation/activity-proxies.js';
 import {
@@ -34,7 +35,7 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
       null,
       outcome === null
         ? `${mediaDetails(plan)}\n\n**Nothing to do.**`
-        : `**Done**, ${outcome.left} changes left. Report: ${outcome.report}`,
+        : `**Done**, ${outcome.left} changes left. Report: ${markdownCode(outcome.report)}`,
     );
     return { state: 'completed', plan, outcome };
   });

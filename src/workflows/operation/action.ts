@@ -5,7 +5,7 @@ import { ActionSteps } from './action-steps.js';
 import { readActivities } from './activity-proxies.js';
 import { ApprovedOperation } from './approved-operation.js';
 import { Operation } from './open-operation.js';
-import { refusal, runOperation } from './operation-status.js';
+import { refusal, rejectedText, runOperation } from './operation-status.js';
 import { runStep } from './run-step.js';
 
 /** One act that cannot be undone: plan, approval or confirmation, plan again, done. */
@@ -34,7 +34,7 @@ export async function action(input: ActionInput): Promise<ActionOutput> {
     );
     if (ending.state === 'rejected') {
       const { plan, by, reason } = ending;
-      status.show('rejected', null, `**Rejected** by ${by}: ${reason}.`);
+      status.show('rejected', null, rejectedText(`${by}: ${reason}`));
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
     }
     const { plan, outcome } = ending;

@@ -3,13 +3,14 @@ import type { NoticeFacts } from '../../domain/notification/notices.js';
 import type { LockClaim } from '../../domain/operation/locks.js';
 import type { SlotKind } from '../../domain/operation/slots.js';
 import type { ApprovablePlan, NothingToDo } from '../../domain/plan/plan.js';
+import { markdownSentence } from '../../domain/text/markdown.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
 import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
 import type { Operation } from './open-operation.js';
-import { failureOf, isCancelled, type OperationStatus, refusal, sentence } from './operation-status.js';
+import { type OperationStatus, failureOf, isCancelled, refusal, rejectedText, sentence } from './operation-status.js';
 import { RepeatedStep, type ResumePoint } from './run-step.js';
 import type { AfterWait } from './step-people.js';
 import { untilRecorded } from './until-recorded.js';
@@ -327,6 +328,7 @@ export function rejectedOutput<P>(
   status: OperationStatus,
   { plan, by, reason }: { readonly plan: P | null; readonly by: string; readonly reason: string },
 ) {
-  status.show('rejected', null, [`**Rejected** by ${by}: ${reason}.`, status.left].join('\n\n').trim());
+  const left = markdownSentence(status.left);
+  status.show('rejected', null, [rejectedText(`${by}: ${reason}`), left].join('\n\n').trim());
   return { state: 'rejected' as const, plan, outcome: null, rejectedBecause: `${by}: ${reason}` };
 }

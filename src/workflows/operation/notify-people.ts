@@ -2,6 +2,7 @@ import { log, workflowInfo } from '@temporalio/workflow';
 import { noticeTitle } from '../../domain/notification/notice-text.js';
 import type { Notice } from '../../domain/notification/notices.js';
 import type { Delivery } from '../../domain/notification/recipients.js';
+import { markdownSentence } from '../../domain/text/markdown.js';
 import type { NotifyInput, NotifyOutput, NotifyResult } from '../api.js';
 import { controlActivities, hostActivitiesFor, noticeActivities } from './activity-proxies.js';
 import { OperationStatus, runOperation, failureOf, isCancelled, refusal } from './operation-status.js';
@@ -21,7 +22,11 @@ export async function notify({ notice }: NotifyInput): Promise<NotifyOutput> {
     const planned = await controlActivities.deliveriesOf({ notice });
     const deliveries = await Promise.all(planned.map((delivery) => deliver(status, notice, delivery)));
     const toldNobody = deliveries.filter(({ code }) => code !== null);
-    status.show('completed', null, deliveries.map(deliveryLine).join('\n\n') || 'no contact is to be notified');
+    status.show(
+      'completed',
+      null,
+      deliveries.map((one) => markdownSentence(deliveryLine(one))).join('\n\n') || 'no contact is to be notified',
+    );
     // Shown as failed in the Web UI; the operation it is about has long gone on.
     const [first] = toldNobody;
     if (notice.facts.kind !== 'test' && first && toldNobody.length === deliveries.length) {

@@ -10,6 +10,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { queryNames, searchAttributes } from '../../domain/operation/names.js';
+import { markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import type { PhaseTime, OperationState, OperationStatusView } from '../../domain/operation/status.js';
 
 const stateKey = defineSearchAttributeKey(searchAttributes.state, 'KEYWORD');
@@ -112,9 +113,11 @@ export class OperationStatus {
   private render(): void {
     const lines = this.phases
       .slice(-30)
-      .map(({ name, seconds }) => `- ${name}: ${seconds === null ? 'running' : `${seconds.toFixed(1)} s`}`);
+      .map(
+        ({ name, seconds }) => `- ${markdownText(name)}: ${seconds === null ? 'running' : `${seconds.toFixed(1)} s`}`,
+      );
     const steps = lines.length > 0 ? `\n\n**Steps so far:**\n\n${lines.join('\n')}` : '';
-    const waiting = this.waitingFor ? `\n\n**Waiting for:** ${this.waitingFor}` : '';
+    const waiting = this.waitingFor ? `\n\n**Waiting for:** ${markdownSentence(this.waitingFor)}` : '';
     setCurrentDetails(`**State:** ${this.state}${waiting}${this.details ? `\n\n${this.details}` : ''}${steps}`);
   }
 }
@@ -125,8 +128,8 @@ export async function runOperation<T>(status: OperationStatus, run: () => Promis
     return await run();
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
-    if (isCancellation(error)) status.show('cancelled', null, status.left || undefined);
-    else status.show('failed', null, [sentence(error), status.left].join('\n\n').trim());
+    if (isCancellation(error)) status.show('cancelled', null, markdownSentence(status.left) || undefined);
+    else status.show('failed', null, [sentence(error), status.left].map(markdownSentence).join('\n\n').trim());
     throw error;
   }
 }
@@ -165,6 +168,9 @@ export function sentence(error: unknown): string {
   const { code, message, hint } = failureOf(error);
   return `${message} (${code})${hint ? ` HINT: ${hint}` : ''}`;
 }
+
+/** `BY: REASON` of a rejection, for the details (Markdown). */
+export const rejectedText = (because: string): string => `**Rejected** by ${markdownText(because)}.`;
 
 /** The only way a workflow refuses: an `ApplicationFailure` with one of the codes of the error table. */
 export function refusal(code: string, message: string, hint?: string): ApplicationFailure {

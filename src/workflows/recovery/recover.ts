@@ -12,6 +12,7 @@ import { describeResidualState } from '../../domain/plan/residual-state.js';
 import type { PlannedThaw } from '../../domain/plan/thaw.js';
 import { thawPollSeconds } from '../../domain/plan/thaw.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
+import { markdownCode, markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import { durationInWords, sizeInWords } from '../../domain/text/text.js';
 import type { RecoverInput, RecoverOutput } from '../api.js';
 import { releaseHostSlot } from '../lock/with-host-slot.js';
@@ -19,7 +20,7 @@ import { controlActivities, hostActivitiesFor, readActivities } from '../operati
 import { ApprovedOperation, type ApprovedSteps, type Ending, type PlanWords } from '../operation/approved-operation.js';
 import { confirmIncident } from '../operation/confirm-incident.js';
 import { Operation } from '../operation/open-operation.js';
-import { refusal, runOperation } from '../operation/operation-status.js';
+import { refusal, rejectedText, runOperation } from '../operation/operation-status.js';
 import { DAMAGED, type RecoveryProgress, RecoverySteps, recordResidualState } from './recovery-steps.js';
 
 /** Plan, wait for people, plan again, recover, validate, report. */
@@ -331,12 +332,12 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
       const left = plan
         ? describeResidualState(plan, this.progress.begun, this.progress.undos)
         : 'Nothing was changed.';
-      status.show('rejected', null, `**Rejected** by ${by}: ${reason}. ${left}`);
+      status.show('rejected', null, `${rejectedText(`${by}: ${reason}`)} ${markdownSentence(left)}`);
       return { state: 'rejected', plan, outcome: null, rejectedBecause: `${by}: ${reason}`, left };
     }
     if (ending.state === 'nothing-to-do') {
       const { plan, nothingToDo } = ending;
-      status.show('completed', null, `**Nothing was changed.** ${nothingToDo}`);
+      status.show('completed', null, `**Nothing was changed.** ${markdownSentence(nothingToDo)}`);
       return { state: 'completed', plan, outcome: null, nothingToDo };
     }
     const { plan, outcome } = ending;
@@ -344,7 +345,7 @@ class Recovery implements ApprovedSteps<Plan, RecoveryOutcome, NothingToDo> {
       status.show(
         'completed',
         null,
-        `**Recovered** to ${outcome.target.reached}. RTO: ${durationInWords(outcome.rtoSeconds)}; RPO: ${rpoInWords(outcome)}. Report: ${outcome.report}`,
+        `**Recovered** to ${markdownText(`${outcome.target.reached}. RTO: ${durationInWords(outcome.rtoSeconds)}; RPO: ${rpoInWords(outcome)}`)}. Report: ${markdownCode(outcome.report)}`,
       );
     return { state: 'completed', plan, outcome };
   }

@@ -1,5 +1,6 @@
 import type { RepairRequest } from '../../activities/api.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
+import { markdownCode, markdownText } from '../../domain/text/markdown.js';
 import type { BlastRadiusInput, BlastRadiusOutput } from '../api.js';
 import { endWithoutInstance, moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { readActivities } from '../operation/activity-proxies.js';
@@ -56,7 +57,7 @@ class Look {
     status.show(
       'completed',
       null,
-      `**${later.rows} of its rows were touched later, ${conflicts} conflicts** if it is undone; ${later.database.transactions} later transactions in the database. The rows are on host ${host}: \`${file}\``,
+      `**${later.rows} of its rows were touched later, ${conflicts} conflicts** if it is undone; ${later.database.transactions} later transactions in the database. The rows are on host ${markdownText(host)}: ${markdownCode(file)}`,
     );
     return {
       ...{ database, table, xid, committedAt: found.committedAt, transaction, exact: seen.exact, later },

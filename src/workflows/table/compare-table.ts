@@ -1,4 +1,5 @@
 import { formatTableName } from '../../domain/table/table-name.js';
+import { markdownCode, markdownText } from '../../domain/text/markdown.js';
 import type { CompareTableInput, CompareTableOutput } from '../api.js';
 import { type InstanceRequest, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
@@ -36,7 +37,7 @@ export function compareTable(input: CompareTableInput): Promise<CompareTableOutp
     status.show(
       'completed',
       null,
-      `**${missing} missing, ${changed} changed, ${extra} extra**, ${same} the same. Rows that differ are on host ${host}: \`${file}\``,
+      `**${missing} missing, ${changed} changed, ${extra} extra**, ${same} the same. Rows that differ are on host ${markdownText(host)}: ${markdownCode(file)}`,
     );
     return result;
   });

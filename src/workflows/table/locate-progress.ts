@@ -1,4 +1,5 @@
 import { conditionText, type TableCondition } from '../../domain/table/locate.js';
+import { markdownText } from '../../domain/text/markdown.js';
 import { durationInWords } from '../../domain/text/text.js';
 import type { OperationStatus } from '../operation/operation-status.js';
 
@@ -22,7 +23,7 @@ export class LocateProgress {
     const each = seconds === null ? '' : `, about ${durationInWords(Math.max(1, Math.round(seconds)))} each`;
     const all = seconds === null ? '' : ` (about ${durationInWords(Math.max(1, Math.round(seconds * left)))} in all)`;
     this.show([
-      `Now: ${what}.`,
+      `Now: ${markdownText(what)}.`,
       `${this.soFar}; at most ${left} more backups to look into${each}${all}, of ${backups}, then one replay of the WAL.`,
     ]);
   }
@@ -42,7 +43,7 @@ export class LocateProgress {
   }
 
   private show(lines: readonly string[]): void {
-    const condition = `Condition: **${conditionText(this.condition)}**`;
+    const condition = `**Condition:** ${markdownText(conditionText(this.condition))}`;
     this.status.show('running', null, [condition, ...lines].join('\n\n'));
   }
 

@@ -17,6 +17,7 @@ import {
 } from '../../domain/table/locate.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { formatLsn, parseLsn } from '../../domain/target/wal.js';
+import { markdownCode, markdownText } from '../../domain/text/markdown.js';
 import type { LocateInput, LocateOutput } from '../api.js';
 import { endWithoutInstance, HeldInstance, moveTemporaryInstance } from '../explore/temporary-instance.js';
 import { readActivities } from '../operation/activity-proxies.js';
@@ -378,9 +379,9 @@ class Search {
       ...{ probes: this.probes, restores: this.progress.restores, replays: this.replays, notes: this.notes },
       next: nextCommand(this.input.cluster, told),
     };
-    const next = result.next === null ? '' : `\n\nNext: \`${result.next}\``;
-    const notes = result.notes.map((note) => `\n\n${note}`).join('');
-    this.operation.status.show('completed', null, `**Found:** ${locateText(result)}.${notes}${next}`);
+    const next = result.next === null ? '' : `\n\nNext: ${markdownCode(result.next)}`;
+    const notes = result.notes.map((note) => `\n\n${markdownText(note)}`).join('');
+    this.operation.status.show('completed', null, `**Found:** ${markdownText(locateText(result))}.${notes}${next}`);
     return result;
   }
 

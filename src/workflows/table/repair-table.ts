@@ -10,7 +10,6 @@ import {
   repairWaiting,
 } from '../../domain/table/repair-text.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
-import { markdownText } from '../../domain/text/markdown.js';
 import type { RepairInput, RepairOutput } from '../api.js';
 import { moveTemporaryInstance, withTemporaryInstance } from '../explore/temporary-instance.js';
 import { underLock } from '../lock/with-cluster-lock.js';
@@ -170,7 +169,7 @@ class RepairSteps implements ApprovedSteps<RepairPlan, RepairOutcome> {
     const { host, status, step } = this.operation;
     await this.service.close();
     this.left = await hostActivitiesFor(host, 'close the plan', '1d').closeRepair(step);
-    status.left = markdownText(this.left ?? '');
+    status.left = this.left ?? '';
   }
 
   /** The damaged rows, as they were before and after: kept on the host. */

@@ -343,6 +343,10 @@ const guarantees: readonly (readonly [
       ],
       ['O7', 'Whoever may not approve is told before the plan is shown, and a plan that nobody can approve says so.'],
       ['O11', 'What the command line asks leaves no workflow in the list, answered or refused.'],
+      [
+        'O19',
+        'A command that waits names the worker that is missing, and a dry run that nobody waits for any more ends.',
+      ],
       ['O14', 'Links open the text of an operation in the Web UI, and a query finds what waits for a person.'],
       ['O17', 'Schedules have time zones, and every option takes the same forms of a time, local ones too.'],
       ['R13 O16', 'Commands answer at once, and what they print goes through a pipe whole.'],

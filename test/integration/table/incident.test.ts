@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { Finding } from '../../../src/domain/findings.js';
 import type { IncidentView } from '../../../src/domain/operation/inspections.js';
 import type { TableSurvey } from '../../../src/domain/table/incident.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, reaches, refusal } from '../../helpers/site-cli.js';
+import { answer, reaches, refusal, toldOfAll } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -64,6 +65,30 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     ).toMatchObject({ exit: 2, code: 'usage' });
   });
 
+  it('T3: a table or a database that is nowhere is refused with the name that was meant, and no incident is opened', async () => {
+    const other = (name: string): string[] => [...start.slice(0, -1), name, '--detach'];
+    expect(await refusal(site, ...other('metier.demandes_rvd'))).toMatchObject({
+      ...{ exit: 6, code: 'not-found', hint: expect.stringContaining(NAME) },
+      message: expect.stringContaining('neither in production nor in a backup'),
+    });
+    const elsewhere = start.map((word, index) => (index === 6 ? 'mairi' : word));
+    const migration = ['incident', 'start', 'bad-migration', '--cluster', 'mairie', '--database', 'mairi'];
+    for (const argv of [elsewhere, migration])
+      expect(await refusal(site, ...argv, '--detach')).toMatchObject({
+        ...{ exit: 6, code: 'not-found', hint: expect.stringContaining('mairie') },
+      });
+    // It was dropped, and a backup has it.
+    await site.query('ALTER TABLE metier.communes RENAME TO villes');
+    const { survey } = await answer<{ survey: TableSurvey }>(
+      site,
+      ...[...start.slice(0, -1), 'metier.communes'],
+      '--dry-run',
+    );
+    await site.query('ALTER TABLE metier.villes RENAME TO communes');
+    expect(survey.problems.join()).toContain('there is no table metier.communes');
+    expect(await answer(site, 'incident', 'list')).toMatchObject({ incidents: [] });
+  });
+
   it('T8: found, confirmed, frozen, repaired, open again: the document names cause, transaction, times and rows', async () => {
     const { workflowId } = await answer<{ workflowId: string }>(
       site,
@@ -113,5 +138,29 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
       incidents: [{ scenario: 'table-corruption', state: 'closed' }],
     });
     expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
+  }, 300_000);
+
+  it('T4: a terminated incident leaves its block of writes to people: status and check say so, and nothing opens it by itself', async () => {
+    const { workflowId } = await answer<{ workflowId: string }>(site, ...start, '--hold', '--by', 'ops', '--detach');
+    const hold = `table-freeze/mairie/${workflowId.split('/').at(-1)}-hold`;
+    await approve(hold);
+    await site.waitFor(async () => (await booked()) !== 'booked', 'writes are blocked');
+    await site.session.client.workflow.getHandle(workflowId).terminate('by mistake');
+    const of = (works: readonly { workflowId: string; endedIncident?: string }[]): string | undefined =>
+      works.find((one) => one.workflowId === hold)?.endedIncident;
+    await site.waitFor(
+      async () => of((await answer<{ works: Parameters<typeof of>[0] }>(site, 'status')).works) === workflowId,
+      'status says that the incident has ended',
+    );
+    const { findings } = await toldOfAll<{ findings: readonly Finding[] }>(site, 'check', 'mairie');
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        ...{ check: expect.stringMatching(/^cluster\/mairie\/frozen\/.*\/incident$/), level: 'problem' },
+        ...{ message: expect.stringContaining(workflowId), fix: expect.stringContaining('table release') },
+      }),
+    );
+    expect(await booked()).not.toBe('booked');
+    await answer(site, 'table', 'release', hold, '--by', 'dba', '--reason', 'nobody needs it');
+    expect(await booked()).toBe('booked');
   }, 300_000);
 });

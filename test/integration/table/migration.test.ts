@@ -50,6 +50,28 @@ describe('K5: a migration went wrong', () => {
     expect(await answer(site, 'incident', 'list')).toMatchObject({ incidents: [] });
   });
 
+  it('K5: a tool that writes down when a migration began, or how long it took, is believed, also where it took longer than minutes', async () => {
+    await site.query('DELETE FROM public.django_migrations');
+    const began = `clock_timestamp() - interval '20 minutes'`;
+    const tools = {
+      flyway_schema_history: `script text, installed_on timestamp, execution_time int; 'V1', localtimestamp, 1200000`,
+      databasechangelog: `id text, dateexecuted timestamp, deployment_id text; '1', localtimestamp, right(floor(extract(epoch FROM ${began}) * 1000)::text, 10)`,
+      _prisma_migrations: `migration_name text, started_at timestamptz; '1', ${began}`,
+    };
+    for (const [table, text] of Object.entries(tools)) {
+      const [columns, values] = text.split('; ');
+      await site.query(
+        `CREATE TABLE public.${table} (${columns}); INSERT INTO public.${table} VALUES (${values}); GRANT SELECT ON public.${table} TO PUBLIC`,
+      );
+      const { time } = await answer<{ time: MigrationTime }>(site, ...start, '--dry-run');
+      await site.query(`DROP TABLE public.${table}`);
+      expect(time).toMatchObject({ begun: 'recorded', recordedIn: `public.${table}` });
+      const ago = (Date.now() - Date.parse(time.before)) / 60_000;
+      expect(ago).toBeGreaterThan(20);
+      expect(ago).toBeLessThan(25);
+    }
+  });
+
   it('K5: rows and definitions before and after are told; a table is repaired, then the whole database is as before', async () => {
     const { at } = (
       await site.query(

@@ -24,6 +24,15 @@ describe('results on stdout', () => {
     expect(parse(yaml.out())).toEqual({ schemaVersion: 1, ...document });
   });
 
+  it('U7: what is not seen stands in YAML by its escape, and means what it meant', async () => {
+    const hostile = { name: 'a\u202eb', note: 'x\x1b[31m\u2028y\nz', 'k\u200bey': '😀' };
+    const yaml = recorder();
+    await printResult(yaml.terminal, 'yaml', hostile, () => 'text');
+    // eslint-disable-next-line no-control-regex
+    expect(yaml.out()).not.toMatch(/[\x1b\u202e\u2028\u200b]/);
+    expect(parse(yaml.out())).toEqual({ schemaVersion: 1, ...hostile });
+  });
+
   it('are text for people otherwise, ended by one newline', async () => {
     const plain = recorder();
     await printResult(plain.terminal, 'table', document, () => 'text');

@@ -1,24 +1,59 @@
 import { describe, expect, it } from '@jest/globals';
-import { beforeMigrations, migratedTables } from '../../../src/domain/incident/migration.js';
+import {
+  type AppliedMigration,
+  beforeMigrations,
+  deploymentBegan,
+  type LastMigrations,
+  lastMigrations,
+  migratedTables,
+} from '../../../src/domain/incident/migration.js';
 import { findingsText, migrationDetails } from '../../../src/domain/incident/migration-text.js';
 
 const at = (time: string): string => `2026-11-21T${time}:00.000Z`;
 
 describe('K5: when a migration began', () => {
-  it('K5: migrations that follow each other belong together; the state is that of five minutes before the first', () => {
-    const applied = [
-      { name: '0041', at: at('06:00') },
-      { name: '0043', at: at('08:04') },
-      { name: '0042', at: at('08:00') },
-    ];
-    expect(beforeMigrations(applied)).toEqual({
-      before: at('07:55'),
-      migrations: [
-        { name: '0043', at: at('08:04') },
-        { name: '0042', at: at('08:00') },
-      ],
+  const applied = [
+    { name: '0041', at: at('06:00') },
+    { name: '0043', at: at('08:04') },
+    { name: '0042', at: at('08:00') },
+  ];
+  const last = (lines: readonly AppliedMigration[]): LastMigrations => {
+    const found = lastMigrations(lines);
+    if (found === null) throw new Error('there are none');
+    return found;
+  };
+
+  it('K5: migrations that follow each other belong together; without a word of the tool the state is that of five minutes before the first', () => {
+    const { migrations, begunAt, notBefore } = last(applied);
+    expect(migrations.map(({ name }) => name)).toEqual(['0043', '0042']);
+    expect([begunAt, notBefore]).toEqual([null, at('06:00')]);
+    expect(beforeMigrations(last(applied), [])).toEqual({ before: at('07:55'), migrations, begun: 'assumed' });
+    expect(lastMigrations([])).toBeNull();
+  });
+
+  it('K5: a long one begins with the first transaction that changed tables as a whole, as far as they follow each other', () => {
+    const changes = [at('08:00'), at('07:48'), at('07:35'), at('06:30')];
+    expect(beforeMigrations(last(applied), changes)).toMatchObject({
+      ...{ before: '2026-11-21T07:34:59.999Z', begun: 'wal' },
     });
-    expect(beforeMigrations([])).toBeNull();
+    // One within the five minutes says nothing of what was done before it.
+    expect(beforeMigrations(last(applied), [at('07:59')])).toMatchObject({ before: at('07:55'), begun: 'assumed' });
+  });
+
+  it('K5: what its tool wrote down counts, whatever time it took', () => {
+    const told = applied.map((one) => ({ ...one, begunAt: one.at === at('08:00') ? at('06:10') : one.at }));
+    expect(beforeMigrations(last(told), [])).toMatchObject({ before: '2026-11-21T06:09:58.000Z', begun: 'recorded' });
+    expect(last(told).migrations.map(({ name }) => name)).toEqual(['0043', '0042']);
+    // One of them does not say it.
+    expect(last([...told.slice(0, 2), { name: '0042', at: at('08:00') }]).begunAt).toBeNull();
+  });
+
+  it('K5: the id of a run of Liquibase is the time at which it began', () => {
+    const began = Date.parse(at('07:10'));
+    expect(deploymentBegan(String(began % 10_000_000_000).padStart(10, '0'), at('08:00'))).toBe(at('07:10'));
+    expect(deploymentBegan('none', at('08:00'))).toBeNull();
+    // Of another way to number runs.
+    expect(deploymentBegan('0000000001', at('08:00'))).toBeNull();
   });
 });
 

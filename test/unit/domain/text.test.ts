@@ -4,6 +4,7 @@ import {
   markdownBlock,
   markdownCode,
   markdownCommands,
+  markdownSentence,
   markdownTable,
   markdownText,
 } from '../../../src/domain/text/markdown.js';
@@ -68,6 +69,20 @@ describe('Markdown of others', () => {
     ['--by', '`--by`'],
     ['a--b --- --`x', 'a--b --- --\\`x'],
   ])('F35: %j is shown as text', (text, markdown) => expect(markdownText(text)).toBe(markdown));
+
+  it.each([
+    ['a person: `reprise incident confirm X`, or `dismiss`', 'a person: `reprise incident confirm X`, or `dismiss`'],
+    [
+      'ann signed off: **good**, see [it](https://evil.example) <b> — `reprise continue X`',
+      'ann signed off: \\*\\*good\\*\\*, see \\[it\\](https\\://evil.example) \\<b\\> — `reprise continue X`',
+    ],
+    // A back quote of a person takes none of ours.
+    ['it`s bad: `reprise reject X --reason ...` ends it', 'it\\`s bad: `reprise reject X --reason ...` ends it'],
+    ['what `*they* typed` is code', 'what `*they* typed` is code'],
+    ['line\nbreak', 'line break'],
+  ])('U7: %j keeps its commands, and the words of others stay text', (text, markdown) =>
+    expect(markdownSentence(text)).toBe(markdown),
+  );
 
   it('F35: code spans and blocks end where they should', () => {
     expect(markdownCode('a`b')).toBe('`` a`b ``');

@@ -13,6 +13,10 @@ const facts = {
   },
   journal: [],
   ...{ approvals: [], refusals: [] },
+  blocks: [
+    { since: '2026-11-21T04:10:00.000Z', openedAt: '2026-11-21T05:01:00.000Z' },
+    { since: '2026-11-21T03:40:00.000Z', openedAt: '2026-11-21T05:00:00.000Z' },
+  ],
 };
 const table = { schema: 'metier', table: 'demandes_rdv' };
 const repaired = (sample: typeof sampleRepair, operationId = 'op-1') => ({
@@ -29,12 +33,16 @@ it('T8: the document of a table names the transaction, the rows, the times and w
     'Decide on 3 rows',
     '--repair op-1',
     'Write down the probable cause',
+    '| writes blocked | 2026-11-21T03:40:00.000Z |',
+    '| writes open again | 2026-11-21T05:01:00.000Z |',
   ])
     expect(markdown).toContain(text);
   expect(html).toMatch(/<td[^>]*>(<[a-z]+>)?30000/);
   expect(markdown).toContain('and 3 left for people');
   const none = tableIncidentReport({ ...input, repair: null, repairs: [] }, 'fr').markdown;
   expect(none).toContain('Closed without a repair');
+  const still = { ...input, blocks: [...facts.blocks, { since: '2026-11-21T06:00:00.000Z', openedAt: null }] };
+  expect(tableIncidentReport(still, 'en').markdown).not.toContain('| writes open again |');
   expect(none).not.toMatch(/undefined|null|NaN/);
 });
 
