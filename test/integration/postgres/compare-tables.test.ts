@@ -374,7 +374,7 @@ test('T4, T6: PostgreSQL 18: periods without overlaps, rows that refer to period
   expect(await bench.apply(headerOf('loose', ['id', 'v', 'away'], ['id']), [loose])).toMatchObject({ insert: 1 });
   const parts = { table: { schema: 't', table: 'parts' }, means: { by: 'trigger' as const } };
   await withClient(server, 'postgres', (client) => freezeTable(client, parts, 'x', () => Promise.resolve()));
-  await owners[RIGHT].query('CREATE TABLE t.part PARTITION OF t.parts FOR VALUES IN (1)');
+  await owners[RIGHT].query('SET ROLE books; CREATE TABLE t.part PARTITION OF t.parts FOR VALUES IN (1); RESET ROLE');
   await expect(owners[RIGHT].query('INSERT INTO t.part VALUES (1)')).rejects.toThrow('takes no writes');
   const one = headerOf('parts', ['id'], []);
   expect(await bench.apply(one, [{ op: 'insert', after: ['1'] }])).toMatchObject({ insert: 1 });
