@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { checkOf, checksOfEveryDrill } from '../dist/checks/registry.js';
 import { startDrill } from '../dist/client/start.js';
 import { readTables } from '../dist/postgres/content/read-tables.js';
+import { BareServer } from './bare-server.mjs';
 import { Lab, chosenEngines, median, pairs as asked, seconds } from './lab.mjs';
 
 const pairs = process.env.REPRISE_BENCH_PAIRS === undefined ? 3 : asked;
@@ -89,11 +90,7 @@ async function bareSide(lab, engine, backups) {
       if (engine === 'logical') {
         await timed('restore', () => restored.restoreDump(dump, 'mairie'));
       } else {
-        await timed('restore', async () => {
-          await lab.as('mkdir', '-m', '700', restored.dataDir);
-          const settings = ['--type=immediate', '--target-action=pause', '--archive-mode=off'];
-          await lab.pgbackrest(`--pg1-path=${restored.dataDir}`, ...settings, 'restore');
-        });
+        await timed('restore', () => restored.restoreFiles('--type=immediate'));
         await timed('start', () => restored.start());
       }
       await runChecks(lab, engine, { restored, second, backups, timed });
@@ -142,69 +139,5 @@ async function runChecks(lab, engine, { restored, second, backups, timed }) {
       const { status, detail } = await checkOf(type).run(context, options);
       if (status === 'failed') throw new Error(`${name} failed: ${detail}`);
     });
-  }
-}
-
-/** A server that is thrown away, as the drill's: reached by its socket alone, with fsync off. */
-class BareServer {
-  #lab;
-  #isThere = false;
-
-  constructor(lab, dataDir) {
-    this.#lab = lab;
-    this.dataDir = dataDir;
-    const { root, staging, connection } = lab.scratch;
-    this.connection = { host: root, port: staging.port, user: connection.user, maintenanceDatabase: 'postgres' };
-    if (dataDir.endsWith('again')) this.connection.port += 1;
-  }
-
-  /** A dump, by pg_restore, in a fresh cluster, with statistics. */
-  async restoreDump(dump, database) {
-    if (!this.#isThere) {
-      await this.#lab.as(
-        join(this.#lab.scratch.pgBin, 'initdb'),
-        ...[
-          '--pgdata',
-          this.dataDir,
-          '--username',
-          this.connection.user,
-          '--auth=trust',
-          '--no-sync',
-          '--encoding=UTF8',
-        ],
-      );
-      await this.start();
-    }
-    await this.tool('createdb', ['--template=template0', database]);
-    await this.tool('pg_restore', ['--jobs=1', `--dbname=${database}`, dump]);
-    await this.tool('vacuumdb', ['--analyze-only', '--quiet', database]);
-  }
-
-  async start() {
-    this.#isThere = true;
-    const { host, port } = this.connection;
-    const own = `-p ${port} -k ${host} -c listen_addresses= -c archive_mode=off -c fsync=off -c hba_file=${await this.#hba()}`;
-    await this.#pgCtl('start', '-w', '-t', '3600', '-l', `${this.dataDir}.log`, '-o', own);
-  }
-
-  async #hba() {
-    const file = `${this.dataDir}.hba`;
-    await this.#lab.as('sh', '-c', 'echo "local all all trust" > "$1"', 'sh', file);
-    return file;
-  }
-
-  async remove() {
-    if (this.#isThere) await this.#pgCtl('stop', '-m', 'immediate').catch(() => undefined);
-    const { dataDir } = this;
-    await this.#lab.as('rm', '-rf', dataDir, `${dataDir}.log`, `${dataDir}.hba`, `${dataDir}.dump`);
-  }
-
-  #pgCtl(command, ...more) {
-    return this.#lab.as(join(this.#lab.scratch.pgBin, 'pg_ctl'), command, '-s', '-D', this.dataDir, ...more);
-  }
-
-  tool(name, args) {
-    const { host, port, user } = this.connection;
-    return this.#lab.tool(name, args, { PGHOST: host, PGPORT: String(port), PGUSER: user });
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Measures the figures that are promised and fails where one falls short:
- *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare apply locate; all of them without a name
+ *   npm run bench [-- NAME...]      setup demo attach overhead drill predict memory kill scale fleet start stream count wal transactions media compare apply locate instance; all of them without a name
  * Progress goes to stderr; to stdout a row for docs/performance.md and a line of JSON per figure. Machines differ:
  * docs/performance.md says where its figures come from.
  */
@@ -10,6 +10,7 @@ import { compare } from './compare.mjs';
 import { count } from './count.mjs';
 import { drill } from './drill.mjs';
 import { fleet } from './fleet.mjs';
+import { instance } from './instance.mjs';
 import { kill } from './kill.mjs';
 import { locate } from './locate.mjs';
 import { media } from './media.mjs';
@@ -43,6 +44,7 @@ const benches = {
   compare,
   apply,
   locate,
+  instance,
 };
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(benches, name));

@@ -16,6 +16,8 @@ debian_test_needs=(
   "pgbouncer /usr/sbin/pgbouncer"
   "zsh zsh"
   "fish fish"
+  "xfsprogs /usr/sbin/mkfs.xfs"
+  "btrfs-progs /usr/sbin/mkfs.btrfs"
 )
 
 debian_packages() {

@@ -45,6 +45,10 @@ export interface InstanceContent {
   readonly warnings: readonly string[];
   /** When it first ran, UTC ISO-8601; null: not yet. */
   readonly openedAt: string | null;
+  /** In which boot of the host its server was started last; absent: it never was. */
+  readonly boot?: string;
+  /** Where that server stands; absent: it has not come there yet. */
+  readonly standsAt?: string;
   /** Its recovery was ended, so that what transactions under way had locked can be read: it goes no further. */
   readonly ended?: true;
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../src/domain/backup/backup.js';
 import type { RecoveryTarget } from '../../src/domain/target/target.js';
@@ -11,6 +10,7 @@ import { asBackup, onlyBackup } from './as-backup.js';
 import type { Content } from './engine-fixture.js';
 import { recoveryContract } from './recovery-suite.js';
 import type { RecoveryFixture } from './recovery-suite.js';
+import { until } from '../helpers/until.js';
 
 export { asBackup, onlyBackup };
 
@@ -241,12 +241,12 @@ export function engineContract({
 
 /** Pid of the tool an operation's job runs, as soon as there is one. */
 export async function toolOf(stateDir: string, operationId: string): Promise<number> {
-  for (let tries = 0; tries < 600; tries++) {
-    const running = (await readJobs(stateDir, operationId)).find((job) => job.state === 'running' && job.pid !== null);
-    if (running !== undefined && running.pid !== null) return running.pid;
-    await sleep(50);
-  }
-  throw new Error(`operation ${operationId} started no tool`);
+  let pid: number | null | undefined = null;
+  await until(async () => {
+    pid = (await readJobs(stateDir, operationId)).find((job) => job.state === 'running' && job.pid !== null)?.pid;
+    return typeof pid === 'number';
+  }, `operation ${operationId} has started a tool`);
+  return Number(pid);
 }
 
 async function harm(path: string, damage: string): Promise<void> {

@@ -36,7 +36,11 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   sleep 0.25
 done
 for p in $(left); do kill -KILL "$p" 2>/dev/null; done
-printf '%s\\n' "$dirs" | while IFS= read -r d; do [ -z "$d" ] || rm -rf -- "$d"; done
+printf '%s\\n' "$dirs" | while IFS= read -r d; do
+  [ -n "$d" ] || continue
+  cut -d' ' -f2 /proc/mounts | grep -F -- "$d/" | while IFS= read -r m; do umount -l "$m"; done
+  rm -rf -- "$d"
+done
 `;
 
 /** The reaper's own processes, which are no leak. */

@@ -1,6 +1,5 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../src/domain/config.js';
 import { serviceOf } from '../../src/postgres/server/service.js';
@@ -13,6 +12,7 @@ import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { startScratchCluster } from './postgres.js';
 import type { ScratchCluster } from './scratch-cluster.js';
 import { tempDir } from './temp.js';
+import { until } from './until.js';
 
 /** A commit as the client that made it saw it. */
 export interface ClientCommit {
@@ -126,11 +126,8 @@ export class RecoveryLab {
   async archiveSegment(): Promise<string> {
     const { rows } = await this.query('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
     const segment = String(rows[0]?.['segment']);
-    for (let tries = 0; tries < 600; tries++) {
-      if ((await readdir(this.archive)).includes(segment)) return segment;
-      await sleep(50);
-    }
-    throw new Error(`segment ${segment} was not archived`);
+    await until(async () => (await readdir(this.archive)).includes(segment), `segment ${segment} is archived`);
+    return segment;
   }
 
   /** A restored copy of the base backup, not started, with a service that this test file stops. */

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { appendFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findPostgresBin } from '../../src/process/exec/find-programs.js';
 import { freePort } from './ports.js';
 import { runAsPostgres } from './postgres-user.js';
 import { Reaper } from './reaper.js';
 import { makeTempDir } from './make-temp-dir.js';
 import { copyOfInitdb, initdb } from './templates.js';
+import { until } from './until.js';
 
 export interface ScratchOptions {
   /** The server's major version; the newest one here by default. */
@@ -134,11 +134,7 @@ async function childrenOf(pid: number): Promise<number[]> {
 }
 
 async function gone(pid: number): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (!(await isAlive(pid))) return;
-    await sleep(25);
-  }
-  throw new Error(`process ${pid} did not end in ten seconds`);
+  await until(async () => !(await isAlive(pid)), `process ${pid} has ended`);
 }
 
 async function isAlive(pid: number): Promise<boolean> {

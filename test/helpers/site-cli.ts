@@ -71,7 +71,7 @@ export function statusOf(site: Pick<Site, 'cli'>, workflowId: string): Promise<S
 }
 
 /** Looks in a row at work that waits for a person, before it counts as stuck: a decision just sent needs a moment. */
-const STUCK_LOOKS = 150;
+const STUCK_LOOKS = 600;
 
 /** Waits until work is in a state, without a process for every look; work that ends otherwise, or is stuck, ends the waiting. */
 export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
@@ -83,7 +83,7 @@ export async function reaches(site: Site, workflowId: string, state: StatusView[
       return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
     },
     `${workflowId} is ${state}`,
-    100_000,
+    200_000,
   );
   if (view.state !== state)
     throw new Error(

@@ -1,10 +1,11 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { walgEngine } from '../../src/engines/walg/walg-engine.js';
 import type { WalgOptions } from '../../src/engines/walg/options.js';
 import { giveToPostgres, runAsPostgres } from './postgres-user.js';
 import { runQuery, startScratchCluster } from './postgres.js';
 import type { ScratchCluster, ScratchOptions, ServerAddress } from './postgres.js';
+import type { S3Server } from './s3-servers.js';
 import { tempDir } from './temp.js';
 import { testTools } from './test-tools.js';
 
@@ -37,14 +38,30 @@ export const renamedFunctions = `
   CREATE FUNCTION pg_start_backup(label text, fast boolean, exclusive boolean) RETURNS pg_lsn LANGUAGE sql AS 'SELECT pg_backup_start(label, fast)';
   CREATE FUNCTION pg_stop_backup(exclusive boolean, OUT lsn pg_lsn, OUT labelfile text, OUT spcmapfile text) LANGUAGE sql AS 'SELECT * FROM pg_backup_stop()'`;
 
-/** A policy of a site that keeps its backups in a directory, `prefix`. */
-export async function walgPolicy() {
+/** Lines of an environment file for a bucket of a server with TLS. */
+export async function walgOnS3(s3: S3Server, bucket: string): Promise<readonly string[]> {
+  const ca = s3.caFile ?? '';
+  // PostgreSQL's user runs WAL-G.
+  await chmod(dirname(ca), 0o755);
+  await chmod(ca, 0o644);
+  return [
+    `export WALG_S3_PREFIX=s3://${bucket}/postgres`,
+    `export AWS_ENDPOINT="${s3.endpoint}"`,
+    ...['export AWS_S3_FORCE_PATH_STYLE=true', 'export AWS_REGION=us-east-1'],
+    `export AWS_ACCESS_KEY_ID='${s3.accessKeyId}'`,
+    `export AWS_SECRET_ACCESS_KEY='${s3.secretAccessKey}'`,
+    `export WALG_S3_CA_CERT_FILE=${ca}`,
+  ];
+}
+
+/** A policy of a site that keeps its backups in a directory, `prefix`, or where the lines of `env` say. */
+export async function walgPolicy(env?: readonly string[]) {
   const place = await tempDir('walg');
   await chmod(place, 0o755);
   const [envFile, prefix] = [join(place, 'asso.env'), join(place, 'storage')];
   await mkdir(prefix, { mode: 0o700 });
   await giveToPostgres(prefix);
-  await writeFile(envFile, `export WALG_FILE_PREFIX="${prefix}"\n`, { mode: 0o600 });
+  await writeFile(envFile, `${(env ?? [`export WALG_FILE_PREFIX="${prefix}"`]).join('\n')}\n`, { mode: 0o600 });
   await giveToPostgres(envFile);
   const options = { envFile, binary: testTools.walg(), archiveTimeoutSeconds: 240 };
   const archiveCommand = walgEngine.physical?.archiveCommand({ policy: { options } } as never) ?? '';

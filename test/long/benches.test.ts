@@ -16,7 +16,20 @@ const smallest = {
 };
 
 describe('every benchmark still runs to its end after the program has changed', () => {
-  it.each(['setup', 'attach', 'overhead', 'drill', 'predict', 'memory', 'scale', 'stream', 'wal', 'media', 'apply'])(
+  it.each([
+    'setup',
+    'attach',
+    'overhead',
+    'drill',
+    'predict',
+    'memory',
+    'scale',
+    'stream',
+    'wal',
+    'media',
+    'apply',
+    'instance',
+  ])(
     '%s',
     async (name) => {
       const bench = await execa(process.execPath, ['bench/run.mjs', name], { cwd: root, env: smallest, reject: false });

@@ -59,7 +59,7 @@ notify: { failure: [out] }
 `,
     join(root, 'reprise.yml'),
   ).config;
-}, 120_000);
+});
 
 /** The notices of the check, once `count` of them were sent; and the signals to the service outside. */
 async function sent(one: Case, count: number): Promise<{ notices: NoticeFacts[]; signals: string[] }> {
@@ -155,4 +155,4 @@ it('K7: a schedule that is paused or gone, and backups that do not come, are tol
   // A service outside hears of each one that it began, and that not all is well.
   expect(signals.filter((state) => state === 'started')).toHaveLength(runs);
   expect(signals.filter((state) => state === 'failed')).toHaveLength(runs);
-}, 180_000);
+});

@@ -37,20 +37,50 @@ export const HOST = 'db1';
 /** A wait ends with this only where a test has failed: machines are slow sometimes. */
 const DEADLINE_MS = 120_000;
 const BEAT_MS = 100;
+/** Time that stands still although nothing has moved for so long is let go. */
+const LOST_LOCK_MS = 4000;
 /** Activities whose worker counts as lost. */
 const silent = new WeakSet<Context>();
 
 /** The workflows as they are, on a real Temporal server, with activities that a test writes. */
 export class Lab {
   private readonly cases = new Map<string, Case>();
+  /** Activities under way, of which time stands still on the server; and when the last one began or ended. */
+  private readonly under = new Set<Context>();
+  private lastMove = 0;
 
   private constructor(
     readonly client: Client,
-    /** Lets the server's clock go forward, where the server can. */
-    readonly pass: (time: string) => Promise<void>,
-    /** That clock, ms since the epoch: ahead of ours by what has passed. */
-    readonly now: () => Promise<number>,
+    /** The server whose clock goes forward; null: it has none that does. */
+    private readonly env: TestWorkflowEnvironment | null,
   ) {}
+
+  /** Lets the server's clock go forward. */
+  async pass(time: string): Promise<void> {
+    const { env } = this;
+    if (env === null) throw new Error('this server does not skip time');
+    const server = env.connection.testService;
+    const passing = env.sleep(time as '1s').then(() => true);
+    let unlocked = 0;
+    while (!(await Promise.race([passing, sleep(LOST_LOCK_MS / 2, false)])))
+      if (this.isQuiet) await server?.unlockTimeSkipping({}).then(() => unlocked++, String);
+    // Whatever holds the clock may let go of it later: else it would go on by itself then.
+    for (; unlocked > 0; unlocked--) await server?.lockTimeSkipping({});
+  }
+
+  /**
+   * Nothing that the server waits for: it sometimes keeps time still for an activity whose workflow has ended or that has timed out
+   * (temporalio/sdk-java#1138).
+   */
+  private get isQuiet(): boolean {
+    const working = [...this.under].filter((one) => !silent.has(one));
+    return working.length === 0 && performance.now() - this.lastMove > LOST_LOCK_MS;
+  }
+
+  /** The server's clock, ms since the epoch: ahead of ours by what has passed. */
+  async now(): Promise<number> {
+    return (await this.env?.currentTimeMs()) ?? Date.now();
+  }
 
   /** On the time-skipping server, whose clock is real time but for {@link pass}. */
   static async start(): Promise<Lab> {
@@ -61,11 +91,7 @@ export class Lab {
     });
     onCleanup(() => env.teardown());
     // A client of its own: the environment's would skip time whenever a result is waited for.
-    const lab = new Lab(
-      new Client({ connection: env.connection }),
-      (time) => env.sleep(time as '1s'),
-      () => env.currentTimeMs(),
-    );
+    const lab = new Lab(new Client({ connection: env.connection }), env);
     await lab.work(env.nativeConnection, bundle);
     return lab;
   }
@@ -81,11 +107,7 @@ export class Lab {
       await connection.close();
       await native.close();
     });
-    const lab = new Lab(
-      new Client({ connection }),
-      () => Promise.reject(new Error('this server does not skip time')),
-      async () => Date.now(),
-    );
+    const lab = new Lab(new Client({ connection }), null);
     await lab.work(native, await workflowBundle());
     return lab;
   }
@@ -119,11 +141,19 @@ export class Lab {
     });
   }
 
-  private dispatch(name: Name, input: Readonly<Record<string, unknown>>): Promise<unknown> {
+  private async dispatch(name: Name, input: Readonly<Record<string, unknown>>): Promise<unknown> {
     const { workflowExecution, taskQueue } = activityInfo();
     const one = this.cases.get(workflowExecution?.workflowId.split('/')[1] ?? '');
     if (!one) throw new Error(`no case for ${workflowExecution?.workflowId}`);
-    return one.perform({ name, queue: taskQueue, input });
+    const context = Context.current();
+    this.under.add(context);
+    this.lastMove = performance.now();
+    try {
+      return await one.perform({ name, queue: taskQueue, input });
+    } finally {
+      this.under.delete(context);
+      this.lastMove = performance.now();
+    }
   }
 }
 

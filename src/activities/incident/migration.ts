@@ -130,10 +130,11 @@ async function changesUntil(
 async function compareMigration(
   clusterContext: ClusterContext,
   step: InstanceStep & { readonly order: MigrationIncidentOrder },
-  { report, signal }: ActivityRun,
+  run: ActivityRun,
 ): Promise<MigrationFindings> {
+  const { report, signal } = run;
   const { database } = step.order;
-  const { connection, content } = await readableInstance(clusterContext, step, { database, table: null });
+  const { connection, content } = await readableInstance(clusterContext, step, { database, table: null }, run);
   report({ phase: 'count the rows before the migration', done: 0, total: 2, unit: 'steps' });
   const before = await stateOf(connection, database);
   signal.throwIfAborted();

@@ -84,7 +84,7 @@ async function dumpAt(work: AuthorizedStep, own: InstanceStep, run: ActivityRun)
       `there was no database ${JSON.stringify(database)} then: there were ${databases.join(', ')}`,
       'nothing was changed; choose another target: reprise recover',
     );
-  const { connection } = await readableInstance(clusterContext, own, { database, table: null });
+  const { connection } = await readableInstance(clusterContext, own, { database, table: null }, run);
   await requireRoom(clusterContext, connection, database);
   const instance = await instanceWorkOf(clusterContext, own);
   const dumping = await instanceDumpContext(instance, { name: 'dump', databases: [database] }, run);

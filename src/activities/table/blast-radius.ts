@@ -86,7 +86,7 @@ async function followRows(
   const transaction = await transactionOf(clusterContext, operationId);
   if (transaction === null) throw new RepriseError('usage', 'the transaction was not looked for');
   const { places } = await openRepairFiles(clusterContext.host.stateDir, operationId);
-  const { connection } = await instanceServer(clusterContext, step);
+  const { connection } = await instanceServer(clusterContext, step, run);
   return withClusterWal(clusterContext, run, { policy }, async ({ reader, course, hasServersOwn }) => {
     // Names of just before and of now: a table that was rewritten or truncated since has another file, and one that was dropped no name.
     const then = await readRelationNames(connection);

@@ -38,7 +38,7 @@ async function compareTable(clusterContext: ClusterContext, step: Step, run: Act
   const { cluster, host } = clusterContext;
   const { order } = step;
   const { database, table, key, columns, scope, by } = order;
-  const { connection, content } = await readableInstance(clusterContext, step, order);
+  const { connection, content } = await readableInstance(clusterContext, step, order, run);
   const good = await readerOf(connection, order, cluster.checksRole);
   const production = await readerOf(cluster.connection, order, cluster.checksRole);
   const compared = await withClient(good, database, (left) =>

@@ -124,7 +124,7 @@ export async function collectRows(
   const servers = await Promise.all(
     from.map(async ({ instance, state }) => ({
       state,
-      ...(await readableInstance(clusterContext, { ...request, instance }, order)),
+      ...(await readableInstance(clusterContext, { ...request, instance }, order, run)),
     })),
   );
   await replaceJson(

@@ -61,6 +61,7 @@ export async function planLocate(
       recorded: records.of(backup, clusterContext),
     })),
     ...{ walPolicy: walPolicy?.name ?? null, timeline: course?.timeline.id ?? null, now },
+    isLeft: course?.isNewest === false,
     notes: [...listed.notes, ...unusableNotes(known), ...leftNotes(usable, onCourse, course)],
   };
 }

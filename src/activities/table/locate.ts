@@ -40,10 +40,9 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
     ),
     probeTable: wrapActivity(
       'probeTable',
-      withOrder(locateOrder, async (step: Probe) => {
-        const clusterContext = await openClusterContext(deps, step.cluster);
-        return probeTable(clusterContext, step);
-      }),
+      withOrder(locateOrder, async (step: Probe, run) =>
+        probeTable(await openClusterContext(deps, step.cluster), step, run),
+      ),
     ),
     findCommits: wrapActivity(
       'findCommits',
@@ -54,12 +53,12 @@ export function locateActivities(deps: HostDependencies): LocateActivities {
   };
 }
 
-async function probeTable(clusterContext: ClusterContext, step: Probe): Promise<TableState> {
+async function probeTable(clusterContext: ClusterContext, step: Probe, run: ActivityRun): Promise<TableState> {
   const { database, table, condition } = step.order;
   return orAbsent(async () => {
     // A query may read other tables too.
     const read = { database, table: condition.kind === 'invariant' ? null : table };
-    const { connection } = await readableInstance(clusterContext, step, read);
+    const { connection } = await readableInstance(clusterContext, step, read, run);
     return stateOf(clusterContext, connection, step.order);
   });
 }
@@ -112,7 +111,7 @@ async function findCommits(
 ): Promise<{ readonly total: number; readonly stops: readonly LocateStop[]; readonly notes: readonly string[] }> {
   const { order, range, policy } = step;
   const { database, table, condition } = order;
-  const { connection, content } = await instanceServer(clusterContext, step);
+  const { connection, content } = await instanceServer(clusterContext, step, run);
   const timeline = content.restore.recovery?.timeline;
   return withClusterWal(
     clusterContext,

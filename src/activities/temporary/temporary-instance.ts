@@ -11,11 +11,13 @@ import { removeTree } from '../../files/remove-tree.js';
 import { isPlainName } from '../../files/safe-names.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
-import { recoveryProgress, type ReplayProgress } from '../../postgres/recovery/recovery-progress.js';
+import { recoveryProgress } from '../../postgres/recovery/recovery-progress.js';
 import { endUnfinished, isHeld } from '../../postgres/recovery/held-tables.js';
 import { freeBytes } from '../../postgres/server/disk.js';
+import { readPostmaster } from '../../postgres/server/postmaster.js';
 import { makeHostScratch, makeScratchDirectory } from '../../postgres/server/scratch-directory.js';
 import { serviceOf } from '../../postgres/server/service.js';
+import { currentBootId } from '../../process/exec/process-identity.js';
 import { sha256Hex } from '../../records/digest.js';
 import {
   type InstanceContent,
@@ -273,33 +275,47 @@ export async function openInstance(
   run: ActivityRun,
 ): Promise<OpenedInstance> {
   let instance = await claimed(clusterContext, step);
-  if (instance.content.ended === true) {
-    const progress = await endedAt(clusterContext, instance);
-    if (progress !== null) {
-      const connection = instanceConnection(workOf(clusterContext, instance));
-      return openedOf(clusterContext, instance, { server: { connection }, progress });
-    }
-    instance = await emptied(clusterContext, instance);
-  }
+  const running = await runningCopy(clusterContext, instance);
+  if (running !== null) return openedOf(clusterContext, instance, running);
+  if (await isLost(instance.content)) instance = await emptied(clusterContext, instance);
   await makeScratchDirectory(dirname(instance.dataDir), clusterContext.user);
   await restoreInstance(workOf(clusterContext, instance, step.retry), run);
   return start(clusterContext, step, run);
 }
 
-/** How far one whose recovery was ended has come; null where its server does not run any more, or has not been ended yet. */
-async function endedAt(clusterContext: ClusterContext, instance: Claimed): Promise<ReplayProgress | null> {
+type StandingCopy = Pick<RunningCopy, 'progress'> & { readonly server: Pick<RunningCopy['server'], 'connection'> };
+
+/** One that runs, and stands where it shall; null where its server does not run any more, or is not there yet. */
+async function runningCopy(clusterContext: ClusterContext, instance: Claimed): Promise<StandingCopy | null> {
+  const { ended = false, standsAt, restore } = instance.content;
+  if (!ended && standsAt !== placeOf(restore)) return null;
+  const connection = instanceConnection(workOf(clusterContext, instance));
   try {
-    const progress = await recoveryProgress(instanceConnection(workOf(clusterContext, instance)));
-    return progress.inRecovery ? null : progress;
+    const progress = await recoveryProgress(connection);
+    const isCopyOfDumps = restore.method === 'databases';
+    const isThere = ended || isCopyOfDumps ? !progress.inRecovery : progress.paused;
+    return isThere ? { server: { connection }, progress: isCopyOfDumps ? null : progress } : null;
   } catch (error) {
     if (isRepriseError(error) && error.code === 'database-unreachable') return null;
     throw error;
   }
 }
 
+/** In one word; of dumps there is one place only. */
+const placeOf = ({ recovery }: InstanceContent['restore']): string =>
+  recovery === undefined ? 'restored' : formatTarget(recovery.stopsAt);
+
+/**
+ * Whether its files are of no use any more: its recovery was ended, or the host was started anew since its server ran. A copy syncs nothing,
+ * so that nobody knows what of it was on the disk by then.
+ */
+async function isLost({ ended, boot }: InstanceContent): Promise<boolean> {
+  return ended === true || (boot !== undefined && boot !== (await currentBootId()));
+}
+
 /** The same instance, with nothing in it: it is restored again. */
 async function emptied(clusterContext: ClusterContext, instance: Claimed): Promise<Claimed> {
-  const { ended: _, ...content } = instance.content;
+  const { ended: _ended, boot: _boot, standsAt: _standsAt, ...content } = instance.content;
   await emptyInstance(clusterContext, instance);
   await removeTree(dirname(instance.dataDir));
   const empty = { ...instance, madeAt: new Date().toISOString(), content };
@@ -308,25 +324,31 @@ async function emptied(clusterContext: ClusterContext, instance: Claimed): Promi
 }
 
 async function start(clusterContext: ClusterContext, step: InstanceStep, run: ActivityRun): Promise<OpenedInstance> {
-  const instance = await claimed(clusterContext, step);
+  const there = await claimed(clusterContext, step);
+  // Kept before it is started: whoever takes over after a crash of the host knows that its files are of no use.
+  const instance = { ...there, content: { ...there.content, boot: await currentBootId() } };
+  await openTemporaryInstances(clusterContext.host.stateDir).update(instance);
   const copy = await startInstance(workOf(clusterContext, instance, step.retry), run);
   return openedOf(clusterContext, await opened(clusterContext, step, instance), copy);
 }
 
 /** From the first time that it runs on, its time counts. */
 async function opened(clusterContext: ClusterContext, step: InstanceStep, instance: Claimed): Promise<Claimed> {
-  const { content, cluster } = instance;
-  if (content.openedAt !== null) return instance;
+  const { cluster, content: before } = instance;
+  const content = { ...before, standsAt: placeOf(before.restore) };
+  const first = content.openedAt === null;
   const now = Date.now();
-  const openedAt = new Date(now).toISOString();
   const expiresAt = content.ttlSeconds === null ? null : new Date(now + content.ttlSeconds * 1000).toISOString();
-  await audit(
-    clusterContext,
-    step,
-    `opened/${instance.madeAt}`,
-    `a temporary instance of ${instanceText({ cluster, restore: content.restore })} was opened for ${content.requester} in ${instance.dataDir}${expiresAt === null ? '' : `, until ${expiresAt}`}`,
-  );
-  const running = { ...instance, expiresAt, content: { ...content, openedAt } };
+  if (first)
+    await audit(
+      clusterContext,
+      step,
+      `opened/${instance.madeAt}`,
+      `a temporary instance of ${instanceText({ cluster, restore: content.restore })} was opened for ${content.requester} in ${instance.dataDir}${expiresAt === null ? '' : `, until ${expiresAt}`}`,
+    );
+  const running = first
+    ? { ...instance, expiresAt, content: { ...content, openedAt: new Date(now).toISOString() } }
+    : { ...instance, content };
   await openTemporaryInstances(clusterContext.host.stateDir).update(running);
   return running;
 }
@@ -344,10 +366,7 @@ async function audit(clusterContext: ClusterContext, step: InstanceStep, what: s
 async function openedOf(
   clusterContext: ClusterContext,
   instance: Claimed,
-  {
-    server: { connection },
-    progress,
-  }: Pick<RunningCopy, 'progress'> & { readonly server: Pick<RunningCopy['server'], 'connection'> },
+  { server: { connection }, progress }: StandingCopy,
 ): Promise<OpenedInstance> {
   const { cluster, dataDir, expiresAt, content } = instance;
   const { restore } = content;
@@ -382,11 +401,19 @@ export async function instanceWorkOf(clusterContext: ClusterContext, step: Insta
   return workOf(clusterContext, await claimed(clusterContext, step), step.retry);
 }
 
-/** How steps of an operation reach its temporary instance, and what that is. @throws RepriseError `not-found` */
+/**
+ * How steps of an operation reach its temporary instance, and what that is. One whose server has ended meanwhile, with its host perhaps, runs
+ * again where it stood.
+ * @throws RepriseError `not-found`; what {@link openInstance} throws
+ */
 export async function instanceServer(
   clusterContext: ClusterContext,
   step: InstanceStep,
+  run: ActivityRun,
 ): Promise<{ readonly connection: ConnectionConfig; readonly content: InstanceContent }> {
+  const { dataDir, content: before } = await claimed(clusterContext, step);
+  if (before.openedAt !== null && (await readPostmaster(dataDir))?.alive !== true)
+    await openInstance(clusterContext, step, run);
   const instance = await claimed(clusterContext, step);
   const { content } = instance;
   return { connection: instanceConnection(workOf(clusterContext, instance)), content };
@@ -401,8 +428,9 @@ export async function readableInstance(
   clusterContext: ClusterContext,
   step: InstanceStep,
   { database, table }: { readonly database: string; readonly table: TableName | null },
+  run: ActivityRun,
 ): ReturnType<typeof instanceServer> {
-  const found = await instanceServer(clusterContext, step);
+  const found = await instanceServer(clusterContext, step, run);
   const { connection, content } = found;
   if (content.restore.method === 'databases') {
     if (table !== null) await requireRecordedRows(clusterContext, content, connection, { database, table });
@@ -474,7 +502,7 @@ async function moveInstance(
     ...instance,
     content: { ...content, restore: moved },
   });
-  if (content.ended !== true) return start(clusterContext, step, run);
+  if (!(await isLost(content))) return start(clusterContext, step, run);
   await emptied(clusterContext, await claimed(clusterContext, step));
   return openInstance(clusterContext, step, run);
 }

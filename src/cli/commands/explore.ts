@@ -23,6 +23,7 @@ import {
   instanceText,
   type OpenedInstance,
   type PlannedInstance,
+  psqlCommand,
 } from '../../domain/explore/instance.js';
 import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import type { TimelineChoice } from '../../domain/target/timeline-choice.js';
@@ -249,7 +250,7 @@ function requireHere({ socketDir, host, login }: OpenedInstance, connection: str
   throw new RepriseError(
     'not-found',
     `the socket ${socketDir} is not to be seen here`,
-    `on host ${host}, as ${login?.osUser ?? 'its owner'} or root: psql "${connection}"`,
+    `on host ${host}, as ${login?.osUser ?? 'its owner'} or root: ${psqlCommand(connection)}`,
   );
 }
 

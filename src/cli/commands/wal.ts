@@ -124,10 +124,10 @@ async function withNamesIn<T>(
   options: Options & CommonOptions,
   ask: (namesIn: string | undefined) => Promise<T>,
 ): Promise<T> {
-  const { namesAt: target, namesIn, policy } = options;
+  const { namesAt: target, namesIn, policy, timeline } = options;
   if (target === undefined) return ask(namesIn);
   const by = self.person(undefined);
-  const order = { target, policy, ttlSeconds: NAMING_SECONDS };
+  const order = { target, policy, timeline, ttlSeconds: NAMING_SECONDS };
   const { operationId, ...operation } = await startExploration(session, { cluster, requester: by, order });
   const { workflowId } = operation;
   let answer: T;

@@ -1,7 +1,7 @@
 import { formatTarget } from '../target/target.js';
 import { markdownCode, markdownText } from '../text/markdown.js';
 import { sizeInWords } from '../text/text.js';
-import { connectionText, type OpenedInstance, type PlannedInstance, sourceText } from './instance.js';
+import { connectionText, type OpenedInstance, type PlannedInstance, psqlCommand, sourceText } from './instance.js';
 
 const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join('\n');
 
@@ -25,7 +25,7 @@ export function openedDetails(instance: OpenedInstance, until: string): string {
     list([
       markdownText(`reached: ${reached.reached}`),
       markdownText(`from ${sourceText(restore)}`),
-      `on host ${markdownText(host)}, as the user ${markdownText(login?.osUser ?? 'of the server')} or root: ${markdownCode(`psql "${connectionText(instance)}"`)}`,
+      `on host ${markdownText(host)}, as the user ${markdownText(login?.osUser ?? 'of the server')} or root: ${markdownCode(psqlCommand(connectionText(instance)))}`,
       ...(login?.note == null ? [] : [markdownText(login.note)]),
     ]),
     `Send the update ${markdownCode('extend')} ${markdownCode('{"by":"<your name>","ttl":"2h"}')} (it stays for so long from now), ${markdownCode('retarget')} ${markdownCode('{"by":"<your name>","to":"<a later target>"}')}, or ${markdownCode('drop')} ${markdownCode('{"by":"<your name>"}')}.`,

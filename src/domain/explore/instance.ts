@@ -1,6 +1,7 @@
 import type { PlannedRestore } from '../drill/drill.js';
 import type { ReachedTarget } from '../operation/step-events.js';
 import { formatTarget } from '../target/target.js';
+import { shellWord } from '../text/text.js';
 
 /** What a temporary instance is restored from and to, decided before anything is written. */
 export interface PlannedInstance {
@@ -69,6 +70,11 @@ export function connectionText(
 /** One value of a connection string. */
 const quoteConninfo = (value: string): string =>
   /^[A-Za-z0-9_./-]+$/.test(value) ? value : `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
+/** What is typed to connect by a connection string: a shell expands nothing of it, whatever a database is called. */
+export function psqlCommand(connection: string): string {
+  return `psql ${/["$`\\!]/.test(connection) ? shellWord(connection) : `"${connection}"`}`;
+}
 
 /** What it was restored from, in one phrase. */
 export function sourceText({ policy, engine, backups }: PlannedRestore): string {

@@ -52,6 +52,8 @@ export interface LocatePlan {
   readonly walPolicy: string | null;
   /** Along which timeline; absent or null: nobody could tell, and the newest is followed. */
   readonly timeline?: number | null;
+  /** A recovery has left that timeline: production is not its end, and may have given the same transaction numbers again. */
+  readonly isLeft?: boolean;
   /** Production; null where it does not answer, or is not the end of that timeline. */
   readonly now: TableState | null;
   /** What is left out, and why. */
@@ -306,7 +308,10 @@ const OF_BACKUP: ReadonlySet<string> = new Set([
   ...['tool-failed', 'tool-rejected', 'service-failed', 'query-failed'],
 ]);
 
-/** The command that goes on from a result; null: nothing is to be done. */
+/**
+ * The command that goes on from a result; null: nothing is to be done.
+ * @param left the timeline that was searched, where production has left it: what happened there is looked at and not undone
+ */
 export function nextCommand(
   cluster: string,
   {
@@ -316,8 +321,14 @@ export function nextCommand(
     good,
     transaction,
   }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
+  left: number | null = null,
 ): string | null {
   const named = tableWords(cluster, database, table);
+  if (left !== null) {
+    const reached = state === 'between' && good?.what === 'commit' ? `xid:${good.id}` : null;
+    const to = transaction === null ? reached : `before-xid:${transaction.xid}`;
+    if (to !== null) return `reprise explore start ${shellWord(cluster)} --to ${to} --timeline ${left}`;
+  }
   if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
   if (state !== 'between' || good === null) return null;
   return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`}`;

@@ -11,10 +11,18 @@ import { pathExists } from '../../files/paths.js';
 import { withMaintenance } from '../connection/with-client.js';
 import { recoveryProgress, type ReplayProgress } from './recovery-progress.js';
 import { isRecoveryOnly, recoverySettings, type RecoverySettingsRequest } from './recovery-settings.js';
-import { autoSettingsAre, autoTargetIs, resetAutoSettings, writeAutoSettings, type Settings } from './auto-conf.js';
+import {
+  autoSettingsAre,
+  autoTargetIs,
+  quoteSetting,
+  resetAutoSettings,
+  type Settings,
+  writeAutoSettings,
+} from './auto-conf.js';
 import { readControlData, type ControlData } from '../server/control-data.js';
 import { processesIn } from '../server/postmaster.js';
 import type { Service } from '../server/service.js';
+import { walSizes } from '../server/wal-sizes.js';
 import { findPostgresBin } from '../../process/exec/find-programs.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 
@@ -33,8 +41,9 @@ export interface RecoveryRequest extends RecoverySettingsRequest {
 export async function configureRecovery(request: RecoveryRequest): Promise<void> {
   const { dataDir, user, target } = request;
   await refuseRunning(dataDir);
-  if (request.clone === true) await addMissingConfiguration(dataDir, user);
-  await writeAutoSettings(dataDir, await settingsOf(request), user);
+  const control = await controlOf(request);
+  if (request.clone === true) await addMissingConfiguration(dataDir, walSizes(control?.segmentBytes ?? 0), user);
+  await writeAutoSettings(dataDir, await settingsOf({ ...request, control }), user);
   const [wanted, other] =
     target.kind === 'latest' ? ['standby.signal', 'recovery.signal'] : ['recovery.signal', 'standby.signal'];
   await writeFileAtomic(join(dataDir, wanted), '', user);
@@ -104,7 +113,16 @@ async function refuseRunning(dataDir: string): Promise<void> {
 }
 
 async function settingsOf(request: RecoveryRequest): Promise<Settings> {
-  const { dataDir, user } = request;
+  const control = await controlOf(request);
+  return recoverySettings(request, control?.settings ?? null, await majorOf(request.dataDir));
+}
+
+async function controlOf({ dataDir, user, control }: RecoveryRequest): Promise<ControlData | null> {
+  return control ?? (await readControlData(await findPostgresBin(await majorOf(dataDir)), dataDir, user));
+}
+
+/** @throws RepriseError `version-mismatch` */
+async function majorOf(dataDir: string): Promise<number> {
   const major = Number.parseInt(await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => ''), 10);
   if (Number.isNaN(major))
     throw new RepriseError(
@@ -112,8 +130,7 @@ async function settingsOf(request: RecoveryRequest): Promise<Settings> {
       `${dataDir} does not say of which version of PostgreSQL it is: its PG_VERSION is missing or damaged`,
       'the restored files are not whole: reject this recovery, and recover from another backup (--to backup:ID)',
     );
-  const control = request.control ?? (await readControlData(await findPostgresBin(major), dataDir, user));
-  return recoverySettings(request, control?.settings ?? null, major);
+  return major;
 }
 
 function refuseBackwards(target: RecoveryTarget, progress: ReplayProgress): void {
@@ -199,9 +216,10 @@ host all all ::1/128 scram-sha-256
  * Gives a restored copy the configuration files it lacks: Debian keeps them in /etc, outside the data directory, and
  * without them a server does not start there. Files that came with the copy stay as they are.
  */
-async function addMissingConfiguration(dataDir: string, user: OsUser | null): Promise<void> {
+async function addMissingConfiguration(dataDir: string, needed: Settings, user: OsUser | null): Promise<void> {
+  const lines = Object.entries(needed).map(([name, value]) => `${name} = ${quoteSetting(value)}\n`);
   const files = {
-    'postgresql.conf': '# Written by Reprise: the copy came without one.\n',
+    'postgresql.conf': `# Written by Reprise: the copy came without one.\n${lines.join('')}`,
     'pg_hba.conf': HBA,
     'pg_ident.conf': '',
   };

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { readControlData } from './control-data.js';
-import { endOrphansIn, endProcessesIn, type RunningServer } from './postmaster.js';
+import { endOrphansIn, endProcessesIn, processesIn, type RunningServer } from './postmaster.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
 import { removeTree } from '../../files/remove-tree.js';
@@ -16,6 +16,7 @@ import type { Service } from './service.js';
 import type { StopMode } from './service-kinds.js';
 import { quoteSetting } from '../recovery/auto-conf.js';
 import type { Settings } from '../recovery/auto-conf.js';
+import { walSizes } from './wal-sizes.js';
 
 export interface ScratchServerRequest {
   /** A restored data directory, nobody else's. */
@@ -73,6 +74,9 @@ export async function startScratchServer(request: ScratchServerRequest): Promise
   const own = await serverSettings(request, place);
   // Backends of a postmaster that was killed hold its shared memory, and no other one starts beside them.
   await endOrphansIn(dataDir);
+  // One that was killed leaves the lock of its socket, and the number of its process is another's after a start of the host.
+  if ((await processesIn(dataDir)).length === 0)
+    await rm(join(place, `.s.PGSQL.${request.port ?? DEFAULT_PORT}.lock`), { force: true });
   const start = async (preload: string): Promise<void> => {
     const settings = { ...own, shared_preload_libraries: preload };
     await writeFileAtomic(join(place, 'postgresql.conf'), linesOf(settings), user);
@@ -151,6 +155,7 @@ async function serverSettings(request: ScratchServerRequest, place: string): Pro
   const minimums = Object.entries(control?.settings ?? {}).map(([name, value]) => [name, String(value)] as const);
   return {
     ...Object.fromEntries(minimums),
+    ...walSizes(control?.segmentBytes ?? 0),
     hba_file: join(place, 'pg_hba.conf'),
     ident_file: join(place, 'pg_ident.conf'),
     port: String(request.port ?? DEFAULT_PORT),

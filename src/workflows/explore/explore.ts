@@ -21,7 +21,7 @@ import { conditionWithSummary } from '../operation/approval-inbox.js';
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, runOperation } from '../operation/operation-status.js';
 import { shapeValidator, StepInbox } from '../operation/step-people.js';
-import { moveTemporaryInstance, withTemporaryInstance } from './temporary-instance.js';
+import { keepInstanceRunning, moveTemporaryInstance, withTemporaryInstance } from './temporary-instance.js';
 
 /** Of its operation there is this one. */
 const INSTANCE = 'look';
@@ -189,9 +189,10 @@ class Explore {
 
   private async connect(raw: unknown): Promise<ExploreView> {
     const said = parsed(parseSender(raw));
-    await this.change(async (instance) => {
+    await this.change(async () => {
+      const running = await keepInstanceRunning(this.operation, INSTANCE);
       await this.note(`${said.by} connects to the temporary instance`);
-      return instance;
+      return running;
     });
     return this.view();
   }

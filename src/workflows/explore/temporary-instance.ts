@@ -95,6 +95,14 @@ export async function endWithoutInstance({ host, step }: Operation): Promise<voi
     .catch(() => log.warn('the end of the operation could not be noted'));
 }
 
+/** Sees that an instance of the operation runs; one whose server has ended, with its host perhaps, runs again where it stood. */
+export function keepInstanceRunning(operation: Operation, instance: string): Promise<OpenedInstance> {
+  const name = 'see that the temporary instance runs';
+  return runStep(operation, name, () =>
+    readActivities(operation.host, name).openInstance({ ...operation.step, instance }),
+  );
+}
+
 /** Moves an instance of the operation to a later target, by a restart. */
 export function moveTemporaryInstance(
   operation: Operation,

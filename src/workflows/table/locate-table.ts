@@ -374,10 +374,15 @@ class Search {
     const { database, table, condition } = this.input.order;
     const { good = null, bad = null, transaction = null, state } = found;
     const told = { state, database, table, condition, good, bad, transaction };
+    const left = this.plan.isLeft === true ? (this.plan.timeline ?? null) : null;
+    if (left !== null && transaction !== null)
+      this.notes.push(
+        `timeline ${left} is not production's: a number of a transaction may mean another one there, and nothing is put right by it; copies at its instants are opened with --timeline ${left}`,
+      );
     const result: LocateResult = {
       ...told,
       ...{ probes: this.probes, restores: this.progress.restores, replays: this.replays, notes: this.notes },
-      next: nextCommand(this.input.cluster, told),
+      next: nextCommand(this.input.cluster, told, left),
     };
     const next = result.next === null ? '' : `\n\nNext: ${markdownCode(result.next)}`;
     const notes = result.notes.map((note) => `\n\n${markdownText(note)}`).join('');

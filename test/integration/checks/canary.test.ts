@@ -83,7 +83,7 @@ it('V2: the newest canary before the end of a restore has to be there as it was,
     status: 'failed',
     detail: expect.stringContaining('the table reprise.canary is missing'),
   });
-}, 120_000);
+});
 
 it('V2: a role that may not make the table is told the statements that let it, and they are enough', async () => {
   await run('CREATE ROLE watcher LOGIN');
@@ -103,7 +103,7 @@ it('V2: a role that may not make the table is told the statements that let it, a
   await run(statements, 'limited');
   expect(await doctor()).toEqual([expect.objectContaining({ level: 'ok' })]);
   expect(await writeCanary(limited, 'limited')).toMatchObject({ n: 1 });
-}, 120_000);
+});
 
 it('F44: what others have put on the table of the canary is not run with our rights', async () => {
   await run('CREATE ROLE trojan LOGIN');
@@ -117,4 +117,4 @@ it('F44: what others have put on the table of the canary is not run with our rig
   await expect(writeCanary(connection, 'planted')).rejects.toMatchObject({ code: 'privilege-missing' });
   const { rows } = await run("SELECT rolsuper FROM pg_roles WHERE rolname = 'trojan'");
   expect(rows).toEqual([{ rolsuper: false }]);
-}, 60_000);
+});

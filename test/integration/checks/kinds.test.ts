@@ -108,7 +108,7 @@ describe('checks of what was restored', () => {
     // amcheck was installed for the check alone.
     const { rows } = await runQuery(cluster, 'whole', "SELECT FROM pg_extension WHERE extname = 'amcheck'");
     expect(rows).toEqual([]);
-  }, 120_000);
+  });
 
   it('F22: rows that are missing, moved between partitions or other than recorded are told apart', async () => {
     await makeDatabase('changed');
@@ -125,7 +125,7 @@ describe('checks of what was restored', () => {
     const hashes = await check('content-hash', 'changed', { recorded });
     expect(hashes).toMatchObject({ status: 'failed' });
     expect(hashes.detail).toContain('changed: public.acts');
-  }, 120_000);
+  });
 
   it('F22: of a physical backup a table may hold more, and not less than half; what applications empty is left out by name', async () => {
     await makeDatabase('later');
@@ -144,7 +144,7 @@ describe('checks of what was restored', () => {
       status: 'failed',
       detail: expect.stringContaining('acts has 1400 rows'),
     });
-  }, 120_000);
+  });
 
   it('F22: a sequence behind its column is found', async () => {
     await makeDatabase('behind');
@@ -155,7 +155,7 @@ describe('checks of what was restored', () => {
         detail: 'sequences are behind the values in their columns: behind: public.acts.id',
       }),
     );
-  }, 120_000);
+  });
 
   it('F22: an index without an entry of a row, and a page that was changed, are found', async () => {
     await makeDatabase('stale');
@@ -186,7 +186,7 @@ describe('checks of what was restored', () => {
       detail: expect.stringContaining('stale: public.parts_2 cannot be read (SQLSTATE XX001)'),
     });
     expect(await check('amcheck', 'stale')).toMatchObject({ status: 'failed' });
-  }, 120_000);
+  });
 
   it('F18 F24: the target, the cluster and the encoding are compared with what the server says', async () => {
     const systemIdentifier = '1';
@@ -208,7 +208,7 @@ describe('checks of what was restored', () => {
     expect(await check('target-reached', 'whole', { restored: { method: 'data-directory' } })).toMatchObject({
       status: 'passed',
     });
-  }, 60_000);
+  });
 
   it('K4: objects that restored rows name are read from their bucket: one that is gone and one that was changed there are found', async () => {
     const server = await startVersity();
@@ -238,7 +238,7 @@ describe('checks of what was restored', () => {
     expect({ status, hint }).toEqual({ status: 'failed', hint: 'read all of them: reprise media verify photos' });
     for (const part of ['2 have problems', 'b.txt cannot be read', 'c.txt is not what its checksum says'])
       expect(detail).toContain(part);
-  }, 60_000);
+  });
 
   it('K4: a command is judged by exit code, text and number, finds the restored server, and what it prints is not repeated', async () => {
     const shell = (script: string, more: object = {}) =>
@@ -256,5 +256,5 @@ describe('checks of what was restored', () => {
       status: 'failed',
       detail: 'sh did not end within 1 s',
     });
-  }, 60_000);
+  });
 });

@@ -103,7 +103,7 @@ describe('objects as recorded with the backup', () => {
       status: 'skipped',
       detail: expect.stringContaining('no objects were recorded with the backup'),
     });
-  }, 120_000);
+  });
 
   it.each([
     [
@@ -188,7 +188,7 @@ describe('objects as recorded with the backup', () => {
     expect(
       await check(database, { exact: false, options: { except: ['metier.actes_quoi', '*_d_idx'] } }),
     ).toMatchObject({ status: 'passed' });
-  }, 120_000);
+  });
 
   it('F22: an owner, a grantee, a tablespace and an extension that the catalogues name and have not are found, whatever was recorded', async () => {
     const location = join(await tempDir('tablespace'), 'fast');
@@ -220,5 +220,5 @@ describe('objects as recorded with the backup', () => {
     expect(bare.detail).toMatch(/the role with OID \d+ owns objects or has rights on some, and is missing/);
     expect(bare.detail).toMatch(/the tablespace with OID \d+ has 1 relations, and is missing/);
     expect(bare.detail).toMatch(/the extension with OID \d+ has \d+ objects, and is missing/);
-  }, 120_000);
+  });
 });

@@ -93,7 +93,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     for (const name of ['mardi-copy', 'truncated.dump', 'README.md', 'empty.dump', 'packed.sql.gz'])
       await chmod(join(old, name), 0o644);
     await utimes(join(old, 'mardi'), new Date(), new Date());
-  }, 120_000);
+  });
 
   const LEFT_OUT: Readonly<Record<string, RegExp>> = {
     'README.md': /no dump of pg_dump/,
@@ -189,7 +189,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
       exit: 9,
       message: expect.stringContaining('belongs to user 65534'),
     });
-  }, 120_000);
+  });
 
   it('G8: an adopted dump is not chosen for latest, unless it is named or was restore-tested here', async () => {
     const [one] = await listed();
@@ -200,7 +200,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     });
     const named = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--to', `backup:${one?.id}`, '--dry-run');
     expect(named.plan.observed.warnings.join()).toContain('was adopted (of unknown origin, not restore-tested here)');
-  }, 120_000);
+  });
 
   it('G8: restore-tested here, it is used like one of our own, and still named as adopted', async () => {
     const newest = (await listed()).toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1)).at(-1);
@@ -314,7 +314,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
       code: 'capability-missing',
     });
     expect(await refusal(site, 'backup', 'adopt', 'marie')).toMatchObject({ exit: 6, code: 'not-found' });
-  }, 120_000);
+  });
 
   it('F1: a worker killed in the middle costs nothing: the next one goes on, and each file is one backup', async () => {
     await site.commit(3);
@@ -424,5 +424,5 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
       code: 'usage',
       hint: expect.stringContaining('weekly'),
     });
-  }, 120_000);
+  });
 });

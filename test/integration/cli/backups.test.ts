@@ -7,6 +7,7 @@ import type { Backup } from '../../../src/domain/backup/backup.js';
 import { heavyQueue } from '../../../src/domain/operation/names.js';
 import type { OperationStatusView } from '../../../src/domain/operation/status.js';
 import type { RotateOutput } from '../../../src/domain/retention/retention.js';
+import { operationsInUse, readJobs } from '../../../src/process/jobs/supervisor.js';
 import { openMeasuredRestores } from '../../../src/records/measured-restores.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import {
@@ -21,6 +22,7 @@ import {
   told,
 } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -254,6 +256,13 @@ describe('backup run, list, show, verify', () => {
 });
 
 describe('while a backup is under way', () => {
+  const jobsUnderWay = async () => {
+    const { stateDir } = site.places;
+    const operations = [...(await operationsInUse(stateDir, 600_000))];
+    const jobs = await Promise.all(operations.map((operation) => readJobs(stateDir, operation)));
+    return jobs.flat().filter(({ state }) => state === 'running');
+  };
+
   /** pgBackRest while it is held by SIGSTOP. */
   let stopped: number | null = null;
   afterAll(() => {
@@ -273,13 +282,15 @@ describe('while a backup is under way', () => {
       '--detach',
     );
     expect(webUi).toContain(encodeURIComponent(workflowId));
-    const view = await site.waitFor(async () => {
-      const now = await statusOf(site, workflowId);
-      return now.jobs.some(({ state }) => state === 'running') && now;
+    // Stopped as soon as it runs: how fast it would be decides nothing from here on.
+    await until(async () => {
+      const running = (await jobsUnderWay()).find(({ tool, pid }) => tool === 'pgbackrest' && pid !== null);
+      if (typeof running?.pid !== 'number') return false;
+      process.kill(running.pid, 'SIGSTOP');
+      stopped = running.pid;
+      return true;
     }, 'pgBackRest runs');
-    // Stopped where it is: how fast it would be decides nothing from here on.
-    stopped = Number(view.jobs[0]?.pid);
-    process.kill(stopped, 'SIGSTOP');
+    const view = await statusOf(site, workflowId);
     expect(Object.keys(view)).toEqual(
       expect.arrayContaining([
         'workflowId',
@@ -329,7 +340,7 @@ describe('while a backup is under way', () => {
     );
     expect((await statusOf(site, workflowId)).state).toBe('running');
 
-    process.kill(stopped, 'SIGCONT');
+    if (stopped !== null) process.kill(stopped, 'SIGCONT');
     stopped = null;
     const { exit, lines } = await watched(workflowId);
     expect(exit).toBe(0);

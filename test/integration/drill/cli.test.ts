@@ -85,7 +85,7 @@ describe('P4: drills by the command line, on a real Temporal server', () => {
     expect(nextRuns({ cron: '0 6 * * *' }, new Date(), 1)[0]).toEqual(
       (await site.session.client.schedule.getHandle('reprise/mairie/drill-overdue').describe()).info.nextActionTimes[0],
     );
-  }, 120_000);
+  });
 
   it('P4, P5: run, list, show, sign-off and evidence: a drill that its signer fails exits with 8, and what cannot be says so', async () => {
     expect(await refusal(site, ...drill('run', 'nowhere'))).toMatchObject({ exit: 6, code: 'not-found' });

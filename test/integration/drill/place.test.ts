@@ -241,7 +241,7 @@ describe('P4: what a drill holds', () => {
     expect(await pins()).toBe(false);
     await drills.plan('op-next', { engines: ['dump'] });
     await drills.run('closeStaging', 'op-next');
-  }, 120_000);
+  });
 
   it('P4: a server that somebody else runs in the staging directory is left alone, and the drill refused', async () => {
     const plan = await drills.plan('op-foreign', { engines: ['dump'] });
@@ -261,5 +261,5 @@ describe('P4: what a drill holds', () => {
       await runAsPostgres(pgCtl, ['-D', staging, '-m', 'fast', '-w', 'stop']);
     }
     await drills.run('closeStaging', 'op-foreign');
-  }, 120_000);
+  });
 });

@@ -222,7 +222,13 @@ describe('P4: a staging host that is not the host of the cluster', () => {
       drills: [{ drillId: outcome.drillId }, { drillId: second.drillId }],
     });
     expect(await answer(site, 'drill', 'show', outcome.drillId)).toMatchObject({ verdict: 'pass' });
-    expect(await answer(site, 'drill', 'list', 'mairie')).toMatchObject({ running: [], register: [] });
+    const listed = await site.waitFor(async () => {
+      const found = await answer<{ running: readonly unknown[]; register: readonly unknown[] }>(
+        ...([site, 'drill', 'list', 'mairie'] as const),
+      );
+      return found.running.length === 0 && found;
+    }, 'no drill is listed as running');
+    expect(listed.register).toEqual([]);
     expect(
       await refusal(site, 'drill', 'evidence', outcome.drillId, '--verify', '--public-key', publicKey),
     ).toMatchObject({ code: 'path-refused', hint: expect.stringContaining('copy its folder') });

@@ -306,5 +306,5 @@ describe('P4: one drill at a time in one place', () => {
     });
     await planOf('op-third');
     await drills.run('closeStaging', 'op-third');
-  }, 120_000);
+  });
 });

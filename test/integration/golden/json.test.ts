@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { listRunningOperations } from '../../../src/client/running-operations.js';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { KeptItem } from '../../../src/domain/backup/records.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
@@ -133,6 +134,14 @@ describe('documents under --json keep their fields', () => {
       '--detach',
     );
     await reaches(site, given.workflowId, 'waiting-approval');
+    // Temporal's list follows a moment later.
+    await site.waitFor(
+      async () =>
+        (await listRunningOperations(site.session)).some(
+          ({ workflowId, state }) => workflowId === given.workflowId && state === 'waiting-approval',
+        ),
+      'it is listed',
+    );
     await Promise.all([
       shaped('status (one waits)', 'status'),
       shaped('status WORKFLOW (waiting)', 'status', given.workflowId),

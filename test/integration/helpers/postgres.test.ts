@@ -4,6 +4,7 @@ import { expect, test } from '@jest/globals';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { createDatabaseFromTemplate, runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -22,10 +23,7 @@ test('a scratch cluster archives, dies, starts again and goes', async () => {
 
   const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_walfile_name(pg_switch_wal()) AS name');
   const [row] = rows as { name: string }[];
-  for (let tries = 0; tries < 200 && !existsSync(`${archive}/${row?.name}`); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  expect(existsSync(`${archive}/${row?.name}`)).toBe(true);
+  await until(() => existsSync(`${archive}/${row?.name}`), 'the segment is archived');
 
   await cluster.kill();
   expect(await cluster.pid()).toBeUndefined();

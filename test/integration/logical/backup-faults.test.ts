@@ -1,6 +1,5 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { ClusterConfig } from '../../../src/domain/config.js';
@@ -16,6 +15,7 @@ import { asRoot, giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
 import { filesHolding, programsWith, readManifestFile, smallFileSystem } from './faults.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -250,14 +250,14 @@ it('D2: a worker that goes away leaves pg_dump at work; the next one takes it up
   );
   const pid = await toolOf(ground.stateDir, 'taken up');
   // Once it waits for the lock, as the session that counts does, it has taken up the snapshot, which may go then.
-  for (let tries = 0; tries < 400 && (await waitingForLock()) < 2; tries++) await sleep(25);
+  await until(async () => (await waitingForLock()) >= 2, 'both wait for the lock');
   abort.abort(new Error('the worker shuts down'));
   expect(await left).toBe('left');
   process.kill(pid, 0);
   await client.query('COMMIT');
 
   // Even a server that is lost by then keeps nobody from the dump that ended.
-  for (let tries = 0; tries < 400 && (await stateOf('taken up')) !== 'succeeded'; tries++) await sleep(25);
+  await until(async () => (await stateOf('taken up')) === 'succeeded', 'the dump has ended');
   const connection = { ...ground.cluster.connection, port: 1 };
   const cluster = { ...ground.cluster, databases: ['small'], connection };
   const [backup] = await logicalEngine.backup(await ground.context('taken up', { cluster }), request);

@@ -1,6 +1,5 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { Backup } from '../../../src/domain/backup/backup.js';
@@ -16,6 +15,7 @@ import { runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import type { ScratchCluster } from '../../helpers/postgres.js';
 import { changeManifest, programsWith } from './faults.js';
 import { bound } from '../../helpers/bound.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -200,7 +200,7 @@ it('F3: a pg_restore that is killed leaves no half database, and the next attemp
   undo.push(() => holder.end().catch(() => undefined));
   const failed = restored('killed', 'mairie_new').catch((error: unknown) => error);
   const pid = await toolOf(ground.stateDir, 'killed');
-  for (let tries = 0; tries < 400 && !(await isBuildingIndex()); tries++) await sleep(25);
+  await until(isBuildingIndex, 'an index is built');
   process.kill(pid, 'SIGKILL');
   expect(await failed).toMatchObject({ code: 'tool-failed' });
   expect(await databases()).toEqual(['mairie', 'postgres']);
@@ -221,7 +221,7 @@ it('D2: a cancelled restore ends pg_restore and leaves no database', async () =>
   const cancelled = restore(await ground.context('cancelled', { signal: abort.signal }), 'mairie_new').catch(
     (error: unknown) => error,
   );
-  for (let tries = 0; tries < 400 && !(await isBuildingIndex()); tries++) await sleep(25);
+  await until(isBuildingIndex, 'an index is built');
   abort.abort(new Error('cancelled by a person'));
   expect(await cancelled).toMatchObject({ code: 'job-cancelled' });
   expect(await databases()).toEqual(['mairie', 'postgres']);

@@ -10,7 +10,7 @@ const bench = (...names: string[]) =>
 
 it('loads every bench, and names them where one is asked for that is not there', async () => {
   const names =
-    'setup | demo | attach | overhead | drill | predict | memory | kill | scale | fleet | start | stream | count | wal | transactions | media | compare | apply | locate';
+    'setup | demo | attach | overhead | drill | predict | memory | kill | scale | fleet | start | stream | count | wal | transactions | media | compare | apply | locate | instance';
   await expect(bench('speed')).rejects.toMatchObject({
     code: 2,
     stderr: `there is no bench speed\nHINT: npm run bench -- ${names}\n`,

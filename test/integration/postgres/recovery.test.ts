@@ -26,6 +26,7 @@ import { walTail } from '../../../src/postgres/wal/read-wal.js';
 import { usedBytes } from '../../../src/postgres/server/disk.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
+import { startScratchCluster } from '../../helpers/postgres.js';
 import { RecoveryLab } from '../../helpers/recovery-lab.js';
 import { tempDir } from '../../helpers/temp.js';
 
@@ -482,5 +483,24 @@ describe('a copy for checks', () => {
     await scratch.remove();
     expect(await readdir(lab.archive)).toEqual(before);
     expect(existsSync(scratch.connection.host)).toBe(false);
+  });
+
+  it('M1: it starts where segments of WAL are larger than the defaults of a server allow', async () => {
+    const source = await startScratchCluster({ initdb: ['--wal-segsize=64'] });
+    await source.stop();
+    const { dataDir, binDir: pgBin } = source;
+    await rm(join(dataDir, 'postgresql.conf'));
+    const scratch = await startScratchServer({ dataDir, pgBin, user: lab.user });
+    const { rows } = await withClient(scratch.connection, 'postgres', (client) =>
+      client.query("SELECT current_setting('wal_segment_size') AS size"),
+    );
+    expect(rows).toEqual([{ size: '64MB' }]);
+    await scratch.remove();
+    // The same where it is recovered beside, and its configuration lies outside its data directory.
+    await configureRecovery({
+      ...{ dataDir, user: lab.user, target: { kind: 'end-of-backup' }, timeline: 'latest', clone: true },
+      ...{ restoreCommand: 'false', salvageDir: null },
+    });
+    expect(await readFile(join(dataDir, 'postgresql.conf'), 'utf8')).toContain("min_wal_size = '128MB'");
   });
 });

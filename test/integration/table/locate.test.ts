@@ -3,7 +3,7 @@ import type { TableHistoryLine } from '../../../src/domain/table/history.js';
 import { askInvariant } from '../../../src/activities/table/invariants.js';
 import type { LocateOutput } from '../../../src/workflows/api.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { answer, refusal } from '../../helpers/site-cli.js';
+import { answer, approved, planned, reaches, refusal } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
@@ -137,4 +137,28 @@ describe('T3: reprise table history', () => {
     expect(history.map(({ suspicion }) => suspicion !== null)).toEqual([false, false, false, true]);
     expect(await site.backUp('dump')).not.toHaveProperty('suspicions');
   });
+});
+
+describe('T5: a cluster that was recovered to an earlier instant', () => {
+  it('T5: each of its two histories is searched by itself, backups of the other one are named, and what the left one lost is not repaired by number', async () => {
+    const [, , last] = (await site.backups()).filter(({ policy }) => policy === 'physical');
+    const recovery = await planned(site, '--policy', 'physical', '--to', `before-xid:${bad}`);
+    await approved(site, recovery);
+    await reaches(site, recovery.workflowId, 'completed');
+    const other = await transaction('DELETE FROM metier.demandes_rdv WHERE id % 5 = 0');
+    await site.backUp('physical');
+    const found = await answer<Found>(site, 'table', 'locate', ...named, '--key', 'id=5');
+    expect(found).toMatchObject({ state: 'transaction', transaction: { xid: other }, replays: 1 });
+    expect(found.notes).toContainEqual(
+      expect.stringMatching(new RegExp(`^timeline 2 is searched: .*${last?.id}.* --timeline 1$`)),
+    );
+    const left = await answer<Found>(site, 'table', 'locate', ...named, '--key', 'id=4', '--timeline', '1');
+    expect(left).toMatchObject({
+      ...{ state: 'transaction', transaction: { xid: bad }, replays: 1 },
+      next: `reprise explore start mairie --to before-xid:${bad} --timeline 1`,
+    });
+    expect(left.probes.map(({ what }) => what)).not.toContain('production');
+    expect(left.notes.join()).toContain("timeline 1 is not production's");
+    expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
+  }, 600_000);
 });

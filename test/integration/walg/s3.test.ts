@@ -1,5 +1,3 @@
-import { chmod } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { walgEngine as engine } from '../../../src/engines/walg/walg-engine.js';
 import { makeGround } from '../../contract/engine-fixture.js';
@@ -8,7 +6,7 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startVersity } from '../../helpers/s3-servers.js';
-import { startWalgCluster } from '../../helpers/walg.js';
+import { startWalgCluster, walgOnS3 } from '../../helpers/walg.js';
 
 failOnLeakedProcesses();
 
@@ -16,21 +14,7 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
   it('backs up, lists, verifies, and recovers to a time', async () => {
     const s3 = await startVersity();
     const bucket = await s3.bucket('asso-prod-backups');
-    const ca = s3.caFile ?? '';
-    // PostgreSQL's user runs WAL-G.
-    await chmod(dirname(ca), 0o755);
-    await chmod(ca, 0o644);
-    const source = await startWalgCluster({
-      version: 15,
-      env: [
-        `export WALG_S3_PREFIX=s3://${bucket}/postgres`,
-        `export AWS_ENDPOINT="${s3.endpoint}"`,
-        ...['export AWS_S3_FORCE_PATH_STYLE=true', 'export AWS_REGION=us-east-1'],
-        `export AWS_ACCESS_KEY_ID='${s3.accessKeyId}'`,
-        `export AWS_SECRET_ACCESS_KEY='${s3.secretAccessKey}'`,
-        `export WALG_S3_CA_CERT_FILE=${ca}`,
-      ],
-    });
+    const source = await startWalgCluster({ version: 15, env: await walgOnS3(s3, bucket) });
     const ground = await makeGround(source.cluster, 'walg', source.options, { databases: ['postgres'] });
     const sql = async (text: string): Promise<Record<string, string>> =>
       ((await runQuery(source.cluster, 'postgres', text)).rows as Record<string, string>[])[0] ?? {};

@@ -57,7 +57,7 @@ describe('what asks before it acts, where no terminal is there to ask on', () =>
       [['kept', 'drop', 'some-id'], removing].map((argv) => told(without, ...argv, '--yes')),
     );
     expect(answered).toEqual(answered.map(() => '5 temporal-unreachable'));
-  }, 60_000);
+  });
 
   it('what only makes a plan starts without a confirmation: nothing happens before the approval', async () => {
     const starts: (readonly [string, readonly string[]])[] = [
@@ -73,5 +73,5 @@ describe('what asks before it acts, where no terminal is there to ask on', () =>
       starts.map(async ([file, argv]) => `${argv.join(' ')}: ${await told(file, ...argv)}`),
     );
     expect(results).toEqual(starts.map(([, argv]) => `${argv.join(' ')}: 5 temporal-unreachable`));
-  }, 60_000);
+  });
 });

@@ -57,4 +57,4 @@ it('F8: a request that waits to be sent again ends with its connection, and noth
   await connection.close();
   const atTheEnd = await Promise.all(pending);
   expect(atTheEnd).toEqual(atTheEnd.map(() => expect.stringContaining('UNAVAILABLE')));
-}, 60_000);
+});

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import { failOnLeakedProcesses, leakedProcesses } from '../../helpers/leaks.js';
+import { until } from '../../helpers/until.js';
 
 failOnLeakedProcesses();
 
@@ -24,11 +24,8 @@ test('a process in a session of its own, nobody else’s child, is found by its 
   await once(shell, 'exit');
 
   // Until the sleeper has become `sleep`, it is a shell still, or between the two.
-  let found = await leakedProcesses(mark);
-  for (let tries = 0; tries < 100 && found[0]?.command !== 'sleep 60'; tries++) {
-    await sleep(20);
-    found = await leakedProcesses(mark);
-  }
+  let found: Awaited<ReturnType<typeof leakedProcesses>> = [];
+  await until(async () => (found = await leakedProcesses(mark))[0]?.command === 'sleep 60', 'the sleeper is there');
   expect(found).toEqual([{ pid: expect.any(Number), command: 'sleep 60' }]);
   process.kill(found[0]?.pid as number, 'SIGKILL');
 });

@@ -23,8 +23,7 @@ test('when the pipe closes without a word, processes are ended and directories r
   reaper.abandon();
 
   await exited;
-  for (let tries = 0; tries < 100 && existsSync(directory); tries++) await sleep(50);
-  expect(existsSync(directory)).toBe(false);
+  await until(() => !existsSync(directory), 'the directory is removed');
 });
 
 test('what works in a directory or as a job of one goes with it, also what left us for a session of its own', async () => {

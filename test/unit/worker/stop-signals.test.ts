@@ -20,7 +20,7 @@ const told = new Promise((resolve) => {
   process.on('SIGTERM', listener);
 });
 const removeListener = waitForShutdown();
-const running = runProgram(['sleep', '60'], { signal: AbortSignal.timeout(3000) }).catch(() => undefined);
+const running = runProgram(['sleep', '60'], { signal: AbortSignal.timeout(Number(process.argv[2])) }).catch(() => undefined);
 setTimeout(() => console.log('runs'), 500);
 await told;
 console.log('told');
@@ -28,8 +28,8 @@ await running;
 removeListener();
 console.log('ended');`,
   );
-  const start = async () => {
-    const worker = spawn(process.execPath, ['--import', loader, join(folder, 'worker.ts')], {
+  const start = async (worksForMs: number) => {
+    const worker = spawn(process.execPath, ['--import', loader, join(folder, 'worker.ts'), String(worksForMs)], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const seen = { said: '' };
@@ -38,11 +38,11 @@ console.log('ended');`,
     worker.kill('SIGTERM');
     return { worker, seen };
   };
-  const first = await start();
+  const first = await start(3000);
   expect(await once(first.worker, 'exit')).toEqual([0, null]);
   expect(first.seen.said).toBe('runs\ntold\nended\n');
-  const second = await start();
+  const second = await start(60_000);
   while (!second.seen.said.includes('told')) await once(second.worker.stdout, 'data');
   second.worker.kill('SIGTERM');
   expect(await once(second.worker, 'exit')).toEqual([1, null]);
-}, 60_000);
+});

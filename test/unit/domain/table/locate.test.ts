@@ -170,4 +170,17 @@ describe('T5: the search for what broke a table', () => {
     );
     expect(nextCommand('mairie', { ...named, state: 'holds', transaction: null })).toBeNull();
   });
+
+  it('T5: of a timeline that a recovery has left nothing is repaired by a number of a transaction, which may be another one by now', () => {
+    const named = { database: 'd', table: { schema: 's', table: 't' }, good: null };
+    const transaction = commit({ xid: '99' });
+    expect(nextCommand('mairie', { ...named, state: 'transaction', transaction }, 1)).toBe(
+      'reprise explore start mairie --to before-xid:99 --timeline 1',
+    );
+    const good = { what: 'commit', id: '98', at: null, holds: true, figure: '' } as const;
+    expect(nextCommand('mairie', { ...named, good, state: 'between', transaction: null }, 1)).toBe(
+      'reprise explore start mairie --to xid:98 --timeline 1',
+    );
+    expect(nextCommand('mairie', { ...named, good, state: 'never', transaction: null }, 1)).toBeNull();
+  });
 });
