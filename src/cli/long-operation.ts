@@ -170,8 +170,10 @@ function cancelPlanning(
     }
     const ends = performance.now() + (isWithoutWorker ? CANCEL_WITHOUT_WORKER_MS : CANCEL_MS);
     while (!signal.aborted && performance.now() < ends) {
-      const { status } = await handle.describe();
-      if (isClosedStatus(status.name)) return told('was cancelled', 'run the command again for the plan');
+      // What cannot be seen for a moment is looked at again.
+      const seen = await handle.describe().catch(() => null);
+      if (seen !== null && isClosedStatus(seen.status.name))
+        return told('was cancelled', 'run the command again for the plan');
       await sleep(200, undefined, { signal }).catch(() => undefined);
     }
     return told('is being cancelled', `see its end: \`${cli.command('status', workflowId)}\``);
@@ -223,9 +225,16 @@ export function waitUntilSeen<T>(
 
 const INTERRUPTED = 130;
 
-/** Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the program at once. */
-export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Runs with a signal that Ctrl-C aborts; a second Ctrl-C ends the program at once. `timeout`: of a read that ends with it.
+ * @throws RepriseError `timeout` where that time is over
+ */
+export async function interruptible<T>(
+  run: (signal: AbortSignal) => Promise<T>,
+  { timeout }: Pick<CommonOptions, 'timeout'> = {},
+): Promise<T> {
   const interruption = new AbortController();
+  const late = timeout === undefined ? null : AbortSignal.timeout(timeout * 1000);
   const abort = (): void => {
     if (interruption.signal.aborted) process.exit(INTERRUPTED);
     interruption.abort();
@@ -234,7 +243,11 @@ export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>)
   process.on('SIGINT', abort);
   process.on('SIGTERM', abort);
   try {
-    return await run(interruption.signal);
+    return await run(late === null ? interruption.signal : AbortSignal.any([interruption.signal, late]));
+  } catch (error) {
+    if (late?.aborted !== true || interruption.signal.aborted || toRepriseError(error).code !== 'interrupted')
+      throw error;
+    throw new RepriseError('timeout', 'there was no answer within --timeout', 'nothing was changed; give it more time');
   } finally {
     process.removeListener('SIGINT', abort);
     process.removeListener('SIGTERM', abort);

@@ -37,10 +37,13 @@ export async function recoveryOf(session: TemporalSession, workflowId: string): 
   );
 }
 
-/** The plan now waiting for its decision; null while none is made. */
+/** The plan now waiting for its decision; null while none is made. @throws RepriseError `conflict` for what has ended */
 export async function waitingPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
   await needWorker(session);
-  return queryPlan(session, workflowId);
+  const plan = await queryPlan(session, workflowId);
+  const ended = plan === null ? await endOf(session, workflowId) : null;
+  if (ended !== null) throw ended;
+  return plan;
 }
 
 function queryPlan(session: TemporalSession, workflowId: string): Promise<ApprovablePlan | null> {
@@ -169,14 +172,19 @@ async function unlessEnded<T>(
     return await send(session.client.workflow.getHandle(workflowId));
   } catch (error) {
     if (toRepriseError(error).code !== 'not-found') throw error;
-    const view = await statusOf(session, workflowId, { jobs: false }).catch(() => null);
-    if (view?.finishedAt == null) throw error;
-    throw new RepriseError(
-      'conflict',
-      `${workflowId} ended at ${view.finishedAt.replace(/\.\d+Z$/, 'Z')} (${view.state}): it takes no decision any more`,
-      `see what it did: \`reprise status ${workflowId}\``,
-    );
+    throw (await endOf(session, workflowId)) ?? error;
   }
+}
+
+/** How it ended, for whoever decides too late; null where it has not, or where nobody says. */
+async function endOf(session: TemporalSession, workflowId: string): Promise<RepriseError | null> {
+  const view = await statusOf(session, workflowId, { jobs: false }).catch(() => null);
+  if (view?.finishedAt == null) return null;
+  return new RepriseError(
+    'conflict',
+    `${workflowId} ended at ${view.finishedAt.replace(/\.\d+Z$/, 'Z')} (${view.state}): it takes no decision any more`,
+    `see what it did: \`reprise status ${workflowId}\``,
+  );
 }
 
 /**

@@ -61,6 +61,7 @@ import type {
 import { incidentTable } from '../domain/table/incident-text.js';
 import { formatTableName } from '../domain/table/table-name.js';
 import { formatTarget } from '../domain/target/target.js';
+import { visible } from '../domain/text/text.js';
 import type { HoldInput, IncidentInput, MediaInput, OperationInput, RepairInput } from '../workflows/api.js';
 import type { TemporalSession } from './connect.js';
 
@@ -339,7 +340,7 @@ async function start(session: TemporalSession, { type, workflowId, input, runboo
     memo: { operationId },
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
     workflowIdConflictPolicy: 'FAIL',
-    staticSummary: runbook.summary,
+    staticSummary: visible(runbook.summary),
     staticDetails: runbook.details,
     priority: priorityOf(type),
   });

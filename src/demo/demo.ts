@@ -83,7 +83,8 @@ async function play(options: DemoOptions, narrator: Narrator, owned: Owned, sign
 
   narrator.chapter(`Preparing, all of it below ${scratch.root}`);
   if (drills) await makeEvidenceKey(scratch);
-  await writeFile(scratch.configFile, repriseYml(scratch, drills), { mode: 0o600 });
+  const tables = options.scenario === 'table-corruption';
+  await writeFile(scratch.configFile, repriseYml(scratch, { drills, tables }), { mode: 0o600 });
   const config = await loadConfig({ file: scratch.configFile });
   const initial = await narrator.timed('200,000 appointments derived from all French communes', () =>
     initialContents(),

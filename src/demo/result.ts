@@ -82,11 +82,12 @@ export interface RepairResult {
   /** Acknowledged by the server, and not there. */
   readonly lostTransactions: number;
   readonly phases: readonly [];
-  /** The repair in Temporal's Web UI; answers for as long as the demo is kept. */
+  /** The incident in Temporal's Web UI; answers for as long as the demo is kept. */
   readonly webUi: string;
-  /** Report of the repair (Markdown). */
+  /** Incident document (Markdown). */
   readonly report: string;
   readonly passes: readonly [];
+  readonly incident: string;
   readonly repair: {
     readonly workflowId: string;
     readonly xid: string;

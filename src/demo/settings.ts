@@ -7,6 +7,8 @@ const HOST = 'demo';
 export const CLUSTER = 'mairie';
 export const LOGICAL_POLICY = 'nightly-dump';
 export const PHYSICAL_POLICY = 'physical';
+/** The table that a batch damages. */
+export const APPOINTMENTS = 'metier.demandes_rdv';
 /** Who answers `confirm-restore` in the demo. */
 export const APPROVER = 'demo';
 
@@ -30,7 +32,7 @@ function drillSettings(scratch: Scratch) {
 }
 
 /** reprise.yml of the demo: what an operator would write for one host with one cluster. */
-export function repriseYml(scratch: Scratch, drills: boolean): string {
+export function repriseYml(scratch: Scratch, { drills = false, tables = false } = {}): string {
   const { connection, temporal } = scratch;
   return stringify({
     version: 1,
@@ -98,6 +100,7 @@ export function repriseYml(scratch: Scratch, drills: boolean): string {
           },
           'table-repair': { approvers: 1, from: [APPROVER] },
         },
+        ...(tables ? { tables: { [APPOINTMENTS]: { database: DATABASE, freeze: { by: 'trigger' } } } } : {}),
         ...(drills ? { drill: drillSettings(scratch) } : {}),
       },
     },

@@ -1,13 +1,21 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { approve, reject } from '../client/decide.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { approve, reject, signal } from '../client/decide.js';
 import { operationLink } from '../client/connect.js';
 import { runInspection } from '../client/inspect.js';
-import { startRepair } from '../client/start.js';
+import { toRepriseError } from '../client/errors.js';
+import { heldBy } from '../client/holds.js';
+import { chooseRepair } from '../client/incidents.js';
+import { type StartedOperation, startIncident } from '../client/start.js';
+import { statusOf } from '../client/status.js';
 import { RepriseError } from '../domain/errors.js';
 import { shortDigest } from '../domain/approval/approval-policy.js';
-import { queryNames } from '../domain/operation/names.js';
+import { holdWorkflowId, queryNames } from '../domain/operation/names.js';
 import type { WalTransaction } from '../domain/operation/wal-transactions.js';
+import type { ApprovablePlan } from '../domain/plan/plan.js';
+import type { HoldPlan } from '../domain/table/hold.js';
+import { holdPlanText } from '../domain/table/hold-text.js';
 import type { RepairPlan } from '../domain/table/repair.js';
 import { repairPlanText } from '../domain/table/repair-text.js';
 import { withClient } from '../postgres/connection/with-client.js';
@@ -21,14 +29,18 @@ import { decide, type Question } from './decision.js';
 import { followPhases } from './incident.js';
 import type { RepairResult } from './result.js';
 import { commandLine } from './servers.js';
-import { APPROVER, CLUSTER } from './settings.js';
+import { APPOINTMENTS, APPROVER, CLUSTER } from './settings.js';
 import type { Stage } from './stage.js';
 
-/** Transactions of citizens before the batch, and after it. */
-const TRANSACTIONS = { before: 100, after: 100 };
+/** Transactions of citizens before the batch, after it, and after the repair. */
+const TRANSACTIONS = { before: 100, after: 100, again: 20 };
 const DELETED = 30_000;
 const TABLE = { schema: 'metier', table: 'demandes_rdv' };
-const NAME = 'metier.demandes_rdv';
+const NAME = APPOINTMENTS;
+/** Who opens the incident and chooses the repair. */
+const OPERATOR = 'operator';
+/** Others may have the table for a moment; the hold itself waits longer. */
+const FROZEN_WITHIN_MS = 60_000;
 
 /** The scenario `table-corruption`: a batch deletes appointments while citizens book, and exactly that is undone. */
 export async function repairAppointments(stage: Stage): Promise<RepairResult> {
@@ -42,6 +54,10 @@ export async function repairAppointments(stage: Stage): Promise<RepairResult> {
   await untilMore(scratch, TRANSACTIONS.after, decision.signal);
   narrator.say(`WAL is archived up to ${await archiveNow(scratch)}`);
 
+  narrator.chapter('An incident is opened, and writes to the table are blocked');
+  const incident = await openIncident(stage);
+  await blockWrites(stage, incident);
+
   narrator.chapter('What happened: transactions from the WAL');
   narrator.block(
     `${commandLine(scratch)} wal transactions ${CLUSTER} --database ${DATABASE} --table ${NAME} --from ${from}`,
@@ -51,12 +67,13 @@ export async function repairAppointments(stage: Stage): Promise<RepairResult> {
     `transaction ${guilty.xid}, committed at ${guilty.committedAt}: ${guilty.deleted} rows deleted, ${guilty.updated} changed, ${guilty.inserted} inserted`,
   );
 
-  narrator.chapter('That transaction is undone, and what came later is kept');
-  narrator.block(`${commandLine(scratch)} table repair ${CLUSTER} ${DATABASE} ${NAME} --xid ${guilty.xid}`);
-  const { workflowId, operationId, handle } = await startRepair(session, {
-    cluster: CLUSTER,
+  narrator.chapter('The repair is chosen: undo that transaction, keep what came later');
+  narrator.block(
+    `${commandLine(scratch)} table repair ${CLUSTER} ${DATABASE} ${NAME} --xid ${guilty.xid} --incident ${incident.operationId}`,
+  );
+  const { workflowId, handle } = await chooseRepair(session, incident.workflowId, {
     // Who asks does not approve.
-    requester: 'operator',
+    by: OPERATOR,
     order: { database: DATABASE, table: TABLE, source: { kind: 'transaction', xid: guilty.xid }, strategy: 'undo' },
   });
   narrator.say(`${workflowId}: ${await operationLink(session, workflowId)}`);
@@ -74,6 +91,11 @@ export async function repairAppointments(stage: Stage): Promise<RepairResult> {
   if (outcome === null)
     throw new RepriseError('check-failed', `${workflowId} changed nothing`, `see reprise status ${workflowId}`);
 
+  narrator.chapter('The table is open again, and the incident closes with its document');
+  await followPhases(session, incident.workflowId, () => undefined, decision.signal);
+  await untilMore(scratch, TRANSACTIONS.again, decision.signal);
+  narrator.say('citizens book again');
+
   narrator.chapter('Every appointment is compared with what the citizens’ client knows');
   await stopProcess(client);
   const contents = await contentsOf(scratch.connection, scratch.clientLog, stage.initial);
@@ -89,11 +111,70 @@ export async function repairAppointments(stage: Stage): Promise<RepairResult> {
     rpoSeconds: 0,
     lostTransactions: contents.lost.length,
     phases: [],
-    webUi: await operationLink(session, workflowId),
-    report: await keepReport(stage, operationId),
+    webUi: await operationLink(session, incident.workflowId),
+    report: await keepReport(stage, incident.workflowId),
     passes: [],
+    incident: incident.workflowId,
     repair: { workflowId, xid: guilty.xid, committedAt: guilty.committedAt, deleted, done: outcome.done },
   };
+}
+
+/** Opened, and confirmed by whoever has seen the damage; nothing is changed by that. */
+async function openIncident({ session, scratch, narrator, decision }: Stage): Promise<StartedOperation> {
+  narrator.block(
+    `${commandLine(scratch)} incident start table-corruption --cluster ${CLUSTER} --database ${DATABASE} --table ${NAME}`,
+  );
+  const incident = await startIncident(session, {
+    ...{ cluster: CLUSTER, scenario: 'table-corruption', requester: OPERATOR },
+    order: { database: DATABASE, table: TABLE, cause: 'the purge of old appointments has no condition on the date' },
+  });
+  const { workflowId, operationId } = incident;
+  narrator.say(`${workflowId}: ${await operationLink(session, workflowId)}`);
+  const survey = await untilSeen(decision.signal, 'the rows are compared with those of the backups', async () => {
+    const { records } = await runInspection<'incident'>(session, { kind: 'incident', id: operationId });
+    return records.findLast((record) => record.kind === 'incident' && /rows now|suspicious/.test(record.text));
+  });
+  if (survey?.kind === 'incident') narrator.say(survey.text);
+  await signal(session, workflowId, 'confirm', { by: OPERATOR, reason: 'appointments of the coming weeks are gone' });
+  return incident;
+}
+
+/** The incident has the writes blocked, by a plan with an approval of its own. */
+async function blockWrites(stage: Stage, { operationId }: StartedOperation): Promise<void> {
+  const { session, narrator, decision } = stage;
+  const workflowId = holdWorkflowId(CLUSTER, `${operationId}-hold`);
+  await untilSeen(decision.signal, 'the incident asks for the writes to be blocked', async () => {
+    const { state } = await statusOf(session, workflowId, { jobs: false });
+    return state === 'waiting-approval' ? true : undefined;
+  });
+  const plan = await session.client.workflow.getHandle(workflowId).query<HoldPlan>(queryNames.plan);
+  narrator.block(holdPlanText(plan));
+  await decide(session, narrator, approvalOf(stage, workflowId, plan, `Block writes to ${NAME}`), decision);
+  await untilSeen(
+    decision.signal,
+    'writes are blocked',
+    async () => (await heldBy(session, workflowId).catch(() => null))?.since ?? undefined,
+  );
+  narrator.say(`${NAME} takes no writes: whoever books is told to try again`);
+}
+
+async function untilSeen<T>(stop: AbortSignal, what: string, look: () => Promise<T | undefined>): Promise<T> {
+  const deadline = performance.now() + FROZEN_WITHIN_MS;
+  for (;;) {
+    const seen = await look().catch(notYet);
+    if (seen !== undefined) return seen;
+    if (performance.now() > deadline)
+      throw new RepriseError(
+        'timeout',
+        `waited in vain until ${what}`,
+        'run the demo with --keep and look at the Web UI',
+      );
+    await sleep(250, undefined, { signal: stop });
+  }
+}
+
+function notYet(error: unknown): undefined {
+  if (toRepriseError(error).code !== 'not-found') throw error;
 }
 
 async function runBatch({ scratch }: Stage): Promise<number> {
@@ -122,12 +203,17 @@ async function findBatch({ session, narrator }: Stage, from: string): Promise<Wa
   );
 }
 
-/** Whether the table is to be repaired as planned. */
-function approvalOf({ session, scratch }: Stage, workflowId: string, plan: RepairPlan): Question {
+/** Whether a plan is to be carried out. */
+function approvalOf(
+  { session, scratch }: Stage,
+  workflowId: string,
+  plan: Pick<ApprovablePlan, 'digest'>,
+  what = 'Change these rows',
+): Question {
   const digest = shortDigest(plan);
   return {
     ...{ workflowId, state: 'waiting-approval', waitsFor: 'the approval' },
-    message: `Change these rows as planned (${digest})?`,
+    message: `${what} as planned (${digest})?`,
     sends: 'approve',
     instead: 'approve it in the Web UI, or from another terminal:',
     command: `${commandLine(scratch)} approve ${workflowId} --plan ${digest} --by ${APPROVER} --reason "demo"`,
@@ -138,7 +224,7 @@ function approvalOf({ session, scratch }: Stage, workflowId: string, plan: Repai
       await reject(session, workflowId, { by: APPROVER, reason });
       throw new RepriseError(
         'approval-refused',
-        'the repair was declined, so the demo ends here',
+        'the plan was declined, so the demo ends here',
         'run it again and answer yes, or use --yes',
       );
     },
@@ -148,7 +234,7 @@ function approvalOf({ session, scratch }: Stage, workflowId: string, plan: Repai
 /** The report outlives the demo's own directory. */
 async function keepReport(stage: Stage, id: string): Promise<string> {
   const { markdown } = await runInspection<'report'>(stage.session, { kind: 'report', id });
-  const file = join(await stage.reports(), 'table-repair.md');
+  const file = join(await stage.reports(), 'incident.md');
   await writeFile(file, markdown, { mode: 0o600 });
   return file;
 }

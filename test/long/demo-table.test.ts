@@ -14,7 +14,7 @@ const LONGEST_MS = 10 * 60_000;
 const run = promisify(execFile);
 
 it(
-  'M3, M4, T6, T8: the demo of a damaged table finds the transaction in the WAL, undoes exactly that, and keeps every booking made since',
+  'M3, M4, T6, T8: the demo of a damaged table goes through an incident, finds the transaction in the WAL, undoes exactly that, and keeps every booking made since',
   async () => {
     const dir = await tempDir('demo-table');
     const { stdout } = await run(
@@ -31,6 +31,9 @@ it(
     const report = await readFile(result.report, 'utf8');
     expect(report).toContain(`undo transaction ${repair.xid}`);
     expect(report).toContain('reprise table undo');
+    expect(result.incident).toMatch(/^incident\/mairie\/table-corruption\//);
+    for (const what of ['writes blocked', 'repair approved', 'writes open again'])
+      expect(report).toContain(`| ${what} | 20`);
     expect((await readdir(dir)).filter((name) => !name.startsWith('reprise-demo-report-'))).toEqual([]);
   },
   LONGEST_MS,

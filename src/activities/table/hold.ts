@@ -87,11 +87,12 @@ async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest
       linesToAdd('table-repair', cluster.name),
     );
   const blocking = blockingOf(cluster, order);
-  if (blocking.freeze === null && blocking.hooks.length === 0) throw notConfigured(cluster.name, request);
   const { freeze } = blocking;
+  // A table that is not there, or of the server itself, is told first: no lines of the configuration would help.
   await withClient(cluster.connection, order.database, (client) =>
     requireFreezable(client, { table: order.table, means: freeze }),
   );
+  if (freeze === null && blocking.hooks.length === 0) throw notConfigured(cluster.name, request);
   const binding: HoldBinding = {
     ...{ action, operationId, cluster: cluster.name, targetHost: deps.host, order },
     systemIdentifier: await systemIdentifierOf(clusterContext),

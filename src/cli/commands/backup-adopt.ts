@@ -49,7 +49,10 @@ export function defineAdopt(parent: Command, cli: Cli): void {
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
           const question = { kind: 'adoption' as const, cluster, order };
-          const preview = await interruptible((signal) => runInspection<'adoption'>(session, question, signal));
+          const preview = await interruptible(
+            (signal) => runInspection<'adoption'>(session, question, signal),
+            options,
+          );
           const { policies } = await self.cluster(cluster);
           await self.print({ dryRun: true, ...preview }, adoptionPreviewText);
           for (const line of retentionNotes(preview, policies)) self.say(line);

@@ -9,6 +9,8 @@ import { isMediaPlan } from '../../domain/media/media.js';
 import { mediaPlanText } from '../../domain/media/media-text.js';
 import { planText } from '../../domain/plan/plan-text.js';
 import { type ApprovablePlan, isRecoveryPlan } from '../../domain/plan/plan.js';
+import { isHoldPlan } from '../../domain/table/hold.js';
+import { holdPlanText } from '../../domain/table/hold-text.js';
 import { isRepairPlan } from '../../domain/table/repair.js';
 import { repairPlanText } from '../../domain/table/repair-text.js';
 import type { TemporalSession } from '../../client/connect.js';
@@ -118,7 +120,7 @@ async function planToApprove(
 }
 
 function approvalOf(plan: ApprovablePlan): { readonly from: readonly string[] } | null | undefined {
-  return isRecoveryPlan(plan) || isActionPlan(plan) || isMediaPlan(plan) || isRepairPlan(plan)
+  return isRecoveryPlan(plan) || isActionPlan(plan) || isMediaPlan(plan) || isRepairPlan(plan) || isHoldPlan(plan)
     ? plan.observed.approval
     : null;
 }
@@ -127,6 +129,7 @@ function textOf(plan: ApprovablePlan): string {
   if (isRecoveryPlan(plan)) return planText(plan);
   if (isActionPlan(plan)) return actionPlanText(plan);
   if (isRepairPlan(plan)) return repairPlanText(plan);
+  if (isHoldPlan(plan)) return holdPlanText(plan);
   return isMediaPlan(plan) ? mediaPlanText(plan) : `plan ${plan.digest}`;
 }
 

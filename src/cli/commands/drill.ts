@@ -121,7 +121,7 @@ function defineRun(parent: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'drill-plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => runInspection<'drill-plan'>(session, question, signal)),
+          interruptible((signal) => runInspection<'drill-plan'>(session, question, signal), options),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view, screen) => planText(view.plan, screen));
       }

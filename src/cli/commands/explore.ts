@@ -161,7 +161,7 @@ function defineStart(parent: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'explore-plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => runInspection<'explore-plan'>(session, question, signal)),
+          interruptible((signal) => runInspection<'explore-plan'>(session, question, signal), options),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view, screen) => planText(view.plan, screen));
       }

@@ -130,8 +130,9 @@ async function startMigration(cli: Cli, options: StartOptions & CommonOptions): 
   await requireKnown(cli, cluster, { database });
   if (options.dryRun) {
     const { time } = await cli.withTemporal((session) =>
-      interruptible((signal) =>
-        runInspection<'migration-time'>(session, { kind: 'migration-time', cluster, order }, signal),
+      interruptible(
+        (signal) => runInspection<'migration-time'>(session, { kind: 'migration-time', cluster, order }, signal),
+        options,
       ),
     );
     return cli.print(
@@ -148,7 +149,7 @@ async function startInstanceLoss(cli: Cli, options: StartOptions & CommonOptions
   await cli.cluster(cluster);
   if (options.dryRun) {
     const diagnosis = await cli.withTemporal((session) =>
-      interruptible((signal) => runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }, signal)),
+      interruptible((signal) => runInspection<'diagnose'>(session, { kind: 'diagnose', cluster }, signal), options),
     );
     return cli.print(
       { dryRun: true, scenario, cluster, diagnosis },
@@ -179,8 +180,9 @@ async function startTable(cli: Cli, options: StartOptions & CommonOptions): Prom
   await requireKnown(cli, cluster, { database, table });
   if (options.dryRun) {
     const { survey } = await cli.withTemporal((session) =>
-      interruptible((signal) =>
-        runInspection<'table-survey'>(session, { kind: 'table-survey', cluster, order }, signal),
+      interruptible(
+        (signal) => runInspection<'table-survey'>(session, { kind: 'table-survey', cluster, order }, signal),
+        options,
       ),
     );
     return cli.print({ dryRun: true, scenario, cluster, order, survey }, (view, screen) =>

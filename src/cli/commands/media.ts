@@ -53,7 +53,7 @@ export function registerMedia(program: Command, cli: Cli): void {
       'media plan photos --to 2026-11-21T02:15:00Z --later remove --json',
     ],
     options: recoverOptions(),
-    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options.by),
+    run: (self, [name = ''], options) => showPlan(self, { media: name, task: recoverTask(options) }, options),
   });
   define<RecoverOptions>(media, cli, {
     usage: 'recover <name>',
@@ -138,16 +138,16 @@ async function requireKnownPlace(cli: Cli, name: string): Promise<void> {
     throw await unknownName(`there is no media entry and no repository "${name}"`, name, known, 'places');
 }
 
-async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Promise<void> {
+async function showPlan(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
   const question = {
     kind: 'media-plan' as const,
     cluster: await clusterOfMedia(cli, order.media),
     operationId: newOperationId(),
-    requester: cli.person(by),
+    requester: cli.person(options.by),
     order,
   };
   const { plan } = await cli.withTemporal((session) =>
-    interruptible((signal) => runInspection<'media-plan'>(session, question, signal)),
+    interruptible((signal) => runInspection<'media-plan'>(session, question, signal), options),
   );
   await cli.print({ dryRun: true, workflowId: null, plan }, (view) =>
     cli.planForPeople(mediaPlanText(view.plan, { waits: false })),
@@ -155,7 +155,7 @@ async function showPlan(cli: Cli, order: MediaOrder, by: string | undefined): Pr
 }
 
 async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { by?: string }): Promise<void> {
-  if (options.dryRun) return showPlan(cli, order, options.by);
+  if (options.dryRun) return showPlan(cli, order, options);
   const { media, task } = order;
   const cluster = await clusterOfMedia(cli, media);
   if (task.into !== undefined) await requireKnownPlace(cli, task.into);

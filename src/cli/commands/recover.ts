@@ -98,7 +98,7 @@ export function registerRecover(program: Command, cli: Cli): void {
       if (options.dryRun) {
         const question = { kind: 'plan' as const, ...request, operationId: newOperationId() };
         const { plan } = await self.withTemporal((session) =>
-          interruptible((signal) => runInspection<'plan'>(session, question, signal)),
+          interruptible((signal) => runInspection<'plan'>(session, question, signal), options),
         );
         return self.print({ dryRun: true, workflowId: null, plan }, (view) =>
           self.planForPeople(planText(view.plan, { waits: false })),

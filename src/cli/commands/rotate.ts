@@ -27,7 +27,10 @@ export function registerRotate(program: Command, cli: Cli): void {
       await self.withTemporal(async (session) => {
         if (options.dryRun) {
           const question = { kind: 'rotation' as const, cluster, order: { policy } };
-          const preview = await interruptible((signal) => runInspection<'rotation'>(session, question, signal));
+          const preview = await interruptible(
+            (signal) => runInspection<'rotation'>(session, question, signal),
+            options,
+          );
           return self.print({ dryRun: true, ...preview, removed: [] }, rotationText);
         }
         const operation = await startRotation(session, {

@@ -82,7 +82,7 @@ async function compare(
     ...{ key: columnNames(options.key), columns: columnNames(options.column), scope: scopeOf(options), by: options.by },
   };
   const request = { cluster, requester: cli.person(undefined), order };
-  if (options.dryRun) return showPlan(cli, request);
+  if (options.dryRun) return showPlan(cli, request, options);
   await cli.withTemporal(async (session) => {
     const operation = await startTableComparison(session, request);
     const { workflowId } = operation;
@@ -114,6 +114,7 @@ function goodSide({ backup, to }: CompareOptions): RecoveryTarget {
 async function showPlan(
   cli: Cli,
   { cluster, requester, order }: { cluster: string; requester: string; order: ComparisonOrder },
+  options: CommonOptions,
 ): Promise<void> {
   const { good: target, policy, database } = order;
   const question = {
@@ -121,7 +122,7 @@ async function showPlan(
     order: { target, policy, databases: [database], only: [order.table] },
   };
   const { plan } = await cli.withTemporal((session) =>
-    interruptible((signal) => runInspection<'explore-plan'>(session, question, signal)),
+    interruptible((signal) => runInspection<'explore-plan'>(session, question, signal), options),
   );
   await cli.print({ dryRun: true, workflowId: null, plan, order }, (view, screen) =>
     facts(

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { sqlState } from '../../postgres/connection/database-errors.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { InitialContents } from '../data/initial.js';
@@ -6,6 +8,9 @@ import { DATABASE } from '../data/schema.js';
 import { ExpectedContents } from '../model/expected.js';
 import { account, openLog, readLog } from './log.js';
 import { openTransaction } from './transaction.js';
+
+/** `object_not_in_prerequisite_state`: the table takes no writes for the moment. */
+const BLOCKED = '55000';
 
 /** Given to the client's process as a JSON file. */
 export interface BusinessSettings {
@@ -39,12 +44,16 @@ export async function runBusiness(
       async (client) => {
         while (!stop.aborted) {
           const due = performance.now() + settings.paceMs;
-          n += 1;
-          const { xid, changes } = await openTransaction(client, initial, model, n);
-          log.write({ kind: 'sent', n, at: now(), xid, changes });
-          await client.query('COMMIT');
-          log.write({ kind: 'committed', n, at: now() });
-          model.apply(changes);
+          const open = await openTransaction(client, initial, model, n + 1).catch((error: unknown) =>
+            rolledBack(client, error),
+          );
+          if (open !== null) {
+            n += 1;
+            log.write({ kind: 'sent', n, at: now(), xid: open.xid, changes: open.changes });
+            await client.query('COMMIT');
+            log.write({ kind: 'committed', n, at: now() });
+            model.apply(open.changes);
+          }
           await sleep(Math.max(0, due - performance.now()), undefined, { signal: stop }).catch(() => undefined);
         }
       },
@@ -56,4 +65,11 @@ export async function runBusiness(
   } finally {
     log.close();
   }
+}
+
+/** What is refused while the table takes no writes is tried again. @throws every other error */
+async function rolledBack(client: pg.Client, error: unknown): Promise<null> {
+  if (sqlState(error) !== BLOCKED) throw error;
+  await client.query('ROLLBACK');
+  return null;
 }

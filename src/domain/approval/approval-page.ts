@@ -28,28 +28,34 @@ export function planForTerminal(
   }: Pick<ApprovablePlan, 'digest'> & { readonly observed: { readonly warnings: readonly string[] } },
   told: {
     readonly title: string;
-    readonly facts: readonly (readonly [what: string, value: string])[];
+    readonly facts?: readonly (readonly [what: string, value: string])[];
+    /** Lines that follow the facts, laid out already. */
+    readonly lines?: readonly string[];
     /** What does not happen before the approval: `Nothing is changed`. */
     readonly nothing: string;
-    readonly approve: string;
+    /** The command that approves it; null where nobody is asked. */
+    readonly approve: string | null;
     readonly workflowId: string;
   },
   { waits = true } = {},
 ): string {
-  const facts = told.facts.filter(([what]) => waits || what !== 'approve until');
+  const { facts = [], lines = [], nothing, approve, workflowId } = told;
+  const shown = facts.filter(([what]) => waits || what !== 'approve until');
+  const decide =
+    approve === null
+      ? []
+      : [
+          `${nothing} before the approval. To approve:`,
+          `  ${approve}`,
+          'To decline:',
+          `  ${rejectCommand(workflowId)}`,
+        ];
   return [
-    told.title,
-    ...facts.map(([what, value]) => `  ${what.padEnd(16)} ${clipBytes(value, 500)}`),
+    visible(told.title),
+    ...shown.map(([what, value]) => `  ${what.padEnd(16)} ${visible(clipBytes(value, 500))}`),
+    ...lines,
     ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
     '',
-    ...(waits
-      ? [
-          `plan ${digest}`,
-          `${told.nothing} before the approval. To approve:`,
-          `  ${told.approve}`,
-          'To decline:',
-          `  ${rejectCommand(told.workflowId)}`,
-        ]
-      : ['Nothing was changed: this is what would be done.']),
+    ...(waits ? [`plan ${digest}`, ...decide] : ['Nothing was changed: this is what would be done.']),
   ].join('\n');
 }

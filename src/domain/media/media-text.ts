@@ -1,4 +1,4 @@
-import { decideOnPage, rejectCommand } from '../approval/approval-page.js';
+import { decideOnPage, planForTerminal } from '../approval/approval-page.js';
 import { approveCommand, shortDigest, waitingLabel } from '../approval/approval-policy.js';
 import { markdownCode, markdownTable, markdownText } from '../text/markdown.js';
 import {
@@ -49,27 +49,23 @@ function mediaTitle({ binding }: Pick<MediaPlan, 'binding'>): string {
 }
 
 /** The plan for a terminal, ending in what to type; `waits: false` for one that only shows what would be done. */
-export function mediaPlanText(plan: MediaPlan, { waits = true } = {}): string {
+export function mediaPlanText(plan: MediaPlan, options: { readonly waits?: boolean } = {}): string {
   const { binding, observed } = plan;
-  const rows = linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`);
   const samples = observed.samples.map(({ action, key }) => `  ${action.padEnd(9)} ${visible(clipBytes(key, 200))}`);
-  return [
-    mediaTitle(plan),
-    `  from ${placeText(binding.from)} to ${placeText(binding.into)}`,
-    ...rows,
-    ...(samples.length > 0 ? ['', 'The first of each kind:', ...samples] : []),
-    ...observed.warnings.map((warning) => `  warning: ${visible(warning)}`),
-    '',
-    ...(waits ? [`plan ${plan.digest}`] : ['Nothing was changed: this is what would be done.']),
-    ...(waits && mustBeApproved(plan)
-      ? [
-          'Nothing is changed before the approval. To approve:',
-          `  ${approveMediaCommand(plan)}`,
-          'To decline:',
-          `  ${rejectCommand(workflowOf(plan))}`,
-        ]
-      : []),
-  ].join('\n');
+  return planForTerminal(
+    plan,
+    {
+      title: mediaTitle(plan),
+      lines: [
+        `  from ${placeText(binding.from)} to ${placeText(binding.into)}`,
+        ...linesOf(plan).map(([what, count, size]) => `  ${count.padStart(9)}  ${size.padStart(10)}  ${what}`),
+        ...(samples.length > 0 ? ['', 'The first of each kind:', ...samples] : []),
+      ],
+      nothing: 'Nothing is changed',
+      ...{ approve: mustBeApproved(plan) ? approveMediaCommand(plan) : null, workflowId: workflowOf(plan) },
+    },
+    options,
+  );
 }
 
 /** The same for Temporal's Web UI (Markdown). */

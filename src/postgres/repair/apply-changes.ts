@@ -28,6 +28,7 @@ import {
   valueOn,
 } from './dependent-changes.js';
 import { othersInTheWay } from './lock-holders.js';
+import { raisedByCode } from './raised-by-code.js';
 import { readTriggers, statementTable, type TableFacts, type TableTrigger } from './table-facts.js';
 import type { UniqueRule } from './unique-rules.js';
 
@@ -371,20 +372,6 @@ function inWords(error: unknown, { header }: Work, from: number): unknown {
       { sqlState: state },
     );
   return othersInTheWay(error, table) ?? raisedByCode(error, table) ?? error;
-}
-
-/** SQLSTATE of what functions raise. */
-const RAISED = 'P0001';
-
-/** What a trigger or a function of the table raised; its first line is for people. */
-function raisedByCode(error: unknown, table: string): RepriseError | undefined {
-  if (sqlState(error) !== RAISED) return undefined;
-  return new RepriseError(
-    'query-failed',
-    `${table}: its own code refuses a change, which was rolled back: ${(error as Error).message.split('\n')[0]}`,
-    'see the triggers and checks of the table; without --fire-triggers its triggers do not fire',
-    { sqlState: RAISED },
-  );
 }
 
 const constraintOf = (error: unknown): string =>

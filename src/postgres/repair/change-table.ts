@@ -7,6 +7,7 @@ import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { SAME_TEXT } from '../content/row-hash.js';
 import { othersInTheWay } from './lock-holders.js';
+import { raisedByCode } from './raised-by-code.js';
 import type { StoredColumn, TableFacts } from './table-facts.js';
 
 /** A temporary table holds each row twice, beside its number and what is done with it; PostgreSQL's limit is 1600. */
@@ -144,7 +145,8 @@ export async function asItIs<T>(client: pg.Client, { header }: Work, look: () =>
   try {
     return await look();
   } catch (error) {
-    throw othersInTheWay(error, formatTableName(header.table)) ?? error;
+    const table = formatTableName(header.table);
+    throw othersInTheWay(error, table) ?? raisedByCode(error, table) ?? error;
   } finally {
     await client.query('ROLLBACK');
   }

@@ -1,13 +1,4 @@
-import {
-  CancellationScope,
-  ParentClosePolicy,
-  allHandlersFinished,
-  condition,
-  defineUpdate,
-  setHandler,
-  startChild,
-} from '@temporalio/workflow';
-import { parseRepairChoice } from '../../domain/approval/parse-decisions.js';
+import { CancellationScope, ParentClosePolicy, allHandlersFinished, condition, startChild } from '@temporalio/workflow';
 import type { MigrationFindings, MigrationTime } from '../../domain/incident/migration.js';
 import { STAGES } from '../../domain/table/incident-text.js';
 import type { Suspects } from '../../domain/table/incident.js';
@@ -18,12 +9,12 @@ import { priorityOf } from '../../domain/operation/priorities.js';
 import { recoveryRunbook } from '../../domain/plan/runbooks.js';
 import { changedRows } from '../../domain/table/repair.js';
 import { markdownCode } from '../../domain/text/markdown.js';
-import type { BadMigrationInput, ChosenRepair, IncidentOutput, RecoverOutput, RepairOutput } from '../api.js';
+import { visible } from '../../domain/text/text.js';
+import type { BadMigrationInput, IncidentOutput, RecoverOutput, RepairOutput } from '../api.js';
 import { withTemporaryInstance } from '../explore/temporary-instance.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
 import { isCancelled, refusal, sentence } from '../operation/operation-status.js';
 import { runStep } from '../operation/run-step.js';
-import { shapeValidator } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import { recover } from '../recovery/recover.js';
 import type { repairTable } from '../table/repair-table.js';
@@ -33,8 +24,6 @@ import { type IncidentEnd, IncidentFrame } from './incident-frame.js';
 
 /** Name of the temporary instance with the state before the migration. */
 const BEFORE = 'before';
-
-const CHOICE = '{"by":"<your name>","order":{...}}, as the command with --incident sends it';
 
 type Work = typeof recover | typeof repairTable;
 
@@ -69,27 +58,15 @@ export class BadMigration {
   }
 
   private handleChoice(name: string, kind: 'repair' | 'recovery'): void {
-    setHandler(
-      defineUpdate<ChosenRepair, [unknown]>(name),
-      (raw) =>
-        this.work.choose(parseRepairChoice(raw), async ({ by, order: choice }) => {
-          const order = await hostActivities(
-            this.operation.host,
-            `read the ${kind} that was chosen`,
-          ).readMigrationChoice({
-            ...{ ...this.request, kind, choice },
-          });
-          return (
-            kind === 'repair'
-              ? chosenRepair(this.frame, { by, order: order as RepairOrder, discoveredAt: this.discoveredAt })
-              : this.recoveryBy(by, order as RecoveryOrder)
-          ) as Choice<Work>;
-        }),
-      {
-        description: `start this ${kind}: ${CHOICE}`,
-        validator: shapeValidator(parseRepairChoice, CHOICE),
-      },
-    );
+    this.work.receive(name, { what: kind, command: 'the command with --incident' }, async ({ by, order: choice }) => {
+      const read = hostActivities(this.operation.host, `read the ${kind} that was chosen`);
+      const order = await read.readMigrationChoice({ ...this.request, kind, choice });
+      return (
+        kind === 'repair'
+          ? chosenRepair(this.frame, { by, order: order as RepairOrder, discoveredAt: this.discoveredAt })
+          : this.recoveryBy(by, order as RecoveryOrder)
+      ) as Choice<Work>;
+    });
   }
 
   async run(): Promise<IncidentOutput> {
@@ -189,7 +166,7 @@ export class BadMigration {
           // An incident that is terminated or Reset must not stop a recovery half way.
           parentClosePolicy: ParentClosePolicy.ABANDON,
           priority: priorityOf(workflowTypes.recover),
-          staticSummary: `recover ${order.database ?? cluster} of ${cluster} to before its migration`,
+          staticSummary: visible(`recover ${order.database ?? cluster} of ${cluster} to before its migration`),
           staticDetails: recoveryRunbook(cluster, order.into).details,
           args: [{ cluster, requester: by, operationId, order, incident, firstFailedAt: this.discoveredAt }],
         }),

@@ -4,6 +4,7 @@ import type { RepairOrder } from '../../domain/operation/orders.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { repairRunbook } from '../../domain/plan/runbooks.js';
 import { formatTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
 import { repairTable } from '../table/repair-table.js';
 import type { Choice } from './chosen-work.js';
 import type { IncidentFrame } from './incident-frame.js';
@@ -27,7 +28,7 @@ export function chosenRepair(
         // An incident that is terminated or Reset must not stop a repair half way.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         priority: priorityOf(workflowTypes.repairTable),
-        staticSummary: `repair ${table} of ${cluster}`,
+        staticSummary: visible(`repair ${table} of ${cluster}`),
         staticDetails: repairRunbook(cluster, table).details,
         args: [
           {

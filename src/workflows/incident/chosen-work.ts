@@ -1,9 +1,10 @@
 import type { Workflow, WorkflowResultType } from '@temporalio/common';
-import { type ChildWorkflowHandle, condition } from '@temporalio/workflow';
-import type { RepairChoice } from '../../domain/approval/parse-decisions.js';
+import { type ChildWorkflowHandle, condition, defineUpdate, setHandler } from '@temporalio/workflow';
+import { parseRepairChoice, type RepairChoice } from '../../domain/approval/parse-decisions.js';
 import type { ChosenRepair } from '../api.js';
 import { APPROVAL } from '../operation/confirm-incident.js';
 import { refusal } from '../operation/operation-status.js';
+import { shapeValidator } from '../operation/step-people.js';
 import { type EndedChild, IncidentChild } from './incident-child.js';
 import { type IncidentEnd, type IncidentFrame, isEnd } from './incident-frame.js';
 
@@ -38,10 +39,24 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
   }
 
   /**
-   * Checks what a person chose, and answers once it is started.
-   * @param read reads it on the host
+   * Has an update of this name choose a repair or a recovery.
+   * @param command what sends it
+   * @param read reads the choice on the host
    */
-  async choose(
+  receive(
+    name: string,
+    { what, command }: { readonly what: string; readonly command: string },
+    read: (chosen: RepairChoice) => Promise<C>,
+  ): void {
+    const shape = `{"by":"<your name>","order":{...}}, as ${command} sends it`;
+    setHandler(defineUpdate<ChosenRepair, [unknown]>(name), (raw) => this.choose(parseRepairChoice(raw), read), {
+      description: `start this ${what}: ${shape}`,
+      validator: shapeValidator(parseRepairChoice, shape),
+    });
+  }
+
+  /** Checks what a person chose, and answers once it is started. */
+  private async choose(
     parsed: RepairChoice | { problem: string },
     read: (chosen: RepairChoice) => Promise<C>,
   ): Promise<ChosenRepair> {

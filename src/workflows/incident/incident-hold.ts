@@ -3,6 +3,7 @@ import { holdWorkflowId, signalNames, workflowTypes } from '../../domain/operati
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { holdRunbook } from '../../domain/plan/runbooks.js';
 import { formatTableName } from '../../domain/table/table-name.js';
+import { visible } from '../../domain/text/text.js';
 import type { TableCorruptionInput } from '../api.js';
 import { holdTable } from '../table/hold-table.js';
 import { IncidentChild } from './incident-child.js';
@@ -32,7 +33,7 @@ export class IncidentHold {
         // What is blocked is opened by the release only, or by hand where the incident is terminated.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         priority: priorityOf(workflowTypes.holdTable),
-        staticSummary: `freeze ${named} of ${cluster}`,
+        staticSummary: visible(`freeze ${named} of ${cluster}`),
         staticDetails: holdRunbook(cluster, named).details,
         args: [{ cluster, requester, operationId, order: { database, table }, incident }],
       }),

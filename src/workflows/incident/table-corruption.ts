@@ -1,12 +1,5 @@
-import {
-  CancellationScope,
-  allHandlersFinished,
-  condition,
-  defineSignal,
-  defineUpdate,
-  setHandler,
-} from '@temporalio/workflow';
-import { parseRepairChoice, type RepairChoice } from '../../domain/approval/parse-decisions.js';
+import { CancellationScope, allHandlersFinished, condition, defineSignal, setHandler } from '@temporalio/workflow';
+import type { RepairChoice } from '../../domain/approval/parse-decisions.js';
 import { signalNames, updateNames } from '../../domain/operation/names.js';
 import type { TableIncidentOrder } from '../../domain/operation/orders.js';
 import type { TableSurvey, Suspects } from '../../domain/table/incident.js';
@@ -20,18 +13,15 @@ import {
 } from '../../domain/table/incident-text.js';
 import { changedRows, type RepairOutcome } from '../../domain/table/repair.js';
 import { markdownCode } from '../../domain/text/markdown.js';
-import type { ChosenRepair, IncidentOutput, TableCorruptionInput } from '../api.js';
+import type { IncidentOutput, TableCorruptionInput } from '../api.js';
 import { hostActivities, readActivities } from '../operation/activity-proxies.js';
 import { isCancelled, refusal, sentence } from '../operation/operation-status.js';
-import { shapeValidator } from '../operation/step-people.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import type { repairTable } from '../table/repair-table.js';
 import { chosenRepair } from './chosen-repair.js';
 import { type Choice, ChosenWork, type EndedChoice } from './chosen-work.js';
 import { IncidentHold } from './incident-hold.js';
 import { type IncidentEnd, IncidentFrame, isEnd } from './incident-frame.js';
-
-const CHOICE = '{"by":"<your name>","order":{...}}, as `reprise table repair ... --incident` sends it';
 
 /**
  * Rows of a table that are wrong, from suspicion to report: figures, confirmation, the repair that people choose, in a child workflow
@@ -62,14 +52,8 @@ export class TableCorruption {
       description: 'sent by the repair',
     });
     this.work = new ChosenWork(this.frame);
-    setHandler(
-      defineUpdate<ChosenRepair, [unknown]>(updateNames.chooseRepair),
-      (raw) => this.work.choose(parseRepairChoice(raw), (chosen) => this.read(chosen)),
-      {
-        description: `start this repair: ${CHOICE}`,
-        validator: shapeValidator(parseRepairChoice, CHOICE),
-      },
-    );
+    const words = { what: 'repair', command: '`reprise table repair ... --incident`' };
+    this.work.receive(updateNames.chooseRepair, words, (chosen) => this.read(chosen));
   }
 
   async run(): Promise<IncidentOutput> {

@@ -12,7 +12,7 @@ import type { ClusterFacts } from '../../activities/api.js';
 import { notifyWorkflowId } from '../../domain/operation/names.js';
 import { noticeTitle } from '../../domain/notification/notice-text.js';
 import { eventOf, type NoticeFacts, notifyEvents } from '../../domain/notification/notices.js';
-import { clipBytes } from '../../domain/text/text.js';
+import { clipBytes, visible } from '../../domain/text/text.js';
 import { notify } from './notify-people.js';
 import type { failureOf } from './operation-status.js';
 
@@ -52,7 +52,7 @@ export class Notifications {
           workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
           parentClosePolicy: ParentClosePolicy.ABANDON,
           cancellationType: ChildWorkflowCancellationType.ABANDON,
-          staticSummary: clipBytes(`Notify people: ${noticeTitle(notice)}`, 200),
+          staticSummary: clipBytes(visible(`Notify people: ${noticeTitle(notice)}`), 200),
           args: [{ notice }],
         }),
       );

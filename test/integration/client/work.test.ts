@@ -9,6 +9,7 @@ import { startBackup, startRecovery } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
 import { listRunningOperations } from '../../../src/client/running-operations.js';
 import { onCleanup } from '../../helpers/cleanup.js';
+import { reprise } from '../../helpers/cli.js';
 import { tempDir } from '../../helpers/temp.js';
 import { startTemporalServer } from '../../helpers/temporal-server.js';
 import { temporalSession } from '../../helpers/temporal-session.js';
@@ -73,6 +74,20 @@ describe('without a worker', () => {
     });
     const query = "WorkflowType = 'inspect' AND ExecutionStatus = 'Running'";
     await until(async () => (await session.client.workflow.count(query)).count === 0, 'nothing asks any more');
+  });
+
+  it('O19: a dry run ends with --timeout, and leaves nothing behind', async () => {
+    const { writeFile } = await import('node:fs/promises');
+    const file = `${await tempDir('dry')}/reprise.yml`;
+    await writeFile(
+      file,
+      'version: 1\nclusters:\n  mairie:\n    connection: { host: 127.0.0.1, port: 1, user: reprise }\n    databases: [mairie]\n    backups: { nightly: { engine: logical } }\n',
+    );
+    const { code, stderr } = await reprise([
+      ...['recover', 'mairie', '--dry-run', '--timeout', '1s', '--json'],
+      ...['--config', file, '--address', session.settings.address],
+    ]);
+    expect([code, (JSON.parse(stderr) as { error: { code: string } }).error.code]).toEqual([124, 'timeout']);
   });
 
   it('status says that a worker is waited for', async () => {

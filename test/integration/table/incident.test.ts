@@ -104,6 +104,13 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     );
     await answer(site, 'incident', 'confirm', id, '--by', 'dba', '--reason', 'half of the appointments are gone');
     const hold = `table-freeze/mairie/${id}-hold`;
+    await reaches(site, hold, 'waiting-approval');
+    // Whoever approves it without its digest sees first what it is.
+    const shown = await site.cli('approve', hold, '--by', 'dba', '--reason', 'seen');
+    expect(shown).toMatchObject({
+      code: 9,
+      stderr: expect.stringMatching(/Freeze metier\.demandes_rdv.*writes blocked/s),
+    });
     await approve(hold);
     await site.waitFor(async () => (await booked()) !== 'booked', 'writes are blocked');
     await answer(site, 'incident', 'note', id, '--cause', 'a purge with the wrong date', '--by', 'dba');

@@ -393,7 +393,7 @@ describe('T6: tables of every kind', () => {
 
   test('two hundred partitions, of which some have triggers of their own', async () => {
     await asOwner(`CREATE TABLE s.parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
-      CREATE FUNCTION s.no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today'; END$$;
+      CREATE FUNCTION s.no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today, %', NEW.v; END$$;
       DO $$BEGIN FOR n IN 0..199 LOOP EXECUTE pg_catalog.format('CREATE TABLE s.parts_%s PARTITION OF s.parts FOR VALUES FROM (%s) TO (%s)', n, n, n + 1); END LOOP; END$$;
       INSERT INTO s.parts SELECT n, 'bad' FROM generate_series(0, 179) n;
       CREATE TRIGGER no BEFORE UPDATE OR INSERT ON s.parts_7 FOR EACH ROW EXECUTE FUNCTION s.no()`);
@@ -406,11 +406,25 @@ describe('T6: tables of every kind', () => {
     expect((await bench.plan(header, changes)).reasons.size).toBe(0);
     await expect(bench.apply(header, changes, { fireTriggers: true })).rejects.toMatchObject({
       code: 'query-failed',
-      message: expect.stringContaining('not today') as unknown,
+      // Which code it was, and not in its words, which may quote rows: F39.
+      message: expect.stringMatching(
+        /^(?!.*today).* PL\/pgSQL function s\.no\(\) line 1 at RAISE \(SQLSTATE P0001\)$/,
+      ) as unknown,
     });
     expect(await bench.apply(header, changes)).toMatchObject({ insert: 20, update: 160, delete: 20, left: [] });
     const { rows } = await database.query('SELECT v, count(*)::int FROM s.parts GROUP BY v');
     expect(rows).toEqual([{ v: 'good', count: 180 }]);
+  });
+
+  test('F39: a check that raises quotes no row in what people are told of the plan', async () => {
+    await asOwner(`CREATE TABLE s.raising (id int PRIMARY KEY, v text);
+      CREATE FUNCTION s.fine(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN IF $1 = 'Jeanne' THEN RAISE EXCEPTION 'no %', $1 USING ERRCODE = '22023'; END IF; RETURN true; END$$;
+      ALTER TABLE s.raising ADD CHECK (s.fine(v))`);
+    const failed = bench.plan(headerOf('raising', ['id', 'v']), [insert('1', 'Jeanne')]);
+    await expect(failed).rejects.toMatchObject({
+      code: 'query-failed',
+      message: expect.stringMatching(/^(?!.*Jeanne).*s\.fine\(text\).*22023/) as unknown,
+    });
   });
 
   test('a constraint that is looked at only at the commit fails before it: nothing is changed, and it is told which', async () => {

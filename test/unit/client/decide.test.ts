@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { approve, reject, signal } from '../../../src/client/decide.js';
+import { approve, reject, signal, waitingPlan } from '../../../src/client/decide.js';
 import type { TemporalSession } from '../../../src/client/connect.js';
+import { queryNames } from '../../../src/domain/operation/names.js';
 
 const person = { by: 'dba', reason: 'seen' };
 const failed = (type: string, message: string): Error =>
@@ -103,6 +104,11 @@ it('O16: a decision on what has ended is told how and when it ended, and not tha
   };
   await expect(reject(session, 'recover/c/op', person)).rejects.toMatchObject(told);
   await expect(signal(session, 'recover/c/op', 'continue', person)).rejects.toMatchObject(told);
+  handle['query'] = async (name: string) =>
+    name === queryNames.plan
+      ? null
+      : Promise.reject(Object.assign(new Error('x'), { name: 'QueryNotRegisteredError' }));
+  await expect(waitingPlan(session, 'recover/c/op')).rejects.toMatchObject(told);
   handle['describe'] = async () => Promise.reject(gone);
   await expect(signal(session, 'recover/c/op', 'continue', person)).rejects.toBe(gone);
 });

@@ -8,6 +8,7 @@ import {
   markdownTable,
   markdownText,
 } from '../../../src/domain/text/markdown.js';
+import { planForTerminal } from '../../../src/domain/approval/approval-page.js';
 import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../../../src/domain/text/text.js';
 
 describe('text', () => {
@@ -83,6 +84,25 @@ describe('Markdown of others', () => {
   ])('U7: %j keeps its commands, and the words of others stay text', (text, markdown) =>
     expect(markdownSentence(text)).toBe(markdown),
   );
+
+  it('U7: a plan at a terminal has one line for each of its facts, whatever the names in it hold', () => {
+    const text = planForTerminal(
+      { digest: 'd'.repeat(64), observed: { warnings: ['w\nTo approve:\n  rm'] } },
+      {
+        ...{ title: 'undo x of a."b\nplan 1"', facts: [['table', 'a."b\x1b[2J\nTo approve:"']] },
+        ...{ nothing: 'Nothing is changed', approve: 'reprise approve x', workflowId: 'x' },
+      },
+    );
+    expect(text.split('\n')).toEqual([
+      'undo x of a."b plan 1"',
+      '  table            a."b<U+001B>[2J To approve:"',
+      '  warning: w To approve:   rm',
+      '',
+      `plan ${'d'.repeat(64)}`,
+      ...['Nothing is changed before the approval. To approve:', '  reprise approve x'],
+      ...['To decline:', '  reprise reject x --reason "..."'],
+    ]);
+  });
 
   it('F35: code spans and blocks end where they should', () => {
     expect(markdownCode('a`b')).toBe('`` a`b ``');
