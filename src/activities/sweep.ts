@@ -16,7 +16,7 @@ import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
 import { leftChanges } from './table/left-changes.js';
-import { sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
+import { dropRoleAtEnd, sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
 import { frozenFindings, frozenOver, orphanedHoldFindings, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
@@ -146,7 +146,9 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
     ({ binding }) => binding.operationId === operationId && binding.cluster === cluster.name,
   );
   await forgetGrantsOf(host.stateDir, cluster.name, { operationId, workflowId: owner.workflowId });
-  if (isPinned || open)
+  // As long as a server does not answer, the operation is found again: it may have a login of the repair.
+  const isDropped = await dropRoleAtEnd(clusterContext, operationId);
+  if (isPinned || (open && isDropped))
     await record(clusterContext, { operationId }, `sweep/${Date.now()}`, {
       kind: 'journal',
       workflowId: owner.workflowId,
@@ -154,6 +156,7 @@ async function release(clusterContext: ClusterContext, { operationId, owner, isP
       text: `${owner.workflowId} has ended without releasing what it held: pins and plans of operation ${operationId} are released`,
     });
   if (isPinned) await record(clusterContext, { operationId }, `unpin/${Date.now()}`, { kind: 'unpin' });
+  if (!isDropped) return isPinned;
   if (open) await leftChanges(clusterContext, { operationId, workflowId: owner.workflowId });
   // Last: what fails before is found again.
   await closePlansOf(clusterContext, operationId);

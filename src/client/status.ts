@@ -98,6 +98,24 @@ export async function statusOf(
   };
 }
 
+/** Query that Temporal's SDK answers in every workflow. */
+const METADATA = '__temporal_workflow_metadata';
+
+/** What the Web UI shows of a workflow as Current Details (Markdown); null where it says nothing, or nobody answers for it. */
+export async function detailsOf(session: TemporalSession, workflowId: string): Promise<string | null> {
+  if (!(await hasPoller(session, CONTROL_QUEUE, 'workflow'))) return null;
+  try {
+    const handle = session.client.workflow.getHandle(workflowId);
+    const { currentDetails } = await session.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+      handle.query<{ readonly currentDetails?: string }>(METADATA),
+    );
+    return currentDetails === undefined || currentDetails === '' ? null : currentDetails;
+  } catch (error) {
+    if (isDeadline(error) || isQueryFailure(error)) return null;
+    throw error;
+  }
+}
+
 /** What the id alone says, where no worker answers for the workflow. */
 function withoutAnswer(
   workflowId: string,

@@ -88,17 +88,16 @@ const drillCases = policies.flatMap((policy, place) => {
   ] as const;
 });
 
-/** Of the points at which repairs are ended, so many, chosen by the seed. */
+/** Of the points and steps at which repairs are ended, so many, chosen by the seed. */
 const most = Number(process.env['REPRISE_CHAOS_POINTS'] ?? Number.POSITIVE_INFINITY);
 
 /** Repairs of a table, and what people look at in a copy. */
 const repairCases = policies.flatMap((policy, place) => {
   const nameOf = (kills: readonly { readonly at: string }[]): string => kills.map(({ at }) => at).join(', ');
+  const some = <T>(points: readonly T[]): readonly T[] => shuffled(points, seeded(seed + place)).slice(0, most);
   /** In two parts, which run beside each other. */
   const half = (part: number): readonly string[] =>
-    shuffled(repairing.repairLeftAt, seeded(seed + place))
-      .slice(0, most)
-      .filter((_, index) => index % 2 === part);
+    some(repairing.repairLeftAt).filter((_, index) => index % 2 === part);
   return [
     ...journeysOf(policy, repairKills).map(
       (journey, number) =>
@@ -124,7 +123,10 @@ const repairCases = policies.flatMap((policy, place) => {
       (how) =>
         [
           `T6, F46: repair by ${policy}, ${how} while its worker runs on`,
-          () => onRepairSite((on) => repairing.endBeside(on, policy, seeded(seed + place), how)),
+          () =>
+            onRepairSite((on) =>
+              repairing.endBeside(on, policy, some(repairing.repairEndedIn), seeded(seed + place), how),
+            ),
         ] as const,
     ),
     ...(['the worker is killed', 'the server crashes', 'the connection is lost'] as const).map(
@@ -134,6 +136,10 @@ const repairCases = policies.flatMap((policy, place) => {
           () => onRepairSite((on) => repairing.inTheChange(on, policy, what)),
         ] as const,
     ),
+    [
+      `T6, F46: repair by ${policy}, terminated while its server is down`,
+      () => onRepairSite((on) => repairing.endWithoutServer(on, policy)),
+    ],
     [`T6, F8: repair by ${policy}, the Temporal server restarts`, repairing.killTemporalInRepair(policy)],
     ...journeysOf(policy, exploreKills).map(
       (journey, number) =>
@@ -223,9 +229,9 @@ const cases = new Map<string, () => Promise<Measured>>([
   ['F8: Temporal and its database are lost in the middle of an incident', special.loseTemporal],
 ]);
 
-/** One case by a part of its name, to have a failure again. */
+/** Some cases by their names (a regular expression), to have a failure again. */
 const wanted = process.env['REPRISE_CHAOS_ONLY'] ?? '';
-const chosen = new Map([...cases].filter(([name]) => name.includes(wanted)));
+const chosen = new Map([...cases].filter(([name]) => new RegExp(wanted).test(name)));
 const ended: Measured[] = [];
 let outcomes: ReadonlyMap<string, Promise<Measured>>;
 
@@ -254,7 +260,7 @@ describe(`whatever is killed, nothing is lost and nothing runs twice (seed ${see
       const outcome = await outcomes.get(name);
       if (outcome !== undefined) ended.push(outcome);
     },
-    1_800_000,
+    3_600_000,
   );
 
   // A run of one case, asked for by name, proves that case only.

@@ -107,8 +107,29 @@ export async function endRepairs(
   return killed(kills);
 }
 
+/** Worker and server die in the middle of the change, and the repair is terminated: the sweep clears up once the server is back, however late. */
+export async function endWithoutServer(on: RepairSite, from: RepairedFrom): Promise<Measured> {
+  const { site } = on;
+  const before = await on.production();
+  const damage = await on.damage(from);
+  const work = await on.untilLeft(damage, 'repair:noted@0');
+  if (work === null) throw new Error('the repair has ended');
+  await site.loseInstance('killed');
+  await work.handle.terminate('chaos');
+  const worker = await site.startWorker();
+  // Several sweeps find no server.
+  await sleep(70_000);
+  await site.startServer();
+  await on.requireNothingLeft(before, 'terminated');
+  await on.requireJournal(work);
+  await worker.stop();
+  await takeBack(on, damage, work, 'terminated');
+  await on.passes(damage, { after: 'terminated' });
+  return killed(1);
+}
+
 /** Steps in which a repair is ended while its worker runs on. */
-const STEPS_AT_WORK: readonly (keyof HostActivities)[] = [
+export const repairEndedIn: readonly (keyof HostActivities)[] = [
   'openInstance',
   'collectRows',
   'planRepair',
@@ -121,15 +142,16 @@ const STEPS_AT_WORK: readonly (keyof HostActivities)[] = [
   'undoHook',
 ];
 
-/** A repair is terminated, or cancelled, a seeded moment after each step has begun, and its worker runs on: that worker clears up. */
+/** A repair is terminated, or cancelled, a seeded moment after each of the steps has begun, and its worker runs on: that worker clears up. */
 export async function endBeside(
   on: RepairSite,
   from: RepairedFrom,
+  steps: readonly string[],
   random: () => number,
   how: 'terminated' | 'cancelled',
 ): Promise<Measured> {
   const { site } = on;
-  for (const step of STEPS_AT_WORK) {
+  for (const step of steps) {
     const pause = random() * 400;
     const before = await on.production();
     const damage = await on.damage(from);
@@ -253,7 +275,7 @@ export async function fullStateDisk(on: RepairSite): Promise<Measured> {
     let pauses = 0;
     const paused = async (work: StartedOperation, why: string): Promise<void> => {
       if (pauses++ === 0) {
-        expect(why).toMatch(/no space left/i);
+        expect(why).toContain('storage-full');
         await on.requireRows(damage.before);
         await rm(join(repairs, 'filler'));
       }
@@ -279,6 +301,7 @@ export async function fullScratchDisk(on: RepairSite): Promise<Measured> {
   const before = await on.production();
   const damage = await on.damage('physical');
   const scratch = join(site.places.stateDir, 'scratch');
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
   await onSmallDisk(
     scratch,
     async (fill) => {

@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises';
+import { isRepriseError } from '../../domain/errors.js';
 import { dropLeftQueryLogins } from '../../postgres/connection/query-login.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { closeRepairLogin, repairRoles } from '../../postgres/repair/repair-login.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
-import { repairsPlace } from '../../records/repair-files.js';
+import { hasRepairFiles, repairsPlace } from '../../records/repair-files.js';
 import type { ClusterContext } from '../cluster-context.js';
 import type { HasClosed } from '../workflow-closed.js';
 
@@ -18,6 +19,18 @@ export async function dropRepairRole(clusterContext: ClusterContext, operationId
       closeRepairLogin(client, operationId, databases.at(-1) !== database),
     );
   return true;
+}
+
+/** The same where an operation ends; false where the server does not answer: nobody knows then whether there is a role. */
+export async function dropRoleAtEnd(clusterContext: ClusterContext, operationId: string): Promise<boolean> {
+  if (!(await hasRepairFiles(clusterContext.host.stateDir, operationId))) return true;
+  try {
+    await dropRepairRole(clusterContext, operationId);
+    return true;
+  } catch (error) {
+    if (!isRepriseError(error)) throw error;
+    return error.code !== 'database-unreachable';
+  }
 }
 
 /** Drops the roles of repairs whose workflow has ended without it: it was terminated while its worker was gone. */
@@ -38,7 +51,8 @@ export async function sweepRepairRoles(
     if (claim?.cluster !== cluster.name || claim.workflowId === null) continue;
     const { workflowId, firstRunId } = claim;
     const isOver = (await ledger.hasEnded(operationId)) || (await hasClosed({ workflowId, firstRunId })) === true;
-    if (isOver && (await dropRepairRole(clusterContext, operationId))) dropped.push(operationId);
+    // One that cannot be dropped keeps no other from it.
+    if (isOver && (await dropRepairRole(clusterContext, operationId).catch(() => false))) dropped.push(operationId);
   }
   return dropped;
 }

@@ -14,7 +14,7 @@ import { collectRows, findTransaction } from './damage.js';
 import { check, report } from './finish-repair.js';
 import { freezeActivities } from './freeze.js';
 import { leftChanges } from './left-changes.js';
-import { dropRepairRole } from './left-roles.js';
+import { dropRoleAtEnd } from './left-roles.js';
 import { makeRepairPlan } from './repair-plan.js';
 import { OUTCOME } from './repair-session.js';
 import { recordRepairSignOff } from './sign-off.js';
@@ -88,10 +88,10 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
     closeRepair: wrapActivity('closeRepair', async (step) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
-      // Where the server is down, the sweep does it later.
-      await dropRepairRole(clusterContext, step.operationId).catch(() => false);
+      const isDropped = await dropRoleAtEnd(clusterContext, step.operationId);
       const left = await leftChanges(clusterContext, step);
-      await closePlansOf(clusterContext, step.operationId);
+      // Where the server is down, the sweep does it when it is back.
+      if (isDropped) await closePlansOf(clusterContext, step.operationId);
       return left;
     }),
   };

@@ -129,8 +129,13 @@ export function instanceConnection({
 }): ConnectionConfig {
   const isPhysical = planned.method === 'data-directory';
   // Of a fresh cluster it is the role that initdb makes.
-  const role = isPhysical ? clusterContext.cluster.connection.user : 'postgres';
-  return scratchConnection({ dataDir, role, ...(port === undefined ? {} : { port }) });
+  const { user, maintenanceDatabase } = clusterContext.cluster.connection;
+  const own = scratchConnection({
+    dataDir,
+    role: isPhysical ? user : 'postgres',
+    ...(port === undefined ? {} : { port }),
+  });
+  return isPhysical ? { ...own, maintenanceDatabase } : own;
 }
 
 /** Tools that still fill the directories of an operation: those whose jobs have names that begin so. */

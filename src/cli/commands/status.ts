@@ -17,13 +17,14 @@ import {
 import type { WorkerConfig } from '../../client/config-drift.js';
 import { polledQueues } from '../../client/pollers.js';
 import { watchOperation } from '../../client/follow-operation.js';
-import { statusOf } from '../../client/status.js';
+import { detailsOf, isFinal, statusOf } from '../../client/status.js';
 import type { StatusView } from '../../client/status.js';
 import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
 import type { Cli } from '../cli-context.js';
 import { remember } from '../remember.js';
 import { define } from '../define-command.js';
+import { detailsText } from '../terminal/details-text.js';
 import { besideOrBelow, facts, instant, type Screen, screenTable } from '../terminal/tables.js';
 import { interruptible, milliseconds } from '../long-operation.js';
 import { parseSeconds } from '../common-options.js';
@@ -53,7 +54,11 @@ export function registerStatus(program: Command, cli: Cli): void {
           return self.print({ works: await runningOperations(self, session), ...workers }, ({ works }, screen) =>
             operationsText(self, works, screen),
           );
-        await self.print({ ...(await statusOf(session, workflowId, { jobs: true })), ...workers }, statusText);
+        const view = await statusOf(session, workflowId, { jobs: true });
+        const details = await detailsToShow(session, view);
+        await self.print({ ...view, ...(details === null ? {} : { details }), ...workers }, (_, screen) =>
+          statusText({ ...view, details }, screen),
+        );
       }),
   });
   define<{ timeout?: number }>(program, cli, {
@@ -250,7 +255,16 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
   ].join('\n\n');
 }
 
-function statusText(view: StatusView, screen: Screen): string {
+/** An incident is decided on its figures; what else people decide has a plan of its own. */
+async function detailsToShow(
+  session: TemporalSession,
+  { kind, state, workflowId }: StatusView,
+): Promise<string | null> {
+  if (kind !== 'incident' || isFinal(state) || state === 'waiting-worker') return null;
+  return detailsOf(session, workflowId);
+}
+
+function statusText(view: StatusView & { readonly details?: string | null }, screen: Screen): string {
   const jobs = view.jobs.map((job) => [
     job.tool,
     job.state,
@@ -280,6 +294,7 @@ function statusText(view: StatusView, screen: Screen): string {
       ],
       screen,
     ).concat('\n', link),
+    view.details == null ? '' : detailsText(view.details, screen),
     phases.length > 0 ? screenTable(['phase', 'time'], phases, screen) : '',
     jobs.length > 0 ? screenTable(['tool', 'state', 'pid', 'starts', 'job'], jobs, screen) : '',
   ]

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PlannedStep } from '../../../src/activities/api.js';
-import { sweepCluster } from '../../../src/activities/sweep.js';
+import { leftOver, sweepCluster } from '../../../src/activities/sweep.js';
+import { leftChanges } from '../../../src/activities/table/left-changes.js';
 import { APPLIED } from '../../../src/activities/table/repair-session.js';
 import type { RepairPlan } from '../../../src/domain/table/repair.js';
 import { planDigest } from '../../../src/records/digest.js';
@@ -88,7 +89,7 @@ describe('a repair of a table is made by its host only as people have approved i
 
   it('F46: what an ended repair has changed is in the journal, with the command that takes it back; of one that has changed nothing it is not', async () => {
     const lines = async ({ session }: Awaited<ReturnType<typeof repairSite>>) => {
-      await sweepCluster(session, () => Promise.resolve(true));
+      await leftChanges(session, { operationId: 'op-1', workflowId: OWN });
       const found = (await session.catalogue.state()).journalOf('op-1');
       return found.filter(({ step }) => step === 'table-repair').map(({ text }) => text);
     };
@@ -112,6 +113,26 @@ describe('a repair of a table is made by its host only as people have approved i
     expect(await lines(unknown)).toEqual([
       expect.stringMatching(/may have been changed by repair op-1.*reprise table undo/),
     ]);
+  });
+
+  it('F46: of a repair that was terminated while its server is down, a login may be left: it is looked for again until the server answers', async () => {
+    const { root, session, state, deps, ...site } = await repairSite();
+    const { digest } = await site.repairPlan();
+    const has = () => Promise.resolve(true);
+    const isOpen = async () => (await state.openPlans()).some((plan) => plan.digest === digest);
+    await openRepairFiles(join(root, 'state'), 'op-1');
+    for (const _ of [1, 2]) {
+      await sweepCluster(session, has);
+      expect(await isOpen()).toBe(true);
+      expect([...(await leftOver(deps(), has))]).toEqual(['held by op-1']);
+    }
+    // No line for each look.
+    expect((await session.catalogue.state()).journalOf('op-1').filter(({ step }) => step === 'sweep')).toEqual([]);
+    // It has never come to a login.
+    await rm(join(root, 'state', 'repairs'), { recursive: true });
+    await sweepCluster(session, has);
+    expect(await isOpen()).toBe(false);
+    expect([...(await leftOver(deps(), has))]).toEqual([]);
   });
 
   it('F32: an approval of another plan, of somebody the policy does not list, twice by one, or too late lets nothing through', async () => {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import { createGunzip, constants, gunzip, gzip } from 'node:zlib';
-import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { fromSystemError, isRepriseError, RepriseError } from '../../../domain/errors.js';
 import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../../domain/target/wal.js';
 import { readSegmentHeader } from '../../../postgres/wal/segment-file.js';
 import type { WalArchive } from '../../../postgres/wal/wal-archive.js';
@@ -89,7 +89,8 @@ export async function fetchSegment(
   } catch (error) {
     await rm(unpacked, { force: true });
     if (signal?.aborted || isRepriseError(error)) throw error;
-    throw damaged(name, String(error));
+    // What could not be read or written, for want of room perhaps, says nothing of the segment.
+    throw fromSystemError(error) ?? damaged(name, String(error));
   }
   const [header, { size }] = [await readSegmentHeader(unpacked), await stat(unpacked)];
   if (header === null || header.segmentBytes !== size) {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { ServerFacts } from '../../../domain/backup/backup.js';
 import { RepriseError } from '../../../domain/errors.js';
-import { withClient } from '../../../postgres/connection/with-client.js';
+import { withClient, withMaintenance } from '../../../postgres/connection/with-client.js';
 import { databaseProperties } from '../../../postgres/content/database-properties.js';
 import type { DatabaseProperties } from '../../../postgres/content/database-properties.js';
 import type { EngineContext } from '../../engine.js';
@@ -61,9 +61,7 @@ export async function factsAndProperties(
   database: string,
 ): Promise<DatabaseFacts & { readonly properties: DatabaseProperties }> {
   const facts = await withClient(connection, database, readDatabaseFacts);
-  const properties = await withClient(connection, connection.maintenanceDatabase, (client) =>
-    databaseProperties(client, database),
-  );
+  const properties = await withMaintenance(connection, (client) => databaseProperties(client, database));
   return { ...facts, properties };
 }
 

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
-import { isRepriseError, RepriseError } from '../../../domain/errors.js';
+import { fromSystemError, isRepriseError, RepriseError } from '../../../domain/errors.js';
 import type { TimelineSwitch } from '../../../domain/target/wal.js';
 import type { WalArchive } from '../../../postgres/wal/wal-archive.js';
 import { parseTimelineHistory } from '../../../domain/target/wal.js';
+import { freeBytes } from '../../../postgres/server/disk.js';
 import { runProgram } from '../../../process/exec/run-program.js';
 import { asUser } from '../../../process/exec/users.js';
 import { inTermsOfTool } from '../../shared/run-tool-job.js';
@@ -126,7 +127,8 @@ async function unpack(context: ToolContext, packed: string, unpacked: string, ex
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
   if (extension === '.gz') {
     await pipeline(createReadStream(packed), createGunzip(), streamToFile(unpacked)).catch((error: unknown) => {
-      throw notUnpacked(String(error));
+      // What could not be written, for want of room perhaps, says nothing of the segment.
+      throw fromSystemError(error) ?? notUnpacked(String(error));
     });
   } else if (program !== undefined) {
     await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program).catch((error: unknown) => {
@@ -156,9 +158,26 @@ async function runInto(context: ToolContext, file: string, argv: readonly string
       { signal: context.signal, timeoutMs: SLOW_MS },
     );
   } catch (error) {
-    throw inTermsOfTool(PGBACKREST, name, error);
+    throw (await withoutRoom(file, error)) ?? inTermsOfTool(PGBACKREST, name, error);
   }
 }
+
+/** Less than this is left of a file system that was full a moment ago. */
+const FULL_BYTES = 1024 * 1024;
+
+/** Null where there was room for what a program has written. It need not say so: what it writes to is the shell's. */
+async function withoutRoom(file: string, error: unknown): Promise<RepriseError | null> {
+  const said = isRepriseError(error) && NO_ROOM.test(String(error.details['stderrTail']));
+  const directory = dirname(file);
+  if (!said && (await freeBytes(directory)) >= FULL_BYTES) return null;
+  return new RepriseError(
+    'disk-full',
+    `there is no room for a WAL segment in ${directory}`,
+    'free space there, or name a directory on a larger disk: hosts.NAME.scratch_dir',
+  );
+}
+
+const NO_ROOM = /No space left on device|Disk quota exceeded/i;
 
 async function sha1(path: string): Promise<string> {
   const hash = createHash('sha1');
