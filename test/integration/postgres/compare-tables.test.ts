@@ -2,14 +2,18 @@ import { beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
 import type { RowDifference } from '../../../src/domain/table/compare.js';
+import type { ChangeSetHeader, RowChange } from '../../../src/domain/table/repair.js';
 import { compareTables } from '../../../src/postgres/compare/compare-tables.js';
 import type { ComparedTables, CompareRequest } from '../../../src/postgres/compare/compare-tables.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { freezeTable, unfreezeTable } from '../../../src/postgres/repair/freeze.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import { readLeafTree } from '../../../src/postgres/compare/leaf-tree.js';
 import type { LeafTree } from '../../../src/postgres/compare/leaf-tree.js';
-import type { ScratchCluster } from '../../helpers/postgres.js';
+import type { ScratchCluster, TestDatabase } from '../../helpers/postgres.js';
 import { makeTable, RANDOM_TYPES, randomTables } from '../../helpers/random-tables.js';
+import { repairBench } from '../../helpers/repair-rows.js';
 import type { RandomTables } from '../../helpers/random-tables.js';
 
 type Role = 'postgres' | 'reader';
@@ -382,4 +386,52 @@ test('T1: what is written while two tables are compared is not seen, and a compa
   }
   // Their locks are gone, or this would wait for ever.
   await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
+});
+
+test('T4, T6: PostgreSQL 18: periods without overlaps, rows that refer to periods, columns that are computed when read, rules that are not enforced, partitions that come meanwhile', async () => {
+  const { host, port } = clusters[RIGHT];
+  const server = { host, port, user: 'postgres', maintenanceDatabase: 'postgres' };
+  await owners[RIGHT].query(`CREATE ROLE books NOLOGIN; CREATE SCHEMA t AUTHORIZATION books; SET ROLE books;
+    CREATE TABLE t.lent (id int4range, valid daterange, v text, twice int GENERATED ALWAYS AS (lower(id) * 2) VIRTUAL, PRIMARY KEY (id, valid WITHOUT OVERLAPS));
+    CREATE TABLE t.used (n int PRIMARY KEY, id int4range, during daterange, FOREIGN KEY (id, PERIOD during) REFERENCES t.lent (id, PERIOD valid));
+    CREATE TABLE t.loose (id int PRIMARY KEY, v text CHECK (v <> 'bad') NOT ENFORCED, away int REFERENCES t.loose NOT ENFORCED);
+    INSERT INTO t.lent VALUES ('[1,2)', '[2026-01-01,2026-06-01)', 'a'), ('[1,2)', '[2026-06-01,2027-01-01)', 'b'), ('[5,6)', '[2026-01-01,2027-01-01)', 'c');
+    INSERT INTO t.used VALUES (1, '[1,2)', '[2026-03-01,2026-08-01)');
+    CREATE TABLE t.parts (id int) PARTITION BY LIST (id); RESET ROLE`);
+  const bench = repairBench({ host, port, user: 'postgres', name: 'postgres' } as TestDatabase);
+  const headerOf = (table: string, columns: readonly string[], key: readonly string[]): ChangeSetHeader => ({
+    ...{ database: 'postgres', table: { schema: 't', table }, columns, key },
+  });
+  const lent = headerOf('lent', ['id', 'valid', 'v'], ['id', 'valid']);
+  const [early, late] = ['[2026-01-01,2026-06-01)', '[2026-06-01,2027-01-01)'];
+  const reasons = async (header: ChangeSetHeader, ...changes: RowChange[]) => [
+    ...(await bench.plan(header, changes)).reasons,
+  ];
+  const corrected: RowChange = { op: 'update', before: ['[1,2)', early, 'a'], after: ['[1,2)', early, 'good'] };
+  const gone: RowChange = { op: 'delete', before: ['[5,6)', '[2026-01-01,2027-01-01)', 'c'] };
+  expect(await reasons(lent, { op: 'insert', after: ['[1,2)', '[2026-05-01,2026-06-02)', 'z'] })).toEqual([
+    [0, 'not-unique'],
+  ]);
+  expect(await reasons(lent, { op: 'delete', before: ['[1,2)', late, 'b'] })).toEqual([[0, 'referenced']]);
+  expect(await reasons(lent, corrected, gone)).toEqual([]);
+  expect(await bench.apply(lent, [corrected, gone])).toMatchObject({ update: 1, delete: 1, left: [] });
+  const used = headerOf('used', ['n', 'id', 'during'], ['n']);
+  const covered: RowChange = { op: 'insert', after: ['2', '[1,2)', '[2026-02-01,2026-11-01)'] };
+  const uncovered: RowChange = { op: 'insert', after: ['3', '[1,2)', '[2026-02-01,2027-11-01)'] };
+  expect(await reasons(used, covered, uncovered)).toEqual([[1, 'refers-to-missing']]);
+  expect(await bench.apply(used, [covered])).toMatchObject({ insert: 1 });
+  const loose: RowChange = { op: 'insert', after: ['1', 'bad', '77'] };
+  expect(await reasons(headerOf('loose', ['id', 'v', 'away'], ['id']), loose)).toEqual([]);
+  expect(await bench.apply(headerOf('loose', ['id', 'v', 'away'], ['id']), [loose])).toMatchObject({ insert: 1 });
+  const parts = { table: { schema: 't', table: 'parts' }, means: { by: 'trigger' as const } };
+  await withClient(server, 'postgres', (client) => freezeTable(client, parts, 'x', () => Promise.resolve()));
+  await owners[RIGHT].query('SET ROLE books; CREATE TABLE t.part PARTITION OF t.parts FOR VALUES IN (1); RESET ROLE');
+  await expect(owners[RIGHT].query('INSERT INTO t.part VALUES (1)')).rejects.toThrow('takes no writes');
+  const one = headerOf('parts', ['id'], []);
+  expect(await bench.apply(one, [{ op: 'insert', after: ['1'] }])).toMatchObject({ insert: 1 });
+  await expect(owners[RIGHT].query('INSERT INTO t.part VALUES (1)')).rejects.toThrow('takes no writes');
+  await withClient(server, 'postgres', (client) =>
+    unfreezeTable(client, parts, () => Promise.resolve({ oids: [], taken: [] })),
+  );
+  await owners[RIGHT].query('INSERT INTO t.part VALUES (1)');
 });
