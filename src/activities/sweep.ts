@@ -16,7 +16,7 @@ import type { HostDependencies } from './dependencies.js';
 import { forgetGrantsOf } from './lock-grant.js';
 import { hookFindings, hooksOver, sweepHooks } from './recovery/left-hooks.js';
 import { leftChanges } from './table/left-changes.js';
-import { dropRoleAtEnd, sweepRepairRoles } from './table/left-roles.js';
+import { dropRoleAtEnd, sweepQueryRoles, sweepRepairRoles } from './table/left-roles.js';
 import { frozenFindings, frozenOver, orphanedHoldFindings, sweepFrozen } from './table/freeze.js';
 import { isOver, removeInstance } from './temporary/instances.js';
 import type { HasClosed, Owner } from './workflow-closed.js';
@@ -31,7 +31,7 @@ interface Held {
 /**
  * The second chance of every clean-up: what operations hold whose workflows have ended without releasing it, because they
  * were terminated, or their host was away. Temporary instances with the tools that fill them, tables they keep frozen, hooks they have run, then pins, plans, grants of the
- * cluster lock, and logins of repairs. What has another job running is left alone. Returns the operations that were released.
+ * cluster lock, and logins of repairs and queries. What has another job running is left alone. Returns the operations that were released.
  */
 export async function sweepCluster(clusterContext: ClusterContext, hasClosed: HasClosed): Promise<readonly string[]> {
   const { host } = clusterContext;
@@ -47,6 +47,7 @@ export async function sweepCluster(clusterContext: ClusterContext, hasClosed: Ha
     if (await release(clusterContext, held)) released.add(held.operationId);
   }
   for (const operationId of await sweepRepairRoles(clusterContext, hasClosed)) released.add(operationId);
+  await sweepQueryRoles(clusterContext);
   return [...released];
 }
 

@@ -94,6 +94,8 @@ export interface CheckKind<S extends z.ZodObject = z.ZodObject, O = Readonly<Rec
   readonly read: (options: z.output<S>) => O;
   /** Every drill runs it, with the defaults of its options where nothing is configured. Absent: only where it is configured. */
   readonly inEveryDrill?: true;
+  /** It asks a database for figures and nothing else: it is run after a table was repaired too, when applications may be stopped. */
+  readonly afterRepair?: true;
   /** A check that fails is an outcome; what keeps it from being run at all is thrown. */
   readonly run: (context: CheckContext, options: O) => Promise<CheckOutcome>;
 }

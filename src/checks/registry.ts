@@ -15,6 +15,7 @@ export const checkKinds: Readonly<Record<string, CheckKind>> = {
   sql: checkKind({
     options: sqlOptions,
     read: readSqlOptions,
+    afterRepair: true,
     run: async (...given) => (await import('./sql/sql-check.js')).runSqlCheck(...given),
   }),
   http: checkKind({

@@ -18,6 +18,8 @@ export interface RepairFiles {
   readonly bad: string;
   /** Columns of these rows, as the table had them then. */
   readonly columns: string;
+  /** Rows that are not the same in a state and in production, where their keys may be equal in another text. */
+  readonly candidates: string;
   /** Changes before each was looked up in the table by the server's own rules. */
   readonly found: string;
   /** What is changed. */
@@ -49,7 +51,7 @@ export async function openRepairFiles(stateDir: string, operationId: string): Pr
   return {
     ...{ directory, until, places: inIt('places'), changes: inIt('changes.jsonl') },
     ...{ good: inIt('good.jsonl'), bad: inIt('bad.jsonl'), columns: inIt('columns.json'), found: inIt('found.jsonl') },
-    table: inIt('rows.csv'),
+    ...{ candidates: inIt('candidates.jsonl'), table: inIt('rows.csv') },
   };
 }
 

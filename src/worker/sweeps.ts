@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/worker';
 import type { HostDependencies } from '../activities/dependencies.js';
 import { leftOver, sweepHost } from '../activities/sweep.js';
+import { keepFrozen } from '../activities/table/freeze.js';
 import { closedByTemporal, type HasClosed } from '../activities/workflow-closed.js';
 
 /** How often a host looks whether something is left of operations that are over. */
@@ -31,6 +32,9 @@ export async function keepSwept(
   while (!signal.aborted) {
     await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
     if (signal.aborted) return;
+    await keepFrozen(deps, hasClosed).catch((error: unknown) =>
+      logger.warn(`new partitions of frozen tables on host ${deps.host} were not blocked: ${String(error)}`),
+    );
     const over = await leftOver(deps, hasClosed).catch(() => before);
     // Seen twice: an attempt of the ended operation has noticed by then.
     if ([...over].some((dataDir) => before.has(dataDir))) await swept(deps, hasClosed, logger);

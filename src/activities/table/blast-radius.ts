@@ -126,7 +126,11 @@ function notesOf({ followed, atLeast, cuts, moved, missing, transaction }: Later
       ({ xid, committedAt, rows }) =>
         `transaction ${xid} gave the table another file at ${committedAt} (TRUNCATE, DROP, or a rewrite such as VACUUM FULL): its ${rows} rows there are not followed any further`,
     ),
-    ...(moved > 0 ? [`${moved} rows were moved to another partition later, and are not followed there`] : []),
+    ...(moved > 0
+      ? [
+          `${moved} rows were moved to another partition later, which is not known any more: they are not followed there`,
+        ]
+      : []),
     ...(atLeast ? [`more rows than ${followed} are not followed: at least so many were touched later`] : []),
     ...(transaction?.atLeast === true ? ['the WAL does not have all of the transaction: it did at least this'] : []),
     ...missing.map(({ fromLsn, toLsn, kind }) =>

@@ -14,7 +14,7 @@ import { withComparison } from '../../postgres/compare/comparison.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
 import { writeChangeSet } from '../../postgres/repair/change-set-file.js';
 import { withRowsFile } from '../../postgres/repair/rows-file.js';
-import { readTableFacts, type StoredColumn, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { isExactKey, readTableFacts, type StoredColumn, type TableFacts } from '../../postgres/repair/table-facts.js';
 import type { RelationFile } from '../../postgres/wal/transactions/record-text.js';
 import {
   notInRows,
@@ -30,6 +30,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { FoundTransaction, RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { withClusterWal } from '../cluster-wal.js';
+import { strategyDoes } from './equal-keys.js';
 import { requireOwnEpoch, requireTableNow } from './table-now.js';
 import { readableInstance } from '../temporary/temporary-instance.js';
 import { systemIdentifierOf } from './repair-session.js';
@@ -92,9 +93,12 @@ export async function findTransaction(
   };
 }
 
+/** `candidates`: all rows that differ, whatever strategy and scope are, as some of them may be one row under equal keys. */
+type StateChanges = ChangeSetDigest & { readonly candidates?: boolean };
+
 /** The change set that {@link collectRows} wrote for a state. */
-export async function stateChanges(files: RepairFiles): Promise<ChangeSetDigest> {
-  const digest = (await readJson(join(files.directory, STATE_CHANGES))) as ChangeSetDigest | null;
+export async function stateChanges(files: RepairFiles): Promise<StateChanges> {
+  const digest = (await readJson(join(files.directory, STATE_CHANGES))) as StateChanges | null;
   if (digest === null) throw new RepriseError('plan-stale', 'nothing was compared yet', 'start the repair again');
   return digest;
 }
@@ -162,21 +166,26 @@ async function compareStates(
 ): Promise<void> {
   const { database, table, key, scope } = order;
   const then = await withClient(good, database, (client) => readTableFacts(client, table));
+  // Where equal keys have more than one text, both states of a row have to be there: the scope is looked at when they are one.
+  const within = isExactKey(then, key ?? then.key) ? scope : undefined;
   await withClient(good, database, (left) =>
     withClient(bad, database, (right) =>
-      withComparison({ left, right, table, key, scope, signal, report: comparing(report) }, async (comparison) => {
-        requireWhole(comparison.schema.length, order);
-        await noteColumns(files, comparison.terms.columns, then.columns);
-        await withRowsFile(files.good, owner, (writeGood) =>
-          withRowsFile(files.bad, owner, async (writeBad) => {
-            for await (const { before, after, times } of comparison.differences())
-              for (let time = 0; time < times; time++) {
-                if (before !== null) await writeGood(before);
-                if (after !== null) await writeBad(after);
-              }
-          }),
-        );
-      }),
+      withComparison(
+        { left, right, table, key, scope: within, signal, report: comparing(report) },
+        async (comparison) => {
+          requireWhole(comparison.schema.length, order);
+          await noteColumns(files, comparison.terms.columns, then.columns);
+          await withRowsFile(files.good, owner, (writeGood) =>
+            withRowsFile(files.bad, owner, async (writeBad) => {
+              for await (const { before, after, times } of comparison.differences())
+                for (let time = 0; time < times; time++) {
+                  if (before !== null) await writeGood(before);
+                  if (after !== null) await writeBad(after);
+                }
+            }),
+          );
+        },
+      ),
     ),
   );
 }
@@ -205,20 +214,35 @@ async function writeStateChanges(
 ): Promise<void> {
   const { database, table, key: asked, scope, strategy } = order;
   const { cluster, user } = clusterContext;
+  const facts = await withClient(cluster.connection, database, (client) => readTableFacts(client, table));
+  const candidates = !isExactKey(facts, asked ?? facts.key);
+  const within = candidates ? undefined : scope;
   const digest = await withClient(good, database, (left) =>
     withClient(cluster.connection, database, (right) =>
       withComparison(
-        { left, right, table, key: asked, scope, signal, report: comparing(report) },
+        { left, right, table, key: asked, scope: within, signal, report: comparing(report) },
         async (comparison) => {
           requireWhole(comparison.schema.length, order);
           const { columns, key } = comparison.terms;
+          if (!candidates && !isExactKey(facts, key)) throw otherKey(key);
           const header = { database, table, columns, key };
-          return writeChangeSet(files.found, header, corrections(comparison.differences(), strategy), user);
+          const [path, does] = candidates ? [files.candidates, 'replace' as const] : [files.found, strategy];
+          return writeChangeSet(path, header, corrections(comparison.differences(), does), user);
         },
       ),
     ),
   );
-  await replaceJson(join(files.directory, STATE_CHANGES), digest);
+  const made: StateChanges = { ...digest, candidates };
+  await replaceJson(join(files.directory, STATE_CHANGES), made);
+}
+
+function otherKey(key: readonly string[]): RepriseError {
+  const names = key.map((name) => JSON.stringify(name)).join(', ');
+  return new RepriseError(
+    'usage',
+    `the rows would be told apart by ${names}, which is not the key of the table in production`,
+    `name the columns that tell rows apart: --key ${key[0] ?? 'COLUMN'}`,
+  );
 }
 
 async function* corrections(
@@ -229,9 +253,7 @@ async function* corrections(
   }>,
   strategy: RepairOrder['strategy'],
 ): AsyncGenerator<RowChange> {
-  const inserts = strategy !== 'delete-extra';
-  const updates = strategy === 'replace' || strategy === 'upsert';
-  const deletes = strategy === 'replace' || strategy === 'delete-extra';
+  const { insert: inserts, update: updates, delete: deletes } = strategyDoes(strategy);
   for await (const { before, after, times } of differences)
     for (let time = 0; time < times; time++) {
       if (before !== null && after !== null && updates) yield { op: 'update', before: after, after: before };

@@ -8,6 +8,7 @@ import {
   type RepairPlan,
 } from '../../domain/table/repair.js';
 import { repairTitle } from '../../domain/table/repair-text.js';
+import { visible } from '../../domain/text/text.js';
 import { changedSince } from '../../postgres/repair/apply-changes.js';
 import { writeChangesCsv } from '../../postgres/repair/change-set-csv.js';
 import { reversedEntries, withChangeSet } from '../../postgres/repair/change-set-file.js';
@@ -15,6 +16,7 @@ import { openHostState } from '../../records/host-state.js';
 import { openRepairFiles } from '../../records/repair-files.js';
 import { writeReport } from '../incident/write-report.js';
 import { repairReport } from '../../reports/repair/report.js';
+import type { ActivityRun } from '../activity-wrapper.js';
 import type { PlannedStep } from '../api.js';
 import { type ClusterContext, record } from '../cluster-context.js';
 import { AFTER_REPAIR, countTableOf, countsOfTable } from './counts.js';
@@ -43,7 +45,11 @@ interface Checked {
 }
 
 /** Looks whether the table is as it should be now, and writes the report so far; repeated, it writes the report again. */
-export async function check(clusterContext: ClusterContext, step: ReportStep): Promise<RepairOutcome> {
+export async function check(
+  clusterContext: ClusterContext,
+  step: ReportStep,
+  run: ActivityRun,
+): Promise<RepairOutcome> {
   const state = openHostState(clusterContext.host.stateDir);
   if ((await state.onceDone<Checked>(step.operationId, CHECKED, step.plan)) === null) {
     await countTableOf(clusterContext, { ...step, after: AFTER_REPAIR });
@@ -52,6 +58,7 @@ export async function check(clusterContext: ClusterContext, step: ReportStep): P
       await rowsAddUp(clusterContext, step),
       await referencesHold(clusterContext, step),
       ...(await invariantsHold(clusterContext, step)),
+      ...(await configuredChecks(clusterContext, await databaseOf(clusterContext, step), run)),
     ];
     const { database, table } = (await repairPlanOf(clusterContext, step.plan)).binding.order;
     const [hold] = await holdsOf(clusterContext, { database, table });
@@ -217,6 +224,40 @@ async function invariantsHold(
     } catch (error) {
       if (!isRepriseError(error) || error.code === 'database-unreachable') throw error;
       checks.push({ name, status: 'skipped', detail: error.message });
+    }
+  }
+  return checks;
+}
+
+const databaseOf = async (clusterContext: ClusterContext, { plan }: PlannedStep): Promise<string> =>
+  (await repairPlanOf(clusterContext, plan)).binding.order.database;
+
+/**
+ * What the configuration has checked after a recovery, as far as it asks the repaired database: that is read, and by no superuser. The others are
+ * named, so that nobody takes them for passed.
+ */
+export async function configuredChecks(
+  { cluster, deps }: Pick<ClusterContext, 'cluster' | 'deps'>,
+  database: string,
+  { signal, report: tell }: Pick<ActivityRun, 'signal' | 'report'>,
+): Promise<readonly RepairCheck[]> {
+  const { connection, checksRole } = cluster;
+  // Rows were changed, and came in meanwhile: what a backup recorded is no expectation.
+  const context = { connection, checksRole, recorded: [], recordedIsExact: false, signal };
+  const checks: RepairCheck[] = [];
+  for (const { name: own, type, options, enabled } of Object.values(cluster.checks)) {
+    if (enabled === false) continue;
+    const name = `check ${own}`;
+    tell({ phase: name, done: checks.length, unit: 'steps' });
+    const kind = deps.checkOf(type);
+    const { database: of } = options as { readonly database?: string };
+    if (kind.afterRepair !== true)
+      checks.push({ name, status: 'skipped', detail: `of type ${type}: run after a recovery and in drills only` });
+    else if (of !== undefined && of !== database)
+      checks.push({ name, status: 'skipped', detail: `database ${visible(of)} was not repaired` });
+    else {
+      const { status, detail } = await kind.run(context, options);
+      checks.push({ name, status: status === 'passed' ? 'ok' : status, detail });
     }
   }
   return checks;

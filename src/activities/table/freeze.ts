@@ -6,9 +6,9 @@ import { isBlockingPlan, isHoldPlan } from '../../domain/table/hold.js';
 import { releaseCommand } from '../../domain/table/hold-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
-import { freezeTable, openParts, unfreezeTable } from '../../postgres/repair/freeze.js';
+import { freezeNewParts, freezeTable, openParts, type OwnParts, unfreezeTable } from '../../postgres/repair/freeze.js';
 import { crashPoint } from '../../process/jobs/crash-points.js';
-import { type FrozenTable, openFrozenTables } from '../../records/frozen-tables.js';
+import { type FrozenTable, type FrozenTables, openFrozenTables } from '../../records/frozen-tables.js';
 import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import { wrapActivity } from '../activity-wrapper.js';
@@ -76,20 +76,23 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
   const tables = openFrozenTables(host.stateDir);
   let text = `writes to ${formatTableName(table)} are open again`;
   /** Read while nobody else freezes or unfreezes: another operation may have left here what it took. */
-  const mine = async (): Promise<FrozenTable | null> => {
+  const mine = async (): Promise<OwnParts | null> => {
     const own = await tables.of(operationId);
     // Somebody else, such as a sweep, has opened it meanwhile.
     if (own === null) return null;
-    const other = (await tables.all()).find((one) => needsBlockOf(own, one));
-    // Seen by whoever opens the table next: this one does not need the block, whether it comes to an end here or is tried again.
-    if (other === undefined) await tables.save({ ...own, opening: true });
+    const others = (await tables.all()).filter((one) => needsBlockOf(own, one));
+    const other = others.find((one) => formatTableName(one.table) === formatTableName(own.table));
     // What this one took, that one gives back.
-    else {
+    if (other !== undefined) {
       await tables.save({ ...other, taken: [...other.taken, ...own.taken] });
       await tables.release(operationId);
       text = `writes to ${formatTableName(table)} stay blocked by ${other.workflowId}`;
+      return null;
     }
-    return other === undefined ? own : null;
+    const taken = await leaveToOthers(tables, own, others);
+    // Seen by whoever opens the table next: this one does not need the block, whether it comes to an end here or is tried again.
+    await tables.save({ ...own, taken, opening: true });
+    return { ...own, taken, kept: others.flatMap(({ oids }) => oids) };
   };
   try {
     await withClient(cluster.connection, database, (client) => unfreezeTable(client, { table, means }, mine));
@@ -103,14 +106,32 @@ async function unfreeze(clusterContext: ClusterContext, frozen: FrozenTable): Pr
   await tables.release(operationId);
 }
 
-/** Whether another operation keeps the very same table frozen, by the same means. */
+/** Whether another operation keeps the very same table frozen by the same means, or a part of it, or one of which it is a part. */
 const needsBlockOf = (own: FrozenTable, other: FrozenTable): boolean =>
   other.operationId !== own.operationId &&
   other.opening !== true &&
   other.cluster === own.cluster &&
   other.database === own.database &&
   other.means.by === own.means.by &&
-  formatTableName(other.table) === formatTableName(own.table);
+  (formatTableName(other.table) === formatTableName(own.table) || other.oids.some((oid) => own.oids.includes(oid)));
+
+/** Rights of parts that others keep from the same roles are given back by those; returns the rest. */
+async function leaveToOthers(
+  tables: FrozenTables,
+  own: FrozenTable,
+  others: readonly FrozenTable[],
+): Promise<FrozenTable['taken']> {
+  let rest = own.taken;
+  for (const other of others) {
+    const { oids, means } = other;
+    const isTheirs = ({ oid, grantee }: FrozenTable['taken'][number]): boolean =>
+      means.by === 'revoke' && oids.includes(oid) && means.roles.includes(grantee ?? 'PUBLIC');
+    const theirs = rest.filter(isTheirs);
+    if (theirs.length > 0) await tables.save({ ...other, taken: [...other.taken, ...theirs] });
+    rest = rest.filter((one) => !isTheirs(one));
+  }
+  return rest;
+}
 
 function note(
   clusterContext: ClusterContext,
@@ -151,6 +172,36 @@ export async function frozenFindings({ host, cluster }: ClusterContext): Promise
       return Date.now() < over ? ok(check, message) : warning(check, message, fix);
     }),
   );
+}
+
+/** Blocks the writes to partitions that came since their table was frozen; tried again later where somebody holds one. */
+export async function keepFrozen(deps: HostDependencies, hasClosed: HasClosed): Promise<void> {
+  const tables = openFrozenTables(hostOf(deps).stateDir);
+  for (const frozen of await tables.all()) {
+    const { cluster, database, operationId, opening } = frozen;
+    if (opening === true || deps.config.clusters[cluster] === undefined || (await hasClosed(frozen)) === true) continue;
+    const clusterContext = await openClusterContext(deps, cluster);
+    const now = async (): Promise<FrozenTable | null> => {
+      const own = await tables.of(operationId);
+      return own === null || own.opening === true ? null : own;
+    };
+    try {
+      await withClient(clusterContext.cluster.connection, database, async (client) => {
+        if ((await openParts(client, frozen)).length === 0) return;
+        let parts = 0;
+        const added = await freezeNewParts(client, frozen, frozen.workflowId, now, async ({ oids, taken }) => {
+          const own = await now();
+          if (own !== null) await tables.save({ ...own, oids, taken: [...own.taken, ...taken] });
+          parts = oids.length;
+        });
+        const text = `writes to ${added.slice(0, 10).join(', ')}, which came since, are blocked too`;
+        if (added.length > 0) await note(clusterContext, frozen, `freeze/${frozen.at}/${parts}`, text);
+      });
+    } catch (error) {
+      // A server that is away, or a partition that somebody holds, is seen by `check`.
+      if (!isRepriseError(error)) throw error;
+    }
+  }
 }
 
 /**

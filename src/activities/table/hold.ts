@@ -6,7 +6,7 @@ import {
   shortDigest,
   whyNobodyApproves,
 } from '../../domain/approval/approval-policy.js';
-import { RepriseError } from '../../domain/errors.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { holdOrder } from '../../domain/operation/orders.js';
 import type { HoldBinding, HoldPlan } from '../../domain/table/hold.js';
 import { holdTitle } from '../../domain/table/hold-text.js';
@@ -88,11 +88,15 @@ async function makeHoldPlan(clusterContext: ClusterContext, request: HoldRequest
     );
   const blocking = blockingOf(cluster, order);
   const { freeze } = blocking;
+  const isConfigured = freeze !== null || blocking.hooks.length > 0;
   // A table that is not there, or of the server itself, is told first: no lines of the configuration would help.
   await withClient(cluster.connection, order.database, (client) =>
     requireFreezable(client, { table: order.table, means: freeze }),
-  );
-  if (freeze === null && blocking.hooks.length === 0) throw notConfigured(cluster.name, request);
+  ).catch((error: unknown) => {
+    // The lines are missing whether the server answers or not.
+    if (isConfigured || !isRepriseError(error) || error.code !== 'database-unreachable') throw error;
+  });
+  if (!isConfigured) throw notConfigured(cluster.name, request);
   const binding: HoldBinding = {
     ...{ action, operationId, cluster: cluster.name, targetHost: deps.host, order },
     systemIdentifier: await systemIdentifierOf(clusterContext),

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { isRepriseError } from '../../domain/errors.js';
+import { dropLeftQueryLogins } from '../../postgres/connection/query-login.js';
 import { withClient, withMaintenance } from '../../postgres/connection/with-client.js';
 import { closeRepairLogin, repairRoles } from '../../postgres/repair/repair-login.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
@@ -54,4 +55,16 @@ export async function sweepRepairRoles(
     if (isOver && (await dropRepairRole(clusterContext, operationId).catch(() => false))) dropped.push(operationId);
   }
   return dropped;
+}
+
+/** Drops the roles of configured queries that a killed worker has left. Those of a standby are its primary's. */
+export async function sweepQueryRoles({ cluster, deps }: ClusterContext): Promise<void> {
+  if (cluster.host !== deps.host) return;
+  // A server that is down keeps nothing else from being released.
+  await withMaintenance(cluster.connection, async (client) => {
+    const { rows } = await client.query<{ drops: boolean }>(
+      `SELECT rolsuper AND NOT pg_catalog.pg_is_in_recovery() AS drops FROM pg_catalog.pg_roles WHERE rolname = current_user`,
+    );
+    if (rows[0]?.drops === true) await dropLeftQueryLogins(client);
+  }).catch(() => undefined);
 }

@@ -10,7 +10,7 @@ import { scopeAsWritten } from '../../postgres/compare/scope-values.js';
 import type { TableSide } from '../../postgres/compare/table-side.js';
 import { isFreezeTrigger } from '../../postgres/repair/apply-changes.js';
 import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
-import { statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
+import { refersByText, statementTable, type TableFacts } from '../../postgres/repair/table-facts.js';
 import { createHash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
@@ -28,6 +28,8 @@ export interface DamagedRows {
   /** Rows before the damage, and after it, from the beginning each time. */
   readonly good: () => AsyncIterable<RowText>;
   readonly bad: () => AsyncIterable<RowText>;
+  /** Keys after the damage that are equal to one before it in another text, with that one; absent: nobody has looked. */
+  readonly alike?: ReadonlyMap<string, string>;
 }
 
 export interface States {
@@ -53,31 +55,49 @@ export async function* changesFor(
 
 /**
  * Rows to which the damage gave another key, by that key, with the one that they had: the only row after the damage, and the only one before it, that
- * are equal in all other columns. What becomes of such a row is decided once.
+ * are equal in all other columns; and those whose keys are equal in another text. What becomes of such a row is decided once.
  */
-async function renamedKeys({ header, good, bad }: DamagedRows, parts: number): Promise<ReadonlyMap<string, string>> {
+async function renamedKeys(
+  { header, good, bad, alike: equal }: DamagedRows,
+  parts: number,
+): Promise<ReadonlyMap<string, string>> {
   const key = keyPlaces(header);
   const others = header.columns.map((_, at) => at).filter((at) => !key.includes(at));
-  const renamed = new Map<string, string>();
+  const renamed = new Map(equal);
+  const known = new Set(renamed.values());
   for (let part = 0; part < parts && others.length > 0; part++) {
-    const alike = new Map<string, { good: string[]; bad: string[] }>();
-    for (const [state, rows] of [
-      ['good', good()],
-      ['bad', bad()],
-    ] as const)
+    const alike = new Map<string, Alike>();
+    const note = async (rows: AsyncIterable<RowText>, state: keyof Alike): Promise<void> => {
       for await (const row of rows) {
         const text = keyText(row, others);
         if (!isIn(text, { part, parts })) continue;
-        const known = alike.get(text) ?? { good: [], bad: [] };
+        const same = alike.get(text) ?? { good: [], bad: [] };
         // More than one of them are as good as many.
-        if (known[state].length < 2) known[state].push(keyText(row, key));
-        alike.set(text, known);
+        if (same[state].length < 2) same[state].push(keyText(row, key));
+        alike.set(text, same);
       }
-    for (const { good: before, bad: after } of alike.values())
-      if (before.length === 1 && after.length === 1 && before[0] !== after[0])
-        renamed.set(after[0] ?? '', before[0] ?? '');
+    };
+    await note(good(), 'good');
+    await note(bad(), 'bad');
+    for (const [before, after] of onlyPairs(alike))
+      if (!renamed.has(after) && !known.has(before)) renamed.set(after, before);
   }
   return renamed;
+}
+
+/** Keys of rows that are equal in all other columns. */
+interface Alike {
+  readonly good: string[];
+  readonly bad: string[];
+}
+
+/** Where there is one before the damage and one after it, and they differ. */
+function onlyPairs(alike: ReadonlyMap<string, Alike>): readonly (readonly [before: string, after: string])[] {
+  return [...alike.values()].flatMap(({ good: [before, ...olds], bad: [after, ...news] }) =>
+    before === undefined || after === undefined || olds.length + news.length > 0 || before === after
+      ? []
+      : [[before, after] as const],
+  );
 }
 
 export const keyText = (row: RowText, key: readonly number[]): string =>
@@ -261,7 +281,8 @@ const conflictOf = (states: States): ChangeSetEntry => ({
   ...states,
 });
 
-async function scopeOf(
+/** Whether a row is one that the order is for, in any of its states. */
+export async function scopeOf(
   { scope = [] }: RepairOrder,
   facts: TableFacts,
   { client }: TableSide,
@@ -357,14 +378,15 @@ export async function referringRows(
 
 /** Whether a row that would come back refers to a row of another table that is gone: then it cannot. */
 export async function missingRows(
-  { foreignKeys }: TableFacts,
+  facts: TableFacts,
   { columns, table: own }: ChangeSetHeader,
   { client, decode }: TableSide,
   states: ReadonlyMap<string, States>,
   signal: AbortSignal,
 ): Promise<(row: RowText) => boolean> {
   const missing: { readonly at: readonly number[]; readonly of: ReadonlySet<string> }[] = [];
-  for (const { table, columns: names, refersTo } of foreignKeys) {
+  // Where equal values have more than one text, the server is asked when the changes are looked up.
+  for (const { table, columns: names, refersTo } of facts.foreignKeys.filter((key) => refersByText(facts, key))) {
     const at = names.map((name) => columns.indexOf(name));
     // What it refers to in itself may come back with it; generated columns are not in the rows.
     if (at.includes(-1) || statementTable(table) === statementTable(own)) continue;

@@ -8,7 +8,6 @@ import {
   type RepairBinding,
   type RepairPlan,
   type RowChange,
-  type RowText,
 } from '../../domain/table/repair.js';
 import { takeConflictsCommand } from '../../domain/table/repair-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
@@ -30,7 +29,9 @@ import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { type ActiveHold, afterRepairOf, blockingOfRepair } from './blocking.js';
 import { readColumnsThen, stateChanges, transactionOf, usedBackups } from './damage.js';
+import { keysInOtherText, newVersions, pairedChanges } from './equal-keys.js';
 import { changesFor, effectsOf } from './make-changes.js';
+import { holdingRows, otherTablesOf, staleViews } from './other-tables.js';
 import { backupsOfOthers } from '../../domain/table/same-cluster.js';
 import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
 import { takenBack } from './take-back.js';
@@ -71,6 +72,7 @@ export async function makeRepairPlan(
   const others = backupsOfOthers(used, (await clusterContext.catalogue.state()).backups, binding.systemIdentifier);
   const createdAt = new Date();
   const nobody = policy === undefined ? null : whyNobodyApproves(policy, requester);
+  const repaired = { cluster: cluster.name, order, facts };
   return {
     digest: planDigest(binding),
     binding,
@@ -85,6 +87,9 @@ export async function makeRepairPlan(
         ...(nobody === null ? [] : [nobody]),
         ...others,
         ...untouched(order, damaged),
+        ...(await otherTablesOf(cluster.connection, repaired, transaction)),
+        ...(await holdingRows(cluster.connection, repaired, files.changes, changes, run.signal)),
+        ...(await staleViews(cluster.connection, repaired, changes)),
         ...warningsOf(binding, holds),
       ],
     },
@@ -164,11 +169,9 @@ async function makeChanges(
   return withClient(cluster.connection, database, async (client) => {
     const rowsNow = await rowsIn(client, table);
     if (source.kind === 'state') {
-      return {
-        ...(await lookedUp(clusterContext, request, files, facts, await stateChanges(files))),
-        rowsNow,
-        damaged: null,
-      };
+      const { candidates, ...digest } = await stateChanges(files);
+      const found = candidates ? await pairedChanges(clusterContext, request, files, facts, digest) : digest;
+      return { ...(await lookedUp(clusterContext, request, files, facts, found)), rowsNow, damaged: null };
     }
     if (source.kind === 'repair') {
       const found = await takenBack(clusterContext, request, source.operationId, files);
@@ -180,7 +183,9 @@ async function makeChanges(
     };
     const rows = (path: string) => () => readRows(path);
     const count = (await countRows(files.good)) + (await countRows(files.bad));
-    const damaged = { header, order, facts, count, good: rows(files.good), bad: rows(files.bad) };
+    const [good, bad] = [rows(files.good), rows(files.bad)];
+    const alike = await keysInOtherText(clusterContext, request, facts, header, { good, bad });
+    const damaged = { header, order, facts, count, good, bad, alike };
     const found = await withTableSide(client, table, 'in production', (side) =>
       writeChangeSet(files.found, header, changesFor(damaged, side, signal), user),
     );
@@ -217,11 +222,12 @@ async function lookedUp(
  * first, and are marked: a batch does not end between them.
  */
 async function* asPlanned(
-  { header, entries }: ReadChangeSet,
+  changes: ReadChangeSet,
   { reasons, together, renamed }: PlanConflicts,
   batches: boolean,
 ): AsyncGenerator<ChangeSetEntry> {
-  const versions = await newVersions(entries(), renamed);
+  const { header, entries } = changes;
+  const versions = await newVersions(changesOnly(changes), renamed);
   const isFirst = (number: number): boolean => batches && together.has(number);
   for (const first of batches && together.size > 0 ? [true, false] : [false]) {
     let at = 0;
@@ -236,21 +242,6 @@ async function* asPlanned(
       else yield conflictOf(entry, reason, header);
     }
   }
-}
-
-/** Of rows that go and come back under an equal key: what becomes of each, by the number of the delete. */
-async function newVersions(
-  entries: AsyncIterable<ChangeSetEntry>,
-  renamed: PlanConflicts['renamed'],
-): Promise<ReadonlyMap<number, RowText>> {
-  const versions = new Map<number, RowText>();
-  if (renamed.size === 0) return versions;
-  let at = 0;
-  for await (const entry of entries) {
-    const gone = entry.op === 'conflict' ? undefined : renamed.get(at++);
-    if (gone !== undefined && entry.op === 'insert') versions.set(gone, entry.after);
-  }
-  return versions;
 }
 
 function conflictOf(

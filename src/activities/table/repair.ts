@@ -62,10 +62,10 @@ export function repairActivities(deps: HostDependencies): RepairActivities {
     applyRepair: wrapActivity('applyRepair', async (step, run) =>
       apply(await openClusterContext(deps, step.cluster), step, run),
     ),
-    checkRepair: wrapActivity('checkRepair', async (step) => {
+    checkRepair: wrapActivity('checkRepair', async (step, run) => {
       const clusterContext = await openClusterContext(deps, step.cluster);
       await requireOwnOperation(clusterContext, step);
-      return check(clusterContext, step);
+      return check(clusterContext, step, run);
     }),
     recordRepairSignOff: wrapActivity('recordRepairSignOff', async (step, run) =>
       recordRepairSignOff(await openClusterContext(deps, step.cluster), step, run),

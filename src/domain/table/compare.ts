@@ -229,9 +229,9 @@ export class DifferenceCounter {
   add(row: RowDifference): void {
     this.counts[row.kind] += row.times;
     for (const name of row.columns) this.changedColumns.set(name, (this.changedColumns.get(name) ?? 0) + 1);
-    if (this.samples.length < this.sampleLimit) this.samples.push(row);
+    if (this.samples.length < this.sampleLimit) this.samples.push(shortened(row));
     if (this.at === null) return;
-    const value = (row.before ?? row.after)?.[this.at] ?? null;
+    const value = shortText((row.before ?? row.after)?.[this.at] ?? null);
     this.lineOf(this.by?.day === true ? dayOf(value) : value)[row.kind] += row.times;
   }
 
@@ -248,6 +248,22 @@ export class DifferenceCounter {
     this.lines.set(name, line);
     return line;
   }
+}
+
+/** Longer values are not kept whole: a row may have a gigabyte. */
+const MOST_CHARACTERS = 10_000;
+
+const shortened = (row: RowDifference): RowDifference => ({
+  ...row,
+  before: row.before?.map(shortText) ?? null,
+  after: row.after?.map(shortText) ?? null,
+});
+
+function shortText(value: string | null): string | null {
+  if (value === null || value.length <= MOST_CHARACTERS) return value;
+  // As bytes and back: a part of a text would keep all of it in memory.
+  const begin = Buffer.from(value.slice(0, MOST_CHARACTERS)).toString();
+  return `${begin}… (${value.length} characters)`;
 }
 
 /** The day, in UTC where the value has a time zone, of a date or timestamp in ISO form; other text as it is. */

@@ -30,6 +30,8 @@ export interface TableSide {
 /** A table that is held exclusively for so long is not waited for. */
 const LOCK_WAIT = '60s';
 const [UNDEFINED_TABLE, UNDEFINED_SCHEMA, WRONG_TYPE, LOCK_NOT_AVAILABLE] = ['42P01', '3F000', '42809', '55P03'];
+/** Backslashes in our statements are characters, and names of tables and types in values have quotes where they need them. */
+const AS_WRITTEN = 'SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off';
 /** The leaves of a big table fit into this; what the planner would have compiled runs once. */
 const FOR_LEAVES = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off";
 /** So that a statement ends soon after its session: from PostgreSQL 14 on. */
@@ -54,7 +56,7 @@ export async function withTableSide<T>(
   await client.query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
   try {
     await client.query(
-      `SET LOCAL row_security = off; SET LOCAL search_path = ''; ${SAME_TEXT}; SET LOCAL lock_timeout = '${LOCK_WAIT}'; ${FOR_LEAVES}`,
+      `SET LOCAL row_security = off; SET LOCAL search_path = ''; ${SAME_TEXT}; ${AS_WRITTEN}; SET LOCAL lock_timeout = '${LOCK_WAIT}'; ${FOR_LEAVES}`,
     );
     await lockTable(client, table, name);
     await client.query(CHECKED);

@@ -34,7 +34,7 @@ export async function markOfOldData(
 async function oidOf(client: pg.Client, database: string, isCopy: boolean): Promise<string | null> {
   const { rows } = await client.query<{ oid: string; marks: readonly string[] }>(
     `SELECT oid::text, ARRAY(SELECT (pg_catalog.regexp_matches(
-              pg_catalog.shobj_description(oid, 'pg_database'), '\\[reprise:[^][]*\\]', 'g'))[1]) AS marks
+              pg_catalog.shobj_description(oid, 'pg_database'), '[[]reprise:[^][]*[]]', 'g'))[1]) AS marks
        FROM pg_catalog.pg_database WHERE datname = $1`,
     [database],
   );

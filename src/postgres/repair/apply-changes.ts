@@ -29,7 +29,7 @@ import {
 } from './dependent-changes.js';
 import { othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
-import { statementTable, type TableFacts } from './table-facts.js';
+import { readTriggers, statementTable, type TableFacts, type TableTrigger } from './table-facts.js';
 import type { UniqueRule } from './unique-rules.js';
 
 export interface ApplyOptions {
@@ -68,9 +68,7 @@ export async function applyChanges(
   );
   try {
     const loaded = await loadChanges(client, work, changes, options.from);
-    const triggers = options.fireTriggers ? facts.triggers.filter(({ name }) => isFreezeTrigger(name)) : facts.triggers;
-    for (const { on, name } of triggers)
-      await client.query(`ALTER TABLE ONLY ${on} DISABLE TRIGGER ${pg.escapeIdentifier(name)}`);
+    const triggers = await switchOff(client, facts, options);
     await client.query('SET CONSTRAINTS ALL DEFERRED');
     if (work.key.length === 0) await client.query(`LOCK TABLE ${work.table} IN SHARE ROW EXCLUSIVE MODE`);
     const moves = await noteMoves(client, work);
@@ -98,6 +96,23 @@ export async function applyChanges(
     await client.query('ROLLBACK').catch(() => undefined);
     throw inWords(error, work, options.from);
   }
+}
+
+/** Switches triggers off within the transaction; returns those that are to be switched on again. */
+async function switchOff(
+  client: pg.Client,
+  { oid, triggers }: TableFacts,
+  { fireTriggers }: ApplyOptions,
+): Promise<readonly TableTrigger[]> {
+  const isOff = ({ name }: TableTrigger): boolean => !fireTriggers || isFreezeTrigger(name);
+  const off: TableTrigger[] = [];
+  // Once more for a partition that came before the table was locked by this, with its triggers.
+  for (let next = triggers.filter(isOff); next.length > 0; next = (await readTriggers(client, oid)).filter(isOff)) {
+    for (const { on, name } of next)
+      await client.query(`ALTER TABLE ONLY ${on} DISABLE TRIGGER ${pg.escapeIdentifier(name)}`);
+    off.push(...next);
+  }
+  return off;
 }
 
 /**
@@ -145,7 +160,11 @@ export const FREEZE_TRIGGER = 'reprise_freeze';
 /** The same for single rows. */
 export const FREEZE_ROWS_TRIGGER = 'reprise_freeze_rows';
 
-export const isFreezeTrigger = (name: string): boolean => [FREEZE_TRIGGER, FREEZE_ROWS_TRIGGER].includes(name);
+/** The same for rows of a partitioned table and all of its partitions. */
+export const freezeNewTrigger = (oid: number): string => `${FREEZE_TRIGGER}_${oid}`;
+
+export const isFreezeTrigger = (name: string): boolean =>
+  name === FREEZE_TRIGGER || name === FREEZE_ROWS_TRIGGER || /^reprise_freeze_\d+$/.test(name);
 
 /**
  * Notes the updates that are made as a delete and an insert: those that give a row a value that must be unique and that another row has until it

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { statementTable, type ReferencingKey, type TableFacts } from './table-facts.js';
+import { type ForeignKey, type ReferencingKey, statementTable, type TableFacts } from './table-facts.js';
 import { equalRows, keysMatch, type Work } from './change-table.js';
 import type { RulePart, UniqueRule } from './unique-rules.js';
 
@@ -199,6 +199,27 @@ export async function ownReferences(client: pg.ClientBase, work: Work, key: Refe
            WHERE ${matches(key, 't', 'va')} AND (d.n IS NULL OR (d.op = 'u' AND ${matches(key, 'd', 'va')})))`,
   );
   return rows.map(({ n, needs }) => ({ n: Number(n), needs: needs === null ? null : Number(needs) }));
+}
+
+/**
+ * Rows that refer to rows of another table that are not there, by the equality of the foreign key. Those whose text says it were looked up before
+ * ({@link refersByText}).
+ */
+export async function missingParents(client: pg.ClientBase, work: Work, key: ForeignKey): Promise<readonly number[]> {
+  const referring = names(key.columns);
+  const given = referring.map((_, at) => `va.v${at} IS NOT NULL`).join(' AND ');
+  const last = referring.length - 1;
+  const equal = key.refersTo.map((name, at) => `t.${pg.escapeIdentifier(name)} ${key.equals[at]} va.v${at}`);
+  const from = `FROM ${statementTable(key.table)} AS t`;
+  const isThere = key.period
+    ? `coalesce((SELECT va.v${last} OPERATOR(pg_catalog.<@) pg_catalog.range_agg(t.${pg.escapeIdentifier(key.refersTo[last] ?? '')}) ${from}
+         WHERE ${equal.slice(0, last).join(' AND ')}), false)`
+    : `EXISTS (SELECT ${from} WHERE ${equal.join(' AND ')})`;
+  const { rows } = await client.query<{ n: string }>(
+    `SELECT c.n FROM pg_temp.reprise_changes c ${values(work, referring, 'a', 'c', 'va')} ${values(work, referring, 'b', 'c', 'vb')}
+      WHERE (c.op = 'i' OR (c.op = 'u' AND ${differ('va', 'vb', referring.length)})) AND ${given} AND NOT ${isThere}`,
+  );
+  return rows.map(({ n }) => Number(n));
 }
 
 /** Which of these changes have rows that others refer to by a foreign key that would do something when the row is deleted. */

@@ -3,7 +3,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { FreezeMeans } from '../../domain/table/repair.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { sqlState } from '../connection/database-errors.js';
-import { FREEZE_ROWS_TRIGGER, FREEZE_TRIGGER } from './apply-changes.js';
+import { FREEZE_ROWS_TRIGGER, FREEZE_TRIGGER, freezeNewTrigger } from './apply-changes.js';
 import { refuseSystem, statementTable } from './table-facts.js';
 
 /** A right to write that was taken away, as the server had it. */
@@ -28,6 +28,12 @@ export interface FrozenParts {
 export interface TableFreeze {
   readonly table: TableName;
   readonly means: FreezeMeans;
+}
+
+/** What of it is undone. */
+export interface OwnParts extends FrozenParts {
+  /** Parts that other operations keep frozen as well, such as a partition that is frozen by itself; absent: none. */
+  readonly kept?: readonly number[];
 }
 
 /** A schema of our own: nobody but superusers makes anything in it. */
@@ -64,17 +70,51 @@ export function freezeTable(
     if (means.by === 'revoke') await refuseRoles(client, table, means.roles);
     await client.query(`LOCK TABLE ${statementTable(table)} IN SHARE ROW EXCLUSIVE MODE`);
     if (means.by === 'revoke') {
-      const before = await rightsToWrite(client, oids);
-      await revoke(client, tree, means.roles);
+      const taken = await takeRights(client, tree, means.roles);
       await requireNoRights(client, table, oids, means.roles);
-      const after = new Set((await rightsToWrite(client, oids)).map((one) => JSON.stringify(one)));
-      await note({ oids, taken: before.filter((one) => !after.has(JSON.stringify(one))) });
+      await note({ oids, taken });
       return;
     }
     await makeFunction(client);
     for (const part of tree) await addTriggers(client, part, workflowId);
     await note({ oids, taken: [] });
   });
+}
+
+/**
+ * Blocks the writes to partitions that came while their table was frozen: where that is done by a trigger, all but TRUNCATE is blocked already.
+ * Does nothing where the table itself is another one by now, as after a recovery: nobody has approved that.
+ * @param mine asked while nobody else freezes or unfreezes: what is frozen; null: it is being opened
+ * @param note called before anything holds, with all that is frozen and with the rights that were taken from the new parts
+ * @returns the new parts, for people
+ * @throws RepriseError `busy`
+ */
+export async function freezeNewParts(
+  client: pg.Client,
+  { table, means }: TableFreeze,
+  workflowId: string,
+  mine: () => Promise<Pick<FrozenParts, 'oids'> | null>,
+  note: (parts: FrozenParts) => Promise<void>,
+): Promise<readonly string[]> {
+  const added: string[] = [];
+  await alone(client, table, async () => {
+    const known = await mine();
+    if (known === null) return;
+    const tree = await treeOf(client, table);
+    const fresh = tree.filter(({ oid }) => !known.oids.includes(oid));
+    const isSame = tree.some(({ oid, isRoot }) => isRoot && known.oids.includes(oid));
+    if (!isSame || fresh.length === 0) return;
+    const oids = fresh.map(({ oid }) => oid);
+    for (const { name } of fresh) await client.query(`LOCK TABLE ${name} IN SHARE ROW EXCLUSIVE MODE`);
+    const taken = means.by === 'revoke' ? await takeRights(client, fresh, means.roles) : [];
+    if (means.by === 'trigger') {
+      await makeFunction(client);
+      for (const part of fresh) await addTriggers(client, part, workflowId);
+    }
+    await note({ oids: [...known.oids, ...oids], taken });
+    added.push(...fresh.map(({ name }) => name));
+  });
+  return added;
 }
 
 /**
@@ -99,19 +139,20 @@ export async function requireFreezable(
 export function unfreezeTable(
   client: pg.Client,
   { table, means }: TableFreeze,
-  mine: () => Promise<FrozenParts | null>,
+  mine: () => Promise<OwnParts | null>,
 ): Promise<void> {
   return alone(client, table, async () => {
     const parts = await mine();
     if (parts === null) return;
-    const { oids, taken } = parts;
+    const { oids, taken, kept = [] } = parts;
     if (means.by === 'revoke') return giveBack(client, taken);
     const known = new Set([...oids, ...(await treeOf(client, table)).map(({ oid }) => oid)]);
+    for (const oid of kept) known.delete(oid);
     const { rows } = await client.query<{ name: string; trigger: string }>(
       `SELECT g.tgrelid::pg_catalog.regclass::text AS name, g.tgname::text AS trigger
          FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
          JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = $1 AND g.tgrelid = ANY($2::oid[]) AND NOT g.tgisinternal`,
+        WHERE n.nspname = $1 AND g.tgrelid = ANY($2::oid[]) AND NOT g.tgisinternal AND g.tgparentid = 0`,
       [SCHEMA, [...known]],
     );
     for (const { name, trigger } of rows)
@@ -175,6 +216,8 @@ interface Part {
   readonly name: string;
   readonly kind: string;
   readonly owner: string;
+  /** It is the table itself. */
+  readonly isRoot: boolean;
 }
 
 /** The table and, of a partitioned one, everything below it that has rows here. */
@@ -182,7 +225,7 @@ async function treeOf(client: pg.ClientBase, table: TableName): Promise<readonly
   const { rows } = await client.query<Part>(
     `WITH root AS (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname = $1 AND c.relname = $2)
-     SELECT c.oid, c.relkind::text AS kind, o.rolname::text AS owner, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+     SELECT c.oid, c.oid IN (SELECT oid FROM root) AS "isRoot", c.relkind::text AS kind, o.rolname::text AS owner, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
       WHERE c.relkind IN ('r', 'p') AND (c.oid IN (SELECT oid FROM root)
@@ -210,6 +253,8 @@ async function makeFunction(client: pg.ClientBase): Promise<void> {
       `drop it where it is not needed, or take it back: ALTER SCHEMA ${SCHEMA} OWNER TO CURRENT_USER; REVOKE CREATE ON SCHEMA ${SCHEMA} FROM ...`,
     );
   await client.query(FUNCTION);
+  // Whoever makes a partition meanwhile gets the trigger with it, and needs this right.
+  await client.query(`GRANT EXECUTE ON FUNCTION ${SCHEMA}.refuse() TO PUBLIC`);
 }
 
 async function dropFunction(client: pg.ClientBase): Promise<void> {
@@ -231,15 +276,21 @@ async function dropFunction(client: pg.ClientBase): Promise<void> {
 
 /**
  * One trigger for each statement, which fails before it waits for anything, and one for each row: rows also come by way of a table above
- * this one, and by logical replication, and neither fires statement triggers here. Always on: `session_replication_role` changes nothing.
+ * this one, and by logical replication, and neither fires statement triggers here. A partitioned table has one for rows that the server gives to
+ * each partition, also to those that come later; its name has the table's number, because a table above may be frozen too. Always on:
+ * `session_replication_role` changes nothing.
  */
-async function addTriggers(client: pg.ClientBase, { oid, name, kind }: Part, workflowId: string): Promise<void> {
+async function addTriggers(
+  client: pg.ClientBase,
+  { oid, name, kind, isRoot }: Part,
+  workflowId: string,
+): Promise<void> {
   const call = `EXECUTE FUNCTION ${SCHEMA}.refuse(${pg.escapeLiteral(workflowId)})`;
+  const ofRows = `BEFORE INSERT OR UPDATE OR DELETE ON ${name} FOR EACH ROW ${call}`;
   const wanted = {
     [FREEZE_TRIGGER]: `BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ${name} FOR EACH STATEMENT ${call}`,
-    ...(kind === 'r' && {
-      [FREEZE_ROWS_TRIGGER]: `BEFORE INSERT OR UPDATE OR DELETE ON ${name} FOR EACH ROW ${call}`,
-    }),
+    ...(kind === 'r' && { [FREEZE_ROWS_TRIGGER]: ofRows }),
+    ...(kind === 'p' && isRoot && { [freezeNewTrigger(oid)]: ofRows }),
   };
   for (const [trigger, definition] of Object.entries(wanted)) {
     const { rows } = await client.query<{ ours: boolean }>(
@@ -303,6 +354,19 @@ async function refuseRoles(client: pg.ClientBase, table: TableName, roles: reado
   const free = rows.find((one) => one.owns || one.super);
   if (free !== undefined)
     throw writesAnyway(table, `${free.role} ${free.super ? 'is a superuser' : 'owns it'}, and cannot be kept out so`);
+}
+
+/** Takes these roles the rights to write to some parts; returns those that are gone. */
+async function takeRights(
+  client: pg.ClientBase,
+  parts: readonly Part[],
+  roles: readonly string[],
+): Promise<readonly TakenRight[]> {
+  const oids = parts.map(({ oid }) => oid);
+  const before = await rightsToWrite(client, oids);
+  await revoke(client, parts, roles);
+  const after = new Set((await rightsToWrite(client, oids)).map((one) => JSON.stringify(one)));
+  return before.filter((one) => !after.has(JSON.stringify(one)));
 }
 
 async function revoke(client: pg.ClientBase, tree: readonly Part[], roles: readonly string[]): Promise<void> {

@@ -1,5 +1,7 @@
 import pg from 'pg';
+import { RepriseError } from '../../domain/errors.js';
 import type { ChangeSetHeader, ConflictReason, RowChange } from '../../domain/table/repair.js';
+import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
 import { isFreezeTrigger } from './apply-changes.js';
@@ -7,6 +9,8 @@ import { asItIs, leftNow, loadChanges, type Work, workOf } from './change-table.
 import {
   heldRows,
   identityMoves,
+  isOwnKey,
+  missingParents,
   type Need,
   noteGoing,
   otherRules,
@@ -15,7 +19,8 @@ import {
   sameValues,
   valueNeeds,
 } from './dependent-changes.js';
-import type { StoredColumn, TableFacts } from './table-facts.js';
+import { mergeRenamed } from './equal-keys.js';
+import { refersByText, type TableFacts } from './table-facts.js';
 
 /** What the server would have against changes, before any is made. */
 export interface PlanConflicts {
@@ -42,7 +47,8 @@ export async function planConflicts(
   const work = workOf(header, facts);
   return asItIs(client, work, async () => {
     await loadChanges(client, work, changes, 0);
-    const renamed = await mergeRenamed(client, work);
+    await requireChangeable(client, work);
+    const { renamed } = await mergeRenamed(client, work);
     const found = new Map<number, ConflictReason | null>();
     for (const n of await leftNow(client, work)) found.set(n, null);
     await client.query(
@@ -58,32 +64,51 @@ export async function planConflicts(
       waits.add(await ownReferences(client, work, key), 'refers-to-missing');
       workMoved();
     }
+    for (const key of facts.foreignKeys) {
+      if (refersByText(facts, key) || isOwnKey(key, work)) continue;
+      for (const n of (await unlessHidden(client, () => missingParents(client, work, key))) ?? [])
+        waits.block(n, 'refers-to-missing');
+      workMoved();
+    }
     return { ...waits.end(), renamed };
   });
 }
 
 /**
- * Makes one update of a delete and an insert whose keys are equal (1.0 and 1.00, or names of a collation that knows no case): the damage
- * changed how the key is written. Apart, the row that is there would keep the other one from coming back, and go.
+ * The server takes such changes of the table at all: not where it is published and has no replica identity, say. Each is planned by the server and not
+ * carried out, so that no trigger fires.
+ * @throws RepriseError `capability-missing`
  */
-async function mergeRenamed(client: pg.Client, { columns, key }: Work): Promise<ReadonlyMap<number, number>> {
-  const own = key.map((at) => ({ at, column: columns[at] as StoredColumn }));
-  if (own.length === 0 || own.some(({ column: { equals, notNull } }) => equals === null || !notNull)) return new Map();
-  const equal = own.map(({ at, column: { equals } }) => `d.b${at} ${equals} i.a${at}`).join(' AND ');
-  const sets = columns.map((_, at) => `a${at} = pairs.a${at}`).join(', ');
-  const { rows } = await client.query<{ made: string; gone: string }>(
-    `WITH pairs AS (
-       SELECT d.n AS gone, i.n AS made, ${columns.map((_, at) => `i.a${at}`).join(', ')},
-              count(*) OVER (PARTITION BY d.n) + count(*) OVER (PARTITION BY i.n) AS others
-         FROM pg_temp.reprise_changes d JOIN pg_temp.reprise_changes i ON ${equal} WHERE d.op = 'd' AND i.op = 'i'),
-     became AS (
-       UPDATE pg_temp.reprise_changes c SET op = 'u', ${sets} FROM pairs WHERE c.n = pairs.gone AND pairs.others = 2),
-     merged AS (
-       DELETE FROM pg_temp.reprise_changes c USING pairs WHERE c.n = pairs.made AND pairs.others = 2)
-     SELECT made, gone FROM pairs WHERE others = 2`,
-  );
-  return new Map(rows.map(({ made, gone }) => [Number(made), Number(gone)]));
+async function requireChangeable(client: pg.Client, { table, header, columns }: Work): Promise<void> {
+  const { rows } = await client.query<{ op: string }>('SELECT DISTINCT op::text AS op FROM pg_temp.reprise_changes');
+  const [first] = columns;
+  const name = pg.escapeIdentifier(first?.name ?? '');
+  const statements: Readonly<Record<string, string>> = {
+    d: `DELETE FROM ${table} WHERE ctid = '(0,0)'`,
+    ...(first?.alwaysIdentity === false && { u: `UPDATE ${table} SET ${name} = ${name} WHERE ctid = '(0,0)'` }),
+  };
+  for (const { op } of rows) {
+    const statement = statements[op];
+    if (statement === undefined) continue;
+    await client.query('SAVEPOINT changeable');
+    try {
+      await client.query(`EXPLAIN ${statement}`);
+    } catch (error) {
+      if (!NOT_CHANGEABLE.includes(sqlState(error) ?? '')) throw error;
+      const { message, hint } = error as { readonly message: string; readonly hint?: string };
+      throw new RepriseError(
+        'capability-missing',
+        `the server takes no such changes of ${formatTableName(header.table)}: ${message.split('\n')[0]}`,
+        hint ?? 'see \\d of the table in psql, and its publications',
+      );
+    } finally {
+      await client.query('ROLLBACK TO SAVEPOINT changeable');
+    }
+  }
 }
+
+/** `object_not_in_prerequisite_state`, `invalid_column_reference`, `feature_not_supported`. */
+const NOT_CHANGEABLE: readonly string[] = ['55000', '42P10', '0A000'];
 
 async function waitForValues(client: pg.Client, work: Work, waits: Waits, triggersFire: boolean): Promise<void> {
   const moves = new Set(

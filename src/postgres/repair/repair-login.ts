@@ -5,7 +5,7 @@ import { RepriseError } from '../../domain/errors.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { endSessionsOf, scramVerifier } from '../connection/login.js';
 import type { ConnectOptions } from '../connection/with-client.js';
-import { statementTable, type TableFacts } from './table-facts.js';
+import { refersByText, statementTable, type TableFacts } from './table-facts.js';
 
 /**
  * A role that changes one table. It has the rights of the table's owner and no others, so that code of the table (its checks, triggers,
@@ -68,6 +68,12 @@ export async function openRepairLogin(
   for (const { table: other } of facts.referencedBy) {
     await client.query(`GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(other.schema)} TO ${name}`);
     await client.query(`GRANT SELECT ON ${statementTable(other)} TO ${name}`);
+  }
+  // Whether a value is there can be learnt by the foreign key anyway.
+  for (const { table: other, refersTo } of facts.foreignKeys.filter((key) => !refersByText(facts, key))) {
+    const columns = refersTo.map((column) => pg.escapeIdentifier(column)).join(', ');
+    await client.query(`GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(other.schema)} TO ${name}`);
+    await client.query(`GRANT SELECT (${columns}) ON ${statementTable(other)} TO ${name}`);
   }
   return { connection: { ...server, user: role }, password, options: { ...options, password } };
 }

@@ -16,6 +16,8 @@ export interface StoredColumn {
   readonly notNull: boolean;
   /** The server makes its values, and takes no other ones in an UPDATE. */
   readonly alwaysIdentity: boolean;
+  /** Values of its type are equal only where their text is: not of numbers with a scale, of a collation that knows no case, and many others. */
+  readonly exact: boolean;
   /** Of a domain that refuses values, its name for a statement; null: its type refuses nothing by itself. */
   readonly domain: string | null;
 }
@@ -55,6 +57,15 @@ export interface ForeignKey {
   readonly columns: readonly string[];
   /** Columns of the other table. */
   readonly refersTo: readonly string[];
+  /** Of a column of the other table with one of this one, for a statement. */
+  readonly equals: readonly string[];
+  /** The last columns are periods: that of a row has to be covered by those that it refers to (PostgreSQL 18). */
+  readonly period: boolean;
+}
+
+/** Whether rows refer to each other where the text of these columns is the same, and only there. */
+export function refersByText(facts: Pick<TableFacts, 'columns'>, { columns, period }: ForeignKey): boolean {
+  return !period && isExactKey(facts, columns);
 }
 
 export interface TableFacts {
@@ -82,6 +93,11 @@ export interface TableFacts {
   readonly sequences: readonly { readonly column: string; readonly sequence: string }[];
   /** Functions that a change runs and that a role without superuser rights owns, `schema.name`. */
   readonly foreignCode: readonly string[];
+}
+
+/** Whether rows with equal values of these columns have the same text of them. */
+export function isExactKey({ columns }: Pick<TableFacts, 'columns'>, key: readonly string[]): boolean {
+  return columns.every(({ name, exact, equals }) => exact || equals === null || !key.includes(name));
 }
 
 /** For a statement. */
@@ -185,6 +201,12 @@ function refuseHidden({ hidden, encoding, rules }: FoundTable, table: TableName)
 /** The table itself and, of a partitioned one, everything below it. */
 const TREE = `SELECT $1::oid AS oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass)`;
 
+/** Types whose values have one text each. */
+const EXACT_TYPES = [
+  ...['bool', 'int2', 'int4', 'int8', 'oid', 'uuid', 'text', 'varchar', 'name', 'bytea', 'date'],
+  ...['time', 'timestamp', 'timestamptz', 'inet', 'cidr', 'macaddr', 'macaddr8', 'pg_lsn', 'xid8', 'bit', 'varbit'],
+].map((type) => `pg_catalog.${type}`);
+
 async function readColumns(
   client: pg.ClientBase,
   oid: number,
@@ -201,6 +223,9 @@ async function readColumns(
                                                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END AS generated,
             CASE WHEN a.atttypid <> b.type THEN pg_catalog.format_type(a.atttypid, a.atttypmod) END AS domain,
             a.attidentity = 'a' AS "alwaysIdentity",
+            (b.type = ANY ('{${EXACT_TYPES.join(',')}}'::pg_catalog.regtype[])
+              OR EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = b.type AND e.typtype = 'e'))
+              AND coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation), true) AS exact,
             pg_catalog.format_type(b.type, b.modifier) AS type,
             coalesce((SELECT pg_catalog.format(' COLLATE %I.%I', n.nspname, l.collname)
                         FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
@@ -262,13 +287,16 @@ async function readChecks(client: pg.ClientBase, oid: number): Promise<readonly 
   return rows.map(({ check }) => check);
 }
 
-async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonly TableTrigger[]> {
+/** Of the table and its partitions, the table's own first. PostgreSQL 14 takes those that partitions have from their table for its own. */
+export async function readTriggers(client: pg.ClientBase, oid: number): Promise<readonly TableTrigger[]> {
   const { rows } = await client.query<TableTrigger>(
     `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS on, g.tgname::text AS name,
             CASE g.tgenabled WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END AS enable
        FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE g.tgrelid IN (${TREE}) AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+      WHERE g.tgrelid IN (${TREE}) AND g.tgenabled <> 'D'
+        AND (NOT g.tgisinternal OR (g.tgparentid <> 0 AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_constraint k WHERE k.oid = g.tgconstraint AND k.contype = 'f')))
       ORDER BY c.oid = $1::oid DESC, 1, 2`,
     [oid],
   );
@@ -282,26 +310,30 @@ async function readForeignKeys(
   const columns = (numbers: string, of: string): string =>
     `ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(${numbers}) WITH ORDINALITY AS k (attnum, place)
              JOIN pg_catalog.pg_attribute a ON a.attrelid = ${of} AND a.attnum = k.attnum ORDER BY k.place)`;
+  const operators = `ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
+                    FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
+                    JOIN pg_catalog.pg_operator o ON o.oid = k.operator JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
+                   ORDER BY k.place)`;
+  // Rows may refer to nothing where the server does not look (PostgreSQL 18).
+  const enforced = "pg_catalog.to_jsonb(f) ->> 'conenforced' IS DISTINCT FROM 'false'";
   const referencing = await client.query<ReferencingKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
             ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
             f.confdeltype::text AS "onDelete", f.confupdtype::text AS "onUpdate",
-            ARRAY(SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname)
-                    FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY AS k (operator, place)
-                    JOIN pg_catalog.pg_operator o ON o.oid = k.operator JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace
-                   ORDER BY k.place) AS equals
+            ${operators} AS equals
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0
+      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0 AND ${enforced}
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );
   const referred = await client.query<ForeignKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
-            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo"
+            ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
+            ${operators} AS equals, coalesce((pg_catalog.to_jsonb(f) ->> 'conperiod')::boolean, false) AS period
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.confrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.conrelid = $1 AND (f.conparentid = 0 OR NOT EXISTS (
+      WHERE f.contype = 'f' AND f.conrelid = $1 AND ${enforced} AND (f.conparentid = 0 OR NOT EXISTS (
               SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid))
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],

@@ -120,6 +120,17 @@ export async function requireProgram(program: string): Promise<string> {
   );
 }
 
+/**
+ * The command of a program that prints gigabytes. Into a pipe most print 4 kB at a time, and each time whoever reads is woken; through
+ * coreutils' `stdbuf`, where it is there, they print as much as is read at once.
+ * @throws RepriseError `tool-missing`
+ */
+export async function printingMuch([name = '', ...rest]: readonly string[]): Promise<readonly string[]> {
+  const program = await requireProgram(name);
+  const stdbuf = await fromPath('stdbuf');
+  return [...(stdbuf === undefined ? [] : [stdbuf, '-o64K']), program, ...rest];
+}
+
 async function debianVersions(): Promise<number[]> {
   const names = await readdir(DEBIAN_POSTGRES).catch(() => [] as string[]);
   return names

@@ -2,14 +2,18 @@ import { beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
 import type { RowDifference } from '../../../src/domain/table/compare.js';
+import type { ChangeSetHeader, RowChange } from '../../../src/domain/table/repair.js';
 import { compareTables } from '../../../src/postgres/compare/compare-tables.js';
 import type { ComparedTables, CompareRequest } from '../../../src/postgres/compare/compare-tables.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { freezeTable, unfreezeTable } from '../../../src/postgres/repair/freeze.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { startScratchCluster } from '../../helpers/postgres.js';
 import { readLeafTree } from '../../../src/postgres/compare/leaf-tree.js';
 import type { LeafTree } from '../../../src/postgres/compare/leaf-tree.js';
-import type { ScratchCluster } from '../../helpers/postgres.js';
+import type { ScratchCluster, TestDatabase } from '../../helpers/postgres.js';
 import { makeTable, RANDOM_TYPES, randomTables } from '../../helpers/random-tables.js';
+import { repairBench } from '../../helpers/repair-rows.js';
 import type { RandomTables } from '../../helpers/random-tables.js';
 
 type Role = 'postgres' | 'reader';
@@ -26,7 +30,9 @@ beforeAll(async () => {
     await owner.query(`${RANDOM_TYPES}; CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA odd TO reader`);
 });
 
-async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
+const [LEFT, RIGHT] = [0, 1] as const;
+
+async function connect(side: 0 | 1, user: Role, more = ''): Promise<pg.Client> {
   const { host, port } = clusters[side];
   // Whatever the role has set must not show.
   const client = new pg.Client({
@@ -35,7 +41,8 @@ async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
     user,
     database: 'postgres',
     options:
-      '-c datestyle=german -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c bytea_output=escape -c extra_float_digits=-5',
+      '-c datestyle=german -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c bytea_output=escape -c extra_float_digits=-5' +
+      more,
   });
   client.on('error', () => undefined);
   await client.connect();
@@ -43,13 +50,13 @@ async function connect(side: 0 | 1, user: Role): Promise<pg.Client> {
   return client;
 }
 
-const [LEFT, RIGHT] = [0, 1] as const;
 const ODD = { schema: 'odd', table: 'Table one' };
 
 type Asked = Partial<CompareRequest>;
 
 async function compare(roles: readonly [Role, Role], asked: Asked = {}): Promise<ComparedTables> {
-  const [left, right] = [await connect(LEFT, roles[0]), await connect(RIGHT, roles[1])];
+  const left = await connect(LEFT, roles[0], ' -c standard_conforming_strings=off -c quote_all_identifiers=on');
+  const right = await connect(RIGHT, roles[1], ' -c standard_conforming_strings=off');
   try {
     return await compareTables({
       left,
@@ -228,6 +235,54 @@ test('T1: a damaged table is counted, broken down by day or value, and limited t
   expect(await refusal(READERS, { by: { column: 'nothing', day: false } })).toBe('usage');
 });
 
+/** Of each type a value, written differently on the two sides, and one that is near it and not the same. */
+const NEAR: readonly (readonly [string, string, string, string])[] = [
+  ['regclass', "'pg_class'", "'pg_catalog.pg_class'", "'pg_type'"],
+  ['float8', "'-0'", "'-0.0'", '0'],
+  ['float4', "'NaN'", "'nan'", "'Infinity'"],
+  ['float8[]', "'{NaN,-0,0.1}'", "'{ nan, -0.0, 1e-1 }'", "'{NaN,0,0.1}'"],
+  ['numeric', '1.00', "'1.00'", '1.0'],
+  ['char(5)', "'a'", "'a    '", "'a b'"],
+  ['varbit', "B'101'", "'101'", "B'1010'"],
+  ['text[]', "'[2:3]={a,b}'", "'[2:3]={ a , b }'", "'{a,b}'"],
+  ['jsonb', `'{"b":1,"a":2}'`, `'{"a": 2, "b": 1}'`, `'{"a": 2, "b": 1.0}'`],
+  ['json', `'{"a":1}'`, `'{"a":1}'`, `'{"a": 1}'`],
+  ['int4multirange', "'{[1,2],[5,6)}'", "'{[5,6),[1,3)}'", "'{}'"],
+  ['timestamptz', "'infinity'", "'infinity'", "'-infinity'"],
+  ['interval', "'1 mon'", "'1 month'", "'30 days'"],
+  ['money', '12.5::money', "'12.50'", "'12.51'"],
+  ['bytea', "decode('00ff5c', 'hex')", "decode('00FF5C', 'hex')", "decode('00ff', 'hex')"],
+  ['odd.many', "'{1,2}'", "'{1, 2}'", "'{2,1}'"],
+  ['odd.spot', `'(0.1,"2026-11-20 10:00+02")'`, `'(.1,"2026-11-20 08:00+00")'`, `'(0.1,)'`],
+  ['tsvector', "'b a'", "'a b'", "'a:1 b'"],
+];
+
+test('T2: values are the same however the two sides write them, and another value is a change of its column alone', async () => {
+  const columns = NEAR.map(([type], at) => `c${at} ${type}`).join(', ');
+  // Of the right side columns were dropped, and the order is another.
+  const made = `DROP TABLE IF EXISTS odd."Table one"; DROP DOMAIN IF EXISTS odd.many; DROP TYPE IF EXISTS odd.spot; CREATE DOMAIN odd.many AS int[];
+    CREATE TYPE odd.spot AS (x float8, at timestamptz)`;
+  const after = 'GRANT SELECT ON odd."Table one" TO reader; ANALYZE odd."Table one"';
+  const first = NEAR.map(([, value]) => value).join(', ');
+  const second = NEAR.map(([, , value]) => value).join(', ');
+  const changed = NEAR.map(([, , , value], at) => `UPDATE odd."Table one" SET c${at} = ${value} WHERE id = ${at}`);
+  await makeBoth(
+    `${made}; CREATE TABLE odd."Table one" (id int PRIMARY KEY, ${columns});
+     INSERT INTO odd."Table one" SELECT i, ${first} FROM generate_series(-5, ${NEAR.length}) i; ${after}`,
+    `${made}; CREATE TABLE odd."Table one" (gone int, ${columns}, id int PRIMARY KEY); ALTER TABLE odd."Table one" DROP COLUMN gone;
+     INSERT INTO odd."Table one" SELECT ${second}, i FROM generate_series(-5, ${NEAR.length}) i; ${changed.join('; ')}; ${after}`,
+  );
+  for (const roles of ROLES) {
+    const { samples, same } = await compare(roles);
+    expect(same).toBe(6);
+    const found = samples.toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]));
+    expect(found.map(({ kind, key, columns: differ }) => [kind, key[0], ...differ])).toEqual(
+      NEAR.map((_, at) => ['changed', String(at), `c${at}`]),
+    );
+  }
+  await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
+});
+
 test('T1: a key that is asked for tells rows apart, and one that does not is refused; columns may be left out', async () => {
   await makeBoth(BOOKINGS, `${BOOKINGS}; ${DAMAGE}`);
   expect(await refusal(READERS, { key: ['day'] })).toBe('usage');
@@ -331,4 +386,52 @@ test('T1: what is written while two tables are compared is not seen, and a compa
   }
   // Their locks are gone, or this would wait for ever.
   await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
+});
+
+test('T4, T6: PostgreSQL 18: periods without overlaps, rows that refer to periods, columns that are computed when read, rules that are not enforced, partitions that come meanwhile', async () => {
+  const { host, port } = clusters[RIGHT];
+  const server = { host, port, user: 'postgres', maintenanceDatabase: 'postgres' };
+  await owners[RIGHT].query(`CREATE ROLE books NOLOGIN; CREATE SCHEMA t AUTHORIZATION books; SET ROLE books;
+    CREATE TABLE t.lent (id int4range, valid daterange, v text, twice int GENERATED ALWAYS AS (lower(id) * 2) VIRTUAL, PRIMARY KEY (id, valid WITHOUT OVERLAPS));
+    CREATE TABLE t.used (n int PRIMARY KEY, id int4range, during daterange, FOREIGN KEY (id, PERIOD during) REFERENCES t.lent (id, PERIOD valid));
+    CREATE TABLE t.loose (id int PRIMARY KEY, v text CHECK (v <> 'bad') NOT ENFORCED, away int REFERENCES t.loose NOT ENFORCED);
+    INSERT INTO t.lent VALUES ('[1,2)', '[2026-01-01,2026-06-01)', 'a'), ('[1,2)', '[2026-06-01,2027-01-01)', 'b'), ('[5,6)', '[2026-01-01,2027-01-01)', 'c');
+    INSERT INTO t.used VALUES (1, '[1,2)', '[2026-03-01,2026-08-01)');
+    CREATE TABLE t.parts (id int) PARTITION BY LIST (id); RESET ROLE`);
+  const bench = repairBench({ host, port, user: 'postgres', name: 'postgres' } as TestDatabase);
+  const headerOf = (table: string, columns: readonly string[], key: readonly string[]): ChangeSetHeader => ({
+    ...{ database: 'postgres', table: { schema: 't', table }, columns, key },
+  });
+  const lent = headerOf('lent', ['id', 'valid', 'v'], ['id', 'valid']);
+  const [early, late] = ['[2026-01-01,2026-06-01)', '[2026-06-01,2027-01-01)'];
+  const reasons = async (header: ChangeSetHeader, ...changes: RowChange[]) => [
+    ...(await bench.plan(header, changes)).reasons,
+  ];
+  const corrected: RowChange = { op: 'update', before: ['[1,2)', early, 'a'], after: ['[1,2)', early, 'good'] };
+  const gone: RowChange = { op: 'delete', before: ['[5,6)', '[2026-01-01,2027-01-01)', 'c'] };
+  expect(await reasons(lent, { op: 'insert', after: ['[1,2)', '[2026-05-01,2026-06-02)', 'z'] })).toEqual([
+    [0, 'not-unique'],
+  ]);
+  expect(await reasons(lent, { op: 'delete', before: ['[1,2)', late, 'b'] })).toEqual([[0, 'referenced']]);
+  expect(await reasons(lent, corrected, gone)).toEqual([]);
+  expect(await bench.apply(lent, [corrected, gone])).toMatchObject({ update: 1, delete: 1, left: [] });
+  const used = headerOf('used', ['n', 'id', 'during'], ['n']);
+  const covered: RowChange = { op: 'insert', after: ['2', '[1,2)', '[2026-02-01,2026-11-01)'] };
+  const uncovered: RowChange = { op: 'insert', after: ['3', '[1,2)', '[2026-02-01,2027-11-01)'] };
+  expect(await reasons(used, covered, uncovered)).toEqual([[1, 'refers-to-missing']]);
+  expect(await bench.apply(used, [covered])).toMatchObject({ insert: 1 });
+  const loose: RowChange = { op: 'insert', after: ['1', 'bad', '77'] };
+  expect(await reasons(headerOf('loose', ['id', 'v', 'away'], ['id']), loose)).toEqual([]);
+  expect(await bench.apply(headerOf('loose', ['id', 'v', 'away'], ['id']), [loose])).toMatchObject({ insert: 1 });
+  const parts = { table: { schema: 't', table: 'parts' }, means: { by: 'trigger' as const } };
+  await withClient(server, 'postgres', (client) => freezeTable(client, parts, 'x', () => Promise.resolve()));
+  await owners[RIGHT].query('SET ROLE books; CREATE TABLE t.part PARTITION OF t.parts FOR VALUES IN (1); RESET ROLE');
+  await expect(owners[RIGHT].query('INSERT INTO t.part VALUES (1)')).rejects.toThrow('takes no writes');
+  const one = headerOf('parts', ['id'], []);
+  expect(await bench.apply(one, [{ op: 'insert', after: ['1'] }])).toMatchObject({ insert: 1 });
+  await expect(owners[RIGHT].query('INSERT INTO t.part VALUES (1)')).rejects.toThrow('takes no writes');
+  await withClient(server, 'postgres', (client) =>
+    unfreezeTable(client, parts, () => Promise.resolve({ oids: [], taken: [] })),
+  );
+  await owners[RIGHT].query('INSERT INTO t.part VALUES (1)');
 });

@@ -33,6 +33,8 @@ const change = (motif: string, ids: string): string =>
 let bad: string;
 const later: string[] = [];
 let emptied: string;
+let moved: string;
+const movers: string[] = [];
 let found: BlastRadiusView;
 
 beforeAll(async () => {
@@ -87,6 +89,28 @@ beforeAll(async () => {
     "INSERT INTO metier.demandes_rdv (id, commune, pris_le, motif) OVERRIDING SYSTEM VALUE VALUES (103, '00001', now(), 'new')",
   );
   await site.query('INSERT INTO metier.pieces VALUES (1000, 900001), (1001, 206)');
+  // Rows that change their partition are the same rows: twice, back again, and rolled back.
+  await site.query(
+    `CREATE TABLE metier.places (id int, place int, note text, PRIMARY KEY (id, place)) PARTITION BY LIST (place);
+     CREATE TABLE metier.place_1 PARTITION OF metier.places FOR VALUES IN (1);
+     CREATE TABLE metier.place_2 PARTITION OF metier.places FOR VALUES IN (2) PARTITION BY LIST (place);
+     CREATE TABLE metier.place_2a PARTITION OF metier.place_2 FOR VALUES IN (2);
+     ALTER TABLE metier.place_2a ALTER note SET STORAGE EXTERNAL;
+     CREATE TABLE metier.place_3 PARTITION OF metier.places FOR VALUES IN (3);
+     INSERT INTO metier.places SELECT n, 1, 'x' FROM generate_series(1, 20) n`,
+  );
+  moved = await transaction(["UPDATE metier.places SET note = 'WRONG' WHERE id <= 10"]);
+  movers.push(
+    await transaction(["UPDATE metier.places SET place = 2, note = repeat('long', 2000) WHERE id IN (1, 2, 15)"]),
+  );
+  await site.query('BEGIN; UPDATE metier.places SET place = 3 WHERE id IN (2, 3); ROLLBACK');
+  movers.push(
+    await transaction([
+      'UPDATE metier.places SET place = 3 WHERE id = 1',
+      "UPDATE metier.places SET note = 'y' WHERE id IN (1, 15)",
+    ]),
+  );
+  movers.push(await transaction(["UPDATE metier.places SET note = 'z' WHERE id IN (1, 3, 4, 5, 6)"]));
   emptied = await transaction(['TRUNCATE metier."Autre ""table"']);
   await site.query('INSERT INTO metier."Autre ""table" VALUES (3), (77)');
   await site.query('SELECT pg_switch_wal()');
@@ -108,7 +132,7 @@ describe('M3: reprise table blast-radius', () => {
     expect(found.later.transactions.slice(0, 2).map(({ xid }) => xid)).toEqual(later);
     // Of this table: two updates and a deletion, two of other rows, and one that came back.
     expect(found.later.table).toEqual({ transactions: 6, inserted: 51, updated: 55, deleted: 1 });
-    expect(found.later.database.transactions).toBe(9);
+    expect(found.later.database.transactions).toBe(14);
     expect(found.undo).toMatchObject({
       changes: { insert: 3, update: 3, conflicts: 5, delete: 0 },
       reasons: { 'changed-since': 2, 'deleted-since': 1, 'there-again': 1, referenced: 1 },
@@ -126,16 +150,49 @@ describe('M3: reprise table blast-radius', () => {
     expect(found.ways.map(({ way, loses }) => [way, loses.transactions])).toEqual([
       ['undo', 0],
       ['replace', 6],
-      ['recover', 9],
+      ['recover', 14],
     ]);
     // Rows are on the host alone, for its owner.
     expect(JSON.parse(await readFile(found.file.path, 'utf8'))).toMatchObject({ key: ['id'] });
     expect(await site.leftovers()).toEqual({ databases: [], files: [], processes: [] });
   });
 
+  it('M3: rows are followed into other partitions, from version to version', async () => {
+    const places = ['mairie', 'mairie', 'metier.places'];
+    const { later: since, notes } = await answer<BlastRadiusView>(
+      site,
+      'table',
+      'blast-radius',
+      ...places,
+      '--xid',
+      moved,
+    );
+    expect(notes.filter((note) => note.includes('partition'))).toEqual([]);
+    expect(since).toMatchObject({ followed: 10, rows: 6, missing: [] });
+    const [first = '', second = '', third = ''] = movers;
+    expect(new Map(since.transactions.map(({ xid, rows }) => [xid, rows]))).toEqual(
+      new Map([
+        [first, 2],
+        [second, 1],
+        [third, 5],
+      ]),
+    );
+  });
+
   it('M3: each command can be typed as it is, and the figures of the first are those of its plan', async () => {
     const [undo, , recover] = found.ways.map(({ command }) => command.split(' ').slice(1));
-    const { plan } = await answer<{ plan: { binding: { changes: object } } }>(site, ...(undo ?? []), '--dry-run');
+    type Planned = { plan: { binding: { changes: object }; observed: { warnings: readonly string[] } } };
+    const { plan } = await answer<Planned>(site, ...(undo ?? []), '--dry-run');
+    // T6: what happened to rows of other tables, and what would happen to them, is said with what to do; a repair never changes them.
+    const also = (text: string): unknown => expect.stringContaining(text);
+    expect(plan.observed.warnings).toEqual(
+      expect.arrayContaining([
+        also(
+          `metier.pieces too (0 inserted, 0 updated, 4 deleted), which this repair leaves alone; its rows refer to rows of this table, so put that right after this: reprise table repair mairie mairie metier.pieces --xid ${bad}`,
+        ),
+        also('stay because others refer to them: 1; rows of metier.pieces (demande) that refer to them: 1,'),
+      ]),
+    );
     expect(plan.binding.changes).toMatchObject(found.undo.changes ?? {});
     await answer(site, ...(recover ?? []), '--dry-run');
   });

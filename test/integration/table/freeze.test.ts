@@ -1,14 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { keepFrozen, sweepFrozen } from '../../../src/activities/table/freeze.js';
 import type { FreezeMeans } from '../../../src/domain/table/repair.js';
+import type { TableName } from '../../../src/domain/table/table-name.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import {
+  freezeNewParts,
   type FrozenParts,
   freezeTable,
   openParts,
+  type OwnParts,
   requireFreezable,
   unfreezeTable,
 } from '../../../src/postgres/repair/freeze.js';
 import { readTableFacts } from '../../../src/postgres/repair/table-facts.js';
+import { openFrozenTables } from '../../../src/records/frozen-tables.js';
+import { gateSite } from '../../unit/activities/gate-site.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
 
 const table = { schema: 'Ville "A"', table: 'rdv; DROP' };
@@ -23,10 +29,10 @@ const connection = () => {
   return { host, port, user, maintenanceDatabase: 'postgres' };
 };
 
-async function frozen(means: FreezeMeans): Promise<FrozenParts> {
+async function frozen(means: FreezeMeans, of: TableName = table): Promise<FrozenParts> {
   let noted: FrozenParts = { oids: [], taken: [] };
   await withClient(connection(), database.name, (client) =>
-    freezeTable(client, { table, means }, 'reprise/table-repair/x', (parts) => {
+    freezeTable(client, { table: of, means }, 'reprise/table-repair/x', (parts) => {
       noted = parts;
       return Promise.resolve();
     }),
@@ -34,10 +40,26 @@ async function frozen(means: FreezeMeans): Promise<FrozenParts> {
   return noted;
 }
 
-const unfrozen = (means: FreezeMeans, parts: FrozenParts, isHeld = false): Promise<void> =>
+const unfrozen = (means: FreezeMeans, parts: OwnParts, isHeld = false, of: TableName = table): Promise<void> =>
   withClient(connection(), database.name, (client) =>
-    unfreezeTable(client, { table, means }, () => Promise.resolve(isHeld ? null : parts)),
+    unfreezeTable(client, { table: of, means }, () => Promise.resolve(isHeld ? null : parts)),
   );
+
+/** Blocks what came since; `parts`: all that is frozen then, or null where nothing came. */
+async function blockNew(
+  means: FreezeMeans,
+  known: FrozenParts,
+): Promise<{ readonly names: readonly string[]; readonly parts: FrozenParts | null }> {
+  const noted: FrozenParts[] = [];
+  const note = (parts: FrozenParts): Promise<void> => {
+    noted.push(parts);
+    return Promise.resolve();
+  };
+  const names = await withClient(connection(), database.name, (client) =>
+    freezeNewParts(client, { table, means }, 'reprise/table-repair/x', () => Promise.resolve(known), note),
+  );
+  return { names, parts: noted[0] ?? null };
+}
 
 const open = (means: FreezeMeans): Promise<readonly string[]> =>
   withClient(connection(), database.name, async (client) => [...(await openParts(client, { table, means }))].sort());
@@ -107,9 +129,6 @@ describe('T4: writes to a table are blocked', () => {
       await meets(`INSERT INTO ${NAME} VALUES (3, 'a', 2, 'three')`, `NONE; SET session_replication_role TO replica`),
     ).toMatch(/takes no writes/);
     expect(await open(means)).toEqual([]);
-    await database.query(`CREATE TABLE "Ville ""A""".later PARTITION OF ${NAME} FOR VALUES FROM (10) TO (20)`);
-    expect(await open(means)).toEqual(['"Ville ""A""".later']);
-    await database.query(`DROP TABLE "Ville ""A""".later`);
     // Others go on.
     expect(await meets(`INSERT INTO ${WHOLE} VALUES (4, 'c', 2, 'four')`)).toBe('done');
     expect(await meets(`SELECT FROM ${NAME}`)).toBe('done');
@@ -119,6 +138,111 @@ describe('T4: writes to a table are blocked', () => {
     await unfrozen(means, parts);
     for (const write of WRITES) expect(await meets(write)).toBe('done');
     expect(await traces()).toEqual(before);
+  });
+
+  test('T4: a partition that comes meanwhile takes no writes either, and is open again with its table; what replaced the table is left alone', async () => {
+    const [made, attached] = ['"Ville ""A""".later', '"Ville ""A""".attached'];
+    const before = await traces();
+    const means: FreezeMeans = { by: 'trigger' };
+    let parts = await frozen(means);
+    // By whoever owns the table, who has no right in our schema.
+    await database.query(`SET ROLE ${role('owner')}; CREATE TABLE ${made} PARTITION OF ${NAME} FOR VALUES FROM (10) TO (20);
+      CREATE TABLE ${attached} (id int, region text, place int, who text); INSERT INTO ${attached} VALUES (9, 'a', 21, 'nine');
+      ALTER TABLE ${NAME} ATTACH PARTITION ${attached} FOR VALUES FROM (20) TO (30); RESET ROLE`);
+    const writes = [
+      `INSERT INTO ${made} VALUES (3, 'a', 12, 'three')`,
+      `UPDATE ${attached} SET who = 'x'`,
+      `DELETE FROM ${attached}`,
+    ];
+    for (const write of writes)
+      for (const as of [role('owner'), 'NONE; SET session_replication_role TO replica'])
+        expect(await meets(write, as)).toMatch(/takes no writes while it is repaired$/);
+    // TRUNCATE of the new part alone is blocked by whoever looks after it.
+    expect(await open(means)).toEqual([attached, made].sort());
+    expect(await blockNew(means, { ...parts, oids: [0] })).toEqual({ names: [], parts: null });
+    const added = await blockNew(means, parts);
+    expect([...added.names].sort()).toEqual([attached, made].sort());
+    parts = added.parts ?? parts;
+    expect(await meets(`TRUNCATE ${attached}`, role('owner'))).toMatch(/takes no writes/);
+    expect(await open(means)).toEqual([]);
+    expect(await blockNew(means, parts)).toEqual({ names: [], parts: null });
+    await unfrozen(means, parts);
+    for (const write of [...writes, `TRUNCATE ${attached}`]) expect(await meets(write, role('owner'))).toBe('done');
+    // The same where rights are revoked: those of the new part come back too.
+    const revoke: FreezeMeans = { by: 'revoke', roles: [role('app')] };
+    await database.query(`GRANT INSERT, TRUNCATE ON ${made} TO ${role('app')}`);
+    parts = await frozen(revoke);
+    await database.query(
+      `CREATE TABLE "Ville ""A""".last PARTITION OF ${NAME} FOR VALUES FROM (30) TO (40); GRANT INSERT ON "Ville ""A""".last TO ${role('app')}`,
+    );
+    const more = await blockNew(revoke, parts);
+    expect(more.names).toEqual(['"Ville ""A""".last']);
+    const insert = `INSERT INTO "Ville ""A""".last VALUES (4, 'a', 31, 'four')`;
+    expect(await meets(insert)).toMatch(/^permission denied/);
+    await unfrozen(revoke, { oids: more.parts?.oids ?? [], taken: [...parts.taken, ...(more.parts?.taken ?? [])] });
+    expect(await meets(insert)).toBe('done');
+    expect(await meets(`INSERT INTO ${made} VALUES (3, 'a', 12, 'three')`)).toBe('done');
+    await database.query(`DROP TABLE ${made}, ${attached}, "Ville ""A""".last`);
+    expect(await traces()).toEqual(before);
+  });
+
+  test('T4: a partition that is frozen by itself stays so when its table is opened, and the other way round', async () => {
+    const before = await traces();
+    const means: FreezeMeans = { by: 'trigger' };
+    const above = { schema: 'Ville "A"', table: 'everywhere' };
+    const other = `INSERT INTO ${WHOLE} VALUES (4, 'c', 2, 'four')`;
+    for (const [first, second, meanwhile] of [
+      [above, table, /^done$/],
+      [table, above, /takes no writes/],
+    ] as const) {
+      const ofFirst = await frozen(means, first);
+      const ofSecond = await frozen(means, second);
+      await unfrozen(means, { ...ofFirst, kept: ofSecond.oids }, false, first);
+      for (const write of WRITES) expect(await meets(write)).toMatch(/takes no writes/);
+      expect(await meets(other)).toMatch(meanwhile);
+      await unfrozen(means, ofSecond, false, second);
+      for (const write of [...WRITES, other]) expect(await meets(write)).toBe('done');
+    }
+    expect(await traces()).toEqual(before);
+  });
+
+  test('T4: a host blocks new partitions of what its operations keep frozen, and an operation that ends leaves what another one needs', async () => {
+    const before = await traces();
+    const { session, deps } = await gateSite();
+    const host = deps();
+    for (const one of [session.cluster, host.config.clusters['mairie']])
+      Object.assign(one ?? {}, { connection: connection() });
+    const tables = openFrozenTables(session.host.stateDir);
+    const means: FreezeMeans = { by: 'revoke', roles: [role('app')] };
+    const east = { schema: 'Ville "A"', table: 'east "1"' };
+    const save = async (operationId: string, of: TableName, as: FreezeMeans): Promise<void> =>
+      tables.save({
+        ...{ cluster: 'mairie', operationId, workflowId: `table-repair/mairie/${operationId}`, firstRunId: null },
+        ...{ database: database.name, table: of, means: as, at: '2026-11-21T02:15:00.000Z' },
+        ...(await frozen(as, of)),
+      });
+    const closed =
+      (...ended: string[]) =>
+      async ({ workflowId }: { readonly workflowId: string }) =>
+        ended.some((one) => workflowId.endsWith(one));
+    await save('op-1', table, means);
+    await save('op-2', east, means);
+    await save('op-3', table, { by: 'trigger' });
+    await database.query(`CREATE TABLE "Ville ""A""".later PARTITION OF ${NAME} FOR VALUES FROM (10) TO (20);
+      GRANT INSERT, TRUNCATE ON "Ville ""A""".later TO ${role('app')}`);
+    await keepFrozen(host, closed());
+    expect(await meets(`INSERT INTO "Ville ""A""".later VALUES (3, 'a', 12, 'three')`)).toMatch(/^permission denied/);
+    expect(await meets(`TRUNCATE "Ville ""A""".later`, 'NONE')).toMatch(/takes no writes/);
+    expect(await sweepFrozen(session, closed('op-1', 'op-3'))).toEqual(expect.arrayContaining(['op-1', 'op-3']));
+    for (const write of [`TRUNCATE "Ville ""A""".later`, WRITES[0] ?? '']) expect(await meets(write)).toBe('done');
+    expect(await meets(`DELETE FROM ${EAST}`)).toMatch(/^permission denied/);
+    expect(await sweepFrozen(session, closed('op-2'))).toEqual(['op-2']);
+    expect(await tables.all()).toEqual([]);
+    await database.query(`DROP TABLE "Ville ""A""".later`);
+    for (const write of WRITES) expect(await meets(write)).toBe('done');
+    expect(await traces()).toEqual(before);
+    const texts = (await session.catalogue.records()).flatMap((one) => (one.kind === 'journal' ? [one.text] : []));
+    expect(texts).toContain('writes to "Ville ""A""".later, which came since, are blocked too');
   });
 
   test('T4: a trigger of that name, or a schema that others can write, is refused and changes nothing', async () => {

@@ -59,6 +59,13 @@ describe('M1: a table that a transaction under way has locked where a temporary 
       // The same key, written otherwise: one row, which is neither lost nor there twice.
       await site.query('UPDATE metier.rated SET k = 1.00 WHERE k = 1');
       const rated = { ...order, table: { schema: 'metier', table: 'rated' } } as RepairOrder;
+      // Neither is it too many, also where only the one that is there now is in the scope.
+      for (const scope of [undefined, [{ column: 'k', in: ['1.00'] }]]) {
+        const extra = { ...rated, strategy: 'delete-extra', ...(scope && { scope }) } as RepairOrder;
+        await lab.collect('held', extra);
+        const none = await lab.plan(`held-extra-${String(scope === undefined)}`, extra, 'held');
+        expect(none.binding.changes).toMatchObject({ insert: 0, update: 0, delete: 0, conflicts: 0 });
+      }
       await lab.collect('held', rated);
       const put = await lab.plan('held-rated', rated, 'held');
       expect(put.binding.changes).toMatchObject({ insert: 0, update: 1, delete: 0, conflicts: 0 });

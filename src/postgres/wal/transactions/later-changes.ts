@@ -51,7 +51,7 @@ export interface LaterChanges {
   readonly atLeast: boolean;
   /** Commits that gave the table another file, after which its rows are followed no more. */
   readonly cuts: readonly { readonly xid: string; readonly committedAt: string; readonly rows: number }[];
-  /** Rows that a later transaction moved to another partition, where they are followed no more. */
+  /** Rows that a later transaction moved to another partition where they were not found: they are followed no more. */
   readonly moved: number;
   readonly table: ChangedSince;
   readonly database: ChangedSince;
@@ -160,6 +160,8 @@ const placeNumber = (block: number, offset: number): number => block * OFFSETS +
 class RowFollower {
   private readonly files = new Map<number, Held>();
   private readonly open = new Map<number, Touching>();
+  /** By the open transaction that has just ended its version to make one in another partition: the next that it inserts there. */
+  private readonly moving = new Map<number, { readonly row: number; readonly from: number }>();
   private readonly commitLsn: number;
   private touched = new Uint8Array(0);
   private followed = 0;
@@ -194,6 +196,7 @@ class RowFollower {
   }
 
   heap(record: HeapRecord): void {
+    if (record.kind === 'insert' && this.arrived(record)) return;
     const held = this.files.get(record.file);
     if (held === undefined || record.lsn <= this.commitLsn || !isOf(held, record)) return;
     const { kind, block, offset } = record;
@@ -232,7 +235,30 @@ class RowFollower {
     const touching = this.of(xid);
     touching.rows.add(row);
     touching.ended.push({ held, place });
-    if ((flags & PARTITION_MOVE) !== 0) touching.moved++;
+    if ((flags & PARTITION_MOVE) === 0) return;
+    touching.moved++;
+    this.moving.set(xid, { row, from: held.file.file });
+  }
+
+  /**
+   * Whether a row that is being moved has come to another partition. The server deletes it in the one and inserts it in the other, one after the
+   * other; only values that are stored apart come in between.
+   */
+  private arrived({ xid, tablespace, database, file, block, offset }: HeapRecord): boolean {
+    const moving = this.moving.get(xid);
+    if (moving === undefined || moving.from === file) return false;
+    const relation: RelationFile = { tablespace, database, file };
+    const named = this.order.names.ofFile(relation);
+    if (named === null || !this.order.tables.has(named) || named.kind !== 'table') return false;
+    const held = this.files.get(file) ?? { file: relation, rows: new Map<number, number>() };
+    if (!isOf(held, relation)) return false;
+    this.files.set(file, held);
+    this.moving.delete(xid);
+    const [touching, place] = [this.of(xid), placeNumber(block, offset)];
+    touching.moved--;
+    touching.made.push({ held, place });
+    held.rows.set(place, moving.row);
+    return true;
   }
 
   other(record: OtherRecord): void {
@@ -241,6 +267,7 @@ class RowFollower {
     for (const [xid, touching] of this.open)
       if (xidPrecedes(xid, record.oldest)) {
         this.open.delete(xid);
+        this.moving.delete(xid);
         forget(touching.made);
       }
   }
@@ -249,6 +276,7 @@ class RowFollower {
     const parts = [end.xid, ...end.subxacts].flatMap((xid) => {
       const part = this.open.get(xid);
       this.open.delete(xid);
+      this.moving.delete(xid);
       return part ?? [];
     });
     if (end.kind === 'abort') {

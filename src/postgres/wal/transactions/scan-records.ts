@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { RepriseError } from '../../../domain/errors.js';
 import { formatLsn } from '../../../domain/target/wal.js';
+import { printingMuch } from '../../../process/exec/find-programs.js';
 import { runProgram } from '../../../process/exec/run-program.js';
 import type { FollowedSegment } from '../scan/followed-segments.js';
 import type { WalReader } from '../wal-archive.js';
@@ -192,7 +193,7 @@ class Scan {
       ...['-s', lsnText(from), '-e', lsnText(to), ...filters],
     ];
     try {
-      const { exitCode, stderr } = await runProgram(argv, {
+      const { exitCode, stderr } = await runProgram(await printingMuch(argv), {
         env: { LC_ALL: 'C', TZ: 'UTC' },
         acceptCodes: [0, 1],
         timeoutMs: READ_TIMEOUT_MS,

@@ -115,6 +115,20 @@ test('T1: differences are broken down by day in any form of a timestamp, and a b
   expect(many.breakdown()).toContainEqual({ value: OTHER_VALUES, missing: 100, changed: 0, extra: 0 });
 });
 
+test('T1: of a very long value samples and a breakdown have the beginning, and how long it is', () => {
+  const long = 'é'.repeat(10_001);
+  const counter = new DifferenceCounter(['id', 'v'], parseBreakdown('v'), 1);
+  const before = ['1', 'x'.repeat(10_000)];
+  counter.add({ kind: 'changed', key: ['1'], before, after: ['1', long], columns: ['v'], times: 1 });
+  expect(counter.samples[0]?.before).toEqual(before);
+  expect(counter.samples[0]?.after?.[1]).toBe(`${long.slice(1)}… (10001 characters)`);
+  counter.add({ kind: 'missing', key: ['2'], before: ['2', long], after: null, columns: [], times: 1 });
+  expect(counter.breakdown().map(({ value }) => value?.length)).toEqual([
+    10_000,
+    10_000 + '… (10001 characters)'.length,
+  ]);
+});
+
 test('T1: leaves hold about 200 rows, and are read in slices that keep their order', () => {
   expect([0, 200, 30_000, 5_000_000, 1e12].map((rows) => leafBits(rows, false))).toEqual([4, 4, 8, 15, 18]);
   fc.assert(
