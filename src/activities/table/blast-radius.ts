@@ -24,8 +24,10 @@ import { withClusterWal } from '../cluster-wal.js';
 import type { HostDependencies } from '../dependencies.js';
 import { namesFor } from '../inspection/wal-transactions.js';
 import { instanceServer } from '../temporary/temporary-instance.js';
-import { readColumnsThen, transactionOf } from './damage.js';
-import { changesFor, referringRows } from './make-changes.js';
+import { readColumnsThen } from './columns-then.js';
+import { transactionOf } from './damage.js';
+import { changesFor } from './make-changes.js';
+import { referringRows } from './referring-rows.js';
 
 type Step = OrderedStep<BlastRadiusOrder>;
 

@@ -8,7 +8,8 @@ import { isExactKey, type TableFacts } from '../../postgres/repair/table-facts.j
 import type { RepairFiles } from '../../records/repair-files.js';
 import type { RepairRequest } from '../api.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { keyText, scopeOf } from './make-changes.js';
+import { scopeOf } from './make-changes.js';
+import { keyText } from './row-states.js';
 import { asRepair, changesOnly } from './repair-session.js';
 
 /** What a strategy does with rows that differ from a state. */

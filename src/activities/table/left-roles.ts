@@ -9,7 +9,7 @@ import type { ClusterContext } from '../cluster-context.js';
 import type { HasClosed } from '../workflow-closed.js';
 
 /** Drops the role of a repair that an attempt has left, with its rights in every database; none there is no error. */
-export async function dropRepairRole(clusterContext: ClusterContext, operationId: string): Promise<boolean> {
+async function dropRepairRole(clusterContext: ClusterContext, operationId: string): Promise<boolean> {
   const { connection } = clusterContext.cluster;
   const left = (await withMaintenance(connection, repairRoles)).find((one) => one.operationId === operationId);
   if (left === undefined) return false;

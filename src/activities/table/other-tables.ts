@@ -10,7 +10,7 @@ import { materializedViewsOf } from '../../postgres/repair/materialized-views.js
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import { type ChangedTable, tablesOfFiles } from '../../postgres/repair/tables-of-files.js';
 import type { TransactionChanges } from '../../postgres/wal/transactions/transaction-changes.js';
-import { referringRows } from './make-changes.js';
+import { referringRows } from './referring-rows.js';
 
 /** So many tables are named. */
 const NAMED = 20;

@@ -4,8 +4,10 @@ import { withTableSide } from '../../postgres/compare/table-side.js';
 import type { ReadChangeSet } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import type { ClusterContext } from '../cluster-context.js';
-import { keyText, missingRows, referencedRows, ROWS_AT_ONCE, type States } from './make-changes.js';
+import { ROWS_AT_ONCE } from './make-changes.js';
+import { missingRows, referencedRows } from './referring-rows.js';
 import { changesOnly } from './repair-session.js';
+import { keyText, type States } from './row-states.js';
 
 /**
  * How many of the changed rows refer to rows of other tables that are gone, or were deleted although others refer to them: 0 unless

@@ -13,7 +13,7 @@ const part = String.raw`(?:"((?:[^"\0]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-
 const qualified = new RegExp(String.raw`^${part}\.${part}$`);
 
 /** As PostgreSQL folds a name that is not in double quotes, in UTF-8: its ASCII letters alone. */
-export function foldName(name: string): string {
+function foldName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 

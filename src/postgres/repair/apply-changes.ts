@@ -27,6 +27,7 @@ import {
   valueNeeds,
   valueOn,
 } from './dependent-changes.js';
+import { isFreezeTrigger } from './freeze-triggers.js';
 import { othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
 import { readTriggers, statementTable, type TableFacts, type TableTrigger } from './table-facts.js';
@@ -154,17 +155,6 @@ export async function changedSince(
     return leftNow(client, work);
   });
 }
-
-/** Name of the trigger by which Reprise keeps others from writing to a table. */
-export const FREEZE_TRIGGER = 'reprise_freeze';
-/** The same for single rows. */
-export const FREEZE_ROWS_TRIGGER = 'reprise_freeze_rows';
-
-/** The same for rows of a partitioned table and all of its partitions. */
-export const freezeNewTrigger = (oid: number): string => `${FREEZE_TRIGGER}_${oid}`;
-
-export const isFreezeTrigger = (name: string): boolean =>
-  name === FREEZE_TRIGGER || name === FREEZE_ROWS_TRIGGER || /^reprise_freeze_\d+$/.test(name);
 
 /**
  * Notes the updates that are made as a delete and an insert: those that give a row a value that must be unique and that another row has until it

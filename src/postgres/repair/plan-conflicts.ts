@@ -4,7 +4,7 @@ import type { ChangeSetHeader, ConflictReason, RowChange } from '../../domain/ta
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
-import { isFreezeTrigger } from './apply-changes.js';
+import { isFreezeTrigger } from './freeze-triggers.js';
 import { asItIs, leftNow, loadChanges, type Work, workOf } from './change-table.js';
 import {
   heldRows,
