@@ -74,6 +74,7 @@ export function defineStart(parent: Command, cli: Cli): void {
     run: async (self, [given = ''], options) => {
       const scenario = await scenarioOf(given);
       refuseForeign(scenario, options);
+      refuseFuture(options);
       if (scenario === 'table-corruption') return startTable(self, options);
       return scenario === 'bad-migration' ? startMigration(self, options) : startInstanceLoss(self, options);
     },
@@ -98,6 +99,19 @@ function refuseForeign(scenario: string, options: StartOptions): void {
         'usage',
         `${typed} is for ${scenarios.join(' and ')}`,
         `omit it, or start ${scenarios.join(' or ')}`,
+      );
+}
+
+/** Clocks of two hosts may differ by so much. */
+const CLOCKS_DIFFER_MS = 60_000;
+
+function refuseFuture({ at, foundAt }: StartOptions): void {
+  for (const [typed, time] of Object.entries({ '--at': at, '--found-at': foundAt }))
+    if (time !== undefined && Date.parse(time) > Date.now() + CLOCKS_DIFFER_MS)
+      throw new RepriseError(
+        'usage',
+        `${typed} is in the future: ${time}`,
+        'name a time that has passed, with its zone',
       );
 }
 

@@ -66,6 +66,18 @@ describe('errors of usage', () => {
   });
 
   it.each([
+    ['bad-migration', '--at'],
+    ['table-corruption', '--found-at'],
+  ])('K5: an incident %s whose %s is in the future is refused before it is opened', async (scenario, option) => {
+    const file = fileURLToPath(new URL('../../../examples/mairie.yml', import.meta.url));
+    const table = scenario === 'bad-migration' ? [] : ['--table', 'metier.demandes_rdv'];
+    const named = ['--cluster', 'mairie', '--database', 'mairie', ...table, option, '2126-11-21T02:15:00Z'];
+    const argv = ['incident', 'start', scenario, ...named, '--config', file, '--address', '127.0.0.1:1', '--json'];
+    const { code, stderr } = await repriseHere(argv);
+    expect([code, told(stderr).code]).toEqual([2, 'usage']);
+  });
+
+  it.each([
     ['a transaction that is no number', ['table', 'repair', '--xid', 'abc']],
     ['a transaction before the first', ['table', 'repair', '--xid', '2']],
     ['a transaction of more than 64 bits', ['table', 'blast-radius', '--xid', '99999999999999999999']],
