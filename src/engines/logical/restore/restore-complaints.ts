@@ -89,6 +89,10 @@ export function classifyComplaints(stderr: string): ClassifiedComplaints {
  */
 const PREFIXES = /^(?:pg_restore:|error:|warning:| )+/;
 
+/** What pg_restore says of its work while jobs run beside each other: its prefix may have gone into the line before. */
+const OF_WORK =
+  /^(?:(?:launching|finished|skipping|processing|processing missed) item \d+ |finished main parallel loop$|while PROCESSING TOC:$|from TOC entry \d+; |reducing dependencies for \d+$|transferring dependency \d+ -> \d+ to \d+$)/;
+
 /** Reads pg_restore's stderr: an error runs until the next line that pg_restore itself begins. */
 class ComplaintReader {
   private entry: string | null = null;
@@ -109,8 +113,10 @@ class ComplaintReader {
   take(line: string): void {
     const said = line.replace(PREFIXES, '');
     const prefix = line.slice(0, line.length - said.length);
-    const error = (prefix.includes('pg_restore:') && prefix.includes('error:')) || OF_STATEMENT.test(said);
-    if (!error && !prefix.includes('pg_restore:')) return this.takeMore(line);
+    const ofWork = this.isParallel && OF_WORK.test(said);
+    const isOfError = prefix.includes('pg_restore:') && prefix.includes('error:');
+    const error = !ofWork && (isOfError || OF_STATEMENT.test(said));
+    if (!error && !ofWork && !prefix.includes('pg_restore:')) return this.takeMore(line);
     this.finish();
     if (error) this.current = { message: said, command: null };
     const [, entry, ignored] = /^(?:from TOC entry (.*)|errors ignored on restore: (\d+))$/.exec(said) ?? [];

@@ -136,6 +136,27 @@ it('R8: lines that parallel jobs have written at the same time are read, and not
   expect(classifyComplaints([...together, ignored(60)].join('\n')).errors).toEqual([]);
 });
 
+it('R8: what a job says of its work right behind the complaint of another one is no part of that', () => {
+  const refresh = 'could not execute query: ERROR:  permission denied\nCommand was: REFRESH MATERIALIZED VIEW app.v;\n';
+  const complaint = (work: string): string =>
+    ['pg_restore: entering main parallel loop', `pg_restore: error: pg_restore: ${refresh}`, work, ignored(2)].join(
+      '\n',
+    );
+  for (const work of [
+    'launching item 3352 MATERIALIZED VIEW DATA roles',
+    'finished item 3351 MATERIALIZED VIEW DATA of_forced',
+    'from TOC entry 3352; 0 16395 MATERIALIZED VIEW DATA roles alice',
+    'while PROCESSING TOC:',
+    'finished main parallel loop',
+  ])
+    for (const text of [
+      complaint(work),
+      complaint(work).replace('error: pg_restore: ', `error: pg_restore: ${work}\n`),
+    ])
+      expect(classifyComplaints(text)).toMatchObject({ refused: [], accepted: { length: 1 } });
+  expect(classifyComplaints(complaint('DROP TABLE app.t;')).refused).toHaveLength(1);
+});
+
 it('R8: only errors that the server gave to single statements can be accepted, however many they are', () => {
   const failed = (message: string): readonly string[] => [
     'pg_restore: from TOC entry 210; 1259 16391 INDEX i alice',
