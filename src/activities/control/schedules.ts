@@ -3,7 +3,7 @@ import { type Client, type ScheduleDescription, ScheduleNotFoundError } from '@t
 import type { ClusterConfig } from '../../domain/config.js';
 import { type Finding, problem } from '../../domain/findings.js';
 import { archiveWorkflowId, scheduleId, watchWorkflowId } from '../../domain/operation/names.js';
-import { scheduleProblem, type ScheduleState, schedulesOf } from '../../domain/operation/schedules.js';
+import { owedUntil, scheduleProblem, type ScheduleState, schedulesOf } from '../../domain/operation/schedules.js';
 import { wrapActivity } from '../activity-wrapper.js';
 import type { ControlActivities } from '../api.js';
 import { clusterOf } from '../config-lookup.js';
@@ -26,7 +26,7 @@ export function scheduleActivities(
       for (const one of schedulesOf(deps.config, cluster)) {
         const description = await describeIfThere(client, scheduleId(name, one.policy));
         const state = description === undefined ? null : stateOf(description);
-        const wrong = scheduleProblem(name, one, { state, now, dueAt: deps.lastRun(one.schedule, now) });
+        const wrong = scheduleProblem(name, one, { state, dueAt: deps.lastRun(one.schedule, owedUntil(one, now)) });
         if (wrong !== null) found.push(wrong);
       }
       return [...found, ...(await missingWorkflows(client, cluster, deps.receivingPolicies(name)))];

@@ -55,14 +55,19 @@ const START_SECONDS = 600;
 /** Runs that somebody starts by hand shortly before one that is due stand for it. */
 const EARLY_SECONDS = 60;
 
+/** Runs that were due by then have begun by `now`, or do not begin any more: the server starts those after it late. */
+export function owedUntil({ schedule }: ClusterSchedule, now: Date): Date {
+  return new Date(now.getTime() - (schedule.catchUpSeconds + START_SECONDS) * 1000);
+}
+
 /**
- * What is wrong with a schedule that was due last at `dueAt`: it is not there, or its last run did not begin, because it is
+ * What is wrong with a schedule whose newest run that it owes, by {@link owedUntil}, was due at `dueAt`: it is not there, or its last run did not begin, because it is
  * paused, because the one before still runs, or because it has stopped. A pause that costs no run is none's business.
  */
 export function scheduleProblem(
   cluster: string,
-  { policy, schedule }: ClusterSchedule,
-  { state, dueAt, now }: { readonly state: ScheduleState | null; readonly dueAt: Date | undefined; readonly now: Date },
+  { policy }: ClusterSchedule,
+  { state, dueAt }: { readonly state: ScheduleState | null; readonly dueAt: Date | undefined },
 ): Finding | null {
   const id = scheduleId(cluster, policy);
   const check = `schedule/${id}`;
@@ -73,9 +78,8 @@ export function scheduleProblem(
       'reprise schedule apply; then find out who deleted it',
     );
   if (dueAt === undefined) return null;
-  const isLate = (now.getTime() - dueAt.getTime()) / 1000 > schedule.catchUpSeconds + START_SECONDS;
   const last = Math.max(Date.parse(state.since), state.lastRun === null ? 0 : Date.parse(state.lastRun));
-  if (!isLate || last >= dueAt.getTime() - EARLY_SECONDS * 1000) return null;
+  if (last >= dueAt.getTime() - EARLY_SECONDS * 1000) return null;
   const due = `${dueAt.toISOString().slice(0, 16)}Z`;
   if (state.paused)
     return problem(

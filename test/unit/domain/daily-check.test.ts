@@ -5,7 +5,12 @@ import { dailyCheck } from '../../../src/domain/backup/daily-check.js';
 import type { Config } from '../../../src/domain/config.js';
 import { ok, problem, warning } from '../../../src/domain/findings.js';
 import { noticeText } from '../../../src/domain/notification/notice-text.js';
-import { type ScheduleState, scheduleProblem, schedulesOf } from '../../../src/domain/operation/schedules.js';
+import {
+  owedUntil,
+  type ScheduleState,
+  scheduleProblem,
+  schedulesOf,
+} from '../../../src/domain/operation/schedules.js';
 
 const monday = '2026-11-23T06:20:00.000Z';
 const later = (hours: number): string => new Date(Date.parse(monday) + hours * 3_600_000).toISOString();
@@ -78,8 +83,8 @@ describe('K7: a schedule that does not fire', () => {
     ...{ since: '2026-11-01T00:00:00Z', lastRun: '2026-11-23T01:30:00Z' },
   };
   const at = (now: string, state: ScheduleState | null): string | null => {
-    const [dueAt] = previousRuns(schedule, new Date(now), 1);
-    return scheduleProblem('mairie', one, { state, dueAt, now: new Date(now) })?.message ?? null;
+    const [dueAt] = previousRuns(schedule, owedUntil(one, new Date(now)), 1);
+    return scheduleProblem('mairie', one, { state, dueAt })?.message ?? null;
   };
 
   it('is none that started the run that was due, has time to catch up, or was made after it', () => {
@@ -102,6 +107,20 @@ describe('K7: a schedule that does not fire', () => {
     expect(at(noon, { ...ran, isRunning: true })).toContain('the one before it is still running');
     expect(at(noon, null)).toContain('is not on the Temporal server');
   });
+});
+
+it('K7: a run that did not take place stays one while the next one still has time', () => {
+  const schedule = { cron: '30 1 * * *', catchUpSeconds: 6 * 3600 };
+  const one = { policy: 'nightly', starts: 'backup' as const, schedule };
+  const paused: ScheduleState = {
+    ...{ paused: true, note: 'new disk', isRunning: false, missedRuns: 0 },
+    ...{ since: '2026-11-01T00:00:00Z', lastRun: '2026-11-22T01:30:00Z' },
+  };
+  // At all hours of a day, that of the daily check too.
+  for (const hour of ['00:10', '01:35', '06:20', '07:39', '07:41', '23:50']) {
+    const [dueAt] = previousRuns(schedule, owedUntil(one, new Date(`2026-11-24T${hour}:00Z`)), 1);
+    expect(scheduleProblem('mairie', one, { state: paused, dueAt })?.message).toContain('did not take place');
+  }
 });
 
 describe('K7: the schedule of the daily check', () => {
