@@ -15,7 +15,7 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
   /** Called at every poll, as a heartbeat. */
   readonly report?: (progress: ReplayProgress) => void;
-  /** Default 500. */
+  /** Default 500; up to that, where a pause is waited for. */
   readonly pollMs?: number;
   /** Without progress for so long, the recovery stops and a person decides; default 30 minutes. */
   readonly stallMs?: number;
@@ -24,6 +24,7 @@ export interface WaitOptions {
 /** Polls in a row without progress, all while the startup process waits, after which the WAL counts as ended. */
 const SETTLED_POLLS = 6;
 const DEFAULT_POLL_MS = 500;
+const SHORTEST_POLL_MS = 25;
 const DEFAULT_STALL_MS = 1_800_000;
 /** Until it is consistent a server takes no connections, and nobody can see it advance: it has more time. */
 const UNSEEN_FACTOR = 12;
@@ -72,14 +73,18 @@ export async function waitForEndOfWal(
  */
 export async function waitForPause(connection: ConnectionConfig, options: WaitOptions): Promise<ReplayProgress> {
   const advance = watchAdvance(options);
+  const began = performance.now();
   for (;;) {
     const progress = await pollProgress(connection, options);
     if (!progress?.paused) advance(progress);
     if (progress?.inRecovery === false) throw promotedTooSoon(progress);
     if (progress?.paused) return progress;
-    await sleep(options.pollMs ?? DEFAULT_POLL_MS);
+    await sleep(options.pollMs ?? pollAfter(performance.now() - began));
   }
 }
+
+/** A short replay is not waited for longer than it takes: at first often, then less. */
+const pollAfter = (elapsedMs: number): number => Math.min(DEFAULT_POLL_MS, Math.max(SHORTEST_POLL_MS, elapsedMs / 10));
 
 /** A replay that runs without progress, as with a restore_command that hangs on a dead mount, needs a person. */
 function watchAdvance({ stallMs = DEFAULT_STALL_MS }: WaitOptions): (progress: ReplayProgress | null) => void {
