@@ -69,13 +69,28 @@ async function endRepair(
   if (how === 'terminated') await work.handle.terminate('chaos');
   else await work.handle.cancel();
   const worker = await site.startWorker();
-  await site.result(work).catch(() => undefined);
+  await leavesAllInOrder(on, { before, damage, work, worker }, how);
+  return killed(1);
+}
+
+/** What has to hold once a repair was ended by somebody: nothing is left, the journal tells it, and what it changed can be taken back. */
+async function leavesAllInOrder(
+  on: RepairSite,
+  ended: {
+    readonly before: Awaited<ReturnType<RepairSite['production']>>;
+    readonly damage: Damage;
+    readonly work: StartedOperation;
+    readonly worker: Awaited<ReturnType<Site['startWorker']>>;
+  },
+  how: 'terminated' | 'cancelled',
+): Promise<void> {
+  const { before, damage, work, worker } = ended;
+  await on.site.result(work).catch(() => undefined);
   await on.requireNothingLeft(before, how);
   await on.requireJournal(work);
   await worker.stop();
   await takeBack(on, damage, work, how);
   await on.passes(damage, { after: how });
-  return killed(1);
 }
 
 /** What an ended repair has changed: all of it or nothing, or whole batches. It can be taken back, as its end tells people. */
@@ -165,12 +180,7 @@ export async function endBeside(
     await person;
     // It may have ended meanwhile.
     await (how === 'terminated' ? work.handle.terminate('chaos') : work.handle.cancel()).catch(() => undefined);
-    await site.result(work).catch(() => undefined);
-    await on.requireNothingLeft(before, how);
-    await on.requireJournal(work);
-    await worker.stop();
-    await takeBack(on, damage, work, how);
-    await on.passes(damage, { after: how });
+    await leavesAllInOrder(on, { before, damage, work, worker }, how);
   }
   return killed(0);
 }
