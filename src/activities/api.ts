@@ -344,7 +344,7 @@ export interface RepairActivities {
   recordTableCount(input: PlannedStep & { readonly after: string }): Promise<TableCount>;
   /** Writes the report of a repair that has ended. */
   finishRepair(input: PlannedStep & { readonly incident?: RepairIncident }): Promise<RepairOutcome>;
-  /** Ends the plans of an operation, however it ended. */
+  /** Ends the plans of an operation, however it ended; returns what it has changed and did not report, null: nothing. */
   closeRepair(input: StepInput): Promise<string | null>;
 }
 

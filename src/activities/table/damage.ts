@@ -33,6 +33,7 @@ type InstanceBackup = PlannedRestore['backups'][number];
 const TRANSACTION = 'repair-transaction';
 const STATE_CHANGES = 'changes.json';
 const BACKUPS = 'backups.json';
+
 /** What is noted of a transaction. */
 export const transactionOf = async (
   { host }: ClusterContext,

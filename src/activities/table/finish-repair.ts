@@ -52,15 +52,15 @@ export async function check(
 ): Promise<RepairOutcome> {
   const state = openHostState(clusterContext.host.stateDir);
   if ((await state.onceDone<Checked>(step.operationId, CHECKED, step.plan)) === null) {
+    const { database, table } = (await repairPlanOf(clusterContext, step.plan)).binding.order;
     await countTableOf(clusterContext, { ...step, after: AFTER_REPAIR });
     const checks = [
       await rowsAreAsApproved(clusterContext, step),
       await rowsAddUp(clusterContext, step),
       await referencesHold(clusterContext, step),
       ...(await invariantsHold(clusterContext, step)),
-      ...(await configuredChecks(clusterContext, await databaseOf(clusterContext, step), run)),
+      ...(await configuredChecks(clusterContext, database, run)),
     ];
-    const { database, table } = (await repairPlanOf(clusterContext, step.plan)).binding.order;
     const [hold] = await holdsOf(clusterContext, { database, table });
     const rowsFile = await writeTable(clusterContext, step);
     const checked: Checked = { checks, at: new Date().toISOString(), rowsFile, ...(hold && { heldSince: hold.since }) };
@@ -228,9 +228,6 @@ async function invariantsHold(
   }
   return checks;
 }
-
-const databaseOf = async (clusterContext: ClusterContext, { plan }: PlannedStep): Promise<string> =>
-  (await repairPlanOf(clusterContext, plan)).binding.order.database;
 
 /**
  * What the configuration has checked after a recovery, as far as it asks the repaired database: that is read, and by no superuser. The others are

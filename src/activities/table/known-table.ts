@@ -1,6 +1,5 @@
 import { distance } from 'fastest-levenshtein';
 import type { Backup } from '../../domain/backup/backup.js';
-import { isRepriseError } from '../../domain/errors.js';
 import { isTable } from '../../domain/table/history.js';
 import { isRecorded, type KnownTable, recordedDatabases, recordedTables } from '../../domain/table/known-table.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
@@ -9,6 +8,7 @@ import { type NamedRelation, namedRelations } from '../../postgres/content/table
 import { absentDatabases, walkDatabases } from '../../postgres/server/databases.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext, currentBackups } from '../cluster-context.js';
+import { orProblem } from './or-problem.js';
 
 /** A person waits for the answer, and an incident is opened without it. */
 const CONNECT: { readonly connectTimeoutMs: number } = { connectTimeoutMs: 5000 };
@@ -29,15 +29,7 @@ export async function findKnown(
 ): Promise<KnownTable> {
   const { connection } = clusterContext.cluster;
   const problems: string[] = [];
-  const orNull = async <T>(what: string, look: () => Promise<T>): Promise<T | null> => {
-    try {
-      return await look();
-    } catch (error) {
-      if (!isRepriseError(error)) throw error;
-      problems.push(`${what}: ${error.message}`);
-      return null;
-    }
-  };
+  const orNull = <T>(what: string, look: () => Promise<T>): Promise<T | null> => orProblem(problems, what, look, null);
   const live = await orNull('production was not asked', () => liveNames(connection, database));
   const backups = await orNull('the backups could not be read', () => currentBackups(clusterContext, run));
   const isDatabase = isKnownDatabase(live, backups, database);

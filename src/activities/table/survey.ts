@@ -1,4 +1,3 @@
-import { isRepriseError } from '../../domain/errors.js';
 import type { TableIncidentOrder } from '../../domain/operation/orders.js';
 import { suspicionAgainst } from '../../domain/table/history.js';
 import type { TableSurvey } from '../../domain/table/incident.js';
@@ -7,6 +6,7 @@ import { withClient } from '../../postgres/connection/with-client.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { historyOf } from '../inspection/table-history.js';
+import { orProblem } from './or-problem.js';
 import { rowsIfThere } from './repair-session.js';
 
 /** Backups whose rows are shown. */
@@ -21,21 +21,14 @@ export async function surveyTable(
   const { cluster } = clusterContext;
   const { database, table } = order;
   const problems: string[] = [];
-  const orProblem = async <T>(what: string, look: () => Promise<T>, otherwise: T): Promise<T> => {
-    try {
-      return await look();
-    } catch (error) {
-      if (!isRepriseError(error)) throw error;
-      problems.push(`${what}: ${error.message}`);
-      return otherwise;
-    }
-  };
   const all = await orProblem(
+    problems,
     'the backups could not be read',
     () => historyOf(clusterContext, database, table, run),
     [],
   );
   const counted = await orProblem(
+    problems,
     'the rows in production could not be counted',
     async () => ({ rows: await withClient(cluster.connection, database, (client) => rowsIfThere(client, table)) }),
     null,

@@ -38,8 +38,6 @@ export interface ComparisonRequest {
   /** Differences count where all of these hold for the row of one side. */
   readonly scope?: readonly ScopeTerm[] | undefined;
   readonly leftTree?: TreeStore | undefined;
-  /** Where the other side is no production either. */
-  readonly rightTree?: TreeStore | undefined;
   readonly signal: AbortSignal;
   readonly report?: ((progress: ComparisonProgress) => void) | undefined;
 }
@@ -112,18 +110,17 @@ export class Comparison {
   async *differences(): AsyncGenerator<RowDifference, void, undefined> {
     const { signal, report } = this.request;
     report?.({ phase: 'hashing', done: 0, total: 0 });
-    const kept = await this.keptTrees();
+    const stored = (await this.request.leftTree?.read(this.treeTerms)) ?? null;
     const isCopied = ![this.left, this.right].every((side) => side.plansQueries);
     const rows = Math.max(this.left.estimatedRows, this.right.estimatedRows);
-    const bits = (kept.left ?? kept.right)?.bits ?? leafBits(rows, isCopied);
+    const bits = stored?.bits ?? leafBits(rows, isCopied);
     const plainKey = isPlainKey([this.left, this.right], this.terms);
     const read: ReadTerms = { ...this.terms, bits, plainKey, scope: this.scope };
     const readerOf = (side: TableSide): SideReader =>
       side.plansQueries ? new QueryReader(side, read, signal) : new CopyReader(side, read, signal);
     const readers = { left: readerOf(this.left), right: readerOf(this.right) };
-    const [left, right] = await both(kept.left ?? readers.left.leaves(), kept.right ?? readers.right.leaves());
-    if (kept.left === null) await this.request.leftTree?.write(this.treeTerms, left);
-    if (kept.right === null) await this.request.rightTree?.write(this.treeTerms, right);
+    const [left, right] = await both(stored ?? readers.left.leaves(), readers.right.leaves());
+    if (stored === null) await this.request.leftTree?.write(this.treeTerms, left);
     [this.leftRows, this.rightRows] = [left.inScope, right.inScope];
     const differing = left.differing(right);
     const rowsOf = (leaf: number): number => (left.rows[leaf] ?? 0) + (right.rows[leaf] ?? 0);
@@ -160,14 +157,6 @@ export class Comparison {
       done += slice.length;
     }
     if (keys.size > 0) yield* this.rowsOf(readers, leafBitmap(bits, leaves), keys);
-  }
-
-  /** Trees of sides that never change, from comparisons before. */
-  private async keptTrees(): Promise<{ readonly left: LeafTree | null; readonly right: LeafTree | null }> {
-    const { leftTree, rightTree } = this.request;
-    const left = (await leftTree?.read(this.treeTerms)) ?? null;
-    const right = (await rightTree?.read(this.treeTerms)) ?? null;
-    return { left, right: left === null || left.bits === right?.bits ? right : null };
   }
 
   /** What a stored tree must have been made by. */

@@ -19,6 +19,7 @@ const COPY_DATA = 0x64;
 /** What may come before and between rows: CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse. */
 const BESIDE_ROWS: ReadonlySet<number> = new Set([0x48, 0x4e, 0x53, 0x41]);
 const PART_BYTES = 64 * 1024;
+
 /**
  * Runs a `COPY ... TO STDOUT` in text format and hands on its rows where they came in, for tables of tens of millions: each is one message of
  * the protocol, and nothing is made for each of them. What follows the rows, and an error, is the driver's again.

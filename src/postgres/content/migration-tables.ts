@@ -11,10 +11,8 @@ interface KnownTable {
   /** Column that names a migration, and the one that says when it was applied. */
   readonly columns: readonly [name: string, at: string];
   /** What says when it began, in SQL, from one column more; absent: nothing does. */
-  readonly begun?: { readonly column: string; readonly sql: string };
+  readonly begun?: { readonly column: string; readonly sql: string; readonly isDeployment?: true };
 }
-
-const DEPLOYMENT = 'deployment_id';
 
 /** Django, Flyway, Liquibase, Knex, Prisma. Those of Rails and Alembic record no time. */
 const KNOWN: readonly KnownTable[] = [
@@ -26,7 +24,7 @@ const KNOWN: readonly KnownTable[] = [
   // Each run has an id, which is made from the clock at its beginning.
   {
     ...{ name: 'databasechangelog', columns: ['id', 'dateexecuted'] },
-    begun: { column: 'deployment_id', sql: DEPLOYMENT },
+    begun: { column: 'deployment_id', sql: 'deployment_id', isDeployment: true },
   },
   { name: 'knex_migrations', columns: ['name', 'migration_time'] },
   {
@@ -53,10 +51,11 @@ export async function knownMigrations(source: QuerySource, database: string): Pr
   for (const { table, columns, begun } of found) {
     const [name, at] = columns.map((column) => pg.escapeIdentifier(column));
     const from = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.table)}`;
-    const type = begun?.sql === DEPLOYMENT ? 'text' : 'timestamptz';
+    const isDeployment = begun?.isDeployment === true;
+    const type = isDeployment ? 'text' : 'timestamptz';
     const third = begun === undefined ? '' : `, (${begun.sql})::pg_catalog.${type}`;
     const query = `SELECT ${name}::pg_catalog.text, ${at}::pg_catalog.timestamptz${third} FROM ${from} WHERE ${at} IS NOT NULL ORDER BY ${at} DESC LIMIT ${MOST}`;
-    const migrations = await readApplied(source, { database, query, timeoutSeconds: 60 }, type === 'text');
+    const migrations = await readApplied(source, { database, query, timeoutSeconds: 60 }, isDeployment);
     if (migrations.length > 0) return { recordedIn: formatTableName(table), migrations };
   }
   return null;
