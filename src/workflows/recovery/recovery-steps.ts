@@ -86,6 +86,8 @@ export class RecoverySteps {
     const { code } = failureOf(error);
     if (isCancelled(error) || REFUSED_BY_HOST.includes(code)) throw error;
     const noted = this.note(name, `failed: ${sentence(error)}`);
+    // Awaited at the end; until then nobody hears that it was cancelled.
+    noted.catch(() => undefined);
     try {
       // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
       if (code === DAMAGED && !this.isOpenForWrites) throw error;
