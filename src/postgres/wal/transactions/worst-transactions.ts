@@ -38,18 +38,16 @@ export class WorstTransactions {
 
   offer(transaction: Tallied): void {
     const { minRows, limit } = this.wanted;
-    const actions = tableActions(transaction, this.names).filter((action) => this.isWanted(action));
-    const counts = transaction.counts.filter(
-      (one) => this.counts(one.file) && !this.isRewriting(one, transaction, actions),
-    );
+    const actions = this.actionsOf(transaction);
     const sum = { inserted: 0, updated: 0, deleted: 0 };
-    for (const one of counts) {
+    for (const one of transaction.counts) {
+      if (!this.isCounted(one, transaction, actions)) continue;
       sum.inserted += one.inserted;
       sum.updated += one.updated;
       sum.deleted += one.deleted;
     }
-    const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
     const rows = sum.inserted + sum.updated + sum.deleted;
+    const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
     const isListed = gone > 0 || rows >= Math.max(1, minRows) || (actions.length > 0 && minRows <= 1);
     if (!isListed) return;
     this.matching++;
@@ -57,9 +55,19 @@ export class WorstTransactions {
     const worst = this.kept.length < limit ? undefined : this.kept.at(-1);
     if (worst !== undefined && byDamage(worst, { damage }) <= 0) return;
     const at = this.kept.findIndex((other) => byDamage({ damage }, other) < 0);
+    const counts = transaction.counts.filter((one) => this.isCounted(one, transaction, actions));
     const listed = { damage, transaction: this.listed(transaction, counts, sum, actions) };
     this.kept.splice(at < 0 ? this.kept.length : at, 0, listed);
     this.kept.splice(limit);
+  }
+
+  private actionsOf(transaction: Tallied): WalTransaction['actions'] {
+    const actions = tableActions(transaction, this.names);
+    return actions.length === 0 ? actions : actions.filter((action) => this.isWanted(action));
+  }
+
+  private isCounted(one: Counts, transaction: Tallied, actions: WalTransaction['actions']): boolean {
+    return this.counts(one.file) && !this.isRewriting(one, transaction, actions);
   }
 
   result(): { readonly transactions: readonly WalTransaction[]; readonly more: number } {
@@ -138,8 +146,8 @@ export class WorstTransactions {
 
 /** Negative where the first did more. */
 function byDamage(left: Pick<Ranked, 'damage'>, right: Pick<Ranked, 'damage'>): number {
-  for (const [index, value] of left.damage.entries()) {
-    const difference = (right.damage[index] ?? 0) - value;
+  for (let index = 0; index < left.damage.length; index++) {
+    const difference = (right.damage[index] ?? 0) - (left.damage[index] ?? 0);
     if (difference !== 0) return difference;
   }
   return 0;
