@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { RowText } from '../../domain/table/repair.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
@@ -38,7 +40,9 @@ export async function readByPlaces(
   run: ActivityRun,
 ): Promise<boolean> {
   const { facts, leaves, reader } = await withClient(connection, database, async (client) => {
-    const found = await readTableFacts(client, table);
+    const found = await readTableFacts(client, table).catch((error: unknown) => {
+      throw notThereThen(error, state, table);
+    });
     return {
       facts: found,
       leaves: await relationFiles(client, found.oid),
@@ -69,6 +73,16 @@ export async function readByPlaces(
         return true;
       }),
     ),
+  );
+}
+
+/** Renamed since, or dropped and made anew: the message of the instance would be taken for one of production. */
+function notThereThen(error: unknown, state: 'good' | 'bad', table: TableName): unknown {
+  if (!isRepriseError(error) || error.code !== 'not-found') return error;
+  return new RepriseError(
+    'not-found',
+    `there was no table ${formatTableName(table)} just ${state === 'good' ? 'before' : 'after'} the transaction`,
+    'where it had another name then, give it that name for the time of the repair: ALTER TABLE ... RENAME TO ...; where it was dropped, put its rows back from a state: --to TARGET --strategy upsert',
   );
 }
 
