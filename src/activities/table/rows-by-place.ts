@@ -74,7 +74,7 @@ export async function readByPlaces(
  * Who may ask for rows by a query: planning it runs functions in expressions of indexes and statistics. A superuser where there are none,
  * or where superusers own them; else the owner of the table, whose code that is; null where the owner may not log in.
  */
-async function readerOf(
+export async function readerOf(
   client: pg.ClientBase,
   connection: ConnectionConfig,
   { oid, owner, ownerIsSuperuser, foreignCode }: TableFacts,
@@ -92,12 +92,13 @@ async function readerOf(
   return !ownerIsSuperuser && login ? { ...connection, user: owner } : null;
 }
 
-interface Leaf {
+/** What holds rows of a table. */
+export interface Leaf {
   readonly name: string;
   readonly file: RelationFile;
 }
 
-async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
+export async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
   const { rows } = await client.query<{ name: string; tablespace: number; database: number; file: number }>(
     `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, d.oid AS database, pg_catalog.pg_relation_filenode(c.oid) AS file,
             coalesce(nullif(c.reltablespace, 0), d.dattablespace) AS tablespace

@@ -19,6 +19,12 @@ export interface Wanted {
 /** So many tables of a transaction are listed. */
 const LISTED_TABLES = 50;
 
+/** What a transaction did to what is asked for. */
+export interface WantedChanges {
+  readonly sum: Pick<WalTransaction, 'inserted' | 'updated' | 'deleted'>;
+  readonly actions: WalTransaction['actions'];
+}
+
 interface Ranked {
   /** Tables and databases that are gone; then rows deleted and updated; then rows inserted. */
   readonly damage: readonly [number, number, number];
@@ -36,8 +42,37 @@ export class WorstTransactions {
     private readonly names: RelationNames,
   ) {}
 
-  offer(transaction: Tallied): void {
-    const { minRows, limit } = this.wanted;
+  /** Takes it where it is one of those that are asked for: then it is told what it did to them. */
+  offer(transaction: Tallied): WantedChanges | null {
+    const { limit } = this.wanted;
+    const changes = this.changesOf(transaction);
+    if (changes === null) return null;
+    const { counts, sum, actions, gone } = changes;
+    this.matching++;
+    const damage = [gone, sum.deleted + sum.updated, sum.inserted] as const;
+    const worst = this.kept.length < limit ? undefined : this.kept.at(-1);
+    if (worst !== undefined && byDamage(worst, { damage }) <= 0) return changes;
+    const listed = { damage, transaction: this.listed(transaction, counts, sum, actions) };
+    this.kept.splice(this.placeOf({ damage }), 0, listed);
+    this.kept.splice(limit);
+    return changes;
+  }
+
+  /** Behind those that did as much or more. */
+  private placeOf(one: Pick<Ranked, 'damage'>): number {
+    let [low, high] = [0, this.kept.length];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (byDamage(one, this.kept[middle] as Ranked) < 0) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  private changesOf(
+    transaction: Tallied,
+  ): (WantedChanges & { readonly counts: readonly Counts[]; gone: number }) | null {
+    const { minRows } = this.wanted;
     const actions = tableActions(transaction, this.names).filter((action) => this.isWanted(action));
     const counts = transaction.counts.filter(
       (one) => this.counts(one.file) && !this.isRewriting(one, transaction, actions),
@@ -51,15 +86,7 @@ export class WorstTransactions {
     const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
     const rows = sum.inserted + sum.updated + sum.deleted;
     const isListed = gone > 0 || rows >= Math.max(1, minRows) || (actions.length > 0 && minRows <= 1);
-    if (!isListed) return;
-    this.matching++;
-    const damage = [gone, sum.deleted + sum.updated, sum.inserted] as const;
-    const worst = this.kept.length < limit ? undefined : this.kept.at(-1);
-    if (worst !== undefined && byDamage(worst, { damage }) <= 0) return;
-    const at = this.kept.findIndex((other) => byDamage({ damage }, other) < 0);
-    const listed = { damage, transaction: this.listed(transaction, counts, sum, actions) };
-    this.kept.splice(at < 0 ? this.kept.length : at, 0, listed);
-    this.kept.splice(limit);
+    return isListed ? { counts, sum, actions, gone } : null;
   }
 
   result(): { readonly transactions: readonly WalTransaction[]; readonly more: number } {
