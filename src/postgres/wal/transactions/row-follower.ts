@@ -18,7 +18,7 @@ export interface FollowedCommit {
 }
 
 /** What is followed, and who is told. */
-export interface FollowOrder {
+interface FollowOrder {
   readonly names: RelationNames;
   /** The table, with its partitions. */
   readonly tables: ReadonlySet<NamedTable>;
