@@ -48,7 +48,7 @@ beforeAll(async () => {
      BEGIN; DELETE FROM metier.demandes_rdv WHERE id = 4; ROLLBACK;
      BEGIN; SAVEPOINT a; UPDATE metier.demandes_rdv SET motif = 'again' WHERE id = 4; RELEASE a; COMMIT`,
   );
-  for (let id = 101; id < 140; id += 2) await site.query(`DELETE FROM metier.demandes_rdv WHERE id = ${id}`);
+  for (const id of [101, 103]) await site.query(`DELETE FROM metier.demandes_rdv WHERE id = ${id}`);
   bad = await transaction('DELETE FROM metier.demandes_rdv WHERE id % 4 = 0');
   await site.backUp('physical');
 }, 300_000);
@@ -112,7 +112,7 @@ describe('T5: reprise table locate', () => {
       ...{ exit: 6, code: 'not-found', hint: 'it has enough' },
     });
     const refused = (condition: TableCondition, order: Partial<LocateOrder> = {}): Promise<unknown> =>
-      searched(condition, order).catch((error: unknown) => (error as Error).cause);
+      searched(condition, order).catch((error: unknown) => ((error as Error).cause as Error).cause);
     expect(await refused({ kind: 'key', column: 'nothing', value: '1' })).toMatchObject({ type: 'usage' });
     expect(await refused(key(4), { timeline: 9 })).toMatchObject({ type: 'not-found' });
     const table = { schema: 'metier', table: 'never_made' };
