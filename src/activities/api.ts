@@ -108,8 +108,8 @@ export interface ControlActivities {
   releaseLock(input: { cluster: string; owner: LeaseOwner & { token?: number } }): Promise<void>;
   /** Which open operations hold the lock of a cluster or wait for it, as they say themselves; `known` are asked too. */
   lockedOperations(input: { cluster: string; known: readonly LeaseOwner[] }): Promise<LeasedOperations<LockGrant>>;
-  /** Takes a slot of a host, or a place in the queue for one. */
-  acquireSlot(input: HostSlot & { owner: LeaseClaim }): Promise<SlotAnswer>;
+  /** Takes a slot of a host, or a place in the queue for one. `resumes`: it had one until it waited for a person, and waits for none. */
+  acquireSlot(input: HostSlot & { owner: LeaseClaim; resumes?: true }): Promise<SlotAnswer>;
   /** What was granted after `token` stays; without one, everything of the owner is released, its place in the queue too. */
   releaseSlot(input: HostSlot & { owner: LeaseOwner & { token?: number | undefined } }): Promise<void>;
   /** Which open operations have slots of a host or wait for them, as they say themselves. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
@@ -15,6 +16,7 @@ import {
   type TransactionChanges,
 } from '../../postgres/wal/transactions/transaction-changes.js';
 import type { RepairFiles } from '../../records/repair-files.js';
+import { readJson, replaceJson } from '../../records/state-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
 import { noteColumns } from './columns-then.js';
@@ -48,7 +50,7 @@ export async function readByPlaces(
       ? notInRows(transaction, { before: file, after: null }) !== null
       : notInRows(transaction, { before: null, after: file }) !== null,
   );
-  if (isOther || reader === null) return false;
+  if (isOther || reader === null || (await isOtherTable(files, state, facts, leaves))) return false;
   return withClient(reader, database, (client) =>
     withTableSide(client, table, 'in the temporary instance', (side) =>
       withRowsFile(files[state], owner, async (write) => {
@@ -68,6 +70,30 @@ export async function readByPlaces(
       }),
     ),
   );
+}
+
+/**
+ * Whether the transaction made another table of it: by other partitions, other columns, or another table under its name. No row that came or went with
+ * that is in the WAL.
+ */
+async function isOtherTable(
+  files: RepairFiles,
+  state: 'good' | 'bad',
+  { oid, columns }: TableFacts,
+  leaves: readonly Leaf[],
+): Promise<boolean> {
+  const path = join(files.directory, 'table.json');
+  const made = {
+    oid,
+    columns: columns.map(({ name, type }) => ({ name, type })),
+    leaves: leaves.map((leaf) => leaf.oid),
+  };
+  if (state === 'good') {
+    await replaceJson(path, made);
+    return false;
+  }
+  const before = await readJson(path);
+  return before !== null && JSON.stringify(before) !== JSON.stringify(made);
 }
 
 /**
@@ -94,22 +120,29 @@ export async function readerOf(
 
 /** What holds rows of a table. */
 export interface Leaf {
+  readonly oid: number;
   readonly name: string;
   readonly file: RelationFile;
 }
 
 export async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
-  const { rows } = await client.query<{ name: string; tablespace: number; database: number; file: number }>(
-    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, d.oid AS database, pg_catalog.pg_relation_filenode(c.oid) AS file,
+  const { rows } = await client.query<{
+    oid: number;
+    name: string;
+    tablespace: number;
+    database: number;
+    file: number;
+  }>(
+    `SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, d.oid AS database, pg_catalog.pg_relation_filenode(c.oid) AS file,
             coalesce(nullif(c.reltablespace, 0), d.dattablespace) AS tablespace
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
             pg_catalog.pg_database d
       WHERE d.datname = pg_catalog.current_database() AND c.relkind = 'r'
         AND (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)))
-      ORDER BY 1`,
+      ORDER BY c.oid`,
     [oid],
   );
-  return rows.map(({ name, tablespace, database, file }) => ({ name, file: { tablespace, database, file } }));
+  return rows.map(({ oid: of, name, ...file }) => ({ oid: of, name, file }));
 }
 
 /** Places of versions that were there before the transaction and not after it, or the reverse. */

@@ -38,7 +38,7 @@ export interface TableTrigger {
   readonly enable: string;
 }
 
-/** A foreign key of another table to this one. */
+/** A foreign key of another table to this one, to one of its partitions alone, or to the table that it is a partition of. */
 export interface ReferencingKey {
   readonly table: TableName;
   readonly columns: readonly string[];
@@ -323,7 +323,13 @@ async function readForeignKeys(
             ${operators} AS equals
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0 AND ${enforced}
+      WHERE f.contype = 'f' AND f.confrelid IN (${TREE}) AND ${enforced}
+        -- Of a key to a partitioned table each partition has a copy, and so has each partition that refers to it: only the one above counts.
+        AND (f.conparentid = 0 OR NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.confrelid IN (${TREE}))
+            AND NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p JOIN pg_catalog.pg_inherits h ON h.inhparent = p.conrelid
+               WHERE h.inhrelid = f.conrelid AND p.contype = 'f' AND p.confrelid = f.confrelid))
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );

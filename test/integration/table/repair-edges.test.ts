@@ -391,6 +391,94 @@ describe('T6: tables of every kind', () => {
     expect(views).toEqual([{ schema: 's', table: 'counted' }]);
   });
 
+  test('T6: what role or database set for applications changes nothing: a NULL in an array, XML without a root, a foreign key, a database that takes no writes', async () => {
+    await asOwner(`CREATE TABLE s.parent (id int PRIMARY KEY); INSERT INTO s.parent VALUES (1);
+      CREATE TABLE s.set (id int PRIMARY KEY REFERENCES s.parent, a text[], x xml)`);
+    const header = headerOf('set', ['id', 'a', 'x']);
+    const settings = {
+      ...{ array_nulls: 'off', xmloption: 'document', session_replication_role: 'replica' },
+      default_transaction_read_only: 'on',
+    };
+    const set = Object.entries(settings).map(
+      ([name, value]) => `ALTER DATABASE ${database.name} SET ${name} = ${value}`,
+    );
+    await runQuery(sharedServer(), 'postgres', set.join('; '));
+    try {
+      expect(await bench.apply(header, [insert('1', '{NULL,a}', 'a<b/>')])).toMatchObject({ insert: 1 });
+      await expect(bench.apply(header, [insert('2', '{}', '<a/>')])).rejects.toMatchObject({ code: 'conflict' });
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `ALTER DATABASE ${database.name} RESET ALL`);
+    }
+    expect((await database.query('SELECT id, a, x FROM s.set')).rows).toEqual([{ id: 1, a: [null, 'a'], x: 'a<b/>' }]);
+  });
+
+  test('T6: rows of other tables that refer to one partition, or to the table that a partition is of, are not deleted with a row', async () => {
+    await asOwner(`CREATE TABLE s.above (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+      CREATE TABLE s.above_1 PARTITION OF s.above FOR VALUES FROM (0) TO (10); INSERT INTO s.above VALUES (1, 'a'), (2, 'b');
+      CREATE TABLE s.to_part (id int REFERENCES s.above_1 ON DELETE CASCADE); INSERT INTO s.to_part VALUES (1);
+      CREATE TABLE s.to_all (id int REFERENCES s.above ON DELETE CASCADE); INSERT INTO s.to_all VALUES (2)`);
+    for (const [table, row] of [
+      ['above', ['1', 'a']],
+      ['above_1', ['2', 'b']],
+    ] as const) {
+      const header = headerOf(table, ['id', 'v']);
+      const gone: RowChange[] = [{ op: 'delete', before: row }];
+      expect([...(await bench.plan(header, gone)).reasons]).toEqual([[0, 'referenced']]);
+      await expect(bench.apply(header, gone)).rejects.toMatchObject({ code: 'conflict' });
+    }
+    expect(await rowsOf('above')).toHaveLength(2);
+  });
+
+  test('F39: a value that its type does not take any more is told without it; a change set that cannot be read to its end leaves no session waiting', async () => {
+    await asOwner("CREATE TYPE s.mood AS ENUM ('happy'); CREATE TABLE s.moods (id int PRIMARY KEY, v s.mood)");
+    const header = headerOf('moods', ['id', 'v']);
+    await expect(bench.plan(header, [insert('1', 'Jeanne')])).rejects.toMatchObject({
+      code: 'capability-missing',
+      message: expect.stringMatching(/^(?!.*Jeanne).*"v".*s\.mood/) as unknown,
+    });
+    for (const [sql, said] of [
+      [`SELECT 'Jeanne "B": "C"'::int`, 'invalid input syntax for type integer'],
+      ["SELECT '99999999999'::int", 'value "..."'],
+      [`SELECT E'Jeanne\nB'::s.mood`, 'invalid input value for enum s.mood'],
+    ] as const)
+      await expect(withClient(server(), database.name, (client) => client.query(sql))).rejects.toMatchObject({
+        message: said,
+      });
+    const broken = async function* (): AsyncGenerator<RowChange> {
+      yield insert('1', 'happy');
+      await Promise.reject(new Error('another file'));
+    };
+    await bench.asRepair(header.table, async (client, facts) => {
+      const options = { fireTriggers: false, onChanged: 'stop' as const, from: 0 };
+      const failed = applyChanges(client, header, facts, broken(), {
+        ...options,
+        beforeCommit: () => Promise.resolve(),
+      });
+      await expect(failed).rejects.toThrow('another file');
+      expect((await client.query('SELECT FROM s.moods')).rowCount).toBe(0);
+    });
+  });
+
+  test('T6: a trigger that lets no row in, and code that finds nothing without a schema, change nothing, and it is told what to do', async () => {
+    await asOwner(`CREATE TABLE s.shut (id int PRIMARY KEY, v text);
+      CREATE FUNCTION s.shut() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+      CREATE TRIGGER shut BEFORE INSERT ON s.shut FOR EACH ROW EXECUTE FUNCTION s.shut();
+      CREATE FUNCTION s.helper(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+      CREATE FUNCTION s.lost(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RETURN helper($1) <> ''; END$$;
+      SET search_path = s; CREATE TABLE s.lost (id int PRIMARY KEY, v text CHECK (lost(v)))`);
+    const row = [insert('1', 'a')];
+    await expect(bench.apply(headerOf('shut', ['id', 'v']), row, { fireTriggers: true })).rejects.toMatchObject({
+      code: 'query-failed',
+      message: expect.stringContaining('its triggers do not let 1 rows come back') as unknown,
+    });
+    expect(await bench.apply(headerOf('shut', ['id', 'v']), row)).toMatchObject({ insert: 1 });
+    await expect(bench.plan(headerOf('lost', ['id', 'v']), row)).rejects.toMatchObject({
+      hint: expect.stringContaining('ALTER FUNCTION s.lost(text) SET search_path = ') as unknown,
+    });
+    await asOwner('ALTER FUNCTION s.lost(text) SET search_path = s, pg_temp');
+    expect(await bench.apply(headerOf('lost', ['id', 'v']), row)).toMatchObject({ insert: 1 });
+  });
+
   test('two hundred partitions, of which some have triggers of their own', async () => {
     await asOwner(`CREATE TABLE s.parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
       CREATE FUNCTION s.no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not today, %', NEW.v; END$$;
