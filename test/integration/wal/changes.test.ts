@@ -224,7 +224,7 @@ describe.each([15, 18])('M3: the rows of one transaction, from WAL of PostgreSQL
     const open = new pg.Client({ host, port, user, database: 'postgres' });
     await open.connect();
     const seen: { xid: string; isHot: boolean; left: number }[] = [];
-    let xids: string[] = [];
+    let xids: readonly string[];
     try {
       await open.query("BEGIN; SAVEPOINT a; UPDATE kept SET note = 'open' WHERE id = 4; RELEASE a");
       const { rows: began } = await open.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
