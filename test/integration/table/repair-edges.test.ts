@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { keysInOtherText, pairedChanges } from '../../../src/activities/table/equal-keys.js';
 import { changesFor } from '../../../src/activities/table/make-changes.js';
-import { takenBack } from '../../../src/activities/table/take-back.js';
+import { onlyDone, takenBack } from '../../../src/activities/table/take-back.js';
 import { rowsIfThere } from '../../../src/activities/table/repair-session.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
@@ -155,6 +155,9 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     const undo = (id: string) =>
       takenBack(context as unknown as ClusterContext, request as unknown as RepairRequest, id, undone);
     const digest = await undo(earlierId);
+    expect(await onlyDone(context as unknown as ClusterContext, earlierId)).toEqual([
+      `repair ${earlierId} went through 2 plans: the 6 rows that it changed are taken back, and no others`,
+    ]);
     const changes = await withChangeSet(undone.found, digest, ({ entries }) => collect(entries()));
     await bench.apply(header, changes as RowChange[]);
     expect(await rowsOf('twice')).toEqual(bad.map(([id, v]) => [id, id === '1' ? 'theirs' : v]));
