@@ -60,7 +60,7 @@ export async function readByPlaces(
           const places = await touched(files.places, file, state);
           for (let at = 0; at < places.length; at += PLACES) {
             run.report({ phase: 'read the damaged rows', done: at, total: places.length, unit: 'steps' });
-            const wanted = places.slice(at, at + PLACES);
+            const wanted = Array.from(places.subarray(at, at + PLACES), placeText);
             const rows = await rowsAt(side, name, columns, wanted, run.signal);
             if (rows.length < wanted.length) return false;
             for (const row of rows) await write(row);
@@ -145,18 +145,49 @@ export async function relationFiles(client: pg.ClientBase, oid: number): Promise
   return rows.map(({ oid: of, name, ...file }) => ({ oid: of, name, file }));
 }
 
-/** Places of versions that were there before the transaction and not after it, or the reverse. */
-async function touched(path: string, file: RelationFile, state: 'good' | 'bad'): Promise<readonly string[]> {
-  const [wanted, between] = [new Set<string>(), new Set<string>()];
-  const note = (into: Set<string>, place: RowPlace | null): void => {
-    if (place !== null) into.add(`(${place.block},${place.offset})`);
-  };
-  for await (const change of readChanges(path, file)) {
-    note(state === 'good' ? wanted : between, change.old);
-    note(state === 'good' ? between : wanted, change.new);
+/** More than the offsets of a page of 32 kB. */
+const OFFSETS = 4096;
+
+/** Places as numbers, eight bytes each: a transaction may have touched tens of millions of rows, and a Set takes no more than 16 million. */
+class Places {
+  private numbers = new Float64Array(1024);
+  private length = 0;
+
+  add({ block, offset }: RowPlace): void {
+    if (this.length === this.numbers.length) {
+      const more = new Float64Array(2 * this.length);
+      more.set(this.numbers);
+      this.numbers = more;
+    }
+    this.numbers[this.length++] = block * OFFSETS + offset;
   }
+
+  /** Each once, as they lie in the file. */
+  sorted(): Float64Array {
+    const all = this.numbers.subarray(0, this.length).sort();
+    let kept = 0;
+    for (const place of all) if (kept === 0 || all[kept - 1] !== place) all[kept++] = place;
+    return all.subarray(0, kept);
+  }
+}
+
+const placeText = (place: number): string => `(${Math.floor(place / OFFSETS)},${place % OFFSETS})`;
+
+/** Places of versions that were there before the transaction and not after it, or the reverse. */
+async function touched(path: string, file: RelationFile, state: 'good' | 'bad'): Promise<Float64Array> {
+  const [old, made] = [new Places(), new Places()];
+  for await (const change of readChanges(path, file)) {
+    if (change.old !== null) old.add(change.old);
+    if (change.new !== null) made.add(change.new);
+  }
+  const [wanted, between] = state === 'good' ? [old.sorted(), made.sorted()] : [made.sorted(), old.sorted()];
   // What the transaction made and ended itself, nobody else ever saw.
-  return [...wanted].filter((place) => !between.has(place));
+  let [kept, at] = [0, 0];
+  for (const place of wanted) {
+    while (at < between.length && (between[at] ?? 0) < place) at++;
+    if (between[at] !== place) wanted[kept++] = place;
+  }
+  return wanted.subarray(0, kept);
 }
 
 async function rowsAt(
