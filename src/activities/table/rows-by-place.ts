@@ -114,7 +114,7 @@ async function isOtherTable(
  * Who may ask for rows by a query: planning it runs functions in expressions of indexes and statistics. A superuser where there are none,
  * or where superusers own them; else the owner of the table, whose code that is; null where the owner may not log in.
  */
-async function readerOf(
+export async function readerOf(
   client: pg.ClientBase,
   connection: ConnectionConfig,
   { oid, owner, ownerIsSuperuser, foreignCode }: TableFacts,
@@ -132,13 +132,14 @@ async function readerOf(
   return !ownerIsSuperuser && login ? { ...connection, user: owner } : null;
 }
 
-interface Leaf {
+/** What holds rows of a table. */
+export interface Leaf {
   readonly oid: number;
   readonly name: string;
   readonly file: RelationFile;
 }
 
-async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
+export async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
   const { rows } = await client.query<{
     oid: number;
     name: string;
