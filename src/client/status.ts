@@ -25,6 +25,10 @@ export interface StatusView {
   readonly webUi: string;
   readonly startedAt: string;
   readonly finishedAt: string | null;
+  /** The incident that it is a part of; absent: none. */
+  readonly incident?: string;
+  /** It was terminated: it has said nothing of its end, and took nothing back itself. */
+  readonly terminated?: true;
 }
 
 const QUERY_TIMEOUT_MS = 5000;
@@ -95,7 +99,14 @@ export async function statusOf(
     webUi: webUiLink(session.settings, workflowId, description.runId),
     startedAt: description.startTime.toISOString(),
     finishedAt: description.closeTime?.toISOString() ?? null,
+    ...incidentOf(description),
+    ...(description.status.name === 'TERMINATED' && { terminated: true as const }),
   };
+}
+
+function incidentOf({ parentExecution }: WorkflowExecutionDescription): Pick<StatusView, 'incident'> {
+  const parent = parentExecution?.workflowId ?? '';
+  return parent.startsWith('incident/') ? { incident: parent } : {};
 }
 
 /** Query that Temporal's SDK answers in every workflow. */

@@ -81,6 +81,8 @@ export interface RemovalPlan {
   readonly labels: readonly string[];
   /** Everything else that goes with them, in words (files, WAL ranges). */
   readonly alsoRemoves: readonly string[];
+  /** Of those that were asked for, what the tool cannot remove as long as another one is needed, and why; absent: nothing. */
+  readonly keeps?: { readonly labels: readonly string[]; readonly because: string };
 }
 
 /** What pins and holds forbid to remove, at one moment. */

@@ -7,9 +7,11 @@ import type { ReadableStorage, WritableStorage } from '../storage/storage.js';
 const DAYS_BACK = 2;
 const DAY_MS = 86_400_000;
 
+const instant = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 const line = z.object({
   n: z.int().positive(),
-  at: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/),
+  at: instant,
+  committedAt: instant.optional(),
   lsn: z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/),
   token: z.string().regex(/^[0-9a-f]{32}$/),
 }) satisfies z.ZodType<WrittenCanary>;

@@ -33,6 +33,7 @@ import { prepareStateDirectory } from './state-directory.js';
 import { hasDeployments, rollOut } from './rollout.js';
 import { packageVersion, workflowSource } from './workflow-source.js';
 import { waitForShutdown } from './stop-signals.js';
+import { surviveStrayFailures } from './stray-failures.js';
 
 export interface WorkerSettings {
   readonly config: Config;
@@ -67,6 +68,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   const [connection, version] = await Promise.all([connect(temporal), packageVersion()]);
   const stopped = new AbortController();
   const removeListener = waitForShutdown();
+  const removeSurvival = surviveStrayFailures((message) => Runtime.instance().logger.error(message));
   try {
     const identity = formatIdentity({
       worker: `${process.pid}@${hostname()}`,
@@ -131,6 +133,7 @@ export async function runWorker({ config, hosts, control, log, temporal }: Worke
   } finally {
     stopped.abort();
     await connection.close();
+    removeSurvival();
     removeListener();
   }
 }

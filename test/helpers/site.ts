@@ -17,6 +17,7 @@ import { startBackup, startRecovery, startRotation } from '../../src/client/star
 import type { StartedOperation } from '../../src/client/start.js';
 import { readPostmaster } from '../../src/postgres/server/postmaster.js';
 import { readJobs } from '../../src/process/jobs/supervisor.js';
+import { STRAY_FAILURE } from '../../src/worker/stray-failures.js';
 import type { BackupOutput, RecoverOutput, RotateOutput } from '../../src/workflows/api.js';
 import { contentOf } from '../contract/engine-fixture.js';
 import { onCleanup } from './cleanup.js';
@@ -340,8 +341,11 @@ export class Site {
     await killAll(() => processesOf(this.root));
     await this.endWorkflows().catch(() => undefined);
     await this.session.close();
+    const log = await readFile(this.workerLog, 'utf8').catch(() => '');
     await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
     this.reaper.done();
+    const stray = log.split('\n').find((line) => line.includes(STRAY_FAILURE));
+    if (stray !== undefined) throw new Error(stray);
   }
 
   /** Whoever still waits for a result gets an answer: a call that is open when its connection closes throws later. */

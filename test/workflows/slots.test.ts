@@ -14,8 +14,9 @@ import type { SlotClaim, SlotKind } from '../../src/domain/operation/slots.js';
 import { failOnLeakedProcesses } from '../helpers/leaks.js';
 import { startTemporalServer } from '../helpers/temporal-server.js';
 import { onCleanup } from '../helpers/cleanup.js';
+import { until } from '../helpers/until.js';
 import type { Activities, Case, Name } from './lab.js';
-import { HOST, Lab, unlessCancelled, untilCancelled } from './lab.js';
+import { HOST, Lab, failure, unlessCancelled, untilCancelled } from './lab.js';
 
 failOnLeakedProcesses();
 
@@ -185,6 +186,68 @@ describe('slots of a host', () => {
     end();
     expect(await recoveryOfFirst.result()).toMatchObject({ state: 'completed' });
   });
+
+  it('L5: an operation that waits for a person has no slot; it goes on at once, although the one that has it waits for its cluster', async () => {
+    const heldThen: string[] = [];
+    const damaged = lab.case({
+      ...leases,
+      restoreFiles: async () => {
+        if (damaged.of('restoreFiles').length === 1) throw failure('disk-full', 'no room');
+        heldThen.push(...(await holders('recovery')));
+      },
+    });
+    const other = lab.case(leases);
+    const paused = await startRecovery(damaged);
+    await approve(damaged, paused);
+    await damaged.state('paused', paused);
+    await until(async () => (await holders('recovery')).length === 0, 'the paused recovery has no slot');
+
+    const ofOther = await startRecovery(other);
+    await approve(other, ofOther);
+    expect(await ofOther.result()).toMatchObject({ state: 'completed' });
+
+    const next = await startRecovery(damaged, 'next');
+    await approve(damaged, next);
+    await damaged.waitsFor(paused.workflowId, next);
+    expect(await holders('recovery')).toEqual([next.workflowId]);
+    await paused.signal(signalNames.continue, { by: 'dba', reason: 'there is room' });
+    expect(await paused.result()).toMatchObject({ state: 'completed' });
+    expect(heldThen).toEqual([next.workflowId, paused.workflowId]);
+    expect(await next.result()).toMatchObject({ state: 'completed' });
+    expect(await holders('recovery')).toEqual([]);
+  });
+
+  it.each(['continue', 'reject'] as const)(
+    'L5: a repair whose step failed lets backups have its slot, and takes it again only where people say %s',
+    async (decision) => {
+      const damaged = lab.case({
+        ...leases,
+        applyRepair: async () => {
+          if (damaged.of('applyRepair').length === 1) throw failure('internal', 'a trigger raised');
+          return { insert: 2, update: 1, delete: 0, conflicts: 0 };
+        },
+      });
+      const { cluster, end } = clusterWithBackup();
+      const repair = await damaged.start('repairTable', 'table-repair/CLUSTER/op', {
+        ...{ requester: 'ops', operationId: 'op' },
+        order: {
+          ...{ database: 'mairie', table: { schema: 'metier', table: 'demandes_rdv' }, strategy: 'undo' },
+          source: { kind: 'transaction', xid: '1234' },
+        },
+      });
+      await approve(damaged, repair);
+      await damaged.state('paused', repair);
+      const backup = await startBackup(cluster);
+      await cluster.called('runBackup');
+      const before = damaged.of('acquireSlot').length;
+      await repair.signal(signalNames[decision], { by: 'dba', reason: 'seen' });
+      expect(await repair.result()).toMatchObject({ state: decision === 'continue' ? 'completed' : 'rejected' });
+      expect(damaged.of('acquireSlot')).toHaveLength(decision === 'continue' ? before + 1 : before);
+      expect(await holders('heavy')).toEqual([backup.workflowId]);
+      end();
+      await backup.result();
+    },
+  );
 
   it('L5: slots whose workflow was terminated are given out again only when they are free', async () => {
     const [a, b] = [clusterWithBackup(), clusterWithBackup()];

@@ -299,6 +299,10 @@ describe('T8: the end of an incident and its repair', () => {
   });
 });
 
+/** What its page shows. */
+const detailsOf = async ({ workflow }: Case): Promise<string> =>
+  (await workflow.query<{ readonly currentDetails?: string }>('__temporal_workflow_metadata')).currentDetails ?? '';
+
 describe('T4: the block of writes belongs to the incident', () => {
   const surveyTable: Activities['surveyTable'] = async () => ({ ...tableSurvey, blocks: true });
   const holdOf = (one: Case): WorkflowHandle => lab.client.workflow.getHandle(holdWorkflowId(one.cluster, 'op-hold'));
@@ -310,6 +314,12 @@ describe('T4: the block of writes belongs to the incident', () => {
     await approve(one, hold);
     expect(one.of('planHold')).toMatchObject([{ operationId: 'op-hold', requester: 'ops' }]);
     await one.called('freezeTable');
+    // Its page does not ask for an approval that was given.
+    await one.until(
+      async () => (await detailsOf(one)).includes(`reprise table release ${hold.workflowId}`) || null,
+      () => detailsOf(one),
+    );
+    expect(await detailsOf(one)).not.toContain(`reprise approve ${hold.workflowId}`);
     await approve(one, repair);
     expect(await one.workflow.result()).toMatchObject({ state: 'closed', repair: repair.workflowId });
     expect(await hold.result()).toMatchObject({ state: 'completed', outcome: { releasedBy: 'incident' } });

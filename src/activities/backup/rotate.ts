@@ -131,8 +131,10 @@ async function rotate(
       'keep them all, or release the backup that needs the chain',
     );
   }
+  const { keeps } = plan;
+  const kept = selected.filter(({ label }) => keeps?.labels.includes(label) === true).map(({ id }) => id);
   const { stateDir } = clusterContext.host;
-  const ordered = dependantsFirst(selected);
+  const ordered = dependantsFirst(selected.filter(({ id }) => !kept.includes(id)));
   for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
     const removedNow = await withHostLock(
       stateDir,
@@ -162,7 +164,11 @@ async function rotate(
       removed.push(backup.id);
     }
   }
-  return output;
+  return {
+    ...output,
+    keep: [...output.keep, ...kept.map((id) => ({ id, reason: keeps?.because ?? 'in use' }))],
+    remove: output.remove.filter(({ id }) => !kept.includes(id)),
+  };
 }
 
 /** Recorded before a removal begins, so that the next attempt can tell a removal that it has to finish from a lost backup. */

@@ -23,12 +23,16 @@ const TAKING = [
   workflowTypes.repairTable,
 ];
 
+/** The capacity that a claim knows which is granted whoever holds. */
+const BEYOND_THE_LIMIT = Number.MAX_SAFE_INTEGER;
+
 /** The slots of hosts as activities: they carry requests to the workflow that gives them out. How many there are says the configuration. */
 export function slotActivities(config: Config): Pick<ControlActivities, 'acquireSlot' | 'releaseSlot' | 'slotHolders'> {
   const capacityOf = ({ host, kind }: HostSlot): number => slotsOf(hostOf({ config, host }))[kind];
   return {
-    acquireSlot: wrapActivity('acquireSlot', async ({ host, kind, owner }) => {
-      const claim = { ...owner, host, kind, capacity: capacityOf({ host, kind }) };
+    acquireSlot: wrapActivity('acquireSlot', async ({ host, kind, owner, resumes }) => {
+      const capacity = resumes ? BEYOND_THE_LIMIT : capacityOf({ host, kind });
+      const claim = { ...owner, host, kind, capacity };
       return acquireLease<SlotClaim>(Context.current().client, slotsResource({ host, kind }), { claim, waits: true });
     }),
     releaseSlot: wrapActivity('releaseSlot', async ({ host, kind, owner }) =>

@@ -9,7 +9,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext, engineFor } from '../cluster-context.js';
 import { predictedRestore } from '../measured.js';
 import { damagedBackup } from '../recovery/damaged-backup.js';
-import { dumpsOf, PhysicalSource, plannedDumps } from '../temporary/instance-source.js';
+import { dumpsOf, ofLatest, PhysicalSource, plannedDumps } from '../temporary/instance-source.js';
 
 type At = NonNullable<DrillOrder['at']>;
 
@@ -125,7 +125,7 @@ async function asAsked(source: PhysicalSource, { at, seed }: Choosing): Promise<
     }
   }
   if (at === 'random' || at === 'latest')
-    return { target: { kind: 'latest' }, chosen: 'latest', outline: await source.ofLatest() };
+    return { target: { kind: 'latest' }, chosen: 'latest', outline: await ofLatest(source) };
   const target = { kind: 'time' as const, time: at };
   return { target, chosen: 'asked', outline: await source.outline(target) };
 }

@@ -14,7 +14,7 @@ import type { ActivityRun } from '../activity-wrapper.js';
 import type { InstanceStep, PlannedStep, ReachedTarget, StepInput } from '../api.js';
 import { type ClusterContext, policyOf } from '../cluster-context.js';
 import { DUMPS, instanceDumpContext } from '../temporary/instance-dump.js';
-import { PhysicalSource } from '../temporary/instance-source.js';
+import { ofLatest, PhysicalSource } from '../temporary/instance-source.js';
 import { contentDigest } from '../temporary/planned-restore.js';
 import {
   closeInstance,
@@ -125,7 +125,7 @@ async function recoveryOf(
   const policy = policyOf(clusterContext, binding.policy);
   const operationId = `${binding.operationId}/${INSTANCE}`;
   const source = await PhysicalSource.open({ clusterContext, run, operationId, policy }, binding.backups[0]?.id);
-  return { stopsAt: (await source.ofLatest(timeline ?? undefined)).target, timeline };
+  return { stopsAt: (await ofLatest(source, timeline ?? undefined)).target, timeline };
 }
 
 function noContent(id: string): RepriseError {

@@ -35,7 +35,7 @@ import { changesFor, effectsOf } from './make-changes.js';
 import { holdingRows, otherTablesOf, staleViews } from './other-tables.js';
 import { backupsOfOthers } from '../../domain/table/same-cluster.js';
 import { asRepair, changesOnly, systemIdentifierOf, rowsIn } from './repair-session.js';
-import { takenBack } from './take-back.js';
+import { onlyDone, takenBack } from './take-back.js';
 
 export async function makeRepairPlan(
   clusterContext: ClusterContext,
@@ -88,6 +88,7 @@ export async function makeRepairPlan(
         ...(nobody === null ? [] : [nobody]),
         ...others,
         ...untouched(order, damaged),
+        ...(order.source.kind === 'repair' ? await onlyDone(clusterContext, order.source.operationId) : []),
         ...(await otherTablesOf(cluster.connection, repaired, transaction)),
         ...(await holdingRows(cluster.connection, repaired, files.changes, changes, run.signal)),
         ...(await staleViews(cluster.connection, repaired, changes)),

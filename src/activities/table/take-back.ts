@@ -69,6 +69,18 @@ export async function takenBack(
   );
 }
 
+/** What the plan that takes a repair back says of one that did not do in one go what was approved. */
+export async function onlyDone(clusterContext: ClusterContext, earlierId: string): Promise<readonly string[]> {
+  const { stateDir } = clusterContext.host;
+  const files = await openRepairFiles(stateDir, earlierId);
+  const done = await carriedOut(clusterContext, openHostState(stateDir), earlierId, files);
+  const isEnded = done[0]?.count === Number.POSITIVE_INFINITY;
+  if (done.length === 0 || (isEnded && done.length === 1)) return [];
+  const rows = done.reduce((sum, one) => sum + one.rows, 0);
+  const how = isEnded ? `went through ${done.length} plans` : 'did not come to its end';
+  return [`repair ${earlierId} ${how}: the ${rows} rows that it changed are taken back, and no others`];
+}
+
 type Kept = CarriedOut & { readonly changes: ReadChangeSet };
 
 /** So many repairs are named. */

@@ -53,23 +53,17 @@ export class PhysicalSource {
     return new PhysicalSource(engine, context, policy, candidates, known);
   }
 
-  outline(target: RecoveryTarget, timeline?: TimelineChoice): Promise<RecoveryOutline> {
-    return this.engine.outlineRecovery(this.context, {
-      ...{ target, timeline, candidates: this.candidates, oldDataDir: null, databases: [] },
-    });
+  /** No backup may be chosen: there is none, or the one that was named cannot be used any more. */
+  get isEmpty(): boolean {
+    return this.candidates.length === 0;
   }
 
-  /** The place of the last commit: `latest` itself would move with what is archived meanwhile. */
-  async ofLatest(timeline?: TimelineChoice): Promise<RecoveryOutline> {
-    const latest = await this.outline({ kind: 'latest' }, timeline);
-    if (latest.lastCommitAt == null) return { ...latest, target: { kind: 'end-of-backup' } };
-    try {
-      return { ...latest, ...(await this.outline({ kind: 'time', time: latest.lastCommitAt }, timeline)) };
-    } catch (error) {
-      // Nothing was committed since the backup ended.
-      if (!isRepriseError(error) || error.code !== 'target-before-backup') throw error;
-      return { ...latest, target: { kind: 'end-of-backup' } };
-    }
+  /** @param only ids of the backups that may be chosen; absent: all */
+  outline(target: RecoveryTarget, timeline?: TimelineChoice, only?: readonly string[]): Promise<RecoveryOutline> {
+    const candidates = this.candidates.filter(({ id }) => only?.includes(id) ?? true);
+    return this.engine.outlineRecovery(this.context, {
+      ...{ target, timeline, candidates, oldDataDir: null, databases: [] },
+    });
   }
 
   /** What is bound of the backups of an outline, by their ids. */
@@ -148,4 +142,25 @@ async function described(
     finishedAt: backup.finishedAt ?? backup.startedAt,
     content: contentDigest(await engine.bindBackup(context, backup, known)),
   };
+}
+
+/**
+ * The newest backup and the place of the last commit: `latest` itself would move with what is archived meanwhile. Not its time, which an
+ * older backup may lead to: engines round the end of a backup to a second.
+ */
+export async function ofLatest(
+  source: Pick<PhysicalSource, 'outline'>,
+  timeline?: TimelineChoice,
+): Promise<RecoveryOutline> {
+  const latest = await source.outline({ kind: 'latest' }, timeline);
+  const { lastCommitLsn: lsn, backups, reachableFrom } = latest;
+  if (lsn === undefined) return { ...latest, target: { kind: 'end-of-backup' } };
+  const newest = backups.map(({ id }) => id);
+  try {
+    return { ...latest, ...(await source.outline({ kind: 'lsn', lsn }, timeline, newest)), reachableFrom };
+  } catch (error) {
+    // Nothing was committed since the backup ended.
+    if (!isRepriseError(error) || error.code !== 'target-before-backup') throw error;
+    return { ...latest, target: { kind: 'end-of-backup' } };
+  }
 }

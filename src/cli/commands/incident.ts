@@ -2,6 +2,7 @@ import * as decisions from '../../client/decide.js';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { RepriseError } from '../../domain/errors.js';
+import type { CatalogueRecord } from '../../domain/backup/records.js';
 import type { IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
@@ -99,7 +100,7 @@ function defineReads(parent: Command, cli: Cli): void {
       const view = await self.withTemporal((session) =>
         runInspection<'incident'>(session, { kind: 'incident', id: given }),
       );
-      await self.print({ ...view }, incidentText);
+      await self.print({ ...view }, (shown, screen) => incidentText(self, shown, screen));
     },
   });
   define<{ html?: true }>(parent, cli, {
@@ -154,12 +155,30 @@ function incidentsTable(incidents: readonly IncidentLine[], screen: Screen): str
   return screenTable(['incident', 'state', 'opened', 'closed'], rows, screen);
 }
 
-function incidentText({ incident, records, outcome }: IncidentView, screen: Screen): string {
-  const journal = records.map((record) => [
-    instant(record.at),
-    record.by,
-    'text' in record ? record.text : record.kind,
-  ]);
+/** Records that only the evidence needs: nobody reads them in a journal. */
+const NOT_TOLD: ReadonlySet<string> = new Set(['pin', 'unpin', 'plan-used']);
+
+function toldIn(record: CatalogueRecord): string {
+  switch (record.kind) {
+    case 'incident':
+      return `incident ${record.state}: ${record.text}`;
+    case 'journal':
+      return `${record.step}: ${record.text}`;
+    case 'approval':
+      return `approved plan ${record.digest.slice(0, 12)}: ${record.approval.reason}`;
+    case 'refusal':
+      return `refused: ${record.reason}`;
+    case 'outcome':
+      return `recovered to ${record.outcome.target.reached}`;
+    default:
+      return record.kind;
+  }
+}
+
+function incidentText(cli: Cli, { incident, records, outcome }: IncidentView, screen: Screen): string {
+  const journal = records
+    .filter(({ kind }) => !NOT_TOLD.has(kind))
+    .map((record) => [instant(record.at), record.by, toldIn(record)]);
   return [
     facts(
       [
@@ -173,5 +192,8 @@ function incidentText({ incident, records, outcome }: IncidentView, screen: Scre
       screen,
     ),
     journal.length > 0 ? screenTable(['at', 'by', 'what'], journal, screen) : 'its journal is empty',
+    ...(incident.closedAt === null
+      ? [`what it waits for, and what to type next, is shown by:\n  ${cli.command('status', incident.id)}`]
+      : []),
   ].join('\n\n');
 }

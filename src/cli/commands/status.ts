@@ -57,7 +57,7 @@ export function registerStatus(program: Command, cli: Cli): void {
         const view = await statusOf(session, workflowId, { jobs: true });
         const details = await detailsToShow(session, view);
         await self.print({ ...view, ...(details === null ? {} : { details }), ...workers }, (_, screen) =>
-          statusText({ ...view, details }, screen),
+          statusText({ ...view, details, next: whatNext(self, view) }, screen),
         );
       }),
   });
@@ -132,7 +132,7 @@ async function watchOne(
       throw new RepriseError(
         'approval-refused',
         `${workflowId} was rejected`,
-        'nothing was changed; start again when you want another plan',
+        `how it ended, and what it left: ${cli.command('status', workflowId)}`,
       );
   });
 }
@@ -255,16 +255,39 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
   ].join('\n\n');
 }
 
-/** An incident is decided on its figures; what else people decide has a plan of its own. */
+/**
+ * An incident is decided on its figures; what else people decide has a plan of its own. What was rejected or failed says why, and what it
+ * left; what was terminated has not said it.
+ */
 async function detailsToShow(
   session: TemporalSession,
-  { kind, state, workflowId }: StatusView,
+  { kind, state, workflowId, terminated }: StatusView,
 ): Promise<string | null> {
-  if (kind !== 'incident' || isFinal(state) || state === 'waiting-worker') return null;
-  return detailsOf(session, workflowId);
+  const shows = isFinal(state) ? state !== 'completed' && terminated !== true : kind === 'incident';
+  return shows && state !== 'waiting-worker' ? detailsOf(session, workflowId) : null;
 }
 
-function statusText(view: StatusView & { readonly details?: string | null }, screen: Screen): string {
+/** What to do where nothing is done any more, because it did not come to its end; null: the operation says it itself. */
+function whatNext(cli: Cli, { state, kind, cluster, incident, terminated }: StatusView): string | null {
+  if (!isFinal(state) || state === 'completed') return null;
+  const lines: string[] = [];
+  if (terminated === true) {
+    lines.push(
+      `it was terminated and nothing of it goes on; what it left is shown by: ${cli.command('check', cluster)}`,
+    );
+    if (kind === 'incident')
+      lines.push(
+        `a repair or recovery of it goes on by itself: ${cli.command('status')}; to go on with the incident, open another one`,
+      );
+  }
+  if (incident !== undefined) lines.push(`its incident, and what that waits for: ${cli.command('status', incident)}`);
+  return lines.length === 0 ? null : lines.join('\n');
+}
+
+function statusText(
+  view: StatusView & { readonly details?: string | null; readonly next?: string | null },
+  screen: Screen,
+): string {
   const jobs = view.jobs.map((job) => [
     job.tool,
     job.state,
@@ -281,7 +304,8 @@ function statusText(view: StatusView & { readonly details?: string | null }, scr
     facts(
       [
         ['workflow', view.workflowId],
-        ['state', view.state],
+        ['part of', view.incident ?? null],
+        ['state', view.terminated === true ? 'terminated' : view.state],
         ['waiting for', view.waitingFor],
         ['plan', view.plan],
         [
@@ -295,6 +319,7 @@ function statusText(view: StatusView & { readonly details?: string | null }, scr
       screen,
     ).concat('\n', link),
     view.details == null ? '' : detailsText(view.details, screen),
+    view.next ?? '',
     phases.length > 0 ? screenTable(['phase', 'time'], phases, screen) : '',
     jobs.length > 0 ? screenTable(['tool', 'state', 'pid', 'starts', 'job'], jobs, screen) : '',
   ]

@@ -22,9 +22,7 @@ const host = z
     recovery_slots: positive()
       .max(64)
       .default(1)
-      .describe(
-        'Recoveries that may run at once on this host. Another one waits, also for one that waits for a person.',
-      ),
+      .describe('Recoveries that may run at once on this host. One that waits for a person does not count.'),
     media_slots: positive().max(64).default(1).describe('Recoveries of media that may run at once on this host.'),
     timeouts: z
       .strictObject({

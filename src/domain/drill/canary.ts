@@ -13,6 +13,8 @@ export interface CanaryRow {
 /** The same with a position in the WAL at or after the end of its commit. */
 export interface WrittenCanary extends CanaryRow {
   readonly lsn: string;
+  /** An instant after its commit, as {@link CanaryRow.at}: a dump that began before it may lack the row. Absent: written by an older version. */
+  readonly committedAt?: string | undefined;
 }
 
 /** Up to where the rows of a restore go. */
@@ -31,7 +33,9 @@ export function newestCanary(written: readonly WrittenCanary[], bound: CanaryBou
   }
   return (
     rows.findLast((row) =>
-      'lsn' in bound ? compareLsn(row.lsn, bound.lsn) <= 0 : Date.parse(row.at) <= Date.parse(bound.at),
+      'lsn' in bound
+        ? compareLsn(row.lsn, bound.lsn) <= 0
+        : Date.parse(row.committedAt ?? row.at) <= Date.parse(bound.at),
     ) ?? null
   );
 }

@@ -74,6 +74,8 @@ export const signalNames = {
   clusterAnswers: 'cluster-answers',
   /** Sent by the repair of an incident, when its table may take writes again. */
   repaired: 'repaired',
+  /** Sent by the block of writes of an incident, when its table takes none. */
+  writesBlocked: 'writes-blocked',
   /** A recovery that was approved waits for the cluster: what only waits for its next attempt ends. */
   makeWay: 'make-way',
   leaseGranted: 'lease-granted',

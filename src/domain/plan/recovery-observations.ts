@@ -19,6 +19,8 @@ export interface RecoveryOutline {
   readonly stateAt?: string | null;
   /** The last commit that comes back; null or absent where it is not known, or before the backup's end. */
   readonly lastCommitAt?: string | null;
+  /** Where the record of that commit begins; of the target `latest` alone. */
+  readonly lastCommitLsn?: string;
   /** Of clusters with timelines. */
   readonly history?: TimelineHistory;
   readonly systemIdentifier: string | null;

@@ -24,8 +24,17 @@ export interface TableIncidentFacts {
   readonly cause: string | null;
   readonly survey: TableSurvey | null;
   readonly suspects: Suspects | null;
-  /** Workflow that blocks the writes; null: none does. */
-  readonly hold: string | null;
+  /** What blocks the writes; null: nothing was asked to. */
+  readonly hold: TableHold | null;
+}
+
+/** The block of writes of an incident. */
+export interface TableHold {
+  readonly workflowId: string;
+  /** The table takes no writes; else its plan waits for its approval. */
+  readonly isBlocking: boolean;
+  /** How it ended, in words; null: it has not. */
+  readonly end: string | null;
 }
 
 /** `DATABASE schema.table`, for one line. */
@@ -62,7 +71,7 @@ export function tableIncidentDetails(facts: TableIncidentFacts, stage: IncidentS
     `- **discovered:** ${markdownText(discoveredAt)}\n- **cause:** ${markdownText(clipBytes(cause ?? 'not entered yet', 500))}`,
     survey === null ? 'The rows are being compared with those of the backups.' : surveyDetails(survey),
     suspects === null ? 'The WAL is being read.' : suspectsDetails(suspects),
-    ...(facts.hold === null ? [] : [holdDetails(facts.hold)]),
+    ...(facts.hold === null ? [] : [holdDetails(facts, facts.hold)]),
     ...(stage === 'confirm' ? confirmOnPage(facts.workflowId) : []),
     ...(stage === 'choose' ? repairOnPage(facts) : []),
   ].join('\n\n');
@@ -123,8 +132,13 @@ export function transactionList(transactions: readonly Suspect[]): string {
     .join('\n');
 }
 
-function holdDetails(workflowId: string): string {
-  return `Writes to the table are blocked by ${markdownCode(workflowId)} once its plan is approved: ${markdownCode(`reprise approve ${shellWord(workflowId)} --reason "..."`)}. You may go on without it.`;
+function holdDetails({ cluster, order }: TableIncidentFacts, { workflowId, isBlocking, end }: TableHold): string {
+  const id = shellWord(workflowId);
+  if (end !== null)
+    return `Nothing of this incident blocks the writes to the table any more: ${markdownText(clipBytes(end, 500))}. To block them: ${markdownCode(`reprise table freeze ${tableWords(cluster, order.database, order.table)} --reason "..."`)}.`;
+  if (isBlocking)
+    return `The table takes no writes: ${markdownCode(workflowId)} blocks them until this incident has ended. To open it sooner: ${markdownCode(`reprise table release ${id} --reason "..."`)}.`;
+  return `Writes to the table are blocked by ${markdownCode(workflowId)} once its plan is approved: ${markdownCode(`reprise approve ${id} --reason "..."`)}. You may go on without it.`;
 }
 
 function repairOnPage({ cluster, workflowId, order, suspects, survey }: TableIncidentFacts): readonly string[] {

@@ -64,6 +64,12 @@ export function connectionEnv({ cluster }: Pick<ReadContext, 'cluster'>, version
 }
 
 /**
+ * A storage that fails is asked again for its `io-timeout`, of 60 s unless its configuration says otherwise, and named only then: ended
+ * sooner, it would never say why.
+ */
+const SAYS_WHY_MS = 150_000;
+
+/**
  * Runs a command of some seconds.
  * @throws RepriseError as {@link PGBACKREST} has it; `tool-missing`
  */
@@ -85,7 +91,7 @@ export async function runPgbackrest(
       env: connectionEnv(context, more.versionNum),
       signal: context.signal,
       maxBufferBytes: LISTING_BYTES,
-      timeoutMs: more.timeoutMs,
+      timeoutMs: more.timeoutMs ?? SAYS_WHY_MS,
       acceptCodes: more.acceptCodes,
     });
   } catch (error) {

@@ -161,6 +161,7 @@ function outlineOf(
     target: stop.target ?? (target.kind === 'backup' ? { kind: 'end-of-backup' } : target),
     stateAt: stateAt(target, stop, chosen, reach),
     lastCommitAt: target.kind === 'latest' ? reach.lastCommitAt : (stop.commit?.time ?? null),
+    ...(target.kind === 'latest' && reach.lastCommitLsn !== null && { lastCommitLsn: reach.lastCommitLsn }),
     timeline: reach.followed.timeline.id,
     systemIdentifier,
     sizeBytes: databaseBytes,

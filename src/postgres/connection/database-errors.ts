@@ -36,6 +36,16 @@ function isConnectionLoss(error: unknown): boolean {
   );
 }
 
+/**
+ * The first line of what the server says. Where it cannot read a value or compute with it (class 22, data exceptions), it quotes that value, which may
+ * be one of a row: names of types stay, and whatever else is in quotes goes.
+ */
+function withoutValues(state: string | undefined, message: string): string {
+  const line = message.slice(0, 2000).split('\n')[0] ?? '';
+  if (state?.startsWith('22') !== true) return line;
+  return line.replace(/: ".*$/, '').replace(/(?<!\b(?:type|enum|encoding) (?:\w+\.)?)".*(?:"|$)/, '"..."');
+}
+
 /** The error in Reprise's terms: its first line and SQLSTATE only, because details may quote rows. */
 export function databaseError(error: unknown, connection: ConnectionConfig, database: string): RepriseError {
   if (isRepriseError(error)) return error;
@@ -58,7 +68,7 @@ export function databaseError(error: unknown, connection: ConnectionConfig, data
     });
   const [code, hint] =
     state === '42501' ? missingRight(raw.message, connection, database) : classify(state, raw.message);
-  return new RepriseError(code, raw.message.split('\n')[0] ?? '', hint, { sqlState: state, database });
+  return new RepriseError(code, withoutValues(state, raw.message), hint, { sqlState: state, database });
 }
 
 /** The server cannot be talked to; the address is said, the reason is the driver's or the server's. */

@@ -8,6 +8,11 @@ const IN_EVERY_VERSION = [
   'idle_in_transaction_session_timeout',
   'tcp_user_timeout',
 ] as const;
+/**
+ * What a role, a database or the server may set for applications, and what would stop or change our own statements: a database that was made
+ * read-only in an incident is repaired and frozen all the same, and a NULL in an array stays one.
+ */
+const FOR_OUR_STATEMENTS = ['default_transaction_read_only=off', 'array_nulls=on'] as const;
 /** A server that does not know one refuses the session. */
 const SINCE = [
   { name: 'idle_session_timeout', versionNum: 140_000 },
@@ -20,7 +25,7 @@ export const TIMEOUTS: readonly string[] = [...IN_EVERY_VERSION, ...SINCE.map(({
 );
 
 /**
- * Options of a session without time-outs, as libpq's `PGOPTIONS` and the driver's `options` have them.
+ * Options of a session without time-outs and with {@link FOR_OUR_STATEMENTS}, as libpq's `PGOPTIONS` and the driver's `options` have them.
  * @param versionNum of the server, where it is known: without it, time-outs that not every version has stay as they are
  */
 export function sessionOptions({
@@ -35,6 +40,7 @@ export function sessionOptions({
   const settings = [
     ...IN_EVERY_VERSION.map((name) => `${name}=${name === 'statement_timeout' ? statementTimeoutMs : 0}`),
     ...SINCE.filter((one) => versionNum >= one.versionNum).map(({ name }) => `${name}=0`),
+    ...FOR_OUR_STATEMENTS,
     ...others,
   ];
   return settings.map((setting) => `-c ${setting}`).join(' ');
@@ -45,6 +51,10 @@ export const WITHOUT_NEWER_TIMEOUTS: readonly string[] = SINCE.map(
   ({ name }) =>
     `CASE WHEN pg_catalog.current_setting('${name}', true) IS NOT NULL THEN pg_catalog.set_config('${name}', '0', false) END`,
 );
+
+/** An expression: foreign keys and triggers count for what we write, also where role, database or server switch them off; only a superuser may say so. */
+export const CONSTRAINTS_COUNT =
+  "CASE WHEN pg_catalog.current_setting('session_replication_role') <> 'origin' AND pg_catalog.current_setting('is_superuser') = 'on' THEN pg_catalog.set_config('session_replication_role', 'origin', false) END";
 
 /** An expression: what the server says is committed is on disk, also where role, database or server do not ask for that. */
 export const COMMITS_ON_DISK =

@@ -75,18 +75,24 @@ async function writeNext(client: pg.Client): Promise<WrittenCanary | null> {
   const written = await client.query<CanaryRow>(
     `INSERT INTO reprise.canary (n, written_at, token)
      SELECT coalesce(max(n), 0) + 1, pg_catalog.clock_timestamp(), $1 FROM reprise.canary
-     RETURNING n::float8 AS n, ${AS_TEXT} AS at, token`,
+     RETURNING n::float8 AS n, ${asText('written_at')} AS at, token`,
     [randomBytes(16).toString('hex')],
   );
   const [row] = written.rows;
   if (row === undefined) throw new RepriseError('internal', 'the canary was inserted, and no row came back');
   await client.query('DELETE FROM reprise.canary WHERE n <= $1', [row.n - KEPT]);
   await client.query('COMMIT');
-  const position = await client.query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::text AS lsn');
-  return { ...row, lsn: position.rows[0]?.lsn ?? '' };
+  const after = await client.query<{ lsn: string; committedAt: string }>(
+    `SELECT pg_catalog.pg_current_wal_insert_lsn()::text AS lsn, ${asText('pg_catalog.clock_timestamp()')} AS "committedAt"`,
+  );
+  const [committed] = after.rows;
+  if (committed === undefined) throw new RepriseError('internal', 'the server did not say where its WAL is');
+  return { ...row, ...committed };
 }
 
-const AS_TEXT = `pg_catalog.to_char(written_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+function asText(instant: string): string {
+  return `pg_catalog.to_char(${instant} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
 
 /** A plain table of the connection's role or of a superuser, without triggers and rules. */
 async function isTrusted(client: pg.ClientBase): Promise<boolean> {

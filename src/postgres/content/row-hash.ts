@@ -4,7 +4,8 @@ import { copyTable } from './copy-rows.js';
 
 /** Settings under which the same values are the same text everywhere; `C` is a locale of every system. */
 export const SAME_TEXT = `SET LOCAL "DateStyle" TO 'ISO, YMD'; SET LOCAL "IntervalStyle" TO 'postgres'; SET LOCAL "TimeZone" TO 'UTC';
-  SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; SET LOCAL lc_monetary TO 'C'`;
+  SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'; SET LOCAL lc_monetary TO 'C';
+  SET LOCAL xmloption TO 'content'; SET LOCAL array_nulls TO on`;
 const NEWLINE = 0x0a;
 
 /**

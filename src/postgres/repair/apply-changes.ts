@@ -13,7 +13,6 @@ import {
   leftNow,
   leftOut,
   loadChanges,
-  LOCK_TIMEOUT,
   sameRow,
   type Work,
   workOf,
@@ -28,7 +27,7 @@ import {
   valueOn,
 } from './dependent-changes.js';
 import { isFreezeTrigger } from './freeze-triggers.js';
-import { othersInTheWay } from './lock-holders.js';
+import { LOCK_TIMEOUT, othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
 import { readTriggers, statementTable, type TableFacts, type TableTrigger } from './table-facts.js';
 import type { UniqueRule } from './unique-rules.js';
@@ -303,7 +302,17 @@ async function insertRows(client: pg.Client, work: Work): Promise<number> {
         WHERE c.op = 'i' AND EXISTS (SELECT FROM pg_temp.reprise_done d WHERE d.n = c.n)`,
   );
   workMoved();
+  if (rowCount !== wanted.rowCount) throw keptOut(work, (wanted.rowCount ?? 0) - (rowCount ?? 0));
   return rowCount ?? 0;
+}
+
+/** A trigger that gives no row back: nothing says which ones it did not let in. */
+function keptOut({ header }: Work, count: number): RepriseError {
+  return new RepriseError(
+    'query-failed',
+    `${formatTableName(header.table)}: its triggers do not let ${count} rows come back: what this attempt did was rolled back`,
+    'repair it without --fire-triggers, or switch the trigger off that returns NULL for an INSERT',
+  );
 }
 
 /** Of a table without a key: so many of the rows that are equal as are to go. */

@@ -5,16 +5,15 @@ import { RepriseError } from '../../domain/errors.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../domain/table/repair.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
+import { sqlState } from '../connection/database-errors.js';
 import { SAME_TEXT } from '../content/row-hash.js';
-import { othersInTheWay } from './lock-holders.js';
+import { LOCK_TIMEOUT, othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
 import type { StoredColumn, TableFacts } from './table-facts.js';
 
 /** A temporary table holds each row twice, beside its number and what is done with it; PostgreSQL's limit is 1600. */
 const MOST_COLUMNS = 790;
 const COPY_BYTES = 64 * 1024;
-/** A table that others hold is waited for no longer: all who come after would wait behind this. */
-export const LOCK_TIMEOUT = '10s';
 
 export interface Work {
   readonly header: ChangeSetHeader;
@@ -81,6 +80,34 @@ function sameImage(left: readonly string[], right: readonly string[]): string {
 /** Numbers of the changes that were loaded, from `from` on, without a hole. */
 export async function loadChanges(
   client: pg.Client,
+  work: Work,
+  changes: AsyncIterable<RowChange> | Iterable<RowChange>,
+  from: number,
+): Promise<number> {
+  try {
+    return await copyChanges(client, work, changes, from);
+  } catch (error) {
+    throw notReadable(error, work) ?? error;
+  }
+}
+
+/** A value in its text of then, as of an enum whose label was renamed since; the server's own words would quote it. */
+function notReadable(error: unknown, { header, columns }: Work): RepriseError | undefined {
+  if (sqlState(error)?.startsWith('22') !== true) return undefined;
+  const { where = '' } = error as { readonly where?: string };
+  const at = /COPY reprise_changes, line \d+, column [ab](\d+)/.exec(where)?.[1];
+  const column = at === undefined ? undefined : columns[Number(at)];
+  if (column === undefined) return undefined;
+  return new RepriseError(
+    'capability-missing',
+    `a damaged row of ${formatTableName(header.table)} has a value in ${JSON.stringify(column.name)} that the type ${column.type} does not take now, as where a label of an enum was renamed since`,
+    'undo the change of the type first, or leave such rows out with --where-in or --where-range',
+    { sqlState: sqlState(error) },
+  );
+}
+
+async function copyChanges(
+  client: pg.Client,
   { columns }: Work,
   changes: AsyncIterable<RowChange> | Iterable<RowChange>,
   from: number,
@@ -94,6 +121,8 @@ export async function loadChanges(
   );
   const none = new Array<null>(columns.length).fill(null);
   const stream = client.query(copyFrom('COPY pg_temp.reprise_changes FROM STDIN'));
+  let isRefused = false;
+  stream.on('error', () => (isRefused = true));
   const failed = once(stream, 'error').then(([error]) => Promise.reject(error as Error));
   failed.catch(() => undefined);
   let [n, pending] = [from, ''];
@@ -102,15 +131,21 @@ export async function loadChanges(
     pending = '';
     workMoved();
   };
-  for await (const change of changes) {
-    const before = 'before' in change ? change.before : none;
-    const after = 'after' in change ? change.after : none;
-    pending += `${n++}\t${change.op[0]}\t${copyLine([...before, ...after])}\n`;
-    if (pending.length >= COPY_BYTES) await flush();
+  try {
+    for await (const change of changes) {
+      const before = 'before' in change ? change.before : none;
+      const after = 'after' in change ? change.after : none;
+      pending += `${n++}\t${change.op[0]}\t${copyLine([...before, ...after])}\n`;
+      if (pending.length >= COPY_BYTES) await flush();
+    }
+    await flush();
+    stream.end();
+    await Promise.race([once(stream, 'finish'), failed]);
+  } catch (error) {
+    // The server waits for more rows, and takes no other statement before it is told that none come.
+    if (!isRefused) await once(stream.destroy(), 'close').catch(() => undefined);
+    throw error;
   }
-  await flush();
-  stream.end();
-  await Promise.race([once(stream, 'finish'), failed]);
   await client.query('ANALYZE pg_temp.reprise_changes');
   return n - from;
 }

@@ -59,6 +59,14 @@ export async function openRepairLogin(
   const { rows: version } = await client.query<{ num: number }>(
     "SELECT pg_catalog.current_setting('server_version_num')::int AS num",
   );
+  // What the database sets for every role; only a superuser may set it, and the role itself is none.
+  const { rows: replication } = await client.query<{ set: boolean }>(
+    `SELECT reset_val <> 'origin' OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting d, pg_catalog.unnest(d.setconfig) AS c
+              WHERE d.setrole = 0 AND c LIKE 'session\\_replication\\_role=%') AS set
+       FROM pg_catalog.pg_settings WHERE name = 'session_replication_role'`,
+  );
+  if (replication[0]?.set === true)
+    await client.query(`ALTER ROLE ${name} IN DATABASE ${database} SET session_replication_role TO origin`);
   const membership = (version[0]?.num ?? 0) >= 160_000 ? ' WITH INHERIT TRUE, SET FALSE' : '';
   await client.query(`GRANT ${pg.escapeIdentifier(facts.owner)} TO ${name}${membership}`);
   // The owner's own rights on it may have been taken away, so that nobody writes.

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import { knowsText } from '../content/encoding.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+import { withoutWaiting } from './lock-holders.js';
 import { readUniqueRules, type UniqueRule } from './unique-rules.js';
 
 /** A column that is stored and not generated. */
@@ -38,7 +39,7 @@ export interface TableTrigger {
   readonly enable: string;
 }
 
-/** A foreign key of another table to this one. */
+/** A foreign key of another table to this one, to one of its partitions alone, or to the table that it is a partition of. */
 export interface ReferencingKey {
   readonly table: TableName;
   readonly columns: readonly string[];
@@ -107,9 +108,13 @@ export function statementTable({ schema, table }: TableName): string {
 
 /**
  * What decides how the rows of a table may be changed.
- * @throws RepriseError `not-found`; `capability-missing` for what is no ordinary or partitioned table
+ * @throws RepriseError `not-found`; `busy` where others hold it; `capability-missing` for what is no ordinary or partitioned table
  */
-export async function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
+export function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
+  return withoutWaiting(client, table, () => factsOf(client, table));
+}
+
+async function factsOf(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
   const { rows } = await client.query<FoundTable>(
     `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser,
             c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AS hidden,
@@ -323,7 +328,13 @@ async function readForeignKeys(
             ${operators} AS equals
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.confrelid = $1 AND f.conparentid = 0 AND ${enforced}
+      WHERE f.contype = 'f' AND f.confrelid IN (${TREE}) AND ${enforced}
+        -- Of a key to a partitioned table each partition has a copy, and so has each partition that refers to it: only the one above counts.
+        AND (f.conparentid = 0 OR NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.confrelid IN (${TREE}))
+            AND NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p JOIN pg_catalog.pg_inherits h ON h.inhparent = p.conrelid
+               WHERE h.inhrelid = f.conrelid AND p.contype = 'f' AND p.confrelid = f.confrelid))
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );

@@ -1,11 +1,13 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { ChildProcess } from 'node:child_process';
 import { execa } from 'execa';
 import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
 import { toolEnvironment } from './environment.js';
 import type { OsUser } from '../jobs/jobs.js';
+import { freeMemory } from '../../files/free-memory.js';
 import { askWhileWaiting } from '../../files/work-signs.js';
 import { tailOfText, errorLine } from '../../files/tail.js';
 import { asUser } from './users.js';
@@ -38,7 +40,7 @@ export interface RunProgramOptions {
   readonly leavesProcesses?: true;
   /** Called with each line of stdout, which is not kept then, however long it is. */
   readonly onLine?: (line: string) => void;
-  /** The same with stdout as it comes, in pieces of bytes: for tens of millions of lines. */
+  /** The same with stdout as it comes, in pieces of bytes that are gone afterwards: for tens of millions of lines. */
   readonly onChunk?: (chunk: Buffer) => void;
 }
 
@@ -70,7 +72,7 @@ export async function runProgram(argv: readonly string[], options: RunProgramOpt
       });
       endOutputWithProcess(running.nodeChildProcess, options.leavesProcesses === true);
       if (options.onLine !== undefined) await readLines(running.stdout, options.onLine);
-      if (options.onChunk !== undefined) await readChunks(running.stdout, options.onChunk);
+      if (options.onChunk !== undefined) await readBytes(running.stdout, options.onChunk);
       return running;
     },
     async () => true,
@@ -98,7 +100,7 @@ function endOutputWithProcess(child: ChildProcess, leavesProcesses: boolean): vo
 async function readLines(stdout: Readable, onLine: (line: string) => void): Promise<void> {
   let rest = '';
   stdout.setEncoding('utf8');
-  await readChunks<string>(stdout, (chunk) => {
+  await readData<string>(stdout, (chunk) => {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop() ?? '';
     lines.forEach(onLine);
@@ -106,10 +108,24 @@ async function readLines(stdout: Readable, onLine: (line: string) => void): Prom
   if (rest !== '') onLine(rest);
 }
 
-/** A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */
-async function readChunks<T>(stdout: Readable, onChunk: (chunk: T) => void): Promise<void> {
+async function readBytes(stdout: Readable, onChunk: (chunk: Buffer) => void): Promise<void> {
+  await readData<Buffer>(stdout, (chunk) => {
+    onChunk(chunk);
+    freeMemory(chunk);
+  });
+}
+
+/** Each piece as soon as it comes. A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */
+async function readData<T>(stdout: Readable, use: (chunk: T) => void): Promise<void> {
+  stdout.on('data', (chunk: T) => {
+    try {
+      use(chunk);
+    } catch (error) {
+      stdout.destroy(error as Error);
+    }
+  });
   try {
-    for await (const chunk of stdout) onChunk(chunk as T);
+    await finished(stdout, { writable: false });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }

@@ -122,7 +122,9 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
     this.started = ids;
     try {
       if (child === null) return { ...ids, output: null, why: `${workflowId} was started before: it continues` };
-      show(`the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\``);
+      show(
+        `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``,
+      );
       const ended = await this.follow(child, choice, workflowId, show);
       return 'kind' in ended ? ended : { ...ids, ...ended };
     } catch (error) {
@@ -146,7 +148,7 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
       if (decision.kind === 'confirmed' && decision.by === APPROVAL) {
         child.approved = true;
         await this.frame.journal(what, `${workflowId}: ${decision.reason}`, decision.sentBy);
-        show(`the ${what}: \`reprise watch ${workflowId}\``);
+        show(`the ${what}; how far it is, and what it waits for: \`reprise status ${workflowId}\``);
       } else if (isEnd(decision)) {
         if (!child.approved) {
           await child.cancel();

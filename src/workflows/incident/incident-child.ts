@@ -17,7 +17,8 @@ export class IncidentChild<T extends Workflow> {
   /** People approved its plan: it goes on without the incident. */
   approved = false;
   ended: EndedChild<WorkflowResultType<T>> | null = null;
-  private readonly ending: Promise<void>;
+  /** Is over when the child has ended. */
+  readonly ending: Promise<void>;
 
   private constructor(
     readonly handle: ChildWorkflowHandle<T>,

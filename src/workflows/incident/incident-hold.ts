@@ -2,6 +2,7 @@ import { ParentClosePolicy, getExternalWorkflowHandle, log, startChild } from '@
 import { holdWorkflowId, signalNames, workflowTypes } from '../../domain/operation/names.js';
 import { priorityOf } from '../../domain/operation/priorities.js';
 import { holdRunbook } from '../../domain/plan/runbooks.js';
+import type { TableHold } from '../../domain/table/incident-text.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import type { TableCorruptionInput } from '../api.js';
@@ -14,6 +15,8 @@ import { IncidentChild } from './incident-child.js';
  */
 export class IncidentHold {
   private released = false;
+  /** The table takes no writes, as it says. */
+  isBlocking = false;
 
   private constructor(
     readonly workflowId: string,
@@ -48,6 +51,17 @@ export class IncidentHold {
     await getExternalWorkflowHandle(this.workflowId)
       .signal(signalNames.release, { by, reason })
       .catch(() => log.info('the table is released already'));
+  }
+
+  /** Does this when it has ended, where that is known. */
+  onEnd(then: () => void): void {
+    void this.child?.ending.then(then);
+  }
+
+  /** For the page of the incident. */
+  get view(): TableHold {
+    const { workflowId, isBlocking, end } = this;
+    return { workflowId, isBlocking, end };
   }
 
   /** Its end can be waited for. */

@@ -105,10 +105,7 @@ export class InstanceLoss {
         output: null,
         why: `${workflowId} was started before: it continues`,
       };
-    status.show(
-      'suspected',
-      `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\``,
-    );
+    status.show('suspected', decisionOn(workflowId));
     try {
       return await this.follow(child, { workflowId, operationId });
     } catch (error) {
@@ -132,7 +129,13 @@ export class InstanceLoss {
       if (decision?.kind === 'confirmed') {
         child.approved ||= decision.by === APPROVAL;
         await frame.announce('confirmed', decision.reason, decision);
-        this.operation.status.show('running', `the decision on ${ids.workflowId}`);
+        const { workflowId } = ids;
+        this.operation.status.show(
+          'running',
+          child.approved
+            ? `the recovery; how far it is, and what it waits for: \`reprise status ${workflowId}\``
+            : decisionOn(workflowId),
+        );
       } else if (decision?.kind === 'dismissed' || decision?.kind === 'closed') {
         if (child.approved) frame.note('note', tooLate(decision, ids.workflowId));
         else {
@@ -217,6 +220,9 @@ export class InstanceLoss {
 function needsLook({ nothingToDo, plan }: RecoverOutput): boolean {
   return nothingToDo !== undefined && plan !== null && plan.binding.method !== 'restart';
 }
+
+const decisionOn = (workflowId: string): string =>
+  `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``;
 
 function tooLate({ kind, by }: IncidentDecision, workflowId: string): string {
   return `${by}: ${kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps`;

@@ -51,6 +51,9 @@ export class TableCorruption {
     setHandler(defineSignal(signalNames.repaired), () => this.hold?.release('incident', 'the table was put right'), {
       description: 'sent by the repair',
     });
+    setHandler(defineSignal(signalNames.writesBlocked), () => this.holdChanged((hold) => (hold.isBlocking = true)), {
+      description: 'sent by the block of writes',
+    });
     this.work = new ChosenWork(this.frame);
     const words = { what: 'repair', command: '`reprise table repair ... --incident`' };
     this.work.receive(updateNames.chooseRepair, words, (chosen) => this.read(chosen));
@@ -154,7 +157,15 @@ export class TableCorruption {
       return;
     }
     this.hold = await IncidentHold.start(input, this.operation.step.workflowId);
+    this.hold.onEnd(() => this.holdChanged());
     await frame.journal('hold', `${this.hold.workflowId} blocks the writes to the table once its plan is approved`);
+  }
+
+  /** The page says at once whether the table takes writes. */
+  private holdChanged(change: (hold: IncidentHold) => void = () => undefined): void {
+    if (this.hold === null || this.work.isOver) return;
+    change(this.hold);
+    this.operation.status.describe(this.details);
   }
 
   /** Until the table takes writes again, or a person does not want to wait for that. */
@@ -220,7 +231,7 @@ export class TableCorruption {
 
   private get details(): string {
     const { discoveredAt, survey, suspects, request, stage, frame } = this;
-    const hold = this.hold?.workflowId ?? null;
+    const hold = this.hold?.view ?? null;
     return tableIncidentDetails({ ...request, discoveredAt, cause: frame.cause, survey, suspects, hold }, stage);
   }
 

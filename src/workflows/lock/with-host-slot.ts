@@ -1,4 +1,4 @@
-import { CancellationScope, condition, defineQuery, setHandler } from '@temporalio/workflow';
+import { CancellationScope, condition, defineQuery, patched, setHandler } from '@temporalio/workflow';
 import type { StepInput } from '../../activities/api.js';
 import { queryNames } from '../../domain/operation/names.js';
 import { type HostSlot, type SlotKind, type SlotView, slotText } from '../../domain/operation/slots.js';
@@ -59,6 +59,26 @@ export async function withHostSlot<T>(
   }
 }
 
+/**
+ * Waits for a person without the slot, so that others use it meanwhile; afterwards it is taken again, unless the operation was
+ * rejected. It is granted at once, beyond the limit too: the operation may hold its cluster, and whoever has the slot may wait for that
+ * cluster. Both would wait for ever. How many steps run at once limits the worker all the same.
+ */
+export async function withoutHostSlot<T>(
+  operation: SlottedOperation & { readonly people: { readonly rejectedBecause: object | null } },
+  wait: () => Promise<T>,
+): Promise<T> {
+  const { grant } = operation.slot;
+  if (grant === null || !patched('waits-for-people-without-slot')) return wait();
+  const slot = { host: grant.host, kind: grant.kind };
+  // People are asked at once: what they send before that has no effect.
+  const [decided] = await Promise.all([wait(), release(operation, slot)]);
+  if (operation.people.rejectedBecause !== null) return decided;
+  operation.slot.slot = slot;
+  await acquire(operation, slot, { resumes: true });
+  return decided;
+}
+
 /** Gives the slot of an operation back before it ends: for what follows nobody else has to wait. */
 export async function releaseHostSlot(operation: SlottedOperation): Promise<void> {
   const { slot } = operation.slot;
@@ -102,9 +122,10 @@ async function acquireInTurn(
   }
 }
 
-async function acquire(operation: SlottedOperation, slot: HostSlot) {
+async function acquire(operation: SlottedOperation, slot: HostSlot, how: { readonly resumes?: true } = {}) {
   const { operationId } = operation.step;
-  const answer = await controlActivities.acquireSlot({ ...slot, owner: { ...ownerOf(operation), operationId } });
+  const owner = { ...ownerOf(operation), operationId };
+  const answer = await controlActivities.acquireSlot({ ...slot, ...how, owner });
   if (answer.granted) {
     const since = new Date().toISOString();
     operation.slot.grant = { ...slot, ...ownerOf(operation), operationId, token: answer.token, since };

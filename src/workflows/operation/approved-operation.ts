@@ -5,7 +5,7 @@ import type { SlotKind } from '../../domain/operation/slots.js';
 import type { ApprovablePlan, NothingToDo } from '../../domain/plan/plan.js';
 import { markdownSentence } from '../../domain/text/markdown.js';
 import { withClusterLock } from '../lock/with-cluster-lock.js';
-import { withHostSlot } from '../lock/with-host-slot.js';
+import { withHostSlot, withoutHostSlot } from '../lock/with-host-slot.js';
 import { hostActivities } from './activity-proxies.js';
 import { ApprovalInbox } from './approval-inbox.js';
 import { failureNotice } from './notifications.js';
@@ -146,7 +146,9 @@ export class ApprovedOperation<P extends ApprovablePlan, Outcome, Idle extends N
     const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${step.workflowId}\` tries it again and goes on where it stopped, \`reprise reject ${step.workflowId} --reason ...\` ends the operation and changes nothing more`;
     status.show('paused', waitingFor);
     const [decision] = await Promise.all([
-      this.inbox.afterFailure(`"${name}" failed (${failureOf(error).code}): continue or reject`),
+      withoutHostSlot(this.operation, () =>
+        this.inbox.afterFailure(`"${name}" failed (${failureOf(error).code}): continue or reject`),
+      ),
       notifications.notify({ kind: 'paused', event: 'failure', action: this.operation.action, step: name, waitingFor }),
     ]);
     status.show('running');

@@ -11,6 +11,13 @@ export async function tellRepaired(incident: string): Promise<void> {
     .catch(() => log.info('the incident is closed already'));
 }
 
+/** The table of an incident takes no writes from now on. */
+export async function tellBlocked(incident: string): Promise<void> {
+  await getExternalWorkflowHandle(incident)
+    .signal(signalNames.writesBlocked)
+    .catch(() => log.info('the incident is closed already'));
+}
+
 /** Approving a plan confirms the incident. One that has ended meanwhile needs no signal. */
 export async function confirmIncident(incident: string, { digest }: { readonly digest: string }): Promise<void> {
   const reason = `plan ${digest.slice(0, 12)} was approved`;

@@ -1,6 +1,7 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/workflow';
 import { Retries, RETRY_FOR_SECONDS } from '../../domain/operation/retries.js';
 import type { Decision } from '../../domain/plan/plan.js';
+import { withoutHostSlot } from '../lock/with-host-slot.js';
 import { stepLimitsOf } from './activity-proxies.js';
 import type { Operation } from './open-operation.js';
 import { failureOf, isCancelled, sentence } from './operation-status.js';
@@ -92,17 +93,14 @@ export async function runStep<T>(
   }
 }
 
-async function askAboutStep(
-  { status, notifications, people, host, step, action }: Operation,
-  name: string,
-  error: unknown,
-): Promise<AfterWait> {
+async function askAboutStep(operation: Operation, name: string, error: unknown): Promise<AfterWait> {
+  const { status, notifications, people, host, step, action } = operation;
   const { workflowId } = step;
   const waitMs = (stepLimitsOf(host).retryForSeconds ?? RETRY_FOR_SECONDS) * 1000;
   const waitingFor = `step "${name}" failed: ${sentence(error)} — \`reprise continue ${workflowId}\` tries it again, \`reprise reject ${workflowId} --reason ...\` ends it; it ends by itself at ${minute(Date.now() + waitMs)}`;
   status.show('paused', waitingFor);
   const [next] = await Promise.all([
-    people.afterFailure(`"${name}" failed: continue or reject`, [], waitMs),
+    withoutHostSlot(operation, () => people.afterFailure(`"${name}" failed: continue or reject`, [], waitMs)),
     notifications.notify({ kind: 'paused', event: 'failure', action, step: name, waitingFor }),
   ]);
   status.show('running');

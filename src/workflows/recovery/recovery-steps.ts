@@ -10,6 +10,7 @@ import type { RecoveryTarget } from '../../domain/target/target.js';
 import type { ApprovalInbox } from '../operation/approval-inbox.js';
 import { hostActivitiesFor, recoveryActivities } from '../operation/activity-proxies.js';
 import { underLock } from '../lock/with-cluster-lock.js';
+import { withoutHostSlot } from '../lock/with-host-slot.js';
 import type { Operation } from '../operation/open-operation.js';
 import { failureOf, isCancelled, refusal, sentence } from '../operation/operation-status.js';
 import { untilRecorded } from '../operation/until-recorded.js';
@@ -85,6 +86,8 @@ export class RecoverySteps {
     const { code } = failureOf(error);
     if (isCancelled(error) || REFUSED_BY_HOST.includes(code)) throw error;
     const noted = this.note(name, `failed: ${sentence(error)}`);
+    // Awaited at the end; until then nobody hears that it was cancelled.
+    noted.catch(() => undefined);
     try {
       // Another backup is another plan. Once open for writes, it is the fresh backup that is damaged.
       if (code === DAMAGED && !this.isOpenForWrites) throw error;
@@ -144,9 +147,10 @@ export class RecoverySteps {
     status.show('running', null, planDetails(this.plan));
   }
 
-  /** Notifies people that a decision is waited for, and waits. */
+  /** Notifies people that a decision is waited for, and waits; the recovery of another cluster may have the slot meanwhile. */
   private async askPeople<T>(facts: NoticeFacts, decide: () => Promise<T>): Promise<T> {
-    const [decision] = await Promise.all([decide(), this.operation.notifications.notify(facts)]);
+    const { notifications } = this.operation;
+    const [decision] = await Promise.all([withoutHostSlot(this.operation, decide), notifications.notify(facts)]);
     return decision;
   }
 

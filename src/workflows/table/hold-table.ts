@@ -4,6 +4,7 @@ import {
   defineQuery,
   defineSignal,
   defineUpdate,
+  patched,
   setHandler,
   upsertMemo,
 } from '@temporalio/workflow';
@@ -32,6 +33,7 @@ import {
   type PlanWords,
   rejectedOutput,
 } from '../operation/approved-operation.js';
+import { tellBlocked } from '../operation/confirm-incident.js';
 import { Operation } from '../operation/open-operation.js';
 import { failureOf, refusal, runOperation } from '../operation/operation-status.js';
 import { shapeValidator } from '../operation/step-people.js';
@@ -160,6 +162,8 @@ class HoldSteps implements ApprovedSteps<HoldPlan, HoldOutcome> {
       `somebody who releases the table${time}; it is frozen since ${frozenAt.slice(0, 16)}Z: \`${releaseCommand(step.workflowId)}\``,
       heldDetails(plan, this.view),
     );
+    const { incident } = this.input;
+    if (incident !== undefined && patched('tells-its-incident-of-the-block')) await tellBlocked(incident);
     const over = (): boolean => this.released !== null || this.approved.inbox.rejectedBecause !== null;
     const label = waitingLabel(`wait for the release of the table${time}`);
     await status.phase('keep the table frozen', () =>

@@ -184,7 +184,7 @@ const guarantees: readonly (readonly [
       ],
       [
         'L5',
-        'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster.',
+        'Nobody holds a cluster while it waits for a slot of the host: an approved recovery does not wait for the backup of another cluster. Who waits for a person has no slot.',
       ],
       [
         'L8',

@@ -1,4 +1,5 @@
 import { expect, it } from '@jest/globals';
+import pg from 'pg';
 import { inspectHost } from '../../../src/doctor/inspect-host.js';
 import { parseConfig } from '../../../src/config/load.js';
 import { isRetryable, RepriseError } from '../../../src/domain/errors.js';
@@ -20,13 +21,17 @@ failOnLeakedProcesses();
 /** What begins a backup takes longer than the one, and its copy longer than the other. */
 const TIMEOUTS = { statement_timeout: '1ms', lock_timeout: '1ms', idle_in_transaction_session_timeout: '1ms' };
 
-async function setTimeouts(server: ScratchCluster, value: (short: string) => string): Promise<void> {
-  for (const [name, short] of Object.entries(TIMEOUTS))
-    await runQuery(
-      server,
-      'template1',
-      `SET statement_timeout = 0; ALTER ROLE postgres SET ${name} = '${value(short)}'`,
-    );
+/** A `SET` in the session itself would come too late: the time-out of the role runs from the beginning of the first statement. */
+async function setTimeouts({ socketDir, port, user }: ScratchCluster, value: (short: string) => string): Promise<void> {
+  const none = Object.keys(TIMEOUTS).map((name) => `-c ${name}=0`);
+  const client = new pg.Client({ host: socketDir, port, user, database: 'template1', options: none.join(' ') });
+  await client.connect();
+  try {
+    for (const [name, short] of Object.entries(TIMEOUTS))
+      await client.query(`ALTER ROLE postgres SET ${name} = '${value(short)}'`);
+  } finally {
+    await client.end();
+  }
 }
 
 async function backUp(engine: Engine, ground: Ground, id: string): Promise<unknown> {

@@ -113,6 +113,14 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     });
     await approve(hold);
     await site.waitFor(async () => (await booked()) !== 'booked', 'writes are blocked');
+    // At 80 columns: what to type next, and no command for what is approved already.
+    const page = async (...argv: string[]): Promise<string> =>
+      (await site.cliAt(80, ...argv)).stdout.replaceAll(/\s+/g, ' ');
+    expect(await page('status', workflowId)).toContain(`reprise table release ${hold}`);
+    expect(await page('status', workflowId)).not.toContain(`reprise approve ${hold}`);
+    expect(await page('incident', 'show', id)).toMatch(
+      new RegExp(`discovered: 2026-11-21T08[^]*what to type next, is shown by: reprise status ${workflowId}`),
+    );
     await answer(site, 'incident', 'note', id, '--cause', 'a purge with the wrong date', '--by', 'dba');
 
     expect(
@@ -126,7 +134,14 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
       ...['table', 'repair', ...named, '--xid', xid, '--incident', id, '--by', 'ops', '--detach'],
     );
     expect(repair.workflowId).toBe(`table-repair/mairie/${id}-1`);
-    await approve(repair.workflowId);
+    await reaches(site, repair.workflowId, 'waiting-approval');
+    await answer(site, 'reject', repair.workflowId, '--by', 'dba', '--reason', 'not this one');
+    await reaches(site, workflowId, 'paused');
+    const rejected = await page('status', repair.workflowId);
+    expect(rejected).toContain('Rejected by dba: not this one');
+    expect(rejected).toContain(`its incident, and what that waits for: reprise status ${workflowId}`);
+    await answer(site, 'continue', workflowId, '--by', 'dba', '--reason', 'it was right');
+    await approve(`table-repair/mairie/${id}-2`);
     await reaches(site, workflowId, 'completed');
 
     expect(await count()).toBe(before + 5);
@@ -166,6 +181,9 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
         ...{ message: expect.stringContaining(workflowId), fix: expect.stringContaining('table release') },
       }),
     );
+    const { stdout } = await site.cliAt(80, 'status', workflowId);
+    expect(stdout).toMatch(/state +terminated/);
+    expect(stdout).toContain('nothing of it goes on; what it left is shown by: reprise check mairie');
     expect(await booked()).not.toBe('booked');
     await answer(site, 'table', 'release', hold, '--by', 'dba', '--reason', 'nobody needs it');
     expect(await booked()).toBe('booked');

@@ -1,10 +1,14 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { RepairLab } from '../../helpers/repair-lab.js';
+import { OtherTablesRound } from '../../helpers/other-tables-suite.js';
 import { ReplaceRound } from '../../helpers/replace-suite.js';
 import { Site } from '../../helpers/site.js';
 import { prepareRandomTables, undoRound } from '../../helpers/undo-suite.js';
+import { until } from '../../helpers/until.js';
 import { WritersRound } from '../../helpers/writers-suite.js';
 import { seedOr } from '../../chaos/random.js';
 
@@ -36,7 +40,22 @@ describe('M1: a table that a transaction under way has locked where a temporary 
       `BEGIN; TRUNCATE metier.held_1; INSERT INTO metier.held_1 VALUES (9); PREPARE TRANSACTION 'it''s'`,
     );
     const held = await target();
+    // Who waits for it is told so: it has no session.
+    const told: string[] = [];
+    const waiting = withClient(lab.connection, 'mairie', (reader) =>
+      withClient(lab.connection, 'postgres', (watcher) =>
+        namingHolders(
+          watcher,
+          reader,
+          (holders) => void told.push(holders),
+          () => reader.query('SELECT FROM metier.held_1'),
+        ),
+      ),
+    );
+    await until(() => Promise.resolve(told.length > 0), 'it is told who holds the table');
     await site.query(`COMMIT PREPARED 'it''s'`);
+    await waiting;
+    expect(told[0]).toMatch(/^prepared transaction "it's" of "\w+" since .*Z, which ends by COMMIT PREPARED/);
     const after = await target();
     await lab.archived();
     const order = {
@@ -83,10 +102,12 @@ describe('M1: a table that a transaction under way has locked where a temporary 
 describe('Repairs of random tables, by a seed', () => {
   const seed = seedOr(1);
 
-  it('M4, T6: one transaction is undone as if it had never been, but for what nobody can decide; other damage is put back by each strategy; nothing is lost of what people write meanwhile; all is taken back', async () => {
+  it('M4, T6: one transaction is undone as if it had never been, but for what nobody can decide, also where it made another table of one; other damage is put back by each strategy; nothing is lost of what people write meanwhile; all is taken back', async () => {
     const writers = new WritersRound(lab, seed);
     try {
-      expect(await undoRound(lab, seed, 8, [new ReplaceRound(lab, seed + 1, 6), writers])).toEqual([]);
+      expect(
+        await undoRound(lab, seed, 8, [new ReplaceRound(lab, seed + 1, 6), writers, new OtherTablesRound(lab)]),
+      ).toEqual([]);
     } finally {
       await writers.end();
     }

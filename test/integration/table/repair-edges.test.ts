@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { keysInOtherText, pairedChanges } from '../../../src/activities/table/equal-keys.js';
 import { changesFor } from '../../../src/activities/table/make-changes.js';
-import { takenBack } from '../../../src/activities/table/take-back.js';
+import { onlyDone, takenBack } from '../../../src/activities/table/take-back.js';
 import { rowsIfThere } from '../../../src/activities/table/repair-session.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
@@ -15,6 +15,7 @@ import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { applyChanges } from '../../../src/postgres/repair/apply-changes.js';
 import { type ChangeSetEntry, withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
+import { hasValue } from '../../../src/postgres/content/table-condition.js';
 import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { materializedViewsOf } from '../../../src/postgres/repair/materialized-views.js';
 import { repairRole } from '../../../src/postgres/repair/repair-login.js';
@@ -97,6 +98,14 @@ describe('T6: others are in the way', () => {
       await until(async () => (await database.query(waits, [repairRole(database.name)])).rowCount === 1, 'it waits');
       await holder.query('COMMIT');
       expect(await waiting).toMatchObject({ update: 1, left: [] });
+      // The server gives nobody the text of a computed column of a table that is locked.
+      await asOwner("ALTER TABLE s.held ADD COLUMN g text GENERATED ALWAYS AS (v || '') STORED");
+      await holder.query('BEGIN; LOCK TABLE s.held');
+      await expect(apply('3s')).rejects.toMatchObject({
+        code: 'busy',
+        message: expect.stringMatching(/ \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/) as unknown,
+      });
+      await holder.query('COMMIT');
     } finally {
       await holder.end();
     }
@@ -155,6 +164,9 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     const undo = (id: string) =>
       takenBack(context as unknown as ClusterContext, request as unknown as RepairRequest, id, undone);
     const digest = await undo(earlierId);
+    expect(await onlyDone(context as unknown as ClusterContext, earlierId)).toEqual([
+      `repair ${earlierId} went through 2 plans: the 6 rows that it changed are taken back, and no others`,
+    ]);
     const changes = await withChangeSet(undone.found, digest, ({ entries }) => collect(entries()));
     await bench.apply(header, changes as RowChange[]);
     expect(await rowsOf('twice')).toEqual(bad.map(([id, v]) => [id, id === '1' ? 'theirs' : v]));
@@ -360,6 +372,38 @@ describe('T6: a scope of what is undone', () => {
     await expect(
       undoChanges(header, [good, []], { conflicts: { rule: 'newest', column: 'nowhere' } }),
     ).rejects.toMatchObject({ code: 'usage' });
+    // Of 9 and 10 as texts the first one is the newer.
+    await asOwner('CREATE TABLE s.newest (id int PRIMARY KEY, n float8)');
+    await expect(
+      undoChanges(headerOf('newest', ['id', 'n']), [[['1', '9']], []], { conflicts: { rule: 'newest', column: 'n' } }),
+    ).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('double precision') as unknown });
+    // What locates a row by a value reads it so as well, whatever the database sets.
+    await database.query(`INSERT INTO s.scoped VALUES (1, '2026-11-21 10:30:00+00', 't', 'ab', 1.5);
+      CREATE DOMAIN s.cents AS numeric(8,2); CREATE TABLE s.found (u uuid, c s.cents); INSERT INTO s.found VALUES ('550e8400-e29b-41d4-a716-446655440000', 1.5)`);
+    await runQuery(
+      sharedServer(),
+      'postgres',
+      `ALTER DATABASE ${database.name} SET "TimeZone" = 'Asia/Tokyo'; ALTER DATABASE ${database.name} SET "DateStyle" = 'German'`,
+    );
+    const has = async (table: string, column: string, value: string) => {
+      const found = await hasValue(server(), database.name, { schema: 's', table }, { column, value });
+      return found.holds;
+    };
+    try {
+      for (const [table, column, value] of [
+        ['scoped', 'at', '2026-11-21T11:30+01'],
+        ['scoped', 'id', '001'],
+        ['scoped', 'code', 'ab'],
+        ['scoped', 'ok', 'true'],
+        ['found', 'u', '550E8400-E29B-41D4-A716-446655440000'],
+        ['found', 'c', '1.5'],
+      ] as const)
+        expect([column, await has(table, column, value)]).toEqual([column, true]);
+      expect(await has('scoped', 'at', '2026-11-21 10:30:01+00')).toBe(false);
+      await expect(has('scoped', 'id', 'one')).rejects.toMatchObject({ code: 'usage' });
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `ALTER DATABASE ${database.name} RESET ALL`);
+    }
   });
 });
 
@@ -389,6 +433,94 @@ describe('T6: tables of every kind', () => {
       materializedViewsOf(client, (await readTableFacts(client, header.table)).oid),
     );
     expect(views).toEqual([{ schema: 's', table: 'counted' }]);
+  });
+
+  test('T6: what role or database set for applications changes nothing: a NULL in an array, XML without a root, a foreign key, a database that takes no writes', async () => {
+    await asOwner(`CREATE TABLE s.parent (id int PRIMARY KEY); INSERT INTO s.parent VALUES (1);
+      CREATE TABLE s.set (id int PRIMARY KEY REFERENCES s.parent, a text[], x xml)`);
+    const header = headerOf('set', ['id', 'a', 'x']);
+    const settings = {
+      ...{ array_nulls: 'off', xmloption: 'document', session_replication_role: 'replica' },
+      default_transaction_read_only: 'on',
+    };
+    const set = Object.entries(settings).map(
+      ([name, value]) => `ALTER DATABASE ${database.name} SET ${name} = ${value}`,
+    );
+    await runQuery(sharedServer(), 'postgres', set.join('; '));
+    try {
+      expect(await bench.apply(header, [insert('1', '{NULL,a}', 'a<b/>')])).toMatchObject({ insert: 1 });
+      await expect(bench.apply(header, [insert('2', '{}', '<a/>')])).rejects.toMatchObject({ code: 'conflict' });
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `ALTER DATABASE ${database.name} RESET ALL`);
+    }
+    expect((await database.query('SELECT id, a, x FROM s.set')).rows).toEqual([{ id: 1, a: [null, 'a'], x: 'a<b/>' }]);
+  });
+
+  test('T6: rows of other tables that refer to one partition, or to the table that a partition is of, are not deleted with a row', async () => {
+    await asOwner(`CREATE TABLE s.above (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+      CREATE TABLE s.above_1 PARTITION OF s.above FOR VALUES FROM (0) TO (10); INSERT INTO s.above VALUES (1, 'a'), (2, 'b');
+      CREATE TABLE s.to_part (id int REFERENCES s.above_1 ON DELETE CASCADE); INSERT INTO s.to_part VALUES (1);
+      CREATE TABLE s.to_all (id int REFERENCES s.above ON DELETE CASCADE); INSERT INTO s.to_all VALUES (2)`);
+    for (const [table, row] of [
+      ['above', ['1', 'a']],
+      ['above_1', ['2', 'b']],
+    ] as const) {
+      const header = headerOf(table, ['id', 'v']);
+      const gone: RowChange[] = [{ op: 'delete', before: row }];
+      expect([...(await bench.plan(header, gone)).reasons]).toEqual([[0, 'referenced']]);
+      await expect(bench.apply(header, gone)).rejects.toMatchObject({ code: 'conflict' });
+    }
+    expect(await rowsOf('above')).toHaveLength(2);
+  });
+
+  test('F39: a value that its type does not take any more is told without it; a change set that cannot be read to its end leaves no session waiting', async () => {
+    await asOwner("CREATE TYPE s.mood AS ENUM ('happy'); CREATE TABLE s.moods (id int PRIMARY KEY, v s.mood)");
+    const header = headerOf('moods', ['id', 'v']);
+    await expect(bench.plan(header, [insert('1', 'Jeanne')])).rejects.toMatchObject({
+      code: 'capability-missing',
+      message: expect.stringMatching(/^(?!.*Jeanne).*"v".*s\.mood/) as unknown,
+    });
+    for (const [sql, said] of [
+      [`SELECT 'Jeanne "B": "C"'::int`, 'invalid input syntax for type integer'],
+      ["SELECT '99999999999'::int", 'value "..."'],
+      [`SELECT E'Jeanne\nB'::s.mood`, 'invalid input value for enum s.mood'],
+    ] as const)
+      await expect(withClient(server(), database.name, (client) => client.query(sql))).rejects.toMatchObject({
+        message: said,
+      });
+    const broken = async function* (): AsyncGenerator<RowChange> {
+      yield insert('1', 'happy');
+      await Promise.reject(new Error('another file'));
+    };
+    await bench.asRepair(header.table, async (client, facts) => {
+      const options = { fireTriggers: false, onChanged: 'stop' as const, from: 0 };
+      const failed = applyChanges(client, header, facts, broken(), {
+        ...options,
+        beforeCommit: () => Promise.resolve(),
+      });
+      await expect(failed).rejects.toThrow('another file');
+      expect((await client.query('SELECT FROM s.moods')).rowCount).toBe(0);
+    });
+  });
+
+  test('T6: a trigger that lets no row in, and code that finds nothing without a schema, change nothing, and it is told what to do', async () => {
+    await asOwner(`CREATE TABLE s.shut (id int PRIMARY KEY, v text);
+      CREATE FUNCTION s.shut() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+      CREATE TRIGGER shut BEFORE INSERT ON s.shut FOR EACH ROW EXECUTE FUNCTION s.shut();
+      CREATE FUNCTION s.helper(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+      CREATE FUNCTION s.lost(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RETURN helper($1) <> ''; END$$;
+      SET search_path = s; CREATE TABLE s.lost (id int PRIMARY KEY, v text CHECK (lost(v)))`);
+    const row = [insert('1', 'a')];
+    await expect(bench.apply(headerOf('shut', ['id', 'v']), row, { fireTriggers: true })).rejects.toMatchObject({
+      code: 'query-failed',
+      message: expect.stringContaining('its triggers do not let 1 rows come back') as unknown,
+    });
+    expect(await bench.apply(headerOf('shut', ['id', 'v']), row)).toMatchObject({ insert: 1 });
+    await expect(bench.plan(headerOf('lost', ['id', 'v']), row)).rejects.toMatchObject({
+      hint: expect.stringContaining('ALTER FUNCTION s.lost(text) SET search_path = ') as unknown,
+    });
+    await asOwner('ALTER FUNCTION s.lost(text) SET search_path = s, pg_temp');
+    expect(await bench.apply(headerOf('lost', ['id', 'v']), row)).toMatchObject({ insert: 1 });
   });
 
   test('two hundred partitions, of which some have triggers of their own', async () => {

@@ -20,7 +20,7 @@ it('M1, M2, M3, M4, T2: with WAL-G on S3 (TLS) a copy stands before a transactio
   const s3 = await startVersity();
   const env = await walgOnS3(s3, await s3.bucket('time-machine'));
   const { physical } = await walgPolicy(env);
-  const site = await Site.create({ physical });
+  const site = await Site.create({ physical, retention: '{ count: 1, min_proven: 1 }' });
   const value = async (sql: string): Promise<string> => {
     const { rows } = await site.query(`SELECT (${sql})::text AS value`);
     return (rows[0] as { value: string }).value;
@@ -61,6 +61,15 @@ it('M1, M2, M3, M4, T2: with WAL-G on S3 (TLS) a copy stands before a transactio
   expect(await seen(opened)).toBe(good);
   const move = (to: string): Promise<Shown> => answer<Shown>(site, 'explore', 'retarget', opened.id, '--to', to);
   expect(await seen(await move(`xid:${xid}`))).toBe(good - gone);
+  // B3: its backup expires meanwhile. This WAL-G removes nothing that is newer than it, and the nightly run succeeds all the same.
+  await site.backUp('physical', 'full');
+  const { rotation } = await site.backUp('physical', 'full');
+  expect(rotation?.removed).toEqual([]);
+  expect(rotation?.keep.map(({ reason }) => reason)).toEqual([
+    expect.stringContaining('newest'),
+    'in use',
+    expect.stringContaining('deletes only what is older than'),
+  ]);
   expect(await seen(await move('latest'))).toBe(now);
   expect(await refusal(site, 'explore', 'retarget', opened.id, '--to', `xid:${xid}`)).toMatchObject({
     code: 'target-before-backup',

@@ -2,7 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import { parseNote, parseRepairChoice } from '../../../src/domain/approval/parse-decisions.js';
 import { noticeText } from '../../../src/domain/notification/notice-text.js';
 import { suspicionAgainst } from '../../../src/domain/table/history.js';
-import { surveyText, suspectsText, tableIncidentDetails } from '../../../src/domain/table/incident-text.js';
+import {
+  surveyText,
+  suspectsText,
+  type TableHold,
+  tableIncidentDetails,
+} from '../../../src/domain/table/incident-text.js';
 
 const order = { database: 'mairie', table: { schema: 'metier', table: "a'; touch /tmp/x; '`<b>" } };
 const facts = {
@@ -38,6 +43,25 @@ describe('T3: an incident of a table in words', () => {
     // The Web UI cuts the lines of a block, and does not lay out a table.
     expect(text).not.toMatch(/^(?:```sh|\|)/m);
     expect(tableIncidentDetails(facts, 'work')).not.toContain('To type next');
+  });
+
+  it('T4: whether the table takes writes, and what to type about it', () => {
+    const block = (hold: Pick<TableHold, 'isBlocking' | 'end'>): string => {
+      const text = tableIncidentDetails(
+        { ...facts, hold: { workflowId: 'table-freeze/mairie/op-hold', ...hold } },
+        'work',
+      );
+      return text.slice(text.lastIndexOf('\n\n'));
+    };
+    const asked = block({ isBlocking: false, end: null });
+    expect(asked).toContain('`reprise approve table-freeze/mairie/op-hold --reason "..."`');
+    const blocked = block({ isBlocking: true, end: null });
+    expect(blocked).toContain('takes no writes');
+    expect(blocked).toContain('`reprise table release table-freeze/mairie/op-hold --reason "..."`');
+    const ended = block({ isBlocking: true, end: 'it blocked nothing: dba: no' });
+    expect(ended).toContain('it blocked nothing: dba: no');
+    expect(ended).toContain('reprise table freeze mairie mairie');
+    for (const text of [blocked, ended]) expect(text).not.toContain('reprise approve');
   });
 
   it('T3: figures in one sentence, also where little is known', () => {

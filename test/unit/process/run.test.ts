@@ -80,8 +80,25 @@ describe('runTool', () => {
     }
   });
 
-  it('F40: bounds what it keeps', async () => {
+  it('F40: bounds what it keeps, and keeps nothing of what it hands on', async () => {
     await expect(runProgram(sh('yes'), { maxBufferBytes: 10_000 })).rejects.toThrow('sh printed more than it may');
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const onChunk = (piece: Buffer): void => {
+      bytes += piece.length;
+      pieces.push(piece);
+    };
+    await runProgram(sh('head -c 10000000 /dev/zero'), { onChunk });
+    expect(bytes).toBe(10_000_000);
+    expect(pieces.map(({ length }) => length)).toEqual(pieces.map(() => 0));
+    const refused = new Error('refused');
+    await expect(
+      runProgram(sh('yes'), {
+        onChunk: () => {
+          throw refused;
+        },
+      }),
+    ).rejects.toBe(refused);
   });
 
   it('passes input, and closes it where there is none', async () => {

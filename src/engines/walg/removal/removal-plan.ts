@@ -69,6 +69,24 @@ export function firstStaying<B extends Known>(backups: readonly B[], going: read
 }
 
 /**
+ * Of these, what cannot go as long as another one is needed: what is newer than it, and what that rests on. Null where nothing is in the way.
+ */
+export function behindNeeded(
+  backups: readonly Known[],
+  going: readonly string[],
+  needed: ReadonlySet<string>,
+): { readonly labels: readonly string[]; readonly because: string } | null {
+  const boundary = firstStaying(backups, going);
+  if (boundary === undefined || !needed.has(boundary.label)) return null;
+  const newer = backups.filter(({ label }) => going.includes(label) && bySegment(label, boundary.label) > 0);
+  const stay = new Set(newer.flatMap(({ label, dependsOn }) => [label, ...dependsOn]));
+  const labels = going.filter((label) => stay.has(label));
+  return labels.length === 0
+    ? null
+    : { labels, because: `this WAL-G deletes only what is older than ${boundary.label}, which is in use` };
+}
+
+/**
  * The backup to name to `delete before`, with which exactly these go: it takes all that is older, but what is permanent.
  * @throws RepriseError `rotation-refused` where others would go too
  */

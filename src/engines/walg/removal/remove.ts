@@ -6,7 +6,15 @@ import { readBackupList, segmentOf } from '../backup-list.js';
 import { runWalg, runWalgJob } from '../command.js';
 import { foreignMarks, unmark } from './holds.js';
 import type { DryRun } from './removal-plan.js';
-import { boundaryOf, differenceOf, firstStaying, neededBy, parseDryRun, withDependants } from './removal-plan.js';
+import {
+  behindNeeded,
+  boundaryOf,
+  differenceOf,
+  firstStaying,
+  neededBy,
+  parseDryRun,
+  withDependants,
+} from './removal-plan.js';
 import { readVersion } from '../version.js';
 
 /** One `wal-g delete`, and the backups it has to remove, no more and no fewer. */
@@ -27,7 +35,10 @@ export async function planRemoval(
   needed?: FindNeeded,
 ): Promise<RemovalPlan> {
   const backups = await readBackupList(context);
-  const going = await removable(context, backups, labels);
+  const all = await removable(context, backups, labels);
+  const { deletesByTarget } = await readVersion(context);
+  const keeps = needed === undefined || deletesByTarget ? null : behindNeeded(backups, all, (await needed()).labels);
+  const going = all.filter((label) => keeps?.labels.includes(label) !== true);
   const alsoRemoves: string[] = [];
   // What a past hold of ours still marks is left out of a dry run, and loses its mark before the real one.
   const marked = backups.filter(({ permanent }) => permanent).map(({ label }) => label);
@@ -48,7 +59,7 @@ export async function planRemoval(
       'WAL after the held backups: they can still be restored to their own end, and not to a later time',
     );
   }
-  return { labels: going, alsoRemoves };
+  return { labels: going, alsoRemoves, ...(keeps !== null && { keeps }) };
 }
 
 /**

@@ -151,7 +151,7 @@ export class WaldumpParser {
     const [first, second] = [bytes[start + 6], bytes[start + 10]];
     const isHeap = first === 0x48 && (second === SPACE || second === 0x32);
     if (!isHeap && !ofInterest(first) && this.visitor.position === undefined) return;
-    const head = this.head(bytes, start);
+    const head = this.head(bytes, start, end);
     if (head === null) return;
     this.visitor.position?.(head.lsn);
     if (!isHeap) {
@@ -169,22 +169,22 @@ export class WaldumpParser {
   }
 
   /** What every record begins with; null where the line does not go on as a record does. Goes on to its description. */
-  private head(bytes: Buffer, start: number): RecordHead | null {
+  private head(bytes: Buffer, start: number, end: number): RecordHead | null {
     const { headRead } = this;
-    this.at = start + AFTER_MANAGER + BEFORE_LENGTH;
-    this.number(bytes);
-    this.at++;
+    let at = start + AFTER_MANAGER + BEFORE_LENGTH;
+    while (at < end && bytes[at] !== SLASH) at++;
+    this.at = at + 1;
     headRead.length = this.number(bytes);
     this.at += ', tx: '.length;
     headRead.xid = this.number(bytes);
     this.at += ', lsn: '.length;
     headRead.lsn = this.position(bytes);
-    this.at += ', prev '.length;
+    at = this.at + ', prev '.length;
     // The second half of a position has eight digits.
-    while (bytes[this.at] !== SLASH && bytes[this.at] !== COMMA) this.at++;
-    this.at += 1 + 8;
-    if (headRead.lsn < 0 || bytes[this.at] !== COMMA || bytes[this.at + 6] !== COLON) return null;
-    this.at += ', desc: '.length;
+    while (at < end && bytes[at] !== SLASH && bytes[at] !== COMMA) at++;
+    at += 1 + 8;
+    if (headRead.lsn < 0 || bytes[at] !== COMMA || bytes[at + 6] !== COLON) return null;
+    this.at = at + ', desc: '.length;
     return headRead;
   }
 

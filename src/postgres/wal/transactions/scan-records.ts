@@ -88,11 +88,15 @@ export async function scanRecords(
   }
 }
 
+const NOTHING_AHEAD: ReturnType<StagedWal['bring']> = Promise.resolve({ read: [], damaged: null });
+
 class Scan {
   private readonly managers: readonly Manager[];
   /** Where the last record began that was visited. */
   private seen: number;
   private stopped = false;
+  /** Segments that are fetched while those before them are read. */
+  private ahead: ReturnType<StagedWal['bring']> = NOTHING_AHEAD;
 
   constructor(
     private readonly context: WalReader,
@@ -108,28 +112,33 @@ class Scan {
   }
 
   async run(step: number): Promise<ScanResult> {
+    try {
+      return await this.readAll(step);
+    } finally {
+      // However the reading ended, nothing is fetched any more when the directory is removed.
+      await this.ahead.catch(() => undefined);
+    }
+  }
+
+  private async readAll(step: number): Promise<ScanResult> {
     const { segments, phase } = this.order;
     const size = this.source.segmentBytes;
     const first = segments[0];
     let from = Math.max(this.seen + 1, first === undefined ? 0 : startOf(first, size));
     let end = from;
-    let next = this.bring(0, step);
+    this.bring(0, step);
     for (let at = 0; at < segments.length; at += step) {
       this.context.signal.throwIfAborted();
       if (phase !== undefined) this.context.report({ phase, done: at, total: segments.length, unit: 'segments' });
-      const { read, damaged } = await next;
-      next = damaged === null ? this.bring(at + step, step) : Promise.resolve({ read: [], damaged: null });
-      // It is awaited in the next turn, or not at all.
-      next.catch(() => undefined);
+      const { read, damaged } = await this.ahead;
+      if (damaged === null) this.bring(at + step, step);
       const last = read.at(-1);
       if (last !== undefined) {
         end = endOf(last, size);
         const found = end <= from ? { error: null } : await this.readBatch(from, end);
         await this.visitor.between?.();
-        if (this.stopped || found.error !== null) {
-          await next.catch(() => undefined);
+        if (this.stopped || found.error !== null)
           return { end: found.error ?? this.seen, stopped: this.stopped, damaged: null, ended: !this.stopped };
-        }
         from = Math.max(from, await this.nextStart(from, end, last));
         await this.wal.forget(segments.slice(Math.max(0, at - step), at + step), from);
       }
@@ -138,8 +147,10 @@ class Scan {
     return { end, stopped: false, damaged: null, ended: segments.at(-1)?.until != null };
   }
 
-  private bring(at: number, step: number): ReturnType<StagedWal['bring']> {
-    return this.wal.bring(this.order.segments.slice(at, at + step));
+  private bring(at: number, step: number): void {
+    this.ahead = this.wal.bring(this.order.segments.slice(at, at + step));
+    // Where the reading ends before its turn, as by a cancellation, nobody awaits it: its failure must not end the worker.
+    this.ahead.catch(() => undefined);
   }
 
   /** Visits what begins between two positions; `error`: where the WAL ends before the second. */

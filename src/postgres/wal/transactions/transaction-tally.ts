@@ -29,18 +29,54 @@ export interface Tallied {
   readonly atLeast: boolean;
 }
 
-/** What an open transaction, or a part of one, has done so far. */
-class Open {
-  readonly counts = new Map<number, Counts>();
+/** What a transaction did besides changes of rows. */
+class Besides {
   readonly begun: RelationFile[] = [];
   readonly emptied: RelationFile[] = [];
   readonly locked: { database: number; table: number }[] = [];
   readonly truncated: number[] = [];
   readonly droppedDatabases: number[] = [];
+}
+
+/** Of the most, which do nothing besides. */
+const NOTHING_BESIDES: { readonly [Key in keyof Besides]: readonly Besides[Key][number][] } = new Besides();
+
+/** A transaction that changes more files has them found by a map, which would be most of the memory of a small one. */
+const FEW_FILES = 8;
+
+/** What an open transaction, or a part of one, has done so far. */
+class Open {
+  readonly counts: Counts[] = [];
+  private byFile: Map<RelationFile, Counts> | null = null;
+  private did: Besides | null = null;
+
+  /** @param file the same object for the same file */
+  countsOf(file: RelationFile): Counts {
+    const known =
+      this.counts.length <= FEW_FILES ? this.counts.find((one) => one.file === file) : this.mapped().get(file);
+    if (known !== undefined) return known;
+    const made = { file, inserted: 0, updated: 0, deleted: 0, moved: 0 };
+    this.counts.push(made);
+    this.byFile?.set(file, made);
+    return made;
+  }
+
+  private mapped(): Map<RelationFile, Counts> {
+    return (this.byFile ??= new Map(this.counts.map((one) => [one.file, one])));
+  }
+
+  get besides(): typeof NOTHING_BESIDES {
+    return this.did ?? NOTHING_BESIDES;
+  }
+
+  /** To be added to. */
+  get added(): Besides {
+    return (this.did ??= new Besides());
+  }
 
   get rows(): number {
     let rows = 0;
-    for (const { inserted, updated, deleted } of this.counts.values()) rows += inserted + updated + deleted;
+    for (const { inserted, updated, deleted } of this.counts) rows += inserted + updated + deleted;
     return rows;
   }
 }
@@ -53,7 +89,7 @@ const PARTITION_MOVE = 0x10;
 /** Counts what open transactions do, and hands each on when it commits. What was rolled back is forgotten. */
 export class TransactionTally {
   private readonly open = new Map<number, Open>();
-  private readonly files = new FileNumbers();
+  private readonly files = new Files();
   /** All of the transactions from this id on is read; null: not known yet. */
   private since: number | null;
   // Most records are of the transaction and the table of the one before.
@@ -79,7 +115,7 @@ export class TransactionTally {
     if (record.xid === 0 || kind === 'lock' || kind === 'inplace') return;
     const open = this.of(record.xid);
     if (kind === 'truncate') {
-      open.truncated.push(...record.relids());
+      open.added.truncated.push(...record.relids());
       return;
     }
     const counts = this.countsOf(open, record);
@@ -108,30 +144,30 @@ export class TransactionTally {
         const { xid, tablespace, database, file } = record;
         // VACUUM cuts files too, in no transaction.
         if (xid === 0) return;
-        const files = record.kind === 'file-created' ? this.of(xid).begun : this.of(xid).emptied;
+        const { begun, emptied } = this.of(xid).added;
+        const files = record.kind === 'file-created' ? begun : emptied;
         files.push({ tablespace, database, file });
         return;
       }
       case 'table-locked':
-        this.of(record.xid).locked.push({ database: record.database, table: record.table });
+        this.of(record.xid).added.locked.push({ database: record.database, table: record.table });
         return;
       case 'database-dropped':
-        this.of(record.xid).droppedDatabases.push(record.database);
+        this.of(record.xid).added.droppedDatabases.push(record.database);
     }
   }
 
   transaction(end: TransactionRecord): void {
     const whole = this.take(end.xid) ?? NOTHING;
-    const parts = end.subxacts.flatMap((xid) => this.take(xid) ?? []);
+    const parts = end.subxacts.length === 0 ? [] : end.subxacts.flatMap((xid) => this.take(xid) ?? []);
     this.last = null;
     this.lastXid = -1;
     if (end.kind === 'abort') return;
-    const { counts, begun, emptied, locked, truncated, droppedDatabases } =
-      parts.length === 0 ? whole : joined([whole, ...parts]);
+    const { counts, besides } = parts.length === 0 ? whole : joined([whole, ...parts]);
+    const { begun, emptied, locked, truncated, droppedDatabases } = besides;
     const { since } = this;
     const atLeast = since === null || xidPrecedes(end.xid, since);
-    const sums = [...counts.values()];
-    this.committed({ end, counts: sums, begun, emptied, locked, truncated, droppedDatabases, atLeast });
+    this.committed({ end, counts, begun, emptied, locked, truncated, droppedDatabases, atLeast });
   }
 
   private take(xid: number): Open | undefined {
@@ -166,35 +202,29 @@ export class TransactionTally {
   private countsOf(open: Open, record: HeapRecord): Counts {
     const last = this.lastCounts;
     if (last !== null && isSame(last.file, record)) return last;
-    const number = this.files.numberOf(record);
-    const counts = open.counts.get(number) ?? newCounts(this.files.file(number));
-    open.counts.set(number, counts);
+    const counts = open.countsOf(this.files.known(record));
     this.lastCounts = counts;
     return counts;
   }
-}
-
-function newCounts(file: RelationFile): Counts {
-  return { file, inserted: 0, updated: 0, deleted: 0, moved: 0 };
 }
 
 /** What the parts of a transaction did, as one. */
 function joined(parts: readonly Open[]): Open {
   const all = new Open();
   for (const part of parts) {
-    for (const [number, { file, inserted, updated, deleted, moved }] of part.counts) {
-      const sum = all.counts.get(number) ?? newCounts(file);
+    for (const { file, inserted, updated, deleted, moved } of part.counts) {
+      const sum = all.countsOf(file);
       sum.inserted += inserted;
       sum.updated += updated;
       sum.deleted += deleted;
       sum.moved += moved;
-      all.counts.set(number, sum);
     }
-    all.begun.push(...part.begun);
-    all.emptied.push(...part.emptied);
-    all.locked.push(...part.locked);
-    all.truncated.push(...part.truncated);
-    all.droppedDatabases.push(...part.droppedDatabases);
+    const { begun, emptied, locked, truncated, droppedDatabases } = all.added;
+    begun.push(...part.besides.begun);
+    emptied.push(...part.besides.emptied);
+    locked.push(...part.besides.locked);
+    truncated.push(...part.besides.truncated);
+    droppedDatabases.push(...part.besides.droppedDatabases);
   }
   return all;
 }
@@ -203,22 +233,17 @@ function isSame(file: RelationFile, other: RelationFile): boolean {
   return file.file === other.file && file.database === other.database && file.tablespace === other.tablespace;
 }
 
-/** A number for each file: keys of text would be made for each of millions of records. */
-class FileNumbers {
-  private readonly known: RelationFile[] = [];
-  private readonly byFile = new Map<number, number[]>();
+/** One object for each file: keys of text would be made for each of millions of records. */
+class Files {
+  private readonly byNumber = new Map<number, RelationFile[]>();
 
-  numberOf({ tablespace, database, file }: RelationFile): number {
-    const candidates = this.byFile.get(file);
-    if (candidates !== undefined)
-      for (const number of candidates) if (isSame(this.file(number), { tablespace, database, file })) return number;
-    const number = this.known.push({ tablespace, database, file }) - 1;
-    if (candidates === undefined) this.byFile.set(file, [number]);
-    else candidates.push(number);
-    return number;
-  }
-
-  file(number: number): RelationFile {
-    return this.known[number] as RelationFile;
+  known({ tablespace, database, file }: RelationFile): RelationFile {
+    const wanted = { tablespace, database, file };
+    const candidates = this.byNumber.get(file);
+    const known = candidates?.find((one) => isSame(one, wanted));
+    if (known !== undefined) return known;
+    if (candidates === undefined) this.byNumber.set(file, [wanted]);
+    else candidates.push(wanted);
+    return wanted;
   }
 }

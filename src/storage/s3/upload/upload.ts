@@ -55,6 +55,8 @@ class StreamUpload {
   }
 
   async run(body: Readable): Promise<WrittenObject> {
+    // While nobody reads, an error of the stream would end the worker; whoever reads next hears of it.
+    body.on('error', () => undefined);
     // A producer that sends nothing for hours would delay the failure for as long.
     this.signal.addEventListener('abort', () => body.destroy(this.signal.reason as Error), { once: true });
     try {

@@ -15,3 +15,10 @@ it('V2: the newest canary is that of the history that was restored', () => {
   const again = [...written, row(3, '0/28', 9)];
   expect(newestCanary(again, { lsn: '0/40' })).toEqual(row(3, '0/28', 9));
 });
+
+it('V2: a row that was committed after a dump began is not expected in it', () => {
+  const slow = { ...row(2, '0/20', 2), committedAt: '2026-01-01T00:02:40.000000Z' };
+  const written = [row(1, '0/10', 1), slow];
+  expect(newestCanary(written, { at: '2026-01-01T00:02:30Z' })?.n).toBe(1);
+  expect(newestCanary(written, { at: '2026-01-01T00:02:40Z' })?.n).toBe(2);
+});

@@ -5,6 +5,7 @@ import { listed, parseBackupList } from '../../../../src/engines/walg/backup-lis
 import { WALG } from '../../../../src/engines/walg/tool-rules.js';
 import { toolFailure } from '../../../../src/process/exec/tool-rules.js';
 import {
+  behindNeeded,
   boundaryOf,
   differenceOf,
   parseDryRun,
@@ -218,6 +219,20 @@ describe('B3: removal', () => {
     );
     // What is held stays where it is, and the others before it may go.
     expect(boundaryOf([known(2, { permanent: true }), second, third], [second.label])).toBe(third.label);
+  });
+
+  it('with `delete before`: what is newer than a backup in use stays as long as it is, with what that rests on', () => {
+    const labels = (going: readonly string[], needed: string) =>
+      behindNeeded(all, going, new Set([needed]))?.labels ?? [];
+    expect(labels([second.label], first.label)).toEqual([second.label]);
+    expect(labels([first.label, delta.label], second.label)).toEqual([]);
+    // Nobody needs the first that stays: it is the retention that does not fit.
+    expect(labels([second.label], third.label)).toEqual([]);
+    const chain = [first, second, known(5, { base: 2 })];
+    expect(behindNeeded(chain, [first.label, chain[2]?.label ?? ''], new Set([second.label]))?.labels).toEqual([
+      first.label,
+      chain[2]?.label,
+    ]);
   });
 
   it('goes on only where a dry run names exactly the same, old words and new', () => {
