@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { RowText } from '../../domain/table/repair.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
@@ -38,7 +40,9 @@ export async function readByPlaces(
   run: ActivityRun,
 ): Promise<boolean> {
   const { facts, leaves, reader } = await withClient(connection, database, async (client) => {
-    const found = await readTableFacts(client, table);
+    const found = await readTableFacts(client, table).catch((error: unknown) => {
+      throw notThereThen(error, state, table);
+    });
     return {
       facts: found,
       leaves: await relationFiles(client, found.oid),
@@ -72,6 +76,16 @@ export async function readByPlaces(
   );
 }
 
+/** Renamed since, or dropped and made anew: the message of the instance would be taken for one of production. */
+function notThereThen(error: unknown, state: 'good' | 'bad', table: TableName): unknown {
+  if (!isRepriseError(error) || error.code !== 'not-found') return error;
+  return new RepriseError(
+    'not-found',
+    `there was no table ${formatTableName(table)} just ${state === 'good' ? 'before' : 'after'} the transaction`,
+    'where it had another name then, give it that name for the time of the repair: ALTER TABLE ... RENAME TO ...; where it was dropped, put its rows back from a state: --to TARGET --strategy upsert',
+  );
+}
+
 /**
  * Whether the transaction made another table of it: by other partitions, other columns, or another table under its name. No row that came or went with
  * that is in the WAL.
@@ -100,7 +114,7 @@ async function isOtherTable(
  * Who may ask for rows by a query: planning it runs functions in expressions of indexes and statistics. A superuser where there are none,
  * or where superusers own them; else the owner of the table, whose code that is; null where the owner may not log in.
  */
-async function readerOf(
+export async function readerOf(
   client: pg.ClientBase,
   connection: ConnectionConfig,
   { oid, owner, ownerIsSuperuser, foreignCode }: TableFacts,
@@ -118,13 +132,14 @@ async function readerOf(
   return !ownerIsSuperuser && login ? { ...connection, user: owner } : null;
 }
 
-interface Leaf {
+/** What holds rows of a table. */
+export interface Leaf {
   readonly oid: number;
   readonly name: string;
   readonly file: RelationFile;
 }
 
-async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
+export async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
   const { rows } = await client.query<{
     oid: number;
     name: string;
