@@ -54,7 +54,7 @@ import type { TableComparison } from '../domain/table/compare.js';
 import type { TableSuspicion } from '../domain/table/history.js';
 import type { HoldPlan } from '../domain/table/hold.js';
 import type { TableSurvey, Suspects } from '../domain/table/incident.js';
-import type { LocatePlan, LocateStop, TableState } from '../domain/table/locate.js';
+import type { LocatePlan, LocateStops, TableState } from '../domain/table/locate.js';
 import type { ChangeCounts, RepairIncident, RepairOutcome, RepairPlan, TableCount } from '../domain/table/repair.js';
 import type { RecoveryTarget } from '../domain/target/target.js';
 
@@ -289,12 +289,20 @@ export interface InstanceActivities {
   planInstance(input: OrderedInstanceStep): Promise<PlannedInstance>;
   /** Restores it and starts it, read-only at its target, archiving and egress off. */
   openInstance(input: InstanceStep): Promise<OpenedInstance>;
-  /** Restarts it with a later target. */
-  moveInstance(input: InstanceStep & { target: RecoveryTarget }): Promise<OpenedInstance>;
+  /** Restarts it with a later target. `place`: where that is, as the operation has read in the WAL; absent: it is looked for. */
+  moveInstance(input: InstanceStep & { target: RecoveryTarget; place?: TargetPlace }): Promise<OpenedInstance>;
   /** `until`: UTC ISO-8601. */
   extendInstance(input: InstanceStep & { until: string }): Promise<{ readonly expiresAt: string }>;
   /** Stops and removes it, unpins its backup; with `ends` its operation ends. */
   closeInstance(input: InstanceStep & { ends?: boolean }): Promise<void>;
+}
+
+/** The commit of a transaction that is a target. */
+export interface TargetPlace {
+  /** Where its record begins. */
+  readonly lsn: string;
+  /** UTC ISO-8601. */
+  readonly committedAt: string;
 }
 
 /** What is asked of a table. */
@@ -374,6 +382,8 @@ export interface CommitRange {
   readonly beforeLsn: string | null;
   /** Of the table at its beginning; absent or null: not known. */
   readonly rows?: number | null;
+  /** Absent: what the WAL says of each commit is used; false: it has led nowhere, and the replay alone tells. */
+  readonly reckons?: false;
 }
 
 /** An incident of one table: what is known of it, which repair people chose, and its document. None of them changes the table. */
@@ -422,7 +432,7 @@ export interface LocateActivities {
   /** The commits that touched the table, as many as a replay stops at; `total`: all of them. */
   findCommits(
     input: OrderedStep<LocateOrder> & { instance: string; policy: string; range: CommitRange },
-  ): Promise<{ readonly total: number; readonly stops: readonly LocateStop[]; readonly notes: readonly string[] }>;
+  ): Promise<LocateStops & { readonly notes: readonly string[] }>;
 }
 
 /** What a transaction did and what came after it. All of them read only; `findTransaction` and `collectRows` of a repair come between. */

@@ -75,6 +75,9 @@ export async function copyFileAtomic(from: string, to: string, owner: FileOwner 
   }
 }
 
+/** Of a WAL segment that is unpacked: each piece is handed to another thread and back, and in zlib's own 16 kB they are many. */
+export const PIECE_BYTES = 1024 * 1024;
+
 /**
  * A stream into a file that the caller names or checks when it is whole; an earlier attempt's is overwritten. Mode 0600,
  * and never through a symbolic link: the stream then fails with ELOOP.

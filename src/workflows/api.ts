@@ -118,6 +118,8 @@ export interface MediaOutput {
   /** Null where it was rejected, or where there was nothing to do. */
   readonly outcome: MediaOutcome | null;
   readonly rejectedBecause?: string;
+  /** Of one that was rejected after its changes were begun: what that left; absent: nothing was changed. */
+  readonly left?: string;
 }
 
 export type VerifyMediaInput = OperationInput<MediaVerificationOrder>;

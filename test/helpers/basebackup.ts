@@ -24,8 +24,8 @@ export interface BaseCluster {
 }
 
 /**
- * Half of a test's CPU went into compressing, fetching and reading segments of 16 MB that are nearly empty. Sites keep PostgreSQL's
- * default.
+ * Half of a test's CPU went into compressing, fetching and reading segments of 16 MB that are nearly empty. WAL-G's tests and the
+ * demo keep PostgreSQL's default.
  */
 const withSmallSegments = (settings: ScratchOptions): ScratchOptions => ({
   ...settings,

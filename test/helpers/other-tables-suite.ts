@@ -26,8 +26,19 @@ export class OtherTablesRound implements Beside {
       ALTER TABLE parts DETACH PARTITION parts_2; ALTER TABLE parts ATTACH PARTITION parts_3 FOR VALUES FROM (20) TO (30)`);
   }
 
+  /** Under its name of now it was not there then. */
+  private async renamedSince(operationId: string, xid: string): Promise<readonly string[]> {
+    await this.lab.site.query(`ALTER TABLE ${SCHEMA}.swap_old RENAME TO older`);
+    const order: RepairOrder = {
+      ...{ database: 'mairie', table: { schema: SCHEMA, table: 'older' }, strategy: 'undo' },
+      source: { kind: 'transaction', xid, policy: 'physical' },
+    };
+    const said = await this.lab.collect(operationId, order).catch((error: unknown) => (error as Error).message);
+    return said === 'there was no table swapped.older just before the transaction' ? [] : [`older: ${said}`];
+  }
+
   async after(operationId: string, xid: string): Promise<readonly string[]> {
-    const problems: string[] = [];
+    const problems = [...(await this.renamedSince(operationId, xid))];
     for (const [table, wanted] of [
       ['swap', { insert: 3, update: 2, delete: 3, conflicts: 0 }],
       ['parts', { insert: 6, update: 1, delete: 2, conflicts: 0 }],

@@ -547,6 +547,22 @@ it('searches for what broke a table', async () => {
   await locate('transaction', {
     ...{ planLocate, probeTable, findCommits: async () => ({ total: 2, stops, notes: [] }) },
   });
+  const [first, second] = stops;
+  const seen = [true, false, true, false];
+  await locate('reckoned-anew', {
+    planLocate,
+    // Of the second backup, of the third, and after each of two commits.
+    probeTable: async () => ({ holds: seen.shift() ?? false, figure: 'the row' }),
+    findCommits: async ({ range }) => {
+      const one = range.afterLsn === '0/2' ? second : first;
+      return {
+        total: 1,
+        stops: one === undefined ? [] : [{ ...one, index: 0 }],
+        reckoned: one?.xid ?? null,
+        notes: [],
+      };
+    },
+  });
   await locate('none-coherent');
   await locate('cancelled', { planLocate, probeTable: untilCancelled }, cancelledIn('probeTable'));
 });

@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { workflowTypes } from '../../src/domain/operation/names.js';
 import {
+  type FollowedChange,
   type LocateBackup,
   type LocatePlan,
+  Reckoning,
   stopsFor,
   type TableCommit,
   type TableCondition,
@@ -34,6 +36,8 @@ interface World {
   readonly room?: number;
   /** The minute after which the WAL is missing. */
   readonly walEnds?: number;
+  /** What the commit of a minute did to the row that is searched for, as the WAL says; absent: it cannot be followed. */
+  readonly followed?: (minute: number) => FollowedChange;
 }
 
 const BEGIN = Date.UTC(2026, 10, 21);
@@ -107,7 +111,7 @@ class Played {
       },
       probeTable: async ({ instance }) => this.stateAt(open.get(instance) ?? -1),
       findCommits: async ({ range }) => {
-        const commits = world.rows.flatMap((rows, minute): TableCommit[] => {
+        const changes = world.rows.flatMap((rows, minute) => {
           const before = world.rows[minute - 1] ?? 0;
           const change = (rows ?? 0) - before;
           const isIn =
@@ -116,9 +120,32 @@ class Played {
             instantOf(minute) <= range.to;
           if (!isIn) return [];
           const counts = { inserted: Math.max(0, change) + 1, deleted: Math.max(0, -change) + 1, updated: 1 };
-          return [{ xid: xidOf(minute), committedAt: instantOf(minute), lsn: lsnOf(minute), ...counts, actions: [] }];
+          const xid = xidOf(minute);
+          const commit: TableCommit = {
+            xid,
+            committedAt: instantOf(minute),
+            lsn: lsnOf(minute),
+            ...counts,
+            actions: [],
+          };
+          return [{ commit, followed: world.followed?.(minute) ?? null }];
         });
-        return { ...stopsFor(this.condition, commits, range.rows ?? null), notes: [] };
+        const isFollowed = this.condition.kind === 'key' && world.followed !== undefined;
+        const reckoning = new Reckoning<TableCommit>(this.condition, isFollowed ? 1 : (range.rows ?? null));
+        for (const { commit, followed } of changes) reckoning.add(commit, followed);
+        const isKnown = range.reckons !== false && (isFollowed || this.condition.kind === 'min-rows');
+        const { total, stops, reckoned } =
+          (isKnown ? reckoning.stops : null) ??
+          stopsFor(
+            this.condition,
+            changes.map(({ commit }) => commit),
+          );
+        return {
+          total,
+          stops: stops.map(({ commit, index }) => ({ ...commit, index })),
+          ...(reckoned === undefined ? {} : { reckoned: reckoned?.xid ?? null }),
+          notes: [],
+        };
       },
       closeInstance: async ({ instance }) => {
         open.delete(instance);
@@ -163,6 +190,50 @@ describe('T5: the search for what broke a table', () => {
     expect(result).toMatchObject({ state: 'transaction', transaction: { xid: xidOf(1033) } });
     expect(result.replays).toBeLessThanOrEqual(2);
     expect(result.restores).toBeLessThanOrEqual(Math.log2(30) + 2);
+  });
+
+  it.each([1, 500, 1003, 1799])(
+    'T5: a row that is followed through the WAL leads there by one replay, with two stops in it (minute %i)',
+    async (culprit) => {
+      const rows = history(1800, (minute) => (minute >= culprit ? 0 : 1));
+      const followed = (minute: number): FollowedChange => {
+        return { touched: minute === culprit, isHot: false, left: minute >= culprit ? 0 : 1 };
+      };
+      const { found, one } = await locate({ rows, backups: every(60, 30), followed });
+      const result = await found();
+      expect(result).toMatchObject({ state: 'transaction', transaction: { xid: xidOf(culprit) }, replays: 1 });
+      expect(result.good).toMatchObject(culprit === 1 ? { what: 'backup' } : { id: xidOf(culprit - 1) });
+      expect(one.of('moveInstance').length).toBeLessThanOrEqual(2);
+    },
+  );
+
+  it('T5: a row that was deleted and came again is reckoned anew, and one whose value was changed is seen where it was', async () => {
+    const backups = every(600, 1);
+    // Deleted and inserted by one transaction, at 100 and 200: it is another version, and followed from there.
+    const again = await locate({
+      ...{ rows: history(600, (minute) => (minute >= 333 ? 0 : 1)), backups },
+      followed: (minute) => ({
+        touched: minute % 100 === 0,
+        isHot: false,
+        left: minute % 100 === 0 || minute >= 333 ? 0 : 1,
+      }),
+    });
+    expect(await again.found()).toMatchObject({ transaction: { xid: xidOf(333) }, restores: 1, replays: 1 });
+    expect(again.one.of('findCommits').length).toBe(4);
+    // Changed at 333, and never deleted.
+    const changed = await locate({
+      ...{ rows: history(600, (minute) => (minute >= 333 ? 0 : 1)), backups },
+      followed: (minute) => ({ touched: minute === 100 || minute === 333, isHot: false, left: 1 }),
+    });
+    expect(await changed.found()).toMatchObject({ transaction: { xid: xidOf(333) }, restores: 1, replays: 1 });
+    expect(changed.one.of('moveInstance').length).toBe(4);
+    // What the WAL says led nowhere: the replay looks at all that can have broken it.
+    const lost = await locate({
+      ...{ rows: history(600, (minute) => (minute >= 333 ? 0 : 1)), backups },
+      followed: (minute) => ({ touched: minute === 100, isHot: false, left: 1 }),
+    });
+    expect(await lost.found()).toMatchObject({ state: 'transaction', transaction: { xid: xidOf(333) } });
+    expect(lost.one.of('findCommits')[1]).toMatchObject({ range: { reckons: false } });
   });
 
   it('T5: counts that backups recorded leave one restore; where there is no room for two instances, one is enough', async () => {

@@ -17,6 +17,8 @@ import { createHash } from 'node:crypto';
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
 export const ROWS_AT_ONCE = 150_000;
 const COMPARED = { number: compareNumbers, time: compareTimes, text: undefined };
+/** Types whose values are in order as their texts are; not floating point, of which 10 would be before 9. */
+const ORDERED_BY_TEXT = /^(?:text|character varying|uuid|time without time zone)\b/;
 const KEEP: ConflictRule = { rule: 'keep' };
 
 /** What the changes are made from. */
@@ -122,7 +124,7 @@ function keyPlaces({ key, columns }: ChangeSetHeader): readonly number[] {
 
 /**
  * How values of the column are compared by which the newer row is told.
- * @throws RepriseError `usage` for a column that is not stored
+ * @throws RepriseError `usage` for a column that is not stored, or whose values have no order here
  */
 function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 'compare'> {
   const ordered = rule.rule === 'newest' ? columns.find(({ name }) => name === rule.column) : undefined;
@@ -132,7 +134,14 @@ function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 
       `${JSON.stringify(rule.column)} is no column that the table stores, so that it does not tell which row is newer`,
       `name one of its columns: ${columns.map(({ name }) => name).join(', ')}`,
     );
-  const compare = COMPARED[rangeOrderOf(ordered?.type ?? '') ?? 'text'];
+  const order = rangeOrderOf(ordered?.type ?? '') ?? 'text';
+  if (ordered !== undefined && order === 'text' && !ORDERED_BY_TEXT.test(ordered.type))
+    throw new RepriseError(
+      'usage',
+      `column ${JSON.stringify(ordered.name)} is of type ${ordered.type}, whose values have no order here, so that it does not tell which row is newer`,
+      'name a column of whole or decimal numbers, dates or timestamps; or choose another rule with --conflicts',
+    );
+  const compare = COMPARED[order];
   return compare === undefined ? {} : { compare };
 }
 

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
+import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { RowText } from '../../domain/table/repair.js';
+import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { type TableSide, withTableSide } from '../../postgres/compare/table-side.js';
@@ -38,7 +40,9 @@ export async function readByPlaces(
   run: ActivityRun,
 ): Promise<boolean> {
   const { facts, leaves, reader } = await withClient(connection, database, async (client) => {
-    const found = await readTableFacts(client, table);
+    const found = await readTableFacts(client, table).catch((error: unknown) => {
+      throw notThereThen(error, state, table);
+    });
     return {
       facts: found,
       leaves: await relationFiles(client, found.oid),
@@ -60,7 +64,7 @@ export async function readByPlaces(
           const places = await touched(files.places, file, state);
           for (let at = 0; at < places.length; at += PLACES) {
             run.report({ phase: 'read the damaged rows', done: at, total: places.length, unit: 'steps' });
-            const wanted = places.slice(at, at + PLACES);
+            const wanted = Array.from(places.subarray(at, at + PLACES), placeText);
             const rows = await rowsAt(side, name, columns, wanted, run.signal);
             if (rows.length < wanted.length) return false;
             for (const row of rows) await write(row);
@@ -69,6 +73,16 @@ export async function readByPlaces(
         return true;
       }),
     ),
+  );
+}
+
+/** Renamed since, or dropped and made anew: the message of the instance would be taken for one of production. */
+function notThereThen(error: unknown, state: 'good' | 'bad', table: TableName): unknown {
+  if (!isRepriseError(error) || error.code !== 'not-found') return error;
+  return new RepriseError(
+    'not-found',
+    `there was no table ${formatTableName(table)} just ${state === 'good' ? 'before' : 'after'} the transaction`,
+    'where it had another name then, give it that name for the time of the repair: ALTER TABLE ... RENAME TO ...; where it was dropped, put its rows back from a state: --to TARGET --strategy upsert',
   );
 }
 
@@ -100,7 +114,7 @@ async function isOtherTable(
  * Who may ask for rows by a query: planning it runs functions in expressions of indexes and statistics. A superuser where there are none,
  * or where superusers own them; else the owner of the table, whose code that is; null where the owner may not log in.
  */
-async function readerOf(
+export async function readerOf(
   client: pg.ClientBase,
   connection: ConnectionConfig,
   { oid, owner, ownerIsSuperuser, foreignCode }: TableFacts,
@@ -118,13 +132,14 @@ async function readerOf(
   return !ownerIsSuperuser && login ? { ...connection, user: owner } : null;
 }
 
-interface Leaf {
+/** What holds rows of a table. */
+export interface Leaf {
   readonly oid: number;
   readonly name: string;
   readonly file: RelationFile;
 }
 
-async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
+export async function relationFiles(client: pg.ClientBase, oid: number): Promise<readonly Leaf[]> {
   const { rows } = await client.query<{
     oid: number;
     name: string;
@@ -144,18 +159,49 @@ async function relationFiles(client: pg.ClientBase, oid: number): Promise<readon
   return rows.map(({ oid: of, name, ...file }) => ({ oid: of, name, file }));
 }
 
-/** Places of versions that were there before the transaction and not after it, or the reverse. */
-async function touched(path: string, file: RelationFile, state: 'good' | 'bad'): Promise<readonly string[]> {
-  const [wanted, between] = [new Set<string>(), new Set<string>()];
-  const note = (into: Set<string>, place: RowPlace | null): void => {
-    if (place !== null) into.add(`(${place.block},${place.offset})`);
-  };
-  for await (const change of readChanges(path, file)) {
-    note(state === 'good' ? wanted : between, change.old);
-    note(state === 'good' ? between : wanted, change.new);
+/** More than the offsets of a page of 32 kB. */
+const OFFSETS = 4096;
+
+/** Places as numbers, eight bytes each: a transaction may have touched tens of millions of rows, and a Set takes no more than 16 million. */
+class Places {
+  private numbers = new Float64Array(1024);
+  private length = 0;
+
+  add({ block, offset }: RowPlace): void {
+    if (this.length === this.numbers.length) {
+      const more = new Float64Array(2 * this.length);
+      more.set(this.numbers);
+      this.numbers = more;
+    }
+    this.numbers[this.length++] = block * OFFSETS + offset;
   }
+
+  /** Each once, as they lie in the file. */
+  sorted(): Float64Array {
+    const all = this.numbers.subarray(0, this.length).sort();
+    let kept = 0;
+    for (const place of all) if (kept === 0 || all[kept - 1] !== place) all[kept++] = place;
+    return all.subarray(0, kept);
+  }
+}
+
+const placeText = (place: number): string => `(${Math.floor(place / OFFSETS)},${place % OFFSETS})`;
+
+/** Places of versions that were there before the transaction and not after it, or the reverse. */
+async function touched(path: string, file: RelationFile, state: 'good' | 'bad'): Promise<Float64Array> {
+  const [old, made] = [new Places(), new Places()];
+  for await (const change of readChanges(path, file)) {
+    if (change.old !== null) old.add(change.old);
+    if (change.new !== null) made.add(change.new);
+  }
+  const [wanted, between] = state === 'good' ? [old.sorted(), made.sorted()] : [made.sorted(), old.sorted()];
   // What the transaction made and ended itself, nobody else ever saw.
-  return [...wanted].filter((place) => !between.has(place));
+  let [kept, at] = [0, 0];
+  for (const place of wanted) {
+    while (at < between.length && (between[at] ?? 0) < place) at++;
+    if (between[at] !== place) wanted[kept++] = place;
+  }
+  return wanted.subarray(0, kept);
 }
 
 async function rowsAt(

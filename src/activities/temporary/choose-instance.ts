@@ -11,7 +11,7 @@ import {
   passedOver,
 } from '../../domain/plan/choose-source.js';
 import { formatTableName } from '../../domain/table/table-name.js';
-import type { RecoveryTarget } from '../../domain/target/target.js';
+import { formatTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import { type ClusterContext, currentBackups, engineFor, policyOf } from '../cluster-context.js';
 import { policiesHere, requireHere } from '../config-lookup.js';
@@ -141,6 +141,13 @@ export async function movedTo(
 ): Promise<PlannedRestore> {
   const [backup] = restore.backups;
   const source = await PhysicalSource.open(request, backup?.id);
+  // Its own pin keeps it from rotation; a program beside Reprise may have expired it with its WAL.
+  if (backup !== undefined && source.isEmpty)
+    throw new RepriseError(
+      'no-usable-backup',
+      `${backup.id}, which this instance was restored from, is damaged or not there any more, and its WAL may be gone with it: the instance stays where it is`,
+      `open another one: reprise explore start ${request.policy.cluster} --to ${formatTarget(target)}`,
+    );
   const timeline = restore.recovery?.timeline ?? undefined;
   const outline = await (target.kind === 'latest' ? ofLatest(source, timeline) : source.outline(target, timeline));
   return {

@@ -53,6 +53,11 @@ export class PhysicalSource {
     return new PhysicalSource(engine, context, policy, candidates, known);
   }
 
+  /** No backup may be chosen: there is none, or the one that was named cannot be used any more. */
+  get isEmpty(): boolean {
+    return this.candidates.length === 0;
+  }
+
   /** @param only ids of the backups that may be chosen; absent: all */
   outline(target: RecoveryTarget, timeline?: TimelineChoice, only?: readonly string[]): Promise<RecoveryOutline> {
     const candidates = this.candidates.filter(({ id }) => only?.includes(id) ?? true);

@@ -51,12 +51,20 @@ export function contentDigest(content: BoundBackup['content']): string {
   return sha256Hex(canonicalJson(content));
 }
 
-/** What the engine of a restore works with. */
-export async function instanceContext(work: InstanceWork, run: ActivityRun): Promise<EngineContext> {
+/**
+ * What the engine of a restore works with.
+ * @param major of a data directory that is restored already: then no backup is looked for
+ */
+export async function instanceContext(
+  work: InstanceWork,
+  run: ActivityRun,
+  major: number | null = null,
+): Promise<EngineContext> {
   const { clusterContext, planned, restoreId, planDigest, retry } = work;
   const policy = policyOf(clusterContext, planned.policy);
-  const [first] = await plannedBackups(work, run);
-  const own = first === undefined ? clusterContext : forBackup(clusterContext, first);
+  const [first] = major === null ? await plannedBackups(work, run) : [];
+  const restored = major === null ? clusterContext : { ...clusterContext, major };
+  const own = first === undefined ? restored : forBackup(clusterContext, first);
   return engineContext(own, policy, run, restoreId, [], {
     ...(planDigest === undefined ? {} : { planDigest }),
     retry,
@@ -302,7 +310,7 @@ export async function startInstance(work: InstanceWork, run: ActivityRun): Promi
       `${dataDir} holds no whole restore of ${planned.policy}: it is not started`,
       'the operation restores it first; start another one where this one cannot go on',
     );
-  const context = await instanceContext(work, run);
+  const context = await instanceContext(work, run, planned.method === 'databases' ? null : instance.major);
   if (planned.method === 'databases') return { server: await startDumps(work, context, run), progress: null };
   const { physical } = engineFor(clusterContext, policyOf(clusterContext, planned.policy));
   const { stopsAt, timeline } = planned.recovery ?? {};

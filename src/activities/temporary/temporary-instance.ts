@@ -4,6 +4,7 @@ import { type ConnectionConfig, EXPLORE, type HostConfig } from '../../domain/co
 import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { instanceText, type OpenedInstance, type PlannedInstance } from '../../domain/explore/instance.js';
 import { type InstanceOrder, instanceOrder } from '../../domain/operation/orders.js';
+import { parseInstant } from '../../domain/target/instant.js';
 import { formatTarget, readTarget, type RecoveryTarget } from '../../domain/target/target.js';
 import { compareLsn } from '../../domain/target/wal.js';
 import { sizeInWords } from '../../domain/text/text.js';
@@ -25,7 +26,7 @@ import {
   type TemporaryInstance,
 } from '../../records/temporary-instances.js';
 import { type ActivityRun, callingWorkflow, withOrder, wrapActivity } from '../activity-wrapper.js';
-import type { InstanceActivities, InstanceStep, OrderedInstanceStep } from '../api.js';
+import type { InstanceActivities, InstanceStep, OrderedInstanceStep, TargetPlace } from '../api.js';
 import { closePlansOf } from '../approval/authorize.js';
 import { claimOperation, requireOwnOperation } from '../approval/own-operation.js';
 import { type ClusterContext, openClusterContext, policyOf, record } from '../cluster-context.js';
@@ -64,8 +65,8 @@ export function instanceActivities(deps: HostDependencies): InstanceActivities {
     openInstance: wrapActivity('openInstance', async (step, run) =>
       openInstance(await openClusterContext(deps, step.cluster), step, run),
     ),
-    moveInstance: wrapActivity('moveInstance', async ({ target, ...step }, run) =>
-      moveInstance(await openClusterContext(deps, step.cluster), step, readTarget(target), run),
+    moveInstance: wrapActivity('moveInstance', async ({ target, place, ...step }, run) =>
+      moveInstance(await openClusterContext(deps, step.cluster), step, { target: readTarget(target), place }, run),
     ),
     extendInstance: wrapActivity('extendInstance', async ({ until, ...step }) =>
       extendInstance(await openClusterContext(deps, step.cluster), step, until),
@@ -477,7 +478,7 @@ export async function exploredInstance(
 async function moveInstance(
   clusterContext: ClusterContext,
   step: InstanceStep,
-  target: RecoveryTarget,
+  { target, place }: { readonly target: RecoveryTarget; readonly place: TargetPlace | undefined },
   run: ActivityRun,
 ): Promise<OpenedInstance> {
   const instance = await claimed(clusterContext, step);
@@ -490,12 +491,12 @@ async function moveInstance(
       'a dump contains one point in time only: it cannot be moved to another one',
       `open another one: reprise explore start ${cluster} --to ${formatTarget(target)}`,
     );
-  const policy = policyOf(clusterContext, restore.policy);
-  const moved = await movedTo(
-    { clusterContext, run, operationId: `${step.operationId}/${step.instance}`, policy },
-    restore,
-    target,
-  );
+  const source = {
+    ...{ clusterContext, run, operationId: `${step.operationId}/${step.instance}` },
+    policy: policyOf(clusterContext, restore.policy),
+  };
+  const moved =
+    place === undefined ? await movedTo(source, restore, target) : placedAt(restore, target, readPlace(place));
   refuseEarlier(cluster, restore.recovery?.stopsAt, moved);
   // Kept before it is moved: whoever takes over moves it on, and never back.
   await openTemporaryInstances(clusterContext.host.stateDir).update({
@@ -505,6 +506,25 @@ async function moveInstance(
   if (!(await isLost(content))) return start(clusterContext, step, run);
   await emptied(clusterContext, await claimed(clusterContext, step));
   return openInstance(clusterContext, step, run);
+}
+
+/** Along the timeline on which it is: the WAL up to the place was read already, and the server refuses one that it does not reach. */
+function placedAt(
+  restore: InstanceContent['restore'],
+  target: RecoveryTarget,
+  { lsn, committedAt }: TargetPlace,
+): InstanceContent['restore'] {
+  const timeline = restore.recovery?.timeline ?? null;
+  return {
+    ...restore,
+    ...{ target, chosen: 'asked', recovery: { stopsAt: { kind: 'lsn', lsn }, timeline }, lastCommitAt: committedAt },
+  };
+}
+
+/** @throws RepriseError `target-invalid` for what is no position or no time */
+function readPlace({ lsn, committedAt }: TargetPlace): TargetPlace {
+  const target = readTarget({ kind: 'lsn', lsn });
+  return { lsn: target.kind === 'lsn' ? target.lsn : lsn, committedAt: parseInstant(committedAt) };
 }
 
 function notRunning({ instance, cluster }: InstanceStep): RepriseError {

@@ -186,7 +186,7 @@ async function carryOut(cli: Cli, order: MediaOrder, options: CommonOptions & { 
       throw new RepriseError(
         'approval-refused',
         `the plan was rejected by ${result.rejectedBecause ?? 'a person'}`,
-        'nothing was changed; start again when you want another plan',
+        result.left ?? 'nothing was changed; start again when you want another plan',
       );
     if (outcome !== null && outcome.left > 0)
       throw new RepriseError(

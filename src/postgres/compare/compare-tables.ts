@@ -28,7 +28,7 @@ export interface ComparedTables {
 /** Counts in what a table differs on two servers. What holds for {@link withComparison} holds here. */
 export async function compareTables(request: CompareRequest): Promise<ComparedTables> {
   const startedAt = performance.now();
-  return withComparison(request, async (comparison) => {
+  return withComparison({ ...request, cutsValues: true }, async (comparison) => {
     const { columns, key } = comparison.terms;
     const counter = new DifferenceCounter(columns, request.by ?? null, request.sampleLimit);
     let notSame = 0;

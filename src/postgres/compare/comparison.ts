@@ -6,7 +6,7 @@ import type { ComparisonTerms, RowDifference, SchemaDifference } from '../../dom
 import { rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
-import { valuesOf } from './copied-lines.js';
+import { shortValuesOf, valuesOf } from './copied-lines.js';
 import { differingKeys, leafBitmap, repeatedKey } from './leaf-tree.js';
 import type { LeafTree } from './leaf-tree.js';
 import { CopyReader } from './read-by-copy.js';
@@ -38,6 +38,8 @@ export interface ComparisonRequest {
   /** Differences count where all of these hold for the row of one side. */
   readonly scope?: readonly ScopeTerm[] | undefined;
   readonly leftTree?: TreeStore | undefined;
+  /** Wide values are cut, see {@link shortValuesOf}; where the two sides have different encodings they are not. */
+  readonly cutsValues?: true;
   readonly signal: AbortSignal;
   readonly report?: ((progress: ComparisonProgress) => void) | undefined;
 }
@@ -211,19 +213,32 @@ export class Comparison {
   ): Promise<readonly [RowList, RowList] | null> {
     const budget = { bytes: MOST_BYTES, isLeast: keys?.size === 1 };
     const [before, after] = await both(collect(left, bitmap, keys, budget), collect(right, bitmap, keys, budget));
-    return budget.bytes >= 0 || budget.isLeast ? [before, after] : null;
+    if (budget.bytes >= 0 || budget.isLeast) return [before, after];
+    before.clear();
+    after.clear();
+    return null;
   }
 
   private *differing([left, right]: readonly [RowList, RowList]): Generator<RowDifference, void, undefined> {
     const sameBytes = this.left.encoding === this.right.encoding;
-    for (const { before, after } of byHash(left, right)) {
-      if (!this.terms.unique && this.terms.key.length > 0 && Math.max(before.length, after.length) > 1)
-        throw this.notUnique();
-      const [one, other] = [before[0], after[0]];
-      const isSame = before.length === 1 && after.length === 1 && one !== undefined && other?.equals(one) === true;
-      if (isSame && sameBytes) continue;
-      for (const row of this.resolve(before, after)) if (this.isInScope(row)) yield row;
+    try {
+      for (const { before, after } of byHash(left, right)) {
+        if (!this.terms.unique && this.terms.key.length > 0 && Math.max(before.length, after.length) > 1)
+          throw this.notUnique();
+        const [one, other] = [before[0], after[0]];
+        const isSame = before.length === 1 && after.length === 1 && one !== undefined && other?.equals(one) === true;
+        if (isSame && sameBytes) continue;
+        for (const row of this.resolve(before, after)) if (this.isInScope(row)) yield row;
+      }
+    } finally {
+      left.clear();
+      right.clear();
     }
+  }
+
+  private read(line: Buffer, { decode }: TableSide): (string | null)[] {
+    const isCut = this.request.cutsValues === true && this.left.encoding === this.right.encoding;
+    return (isCut ? shortValuesOf : valuesOf)(line, this.terms.columns.length, decode);
   }
 
   private isInScope({ before, after }: RowDifference): boolean {
@@ -248,13 +263,13 @@ export class Comparison {
     const found = new Map<string, RowDifference>();
     const keyOf = (row: readonly (string | null)[]): (string | null)[] => at.map((index) => row[index] ?? null);
     for (const line of before) {
-      const row = valuesOf(line, columns.length, this.left.decode);
+      const row = this.read(line, this.left);
       const values = keyOf(row);
       const [id, times] = [JSON.stringify(values), 1];
       found.set(id, { kind: 'missing', key: values, before: row, after: null, columns: [], times });
     }
     for (const line of after) {
-      const row = valuesOf(line, columns.length, this.right.decode);
+      const row = this.read(line, this.right);
       const [values, times] = [keyOf(row), 1];
       const id = JSON.stringify(values);
       const good = found.get(id)?.before ?? null;
@@ -271,9 +286,8 @@ export class Comparison {
 
   private countEqual(before: readonly Buffer[], after: readonly Buffer[]): readonly RowDifference[] {
     const counts = new Map<string, { row: (string | null)[]; left: number; right: number }>();
-    const { columns } = this.terms;
     const count = (line: Buffer, side: 'left' | 'right'): void => {
-      const row = valuesOf(line, columns.length, this[side].decode);
+      const row = this.read(line, this[side]);
       const id = JSON.stringify(row);
       const known = counts.get(id) ?? { row, left: 0, right: 0 };
       known[side] += 1;
@@ -302,11 +316,11 @@ async function collect(
   keys: ReadonlySet<bigint> | null,
   budget: { bytes: number; readonly isLeast: boolean },
 ): Promise<RowList> {
-  let rows = new RowList();
+  const rows = new RowList();
   await reader.rows(bitmap, keys, (key, line) => {
     budget.bytes -= line.length + ROW_BYTES;
     if (budget.bytes >= 0 || budget.isLeast) rows.add(key, line);
-    else if (rows.length > 0) rows = new RowList();
+    else rows.clear();
   });
   return rows;
 }

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type pg from 'pg';
 import { copyOut, type UseLine } from '../content/copy-out.js';
 
@@ -55,12 +56,17 @@ export const isNull = (bytes: Buffer, start: number, end: number): boolean =>
   end - start === 2 && bytes[start] === BACKSLASH && bytes[start + 1] === 0x4e;
 
 /** The values of a row, read by the encoding of the server; null: NULL. */
-export function valuesOf(line: Buffer, columns: number, decode: (bytes: Buffer) => string): (string | null)[] {
+export function valuesOf(
+  line: Buffer,
+  columns: number,
+  decode: (bytes: Buffer) => string,
+  read: typeof valueOf = valueOf,
+): (string | null)[] {
   const values: (string | null)[] = [];
   for (let start = 0; values.length < columns;) {
     const next = line.indexOf(TAB, start);
     const end = next === -1 ? line.length : next;
-    values.push(isNull(line, start, end) ? null : valueOf(line, start, end, decode));
+    values.push(isNull(line, start, end) ? null : read(line, start, end, decode));
     start = end + 1;
   }
   return values;
@@ -71,4 +77,27 @@ function valueOf(line: Buffer, start: number, end: number, decode: (bytes: Buffe
   if (!raw.includes(BACKSLASH)) return decode(raw);
   const plain = Buffer.allocUnsafe(raw.length);
   return decode(plain.subarray(0, unescapeInto(plain, 0, raw, 0, raw.length)));
+}
+
+/** A value of more bytes is cut, to so many: a row may have a gigabyte, and to tell it from another one takes no text of it. */
+const [WIDE_BYTES, SHOWN_BYTES] = [1024 * 1024, 8 * 1024];
+
+/** As {@link valuesOf}; of a wide value its beginning, its length and its hash, so that two are the same text where they are equal. */
+export function shortValuesOf(line: Buffer, columns: number, decode: (bytes: Buffer) => string): (string | null)[] {
+  return valuesOf(line, columns, decode, (bytes, start, end) => {
+    if (end - start <= WIDE_BYTES) return valueOf(bytes, start, end, decode);
+    let length = end - start;
+    for (let at = bytes.indexOf(BACKSLASH, start); at >= 0 && at < end; at = bytes.indexOf(BACKSLASH, at + 2)) length--;
+    const begin = valueOf(bytes, start, wholeCharacters(bytes, start, start + SHOWN_BYTES), decode);
+    return `${begin}… (${length} bytes, SHA-256 ${hash('sha256', bytes.subarray(start, end))})`;
+  });
+}
+
+/** Where the last whole character ends before a position: neither an escape nor one of UTF-8 is divided. */
+function wholeCharacters(bytes: Buffer, start: number, before: number): number {
+  let end = before;
+  while (end > start && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  let escapes = 0;
+  while (end - escapes > start && bytes[end - escapes - 1] === BACKSLASH) escapes++;
+  return end - (escapes % 2);
 }

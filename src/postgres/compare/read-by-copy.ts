@@ -102,6 +102,7 @@ export class CopyReader implements SideReader {
         use(bytes, start, end);
       });
     }
+    this.hasher.rest();
   }
 }
 

@@ -41,6 +41,11 @@ export class RowHasher {
     this.row.hash(this.text, this.recordOf(bytes, start, end), ROW_SEED);
   }
 
+  /** No row follows for now. */
+  rest(): void {
+    this.text.shrink();
+  }
+
   private split(bytes: Buffer, start: number, end: number): void {
     const { ends } = this;
     let at = start;

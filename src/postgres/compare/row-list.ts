@@ -1,3 +1,5 @@
+import { freeMemory } from '../../files/free-memory.js';
+
 const BLOCK_BYTES = 256 * 1024;
 
 /** Rows as COPY writes them, each with the hash of its key: many in few objects. */
@@ -43,6 +45,13 @@ export class RowList {
   compare(index: number, other: RowList, otherIndex: number): number {
     const [one, two] = [this.highs[index] ?? 0, other.highs[otherIndex] ?? 0];
     return one === two ? (this.lows[index] ?? 0) - (other.lows[otherIndex] ?? 0) : one - two;
+  }
+
+  /** Nothing of it is used any more. */
+  clear(): void {
+    this.blocks.forEach(freeMemory);
+    this.blocks.length = 0;
+    this.length = 0;
   }
 
   private grow(): void {

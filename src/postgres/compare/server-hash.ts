@@ -1,3 +1,5 @@
+import { freeMemory } from '../../files/free-memory.js';
+
 const DOUBLED_BYTES = 1024 * 1024;
 
 /**
@@ -100,7 +102,16 @@ export class HashedText {
     if (length <= this.bytes.length) return;
     // Twice as much for small ones, which grow often; a row of many megabytes gets what it needs.
     const size = length < DOUBLED_BYTES ? length * 2 : length;
+    freeMemory(this.bytes);
     this.bytes = new Uint8Array((size + 3) & ~3);
+    this.words = new Int32Array(this.bytes.buffer);
+  }
+
+  /** Gives the memory of a wide text back. */
+  shrink(): void {
+    if (this.bytes.length <= DOUBLED_BYTES) return;
+    freeMemory(this.bytes);
+    this.bytes = new Uint8Array(1024);
     this.words = new Int32Array(this.bytes.buffer);
   }
 }

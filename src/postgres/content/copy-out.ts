@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { AsyncResource } from 'node:async_hooks';
 import type pg from 'pg';
+import { freeMemory } from '../../files/free-memory.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sendBytes } from './encoding.js';
 
@@ -77,6 +78,7 @@ class Reading {
   private release(): void {
     const { driver, connection } = this;
     if (connection === null || driver === null) return;
+    freeMemory(this.part);
     connection.stream.off('data', this.receive);
     connection.stream.on('data', driver);
     this.driver = null;
@@ -87,7 +89,7 @@ class Reading {
     try {
       const rest = this.messages(chunk);
       const { driver } = this;
-      if (rest === null || driver === null) return;
+      if (rest === null || driver === null) return freeMemory(chunk);
       this.release();
       for (const bytes of rest) driver(bytes);
     } catch (error) {
@@ -119,9 +121,10 @@ class Reading {
   private fill(chunk: Buffer, at: number): number {
     const wanted = this.filled < HEAD_BYTES ? HEAD_BYTES : sizeAt(this.part, 0);
     if (wanted > this.part.length) {
-      const head = this.part.subarray(0, this.filled);
+      const small = this.part;
       this.part = Buffer.allocUnsafeSlow(wanted);
-      head.copy(this.part);
+      small.copy(this.part, 0, 0, this.filled);
+      freeMemory(small);
     }
     const step = Math.min(wanted - this.filled, chunk.length - at);
     chunk.copy(this.part, this.filled, at, at + step);

@@ -2,12 +2,15 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import type { TableState } from '../../domain/table/locate.js';
+import { scopeTest } from '../../domain/table/scope.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { holdsFor, readCountQuery } from '../../domain/table/count-query.js';
+import { scopeAsWritten } from '../compare/scope-values.js';
 import { withClient } from '../connection/with-client.js';
 import { type QuerySource, withConfiguredQuery } from './configured-query.js';
 import { copiedValues, countTable } from './copy-rows.js';
+import { SAME_TEXT } from './row-hash.js';
 
 /** Whether a table has so many rows; counted by COPY, so that nothing of its owner's runs. A table that is not there has none. */
 export async function hasRows(
@@ -25,8 +28,9 @@ export async function hasRows(
 }
 
 /**
- * Whether a row has this value in a column, compared as the text that PostgreSQL writes for it: no operator of somebody's runs. The
- * whole column is read.
+ * Whether a row has this value in a column, in whatever form people write it (an UUID in capitals, 007, another time zone): values are compared in the
+ * form in which PostgreSQL writes them, so that no operator of somebody's runs. The whole column is read.
+ * @throws RepriseError `usage` for what is no value of the column
  */
 export async function hasValue(
   connection: ConnectionConfig,
@@ -37,9 +41,12 @@ export async function hasValue(
   return inDatabase(connection, database, async (client) => {
     const leaves = await leavesOf(client, table, column);
     if (leaves === null) return GONE;
+    const type = leaves[0]?.type ?? 'text';
+    const wanted = await scopeAsWritten(client, [{ column, in: [value] }], () => type);
+    const isWanted = scopeTest(wanted, [{ name: column, type }]);
     for (const leaf of leaves) {
       const values = copiedValues(client, leaf.schema, leaf.table, column);
-      for await (const one of values) if (one === value) return { holds: true, figure: 'the row is there' };
+      for await (const one of values) if (isWanted([one])) return { holds: true, figure: 'the row is there' };
     }
     return { holds: false, figure: 'the row is not there' };
   });
@@ -91,7 +98,8 @@ async function inDatabase(
   look: (client: pg.Client) => Promise<TableState>,
 ): Promise<TableState> {
   return withClient(connection, database, async (client) => {
-    await client.query('SET default_transaction_read_only = on; SET search_path = pg_catalog');
+    await client.query(`BEGIN READ ONLY; ${SAME_TEXT}; SET LOCAL search_path TO pg_catalog`);
+    // It ends with the session, which may still be in the middle of a COPY.
     return look(client);
   });
 }
@@ -105,13 +113,24 @@ async function isThere(client: pg.ClientBase, { schema, table }: TableName): Pro
   return rows.length > 0;
 }
 
+/** Where rows of a table are, and the type of the column there: of a domain, the one below it. */
+interface RowsAt extends TableName {
+  readonly type: string | null;
+}
+
 /** What holds the rows of a table; null where there is none. COPY of a partitioned table itself is refused. */
-async function leavesOf(client: pg.ClientBase, table: TableName, column: string): Promise<readonly TableName[] | null> {
-  const { rows } = await client.query<{ schema: string; table: string; kind: string; stored: boolean }>(
-    `WITH root AS (
+async function leavesOf(client: pg.ClientBase, table: TableName, column: string): Promise<readonly RowsAt[] | null> {
+  const { rows } = await client.query<RowsAt & { kind: string; stored: boolean }>(
+    `WITH RECURSIVE root AS (
        SELECT c.oid, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = $1 AND c.relname = $2)
+        WHERE n.nspname = $1 AND c.relname = $2),
+     base AS (
+       SELECT a.attrelid, a.atttypid AS type, a.atttypmod AS modifier FROM root, pg_catalog.pg_attribute a
+        WHERE a.attrelid = root.oid AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped
+       UNION ALL
+       SELECT b.attrelid, t.typbasetype, t.typtypmod FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
      SELECT n.nspname::text AS schema, c.relname::text AS "table", c.relkind::text AS kind,
+            (SELECT pg_catalog.format_type(b.type, b.modifier) FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype <> 'd') AS type,
             EXISTS (SELECT FROM pg_catalog.pg_attribute a
                      WHERE a.attrelid = c.oid AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated IN ('', 's')) AS stored
        FROM root JOIN pg_catalog.pg_class c

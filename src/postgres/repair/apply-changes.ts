@@ -13,7 +13,6 @@ import {
   leftNow,
   leftOut,
   loadChanges,
-  LOCK_TIMEOUT,
   sameRow,
   type Work,
   workOf,
@@ -28,7 +27,7 @@ import {
   valueOn,
 } from './dependent-changes.js';
 import { isFreezeTrigger } from './freeze-triggers.js';
-import { othersInTheWay } from './lock-holders.js';
+import { LOCK_TIMEOUT, othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
 import { readTriggers, statementTable, type TableFacts, type TableTrigger } from './table-facts.js';
 import type { UniqueRule } from './unique-rules.js';

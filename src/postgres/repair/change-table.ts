@@ -7,15 +7,13 @@ import { formatTableName } from '../../domain/table/table-name.js';
 import { workMoved } from '../../files/work-signs.js';
 import { sqlState } from '../connection/database-errors.js';
 import { SAME_TEXT } from '../content/row-hash.js';
-import { othersInTheWay } from './lock-holders.js';
+import { LOCK_TIMEOUT, othersInTheWay } from './lock-holders.js';
 import { raisedByCode } from './raised-by-code.js';
 import type { StoredColumn, TableFacts } from './table-facts.js';
 
 /** A temporary table holds each row twice, beside its number and what is done with it; PostgreSQL's limit is 1600. */
 const MOST_COLUMNS = 790;
 const COPY_BYTES = 64 * 1024;
-/** A table that others hold is waited for no longer: all who come after would wait behind this. */
-export const LOCK_TIMEOUT = '10s';
 
 export interface Work {
   readonly header: ChangeSetHeader;

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import { knowsText } from '../content/encoding.js';
 import { formatTableName, type TableName } from '../../domain/table/table-name.js';
+import { withoutWaiting } from './lock-holders.js';
 import { readUniqueRules, type UniqueRule } from './unique-rules.js';
 
 /** A column that is stored and not generated. */
@@ -107,9 +108,13 @@ export function statementTable({ schema, table }: TableName): string {
 
 /**
  * What decides how the rows of a table may be changed.
- * @throws RepriseError `not-found`; `capability-missing` for what is no ordinary or partitioned table
+ * @throws RepriseError `not-found`; `busy` where others hold it; `capability-missing` for what is no ordinary or partitioned table
  */
-export async function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
+export function readTableFacts(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
+  return withoutWaiting(client, table, () => factsOf(client, table));
+}
+
+async function factsOf(client: pg.ClientBase, table: TableName): Promise<TableFacts> {
   const { rows } = await client.query<FoundTable>(
     `SELECT c.oid, c.relkind::text AS kind, r.rolname::text AS owner, r.rolsuper AS superuser,
             c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AS hidden,

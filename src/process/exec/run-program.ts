@@ -7,6 +7,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { requireProgram } from './find-programs.js';
 import { toolEnvironment } from './environment.js';
 import type { OsUser } from '../jobs/jobs.js';
+import { freeMemory } from '../../files/free-memory.js';
 import { askWhileWaiting } from '../../files/work-signs.js';
 import { tailOfText, errorLine } from '../../files/tail.js';
 import { asUser } from './users.js';
@@ -110,13 +111,8 @@ async function readLines(stdout: Readable, onLine: (line: string) => void): Prom
 async function readBytes(stdout: Readable, onChunk: (chunk: Buffer) => void): Promise<void> {
   await readData<Buffer>(stdout, (chunk) => {
     onChunk(chunk);
-    release(chunk);
+    freeMemory(chunk);
   });
-}
-
-/** Gives the memory of a piece back at once: hundreds of them would be there before the garbage collector sees a reason to look. */
-function release({ buffer, byteLength }: Buffer): void {
-  if ('transfer' in buffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** Each piece as soon as it comes. A stream that is cut off, as by a time-out, is no error here: how the program ended says why. */

@@ -54,8 +54,21 @@ export function asUser(user: OsUser | null, argv: readonly string[]): readonly s
   return ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, groups, '--', ...argv];
 }
 
-/** By name or number; getent asks every source the host knows, such as LDAP. */
+const KEPT_MS = 60_000;
+const known = new Map<string, { readonly user: OsUser; readonly until: number }>();
+
+/** By name or number. One that was found is kept for a minute: each step of each operation asks, and starts a process for it. */
 async function lookUp(user: string): Promise<OsUser | undefined> {
+  const kept = known.get(user);
+  if (kept !== undefined && performance.now() < kept.until) return kept.user;
+  const found = await askHost(user);
+  if (found === undefined) known.delete(user);
+  else known.set(user, { user: found, until: performance.now() + KEPT_MS });
+  return found;
+}
+
+/** getent asks every source the host knows, such as LDAP. */
+async function askHost(user: string): Promise<OsUser | undefined> {
   const { stdout, exitCode } = await execa('getent', ['passwd', user], { reject: false });
   if (exitCode !== 0) return undefined;
   const [name, , uid, gid, , home] = stdout.trim().split(':');

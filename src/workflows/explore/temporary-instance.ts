@@ -1,5 +1,5 @@
 import { CancellationScope, log, Trigger } from '@temporalio/workflow';
-import type { OrderedInstanceStep } from '../../activities/api.js';
+import type { OrderedInstanceStep, TargetPlace } from '../../activities/api.js';
 import type { OpenedInstance, PlannedInstance } from '../../domain/explore/instance.js';
 import type { RecoveryTarget } from '../../domain/target/target.js';
 import { withHostSlot } from '../lock/with-host-slot.js';
@@ -103,16 +103,20 @@ export function keepInstanceRunning(operation: Operation, instance: string): Pro
   );
 }
 
-/** Moves an instance of the operation to a later target, by a restart. */
+/**
+ * Moves an instance of the operation to a later target, by a restart.
+ * @param place of the target, where the operation knows it: then no WAL is read for the move
+ */
 export function moveTemporaryInstance(
   operation: Operation,
   instance: string,
   target: RecoveryTarget,
+  place?: TargetPlace,
 ): Promise<OpenedInstance> {
   const name = 'move the temporary instance';
   return operation.status.phase(name, () =>
     runStep(operation, name, () =>
-      readActivities(operation.host, name).moveInstance({ ...operation.step, instance, target }),
+      readActivities(operation.host, name).moveInstance({ ...operation.step, instance, target, place }),
     ),
   );
 }

@@ -1,5 +1,6 @@
 import type { MediaOutcome, MediaPlan } from '../../domain/media/media.js';
 import {
+  MEDIA_PARTLY_CHANGED,
   approveMediaCommand,
   mediaChangeCount,
   mediaApprovalDetails,
@@ -28,7 +29,8 @@ export async function media(input: MediaInput): Promise<MediaOutput> {
   const { status } = operation;
   return runOperation(status, async () => {
     const ending = await approved.run(new MediaSteps(input, approved));
-    if (ending.state === 'rejected') return rejectedOutput(status, ending);
+    if (ending.state === 'rejected')
+      return { ...rejectedOutput(status, ending), ...(status.left === '' ? {} : { left: status.left }) };
     const { plan, outcome } = ending;
     status.show(
       'completed',
@@ -96,7 +98,10 @@ class MediaSteps implements ApprovedSteps<MediaPlan, MediaOutcome> {
         ),
       ),
     );
-    if (changed === 'rejected') return changed;
+    if (changed === 'rejected') {
+      status.left = MEDIA_PARTLY_CHANGED;
+      return changed;
+    }
     const compare = 'compare everything again';
     return status.phase(compare, () =>
       this.approved.attempt(compare, () =>

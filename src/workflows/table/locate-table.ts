@@ -10,6 +10,7 @@ import {
   type LocateProbe,
   type LocateResult,
   type LocateStop,
+  type LocateStops,
   locateText,
   nextCommand,
   type TableCommit,
@@ -27,6 +28,8 @@ import { runStep } from '../operation/run-step.js';
 import { LocateProgress } from './locate-progress.js';
 
 const LOOK = 'look at the table';
+/** So often a commit is reckoned anew in one replay, where the row was deleted and came again. */
+const MOST_RECKONED = 8;
 /** Clocks of the server and of the host that recorded the backup differ, and times of commits are not quite in their order. */
 const MARGIN_MS = 120_000;
 
@@ -225,37 +228,68 @@ class Search {
   }
 
   /** One replay, forward only, stopped after commits that touched the table. */
-  private async replay(
-    { from, until, good: begin, stop, bad: end }: Stretch & { readonly good: LocateProbe },
-    { name: instance, opened }: HeldInstance,
-  ): Promise<Replayed> {
+  private async replay(stretch: Stretch & { readonly good: LocateProbe }, held: HeldInstance): Promise<Replayed> {
     this.replays++;
-    let good = begin;
+    const { from, until, bad } = stretch;
+    let { good, stop } = stretch;
+    let reckoned = 0;
+    for (;;) {
+      const begin = { from, until, good, stop, bad };
+      const stops = await this.commitsAfter(begin, held, reckoned < MOST_RECKONED);
+      const replayed = await this.stopAtEach(begin, stops, held.name);
+      const isOver = replayed.bad !== bad || stops.reckoned === undefined || !this.isBroken(begin);
+      if (isOver) return replayed;
+      // Another row with the value has come meanwhile; or what broke it is no change of the row.
+      reckoned = stops.reckoned === null ? MOST_RECKONED : reckoned + 1;
+      [good, stop] = [replayed.good, replayed.goodStop];
+    }
+  }
+
+  /** Whether it is known to be broken after a part of the WAL. */
+  private isBroken({ until, bad }: Stretch): boolean {
+    return bad !== null || until !== null || this.plan.now?.holds === false;
+  }
+
+  private async commitsAfter(
+    { from, until, good, stop, bad }: Stretch & { readonly good: LocateProbe },
+    { name: instance, opened }: HeldInstance,
+    reckons: boolean,
+  ) {
     const range: CommitRange = {
       from: later(stop?.committedAt ?? from.startedAt, -MARGIN_MS),
-      to: this.endOfRange(end?.committedAt ?? null, until),
+      to: this.endOfRange(bad?.committedAt ?? null, until),
       afterLsn: stop === null ? (opened.reached.lastLsn ?? '0/0') : nextPlace(stop.lsn),
-      beforeLsn: end?.lsn ?? null,
+      beforeLsn: bad?.lsn ?? null,
       rows: good.rows ?? null,
+      ...(reckons ? {} : { reckons }),
     };
     const name = 'find the commits that touched the table';
     const { policy } = from;
-    const { total, stops, notes } = await this.step(name, (summary) =>
+    const { notes, ...stops } = await this.step(name, (summary) =>
       readActivities(this.operation.host, summary).findCommits({ ...this.request, instance, policy, range }),
     );
     this.notes.push(...notes.filter((note) => !this.notes.includes(note)));
-    let goodStop = stop;
-    let before = -1;
+    return stops;
+  }
+
+  private async stopAtEach(
+    { good: begin, stop, bad: end }: Stretch & { readonly good: LocateProbe },
+    { total, stops, reckoned }: LocateStops,
+    instance: string,
+  ): Promise<Replayed> {
+    let [good, goodStop, before] = [begin, stop, -1];
     const startedAt = Date.now();
     for (const [count, one] of stops.entries()) {
       this.progress.showReplay(count, stops.length, total, startedAt);
-      await moveTemporaryInstance(this.operation, instance, { kind: 'xid', xid: one.xid });
+      const { xid, lsn, committedAt } = one;
+      await moveTemporaryInstance(this.operation, instance, { kind: 'xid', xid }, { lsn, committedAt });
       this.progress.moves++;
       const state = await this.look(instance);
-      const probe: LocateProbe = { what: 'commit', id: one.xid, at: one.committedAt, ...state };
+      const probe: LocateProbe = { what: 'commit', id: xid, at: committedAt, ...state };
       this.probes.push(probe);
       if (!state.holds) return { good, goodStop, bad: one, isExact: one.index === before + 1 };
       [good, goodStop, before] = [probe, one, one.index];
+      if (xid === reckoned) return { good, goodStop, bad: end, isExact: false };
     }
     return { good, goodStop, bad: end, isExact: end !== null && before === total - 1 };
   }

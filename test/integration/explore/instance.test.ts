@@ -23,6 +23,7 @@ import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { copyingFileSystem } from '../../helpers/copying-file-system.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
+import { runAsPostgres } from '../../helpers/postgres-user.js';
 import { Site } from '../../helpers/site.js';
 import { answer, refusal, statusOf } from '../../helpers/site-cli.js';
 
@@ -410,4 +411,18 @@ describe('M1: reprise explore', () => {
     const { archived: _then, ...unchanged } = before;
     expect(await production()).toMatchObject(unchanged);
   }, 400_000);
+
+  it('M1: one whose backup another program has expired, with its WAL, stays where it is, and says what to do', async () => {
+    const order = { target: { kind: 'before-xid', xid: bad.xid }, policy: 'physical' } as const;
+    const instance = await open('op-expired', order);
+    const config = `--config=${site.places.pgbackrestConf}`;
+    await runAsPostgres('pgbackrest', [config, '--stanza=main', '--type=full', '--repo1-retention-full=1', 'backup']);
+    await expect(run('moveInstance', 'op-expired', { target: { kind: 'latest' } })).rejects.toMatchObject({
+      type: 'no-usable-backup',
+      message: expect.stringContaining('the instance stays where it is'),
+      details: [{ hint: 'open another one: reprise explore start mairie --to latest' }],
+    });
+    expect(await rowsIn(instance)).toBe(3010);
+    await run('closeInstance', 'op-expired', { ends: true });
+  });
 });

@@ -283,6 +283,30 @@ test('T2: values are the same however the two sides write them, and another valu
   await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
 });
 
+test('T1: values of megabytes are told apart to their last byte, and are shown by their beginning', async () => {
+  const table = (key: string, end: string): string =>
+    `DROP TABLE IF EXISTS odd."Table one"; CREATE TABLE odd."Table one" (id int ${key}, wide text, bytes bytea);
+     GRANT SELECT ON odd."Table one" TO reader;
+     INSERT INTO odd."Table one" SELECT i, repeat(E'é\\\\', 700000) || CASE i WHEN 2 THEN '${end}' ELSE '' END,
+       decode(repeat('00ff', 700000) || CASE i WHEN 3 THEN '${end}${end}' ELSE 'cc' END, 'hex') FROM generate_series(1, 4) i`;
+  for (const [key, counts] of [
+    ['PRIMARY KEY', { missing: 0, changed: 2, extra: 0, same: 2, changedColumns: { wide: 1, bytes: 1 } }],
+    ['', { missing: 2, changed: 0, extra: 2, same: 2 }],
+  ] as const) {
+    await makeBoth(table(key, 'a'), table(key, 'b'));
+    for (const roles of ROLES) {
+      const { samples, ...found } = await compare(roles);
+      expect(found).toMatchObject(counts);
+      const texts = samples.flatMap(({ before }) => before?.slice(1) ?? []);
+      for (const text of texts) expect(text?.length).toBeLessThan(10_000);
+      expect(
+        texts.filter((text) => !/^(é\\|\\x00ff).{4000,8400}… \(\d{7} bytes, SHA-256 [0-9a-f]{64}\)$/.test(text ?? '')),
+      ).toHaveLength(0);
+    }
+  }
+  await makeBoth('DROP TABLE odd."Table one"', 'DROP TABLE odd."Table one"');
+});
+
 test('T1: a key that is asked for tells rows apart, and one that does not is refused; columns may be left out', async () => {
   await makeBoth(BOOKINGS, `${BOOKINGS}; ${DAMAGE}`);
   expect(await refusal(READERS, { key: ['day'] })).toBe('usage');

@@ -1,11 +1,14 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { RepairLab } from '../../helpers/repair-lab.js';
 import { OtherTablesRound } from '../../helpers/other-tables-suite.js';
 import { ReplaceRound } from '../../helpers/replace-suite.js';
 import { Site } from '../../helpers/site.js';
 import { prepareRandomTables, undoRound } from '../../helpers/undo-suite.js';
+import { until } from '../../helpers/until.js';
 import { WritersRound } from '../../helpers/writers-suite.js';
 import { seedOr } from '../../chaos/random.js';
 
@@ -37,7 +40,22 @@ describe('M1: a table that a transaction under way has locked where a temporary 
       `BEGIN; TRUNCATE metier.held_1; INSERT INTO metier.held_1 VALUES (9); PREPARE TRANSACTION 'it''s'`,
     );
     const held = await target();
+    // Who waits for it is told so: it has no session.
+    const told: string[] = [];
+    const waiting = withClient(lab.connection, 'mairie', (reader) =>
+      withClient(lab.connection, 'postgres', (watcher) =>
+        namingHolders(
+          watcher,
+          reader,
+          (holders) => void told.push(holders),
+          () => reader.query('SELECT FROM metier.held_1'),
+        ),
+      ),
+    );
+    await until(() => Promise.resolve(told.length > 0), 'it is told who holds the table');
     await site.query(`COMMIT PREPARED 'it''s'`);
+    await waiting;
+    expect(told[0]).toMatch(/^prepared transaction "it's" of "\w+" since .*Z, which ends by COMMIT PREPARED/);
     const after = await target();
     await lab.archived();
     const order = {

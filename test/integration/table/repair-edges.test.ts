@@ -15,6 +15,7 @@ import { withTableSide } from '../../../src/postgres/compare/table-side.js';
 import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { applyChanges } from '../../../src/postgres/repair/apply-changes.js';
 import { type ChangeSetEntry, withChangeSet, writeChangeSet } from '../../../src/postgres/repair/change-set-file.js';
+import { hasValue } from '../../../src/postgres/content/table-condition.js';
 import { namingHolders } from '../../../src/postgres/repair/lock-holders.js';
 import { materializedViewsOf } from '../../../src/postgres/repair/materialized-views.js';
 import { repairRole } from '../../../src/postgres/repair/repair-login.js';
@@ -97,6 +98,14 @@ describe('T6: others are in the way', () => {
       await until(async () => (await database.query(waits, [repairRole(database.name)])).rowCount === 1, 'it waits');
       await holder.query('COMMIT');
       expect(await waiting).toMatchObject({ update: 1, left: [] });
+      // The server gives nobody the text of a computed column of a table that is locked.
+      await asOwner("ALTER TABLE s.held ADD COLUMN g text GENERATED ALWAYS AS (v || '') STORED");
+      await holder.query('BEGIN; LOCK TABLE s.held');
+      await expect(apply('3s')).rejects.toMatchObject({
+        code: 'busy',
+        message: expect.stringMatching(/ \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/) as unknown,
+      });
+      await holder.query('COMMIT');
     } finally {
       await holder.end();
     }
@@ -363,6 +372,38 @@ describe('T6: a scope of what is undone', () => {
     await expect(
       undoChanges(header, [good, []], { conflicts: { rule: 'newest', column: 'nowhere' } }),
     ).rejects.toMatchObject({ code: 'usage' });
+    // Of 9 and 10 as texts the first one is the newer.
+    await asOwner('CREATE TABLE s.newest (id int PRIMARY KEY, n float8)');
+    await expect(
+      undoChanges(headerOf('newest', ['id', 'n']), [[['1', '9']], []], { conflicts: { rule: 'newest', column: 'n' } }),
+    ).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('double precision') as unknown });
+    // What locates a row by a value reads it so as well, whatever the database sets.
+    await database.query(`INSERT INTO s.scoped VALUES (1, '2026-11-21 10:30:00+00', 't', 'ab', 1.5);
+      CREATE DOMAIN s.cents AS numeric(8,2); CREATE TABLE s.found (u uuid, c s.cents); INSERT INTO s.found VALUES ('550e8400-e29b-41d4-a716-446655440000', 1.5)`);
+    await runQuery(
+      sharedServer(),
+      'postgres',
+      `ALTER DATABASE ${database.name} SET "TimeZone" = 'Asia/Tokyo'; ALTER DATABASE ${database.name} SET "DateStyle" = 'German'`,
+    );
+    const has = async (table: string, column: string, value: string) => {
+      const found = await hasValue(server(), database.name, { schema: 's', table }, { column, value });
+      return found.holds;
+    };
+    try {
+      for (const [table, column, value] of [
+        ['scoped', 'at', '2026-11-21T11:30+01'],
+        ['scoped', 'id', '001'],
+        ['scoped', 'code', 'ab'],
+        ['scoped', 'ok', 'true'],
+        ['found', 'u', '550E8400-E29B-41D4-A716-446655440000'],
+        ['found', 'c', '1.5'],
+      ] as const)
+        expect([column, await has(table, column, value)]).toEqual([column, true]);
+      expect(await has('scoped', 'at', '2026-11-21 10:30:01+00')).toBe(false);
+      await expect(has('scoped', 'id', 'one')).rejects.toMatchObject({ code: 'usage' });
+    } finally {
+      await runQuery(sharedServer(), 'postgres', `ALTER DATABASE ${database.name} RESET ALL`);
+    }
   });
 });
 

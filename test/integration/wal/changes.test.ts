@@ -10,7 +10,11 @@ import {
   type TransactionChanges,
   writeChanges,
 } from '../../../src/postgres/wal/transactions/transaction-changes.js';
+import { listTransactions } from '../../../src/postgres/wal/transactions/list-transactions.js';
 import type { RelationFile } from '../../../src/postgres/wal/transactions/record-text.js';
+import { readRelationNames } from '../../../src/postgres/wal/transactions/relation-names.js';
+import { placeNumber, RowFollower } from '../../../src/postgres/wal/transactions/row-follower.js';
+import { lsnNumber } from '../../../src/postgres/wal/transactions/scan-records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -200,5 +204,91 @@ describe.each([15, 18])('M3: the rows of one transaction, from WAL of PostgreSQL
     for await (const change of readChanges(path, table)) read.push(change);
     expect(read).toStrictEqual((await changes(part.xid)).rows);
     await expect(writeChanges(server.reader, await server.course(), part.xid, path)).rejects.toThrow(/EEXIST/);
+  });
+
+  it('T5: a row is followed from version to version to the commit that took it away', async () => {
+    const { host, port, user } = server.cluster;
+    await runQuery(
+      server.cluster,
+      'postgres',
+      `CREATE TABLE kept (id int, part int, note text) PARTITION BY LIST (part);
+       CREATE TABLE kept_1 PARTITION OF kept FOR VALUES IN (1) WITH (fillfactor = 50);
+       CREATE TABLE kept_2 PARTITION OF kept FOR VALUES IN (2);
+       CREATE INDEX ON kept (id);
+       INSERT INTO kept SELECT g, 1, 'note' FROM generate_series(1, 200) g;
+       DELETE FROM kept WHERE id < 100`,
+    );
+    await runQuery(server.cluster, 'postgres', 'VACUUM kept');
+    // The place of a row that is gone is taken again, and its own change is under way when it is looked for.
+    await runQuery(server.cluster, 'postgres', "INSERT INTO kept VALUES (4, 1, 'note')");
+    const open = new pg.Client({ host, port, user, database: 'postgres' });
+    await open.connect();
+    const seen: { xid: string; isHot: boolean; left: number }[] = [];
+    let xids: readonly string[];
+    try {
+      await open.query("BEGIN; SAVEPOINT a; UPDATE kept SET note = 'open' WHERE id = 4; RELEASE a");
+      const { rows: began } = await open.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+      const { rows: found } = await runQuery(
+        server.cluster,
+        'postgres',
+        'SELECT ctid::text, pg_current_wal_insert_lsn()::text AS lsn FROM kept WHERE id IN (4, 150) ORDER BY id',
+      );
+      const places = (found as { ctid: string; lsn: string }[]).map(({ ctid: at }) => {
+        const [block = 0, offset = 0] = at.slice(1, -1).split(',').map(Number);
+        return placeNumber({ block, offset });
+      });
+      const file = await fileOf('kept_1');
+      await open.query('COMMIT');
+      const run = (...statements: string[]) => story(statements.map((sql) => ['run', sql] as const));
+      await runQuery(server.cluster, 'postgres', 'BEGIN; DELETE FROM kept WHERE id = 4; ROLLBACK');
+      await run('DELETE FROM kept WHERE id = 151', "INSERT INTO kept VALUES (5, 1, 'another')");
+      const parts = await run(
+        'SAVEPOINT a',
+        'DELETE FROM kept WHERE id = 4',
+        'ROLLBACK TO a',
+        "UPDATE kept SET note = 'once' WHERE id = 4",
+        'SAVEPOINT b',
+        "UPDATE kept SET note = 'twice' WHERE id = 4",
+      );
+      const renamed = await run('UPDATE kept SET id = 44 WHERE id = 4');
+      const moved = await run('UPDATE kept SET part = 2 WHERE id = 44');
+      const truncated = await run('TRUNCATE kept_1');
+      const deleted = await run('DELETE FROM kept WHERE id = 44');
+      await server.archived();
+      xids = [began[0]?.xid ?? '', ...[parts, renamed, moved, truncated, deleted].map(({ xid }) => xid)];
+      const names = await readRelationNames({ host, port, user, maintenanceDatabase: 'postgres' }, 'postgres');
+      const follower = new RowFollower({
+        names,
+        tables: new Set(names.tablesNamed('postgres', { schema: 'public', table: 'kept' })),
+        from: lsnNumber((found[0] as { lsn: string }).lsn),
+        wereSeen: true,
+        committed: ({ end, isHot }) => seen.push({ xid: String(end.xid), isHot, left: follower.left }),
+        cut: ({ xid }, rows) => seen.push({ xid: String(xid), isHot: false, left: rows }),
+      });
+      follower.follow(file, places);
+      const now = Date.now() * 1000;
+      await listTransactions(
+        server.reader,
+        await server.course(),
+        names,
+        { from: now - 600e6, to: now + 60e6, minRows: 1, limit: 1 },
+        true,
+        {
+          heap: (record) => follower.heap(record),
+          other: (record) => follower.other(record),
+          transaction: (end) => follower.transaction(end),
+          committed: () => undefined,
+        },
+      );
+    } finally {
+      await open.end();
+    }
+    const [began, parts, renamed, moved, truncated, deleted] = xids;
+    expect(seen).toEqual([
+      ...[began, parts].map((xid) => ({ xid, isHot: true, left: 2 })),
+      ...[renamed, moved].map((xid) => ({ xid, isHot: false, left: 2 })),
+      { xid: truncated, isHot: false, left: 1 },
+      { xid: deleted, isHot: false, left: 0 },
+    ]);
   });
 });

@@ -17,7 +17,7 @@ describe('M3: reprise wal transactions', () => {
   let xid: string;
 
   beforeAll(async () => {
-    site = await Site.create();
+    site = await Site.create({ segmentMb: 16 });
     await site.startWorker();
     // Makes the archive.
     await site.backUp('physical');

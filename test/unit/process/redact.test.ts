@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { tailOfText, errorLine } from '../../../src/files/tail.js';
 import { redact } from '../../../src/domain/text/redact.js';
+import { cpuMs } from '../../helpers/cpu-time.js';
 
 describe('F39: secrets do not leave a tool’s output', () => {
   it.each([
@@ -46,9 +47,9 @@ describe('F39: secrets do not leave a tool’s output', () => {
   });
 
   it('long hostile lines cost no time', () => {
-    const began = performance.now();
+    const began = cpuMs();
     redact('password'.repeat(2_000) + 'a://b:'.repeat(2_000) + 'Key ('.repeat(2_000));
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(cpuMs() - began).toBeLessThan(5_000);
   });
 });
 

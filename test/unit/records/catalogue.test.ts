@@ -9,6 +9,7 @@ import { openDirectory } from '../../../src/storage/directory/directory-storage.
 import type { WritableStorage } from '../../../src/storage/storage.js';
 import { tempDir } from '../../helpers/temp.js';
 import { backupFacts, fact, numbered } from './samples.js';
+import { cpuMs } from '../../helpers/cpu-time.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const loader = new URL('../../helpers/typescript.mjs', import.meta.url).href;
@@ -179,13 +180,13 @@ describe('catalogue', () => {
       ...['000000001.json', '00000000.json'],
     ];
     for (const name of strangers) await writeFile(join(directory, name), '{}\n');
-    const [began, before] = [performance.now(), process.memoryUsage().heapUsed];
+    const [began, before] = [cpuMs(), process.memoryUsage().heapUsed];
     const again = openCatalogue(storage, 'mairie');
     reads.length = 0;
     const problems = await again.problems();
     expect((await again.records()).map(({ seq }) => seq)).toEqual([1]);
     expect(reads.length).toBeLessThan(10);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(cpuMs() - began).toBeLessThan(5_000);
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6);
     expect(problems.slice(5)).toEqual([
       {

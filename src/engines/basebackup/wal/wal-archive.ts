@@ -11,7 +11,7 @@ import type { WalArchive } from '../../../postgres/wal/wal-archive.js';
 import type { ReadableStorage, WritableStorage } from '../../../storage/storage.js';
 import { walKey, walPrefix } from '../repository/names.js';
 import type { PolicyFolder } from '../../shared/policy-folder.js';
-import { streamToFile } from '../../../files/atomic-file.js';
+import { PIECE_BYTES, streamToFile } from '../../../files/atomic-file.js';
 import { promisify } from 'node:util';
 
 const POLL_MS = 200;
@@ -83,9 +83,8 @@ export async function fetchSegment(
 ): Promise<void> {
   const unpacked = `${path}.unpacked`;
   try {
-    await pipeline(await repository.storage.open(walKey(repository, name)), createGunzip(), streamToFile(unpacked), {
-      signal,
-    });
+    const unzip = createGunzip({ chunkSize: PIECE_BYTES });
+    await pipeline(await repository.storage.open(walKey(repository, name)), unzip, streamToFile(unpacked), { signal });
   } catch (error) {
     await rm(unpacked, { force: true });
     if (signal?.aborted || isRepriseError(error)) throw error;

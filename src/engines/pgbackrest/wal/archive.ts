@@ -14,7 +14,7 @@ import { runProgram } from '../../../process/exec/run-program.js';
 import { asUser } from '../../../process/exec/users.js';
 import { inTermsOfTool } from '../../shared/run-tool-job.js';
 import type { ToolContext } from '../../shared/tool-config.js';
-import { streamToFile } from '../../../files/atomic-file.js';
+import { PIECE_BYTES, streamToFile } from '../../../files/atomic-file.js';
 import { parseToolJson } from '../../shared/manifest.js';
 import { USE_KNOWN_VERSION } from '../info.js';
 import { optionsOf, pgbackrestArgv, runPgbackrest } from '../command.js';
@@ -110,8 +110,7 @@ async function fetchSegment(
   );
   // Binary, and by far too long for a text: the shell writes it to the file.
   await runInto(context, packed, argv, 'pgbackrest repo-get');
-  await unpack(context, packed, unpacked, extname(file));
-  const checksum = await sha1(unpacked);
+  const checksum = await unpack(context, packed, unpacked, extname(file));
   if (checksum !== segmentFile.exec(file.slice(file.lastIndexOf('/') + 1))?.[2]) {
     await rm(unpacked, { force: true });
     throw new RepriseError(
@@ -123,14 +122,21 @@ async function fetchSegment(
   await rename(unpacked, join(directory, segment));
 }
 
-async function unpack(context: ToolContext, packed: string, unpacked: string, extension: string): Promise<void> {
+/** Returns the SHA-1 of what was unpacked. */
+async function unpack(context: ToolContext, packed: string, unpacked: string, extension: string): Promise<string> {
   const program = { '.lz4': 'lz4', '.zst': 'zstd', '.bz2': 'bzip2' }[extension];
+  const hash = createHash('sha1');
   if (extension === '.gz') {
-    await pipeline(createReadStream(packed), createGunzip(), streamToFile(unpacked)).catch((error: unknown) => {
+    const unzip = createGunzip({ chunkSize: PIECE_BYTES });
+    unzip.on('data', (piece: Buffer) => hash.update(piece));
+    await pipeline(createReadStream(packed), unzip, streamToFile(unpacked)).catch((error: unknown) => {
       // What could not be written, for want of room perhaps, says nothing of the segment.
       throw fromSystemError(error) ?? notUnpacked(String(error));
     });
-  } else if (program !== undefined) {
+    await rm(packed, { force: true });
+    return hash.digest('hex');
+  }
+  if (program !== undefined) {
     await runInto({ ...context, user: null }, unpacked, [program, '-dc', packed], program).catch((error: unknown) => {
       // The program is there and says no: a missing one has a code of its own.
       throw isRepriseError(error) && (error.code === 'tool-failed' || error.code === 'tool-rejected')
@@ -141,7 +147,10 @@ async function unpack(context: ToolContext, packed: string, unpacked: string, ex
     await rename(packed, unpacked);
   }
   await rm(packed, { force: true });
+  for await (const piece of createReadStream(unpacked, { highWaterMark: PIECE_BYTES })) hash.update(piece as Buffer);
+  return hash.digest('hex');
 }
+
 function notUnpacked(why: string): RepriseError {
   return new RepriseError(
     'backup-corrupt',
@@ -178,12 +187,6 @@ async function withoutRoom(file: string, error: unknown): Promise<RepriseError |
 }
 
 const NO_ROOM = /No space left on device|Disk quota exceeded/i;
-
-async function sha1(path: string): Promise<string> {
-  const hash = createHash('sha1');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
 
 function archivePath(context: ToolContext, archiveId: string): string {
   return `archive/${optionsOf(context).stanza}/${archiveId}`;

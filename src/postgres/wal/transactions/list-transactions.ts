@@ -8,7 +8,7 @@ import type { RelationNames } from './relation-names.js';
 import { lsnText, type ScanResult, scanRecords, startOf } from './scan-records.js';
 import { type Tallied, TransactionTally } from './transaction-tally.js';
 import { beginningAt, type Course, Glances, runsOf } from './wal-course.js';
-import { type Wanted, WorstTransactions } from './worst-transactions.js';
+import { type Wanted, type WantedChanges, WorstTransactions } from './worst-transactions.js';
 import { instantText } from './instants.js';
 
 /** What is asked of the WAL. */
@@ -30,11 +30,11 @@ export interface Listed {
 
 /** Told of all that is read on the way. */
 export interface WalWatcher {
-  readonly heap: (record: HeapRecord) => void;
-  readonly other: (record: OtherRecord) => void;
-  readonly transaction: (record: TransactionRecord) => void;
-  /** Of the span of time. */
-  readonly committed: (transaction: Tallied) => void;
+  readonly heap?: (record: HeapRecord) => void;
+  readonly other?: (record: OtherRecord) => void;
+  readonly transaction?: (record: TransactionRecord) => void;
+  /** Of the span of time; `changes`: what it did to what is asked for, null: nothing. */
+  readonly committed: (transaction: Tallied, changes: WantedChanges | null) => void;
 }
 
 /** Transactions end in nearly the order of their times: the clock is read a moment before the record is written. */
@@ -63,8 +63,8 @@ export async function listTransactions(
   const span = new Span(order);
   const tally = new TransactionTally((transaction) => {
     if (!span.holds(transaction.end)) return;
-    worst.offer(transaction);
-    watcher?.committed(transaction);
+    const changes = worst.offer(transaction);
+    watcher?.committed(transaction, changes);
   }, begin.since);
   if (!begin.reachesBack) span.misses({ kind: 'before', from: 0, to: begin.lsn });
   const visitor = {
@@ -72,7 +72,7 @@ export async function listTransactions(
     other: both(tally.other.bind(tally), watcher?.other),
     transaction: (record: TransactionRecord) => {
       span.ends(record);
-      watcher?.transaction(record);
+      watcher?.transaction?.(record);
       tally.transaction(record);
     },
     goesOn: () => !span.isOver,

@@ -19,6 +19,12 @@ export interface Wanted {
 /** So many tables of a transaction are listed. */
 const LISTED_TABLES = 50;
 
+/** What a transaction did to what is asked for. */
+export interface WantedChanges {
+  readonly sum: Pick<WalTransaction, 'inserted' | 'updated' | 'deleted'>;
+  readonly actions: WalTransaction['actions'];
+}
+
 interface Ranked {
   /** Tables and databases that are gone; then rows deleted and updated; then rows inserted. */
   readonly damage: readonly [number, number, number];
@@ -36,7 +42,8 @@ export class WorstTransactions {
     private readonly names: RelationNames,
   ) {}
 
-  offer(transaction: Tallied): void {
+  /** Takes it where it is one of those that are asked for: then it is told what it did to them. */
+  offer(transaction: Tallied): WantedChanges | null {
     const { minRows, limit } = this.wanted;
     const actions = this.actionsOf(transaction);
     const sum = { inserted: 0, updated: 0, deleted: 0 };
@@ -49,16 +56,28 @@ export class WorstTransactions {
     const rows = sum.inserted + sum.updated + sum.deleted;
     const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
     const isListed = gone > 0 || rows >= Math.max(1, minRows) || (actions.length > 0 && minRows <= 1);
-    if (!isListed) return;
+    if (!isListed) return null;
     this.matching++;
+    const changes = { sum, actions };
     const damage = [gone, sum.deleted + sum.updated, sum.inserted] as const;
     const worst = this.kept.length < limit ? undefined : this.kept.at(-1);
-    if (worst !== undefined && byDamage(worst, { damage }) <= 0) return;
-    const at = this.kept.findIndex((other) => byDamage({ damage }, other) < 0);
+    if (worst !== undefined && byDamage(worst, { damage }) <= 0) return changes;
     const counts = transaction.counts.filter((one) => this.isCounted(one, transaction, actions));
     const listed = { damage, transaction: this.listed(transaction, counts, sum, actions) };
-    this.kept.splice(at < 0 ? this.kept.length : at, 0, listed);
+    this.kept.splice(this.placeOf({ damage }), 0, listed);
     this.kept.splice(limit);
+    return changes;
+  }
+
+  /** Behind those that did as much or more. */
+  private placeOf(one: Pick<Ranked, 'damage'>): number {
+    let [low, high] = [0, this.kept.length];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (byDamage(one, this.kept[middle] as Ranked) < 0) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   private actionsOf(transaction: Tallied): WalTransaction['actions'] {
