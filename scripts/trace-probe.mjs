@@ -27,7 +27,7 @@ if (directory !== undefined && mine && (isWorker || isCommand)) {
 
 /** What runs when it is loaded, or only in the sandbox of the workflows. */
 const programs =
-  /^(?:main|workflow-bundle|worker\/uploader|(?:command|worker)-line.*\.bundle)\.js$|^(?:workflows|demo)\//;
+  /^(?:main|workflow-bundle|worker\/(?:uploader|row-counter)|(?:command|worker)-line.*\.bundle)\.js$|^(?:workflows|demo)\//;
 
 /** Our files on the call stack, those that await it included. */
 function callStack() {
