@@ -1,5 +1,7 @@
+import { WorkflowNotFoundError } from '@temporalio/common';
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
+import type { IncidentLine } from '../domain/operation/inspections.js';
 import { updateNames, workflowTypes } from '../domain/operation/names.js';
 import type { RecoveryOrder, RepairOrder } from '../domain/operation/orders.js';
 import type { ChosenRepair } from '../workflows/api.js';
@@ -24,6 +26,37 @@ export async function findIncident(session: TemporalSession, given: string): Pro
   if (second !== undefined)
     throw new RepriseError('conflict', `${given} is ambiguous: ${found.join(' or ')}`, 'write the whole id');
   return first;
+}
+
+/** Incidents as they are: one that was terminated, cancelled or lost has not recorded that it ended. */
+export async function withUnrecordedEnds(
+  session: TemporalSession,
+  incidents: readonly IncidentLine[],
+): Promise<readonly IncidentLine[]> {
+  const found: IncidentLine[] = [];
+  for (const one of incidents) {
+    const ended = one.closedAt === null ? await endedAs(session, one.id) : null;
+    found.push(ended === null ? one : { ...one, state: ended });
+  }
+  return found;
+}
+
+const ENDS: Readonly<Record<string, string>> = {
+  TERMINATED: 'terminated',
+  CANCELLED: 'cancelled',
+  FAILED: 'failed',
+  TIMED_OUT: 'failed',
+};
+
+/** Null: it goes on, or has said itself how it ended. */
+async function endedAs(session: TemporalSession, workflowId: string): Promise<string | null> {
+  try {
+    const { status } = await session.client.workflow.getHandle(workflowId).describe();
+    return ENDS[status.name] ?? null;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'ended';
+    throw error;
+  }
 }
 
 /**

@@ -6,7 +6,7 @@ import type { CatalogueRecord } from '../../domain/backup/records.js';
 import type { IncidentLine, IncidentView } from '../../domain/operation/inspections.js';
 import { runInspection } from '../../client/inspect.js';
 import type { TemporalSession } from '../../client/connect.js';
-import { findIncident } from '../../client/incidents.js';
+import { findIncident, withUnrecordedEnds } from '../../client/incidents.js';
 import type { Cli } from '../cli-context.js';
 import { byOption, reasonOption } from '../common-options.js';
 import { define, group } from '../define-command.js';
@@ -85,10 +85,13 @@ function defineReads(parent: Command, cli: Cli): void {
     options: [new Option('--cluster <name>', 'only of this cluster')],
     run: async (self, _args, { cluster }) => {
       if (cluster !== undefined) await self.cluster(cluster);
-      const answer = await self.withTemporal((session) =>
-        runInspection<'incidents'>(session, { kind: 'incidents', cluster }),
+      const incidents = await self.withTemporal(async (session) =>
+        withUnrecordedEnds(
+          session,
+          (await runInspection<'incidents'>(session, { kind: 'incidents', cluster })).incidents,
+        ),
       );
-      await self.print({ incidents: answer.incidents }, ({ incidents }, screen) => incidentsTable(incidents, screen));
+      await self.print({ incidents }, (shown, screen) => incidentsTable(shown.incidents, screen));
     },
   });
   define(parent, cli, {

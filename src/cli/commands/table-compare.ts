@@ -164,6 +164,7 @@ function comparisonText(view: ComparisonView, screen: Screen): string {
         ['table', `${visible(formatTableName(table))} of ${visible(database)}, cluster ${cluster}`],
         ['with', `${view.target} (${backups.join(', ')}); ${view.reached}`],
         ['by', key.length === 0 ? 'no key: equal rows are counted' : key.map((name) => visible(name)).join(', ')],
+        ...byTextFacts(view),
         ['missing', `${missing} (in the backup, not in production)`],
         ['changed', `${changed}${columns.length === 0 ? '' : `: ${columns.join(', ')}`}`],
         ['extra', `${extra} (in production only)`],
@@ -179,6 +180,16 @@ function comparisonText(view: ComparisonView, screen: Screen): string {
   ];
   return parts.filter(Boolean).join('\n\n');
 }
+
+const byTextFacts = ({ keysByText = [] }: ComparisonView): readonly (readonly [string, string])[] =>
+  keysByText.length === 0
+    ? []
+    : [
+        [
+          'by text',
+          `${keysByText.map((name) => visible(name)).join(', ')}: equal values that are written in another way count as one missing and one extra row`,
+        ],
+      ];
 
 function schemaText(schema: readonly SchemaDifference[], screen: Screen): string {
   if (schema.length === 0) return '';

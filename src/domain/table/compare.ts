@@ -154,6 +154,8 @@ export interface TableComparison {
   /** By which rows were told apart; empty: equal rows were counted. */
   readonly key: readonly string[];
   readonly columns: readonly string[];
+  /** Columns of the key in which equal values of another text count as other rows: some missing and extra rows may be one row that changed. */
+  readonly keysByText?: readonly string[];
   /** In the backup, not in production. */
   readonly missing: number;
   readonly changed: number;

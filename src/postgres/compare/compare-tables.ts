@@ -1,7 +1,7 @@
 import { DifferenceCounter } from '../../domain/table/compare.js';
 import type { BreakdownBy, BreakdownLine, RowDifference, SchemaDifference } from '../../domain/table/compare.js';
 import { withComparison } from './comparison.js';
-import type { ComparisonRequest } from './comparison.js';
+import type { Comparison, ComparisonRequest } from './comparison.js';
 
 export interface CompareRequest extends ComparisonRequest {
   readonly by?: BreakdownBy | undefined;
@@ -13,6 +13,8 @@ export interface ComparedTables {
   readonly schema: readonly SchemaDifference[];
   readonly key: readonly string[];
   readonly columns: readonly string[];
+  /** Absent: rows with equal keys are one row. */
+  readonly keysByText?: readonly string[];
   /** In the backup, not in production. */
   readonly missing: number;
   readonly changed: number;
@@ -32,14 +34,16 @@ export async function compareTables(request: CompareRequest): Promise<ComparedTa
     const { columns, key } = comparison.terms;
     const counter = new DifferenceCounter(columns, request.by ?? null, request.sampleLimit);
     let notSame = 0;
-    for await (const row of comparison.differences()) {
+    for await (const row of comparison.differencesByServer()) {
       counter.add(row);
       if (comparison.isCounted(row)) notSame += row.times;
     }
+    const isOneSided = counter.counts.missing === 0 || counter.counts.extra === 0;
     return {
       schema: comparison.schema,
       key,
       columns,
+      ...(isOneSided ? {} : keysByText(comparison)),
       ...counter.counts,
       same: comparison.leftRows - notSame,
       samples: counter.samples,
@@ -49,3 +53,6 @@ export async function compareTables(request: CompareRequest): Promise<ComparedTa
     };
   });
 }
+
+const keysByText = ({ keysByText: columns }: Comparison): Pick<ComparedTables, 'keysByText'> =>
+  columns.length === 0 ? {} : { keysByText: columns };

@@ -7,6 +7,7 @@ import { rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import type { TableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { shortValuesOf, valuesOf } from './copied-lines.js';
+import { EqualKeys } from './equal-keys.js';
 import { differingKeys, leafBitmap, repeatedKey } from './leaf-tree.js';
 import type { LeafTree } from './leaf-tree.js';
 import { CopyReader } from './read-by-copy.js';
@@ -87,6 +88,8 @@ export class Comparison {
   /** Rows of the good side within the scope; known when {@link differences} has begun to give some. */
   leftRows = 0;
   rightRows = 0;
+  /** Columns of the key in which equal values may have counted as other ones; known when {@link differencesByServer} has ended. */
+  keysByText: readonly string[] = [];
 
   private constructor(
     private readonly request: ComparisonRequest,
@@ -108,8 +111,19 @@ export class Comparison {
     return new Comparison(request, left, right, terms, types, scope);
   }
 
-  /** Rows that are not the same on both sides and in scope, always in the same order: by the hash of the key. */
+  /** Rows that are not the same on both sides and in scope, always in the same order: by the hash of the key. Keys are equal where their text is. */
   async *differences(): AsyncGenerator<RowDifference, void, undefined> {
+    for await (const row of this.found()) if (this.isInScope(row)) yield row;
+  }
+
+  /** The same, with keys that are equal to the server of production, as far as {@link keysByText} does not say otherwise. */
+  async *differencesByServer(): AsyncGenerator<RowDifference, void, undefined> {
+    const keys = new EqualKeys(this.right.client, this.request.table, this.terms);
+    for await (const row of keys.pair(this.found())) if (this.isInScope(row)) yield row;
+    this.keysByText = keys.byText;
+  }
+
+  private async *found(): AsyncGenerator<RowDifference, void, undefined> {
     const { signal, report } = this.request;
     report?.({ phase: 'hashing', done: 0, total: 0 });
     const stored = (await this.request.leftTree?.read(this.treeTerms)) ?? null;
@@ -228,7 +242,7 @@ export class Comparison {
         const [one, other] = [before[0], after[0]];
         const isSame = before.length === 1 && after.length === 1 && one !== undefined && other?.equals(one) === true;
         if (isSame && sameBytes) continue;
-        for (const row of this.resolve(before, after)) if (this.isInScope(row)) yield row;
+        yield* this.resolve(before, after);
       }
     } finally {
       left.clear();

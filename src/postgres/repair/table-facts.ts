@@ -207,7 +207,7 @@ function refuseHidden({ hidden, encoding, rules }: FoundTable, table: TableName)
 const TREE = `SELECT $1::oid AS oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass)`;
 
 /** Types whose values have one text each. */
-const EXACT_TYPES = [
+export const EXACT_TYPES = [
   ...['bool', 'int2', 'int4', 'int8', 'oid', 'uuid', 'text', 'varchar', 'name', 'bytea', 'date'],
   ...['time', 'timestamp', 'timestamptz', 'inet', 'cidr', 'macaddr', 'macaddr8', 'pg_lsn', 'xid8', 'bit', 'varbit'],
 ].map((type) => `pg_catalog.${type}`);

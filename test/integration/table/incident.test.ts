@@ -183,6 +183,8 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     );
     const { stdout } = await site.cliAt(80, 'status', workflowId);
     expect(stdout).toMatch(/state +terminated/);
+    const { incidents } = await answer<{ incidents: { id: string; state: string }[] }>(site, 'incident', 'list');
+    expect(incidents.find(({ id }) => id === workflowId)).toMatchObject({ state: 'terminated' });
     expect(stdout).toContain('nothing of it goes on; what it left is shown by: reprise check mairie');
     expect(await booked()).not.toBe('booked');
     await answer(site, 'table', 'release', hold, '--by', 'dba', '--reason', 'nobody needs it');
