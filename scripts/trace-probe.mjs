@@ -15,7 +15,7 @@ if (directory !== undefined && mine && (isWorker || isCommand)) {
   // Files are told apart: the command line runs from its modules, not from the few files that the build makes of them.
   registerHooks({
     resolve: (specifier, context, next) =>
-      next(specifier.replace('/command-line.bundle.js', '/command-line.js'), context),
+      next(specifier.replace(/\/(?:command|worker)-line\.bundle\.js$/, '/command-line.js'), context),
   });
   const session = new inspector.Session();
   session.connect();
@@ -26,7 +26,8 @@ if (directory !== undefined && mine && (isWorker || isCommand)) {
 }
 
 /** What runs when it is loaded, or only in the sandbox of the workflows. */
-const programs = /^(?:main|workflow-bundle|worker\/uploader|command-line.*\.bundle)\.js$|^(?:workflows|demo)\//;
+const programs =
+  /^(?:main|workflow-bundle|worker\/(?:uploader|row-counter)|(?:command|worker)-line.*\.bundle)\.js$|^(?:workflows|demo)\//;
 
 /** Our files on the call stack, those that await it included. */
 function callStack() {

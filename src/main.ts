@@ -24,10 +24,10 @@ process.stderr.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
 
-// A worker loads the modules of the bundle from their own files too: it would have them twice in its memory.
+// A worker has a bundle with all that it runs: of that of the commands it would have a part twice in its memory.
 const isWorker = process.argv.includes('worker');
-if (!isWorker) await keepCompiledCode();
-const { runCommandLine } = await commandLine(isWorker ? './command-line.js' : './command-line.bundle.js');
+await keepCompiledCode();
+const { runCommandLine } = await commandLine(isWorker ? './worker-line.bundle.js' : './command-line.bundle.js');
 const code = await runCommandLine(process.argv.slice(2));
 // A pipe takes 64 kB at once, and the rest as it is read.
 await Promise.all([process.stdout, process.stderr].map(written));

@@ -65,6 +65,7 @@ describe('npm pack', () => {
       'bin/reprise',
       'dist/main.js',
       'dist/command-line.bundle.js',
+      'dist/worker-line.bundle.js',
       'dist/workflow-bundle.js',
       'docs/install.md',
       'docs/upgrade.md',
