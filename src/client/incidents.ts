@@ -1,4 +1,3 @@
-import { WorkflowNotFoundError } from '@temporalio/common';
 import { RepriseError } from '../domain/errors.js';
 import { OPEN_EXECUTIONS } from '../domain/operation/executions.js';
 import type { IncidentLine } from '../domain/operation/inspections.js';
@@ -28,7 +27,7 @@ export async function findIncident(session: TemporalSession, given: string): Pro
   return first;
 }
 
-/** Incidents as they are: one that was terminated, cancelled or lost has not recorded that it ended. */
+/** Incidents as they are: one that was terminated, cancelled or failed has not recorded that it ended. */
 export async function withUnrecordedEnds(
   session: TemporalSession,
   incidents: readonly IncidentLine[],
@@ -48,13 +47,16 @@ const ENDS: Readonly<Record<string, string>> = {
   TIMED_OUT: 'failed',
 };
 
-/** Null: it goes on, or has said itself how it ended. */
+/**
+ * Null: it goes on, or has said itself how it ended; or a server whose history is new does not know it, as after a loss of Temporal's
+ * database: then the records alone say what there was.
+ */
 async function endedAs(session: TemporalSession, workflowId: string): Promise<string | null> {
   try {
     const { status } = await session.client.workflow.getHandle(workflowId).describe();
     return ENDS[status.name] ?? null;
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return 'ended';
+    if (error instanceof Error && error.name === 'WorkflowNotFoundError') return null;
     throw error;
   }
 }
