@@ -48,6 +48,11 @@ function answers(host: string): Promise<boolean> {
       resolve(true);
     });
     socket.on('error', () => resolve(false));
+    // What takes no connection does not answer.
+    socket.setTimeout(10_000, () => {
+      socket.destroy();
+      resolve(false);
+    });
   });
 }
 
