@@ -1,15 +1,13 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { workflowTypes } from '../../src/domain/operation/names.js';
 import {
-  type FollowedChange,
   type LocateBackup,
   type LocatePlan,
-  Reckoning,
-  stopsFor,
   type TableCommit,
   type TableCondition,
   type TableState,
 } from '../../src/domain/table/locate.js';
+import { type FollowedChange, Reckoning, stopsFor } from '../../src/domain/table/locate-stops.js';
 import { readTarget } from '../../src/domain/target/target.js';
 import type { LocateOutput } from '../../src/workflows/api.js';
 import { openedInstanceOf, plannedInstanceOf } from './instances.js';

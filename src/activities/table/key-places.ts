@@ -6,7 +6,7 @@ import { withTableSide } from '../../postgres/compare/table-side.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { readTableFacts } from '../../postgres/repair/table-facts.js';
 import type { RelationFile } from '../../postgres/wal/transactions/record-text.js';
-import { placeNumber } from '../../postgres/wal/transactions/row-follower.js';
+import { placeOfCtid } from '../../postgres/wal/transactions/row-place.js';
 import { readerOf, relationFiles } from './rows-by-place.js';
 
 /** Rows of one file with a value that is searched for. */
@@ -50,8 +50,7 @@ export async function placesOfKey(
         await eachLine(client, source, signal, (bytes, start, end) => {
           const [ctid = null, text] = valuesOf(bytes.subarray(start, end), 2, decode);
           if (text !== value || ctid === null || places.length > MOST_ROWS) return;
-          const [block = 0, offset = 0] = ctid.slice(1, -1).split(',').map(Number);
-          places.push(placeNumber({ block, offset }));
+          places.push(placeOfCtid(ctid));
         });
         all.push({ file, places });
       }

@@ -14,9 +14,9 @@ import type { RelationFile } from '../../postgres/wal/transactions/record-text.j
 import {
   notInRows,
   readChanges,
-  type RowPlace,
   type TransactionChanges,
 } from '../../postgres/wal/transactions/transaction-changes.js';
+import { ctidOf, placeNumber, type RowPlace } from '../../postgres/wal/transactions/row-place.js';
 import type { RepairFiles } from '../../records/repair-files.js';
 import { readJson, replaceJson } from '../../records/state-files.js';
 import type { ActivityRun } from '../activity-wrapper.js';
@@ -64,7 +64,7 @@ export async function readByPlaces(
           const places = await touched(files.places, file, state);
           for (let at = 0; at < places.length; at += PLACES) {
             run.report({ phase: 'read the damaged rows', done: at, total: places.length, unit: 'steps' });
-            const wanted = Array.from(places.subarray(at, at + PLACES), placeText);
+            const wanted = Array.from(places.subarray(at, at + PLACES), ctidOf);
             const rows = await rowsAt(side, name, columns, wanted, run.signal);
             if (rows.length < wanted.length) return false;
             for (const row of rows) await write(row);
@@ -159,21 +159,18 @@ export async function relationFiles(client: pg.ClientBase, oid: number): Promise
   return rows.map(({ oid: of, name, ...file }) => ({ oid: of, name, file }));
 }
 
-/** More than the offsets of a page of 32 kB. */
-const OFFSETS = 4096;
-
 /** Places as numbers, eight bytes each: a transaction may have touched tens of millions of rows, and a Set takes no more than 16 million. */
 class Places {
   private numbers = new Float64Array(1024);
   private length = 0;
 
-  add({ block, offset }: RowPlace): void {
+  add(place: RowPlace): void {
     if (this.length === this.numbers.length) {
       const more = new Float64Array(2 * this.length);
       more.set(this.numbers);
       this.numbers = more;
     }
-    this.numbers[this.length++] = block * OFFSETS + offset;
+    this.numbers[this.length++] = placeNumber(place);
   }
 
   /** Each once, as they lie in the file. */
@@ -184,8 +181,6 @@ class Places {
     return all.subarray(0, kept);
   }
 }
-
-const placeText = (place: number): string => `(${Math.floor(place / OFFSETS)},${place % OFFSETS})`;
 
 /** Places of versions that were there before the transaction and not after it, or the reverse. */
 async function touched(path: string, file: RelationFile, state: 'good' | 'bad'): Promise<Float64Array> {

@@ -1,14 +1,8 @@
 import type { LocateOrder } from '../../domain/operation/orders.js';
 import { RepriseError } from '../../domain/errors.js';
 import { MOST_TRANSACTIONS } from '../../domain/operation/wal-transactions.js';
-import {
-  type LocateStops,
-  Reckoning,
-  type Stops,
-  stopsFor,
-  type TableChange,
-  type TableCommit,
-} from '../../domain/table/locate.js';
+import type { LocateStops, TableChange, TableCommit } from '../../domain/table/locate.js';
+import { Reckoning, type Stops, stopsFor } from '../../domain/table/locate-stops.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
 import { compareLsn } from '../../domain/target/wal.js';
@@ -142,13 +136,7 @@ class Reckoner {
         left: follower.left,
       });
     };
-    if (follower === null) return { committed };
-    return {
-      committed,
-      heap: (record) => follower.heap(record),
-      other: (record) => follower.other(record),
-      transaction: (end) => follower.transaction(end),
-    };
+    return { ...follower?.watcher, committed };
   }
 
   get stops(): Stops<RawCommit> | null {

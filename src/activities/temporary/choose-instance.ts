@@ -17,7 +17,7 @@ import { type ClusterContext, currentBackups, engineFor, policyOf } from '../clu
 import { policiesHere, requireHere } from '../config-lookup.js';
 import { predictedRestore } from '../measured.js';
 import { damagedBackup } from '../recovery/damaged-backup.js';
-import { dumpsOf, ofLatest, PhysicalSource, plannedDumps, type SourceRequest } from './instance-source.js';
+import { dumpsOf, outlineFor, PhysicalSource, plannedDumps, type SourceRequest } from './instance-source.js';
 
 /** What a temporary instance is restored from, and what whoever opens it has to know. */
 export interface InstanceChoice {
@@ -88,7 +88,7 @@ async function ofDirectory(
   backups: readonly Backup[],
 ): Promise<InstanceChoice> {
   const source = await PhysicalSource.open(request, target.kind === 'backup' ? target.id : undefined);
-  const outline = await (target.kind === 'latest' ? ofLatest(source, timeline) : source.outline(target, timeline));
+  const outline = await outlineFor(source, target, timeline);
   return {
     restore: await source.planned({ target, chosen: chosenAs(target) }, outline),
     warnings: [...outline.warnings, ...passedOver(backups, request.policy.name, outline)],
@@ -149,7 +149,7 @@ export async function movedTo(
       `open another one: reprise explore start ${request.policy.cluster} --to ${formatTarget(target)}`,
     );
   const timeline = restore.recovery?.timeline ?? undefined;
-  const outline = await (target.kind === 'latest' ? ofLatest(source, timeline) : source.outline(target, timeline));
+  const outline = await outlineFor(source, target, timeline);
   return {
     ...restore,
     ...{ target, chosen: chosenAs(target) },

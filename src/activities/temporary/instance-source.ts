@@ -164,3 +164,12 @@ export async function ofLatest(
     return { ...latest, target: { kind: 'end-of-backup' } };
   }
 }
+
+/** How a target is come to; for `latest` as {@link ofLatest}. */
+export function outlineFor(
+  source: Pick<PhysicalSource, 'outline'>,
+  target: RecoveryTarget,
+  timeline?: TimelineChoice,
+): Promise<RecoveryOutline> {
+  return target.kind === 'latest' ? ofLatest(source, timeline) : source.outline(target, timeline);
+}

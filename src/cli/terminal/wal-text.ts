@@ -1,8 +1,9 @@
-import type {
-  MissingWal,
-  WalTableChange,
-  WalTransaction,
-  WalTransactionsAnswer,
+import {
+  keepsRows,
+  type MissingWal,
+  type WalTableChange,
+  type WalTransaction,
+  type WalTransactionsAnswer,
 } from '../../domain/operation/wal-transactions.js';
 import { formatTableName } from '../../domain/table/table-name.js';
 import { visible } from '../../domain/text/text.js';
@@ -50,7 +51,7 @@ function actionsText({ actions }: WalTransaction, isOne: boolean): string[] {
   return actions.map((one) =>
     one.action === 'database dropped'
       ? `database ${one.database ?? one.number} DROPPED`
-      : `${nameText(one, isOne)} ${one.action === 'rewritten' || one.action === 'moved' ? one.action : one.action.toUpperCase()}`,
+      : `${nameText(one, isOne)} ${keepsRows(one.action) ? one.action : one.action.toUpperCase()}`,
   );
 }
 

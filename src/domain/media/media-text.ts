@@ -100,11 +100,11 @@ export function mediaChangeCount({ counts }: Pick<MediaPlan['binding'], 'counts'
   return mediaChanges.reduce((sum, name) => sum + counts[name].objects, 0);
 }
 
-/** What to type to approve the plan. */
 /** What is left where people reject a plan whose changes were begun. */
 export const MEDIA_PARTLY_CHANGED =
   'some of the planned changes may have been made: they stay, and no version of an object is lost; the same command makes a plan of what is left to do';
 
+/** What to type to approve the plan. */
 export function approveMediaCommand(plan: MediaPlan): string {
   return approveCommand(workflowOf(plan), plan.digest, plan.observed.approval?.from);
 }

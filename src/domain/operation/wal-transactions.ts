@@ -109,3 +109,8 @@ export interface WalTransactionsAnswer {
     readonly at?: string;
   };
 }
+
+/** Whether what was done to a table as a whole left all of its rows. */
+export function keepsRows(action: string): boolean {
+  return action === 'rewritten' || action === 'moved';
+}

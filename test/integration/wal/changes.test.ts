@@ -5,7 +5,6 @@ import {
   notInRows,
   readChanges,
   type RowChange,
-  type RowPlace,
   tableChangesOf,
   type TransactionChanges,
   writeChanges,
@@ -13,7 +12,8 @@ import {
 import { listTransactions } from '../../../src/postgres/wal/transactions/list-transactions.js';
 import type { RelationFile } from '../../../src/postgres/wal/transactions/record-text.js';
 import { readRelationNames } from '../../../src/postgres/wal/transactions/relation-names.js';
-import { placeNumber, RowFollower } from '../../../src/postgres/wal/transactions/row-follower.js';
+import { RowFollower } from '../../../src/postgres/wal/transactions/row-follower.js';
+import { placeOfCtid, type RowPlace } from '../../../src/postgres/wal/transactions/row-place.js';
 import { lsnNumber } from '../../../src/postgres/wal/transactions/scan-records.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -233,10 +233,7 @@ describe.each([15, 18])('M3: the rows of one transaction, from WAL of PostgreSQL
         'postgres',
         'SELECT ctid::text, pg_current_wal_insert_lsn()::text AS lsn FROM kept WHERE id IN (4, 150) ORDER BY id',
       );
-      const places = (found as { ctid: string; lsn: string }[]).map(({ ctid: at }) => {
-        const [block = 0, offset = 0] = at.slice(1, -1).split(',').map(Number);
-        return placeNumber({ block, offset });
-      });
+      const places = (found as { ctid: string; lsn: string }[]).map(({ ctid: at }) => placeOfCtid(at));
       const file = await fileOf('kept_1');
       await open.query('COMMIT');
       const run = (...statements: string[]) => story(statements.map((sql) => ['run', sql] as const));
@@ -274,9 +271,7 @@ describe.each([15, 18])('M3: the rows of one transaction, from WAL of PostgreSQL
         { from: now - 600e6, to: now + 60e6, minRows: 1, limit: 1 },
         true,
         {
-          heap: (record) => follower.heap(record),
-          other: (record) => follower.other(record),
-          transaction: (end) => follower.transaction(end),
+          ...follower.watcher,
           committed: () => undefined,
         },
       );

@@ -9,7 +9,8 @@ import { instantText } from './instants.js';
 import { type Listed, listTransactions, type WalWatcher } from './list-transactions.js';
 import type { TransactionRecord } from './record-text.js';
 import { isSystemFile, type NamedTable, type RelationNames } from './relation-names.js';
-import { type FollowedCommit, placeNumber, RowFollower } from './row-follower.js';
+import { type FollowedCommit, RowFollower } from './row-follower.js';
+import { placeNumber } from './row-place.js';
 import { lsnNumber, lsnText } from './scan-records.js';
 import { readChanges, type TransactionChanges } from './transaction-changes.js';
 import type { Tallied } from './transaction-tally.js';
@@ -171,12 +172,7 @@ class LaterCommits {
   }
 
   get watcher(): Pick<WalWatcher, 'heap' | 'other' | 'transaction'> {
-    const { follower } = this;
-    return {
-      heap: (record) => follower.heap(record),
-      other: (record) => follower.other(record),
-      transaction: (end) => follower.transaction(end),
-    };
+    return this.follower.watcher;
   }
 
   private committed({ end, rows, moved }: FollowedCommit): void {

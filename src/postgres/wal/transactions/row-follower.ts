@@ -1,8 +1,9 @@
 /** Follows rows from version to version by their places, from WAL alone. */
+import type { WalWatcher } from './list-transactions.js';
 import type { HeapRecord } from './record-parser.js';
 import type { OtherRecord, RelationFile, TransactionRecord } from './record-text.js';
 import type { NamedTable, RelationNames } from './relation-names.js';
-import type { RowPlace } from './transaction-changes.js';
+import { placeNumber } from './row-place.js';
 import { xidPrecedes } from './wal-course.js';
 
 const PARTITION_MOVE = 0x10;
@@ -53,11 +54,6 @@ type KeptRecord = Pick<
   'kind' | 'lsn' | 'xid' | 'tablespace' | 'database' | 'file' | 'block' | 'offset' | 'newBlock' | 'newOffset' | 'flags'
 >;
 
-/** More than the offsets of a page of 32 kB. */
-const OFFSETS = 4096;
-
-export const placeNumber = ({ block, offset }: RowPlace): number => block * OFFSETS + offset;
-
 /**
  * Follows rows from version to version. The place of a version that has ended is used again for other rows, but only after the
  * transaction that ended it is over: what is open is noted apart, and takes effect with its commit.
@@ -87,6 +83,15 @@ export class RowFollower {
     return this.alive;
   }
 
+  /** For what reads the WAL. */
+  get watcher(): Required<Pick<WalWatcher, 'heap' | 'other' | 'transaction'>> {
+    return {
+      heap: (record) => this.heap(record),
+      other: (record) => this.other(record),
+      transaction: (end) => this.transaction(end),
+    };
+  }
+
   /** Rows of a file by their places, each a row of its own. */
   follow(file: RelationFile, places: Iterable<number>): void {
     const held = this.heldOf(file);
@@ -101,7 +106,7 @@ export class RowFollower {
     }
   }
 
-  heap(record: HeapRecord): void {
+  private heap(record: HeapRecord): void {
     if (record.lsn < this.order.from) this.early?.note(record);
     else {
       this.begin();
@@ -178,7 +183,7 @@ export class RowFollower {
     return true;
   }
 
-  other(record: OtherRecord): void {
+  private other(record: OtherRecord): void {
     if (record.kind !== 'running') return;
     this.early?.running(record.oldest);
     // Those before have ended, also where a crash has ended them without a record.
@@ -190,7 +195,7 @@ export class RowFollower {
       }
   }
 
-  transaction(end: TransactionRecord): void {
+  private transaction(end: TransactionRecord): void {
     if (end.lsn < this.order.from) {
       this.early?.ended(end);
       return;

@@ -10,13 +10,8 @@ import type { HeapRecord } from './record-parser.js';
 import type { OtherRecord, RelationFile, TransactionRecord } from './record-text.js';
 import { lsnText, scanRecords } from './scan-records.js';
 import type { StagedWal } from './staged-wal.js';
+import type { RowPlace } from './row-place.js';
 import { beginningOf, type Beginning, type Course, Glances, type Run, runsOf } from './wal-course.js';
-
-/** Place of a row version in a file: what SQL shows as `ctid`. */
-export interface RowPlace {
-  readonly block: number;
-  readonly offset: number;
-}
 
 /** One row version that a transaction ended, made, or both. */
 export interface RowChange {

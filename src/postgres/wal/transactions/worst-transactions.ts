@@ -1,4 +1,4 @@
-import type { WalTableChange, WalTransaction } from '../../../domain/operation/wal-transactions.js';
+import { keepsRows, type WalTableChange, type WalTransaction } from '../../../domain/operation/wal-transactions.js';
 import { instantText } from './instants.js';
 import type { RelationFile } from './record-text.js';
 import { isSystemFile, type NamedTable, type RelationNames } from './relation-names.js';
@@ -54,7 +54,7 @@ export class WorstTransactions {
       sum.deleted += one.deleted;
     }
     const rows = sum.inserted + sum.updated + sum.deleted;
-    const gone = actions.filter(({ action }) => action !== 'rewritten' && action !== 'moved').length;
+    const gone = actions.filter(({ action }) => !keepsRows(action)).length;
     const isListed = gone > 0 || rows >= Math.max(1, minRows) || (actions.length > 0 && minRows <= 1);
     if (!isListed) return null;
     this.matching++;

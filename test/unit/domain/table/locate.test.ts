@@ -2,20 +2,22 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
   Bisection,
-  chooseStops,
-  type FollowedChange,
   isPlaceOfTimeline,
   type Known,
-  mayBreak,
-  MOST_STOPS,
   mostProbes,
   nextCommand,
-  Reckoning,
-  stopsFor,
   type TableCommit,
   type TableCondition,
-  weightOf,
 } from '../../../../src/domain/table/locate.js';
+import {
+  chooseStops,
+  type FollowedChange,
+  mayBreak,
+  MOST_STOPS,
+  Reckoning,
+  stopsFor,
+  weightOf,
+} from '../../../../src/domain/table/locate-stops.js';
 
 const commit = (change: object) => ({
   ...{ xid: '7', committedAt: '2026-11-21T02:00:00.000000Z', lsn: '0/1' },
