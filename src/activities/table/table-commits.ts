@@ -73,11 +73,14 @@ export async function findCommits(
                 `${listed.more} commits that changed fewer rows than all others were left out: name a shorter range with --from and --to`,
               ]
             : []),
-          ...listed.missing.map(({ fromLsn, toLsn, kind }) =>
-            kind === 'after'
-              ? `the WAL from ${fromLsn} on is not archived yet: what committed there was not looked at`
-              : `the WAL from ${fromLsn} to ${toLsn} is missing: what committed there was not looked at`,
-          ),
+          // What committed before the beginning is in the copy.
+          ...listed.missing
+            .filter(({ toLsn, kind }) => kind !== 'before' || compareLsn(toLsn, range.afterLsn) > 0)
+            .map(({ fromLsn, toLsn, kind }) =>
+              kind === 'after'
+                ? `the WAL from ${fromLsn} on is not archived yet: what committed there was not looked at`
+                : `the WAL from ${fromLsn} to ${toLsn} is missing: what committed there was not looked at`,
+            ),
         ],
       };
     },
