@@ -7,6 +7,7 @@ import { onlyBackup } from '../contract/as-backup.js';
 import { recoverBeside } from './recovered.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
+import { pause } from './until.js';
 
 /** A point in the source's life: how to name it, and what the table held then. */
 export interface Point {
@@ -85,7 +86,8 @@ export class RecoveryHistory {
   async archive(): Promise<string> {
     const { server } = this.source;
     const { segment = '' } = await oneRow(server, 'SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    for (let archived = ''; archived < segment;) {
+    const since = Date.now();
+    for (let archived = ''; archived < segment; await pause(since)) {
       archived =
         (await oneRow(server, `SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))[
           'archived'
