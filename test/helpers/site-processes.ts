@@ -53,7 +53,7 @@ export async function below(pid: number, program: string): Promise<number | null
 
 /** SIGKILL, and a wait until all are gone; pids must be known to be ours. */
 export async function killAll(list: () => Promise<readonly SiteProcess[]>): Promise<void> {
-  for (const limit = Date.now() + 30_000; Date.now() < limit; await sleep(25)) {
+  for (const limit = Date.now() + 180_000; Date.now() < limit; await sleep(25)) {
     const left = await list();
     if (left.length === 0) return;
     for (const { pid } of left) {
