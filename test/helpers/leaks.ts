@@ -7,14 +7,14 @@ import { pause } from './until.js';
 
 /** Carried by whatever inherits our environment, so that a process that left us for a session of its own is found. */
 const marker = 'REPRISE_TEST_FILE_ID';
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 180_000;
 
 export interface ProcessLine {
   pid: number;
   command: string;
 }
 
-/** Fails the test file if a process that it started still runs a minute and a half after its end. Call it at the top. */
+/** Fails the test file if a process that it started still runs three minutes after its end. Call it at the top. */
 export function failOnLeakedProcesses(): void {
   const id = `${process.pid}-${performance.now()}`;
   process.env[marker] = id;

@@ -45,7 +45,7 @@ export async function below(pid: number, program: string): Promise<number | null
 /** SIGKILL, and a wait until all are gone; pids must be known to be ours. */
 export async function killAll(list: () => readonly SiteProcess[] | Promise<readonly SiteProcess[]>): Promise<void> {
   const since = Date.now();
-  for (const limit = since + 30_000; Date.now() < limit; await pause(since)) {
+  for (const limit = since + 180_000; Date.now() < limit; await pause(since)) {
     const left = await list();
     if (left.length === 0) return;
     for (const { pid } of left) {

@@ -24,7 +24,7 @@ import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';
 import type { CliResult } from './cli.js';
 import { makeTempDir } from './make-temp-dir.js';
-import { freePorts } from './ports.js';
+import { freePair } from './ports.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
 import { Reaper } from './reaper.js';
@@ -35,6 +35,7 @@ import { pause } from './until.js';
 import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
+import { archiveSegment, closeSegment } from './wal-segment.js';
 
 export type Policy = 'dump' | 'physical' | 'base';
 /** The server killed; its data files gone too and the WAL still there; everything gone. */
@@ -80,8 +81,8 @@ export class Site {
 
   static async create(options: SiteOptions = {}): Promise<Site> {
     const root = await makeTempDir('site');
-    const [port] = (await freePorts(2)) as [number, number];
-    const places = placesIn(root, port);
+    // The next one is that of what is recovered beside.
+    const places = placesIn(root, await freePair());
     const config = {
       retention: '{ days: 14, min_proven: 1 }',
       proof: 'verify' as const,
@@ -146,6 +147,16 @@ export class Site {
     );
     const { rows: counted } = await this.query('SELECT count(*)::int AS n FROM metier.demandes_rdv');
     return (counted[0] as { n: number }).n;
+  }
+
+  /** Closes the WAL segment being written, whatever was written; returns its name. */
+  closeSegment(): Promise<string> {
+    return closeSegment(this.server);
+  }
+
+  /** The same, and waits until the server has archived it. */
+  archiveSegment(): Promise<string> {
+    return archiveSegment(this.server);
   }
 
   /**
@@ -283,7 +294,7 @@ export class Site {
   }
 
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
-  async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 180_000): Promise<T> {
+  async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 600_000): Promise<T> {
     let last: unknown;
     const since = Date.now();
     for (

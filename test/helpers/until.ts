@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 180_000,
+  limitMs = 600_000,
 ): Promise<void> {
   let last: unknown;
   const since = Date.now();

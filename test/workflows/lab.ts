@@ -91,8 +91,11 @@ export class Lab {
       server: { executable: { type: 'existing-path', path } },
     });
     onCleanup(() => env.teardown());
-    // A client of its own: the environment's would skip time whenever a result is waited for.
-    const lab = new Lab(new Client({ connection: env.connection }), env);
+    // A client of its own: the environment's would skip time whenever a result is waited for. And a connection of its own: a result
+    // that a test no longer waits for ends with it, and does not throw out of a timer in the next file.
+    const connection = await openConnection({ address: env.address });
+    onCleanup(() => connection.close());
+    const lab = new Lab(new Client({ connection }), env);
     await lab.work(env.nativeConnection, bundle);
     return lab;
   }
