@@ -2,6 +2,7 @@ import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { Config } from '../domain/config.js';
 import { RepriseError } from '../domain/errors.js';
 import { webUiLink } from '../domain/operation/names.js';
+import { shellWord } from '../domain/text/text.js';
 
 const DEFAULT_ADDRESS = '127.0.0.1:7233';
 const DEFAULT_NAMESPACE = 'default';
@@ -79,7 +80,7 @@ async function embeddedOf({ embedded }: TemporalRequest, named: boolean): Promis
 /** The server of `reprise up`, which never has a stand-in. */
 function ofEmbedded({ stopped, ...embedded }: EmbeddedAddress, config: Config | undefined): TemporalSettings {
   if (stopped !== true) return { ...embedded, origin: 'reprise up', connection: {} };
-  const file = config === undefined ? '' : ` --config ${config.file}`;
+  const file = config === undefined ? '' : ` --config ${shellWord(config.file)}`;
   throw new RepriseError(
     'temporal-unreachable',
     `the Temporal server that \`reprise up\` started at ${embedded.address} is not running, and no other one is asked instead`,

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../domain/config.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
+import { shellWord } from '../domain/text/text.js';
 
 /** Whoever may write the configuration decides which programs run, as the worker's user. */
 export async function configFileFindings({ file, warnings }: Config): Promise<readonly Finding[]> {
@@ -15,7 +16,7 @@ export async function configFileFindings({ file, warnings }: Config): Promise<re
       problem(
         'config/file',
         `${file} can be changed by other users (mode ${mode}): it names the programs that run as the worker`,
-        `chmod go-w ${file}`,
+        `chmod go-w ${shellWord(file)}`,
       ),
       ...ignored,
     ];
@@ -33,7 +34,7 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
       problem(
         check,
         `the password file ${passfile} does not exist, or this user may not read it`,
-        `create it with the line host:port:database:user:password, then chmod 600 ${passfile}`,
+        `create it with the line host:port:database:user:password, then chmod 600 ${shellWord(passfile)}`,
       ),
     ];
   if ((found.mode & 0o077) !== 0)
@@ -41,7 +42,7 @@ export async function passfileFindings({ name, connection }: ClusterConfig): Pro
       problem(
         check,
         `the password file ${passfile} can be read by other users, so PostgreSQL's programs ignore it`,
-        `chmod 600 ${passfile}`,
+        `chmod 600 ${shellWord(passfile)}`,
       ),
     ];
   return [ok(check, `the password file ${passfile} is owner-only`)];
@@ -75,7 +76,7 @@ export async function dataDirFindings({ name, dataDir }: ClusterConfig): Promise
       problem(
         check,
         `other users can read the data directory ${dataDir} (mode ${mode.toString(8)}): PostgreSQL refuses to start in it`,
-        `chmod 700 ${dataDir}`,
+        `chmod 700 ${shellWord(dataDir)}`,
       ),
     ];
   return [ok(check, `the data directory ${dataDir} exists`)];

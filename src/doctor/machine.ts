@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Config, HostConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text/text.js';
+import { sizeInWords, shellWord } from '../domain/text/text.js';
 import { errnoOf, isErrno } from '../files/paths.js';
 import { freeBytes, nearestExisting } from '../postgres/server/disk.js';
 import { findTemporalBinary } from '../process/exec/find-programs.js';
@@ -71,7 +71,7 @@ async function stateFindings({ name, stateDir, scratchDir }: HostConfig): Promis
       problem(
         check,
         `the state directory ${stateDir} belongs to user ${found.uid}, not to this one (${uid})`,
-        `run as its owner, or: chown ${uid} ${stateDir}`,
+        `run as its owner, or: chown ${uid} ${shellWord(stateDir)}`,
       ),
     );
   if ((found.mode & 0o077) !== 0)
@@ -79,7 +79,7 @@ async function stateFindings({ name, stateDir, scratchDir }: HostConfig): Promis
       problem(
         check,
         `the state directory ${stateDir} can be read by other users (mode ${(found.mode & 0o777).toString(8)}): it holds plans and approvals`,
-        `chmod 700 ${stateDir}`,
+        `chmod 700 ${shellWord(stateDir)}`,
       ),
     );
   findings.push(...(await foreignFindings(check, stateDir, found.uid)), ...(await scratchFindings(name, scratchDir)));
@@ -118,7 +118,7 @@ export async function unmakeable(check: string, what: string, path: string): Pro
   return problem(
     check,
     `${what} ${path} does not exist, and ${user} may not make it in ${parent}`,
-    `sudo install -d -m 0700 -o ${user} ${path}`,
+    `sudo install -d -m 0700 -o ${shellWord(user)} ${shellWord(path)}`,
   );
 }
 
@@ -146,7 +146,7 @@ async function foreignFindings(check: string, stateDir: string, uid: number): Pr
     warning(
       check,
       `${foreign.length === 1 ? one : `${one} and ${foreign.length - 1} more`} in the state directory ${foreign.length === 1 ? 'does' : 'do'} not belong to its owner (${uid}): a worker of that user cannot go on with ${foreign.length === 1 ? 'it' : 'them'}`,
-      `stop the workers, then: sudo chown -R ${uid} ${stateDir}`,
+      `stop the workers, then: sudo chown -R ${uid} ${shellWord(stateDir)}`,
     ),
   ];
 }

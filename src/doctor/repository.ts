@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { HostConfig, RepositoryConfig } from '../domain/config.js';
 import { isRepriseError } from '../domain/errors.js';
 import { ok, problem, warning, type Finding } from '../domain/findings.js';
-import { sizeInWords } from '../domain/text/text.js';
+import { sizeInWords, shellWord } from '../domain/text/text.js';
 import { acceptCommand } from '../domain/storage/repository-identity.js';
 import { resolveSecret } from '../process/exec/secrets.js';
 import { knownRepositories } from '../records/known-repositories.js';
@@ -80,7 +80,7 @@ function modeFindings(check: string, name: string, path: string, mode: number): 
     warning(
       check,
       `repository ${name}: ${path} can be read by other users (mode ${(mode & 0o777).toString(8)}): backups contain everything that the database contains`,
-      `chmod 700 ${path}`,
+      `chmod 700 ${shellWord(path)}`,
     ),
   ];
 }

@@ -8,6 +8,7 @@ import { makeOwnDirectory } from '../files/trusted-paths.js';
 import { runProgram } from '../process/exec/run-program.js';
 import { userOf } from '../process/exec/users.js';
 import type { OsUser } from '../process/jobs/jobs.js';
+import { shellWord } from '../domain/text/text.js';
 
 /** A server and a worker start within it, also on a slow machine. */
 const UP_MS = 300_000;
@@ -56,7 +57,7 @@ async function assertUsable(config: Config, user: OsUser): Promise<void> {
         `${file}, which the configuration names, cannot be read by ${user.name}`,
         config,
         user,
-        `let ${user.name} read it and the folders above, e.g. chown ${user.name}: ${file}`,
+        `let ${user.name} read it and the folders above, e.g. chown ${shellWord(user.name)}: ${shellWord(file)}`,
       );
   const directories = Object.values(config.repositories).flatMap(({ type, options }) =>
     type === 'directory' && typeof options['path'] === 'string' ? [options['path']] : [],
@@ -68,7 +69,9 @@ async function assertUsable(config: Config, user: OsUser): Promise<void> {
       `the repository ${path} ${exists ? 'may not be written' : 'cannot be made'} by ${user.name}`,
       config,
       user,
-      exists ? `chown -R ${user.name}: ${path}` : `install -d -m 0700 -o ${user.name} ${path}`,
+      exists
+        ? `chown -R ${shellWord(user.name)}: ${shellWord(path)}`
+        : `install -d -m 0700 -o ${shellWord(user.name)} ${shellWord(path)}`,
     );
   }
 }
@@ -97,7 +100,7 @@ function refused(what: string, { file }: Config, user: OsUser, fix: string): Rep
   return new RepriseError(
     'privilege-missing',
     `\`up\` runs as ${user.name}, the owner of the data directory, and ${what}`,
-    `${fix}; then: sudo -u ${user.name} reprise up --config ${file}`,
+    `${fix}; then: sudo -u ${shellWord(user.name)} reprise up --config ${shellWord(file)}`,
   );
 }
 
@@ -149,7 +152,7 @@ async function giveState(stateDir: string, config: Config, user: OsUser): Promis
       `the state directory ${stateDir} belongs to another user`,
       config,
       user,
-      `chown ${user.name}: ${stateDir}`,
+      `chown ${shellWord(user.name)}: ${shellWord(stateDir)}`,
     );
   await giveTree(stateDir, user);
 }

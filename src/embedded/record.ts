@@ -8,6 +8,7 @@ import { errnoOf, isErrno } from '../files/paths.js';
 import { isAlive } from '../process/exec/process-identity.js';
 import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { userOf } from '../process/exec/users.js';
+import { shellWord } from '../domain/text/text.js';
 
 /** What `up` keeps in `<state_dir of the first host>/embedded/embedded.json`, so that every later command finds it. */
 export interface EmbeddedRecord {
@@ -70,7 +71,7 @@ export async function readEmbeddedRecord(config: Config): Promise<EmbeddedRecord
     throw new RepriseError(
       'internal',
       `${file} is damaged`,
-      `see which server and worker run: pgrep -a temporal; stop them, move the file away, then \`reprise up --config ${config.file}\``,
+      `see which server and worker run: pgrep -a temporal; stop them, move the file away, then \`reprise up --config ${shellWord(config.file)}\``,
     );
   }
 }
@@ -80,7 +81,7 @@ async function unreadable(file: string, error: unknown): Promise<RepriseError> {
   return new RepriseError(
     'privilege-missing',
     `${file} cannot be read: ${errnoOf(error) ?? String(error)}`,
-    `run the command as the user of the worker${owner === null ? '' : `: sudo -u ${owner} reprise ...`}`,
+    `run the command as the user of the worker${owner === null ? '' : `: sudo -u ${shellWord(owner)} reprise ...`}`,
   );
 }
 

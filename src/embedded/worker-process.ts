@@ -87,8 +87,10 @@ async function untilPolling(
     ];
     const deadline = performance.now() + START_MS;
     while (performance.now() < deadline && (await isAlive(identity))) {
-      const answers = await Promise.all(wanted.map(([queue, type]) => polls(queue, type)));
-      if (answers.every(Boolean)) return;
+      // One after the other: a request that is still under way when another one fails would outlive the connection.
+      let missing = wanted.length;
+      for (const [queue, type] of wanted) if (await polls(queue, type)) missing -= 1;
+      if (missing === 0) return;
       await sleep(LOOK_MS);
     }
   } finally {

@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs';
 import { RepriseError } from '../domain/errors.js';
 import { type FileOwner, giveTo } from './directories.js';
 import { isErrno } from './paths.js';
+import { shellWord } from '../domain/text/text.js';
 
 /** As many links as Linux follows in one path. */
 const MOST_LINKS = 40;
@@ -174,7 +175,7 @@ function shared({ path: at }: Step, path: string, who: string): RepriseError {
   return new RepriseError(
     'path-refused',
     `${who} write in the directory ${at}${onTheWay(at, path)}: what is there could be replaced by a link`,
-    `make it writable for its owner only: chmod go-w ${at}`,
+    `make it writable for its owner only: chmod go-w ${shellWord(at)}`,
   );
 }
 
@@ -183,11 +184,11 @@ function ofAnother({ path: at, isLink, uid }: Step, path: string): RepriseError 
     ? new RepriseError(
         'path-refused',
         `${path} leads through the symbolic link ${at} of user ${uid}, who could have it lead elsewhere`,
-        `name the real directory, or replace the link by one of root: ln -sfnT TARGET ${at}`,
+        `name the real directory, or replace the link by one of root: ln -sfnT TARGET ${shellWord(at)}`,
       )
     : new RepriseError(
         'path-refused',
         `the directory ${at}${onTheWay(at, path)} belongs to user ${uid}, who could replace what is there by a link`,
-        `name a directory of the user whose files they are, or of root; or give it away: chown root ${at}`,
+        `name a directory of the user whose files they are, or of root; or give it away: chown root ${shellWord(at)}`,
       );
 }

@@ -34,6 +34,7 @@ import { hasDeployments, rollOut } from './rollout.js';
 import { packageVersion, workflowSource } from './workflow-source.js';
 import { waitForShutdown } from './stop-signals.js';
 import { surviveStrayFailures } from './stray-failures.js';
+import { shellWord } from '../domain/text/text.js';
 
 export interface WorkerSettings {
   readonly config: Config;
@@ -150,7 +151,7 @@ export async function withoutRoot(
   const user = await jobUser(cluster?.dataDir).catch(() => null);
   if (user === null) return null;
   const options = hosts.map((host) => `--host ${host}`).join(' ');
-  return `runs as root, and its jobs as ${user.name}: nothing needs root's rights; run it as that user: sudo -u ${user.name} reprise worker ${options} --config ${file}`;
+  return `runs as root, and its jobs as ${user.name}: nothing needs root's rights; run it as that user: sudo -u ${shellWord(user.name)} reprise worker ${options} --config ${shellWord(file)}`;
 }
 
 /** A workflow stays with the build that began it, while a worker of that build is there. */

@@ -21,6 +21,7 @@ import { registerSearchAttributes } from '../../src/worker/search-attributes.js'
 import { openConnection } from '../../src/client/open-connection.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { installQuietRuntime } from '../helpers/quiet-runtime.js';
+import { pause } from '../helpers/until.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -90,8 +91,11 @@ export class Lab {
       server: { executable: { type: 'existing-path', path } },
     });
     onCleanup(() => env.teardown());
-    // A client of its own: the environment's would skip time whenever a result is waited for.
-    const lab = new Lab(new Client({ connection: env.connection }), env);
+    // A client of its own: the environment's would skip time whenever a result is waited for. And a connection of its own: a result
+    // that a test no longer waits for ends with it, and does not throw out of a timer in the next file.
+    const connection = await openConnection({ address: env.address });
+    onCleanup(() => connection.close());
+    const lab = new Lab(new Client({ connection }), env);
     await lab.work(env.nativeConnection, bundle);
     return lab;
   }
@@ -262,12 +266,12 @@ export class Case {
   }
 
   async until<T>(look: () => Promise<T | null>, told: () => Promise<string>): Promise<T> {
-    const deadline = performance.now() + DEADLINE_MS;
+    const since = Date.now();
     for (;;) {
       const seen = await look();
       if (seen !== null) return seen;
-      if (performance.now() > deadline) throw new Error(`it did not come: ${await told()}`);
-      await sleep(20);
+      if (Date.now() > since + DEADLINE_MS) throw new Error(`it did not come: ${await told()}`);
+      await pause(since);
     }
   }
 

@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { RepriseError } from '../../domain/errors.js';
 import { refuseSharedPath } from '../../files/trusted-paths.js';
 import type { ClusterContext } from '../cluster-context.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /**
  * The folder that a name under `import_folders` of the cluster stands for: it belongs to the worker's user, to root or to
@@ -37,6 +38,6 @@ function refused(path: string, why: string, where: string): RepriseError {
   return new RepriseError(
     'path-refused',
     `nothing is adopted from ${path}: it ${why}`,
-    `whoever writes there would write your backups: give it to root, and chmod go-w ${where}`,
+    `whoever writes there would write your backups: give it to root, and chmod go-w ${shellWord(where)}`,
   );
 }

@@ -20,7 +20,7 @@ import {
 } from '../../domain/operation/orders.js';
 import { MOST_TRANSACTIONS } from '../../domain/operation/wal-transactions.js';
 import type { Suspects } from '../../domain/table/incident.js';
-import { visible } from '../../domain/text/text.js';
+import { visible, shellWord } from '../../domain/text/text.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { countTables } from '../../postgres/content/inventory.js';
 import { readDatabaseObjects } from '../../postgres/content/read-objects.js';
@@ -186,6 +186,6 @@ function readChoice(
     `the incident is about database ${visible(order.database)}, and the ${kind} about ${about}`,
     kind === 'repair'
       ? 'start the repair without --incident'
-      : `add --database ${visible(order.database)}, or start the recovery without --incident`,
+      : `add --database ${shellWord(order.database)}, or start the recovery without --incident`,
   );
 }

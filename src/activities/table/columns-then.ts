@@ -3,6 +3,7 @@ import type { RepairOrder } from '../../domain/operation/orders.js';
 import type { StoredColumn } from '../../postgres/repair/table-facts.js';
 import { readJson, replaceJson } from '../../records/state-files.js';
 import type { RepairFiles } from '../../records/repair-files.js';
+import { shellWord } from '../../domain/text/text.js';
 
 type ColumnThen = Pick<StoredColumn, 'name' | 'type'>;
 
@@ -34,6 +35,6 @@ export async function readColumnsThen(
   throw new RepriseError(
     'capability-missing',
     `the table has other columns than at the time of the damage (${names}), so that its rows cannot be put back as they were`,
-    `undo the change of the definition first, or recover the database: reprise recover CLUSTER --database ${database} --to TIME`,
+    `undo the change of the definition first, or recover the database: reprise recover CLUSTER --database ${shellWord(database)} --to TIME`,
   );
 }

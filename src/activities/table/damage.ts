@@ -26,6 +26,7 @@ import { readableInstance } from '../temporary/temporary-instance.js';
 import { systemIdentifierOf } from './repair-session.js';
 import { noteColumns } from './columns-then.js';
 import { readByPlaces } from './rows-by-place.js';
+import { shellWord } from '../../domain/text/text.js';
 
 type InstanceBackup = PlannedRestore['backups'][number];
 
@@ -190,7 +191,7 @@ function requireWhole(differences: number, { database }: RepairOrder): void {
   throw new RepriseError(
     'capability-missing',
     'the definition of the table is not the same in both states, so that rows cannot be put back as they were',
-    `see how: reprise table compare; undo the change of the definition first, or recover the database: reprise recover CLUSTER --database ${database} --to TIME`,
+    `see how: reprise table compare; undo the change of the definition first, or recover the database: reprise recover CLUSTER --database ${shellWord(database)} --to TIME`,
   );
 }
 

@@ -10,8 +10,8 @@ import { isRepriseError, RepriseError } from '../../domain/errors.js';
 import { holdOrder } from '../../domain/operation/orders.js';
 import type { HoldBinding, HoldPlan } from '../../domain/table/hold.js';
 import { holdTitle } from '../../domain/table/hold-text.js';
-import { formatTableName } from '../../domain/table/table-name.js';
-import { shellWord } from '../../domain/text/text.js';
+import { formatTableName, tableCommand } from '../../domain/table/table-name.js';
+
 import { withClient } from '../../postgres/connection/with-client.js';
 import { requireFreezable } from '../../postgres/repair/freeze.js';
 import { planDigest } from '../../records/digest.js';
@@ -71,7 +71,7 @@ async function requireOpenIncident({ incident, order: { database, table } }: Hol
   throw new RepriseError(
     'conflict',
     `${incident} has ended: nothing is blocked for it`,
-    `where the table has to be frozen, freeze it by itself: reprise table freeze CLUSTER ${shellWord(database)} ${shellWord(formatTableName(table))} --reason "..."`,
+    `where the table has to be frozen, freeze it by itself: ${tableCommand('freeze', { cluster: 'CLUSTER', database, table }, '--reason "..."')}`,
   );
 }
 

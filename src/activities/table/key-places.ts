@@ -4,6 +4,7 @@ import type { TableName } from '../../domain/table/table-name.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { withClient } from '../../postgres/connection/with-client.js';
+import { valueTest } from '../../postgres/content/table-condition.js';
 import { readTableFacts } from '../../postgres/repair/table-facts.js';
 import type { RelationFile } from '../../postgres/wal/transactions/record-text.js';
 import { placeOfCtid } from '../../postgres/wal/transactions/row-place.js';
@@ -42,6 +43,7 @@ export async function placesOfKey(
   if (reader === null) return null;
   const found = await withClient(reader, database, (client) =>
     withTableSide(client, table, 'in the temporary instance', async ({ decode }) => {
+      const isWanted = await valueTest(client, table, { column, value });
       const all: KeyPlaces[] = [];
       for (const { name, file } of leaves) {
         const places: number[] = [];
@@ -49,7 +51,7 @@ export async function placesOfKey(
         const source = `(SELECT ctid, ${pg.escapeIdentifier(column)} FROM ONLY ${name})`;
         await eachLine(client, source, signal, (bytes, start, end) => {
           const [ctid = null, text] = valuesOf(bytes.subarray(start, end), 2, decode);
-          if (text !== value || ctid === null || places.length > MOST_ROWS) return;
+          if (text === undefined || ctid === null || !isWanted(text) || places.length > MOST_ROWS) return;
           places.push(placeOfCtid(ctid));
         });
         all.push({ file, places });

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js';
 import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
-import { compareNumbers, compareTimes, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
+import { compareValues, equalText, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
 import { type RowColumns, undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { scopeAsWritten } from '../../postgres/compare/scope-values.js';
@@ -16,9 +16,8 @@ import { createHash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
 export const ROWS_AT_ONCE = 150_000;
-const COMPARED = { number: compareNumbers, time: compareTimes, text: undefined };
-/** Types whose values are in order as their texts are; not floating point, of which 10 would be before 9. */
-const ORDERED_BY_TEXT = /^(?:text|character varying|uuid|time without time zone)\b/;
+/** Types whose values are in order as their texts are. */
+const ORDERED_BY_TEXT = /^(?:text|character(?: varying)?|uuid|time without time zone)$/;
 const KEEP: ConflictRule = { rule: 'keep' };
 
 /** What the changes are made from. */
@@ -46,8 +45,43 @@ export async function* changesFor(
 ): AsyncGenerator<ChangeSetEntry> {
   if (damaged.header.key.length === 0) return yield* equalRows(damaged, side, signal);
   const parts = Math.max(1, Math.ceil(damaged.count / ROWS_AT_ONCE));
-  const renamed = await renamedKeys(damaged, parts);
-  for (let part = 0; part < parts; part++) yield* keyedRows(damaged, renamed, side, { part, parts }, signal);
+  const by = { renamed: await renamedKeys(damaged, parts), columns: await columnsFor(damaged, side) };
+  for (let part = 0; part < parts; part++) yield* keyedRows(damaged, by, side, { part, parts }, signal);
+}
+
+/** What the rule for conflicts looks into, read once for all parts. */
+async function columnsFor({ header, order, facts }: DamagedRows, side: TableSide): Promise<RowColumns> {
+  const rule = order.conflicts ?? KEEP;
+  const isListed = rule.rule === 'keys' ? await listedKeys(rule.keys, header, facts, side) : undefined;
+  return { columns: header.columns, ...orderOf(rule, facts), ...(isListed !== undefined && { isListed }) };
+}
+
+/**
+ * Whether a key is among those that people named, in whatever form they wrote its values.
+ * @throws RepriseError `usage` for a key of more or fewer columns, or of what is no value of its column
+ */
+async function listedKeys(
+  keys: readonly RowText[],
+  { key }: ChangeSetHeader,
+  facts: TableFacts,
+  { client }: TableSide,
+): Promise<(key: RowText) => boolean> {
+  const other = keys.find((one) => one.length !== key.length);
+  if (other !== undefined)
+    throw new RepriseError(
+      'usage',
+      `a key of --take-key has ${other.length} ${other.length === 1 ? 'value' : 'values'}, and the rows are told apart by ${key.join(', ')}`,
+      `give the values of all of them${key.length === 1 ? '' : `, as a JSON array: --take-key '["1","2"]'`}`,
+    );
+  const types = key.map((column) => facts.columns.find(({ name }) => name === column)?.type ?? '');
+  const terms = key.map((column, at) => ({ column, in: keys.map((one) => one[at] ?? null) }));
+  const written = await scopeAsWritten(client, terms, ({ column }) => types[key.indexOf(column)] ?? '');
+  const textOf = (values: RowText): string =>
+    JSON.stringify(values.map((value, at) => equalText(value, types[at] ?? '')));
+  const listed = new Set(
+    keys.map((_, row) => textOf(written.map((term) => ('in' in term ? (term.in[row] ?? null) : null)))),
+  );
+  return (values) => listed.has(textOf(values));
 }
 
 /**
@@ -134,15 +168,15 @@ function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 
       `${JSON.stringify(rule.column)} is no column that the table stores, so that it does not tell which row is newer`,
       `name one of its columns: ${columns.map(({ name }) => name).join(', ')}`,
     );
-  const order = rangeOrderOf(ordered?.type ?? '') ?? 'text';
-  if (ordered !== undefined && order === 'text' && !ORDERED_BY_TEXT.test(ordered.type))
+  if (ordered === undefined) return {};
+  const order = rangeOrderOf(ordered.type);
+  if (order === undefined && !ORDERED_BY_TEXT.test(ordered.type.replace(/\(.*?\)/, '')))
     throw new RepriseError(
       'usage',
-      `column ${JSON.stringify(ordered.name)} is of type ${ordered.type}, whose values have no order here, so that it does not tell which row is newer`,
-      'name a column of whole or decimal numbers, dates or timestamps; or choose another rule with --conflicts',
+      `column ${JSON.stringify(ordered.name)} is of type ${ordered.type}, whose values have no order in time, so that it does not tell which row is newer`,
+      'name a column of numbers, dates, timestamps, times, intervals or text; or choose another rule with --conflicts',
     );
-  const compare = COMPARED[order];
-  return compare === undefined ? {} : { compare };
+  return order === undefined ? {} : { compare: (one, other) => compareValues(order, one, other) };
 }
 
 /** Damaged rows of a part by their keys, as they were before and after, and as they are now. */
@@ -178,7 +212,7 @@ async function statesOf(
 
 async function* keyedRows(
   damaged: DamagedRows,
-  renamed: ReadonlyMap<string, string>,
+  { renamed, columns: rowColumns }: { renamed: ReadonlyMap<string, string>; columns: RowColumns },
   side: TableSide,
   slice: { part: number; parts: number },
   signal: AbortSignal,
@@ -192,7 +226,6 @@ async function* keyedRows(
   const lacks = await missingRows(facts, header, side, states, signal);
   const inScope = await scopeOf(order, facts, side, columns);
   const rule = order.conflicts ?? KEEP;
-  const rowColumns = { columns, ...orderOf(rule, facts) };
   for (const one of states.values()) {
     if (!inScope(one)) continue;
     const of = (one.good ?? one.bad ?? []) as RowText;

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { ConnectionConfig } from '../../domain/config.js';
 import type { RepairOrder } from '../../domain/operation/orders.js';
 import { changedRows, type ChangeSetDigest, type RowText } from '../../domain/table/repair.js';
-import { formatTableName, type TableName, tableWords } from '../../domain/table/table-name.js';
+import { formatTableName, type TableName, tableCommand } from '../../domain/table/table-name.js';
 import { withTableSide } from '../../postgres/compare/table-side.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { withChangeSet } from '../../postgres/repair/change-set-file.js';
@@ -39,7 +39,7 @@ export async function otherTablesOf(
     .slice(0, NAMED)
     .map(
       (one) =>
-        `${whatItDid(xid, one)}; ${whenOf(one, facts)}: reprise table repair ${tableWords(cluster, database, one)} --xid ${xid}`,
+        `${whatItDid(xid, one)}; ${whenOf(one, facts)}: ${tableCommand('repair', { cluster, database, table: one }, `--xid ${xid}`)}`,
     );
   const more = others.length - lines.length;
   return [
@@ -100,7 +100,7 @@ export async function holdingRows(
       .filter((one) => one.rows > 0)
       .map(
         ({ table: other, columns, rows: count }) =>
-          `rows that stay because others refer to them: ${held}; rows of ${formatTableName(other)} (${columns.join(', ')}) that refer to them: ${count}, which no repair of this table deletes or changes; put those right first, then plan again: reprise table compare ${tableWords(cluster, database, other)} --to TARGET`,
+          `rows that stay because others refer to them: ${held}; rows of ${formatTableName(other)} (${columns.join(', ')}) that refer to them: ${count}, which no repair of this table deletes or changes; put those right first, then plan again: ${tableCommand('compare', { cluster, database, table: other }, '--to TARGET')}`,
       );
   });
 }

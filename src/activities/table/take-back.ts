@@ -7,7 +7,7 @@ import {
   type RepairPlan,
   type RowChange,
 } from '../../domain/table/repair.js';
-import { formatTableName, tableWords } from '../../domain/table/table-name.js';
+import { formatTableName, tableCommand } from '../../domain/table/table-name.js';
 import { pathExists } from '../../files/paths.js';
 import { withClient } from '../../postgres/connection/with-client.js';
 import { transactionEnd } from '../../postgres/repair/apply-changes.js';
@@ -106,7 +106,7 @@ async function othersOf(clusterContext: ClusterContext, { database, table }: Rep
       found.add(binding.operationId);
   if (found.size === 0) return `no repair of ${name} was carried out there: there is nothing to take back`;
   const [newest = ''] = found;
-  return `those of ${name}, the newest first: ${[...found].join(', ')}; as in: reprise table undo ${tableWords(cluster.name, database, table)} --repair ${newest}`;
+  return `those of ${name}, the newest first: ${[...found].join(', ')}; as in: ${tableCommand('undo', { cluster: cluster.name, database, table }, `--repair ${newest}`)}`;
 }
 
 /** Whether a repair that did not come to its end has changed rows: its files are still there then. */
@@ -136,7 +136,7 @@ async function withKept<T>(
     throw new RepriseError(
       'not-found',
       `what repair ${earlierId} changed is kept no more`,
-      `repair the table from a backup: reprise table repair ${tableWords(cluster.name, order.database, order.table)} --to TARGET --strategy upsert`,
+      `repair the table from a backup: ${tableCommand('repair', { ...order, cluster: cluster.name }, '--to TARGET --strategy upsert')}`,
     );
   return withChangeSet(path, first.plan.binding.changes, (changes) =>
     withKept(earlier, others, (kept) => use([{ ...first, changes }, ...kept])),

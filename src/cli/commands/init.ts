@@ -7,6 +7,7 @@ import type { FoundCluster } from '../../domain/found-cluster.js';
 import type { Cli } from '../cli-context.js';
 import { define } from '../define-command.js';
 import { counted, facts } from '../terminal/tables.js';
+import { shellWord } from '../../domain/text/text.js';
 
 interface InitOptions {
   readonly stateDir: string;
@@ -71,7 +72,7 @@ export function registerInit(program: Command, cli: Cli): void {
 
 /** The worker is the owner of the data: whoever else ran `init` goes on as that user. */
 function nextSteps(file: string, { owner }: FoundCluster): readonly string[] {
-  const as = owner === null ? '' : `sudo -u ${owner} `;
+  const as = owner === null ? '' : `sudo -u ${shellWord(owner)} `;
   return ['config check', 'up', 'doctor', 'schedule apply'].map(
     (command) => `${as}reprise ${command} --config ${file}`,
   );

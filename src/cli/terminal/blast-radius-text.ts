@@ -110,7 +110,7 @@ const REASONS: Readonly<Record<ConflictReason, string>> = {
   referenced: 'other rows refer to it',
   'refers-to-missing': 'refers to a row that is gone',
   'not-unique': 'another row has its value',
-  'not-allowed': 'a check does not take it any more',
+  'not-allowed': 'no check or partition takes it any more',
 };
 
 function conflictsText({ conflicts, undo, file }: BlastRadiusView, screen: Screen): string {

@@ -1,7 +1,7 @@
 import type { MigrationIncidentOrder } from '../operation/orders.js';
 import type { Suspect, Suspects } from '../table/incident.js';
 import { confirmOnPage, type IncidentStage, transactionList } from '../table/incident-text.js';
-import { formatTableName, tableWords } from '../table/table-name.js';
+import { formatTableName, tableCommand } from '../table/table-name.js';
 import { markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
 import { LONGEST_MS, type MigrationFindings, type MigrationTime } from './migration.js';
@@ -113,10 +113,7 @@ function commands(
   const first = migrationOf(transactions);
   const before = first === undefined ? (time?.before ?? 'TIME') : `before-xid:${first.xid}`;
   const lost = findings?.tables.find((one) => one.before !== null && one.now !== null && one.before > one.now);
-  const words =
-    lost === undefined
-      ? `${shellWord(cluster)} ${shellWord(database)} SCHEMA.TABLE`
-      : tableWords(cluster, database, lost.table);
+  const named = { cluster, database, table: lost?.table ?? null };
   return [
     [
       'what was written since',
@@ -126,10 +123,10 @@ function commands(
       'the whole database as before; what was written since stays in the old one',
       `reprise recover ${shellWord(cluster)} --database ${shellWord(database)} --to ${before} --incident ${id}`,
     ],
-    ['what differs in one table', `reprise table compare ${words} --to ${before}`],
+    ['what differs in one table', tableCommand('compare', named, `--to ${before}`)],
     [
       'put back the rows that are missing in one table, if its definition fits',
-      `reprise table repair ${words} --to ${before} --strategy insert-missing --incident ${id}`,
+      tableCommand('repair', named, `--to ${before}`, '--strategy insert-missing', `--incident ${id}`),
     ],
     ...(stage === 'confirm' ? [] : [['end the incident', `reprise incident close ${id} --reason "..."`] as const]),
   ];

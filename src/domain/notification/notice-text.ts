@@ -4,7 +4,7 @@ import type { Notice, NoticeFacts } from './notices.js';
 import { rpoInWords } from '../plan/recovery-figures.js';
 import type { Plan } from '../plan/plan.js';
 import { planText } from '../plan/plan-text.js';
-import { formatTableName } from '../table/table-name.js';
+import { formatTableName, tableCommand, parseTableName } from '../table/table-name.js';
 import { formatTarget } from '../target/target.js';
 import { clipBytes, durationInWords, shellWord, visible } from '../text/text.js';
 
@@ -236,7 +236,7 @@ function suspicionBody(cluster: string, { policy, tables, more }: Extract<Notice
   const typed = tables.slice(0, 3).flatMap(({ database, table, before }) => {
     const [c, d, t] = [cluster, database, formatTableName(table)].map(shellWord);
     return [
-      `reprise table history ${c} ${d} ${t}`,
+      tableCommand('history', { cluster, database, table }),
       ...(before === '' ? [] : [`reprise backup hold ${shellWord(before)} --reason "the rows as they were"`]),
       `reprise incident start table-corruption --cluster ${c} --database ${d} --table ${t}`,
     ];
@@ -331,12 +331,13 @@ function volumeBody(
   { database, table, found }: Extract<NoticeFacts, { kind: 'table-volume' }>,
 ): string {
   const [of, named] = [shellWord(database), shellWord(table)];
+  const history = tableCommand('history', { cluster: cluster ?? '', database, table: parseTableName(table) });
   return lines([
     ['Found', found],
     ['Next', 'see which transaction changed the rows; stop the batch that did, if it is wrong'],
     [
       'Type',
-      `reprise wal transactions ${cluster} --database ${of} --table ${named} --from -1h\nreprise table history ${cluster} ${of} ${named}\nreprise continue ${workflowId}`,
+      `reprise wal transactions ${cluster} --database ${of} --table ${named} --from -1h\n${history}\nreprise continue ${workflowId}`,
     ],
   ]);
 }

@@ -1,7 +1,7 @@
 import type { MissingWal, WalTransaction } from '../operation/wal-transactions.js';
 import { shellWord } from '../text/text.js';
 import type { ChangeCounts, ConflictReason, RowText } from './repair.js';
-import { formatTableName, type TableName } from './table-name.js';
+import { formatTableName, type TableName, tableCommand } from './table-name.js';
 
 /** A later transaction that touched rows which an earlier one has written. */
 export interface LaterTransaction {
@@ -112,8 +112,8 @@ export function waysBack(
   { database, table, xid, transaction, later, undo }: BlastRadius,
   policy?: string,
 ): readonly WayBack[] {
-  const named = [cluster, database, formatTableName(table)].map(shellWord).join(' ');
-  const by = policy === undefined ? '' : ` --policy ${shellWord(policy)}`;
+  const named = { cluster, database, table };
+  const policyOption = policy === undefined ? [] : [`--policy ${shellWord(policy)}`];
   const others = otherTables({ table, database, transaction });
   const rest =
     others === 0 ? '' : `; its ${others === 1 ? 'other table stays' : `${others} other tables stay`} as it left them`;
@@ -121,21 +121,27 @@ export function waysBack(
     {
       way: 'undo',
       what: 'undo it in this table',
-      command: `reprise table repair ${named} --xid ${xid}${by}`,
+      command: tableCommand('repair', named, `--xid ${xid}`, ...policyOption),
       loses: { transactions: 0, rows: 0 },
       leaves: `${undoLeaves(undo)}${rest}`,
     },
     {
       way: 'replace',
       what: 'this table before it',
-      command: `reprise table repair ${named} --to before-xid:${xid} --strategy replace${by}`,
+      command: tableCommand('repair', named, `--to before-xid:${xid}`, '--strategy replace', ...policyOption),
       loses: { transactions: later.table.transactions, rows: rowsOf(later.table) },
       leaves: others === 0 ? 'nothing' : rest.slice(2),
     },
     {
       way: 'recover',
       what: 'the database before it',
-      command: `reprise recover ${shellWord(cluster)} --database ${shellWord(database)} --to before-xid:${xid}${by}`,
+      command: [
+        'reprise recover',
+        shellWord(cluster),
+        `--database ${shellWord(database)}`,
+        `--to before-xid:${xid}`,
+        ...policyOption,
+      ].join(' '),
       loses: { transactions: later.database.transactions, rows: rowsOf(later.database) },
       leaves: 'nothing',
     },

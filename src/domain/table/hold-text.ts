@@ -6,11 +6,11 @@ import { markdownBlock, markdownCode, markdownText } from '../text/markdown.js';
 import { clipBytes, durationInWords, visible } from '../text/text.js';
 import type { HeldTable, HoldBinding, HoldOutcome, HoldPlan } from './hold.js';
 import { meansInWords } from './repair-text.js';
-import { formatTableName, tableWords } from './table-name.js';
+import { formatTableName, tableCommand } from './table-name.js';
 
 /** The command that makes such a plan. */
 export function holdCommand({ cluster, order }: Pick<HoldBinding, 'cluster' | 'order'>): string {
-  return `reprise table freeze ${tableWords(cluster, order.database, order.table)}`;
+  return tableCommand('freeze', { ...order, cluster });
 }
 
 /** What it does, in one line. */

@@ -4,7 +4,7 @@ import type { TableIncidentOrder } from '../operation/orders.js';
 import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
 import { clipBytes, shellWord } from '../text/text.js';
 import type { Suspect, TableSurvey, Suspects } from './incident.js';
-import { formatTableName, tableWords } from './table-name.js';
+import { formatTableName, tableCommand } from './table-name.js';
 
 /** What people decide next; nothing while what they chose is carried out. */
 export type IncidentStage = 'confirm' | 'choose' | 'work';
@@ -135,7 +135,7 @@ export function transactionList(transactions: readonly Suspect[]): string {
 function holdDetails({ cluster, order }: TableIncidentFacts, { workflowId, isBlocking, end }: TableHold): string {
   const id = shellWord(workflowId);
   if (end !== null)
-    return `Nothing of this incident blocks the writes to the table any more: ${markdownText(clipBytes(end, 500))}. To block them: ${markdownCode(`reprise table freeze ${tableWords(cluster, order.database, order.table)} --reason "..."`)}.`;
+    return `Nothing of this incident blocks the writes to the table any more: ${markdownText(clipBytes(end, 500))}. To block them: ${markdownCode(tableCommand('freeze', { ...order, cluster }, '--reason "..."'))}.`;
   if (isBlocking)
     return `The table takes no writes: ${markdownCode(workflowId)} blocks them until this incident has ended. To open it sooner: ${markdownCode(`reprise table release ${id} --reason "..."`)}.`;
   return `Writes to the table are blocked by ${markdownCode(workflowId)} once its plan is approved: ${markdownCode(`reprise approve ${id} --reason "..."`)}. You may go on without it.`;
@@ -143,7 +143,7 @@ function holdDetails({ cluster, order }: TableIncidentFacts, { workflowId, isBlo
 
 function repairOnPage({ cluster, workflowId, order, suspects, survey }: TableIncidentFacts): readonly string[] {
   const { database, table } = order;
-  const words = tableWords(cluster, database, table);
+  const named = { cluster, database, table };
   const worst = suspects?.transactions[0];
   const good = survey?.history.findLast(({ suspicion }) => suspicion === null);
   const xid = worst?.xid ?? 'NUMBER';
@@ -155,15 +155,15 @@ function repairOnPage({ cluster, workflowId, order, suspects, survey }: TableInc
         'which transactions touched it',
         `reprise wal transactions ${shellWord(cluster)} --database ${shellWord(database)} --table ${shellWord(formatTableName(table))} --from ${suspects?.from ?? '-2h'}`,
       ],
-      ['when it went wrong', `reprise table locate ${words} --min-rows ${good?.rows ?? 'COUNT'}`],
+      ['when it went wrong', tableCommand('locate', named, `--min-rows ${good?.rows ?? 'COUNT'}`)],
       [
         'what differs',
-        `reprise table compare ${words} ${worst === undefined ? '--to TIME' : `--to before-xid:${worst.xid}`}`,
+        tableCommand('compare', named, worst === undefined ? '--to TIME' : `--to before-xid:${worst.xid}`),
       ],
-      ['what each way back would lose', `reprise table blast-radius ${words} --xid ${xid}`],
+      ['what each way back would lose', tableCommand('blast-radius', named, `--xid ${xid}`)],
       [
         'undo the transaction, and keep what came later; its plan has an approval of its own',
-        `reprise table repair ${words} --xid ${xid} --incident ${id}`,
+        tableCommand('repair', named, `--xid ${xid}`, `--incident ${id}`),
       ],
       ['what caused it, for the report', `reprise incident note ${id} --cause "..."`],
       ['end the incident without a repair', `reprise incident close ${id} --reason "..."`],

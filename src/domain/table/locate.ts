@@ -1,7 +1,7 @@
 import type { WalTransaction } from '../operation/wal-transactions.js';
 import { parseLsn, type WalSegment } from '../target/wal.js';
 import { shellWord, visible } from '../text/text.js';
-import { type TableName, tableWords } from './table-name.js';
+import { type TableName, tableCommand } from './table-name.js';
 
 /** Which state of a table is coherent. */
 export type TableCondition =
@@ -258,15 +258,19 @@ export function nextCommand(
   }: Pick<LocateResult, 'state' | 'database' | 'table' | 'good' | 'transaction'>,
   left: number | null = null,
 ): string | null {
-  const named = tableWords(cluster, database, table);
+  const named = { cluster, database, table };
   if (left !== null) {
     const reached = state === 'between' && good?.what === 'commit' ? `xid:${good.id}` : null;
     const to = transaction === null ? reached : `before-xid:${transaction.xid}`;
     if (to !== null) return `reprise explore start ${shellWord(cluster)} --to ${to} --timeline ${left}`;
   }
-  if (transaction !== null) return `reprise table repair ${named} --xid ${transaction.xid}`;
+  if (transaction !== null) return tableCommand('repair', named, `--xid ${transaction.xid}`);
   if (state !== 'between' || good === null) return null;
-  return `reprise table compare ${named} ${good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`}`;
+  return tableCommand(
+    'compare',
+    named,
+    good.what === 'commit' ? `--to xid:${good.id}` : `--backup ${shellWord(good.id ?? '')}`,
+  );
 }
 
 /** What was found, in a sentence. */

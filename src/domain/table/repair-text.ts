@@ -19,7 +19,7 @@ import type {
   TableCount,
 } from './repair.js';
 import { countLine } from './counts.js';
-import { formatTableName, tableWords } from './table-name.js';
+import { formatTableName, tableCommand } from './table-name.js';
 
 /** The command that makes such a plan; `conflicts`: with another rule for them. */
 export function repairCommand(
@@ -28,8 +28,9 @@ export function repairCommand(
 ): string {
   const { database, table, source, key = [], scope = [], fireTriggers, batchRows } = order;
   const policy = source.kind === 'repair' ? undefined : source.policy;
-  return [
-    `reprise table ${source.kind === 'repair' ? 'undo' : 'repair'} ${tableWords(cluster, database, table)}`,
+  return tableCommand(
+    source.kind === 'repair' ? 'undo' : 'repair',
+    { cluster, database, table },
     ...sourceOptions(order),
     ...(policy === undefined ? [] : [`--policy ${shellWord(policy)}`]),
     ...key.map((name) => `--key ${shellWord(name)}`),
@@ -37,7 +38,7 @@ export function repairCommand(
     ...(conflicts === undefined ? [] : conflictOptions(conflicts)),
     ...(fireTriggers === true ? ['--fire-triggers'] : []),
     ...(batchRows === undefined ? [] : [`--batch-rows ${batchRows}`]),
-  ].join(' ');
+  );
 }
 
 function sourceOptions({ source, strategy }: RepairOrder): readonly string[] {
@@ -123,7 +124,7 @@ const workflowOfRepair = ({ binding: { cluster, operationId } }: RepairPlan): st
 
 /** What takes a repair back. */
 export const undoRepairCommand = ({ binding: { cluster, operationId, order } }: RepairPlan): string =>
-  `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
+  tableCommand('undo', { ...order, cluster }, `--repair ${operationId}`);
 
 /** What a repair has changed that did not come to its end. `rows`: null where nobody knows how many. */
 export function leftChangesText(plan: RepairPlan, rows: number | null): string {

@@ -4,16 +4,40 @@ import { visible } from '../text/text.js';
 import type { RowText } from './repair.js';
 
 /** How values of a type are ordered here; other types have no ranges. */
-export type RangeOrder = 'number' | 'time';
+export type RangeOrder = 'number' | 'float' | 'time' | 'interval';
 
 const ORDERS: Readonly<Record<string, RangeOrder>> = {
   ...{ smallint: 'number', integer: 'number', bigint: 'number', numeric: 'number' },
+  ...{ real: 'float', 'double precision': 'float', interval: 'interval' },
   ...{ date: 'time', 'timestamp without time zone': 'time', 'timestamp with time zone': 'time' },
 };
 
 /** Of a type as `format_type` writes it; undefined where ranges of it are not supported. */
 export function rangeOrderOf(type: string): RangeOrder | undefined {
-  return ORDERS[type.replace(/\(.*?\)/, '')];
+  return ORDERS[withoutModifier(type)];
+}
+
+/** `timestamp(3) with time zone` is `timestamp with time zone`, and `interval day to second(3)` is `interval`. */
+export const withoutModifier = (type: string): string =>
+  type
+    .replace(/\(.*?\)/, '')
+    .replace(
+      /^interval (?:year|month|day|hour|minute|second)(?: to (?:month|hour|minute|second))?(?=$|\[)/,
+      'interval',
+    );
+
+/** The order of PostgreSQL: negative where `one` is before `other`, 0 where they are equal. Values are in the form that it writes. */
+export function compareValues(order: RangeOrder, one: string, other: string): number {
+  switch (order) {
+    case 'number':
+      return compareNumbers(one, other);
+    case 'float':
+      return compareFloats(one, other);
+    case 'time':
+      return compareTimes(one, other);
+    case 'interval':
+      return compareIntervals(one, other);
+  }
 }
 
 /**
@@ -42,29 +66,64 @@ function termTest(
     );
   const order = rangeOrderOf(column.type);
   if ('in' in term) {
-    const values = new Set(term.in.map((value) => orderedText(value, order)));
-    return (row) => values.has(orderedText(row[at] ?? null, order));
+    const values = new Set(term.in.map((value) => equalText(value, column.type)));
+    return (row) => values.has(equalText(row[at] ?? null, column.type));
   }
   if (order === undefined)
     throw new RepriseError(
       'usage',
       `column ${visible(column.name)} is of type ${visible(column.type)}, which has no ranges here`,
-      'a range needs a column of numbers, dates or timestamps; list values instead',
+      'a range needs a column of numbers, dates, timestamps or intervals; list values instead',
     );
-  const compare = order === 'number' ? compareNumbers : compareTimes;
   const { from = null, below = null } = term;
   return (row) => {
     const value = row[at] ?? null;
     if (value === null) return false;
-    return (from === null || compare(value, from) >= 0) && (below === null || compare(value, below) < 0);
+    return (
+      (from === null || compareValues(order, value, from) >= 0) &&
+      (below === null || compareValues(order, value, below) < 0)
+    );
   };
 }
 
-/** Equal for equal numbers, such as 1 and 1.00; other values by their text. */
-function orderedText(value: string | null, order: RangeOrder | undefined): string | null {
-  if (value === null || order !== 'number' || value in SPECIAL) return value;
+/** The same for values that PostgreSQL takes for equal, such as 1 and 1.00, 0 and -0, `1 day` and `24:00:00`; other values by their text. */
+export function equalText(value: string | null, type: string): string | null {
+  const order = rangeOrderOf(type);
+  if (value === null || order === undefined || order === 'time' || value in SPECIAL) return value;
+  if (order === 'float') return String(Number(value));
+  if (order === 'interval') return String(microsecondsOf(value));
   const { negative, whole, fraction } = decimal(value);
   return `${negative ? '-' : ''}${whole}.${fraction}`;
+}
+
+/** NaN is equal to NaN and after all others, and -0 is equal to 0. */
+export function compareFloats(one: string, other: string): number {
+  const [a, b] = [Number(one), Number(other)];
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+/** A month has 30 days and a day 24 hours. */
+export function compareIntervals(one: string, other: string): number {
+  const [a, b] = [microsecondsOf(one), microsecondsOf(other)];
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+const DAY = 86_400_000_000n;
+const UNITS: Readonly<Record<string, bigint>> = { year: 360n * DAY, mon: 30n * DAY, day: DAY };
+
+/** As `IntervalStyle` postgres writes it: `1 year -2 mons 3 days -04:05:06.789`; infinite from PostgreSQL 17 on. */
+function microsecondsOf(text: string): bigint | number {
+  if (text === 'infinity') return Infinity;
+  if (text === '-infinity') return -Infinity;
+  let sum = 0n;
+  for (const [, count = '0', unit = ''] of text.matchAll(/([+-]?\d+) (year|mon|day)/g))
+    sum += BigInt(count) * (UNITS[unit] ?? 0n);
+  const [, sign, hours = '0', minutes = '0', seconds = '0', fraction = ''] =
+    /(?:^| )([+-]?)(\d+):(\d\d):(\d\d)(?:\.(\d+))?$/.exec(text) ?? [];
+  const time =
+    ((BigInt(hours) * 60n + BigInt(minutes)) * 60n + BigInt(seconds)) * 1_000_000n + BigInt(fraction.padEnd(6, '0'));
+  return sign === '-' ? sum - time : sum + time;
 }
 
 interface Decimal {

@@ -45,9 +45,27 @@ export function formatTableName({ schema, table }: TableName): string {
   return `${quoteName(schema)}.${quoteName(table)}`;
 }
 
-/** Cluster, database and table as the commands of tables take them in a shell. */
-export function tableWords(cluster: string, database: string, table: TableName): string {
-  return [cluster, database, formatTableName(table)].map(shellWord).join(' ');
+/** Of which table a command is. */
+export interface NamedTable {
+  readonly cluster: string;
+  readonly database: string;
+  /** Null: people name it. */
+  readonly table: TableName | null;
+}
+
+/**
+ * `reprise table VERB CLUSTER DATABASE SCHEMA.TABLE OPTIONS` for a shell. The name of a database that begins with a dash would be read as an option: then the names come
+ * last.
+ */
+export function tableCommand(
+  verb: string,
+  { cluster, database, table }: NamedTable,
+  ...options: readonly string[]
+): string {
+  const names = [cluster, database].map(shellWord);
+  names.push(table === null ? 'SCHEMA.TABLE' : shellWord(formatTableName(table)));
+  const words = database.startsWith('-') ? [...options, '--', ...names] : [...names, ...options];
+  return ['reprise table', verb, ...words].join(' ');
 }
 
 function quoteName(name: string): string {

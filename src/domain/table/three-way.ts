@@ -14,6 +14,8 @@ export interface RowColumns {
   readonly columns: readonly string[];
   /** Of values of a column: negative where `one` is older. Absent: the column has no order here. */
   readonly compare?: (one: string, other: string) => number;
+  /** Whether a key is one of the rule's, which people may write in another form than the server. Absent: by its text. */
+  readonly isListed?: (key: RowText) => boolean;
 }
 
 /**
@@ -42,14 +44,18 @@ function toGood({ good, now }: ThreeStates): RowChange | null {
   return now === null ? { op: 'insert', after: good } : { op: 'update', before: now, after: good };
 }
 
-function takesGood({ key, good, now }: ThreeStates, rule: ConflictRule, { columns, compare }: RowColumns): boolean {
+function takesGood(
+  { key, good, now }: ThreeStates,
+  rule: ConflictRule,
+  { columns, compare, isListed }: RowColumns,
+): boolean {
   switch (rule.rule) {
     case 'keep':
       return false;
     case 'take':
       return true;
     case 'keys':
-      return rule.keys.some((one) => sameRow(one, key));
+      return isListed?.(key) ?? rule.keys.some((one) => sameRow(one, key));
     case 'newest': {
       const at = columns.indexOf(rule.column);
       const [ours, theirs] = [good?.[at] ?? null, now?.[at] ?? null];

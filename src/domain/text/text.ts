@@ -81,9 +81,15 @@ export function durationInWords(seconds: number): string {
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
 
-/** As a shell takes it for one word: nothing in it is expanded. */
+/** As a shell takes it for one word: nothing in it is expanded. A character that is not seen is written by its code, as `bash` and `zsh` read it. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  if (/^[\w@%+:,./-][\w@%+=:,./-]*$/.test(text)) return text;
+  if (!/\p{Cc}/u.test(text)) return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  const byCode = (character: string): string => `\\${(character.codePointAt(0) ?? 0).toString(8).padStart(3, '0')}`;
+  // Characters from U+0080 to U+009F are two bytes in UTF-8.
+  const bytes = (character: string): string =>
+    [...new TextEncoder().encode(character)].map((byte) => byCode(String.fromCharCode(byte))).join('');
+  return `$'${text.replace(/['\\]/g, String.raw`\$&`).replace(/\p{Cc}/gu, bytes)}'`;
 }
 
 /** What may be typed, each with its option: `--policy a, or --policy b`. A shell would take `a | b` for a pipe. */

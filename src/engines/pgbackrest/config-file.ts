@@ -11,6 +11,7 @@ import { optionsOf } from './command.js';
 import { configPlaces, mainConfig } from './config-places.js';
 import type { EnginePlace, SetUpServer } from '../engine.js';
 import type { PgbackrestOptions } from './options.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /** Options of one stanza as pgbackrest.conf gives them; a stanza's own go before `[global]`. Holds secrets: never shown. */
 export type ConfigFile = ReadonlyMap<string, string>;
@@ -115,7 +116,7 @@ export async function configWarnings(config: ConfigFile, path: string): Promise<
     );
     if ((mode & 0o077) !== 0) {
       warnings.push(
-        `the repository ${repository} has mode 0${mode.toString(8)}: other users may look into it; run: chmod 0700 ${repository}`,
+        `the repository ${repository} has mode 0${mode.toString(8)}: other users may look into it; run: chmod 0700 ${shellWord(repository)}`,
       );
     }
   }
@@ -198,7 +199,7 @@ export async function inspectPgbackrestPlace(options: Readonly<Record<string, un
       section.options.some(([name]) => /-(pass|key|key-secret|token)$/.test(name)),
     );
     if (holdsSecret && ((await stat(path)).mode & 0o077) !== 0)
-      warnings.push(`${path} contains a secret and can be read by other users; run: chmod 600 ${path}`);
+      warnings.push(`${path} contains a secret and can be read by other users; run: chmod 600 ${shellWord(path)}`);
   }
   return {
     path: localRepository(file),

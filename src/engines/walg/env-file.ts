@@ -5,6 +5,7 @@ import type { OsUser } from '../../process/jobs/jobs.js';
 import type { EnginePlace } from '../engine.js';
 import { digestOfConfig, requireReadable } from '../shared/tool-config.js';
 import type { WalgOptions } from './options.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /** Settings of WAL-G by name. Holds secrets: never shown. */
 export type EnvFile = ReadonlyMap<string, string>;
@@ -66,7 +67,7 @@ async function requireFit(settings: EnvFile, path: string): Promise<void> {
     throw new RepriseError(
       'config-invalid',
       `${path} has mode 0${mode.toString(8)}, and ${why}`,
-      `run: chmod 600 ${path}`,
+      `run: chmod 600 ${shellWord(path)}`,
     );
   }
   if (prefixOf(settings) === undefined) {

@@ -17,6 +17,7 @@ import { liveFacts, requireArchiving } from '../shared/live-server.js';
 import { requireNoTablespaces } from './tablespaces.js';
 import type { WalgVersion } from './version.js';
 import { knowsPostgres15, readVersion } from './version.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /**
  * Refuses what cannot lead to a good backup, and returns what a person should know.
@@ -56,7 +57,7 @@ async function announceMarker(context: EngineContext, settings: EnvFile): Promis
   );
   return made === null
     ? [
-        `${file} cannot be written, so archive_command goes on when the disk of ${prefix} is not mounted; run: touch ${file}`,
+        `${file} cannot be written, so archive_command goes on when the disk of ${prefix} is not mounted; run: touch ${shellWord(file)}`,
       ]
     : [];
 }

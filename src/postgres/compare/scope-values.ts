@@ -1,12 +1,12 @@
 import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import type { ScopeTerm } from '../../domain/operation/orders.js';
-import { rangeOrderOf } from '../../domain/table/scope.js';
+import { rangeOrderOf, withoutModifier } from '../../domain/table/scope.js';
 import { visible } from '../../domain/text/text.js';
 
 /** PostgreSQL's own types whose values people write in more ways than one, as `format_type` writes them, without modifiers. */
 const OTHERS =
-  /^(?:boolean|uuid|real|double precision|money|oid|bytea|jsonb|interval|inet|cidr|macaddr8?|time with(?:out)? time zone|bit varying|tsvector)$/;
+  /^(?:boolean|uuid|real|double precision|money|oid|xid8?|pg_lsn|bytea|jsonb|interval|inet|cidr|macaddr8?|time with(?:out)? time zone|bit varying|tsvector|tsquery|point|lseg|path|box|polygon|line|circle|(?:int[48]|num|ts|tstz|date)(?:multi)?range)$/;
 
 /**
  * The values of terms in the form that the server writes for the types of their columns; those of types that are not PostgreSQL's own as they
@@ -45,7 +45,7 @@ async function asWritten(client: pg.ClientBase, term: ScopeTerm, type: string): 
 function castOf(type: string): string | null {
   // Blanks fill it up, and more than fits is cut off.
   if (/^character\(\d+\)$/.test(type)) return type;
-  const plain = type.replace(/\(.*?\)/, '');
+  const plain = withoutModifier(type);
   return rangeOrderOf(type) !== undefined || OTHERS.test(plain.replace(/(?:\[\])+$/, '')) ? plain : null;
 }
 

@@ -6,6 +6,7 @@ import type { ConnectionConfig } from '../../domain/config.js';
 import type { OsUser } from '../../process/jobs/jobs.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { giveTo } from '../../files/directories.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /**
  * Password for a connection from its password file, by libpq's rules (manual, "The Password File"): the first line
@@ -103,7 +104,7 @@ async function readOwnerOnly(path: string): Promise<string> {
     throw new RepriseError(
       'config-invalid',
       `the password file ${path} can be read by others`,
-      `Run: chmod 0600 ${path}`,
+      `Run: chmod 0600 ${shellWord(path)}`,
     );
   }
   return readFile(path, 'utf8');

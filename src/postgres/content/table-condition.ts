@@ -41,15 +41,37 @@ export async function hasValue(
   return inDatabase(connection, database, async (client) => {
     const leaves = await leavesOf(client, table, column);
     if (leaves === null) return GONE;
-    const type = leaves[0]?.type ?? 'text';
-    const wanted = await scopeAsWritten(client, [{ column, in: [value] }], () => type);
-    const isWanted = scopeTest(wanted, [{ name: column, type }]);
+    const isWanted = await testFor(client, { column, value }, leaves);
     for (const leaf of leaves) {
       const values = copiedValues(client, leaf.schema, leaf.table, column);
-      for await (const one of values) if (isWanted([one])) return { holds: true, figure: 'the row is there' };
+      for await (const one of values) if (isWanted(one)) return { holds: true, figure: 'the row is there' };
     }
     return { holds: false, figure: 'the row is not there' };
   });
+}
+
+/**
+ * Whether what COPY writes of a column is the value that is searched for, in whatever form people write it.
+ * @param client in a transaction with the settings of {@link SAME_TEXT}
+ * @throws RepriseError `usage` for what is no value of the column, and for a column that the table does not store
+ */
+export async function valueTest(
+  client: pg.ClientBase,
+  table: TableName,
+  searched: { readonly column: string; readonly value: string },
+): Promise<(text: string | null) => boolean> {
+  return testFor(client, searched, (await leavesOf(client, table, searched.column)) ?? []);
+}
+
+async function testFor(
+  client: pg.ClientBase,
+  { column, value }: { readonly column: string; readonly value: string },
+  leaves: readonly RowsAt[],
+): Promise<(text: string | null) => boolean> {
+  const type = leaves[0]?.type ?? 'text';
+  const wanted = await scopeAsWritten(client, [{ column, in: [value] }], () => type);
+  const holds = scopeTest(wanted, [{ name: column, type }]);
+  return (text) => holds([text]);
 }
 
 /**

@@ -7,6 +7,7 @@ import { isErrno, pathExists } from '../../files/paths.js';
 import { makeOwnDirectory, refuseSharedPath } from '../../files/trusted-paths.js';
 import type { Configuration, ConfigurationFile } from './configuration.js';
 import { quoteSetting } from './auto-conf.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /** Files of these that are not there. */
 export async function missingFiles(paths: readonly string[]): Promise<readonly string[]> {
@@ -45,7 +46,7 @@ export async function restoreMissingFiles(
       throw new RepriseError(
         'privilege-missing',
         `${path} is missing, and this worker may not write it`,
-        `sudo mkdir -p ${dirname(path)} && sudo cp -an ${join(extractedDir, dirname(path))}/. ${dirname(path)}/ && then: reprise continue`,
+        `sudo mkdir -p ${shellWord(dirname(path))} && sudo cp -an ${shellWord(`${join(extractedDir, dirname(path))}/.`)} ${shellWord(`${dirname(path)}/`)}; then: reprise continue WORKFLOW`,
       );
     }
     done.push(path);

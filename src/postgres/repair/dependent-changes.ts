@@ -144,7 +144,7 @@ export async function sameValues(client: pg.ClientBase, work: Work, rule: Unique
 }
 
 const names = (of: readonly string[]): readonly string[] => of.map((name) => pg.escapeIdentifier(name));
-const matches = ({ equals }: ReferencingKey, referred: string, referring: string): string =>
+const matches = ({ equals }: Pick<ReferencingKey, 'equals'>, referred: string, referring: string): string =>
   equals.map((operator, at) => `${referred}.v${at} ${operator} ${referring}.v${at}`).join(' AND ');
 
 export function isOwnKey({ table }: Pick<ReferencingKey, 'table'>, { header }: Work): boolean {
@@ -183,16 +183,21 @@ export async function referenceNeeds(client: pg.ClientBase, work: Work, key: Ref
 const NO_ACTION = 'a';
 
 /** Rows that refer to rows of this very table: those have to be there, or to come. */
-export async function ownReferences(client: pg.ClientBase, work: Work, key: ReferencingKey): Promise<readonly Need[]> {
+export async function ownReferences(
+  client: pg.ClientBase,
+  work: Work,
+  key: ReferencingKey | ForeignKey,
+): Promise<readonly Need[]> {
   if (!isOwnKey(key, work)) return [];
+  const condition = 'condition' in key && key.condition !== null ? key.condition : 'true';
   const [referred, referring] = [names(key.refersTo), names(key.columns)];
   const given = referring.map((_, at) => `va.v${at} IS NOT NULL`).join(' AND ');
   const { rows } = await client.query<{ n: string; needs: string | null }>(
     `SELECT c.n, p.n AS needs
-       FROM pg_temp.reprise_changes c ${values(work, referring, 'a', 'c', 'va')} ${values(work, referring, 'b', 'c', 'vb')}
+       FROM pg_temp.reprise_changes c ${values(work, referring, 'a', 'c', 'va', condition)} ${values(work, referring, 'b', 'c', 'vb', condition)}
        LEFT JOIN (SELECT p.n, vp.* FROM pg_temp.reprise_changes p ${values(work, referred, 'a', 'p', 'vp')} WHERE p.op IN ('i', 'u')) AS p
          ON ${matches(key, 'p', 'va')}
-      WHERE (c.op = 'i' OR (c.op = 'u' AND ${differ('va', 'vb', referring.length)})) AND ${given}
+      WHERE va.holds AND (c.op = 'i' OR (c.op = 'u' AND (vb.holds IS NOT TRUE OR ${differ('va', 'vb', referring.length)}))) AND ${given}
         AND NOT EXISTS (
           SELECT FROM ${standing(work, referred)} AS t LEFT JOIN pg_temp.reprise_going g ON g.rel = t.rel AND g.at = t.at
             LEFT JOIN (SELECT d.n, d.op, vd.* FROM pg_temp.reprise_changes d ${values(work, referred, 'a', 'd', 'vd')}) AS d ON d.n = g.n
@@ -209,6 +214,7 @@ export async function missingParents(client: pg.ClientBase, work: Work, key: For
   const referring = names(key.columns);
   const given = referring.map((_, at) => `va.v${at} IS NOT NULL`).join(' AND ');
   const last = referring.length - 1;
+  const condition = key.condition ?? 'true';
   const equal = key.refersTo.map((name, at) => `t.${pg.escapeIdentifier(name)} ${key.equals[at]} va.v${at}`);
   const from = `FROM ${statementTable(key.table)} AS t`;
   const isThere = key.period
@@ -216,8 +222,9 @@ export async function missingParents(client: pg.ClientBase, work: Work, key: For
          WHERE ${equal.slice(0, last).join(' AND ')}), false)`
     : `EXISTS (SELECT ${from} WHERE ${equal.join(' AND ')})`;
   const { rows } = await client.query<{ n: string }>(
-    `SELECT c.n FROM pg_temp.reprise_changes c ${values(work, referring, 'a', 'c', 'va')} ${values(work, referring, 'b', 'c', 'vb')}
-      WHERE (c.op = 'i' OR (c.op = 'u' AND ${differ('va', 'vb', referring.length)})) AND ${given} AND NOT ${isThere}`,
+    `SELECT c.n FROM pg_temp.reprise_changes c ${values(work, referring, 'a', 'c', 'va', condition)} ${values(work, referring, 'b', 'c', 'vb', condition)}
+      WHERE va.holds AND (c.op = 'i' OR (c.op = 'u' AND (vb.holds IS NOT TRUE OR ${differ('va', 'vb', referring.length)})))
+        AND ${given} AND NOT ${isThere}`,
   );
   return rows.map(({ n }) => Number(n));
 }

@@ -65,6 +65,8 @@ export async function planConflicts(
       workMoved();
     }
     for (const key of facts.foreignKeys) {
+      // A key of the table itself to its own rows is among those that refer to it.
+      if (key.condition !== null) waits.add(await ownReferences(client, work, key), 'refers-to-missing');
       if (refersByText(facts, key) || isOwnKey(key, work)) continue;
       for (const n of (await unlessHidden(client, () => missingParents(client, work, key))) ?? [])
         waits.block(n, 'refers-to-missing');

@@ -52,9 +52,11 @@ export interface ReferencingKey {
   readonly equals: readonly string[];
 }
 
-/** A foreign key of the table itself. */
+/** A foreign key of the table itself, or of one of its partitions alone. */
 export interface ForeignKey {
   readonly table: TableName;
+  /** Which rows of the table it is for, of the bare names of their columns; null: for all. */
+  readonly condition: string | null;
   readonly columns: readonly string[];
   /** Columns of the other table. */
   readonly refersTo: readonly string[];
@@ -64,9 +66,9 @@ export interface ForeignKey {
   readonly period: boolean;
 }
 
-/** Whether rows refer to each other where the text of these columns is the same, and only there. */
-export function refersByText(facts: Pick<TableFacts, 'columns'>, { columns, period }: ForeignKey): boolean {
-  return !period && isExactKey(facts, columns);
+/** Whether rows refer to each other where the text of these columns is the same, and only there, whatever partition they are in. */
+export function refersByText(facts: Pick<TableFacts, 'columns'>, { columns, condition, period }: ForeignKey): boolean {
+  return !period && condition === null && isExactKey(facts, columns);
 }
 
 export interface TableFacts {
@@ -282,14 +284,46 @@ async function readKey(client: pg.ClientBase, oid: number): Promise<readonly str
   return rows[0]?.columns ?? [];
 }
 
-/** That are enforced; a partition has those of the table that it belongs to. */
+/** Which rows a partition takes; null for the table itself, and for a partition that takes all. */
+const bounds = (relation: string): string =>
+  `CASE WHEN ${relation} <> $1::oid THEN nullif(pg_catalog.pg_get_partition_constraintdef(${relation}), '') END`;
+
+/** Of the table and, for the rows that they take, of its partitions; and that one of them takes the row at all. */
 async function readChecks(client: pg.ClientBase, oid: number): Promise<readonly string[]> {
-  const { rows } = await client.query<{ check: string }>(
-    `SELECT pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS check FROM pg_catalog.pg_constraint k
-      WHERE k.conrelid = $1 AND k.contype = 'c' AND pg_catalog.to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false' ORDER BY k.oid`,
+  const enforced = (of: string): string => `pg_catalog.to_jsonb(${of}) ->> 'conenforced' IS DISTINCT FROM 'false'`;
+  const { rows } = await client.query<{ check: string; bounds: string | null }>(
+    `SELECT pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS check, ${bounds('k.conrelid')} AS bounds
+       FROM pg_catalog.pg_constraint k
+      WHERE k.conrelid IN (${TREE}) AND k.contype = 'c' AND ${enforced('k')}
+        -- A partition has those of the table that it belongs to, where they may be off (PostgreSQL 18).
+        AND (k.conrelid = $1 OR k.coninhcount = 0 OR EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p
+               WHERE p.conrelid = $1 AND p.contype = 'c' AND p.conname = k.conname AND NOT ${enforced('p')}))
+     UNION ALL
+     SELECT pg_catalog.format('%I IS NOT NULL', a.attname), ${bounds('a.attrelid')}
+       FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_inherits h ON h.inhrelid = a.attrelid
+       JOIN pg_catalog.pg_attribute p ON p.attrelid = h.inhparent AND p.attname = a.attname
+      WHERE a.attrelid IN (${TREE}) AND a.attrelid <> $1 AND a.attnum > 0 AND a.attnotnull AND NOT p.attnotnull`,
     [oid],
   );
-  return rows.map(({ check }) => check);
+  const checks = rows.map(({ check, bounds: of }) => (of === null ? check : `(${of}) IS NOT TRUE OR (${check})`));
+  return [...checks, ...(await readRouting(client, oid))];
+}
+
+/** What says by its type which rows it takes; it compares the type of a value with that of the column. */
+const BY_HASH = 'satisfies_hash_partition(';
+
+/** That a row is within the bounds of the table, where it is a partition itself, and of one of its partitions. */
+async function readRouting(client: pg.ClientBase, oid: number): Promise<readonly string[]> {
+  const { rows } = await client.query<{ bounds: string | null; isRoot: boolean; divided: boolean }>(
+    `SELECT nullif(pg_catalog.pg_get_partition_constraintdef(c.oid), '') AS bounds, c.oid = $1 AS "isRoot", c.relkind = 'p' AS divided
+       FROM pg_catalog.pg_class c WHERE c.oid IN (${TREE}) AND (c.oid = $1 OR c.relkind <> 'p')`,
+    [oid],
+  );
+  const own = rows.find(({ isRoot }) => isRoot);
+  const parts = own?.divided === true ? rows.filter(({ isRoot }) => !isRoot) : rows;
+  if (parts.some(({ bounds: of }) => of === null || of.includes(BY_HASH))) return [];
+  return [parts.map(({ bounds: of }) => `(${of})`).join(' OR ') || 'false'];
 }
 
 /** Of the table and its partitions, the table's own first. PostgreSQL 14 takes those that partitions have from their table for its own. */
@@ -341,11 +375,12 @@ async function readForeignKeys(
   const referred = await client.query<ForeignKey>(
     `SELECT pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname) AS table,
             ${columns('f.conkey', 'f.conrelid')} AS columns, ${columns('f.confkey', 'f.confrelid')} AS "refersTo",
-            ${operators} AS equals, coalesce((pg_catalog.to_jsonb(f) ->> 'conperiod')::boolean, false) AS period
+            ${operators} AS equals, coalesce((pg_catalog.to_jsonb(f) ->> 'conperiod')::boolean, false) AS period,
+            ${bounds('f.conrelid')} AS condition
        FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.confrelid
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE f.contype = 'f' AND f.conrelid = $1 AND ${enforced} AND (f.conparentid = 0 OR NOT EXISTS (
-              SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid))
+      WHERE f.contype = 'f' AND f.conrelid IN (${TREE}) AND ${enforced} AND (f.conparentid = 0 OR NOT EXISTS (
+              SELECT FROM pg_catalog.pg_constraint p WHERE p.oid = f.conparentid AND p.conrelid IN (${TREE})))
       ORDER BY n.nspname, c.relname, f.conname`,
     [oid],
   );

@@ -12,6 +12,7 @@ import { refuseSharedPath } from '../../files/trusted-paths.js';
 import { linkTarget, mountPoints, outsidePlaces } from './layout.js';
 import { readPostmaster, type RunningServer, runningServers } from './postmaster.js';
 import { isScratchServer } from './scratch-cluster.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /** A directory that is emptied again and again, and whose it is. */
 export interface StagingDirectory {
@@ -309,7 +310,7 @@ async function readMark({ dataDir, cluster, host, owner }: StagingDirectory): Pr
       throw new RepriseError(
         'conflict',
         `${dataDir} is the staging directory of cluster ${read.data.cluster} on host ${read.data.host}`,
-        `give the drill of ${cluster} a directory of its own; or, if that one is no longer used: rm ${path}`,
+        `give the drill of ${cluster} a directory of its own; or, if that one is no longer used: rm ${shellWord(path)}`,
       );
     // A marker that was copied here names the directory that it was made for.
     return read.data.dataDir === dataDir ? read.data : null;
@@ -334,7 +335,7 @@ async function isSame(directory: string, { dev, ino }: DirectoryIdentity): Promi
 function noMarker(path: string): RepriseError {
   return refused(
     `${path} is no marker that Reprise wrote: it is a link, of another user, readable by others or damaged`,
-    `see who put it there; remove it if nobody needs it: rm ${path}`,
+    `see who put it there; remove it if nobody needs it: rm ${shellWord(path)}`,
   );
 }
 

@@ -6,6 +6,7 @@ import { RepriseError } from '../../domain/errors.js';
 import { decryptingArgv, encryptingArgv, inTermsOfAge } from './age.js';
 import { runProgram } from '../exec/run-program.js';
 import type { RunProgramOptions } from '../exec/run-program.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /**
  * Everybody for whom something is encrypted: those the config names, and those of its file.
@@ -68,7 +69,7 @@ export async function requireIdentity(
       throw new RepriseError(
         'key-missing',
         `the key file ${file} can be read by others`,
-        `chmod 600 ${file}; create a new key if another user may have read it`,
+        `chmod 600 ${shellWord(file)}; create a new key if another user may have read it`,
       );
   }
   return identity;

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { SecretReference } from '../../domain/config.js';
 import { RepriseError } from '../../domain/errors.js';
 import { runProgram } from './run-program.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /** What gives a secret: the environment, and for `command` a way to run a program. */
 export interface SecretSources {
@@ -33,7 +34,7 @@ async function readSecret(file: string): Promise<string> {
       throw new RepriseError(
         'config-invalid',
         `other users can read the secret in ${file}`,
-        `chmod 600 ${file}; change the secret if another user may have read it`,
+        `chmod 600 ${shellWord(file)}; change the secret if another user may have read it`,
       );
     }
     return await readFile(file, 'utf8');

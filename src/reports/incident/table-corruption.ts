@@ -1,6 +1,6 @@
 import type { TableIncidentOrder } from '../../domain/operation/orders.js';
 import { repairTitle } from '../../domain/table/repair-text.js';
-import { formatTableName, tableWords } from '../../domain/table/table-name.js';
+import { formatTableName, tableCommand } from '../../domain/table/table-name.js';
 import type { Block, Inline, ReportDocument, Section } from '../document/document.js';
 import {
   causeOf,
@@ -162,7 +162,7 @@ function afterRepair(
   if (outcome == null || plan == null) return [[to.unrepaired]];
   const conflicts = plan.binding.changes.conflicts + outcome.done.conflicts;
   const [before, after] = to.conflicts;
-  const undo = `reprise table undo ${tableWords(cluster, order.database, order.table)} --repair ${operationId}`;
+  const undo = tableCommand('undo', { ...order, cluster }, `--repair ${operationId}`);
   return [
     ...(conflicts > 0 ? [[before(conflicts), { code: '--conflicts' }, after]] : []),
     ...outcome.checks.filter(({ status }) => status === 'failed').map(({ name, status }) => [to.check(name, status)]),

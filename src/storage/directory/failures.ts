@@ -1,5 +1,6 @@
 import { RepriseError } from '../../domain/errors.js';
 import { errnoOf } from '../../files/paths.js';
+import { shellWord } from '../../domain/text/text.js';
 
 /**
  * A failed system call in this program's words: full → `storage-full`, a path that is not what it should be →
@@ -38,7 +39,7 @@ export function rootMissing(root: string): RepriseError {
   return new RepriseError(
     'storage-unreachable',
     `the directory of the repository, ${root}, does not exist`,
-    `mount its file system, or create it for the user the worker runs as: install -d -m 0700 -o USER ${root}`,
+    `mount its file system, or create it for the user the worker runs as: install -d -m 0700 -o USER ${shellWord(root)}`,
     { missing: 'root' },
   );
 }

@@ -3,11 +3,13 @@ import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { keysInOtherText, pairedChanges } from '../../../src/activities/table/equal-keys.js';
+import { placesOfKey } from '../../../src/activities/table/key-places.js';
 import { changesFor } from '../../../src/activities/table/make-changes.js';
 import { onlyDone, takenBack } from '../../../src/activities/table/take-back.js';
 import { rowsIfThere } from '../../../src/activities/table/repair-session.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
+import { RepriseError } from '../../../src/domain/errors.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
 import { eachLine } from '../../../src/postgres/compare/copied-lines.js';
@@ -83,9 +85,18 @@ describe('T6: others are in the way', () => {
           ),
         ),
       );
+    // Who holds it is looked up each second: where that comes late on a busy machine, the next try waits longer.
+    const busy = async (): Promise<unknown> => {
+      for (const lockTimeout of ['3s', '30s', '2min']) {
+        const error: unknown = await apply(lockTimeout).catch((one: unknown) => one);
+        if (!(error instanceof RepriseError) || error.message.includes('(process ') || lockTimeout === '2min')
+          return error;
+      }
+      return undefined;
+    };
     try {
       await holder.query('BEGIN; SELECT FROM s.held FOR UPDATE');
-      await expect(apply('3s')).rejects.toMatchObject({
+      expect(await busy()).toMatchObject({
         code: 'busy',
         message: expect.stringMatching(
           /^s\.held is held by others: .* \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/,
@@ -101,7 +112,7 @@ describe('T6: others are in the way', () => {
       // The server gives nobody the text of a computed column of a table that is locked.
       await asOwner("ALTER TABLE s.held ADD COLUMN g text GENERATED ALWAYS AS (v || '') STORED");
       await holder.query('BEGIN; LOCK TABLE s.held');
-      await expect(apply('3s')).rejects.toMatchObject({
+      expect(await busy()).toMatchObject({
         code: 'busy',
         message: expect.stringMatching(/ \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/) as unknown,
       });
@@ -372,14 +383,10 @@ describe('T6: a scope of what is undone', () => {
     await expect(
       undoChanges(header, [good, []], { conflicts: { rule: 'newest', column: 'nowhere' } }),
     ).rejects.toMatchObject({ code: 'usage' });
-    // Of 9 and 10 as texts the first one is the newer.
-    await asOwner('CREATE TABLE s.newest (id int PRIMARY KEY, n float8)');
-    await expect(
-      undoChanges(headerOf('newest', ['id', 'n']), [[['1', '9']], []], { conflicts: { rule: 'newest', column: 'n' } }),
-    ).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('double precision') as unknown });
     // What locates a row by a value reads it so as well, whatever the database sets.
     await database.query(`INSERT INTO s.scoped VALUES (1, '2026-11-21 10:30:00+00', 't', 'ab', 1.5);
-      CREATE DOMAIN s.cents AS numeric(8,2); CREATE TABLE s.found (u uuid, c s.cents); INSERT INTO s.found VALUES ('550e8400-e29b-41d4-a716-446655440000', 1.5)`);
+      CREATE DOMAIN s.cents AS numeric(8,2); CREATE TABLE s.found (u uuid, c s.cents, r int4range, l pg_lsn);
+      INSERT INTO s.found VALUES ('550e8400-e29b-41d4-a716-446655440000', 1.5, '[1,3)', '0/ABC')`);
     await runQuery(
       sharedServer(),
       'postgres',
@@ -397,13 +404,78 @@ describe('T6: a scope of what is undone', () => {
         ['scoped', 'ok', 'true'],
         ['found', 'u', '550E8400-E29B-41D4-A716-446655440000'],
         ['found', 'c', '1.5'],
-      ] as const)
+        ['found', 'r', '[1,2]'],
+        ['found', 'l', '0/00abc'],
+      ] as const) {
         expect([column, await has(table, column, value)]).toEqual([column, true]);
+        // Where the row is, so that it is followed in the WAL.
+        const named = { database: database.name, table: { schema: 's', table }, column, value };
+        const places = await placesOfKey(server(), named, new AbortController().signal);
+        expect([column, places?.map((one) => one.places.length)]).toEqual([column, [1]]);
+      }
       expect(await has('scoped', 'at', '2026-11-21 10:30:01+00')).toBe(false);
       await expect(has('scoped', 'id', 'one')).rejects.toMatchObject({ code: 'usage' });
     } finally {
       await runQuery(sharedServer(), 'postgres', `ALTER DATABASE ${database.name} RESET ALL`);
     }
+  });
+});
+
+describe('T6: rules for rows that changed again', () => {
+  const types = ['float8', 'float4', 'numeric', 'interval', 'timestamptz', 'date', 'time(3)', 'character(4)'];
+  const ordered: Readonly<Record<string, readonly string[]>> = {
+    float8: ['-Infinity', '-1e+300', '-0', '5e-324', '9', '10', '1e+22', 'Infinity', 'NaN'],
+    float4: ['-Infinity', '-3', '0', '0.1', '1e-05', '2', 'NaN'],
+    numeric: ['-Infinity', '-1.50', '0', '9.99', '10', 'Infinity', 'NaN'],
+    interval: ['-1 days', '-00:00:01', '00:00:00', '23:59:59.5', '1 day 00:00:00.000001', '29 days 25:00:00', '1 year'],
+    timestamptz: ['-infinity', '0044-03-15 00:00:00+00 BC', '2026-11-21 10:30:00.5+00', 'infinity'],
+    date: ['-infinity', '0044-03-15 BC', '2026-11-21', '10000-01-01', 'infinity'],
+    'time(3)': ['00:00:00', '10:00:00', '10:00:00.5'],
+    'character(4)': ['a   ', 'b   '],
+  };
+
+  test('T6: the newer row is told as PostgreSQL orders the values of a column, and refused where they have no order in time', async () => {
+    for (const [number, type] of types.entries()) {
+      const table = `newest_${number}`;
+      const values = ordered[type] ?? [];
+      await asOwner(`CREATE TABLE s.${table} (id int PRIMARY KEY, n ${type})`);
+      // Each value before the damage with each one now.
+      const pairs = values.flatMap((before) => values.map((now) => [before, now] as const));
+      const wide = type === 'float4' ? 'real' : type;
+      const { rows } = await database.query(
+        `SELECT x.id::text, x.before::${wide} > x.now::${wide} AS newer FROM (VALUES ${pairs.map(([before, now], id) => `(${id}, '${before}', '${now}')`).join(', ')}) AS x (id, before, now)`,
+      );
+      const newer = (rows as { id: string; newer: boolean }[]).filter((one) => one.newer).map(({ id }) => id);
+      await database.query(
+        `INSERT INTO s.${table} VALUES ${pairs.map(([, now], id) => `(${id}, '${now}')`).join(', ')}`,
+      );
+      const good = pairs.map(([before], id) => [String(id), before]);
+      const header = headerOf(table, ['id', 'n']);
+      const changes = await undoChanges(header, [good, []], { conflicts: { rule: 'newest', column: 'n' } }, 1000);
+      const taken = changes.flatMap((one) => (one.op === 'update' ? [one.before[0]] : []));
+      expect([type, taken.toSorted()]).toEqual([type, newer.toSorted()]);
+      expect(newer.length).toBeGreaterThan(0);
+    }
+    await asOwner('CREATE TABLE s.newest (id int PRIMARY KEY, n jsonb)');
+    await expect(
+      undoChanges(headerOf('newest', ['id', 'n']), [[['1', '9']], []], { conflicts: { rule: 'newest', column: 'n' } }),
+    ).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('no order in time') as unknown });
+  });
+
+  test('T6: keys that people name are read as PostgreSQL reads them; one of another number of columns, or of no such value, is refused', async () => {
+    await asOwner('CREATE TABLE s.taken (u uuid, n numeric, v text, PRIMARY KEY (u, n))');
+    const u = '550e8400-e29b-41d4-a716-446655440000';
+    await database.query(`INSERT INTO s.taken VALUES ('${u}', 1.00, 'since'), ('${u}', 2, 'since')`);
+    const header = headerOf('taken', ['u', 'n', 'v'], ['u', 'n']);
+    const rows = (v: string) => ['1.00', '2'].map((n) => [u, n, v]);
+    const taking = (...keys: string[][]) =>
+      undoChanges(header, [rows('good'), rows('bad')], { conflicts: { rule: 'keys', keys } });
+    expect((await taking([u.toUpperCase(), '01'])).map(({ op }) => op)).toEqual(['update', 'conflict']);
+    await expect(taking([u])).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('u, n') as unknown,
+    });
+    await expect(taking([u, 'one'])).rejects.toMatchObject({ code: 'usage' });
   });
 });
 

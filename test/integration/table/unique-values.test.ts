@@ -275,6 +275,41 @@ describe('T6: what stands against a row is a conflict of the plan, and no failur
     expect(await bench.apply(table.header, changes.slice(3))).toMatchObject({ insert: 1 });
   });
 
+  test('what only one partition does not take: a check, a NULL, a foreign key, also to its own table; and a row that no partition takes', async () => {
+    const table = await made(
+      `CREATE TABLE @_other (id int PRIMARY KEY); INSERT INTO @_other VALUES (1);
+       CREATE TABLE @ (id int PRIMARY KEY, n int, other int, parent int) PARTITION BY RANGE (id);
+       CREATE TABLE @_a PARTITION OF @ (CHECK (n < 10), FOREIGN KEY (other) REFERENCES @_other, FOREIGN KEY (parent) REFERENCES @, n NOT NULL) FOR VALUES FROM (0) TO (100);
+       CREATE TABLE @_b PARTITION OF @ FOR VALUES FROM (100) TO (200) PARTITION BY RANGE (id);
+       CREATE TABLE @_c PARTITION OF @_b (CHECK (n > 0)) FOR VALUES FROM (100) TO (150)`,
+      '(1, 1, 1, NULL), (101, 1, 1, NULL)',
+    );
+    const insert = (...after: (string | null)[]): RowChange => ({ op: 'insert', after });
+    const refused: [RowChange, ConflictReason][] = [
+      [insert('2', '10', null, null), 'not-allowed'],
+      [insert('3', null, null, null), 'not-allowed'],
+      [insert('102', '0', '7', null), 'not-allowed'],
+      [insert('160', '1', null, null), 'not-allowed'],
+      [insert('500', '1', null, null), 'not-allowed'],
+      [insert('4', '1', '7', null), 'refers-to-missing'],
+      [insert('5', '1', null, '77'), 'refers-to-missing'],
+      [{ op: 'update', before: ['1', '1', '1', null], after: ['1', '10', '1', null] }, 'not-allowed'],
+    ];
+    const found = await bench.plan(
+      table.header,
+      refused.map(([change]) => change),
+    );
+    expect(refused.map(([change], at) => [change, found.reasons.get(at)])).toEqual(refused);
+    for (const at of [0, 4, 5])
+      await expect(bench.apply(table.header, [refused[at]?.[0] as RowChange])).rejects.toThrow();
+    const taken = [insert('6', '9', '1', '7'), insert('7', '1', null, null), insert('103', '12', '7', '77')];
+    expect(await reasons(table, [...taken, insert('104', null, null, null)])).toEqual([]);
+    expect(await bench.apply(table.header, taken)).toMatchObject({ insert: 3, left: [] });
+    // A partition by itself has the bounds that its table gave it.
+    const own = { ...table, header: { ...table.header, table: { schema: 's', table: `${table.name.slice(2)}_a` } } };
+    expect(await reasons(own, [insert('8', '1', null, null), insert('108', '1', null, null)])).toEqual(['not-allowed']);
+  });
+
   test('rules of the table would make something else of a change: refused before anything is done', async () => {
     const table = await made(`${TABLE})`, ABC);
     await database.query(`CREATE RULE nothing AS ON DELETE TO ${table.name} DO INSTEAD NOTHING`);

@@ -1,6 +1,5 @@
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { WalTransaction } from '../../../src/domain/operation/wal-transactions.js';
@@ -13,6 +12,7 @@ import { openCourse } from '../../../src/postgres/wal/transactions/wal-course.js
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 import { type ArchivingCluster, directoryArchive, startArchivingCluster } from '../../helpers/wal-archive.js';
 
 failOnLeakedProcesses();
@@ -343,12 +343,11 @@ describe('M3: where the WAL of a span begins, ends and is not whole', () => {
     await writeFile(join(cluster.dataDir, 'recovery.signal'), '');
     await cluster.configure({ restore_command: `cp '${server.directory}/%f' '%p'`, recovery_target: '' });
     await cluster.start();
-    const until = Date.now() + 60_000;
     const inRecovery = async (): Promise<boolean> => {
       const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_is_in_recovery() AS recovery');
       return (rows[0] as { recovery: boolean }).recovery;
     };
-    while ((await inRecovery()) && Date.now() < until) await sleep(50);
+    await until(async () => !(await inRecovery()), 'the server is promoted');
     const from = await now(server);
     await session(server, 'postgres', [`INSERT INTO visits SELECT g, 'x' FROM generate_series(1, 60) g`]);
     const to = await now(server);

@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { formatTableName, tableCommand } from '../../../src/domain/table/table-name.js';
 import { repriseHere } from '../../helpers/cli.js';
 
 interface Told {
@@ -53,6 +56,35 @@ describe('errors of usage', () => {
     const { code, stderr } = await repriseHere(['rotate', 'mairie', '--config', file, '--json']);
     expect(code).toBe(2);
     expect(told(stderr).hint).toMatch(/^name one: --policy \S+(, or --policy \S+)+$/);
+  });
+
+  it('O16: a command that is printed for a person works when it is pasted, whatever a database and a table are called', async () => {
+    const file = fileURLToPath(new URL('../../../examples/mairie.yml', import.meta.url));
+    const odd = [
+      '-rf',
+      '--json',
+      '=ls',
+      "it's",
+      '$(id) `id` !!',
+      'a\nb\tc\u0085',
+      '\\n',
+      'é "q" *',
+      '',
+      '~',
+      'x=1',
+      'postgres://h/d',
+    ];
+    const table = { schema: '-s', table: odd[5] ?? '' };
+    for (const database of odd) {
+      const printed = tableCommand('blast-radius', { cluster: 'mairie', database, table }, '--xid 1234');
+      const { stdout } = await promisify(execFile)('bash', ['-c', `reprise() { printf '%s\\0' "$@"; }; ${printed}`]);
+      const argv = stdout.split('\0').slice(0, -1);
+      expect(argv).toEqual(expect.arrayContaining(['mairie', database, formatTableName(table), '--xid', '1234']));
+      if (!['-rf', '--json', '=ls'].includes(database)) continue;
+      // It is understood: only the Temporal server is missing.
+      const { code, stderr } = await repriseHere(['--config', file, '--address', '127.0.0.1:1', '--json', ...argv]);
+      expect([database, code, told(stderr).code]).toEqual([database, 5, 'temporal-unreachable']);
+    }
   });
 
   it.each([

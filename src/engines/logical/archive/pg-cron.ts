@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { databaseConninfo } from '../tools.js';
 import type { ArchiveToc, TocEntry } from './toc.js';
+import { shellWord } from '../../../domain/text/text.js';
 
 /** An extension that can be made in one database of a server only, and only where its library is preloaded. */
 const EXTENSION = 'pg_cron';
@@ -45,12 +46,9 @@ export function withoutCronText(
       ? 'its library is not preloaded by this server (shared_preload_libraries)'
       : `this server allows it in database ${JSON.stringify(allowed)} only (cron.database_name), and the dump is restored beside that`;
   // A name with an equals sign would be read as a connection string.
-  const into = quotedForShell(/^[\w.-]+$/.test(database) ? database : databaseConninfo(database));
+  const into = shellWord(/^[\w.-]+$/.test(database) ? database : databaseConninfo(database));
   const made = `psql -d ${into} -c 'CREATE EXTENSION ${EXTENSION}'`;
-  const loaded = `pg_restore --data-only --schema=${SCHEMA} -d ${into} ${quotedForShell(file)}`;
+  const loaded = `pg_restore --data-only --schema=${SCHEMA} -d ${into} ${shellWord(file)}`;
   const readable = encryption === undefined ? '' : ' (of the dump as age decrypts it)';
   return `${label} comes back without extension ${EXTENSION} and its jobs: ${where}. Once ${JSON.stringify(database)} has its place, load them: ${made} && ${loaded}${readable}`;
 }
-
-const quotedForShell = (word: string): string =>
-  /^[\w./:@%+,=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

@@ -9,7 +9,13 @@ import {
   planSlices,
 } from '../../../../src/domain/table/compare.js';
 import type { RowDifference } from '../../../../src/domain/table/compare.js';
-import { compareNumbers, compareTimes, scopeTest } from '../../../../src/domain/table/scope.js';
+import {
+  compareFloats,
+  compareIntervals,
+  compareNumbers,
+  compareTimes,
+  scopeTest,
+} from '../../../../src/domain/table/scope.js';
 
 const inOrder = (values: readonly string[], compare: (a: string, b: string) => number): void => {
   for (const [at, one] of values.entries())
@@ -37,6 +43,8 @@ test('T1: numbers of a scope are ordered exactly, however long, as PostgreSQL or
     ],
     compareNumbers,
   );
+  inOrder(['-Infinity', '-1e+300', '-9', '5e-324', '0.1', '9', '10', '1e+22', 'Infinity', 'NaN'], compareFloats);
+  expect(compareFloats('-0', '0')).toBe(0);
   expect(compareNumbers('1.00', '1')).toBe(0);
   expect(compareNumbers('-0.0', '0')).toBe(0);
   fc.assert(
@@ -67,6 +75,42 @@ test('T1: dates and times of a scope are ordered over eras, years of more than f
     ['2026-11-04 08:00:00+00', '2026-11-04 08:00:00.25+00', '2026-11-04 08:00:00.5+00', '2026-11-05 00:00:00+00'],
     compareTimes,
   );
+});
+
+test('T1: intervals of a scope are ordered with months of 30 days and days of 24 hours', () => {
+  inOrder(
+    [
+      '-infinity',
+      '-1 years -2 mons',
+      '-1 days',
+      '1 day -25:00:00',
+      '00:00:00',
+      '00:00:00.000001',
+      '23:59:59.5',
+      '1 mon',
+      '1 year',
+      'infinity',
+    ],
+    compareIntervals,
+  );
+  expect(compareIntervals('1 mon', '29 days 24:00:00')).toBe(0);
+  const holds = scopeTest(
+    [
+      { column: 'f', in: ['0', 'NaN'] },
+      { column: 'i', in: ['1 day'] },
+    ],
+    [
+      { name: 'f', type: 'real' },
+      { name: 'i', type: 'interval day to second(3)' },
+    ],
+  );
+  expect(
+    [
+      ['-0', '24:00:00'],
+      ['NaN', '1 day'],
+      ['0', '25:00:00'],
+    ].map(holds),
+  ).toEqual([true, true, false]);
 });
 
 test('T1: a scope holds where all of its terms do; NULL is in no range', () => {
