@@ -23,6 +23,7 @@ import { openConnection } from '../../src/client/open-connection.js';
 import { onCleanup } from '../helpers/cleanup.js';
 import { installQuietRuntime } from '../helpers/quiet-runtime.js';
 import { openNamespace, sharedTemporal } from '../helpers/site-session.js';
+import { pause } from '../helpers/until.js';
 import { workflowBundle } from '../helpers/workflow-bundle.js';
 import { wellBehaved } from './well-behaved.js';
 
@@ -305,12 +306,12 @@ export class Case {
   }
 
   async until<T>(look: () => Promise<T | null>, told: () => Promise<string>): Promise<T> {
-    const deadline = performance.now() + DEADLINE_MS;
+    const since = Date.now();
     for (;;) {
       const seen = await look();
       if (seen !== null) return seen;
-      if (performance.now() > deadline) throw new Error(`it did not come: ${await told()}`);
-      await sleep(20);
+      if (Date.now() > since + DEADLINE_MS) throw new Error(`it did not come: ${await told()}`);
+      await pause(since);
     }
   }
 
