@@ -31,6 +31,7 @@ import { Reaper } from './reaper.js';
 import { killAll, processesOf, withDescendants } from './site-processes.js';
 import type { Leftovers, SiteProcess } from './site-processes.js';
 import { isOutage, openNamespace, sharedTemporal } from './site-session.js';
+import { pause } from './until.js';
 import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
@@ -173,8 +174,7 @@ export class Site {
     const postmaster = await readPostmaster(dataDir);
     if (postmaster?.alive !== true) throw new Error('there is no server to lose');
     const family = await withDescendants(postmaster.pid);
-    const alive = async (): Promise<SiteProcess[]> =>
-      (await processesOf(this.root)).filter(({ pid }) => family.has(pid));
+    const alive = (): SiteProcess[] => processesOf(this.root).filter(({ pid }) => family.has(pid));
     process.kill(postmaster.pid, 'SIGKILL');
     await killAll(alive);
     if (kind === 'data') for (const part of ['base', 'global']) await rm(join(dataDir, part), { recursive: true });
@@ -296,7 +296,12 @@ export class Site {
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
   async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 600_000): Promise<T> {
     let last: unknown;
-    for (const limit = Date.now() + limitMs; Date.now() < limit && !this.removed; await sleep(100)) {
+    const since = Date.now();
+    for (
+      const limit = since + limitMs;
+      Date.now() < limit && !this.removed;
+      await pause(since, { least: 50, most: 300 })
+    ) {
       try {
         const found = await look();
         if (found !== null && found !== undefined && found !== false) return found;
@@ -326,7 +331,7 @@ export class Site {
     const postmaster = await readPostmaster(dataDir);
     const known = postmaster?.alive === true ? await withDescendants(postmaster.pid) : new Set<number>();
     for (const worker of this.workers) for (const pid of await withDescendants(worker.pid)) known.add(pid);
-    const processes = (await processesOf(this.root)).filter(({ pid }) => !known.has(pid));
+    const processes = processesOf(this.root).filter(({ pid }) => !known.has(pid));
     const stored = await readdir(backupsDir, { recursive: true }).catch(() => [] as string[]);
     const files = [
       ...stored.filter((path) => /(^|\/)incoming\/.|\.tmp$/.test(path)),

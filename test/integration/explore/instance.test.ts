@@ -16,6 +16,7 @@ import { loadConfig } from '../../../src/config/load.js';
 import type { Config, HostConfig } from '../../../src/domain/config.js';
 import type { OpenedInstance, PlannedInstance } from '../../../src/domain/explore/instance.js';
 import type { InstanceOrder } from '../../../src/domain/operation/orders.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
 import { endProcessesIn, processesIn } from '../../../src/postgres/server/postmaster.js';
 import { usedBytes } from '../../../src/postgres/server/disk.js';
 import { openTemporaryInstances } from '../../../src/records/temporary-instances.js';
@@ -62,8 +63,11 @@ async function open(operationId: string, order: InstanceOrder, given: object = {
 }
 
 const rowsIn = async (instance: OpenedInstance): Promise<number> => {
-  const { rows } = await runQuery(address(instance), 'mairie', 'SELECT count(*)::int AS n FROM metier.demandes_rdv');
-  return (rows[0] as { n: number }).n;
+  const connection = { ...address(instance), maintenanceDatabase: 'postgres' };
+  const { rows } = await withClient(connection, 'mairie', (client) =>
+    client.query<{ n: number }>('SELECT count(*)::int AS n FROM metier.demandes_rdv'),
+  );
+  return rows[0]?.n ?? 0;
 };
 const address = ({ socketDir, port, user }: OpenedInstance) => ({ host: socketDir, port, user, socketDir });
 const count = async (): Promise<number> =>
@@ -91,6 +95,8 @@ const scratch = async () =>
 
 beforeAll(async () => {
   site = await Site.create({ policiesYaml: BASE });
+  // For its applications; no server in recovery runs such a transaction.
+  await site.query('ALTER DATABASE mairie SET default_transaction_isolation = serializable');
   const config = await loadConfig({ file: site.places.configFile });
   deps = hostDependencies(config, 'db1');
   const worker = await site.startWorker();
@@ -135,12 +141,12 @@ describe('M1: a temporary instance at any instant that a backup leads to', () =>
       expect(whole).toBe(3010);
       const { rows } = await runQuery(
         address(first),
-        'mairie',
+        'postgres',
         `SELECT pg_is_in_recovery() AS recovery, current_setting('archive_mode') AS archive, current_setting('listen_addresses') AS listen,
                 pg_get_wal_replay_pause_state() AS paused`,
       );
       expect(rows).toEqual([{ recovery: true, archive: 'off', listen: '', paused: 'paused' }]);
-      await expect(runQuery(address(first), 'mairie', 'CREATE TABLE t (a int)')).rejects.toThrow(/read-only/);
+      await expect(runQuery(address(first), 'postgres', 'CREATE TABLE t (a int)')).rejects.toThrow(/read-only/);
       // Found done: another attempt finds it as it is, by the same processes.
       const processes = await processesIn(first.dataDir);
       expect(await run('openInstance', operationId)).toEqual(first);
@@ -294,7 +300,7 @@ async function rowsSeen(connection: string | null): Promise<{ n: number; readOnl
   const given = new Map(
     [...(connection ?? '').matchAll(/(\w+)=('(?:[^'\\]|\\.)*'|\S+)/g)].map(([, name = '', value = '']) => [
       name,
-      value.replace(/^'|'$/g, ''),
+      value.replace(/^'|'$/g, '').replaceAll(/\\(.)/g, '$1'),
     ]),
   );
   const password = given.has('passfile')

@@ -159,6 +159,19 @@ describe('an instance lost in mid commits', () => {
     });
   });
 
+  it('the end of a segment that a switch left nearly empty is found by halves of it, not window by window', async () => {
+    const last = (await readdir(lab.archive)).filter(isSegmentName).sort().at(-1) as string;
+    const [pgBin, calls] = [await tempDir('counting'), join(await tempDir('counted'), 'calls')];
+    await writeFile(join(pgBin, 'pg_waldump'), `#!/bin/sh\necho >>'${calls}'\nexec '${lab.pgBin}/pg_waldump' "$@"\n`, {
+      mode: 0o755,
+    });
+    expect(await walTail(pgBin, lab.archive, last, null)).toEqual(
+      await walTail(lab.pgBin, lab.archive, last, lab.user),
+    );
+    // 16 MB are 64 windows.
+    expect((await readFile(calls, 'utf8')).length).toBeLessThan(20);
+  });
+
   it('a hole between archive and old pg_wal is named (F23)', async () => {
     const earlier = archivedUpTo.replace(/.$/, '1');
     const name = (n: number): string => join(lab.cluster.dataDir, 'pg_wal', archivedUpTo.replace(/.$/, String(n)));
