@@ -23,8 +23,8 @@ const servers = {
 export default {
   // Twice the two cores that a run is made for: test files wait for servers half of their time.
   maxWorkers: 4,
-  // Machines are shared: a test waits for what it waits for, and no speed is promised.
-  testTimeout: 240_000,
+  // Machines are shared: a test waits for what it waits for, and no speed is promised. Longer than the waits in it, which say for what.
+  testTimeout: 900_000,
   testSequencer: '<rootDir>/test/helpers/slowest-first.cjs',
   reporters: ['default', '<rootDir>/test/helpers/results-reporter.cjs'],
   projects: [

@@ -80,7 +80,7 @@ async function prepared(lab, scratchDir) {
   await lab.tool('pgbench', ['--no-vacuum', '--client=2', `--transactions=${20 * scale}`, 'mairie']);
   await lab.sql(`SELECT pg_create_restore_point('${POINT}')`);
   await lab.tool('pgbench', ['--no-vacuum', '--client=2', '--transactions=50', 'mairie']);
-  const [{ segment }] = await lab.sql('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+  const segment = await lab.closeSegment();
   const archived = async () => (await lab.sql('SELECT last_archived_wal AS name FROM pg_stat_archiver'))[0].name;
   while ((await archived()) < segment) await sleep(POLL_MS);
   return bytes;

@@ -233,6 +233,13 @@ export class Lab {
     return runProgram(argv, { user: this.scratch.user, timeoutMs: HOUR_MS });
   }
 
+  /** Closes the WAL segment being written, and returns its name. A record comes first: one with nothing new in it is not closed. */
+  async closeSegment() {
+    const [{ segment }] = await this.sql("SELECT pg_walfile_name(pg_create_restore_point('bench') - 1) AS segment");
+    await this.sql('SELECT pg_switch_wal()');
+    return segment;
+  }
+
   sql(text, database = 'postgres') {
     return withClient(this.scratch.connection, database, async (client) => (await client.query(text)).rows);
   }

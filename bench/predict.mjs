@@ -30,7 +30,7 @@ async function measured(lab, engine, say) {
     for (let run = 0; run < runs; run++) {
       // What has to be replayed differs as well.
       await lab.tool('pgbench', ['--no-vacuum', `--transactions=${200 * (run + 1)}`, 'mairie']);
-      await lab.sql('SELECT pg_switch_wal()');
+      await lab.closeSegment();
       const target = engine === 'logical' ? { kind: 'backup', id: backups[0].id } : { kind: 'latest' };
       const { rtoSeconds, phases } = await lab.recover(target);
       recoveries.push({ scale, bytes, rtoSeconds, phases });

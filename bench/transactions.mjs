@@ -87,10 +87,9 @@ async function write(lab, say) {
   await lab.sql('SELECT pg_reload_conf()');
   await lab.fill(scale);
   const pgWal = join(lab.scratch.dataDir, 'pg_wal');
-  const name = async () => (await lab.sql('SELECT pg_walfile_name(pg_switch_wal()) AS name'))[0].name;
-  const first = await name();
+  const first = await lab.closeSegment();
   const written = async () => {
-    const last = await name();
+    const last = await lab.closeSegment();
     return (await readdir(pgWal)).filter((one) => /^[0-9A-F]{24}$/.test(one) && one > first && one <= last).toSorted();
   };
   let names = [];

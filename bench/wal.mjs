@@ -141,7 +141,7 @@ class Replays {
     }
     await lab.sql('CREATE TABLE public.last_of_all (x int)', 'mairie');
     const [{ lsn }] = await lab.sql('SELECT pg_current_wal_flush_lsn()::text AS lsn');
-    const [{ last }] = await lab.sql('SELECT pg_walfile_name(pg_switch_wal()) AS last');
+    const last = await lab.closeSegment();
     await this.archived(last);
     this.#ended.abort(new Error('all is archived'));
     await this.receiving;

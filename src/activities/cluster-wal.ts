@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../files/atomic-file.js';
 import { removeTree } from '../files/remove-tree.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { type Course, openCourse } from '../postgres/wal/transactions/wal-course.js';
-import type { WalReader } from '../postgres/wal/wal-archive.js';
+import type { WalArchive, WalReader } from '../postgres/wal/wal-archive.js';
 import { identify, isAlive, type ProcessIdentity } from '../process/exec/process-identity.js';
 import type { ActivityRun } from './activity-wrapper.js';
 import { type ClusterContext, engineFor, policyOf, postgresBinOf, readContext } from './cluster-context.js';
@@ -43,10 +43,14 @@ export async function withClusterWal<T>(
   try {
     await writeFileAtomic(join(scratch, OWNER), JSON.stringify(await identify(process.pid)));
     const context = await readContext(clusterContext, policy, run, 'wal');
-    const archive = await engineFor(clusterContext, policy).readArchive?.(context);
-    if (archive === undefined) throw keepsNoWal(policy);
+    const engine = engineFor(clusterContext, policy);
+    const list = async (): Promise<WalArchive> => {
+      const archive = await engine.readArchive?.(context);
+      if (archive === undefined) throw keepsNoWal(policy);
+      return archive;
+    };
     const dataDir = await readableDataDir(cluster.host === deps.host ? cluster.dataDir : undefined);
-    const course = await openCourse({ archive, dataDir, scratch }, timeline);
+    const course = await openCourse({ archive: await list(), listAgain: list, dataDir, scratch }, timeline);
     const { major } = course.source;
     const pgBin = await (major === null ? postgresBinOf(clusterContext) : deps.postgresBin(major));
     const reader = { pgBin, user, signal: run.signal, report: run.report };

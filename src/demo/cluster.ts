@@ -1,9 +1,9 @@
-import { RepriseError } from '../domain/errors.js';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { withClient, withMaintenance } from '../postgres/connection/with-client.js';
 import { giveTo } from '../files/directories.js';
+import { archiveOneSegment } from '../postgres/wal/archiving.js';
 import { makeScratchDirectory } from '../postgres/server/scratch-directory.js';
 import { serviceOf } from '../postgres/server/service.js';
 import type { Service } from '../postgres/server/service.js';
@@ -82,25 +82,8 @@ export async function installAmcheck({ connection }: Scratch): Promise<void> {
 }
 
 /** Closes the WAL segment being written, so that the archiver takes it, and waits until it is archived. */
-export async function archiveNow(scratch: Scratch, timeoutMs = 60_000): Promise<string> {
-  return withMaintenance(scratch.connection, async (client) => {
-    const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    const segment = rows[0]?.segment ?? '';
-    const deadline = performance.now() + timeoutMs;
-    for (;;) {
-      const { rows: archived } = await client.query<{ last: string | null }>(
-        'SELECT last_archived_wal AS last FROM pg_stat_archiver',
-      );
-      if ((archived[0]?.last ?? '') >= segment) return segment;
-      if (performance.now() > deadline)
-        throw new RepriseError(
-          'wal-not-archived',
-          `WAL segment ${segment} was not archived within ${timeoutMs / 1000} s`,
-          'See pgdata.log in the directory of the demo.',
-        );
-      await client.query('SELECT pg_sleep(0.1)');
-    }
-  });
+export function archiveNow(scratch: Scratch): Promise<string> {
+  return withMaintenance(scratch.connection, (client) => archiveOneSegment(client));
 }
 
 export function service(scratch: Pick<Scratch, 'dataDir' | 'pgBin' | 'user'>): Service {

@@ -13,10 +13,12 @@ import type { ProcessIdentity } from '../process/exec/process-identity.js';
 import { addresses, embeddedDirectory, readEmbeddedRecord, writeEmbeddedRecord } from './record.js';
 import type { EmbeddedRecord } from './record.js';
 import { choosePorts, startTemporal } from './temporal-server.js';
+import type { TemporalServer } from './temporal-server.js';
 import { upAs, userToBecome } from './as-worker-user.js';
 import { startWorkerProcess, workerLog } from './worker-process.js';
 
 type Ports = Pick<EmbeddedRecord, 'port' | 'uiPort'>;
+const MOST_TRIES = 3;
 
 /**
  * Starts the embedded Temporal server and a worker for all hosts of this config, or finds them running. State, history
@@ -63,12 +65,11 @@ async function ensureServer(
     return { record: before, state: 'running' };
   }
   report('starting the embedded Temporal server');
-  const ports = await portsFor(config, before);
-  const server = await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
+  const server = await startServer(config, directory, before);
   const record: EmbeddedRecord = {
     version: 1,
     configFile: config.file,
-    ...ports,
+    ...{ port: server.port, uiPort: server.uiPort },
     httpApi: 'closed',
     temporal: server.identity,
     worker: before?.worker ?? null,
@@ -137,6 +138,19 @@ function accessTo(record: Ports & Pick<EmbeddedRecord, 'httpApi'>): UpResult['ac
           : 'also web pages in a browser of this machine: close it with reprise down, then reprise up',
     },
   ];
+}
+
+/** Between the look at its ports and its start another program may take one, as a second `up` does: then they are chosen again. */
+async function startServer(config: Config, directory: string, before: EmbeddedRecord | null): Promise<TemporalServer> {
+  for (let tries = 1; ; tries++) {
+    const ports = await portsFor(config, before);
+    try {
+      return await startTemporal({ stateDir: directory, databaseFile: join(directory, 'temporal.db'), ports });
+    } catch (error) {
+      const wasTaken = !(await isFree(ports.port)) || !(await isFree(ports.uiPort));
+      if (!wasTaken || tries === MOST_TRIES) throw error;
+    }
+  }
 }
 
 /** Ports the config names, else those of last time, else the well-known or free ones. */

@@ -259,7 +259,7 @@ function attend(
   };
   const ended = (async (): Promise<string> => {
     let last: unknown;
-    for (const limit = Date.now() + 240_000; Date.now() < limit && !site.isRemoved; await sleep(250)) {
+    for (const limit = Date.now() + 600_000; Date.now() < limit && !site.isRemoved; await sleep(250)) {
       try {
         const end = await look();
         // A Reset ends one run and starts the next.
@@ -339,7 +339,7 @@ async function untilTaskStarted(site: Site, { workflowId }: StartedOperation): P
     const { pendingWorkflowTask } = (await handle.describe()).raw;
     return pendingWorkflowTask != null && pendingWorkflowTask.startedTime == null;
   };
-  await site.waitFor(async () => !(await isScheduled()), 'a worker has the workflow task', 60_000);
+  await site.waitFor(async () => !(await isScheduled()), 'a worker has the workflow task');
 }
 
 /** Workflow Pause, as in the Web UI of Temporal 1.30 and newer. */
@@ -377,23 +377,19 @@ async function resetSomewhere(site: Site, workflowId: string, random: () => numb
 
 /** No lock, pin, process, scratch or throw-away database: a copy that was not put in its place is known as kept. */
 async function requireNothingLeft(site: Site, keeper: Keeper, disturbance: Disturbance): Promise<void> {
-  await site.waitFor(async () => (await holders(site)).length === 0, 'nobody holds the lock', 60_000);
+  await site.waitFor(async () => (await holders(site)).length === 0, 'nobody holds the lock');
   // What an operation that was ended has left is found by the sweep at a worker's start.
   const { deaths, worker } = keeper;
   await worker.kill();
   while (keeper.deaths === deaths) await sleep(20);
-  await site.waitFor(async () => (await recorded(site)).pins.size === 0, 'no backup is pinned', 60_000);
+  await site.waitFor(async () => (await recorded(site)).pins.size === 0, 'no backup is pinned');
   await keeper.stop();
   const { kept } = await recorded(site);
   const known = new Set(kept.map(({ where }) => where));
-  const left = await site.waitFor(
-    async () => {
-      const { processes, files, databases } = await site.leftovers();
-      return processes.length === 0 && { files, databases: databases.filter((name) => !known.has(name)) };
-    },
-    'no process is left',
-    60_000,
-  );
+  const left = await site.waitFor(async () => {
+    const { processes, files, databases } = await site.leftovers();
+    return processes.length === 0 && { files, databases: databases.filter((name) => !known.has(name)) };
+  }, 'no process is left');
   // What a terminated operation had begun to write is no backup: the next one reports it, and people look at it.
   const files = left.files.filter((path) => disturbance !== 'terminated' || !path.includes('/incoming/'));
   expect({ ...left, files }).toEqual({ files: [], databases: [] });

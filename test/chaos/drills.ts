@@ -177,7 +177,7 @@ export class DrillSite {
     const isEmpty = (found: Awaited<ReturnType<typeof look>>): boolean =>
       Object.values(found).every((some) => some.length === 0);
     let found = await look();
-    for (const limit = Date.now() + 60_000; !isEmpty(found) && Date.now() < limit; await sleep(200))
+    for (const limit = Date.now() + 600_000; !isEmpty(found) && Date.now() < limit; await sleep(200))
       found = await look();
     expect(Object.fromEntries(Object.entries(found).filter(([, some]) => some.length > 0))).toEqual({});
   }

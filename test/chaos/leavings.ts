@@ -62,7 +62,7 @@ export const recordsOf = (site: Site) =>
 /** Looks until nothing is found. The limit only ends a test that fails. */
 async function waitedFor(look: () => Promise<readonly unknown[]>): Promise<void> {
   let found: readonly unknown[] = ['not looked yet'];
-  for (const limit = Date.now() + 180_000; found.length > 0 && Date.now() < limit;) {
+  for (const limit = Date.now() + 600_000; found.length > 0 && Date.now() < limit;) {
     found = await look();
     if (found.length > 0) await sleep(200);
   }

@@ -89,7 +89,7 @@ export class RepairSite {
     const { xid } = rows[0] as { xid: string };
     const bad = await rowsOf(site);
     await site.commit(5);
-    await site.query(`SELECT pg_switch_wal()`);
+    await site.closeSegment();
     const before = await rowsOf(site);
     const booked = [...before].filter(([id]) => !bad.has(id));
     const named = { database: 'mairie', table };

@@ -129,14 +129,14 @@ export async function killWorkerOfDumpall(): Promise<Measured> {
     const expected = await site.contentHash();
     await act.backup([], async (_work, keeper) => {
       const running = await site.waitFor(
-        async () => (await processesOf(site.root)).find(({ command }) => /^\S*pg_dumpall /.test(command)),
+        () => Promise.resolve(processesOf(site.root).find(({ command }) => /^\S*pg_dumpall /.test(command))),
         'pg_dumpall runs',
       );
       kill(keeper.worker.pid);
       // It is the dead worker's child: what waits for a lock would stay.
       await release();
       await site.waitFor(
-        async () => !(await processesOf(site.root)).some(({ pid }) => pid === running.pid),
+        () => Promise.resolve(!processesOf(site.root).some(({ pid }) => pid === running.pid)),
         'the orphan has ended',
       );
     });

@@ -53,7 +53,7 @@ function signal({ pid }: ToolAtWork, name: 'SIGSTOP' | 'SIGCONT', step: RegExp):
 /** Waits until the first tool of a job runs. */
 export async function atWork(site: Site, operationId: string, step: RegExp): Promise<ToolAtWork> {
   const jobs = join(site.places.stateDir, 'jobs');
-  for (const limit = Date.now() + 120_000; Date.now() < limit; await sleep(2)) {
+  for (const limit = Date.now() + 600_000; Date.now() < limit; await sleep(2)) {
     for (const operation of await readdir(jobs).catch(() => [] as string[])) {
       for (const name of await readdir(join(jobs, operation)).catch(() => [] as string[])) {
         const record = join(jobs, operation, name, '1', 'pid.json');

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
+import { allPids, ofProcess } from './proc.js';
 import type { Site } from './site.js';
 
 /** Looks at argv and environment of every process there is, and at heartbeats, until it is stopped. */
@@ -9,7 +10,7 @@ export class CanaryWatch {
   readonly sightings = new Set<string>();
   looks = 0;
   private stopped = false;
-  private readonly seen = new Map<string, string>();
+  private readonly seen = new Map<number, string>();
   private readonly watching: Promise<void>;
 
   constructor(
@@ -41,25 +42,23 @@ export class CanaryWatch {
 
   private async watch(): Promise<void> {
     while (!this.stopped) {
-      await Promise.all([this.processes(), this.looks % 5 === 0 ? this.heartbeats() : undefined]);
+      this.processes();
+      if (this.looks % 5 === 0) await this.heartbeats();
       this.looks += 1;
       await sleep(40);
     }
   }
 
-  private async processes(): Promise<void> {
-    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-    await Promise.all(
-      pids.map(async (pid) => {
-        const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => '');
-        const argv = await read('cmdline');
-        // With the same argv it is the same program: only exec gives another environment.
-        if (this.seen.get(pid) === argv) return;
-        this.seen.set(pid, argv);
-        this.search(`argv of ${argv.slice(0, 60)}`, argv);
-        this.search(`environment of ${argv.slice(0, 60)}`, await read('environ'));
-      }),
-    );
+  private processes(): void {
+    for (const pid of allPids()) {
+      if (pid === process.pid) continue;
+      const argv = ofProcess(pid, 'cmdline', 'latin1');
+      // With the same argv it is the same program: only exec gives another environment.
+      if (this.seen.get(pid) === argv) continue;
+      this.seen.set(pid, argv);
+      this.search(`argv of ${argv.slice(0, 60)}`, argv);
+      this.search(`environment of ${argv.slice(0, 60)}`, ofProcess(pid, 'environ', 'latin1'));
+    }
   }
 
   private async heartbeats(): Promise<void> {

@@ -18,4 +18,4 @@ afterAll(async () => {
     await next().catch((problem: unknown) => problems.push(problem));
   }
   if (problems.length > 0) throw new AggregateError(problems, `cleaning up failed: ${problems.map(String).join('; ')}`);
-}, 300_000);
+}, 900_000);

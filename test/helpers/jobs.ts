@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import type { JobRequest, JobResult, Jobs, JobsContext } from '../../src/process
 import { createJobs } from '../../src/process/jobs/supervisor.js';
 import type { JobWorkerInput } from '../fixtures/job-worker.js';
 import { onCleanup } from './cleanup.js';
+import { allPids, ofProcess } from './proc.js';
 import { until } from './until.js';
 import { makeTempDir } from './make-temp-dir.js';
 import { reaperOfFile } from './temp.js';
@@ -144,28 +145,23 @@ export class JobBench {
     await this.letGo();
     await writeFile(join(this.root, 'stop'), '');
     await Promise.all(this.runs);
-    for (const pid of await this.processes()) {
+    for (const pid of this.processes()) {
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
         // Ended by itself.
       }
     }
-    await until(async () => (await this.processes()).length === 0, 'what the test started has ended');
+    await until(() => this.processes().length === 0, 'what the test started has ended');
     await rm(this.root, { recursive: true, force: true, maxRetries: 3 });
   }
 
   /** Living processes of our jobs: their wrappers and tools name our directory in argv or environment. */
-  private async processes(): Promise<number[]> {
-    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-    const found = await Promise.all(
-      pids.map(async (pid) => {
-        const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
-        const text = `${await read('cmdline')}\0${await read('environ')}`;
-        return pid !== process.pid && text.includes(this.root) && (await lives(pid)) ? pid : undefined;
-      }),
-    );
-    return found.filter((pid) => pid !== undefined);
+  private processes(): number[] {
+    return allPids().filter((pid) => {
+      const text = `${ofProcess(pid, 'cmdline')}\0${ofProcess(pid, 'environ')}`;
+      return pid !== process.pid && text.includes(this.root) && isAlive(ofProcess(pid, 'stat'));
+    });
   }
 }
 
@@ -185,6 +181,7 @@ async function outcomeOf(child: ChildProcess, reports: WorkerProcess['reports'])
 
 /** Waits for a condition, not for a time; the limit is only there so that a failing test ends. */
 export async function lives(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat !== '' && !/\) [ZX] /.test(stat);
+  return isAlive(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''));
 }
+
+const isAlive = (stat: string): boolean => stat !== '' && !/\) [ZX] /.test(stat);

@@ -12,13 +12,16 @@ export interface Meddling {
   readonly withoutHeader?: string;
 }
 
-/** A proxy that speaks HTTP before a server without TLS, and meddles with requests. Returns its address. */
+/** A proxy that speaks HTTP before a server without TLS, and meddles with requests, which may be held back. Returns its address. */
 export async function startMeddler(
   upstreamPort: number,
-  meddle: (request: http.IncomingMessage) => Meddling | null,
+  meddle: (request: http.IncomingMessage) => Meddling | null | Promise<Meddling | null>,
 ): Promise<string> {
-  const server = http.createServer((request, answer) => {
-    const { status, loseAnswer, withoutHeader } = meddle(request) ?? {};
+  const server = http.createServer((request, answer) => void handle(request, answer));
+  const handle = async (request: http.IncomingMessage, answer: http.ServerResponse): Promise<void> => {
+    const { status, loseAnswer, withoutHeader } = (await meddle(request)) ?? {};
+    // Whoever asked is gone: nothing of it reaches the server.
+    if (request.socket.destroyed) return;
     if (status !== undefined) {
       request.resume();
       answer.writeHead(status).end();
@@ -40,7 +43,7 @@ export async function startMeddler(
     );
     asked.on('error', () => request.socket.destroy());
     request.pipe(asked);
-  });
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onCleanup(async () => {

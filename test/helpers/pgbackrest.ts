@@ -14,7 +14,7 @@ export interface BackrestCluster {
   readonly config: string;
   readonly repository: string;
   readonly options: PgbackrestOptions;
-  /** While this file is there, nothing is archived as long as a pgBackRest backup runs. */
+  /** While this file is there, nothing is archived as long as a pgBackRest backup runs; with the name of a segment in it, nothing after that. */
   readonly holdFile: string;
   /** While this file is there, archiving fails. */
   readonly failFile: string;
@@ -39,7 +39,8 @@ export async function startBackrestCluster(
     [
       '#!/bin/sh',
       String.raw`holder() { sed -n 's/.*"pid":\([0-9]*\).*/\1/p' '${lock}' 2>/dev/null; }`,
-      `while [ -f '${holdFile}' ] && kill -0 "$(holder)" 2>/dev/null; do sleep 0.05; done`,
+      `isHeld() { [ -f '${holdFile}' ] && ! expr "\${1##*/}" '<=' "$(cat '${holdFile}')" >/dev/null; }`,
+      `while isHeld "$1" && kill -0 "$(holder)" 2>/dev/null; do sleep 0.05; done`,
       `[ ! -f '${failFile}' ] || exit 1`,
       `exec pgbackrest --config='${config}' --stanza=${STANZA} --no-neutral-umask archive-push "$1"`,
       '',

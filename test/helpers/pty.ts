@@ -5,7 +5,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { onCleanup } from './cleanup.js';
 
 /** A limit that only ends a failing test. */
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 600_000;
 
 /** A command in a real pseudo-terminal, 120 columns wide, by `script` of util-linux. */
 export class Pty {

@@ -7,6 +7,7 @@ import { onlyBackup } from '../contract/as-backup.js';
 import { recoverBeside } from './recovered.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
+import { archiveSegment } from './wal-segment.js';
 
 /** A point in the source's life: how to name it, and what the table held then. */
 export interface Point {
@@ -82,16 +83,8 @@ export class RecoveryHistory {
   }
 
   /** Closes the segment of what was committed, waits until it is archived, and returns its name. */
-  async archive(): Promise<string> {
-    const { server } = this.source;
-    const { segment = '' } = await oneRow(server, 'SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    for (let archived = ''; archived < segment;) {
-      archived =
-        (await oneRow(server, `SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))[
-          'archived'
-        ]?.slice(0, 24) ?? '';
-    }
-    return segment;
+  archive(): Promise<string> {
+    return archiveSegment(this.source.server);
   }
 
   async contentOf(server: ServerAddress): Promise<string> {

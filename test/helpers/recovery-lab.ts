@@ -13,6 +13,7 @@ import { startScratchCluster } from './postgres.js';
 import type { ScratchCluster } from './scratch-cluster.js';
 import { tempDir } from './temp.js';
 import { until } from './until.js';
+import { closeSegment } from './wal-segment.js';
 
 /** A commit as the client that made it saw it. */
 export interface ClientCommit {
@@ -124,8 +125,7 @@ export class RecoveryLab {
 
   /** Closes the segment being written and waits until it is in the archive. */
   async archiveSegment(): Promise<string> {
-    const { rows } = await this.query('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    const segment = String(rows[0]?.['segment']);
+    const segment = await closeSegment(this.cluster);
     await until(async () => (await readdir(this.archive)).includes(segment), `segment ${segment} is archived`);
     return segment;
   }

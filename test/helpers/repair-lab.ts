@@ -160,7 +160,7 @@ export class RepairLab {
       `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now, pg_logical_emit_message(true, 'test', 'x')`,
     );
     const { now } = rows[0] as { now: string };
-    await site.query('SELECT pg_switch_wal()');
+    await site.closeSegment();
     await site.waitFor(async () => {
       const { windows } = await runInspection<'wal'>(site.session, { kind: 'wal', cluster: 'mairie' });
       return windows.some(({ newest }) => (newest ?? '') >= now);

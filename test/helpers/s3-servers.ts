@@ -182,7 +182,7 @@ async function startServer(
 
 /** Waits until the server answers anything at all. */
 async function answering(child: ChildProcess, endpoint: string, agent: https.Agent | undefined): Promise<void> {
-  for (let tries = 0; tries < 1200; tries++) {
+  for (const limit = Date.now() + 600_000; Date.now() < limit;) {
     if (child.exitCode !== null) throw new Error(`the S3 server ended with ${child.exitCode}`);
     const status = await new Promise<number | null>((resolve) => {
       const asked = (agent ? https : http).request(endpoint, agent ? { agent } : {}, (answer) => {

@@ -79,7 +79,7 @@ export class ScratchCluster {
 
   async start(): Promise<void> {
     try {
-      await this.pgCtl('start', '--log', this.logFile, '--timeout', '60');
+      await this.pgCtl('start', '--log', this.logFile, '--timeout', '240');
     } catch (error) {
       const log = await readFile(this.logFile, 'utf8').catch(() => '(no log)');
       throw new Error(`the scratch cluster did not start: ${log.slice(-2000)}`, { cause: error });
@@ -89,7 +89,7 @@ export class ScratchCluster {
   }
 
   async stop(mode: 'smart' | 'fast' | 'immediate' = 'fast'): Promise<void> {
-    if ((await this.pid()) !== undefined) await this.pgCtl('stop', '--mode', mode, '--timeout', '60');
+    if ((await this.pid()) !== undefined) await this.pgCtl('stop', '--mode', mode, '--timeout', '240');
   }
 
   /** SIGKILL to the postmaster, as a crash would; returns when it and its children are gone. */

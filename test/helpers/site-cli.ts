@@ -76,15 +76,11 @@ const STUCK_LOOKS = 600;
 /** Waits until work is in a state, without a process for every look; work that ends otherwise, or is stuck, ends the waiting. */
 export async function reaches(site: Site, workflowId: string, state: StatusView['state']): Promise<StatusView> {
   let stuck = 0;
-  const view = await site.waitFor(
-    async () => {
-      const now = await look(site.session, workflowId, { jobs: false });
-      stuck = now.state === 'paused' ? stuck + 1 : 0;
-      return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
-    },
-    `${workflowId} is ${state}`,
-    200_000,
-  );
+  const view = await site.waitFor(async () => {
+    const now = await look(site.session, workflowId, { jobs: false });
+    stuck = now.state === 'paused' ? stuck + 1 : 0;
+    return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
+  }, `${workflowId} is ${state}`);
   if (view.state !== state)
     throw new Error(
       `${workflowId} is ${view.state}, not ${state}: ${view.waitingFor ?? (await endOf(site, workflowId))}`,

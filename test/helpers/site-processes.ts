@@ -1,5 +1,6 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { readFile } from 'node:fs/promises';
+import { allPids, ofProcess, workingDirectoryOf } from './proc.js';
+import { pause } from './until.js';
 
 export interface SiteProcess {
   readonly pid: number;
@@ -14,23 +15,13 @@ export interface Leftovers {
 }
 
 /** Living processes that name a directory in argv, environment or working directory: wrappers, tools, servers. */
-export async function processesOf(root: string): Promise<SiteProcess[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const read = (name: string) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
-      const [stat, argv, environment, cwd] = await Promise.all([
-        read('stat'),
-        read('cmdline'),
-        read('environ'),
-        readlink(`/proc/${pid}/cwd`).catch(() => ''),
-      ]);
-      if (pid === process.pid || stat === '' || /\) [ZX] /.test(stat)) return undefined;
-      if (![argv, environment, cwd].some((text) => text.includes(root))) return undefined;
-      return { pid, command: argv.replaceAll('\0', ' ').trim() };
-    }),
-  );
-  return found.filter((one) => one !== undefined);
+export function processesOf(root: string): SiteProcess[] {
+  return allPids().flatMap((pid) => {
+    const [stat, argv] = [ofProcess(pid, 'stat'), ofProcess(pid, 'cmdline')];
+    if (pid === process.pid || stat === '' || /\) [ZX] /.test(stat)) return [];
+    if (![argv, ofProcess(pid, 'environ'), workingDirectoryOf(pid)].some((text) => text.includes(root))) return [];
+    return [{ pid, command: argv.replaceAll('\0', ' ').trim() }];
+  });
 }
 
 /** A process and all that descends from it. */
@@ -52,8 +43,9 @@ export async function below(pid: number, program: string): Promise<number | null
 }
 
 /** SIGKILL, and a wait until all are gone; pids must be known to be ours. */
-export async function killAll(list: () => Promise<readonly SiteProcess[]>): Promise<void> {
-  for (const limit = Date.now() + 30_000; Date.now() < limit; await sleep(25)) {
+export async function killAll(list: () => readonly SiteProcess[] | Promise<readonly SiteProcess[]>): Promise<void> {
+  const since = Date.now();
+  for (const limit = since + 180_000; Date.now() < limit; await pause(since)) {
     const left = await list();
     if (left.length === 0) return;
     for (const { pid } of left) {

@@ -135,6 +135,9 @@ archive_command = '${archiveCommand}'
 log_statement = 'all'
 log_line_prefix = 'db=%d pid=%p '`;
 
+/** Half a day from now: a schedule that a test makes starts nothing by itself meanwhile. */
+export const dueHour = String((new Date().getUTCHours() + 12) % 24).padStart(2, '0');
+
 const repriseYaml = (
   places: SitePlaces,
   { retention, proof, watch, clusterYaml, policiesYaml, offsite, physical }: SiteConfig,
@@ -152,8 +155,8 @@ ${offsite === undefined ? '' : `  offsite: ${offsite}\n`}clusters:
     databases: [mairie]
     catalogue: ${offsite === undefined ? 'local' : 'offsite'}
 ${watch ? '    watch: { every: 1s, failures: 3 }\n' : ''}    backups:
-      dump: { engine: logical, repository: ${offsite === undefined ? 'local' : 'offsite'}, schedule: { cron: "30 1 * * *" }, retention: ${retention}, proof: ${proof} }
-      physical: { engine: ${physical?.engine ?? 'pgbackrest'}, repository: local, options: ${physical?.optionsYaml ?? `{ stanza: main, config: ${places.pgbackrestConf} }`}, schedule: { cron: "15 2 * * *" }, retention: ${retention}, proof: ${proof} }
+      dump: { engine: logical, repository: ${offsite === undefined ? 'local' : 'offsite'}, schedule: { cron: "30 ${Number(dueHour)} * * *" }, retention: ${retention}, proof: ${proof} }
+      physical: { engine: ${physical?.engine ?? 'pgbackrest'}, repository: local, options: ${physical?.optionsYaml ?? `{ stanza: main, config: ${places.pgbackrestConf} }`}, schedule: { cron: "15 ${Number(dueHour)} * * *" }, retention: ${retention}, proof: ${proof} }
 ${policiesYaml}    recovery:
       targets:
         beside: { host: db1, data_dir: ${join(places.root, 'beside')}, port: ${places.port + 1} }
@@ -168,7 +171,7 @@ ${clusterYaml}contacts:
 
 /** Runs pg_ctl of the site's server as its user. */
 export async function pgCtl(binDir: string, dataDir: string, ...argv: string[]): Promise<void> {
-  const options = [...argv, '--pgdata', dataDir, '--silent', '--wait', '--timeout', '60'];
+  const options = [...argv, '--pgdata', dataDir, '--silent', '--wait', '--timeout', '240'];
   try {
     await runAsPostgres(join(binDir, 'pg_ctl'), options);
   } catch (error) {

@@ -68,7 +68,7 @@ export class SiteWorker {
   /** Waits until it asks for workflow tasks, or has ended: then by which signal, null for none. */
   async polls(): Promise<void> {
     const { connection, settings } = this.session;
-    for (const limit = Date.now() + 180_000; Date.now() < limit && !this.ended; await sleep(50)) {
+    for (const limit = Date.now() + 600_000; Date.now() < limit && !this.ended; await sleep(50)) {
       const { pollers } = await connection.workflowService.describeTaskQueue({
         namespace: settings.namespace,
         taskQueue: { name: CONTROL_QUEUE },

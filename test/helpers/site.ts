@@ -24,16 +24,18 @@ import { onCleanup } from './cleanup.js';
 import { reprise } from './cli.js';
 import type { CliResult } from './cli.js';
 import { makeTempDir } from './make-temp-dir.js';
-import { freePorts } from './ports.js';
+import { freePair } from './ports.js';
 import { runQuery } from './postgres.js';
 import type { ServerAddress } from './postgres.js';
 import { Reaper } from './reaper.js';
 import { killAll, processesOf, withDescendants } from './site-processes.js';
 import type { Leftovers, SiteProcess } from './site-processes.js';
 import { isOutage, openNamespace, sharedTemporal } from './site-session.js';
+import { pause } from './until.js';
 import { configure, layOut, pgCtl, placesIn } from './site-template.js';
 import type { SiteConfig, SitePlaces } from './site-template.js';
 import { SiteWorker } from './site-worker.js';
+import { archiveSegment, closeSegment } from './wal-segment.js';
 
 export type Policy = 'dump' | 'physical' | 'base';
 /** The server killed; its data files gone too and the WAL still there; everything gone. */
@@ -79,8 +81,8 @@ export class Site {
 
   static async create(options: SiteOptions = {}): Promise<Site> {
     const root = await makeTempDir('site');
-    const [port] = (await freePorts(2)) as [number, number];
-    const places = placesIn(root, port);
+    // The next one is that of what is recovered beside.
+    const places = placesIn(root, await freePair());
     const config = {
       retention: '{ days: 14, min_proven: 1 }',
       proof: 'verify' as const,
@@ -147,6 +149,16 @@ export class Site {
     return (counted[0] as { n: number }).n;
   }
 
+  /** Closes the WAL segment being written, whatever was written; returns its name. */
+  closeSegment(): Promise<string> {
+    return closeSegment(this.server);
+  }
+
+  /** The same, and waits until the server has archived it. */
+  archiveSegment(): Promise<string> {
+    return archiveSegment(this.server);
+  }
+
   /**
    * Hashes of all that the database holds: rows of every table, large objects, settings, owner. Sequences are left out:
    * a server that was killed takes up to 32 numbers further on.
@@ -162,8 +174,7 @@ export class Site {
     const postmaster = await readPostmaster(dataDir);
     if (postmaster?.alive !== true) throw new Error('there is no server to lose');
     const family = await withDescendants(postmaster.pid);
-    const alive = async (): Promise<SiteProcess[]> =>
-      (await processesOf(this.root)).filter(({ pid }) => family.has(pid));
+    const alive = (): SiteProcess[] => processesOf(this.root).filter(({ pid }) => family.has(pid));
     process.kill(postmaster.pid, 'SIGKILL');
     await killAll(alive);
     if (kind === 'data') for (const part of ['base', 'global']) await rm(join(dataDir, part), { recursive: true });
@@ -283,9 +294,14 @@ export class Site {
   }
 
   /** Asks until there is an answer: workers and servers may die meanwhile. The limit only ends a failing test. */
-  async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 180_000): Promise<T> {
+  async waitFor<T>(look: () => Promise<T | null | undefined | false>, what: string, limitMs = 600_000): Promise<T> {
     let last: unknown;
-    for (const limit = Date.now() + limitMs; Date.now() < limit && !this.removed; await sleep(100)) {
+    const since = Date.now();
+    for (
+      const limit = since + limitMs;
+      Date.now() < limit && !this.removed;
+      await pause(since, { least: 50, most: 300 })
+    ) {
       try {
         const found = await look();
         if (found !== null && found !== undefined && found !== false) return found;
@@ -315,7 +331,7 @@ export class Site {
     const postmaster = await readPostmaster(dataDir);
     const known = postmaster?.alive === true ? await withDescendants(postmaster.pid) : new Set<number>();
     for (const worker of this.workers) for (const pid of await withDescendants(worker.pid)) known.add(pid);
-    const processes = (await processesOf(this.root)).filter(({ pid }) => !known.has(pid));
+    const processes = processesOf(this.root).filter(({ pid }) => !known.has(pid));
     const stored = await readdir(backupsDir, { recursive: true }).catch(() => [] as string[]);
     const files = [
       ...stored.filter((path) => /(^|\/)incoming\/.|\.tmp$/.test(path)),

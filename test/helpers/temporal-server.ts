@@ -106,7 +106,7 @@ async function startOnce(options: TemporalOptions): Promise<TemporalServer> {
 
 /** Ready is when the namespace is there, which is some time after the port opens. */
 async function answers(address: string, hasExited: () => boolean): Promise<boolean> {
-  const deadline = performance.now() + 180_000;
+  const deadline = performance.now() + 600_000;
   while (performance.now() < deadline && !hasExited()) {
     try {
       const connection = await Connection.connect({ address, connectTimeout: 5000 });

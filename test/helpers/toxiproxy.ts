@@ -43,7 +43,7 @@ export async function startBadNetwork(upstreamPort: number): Promise<BadNetwork>
       () => false,
     );
     if (up) break;
-    if (tries > 600) throw new Error('toxiproxy does not answer');
+    if (tries > 6000) throw new Error('toxiproxy does not answer');
     await sleep(50);
   }
   await api('/proxies', 'POST', {

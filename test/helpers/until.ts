@@ -4,10 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 180_000,
+  limitMs = 600_000,
 ): Promise<void> {
   let last: unknown;
-  for (const limit = Date.now() + limitMs; Date.now() < limit; await sleep(15)) {
+  const since = Date.now();
+  for (const limit = since + limitMs; Date.now() < limit; await pause(since)) {
     try {
       if (await condition()) return;
     } catch (error) {
@@ -15,4 +16,12 @@ export async function until(
     }
   }
   throw new Error(`waited in vain until ${what}`, { cause: last });
+}
+
+/**
+ * Between two looks: a tenth of what was waited already, so that a long wait does not take the CPU from what it waits for, and
+ * ends a tenth later at most.
+ */
+export async function pause(since: number, { least = 15, most = 100 } = {}): Promise<void> {
+  await sleep(Math.min(Math.max((Date.now() - since) / 10, least), most));
 }

@@ -1,11 +1,12 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isHistoryName, isSegmentName, parseTimelineHistory } from '../../src/domain/target/wal.js';
 import { openCourse, type Course } from '../../src/postgres/wal/transactions/wal-course.js';
 import type { WalArchive, WalReader } from '../../src/postgres/wal/wal-archive.js';
-import { runQuery, type ScratchCluster, type ScratchOptions, startScratchCluster } from './postgres.js';
+import { type ScratchCluster, type ScratchOptions, startScratchCluster } from './postgres.js';
 import { tempDir } from './temp.js';
+import { until } from './until.js';
+import { closeSegment } from './wal-segment.js';
 
 /** A cluster that archives its WAL into a directory, as it is. */
 export interface ArchivingCluster {
@@ -28,11 +29,8 @@ export async function startArchivingCluster(options: ScratchOptions = {}): Promi
     ...{ cluster, directory },
     reader: walReader(cluster),
     archived: async () => {
-      // Without a record in it a segment is not switched.
-      await runQuery(cluster, 'postgres', "SELECT pg_create_restore_point('switch')");
-      const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_walfile_name(pg_switch_wal()) AS name');
-      const [{ name = '' } = {}] = rows as { name?: string }[];
-      while (!(await readdir(directory)).includes(name)) await sleep(20);
+      const name = await closeSegment(cluster);
+      await until(async () => (await readdir(directory)).includes(name), `${name} is archived`);
       return name;
     },
     course: async (timeline) =>

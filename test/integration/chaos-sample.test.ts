@@ -65,10 +65,10 @@ describe(`D2, F1: a worker killed loses nothing and runs nothing twice (seed ${s
       const journey = journeys.find((one) => nameOf(one) === name);
       expect((await outcomes.get(name))?.kills).toBe(journey?.kills.length);
     },
-    400_000,
+    900_000,
   );
 
-  it.each(disturbed.map(nameOfDisturbed))('%s', async (name) => void (await outcomes.get(name)), 400_000);
+  it.each(disturbed.map(nameOfDisturbed))('%s', async (name) => void (await outcomes.get(name)), 900_000);
 
-  it(RESET, async () => void (await outcomes.get(RESET)), 400_000);
+  it(RESET, async () => void (await outcomes.get(RESET)), 900_000);
 });

@@ -1,6 +1,5 @@
 import { WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type LeaseOwner, type LeaseRequest, noLeases } from '../../src/domain/operation/lease.js';
 import type { LockAnswer, LockGrant, OwnedClaim } from '../../src/domain/operation/locks.js';
 import {
@@ -11,6 +10,7 @@ import {
   workflowTypes,
 } from '../../src/domain/operation/names.js';
 import { onCleanup } from '../helpers/cleanup.js';
+import { pause } from '../helpers/until.js';
 import type { Lab } from './lab.js';
 
 /** The lock of one cluster, claimed as the control activities claim it. */
@@ -69,6 +69,7 @@ export class Locks {
   }
 
   async ended(): Promise<void> {
-    while ((await this.handle.describe()).status.name === 'RUNNING') await sleep(20);
+    const since = Date.now();
+    while ((await this.handle.describe()).status.name === 'RUNNING') await pause(since);
   }
 }

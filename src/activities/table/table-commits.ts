@@ -75,7 +75,7 @@ export async function findCommits(
             : []),
           // What committed before the beginning is in the copy.
           ...listed.missing
-            .filter(({ toLsn, kind }) => kind !== 'before' || compareLsn(toLsn, range.afterLsn) > 0)
+            .filter(({ toLsn, kind }) => kind === 'after' || compareLsn(toLsn, range.afterLsn) > 0)
             .map(({ fromLsn, toLsn, kind }) =>
               kind === 'after'
                 ? `the WAL from ${fromLsn} on is not archived yet: what committed there was not looked at`

@@ -8,6 +8,7 @@ import type { RecoveryMethod } from '../../domain/plan/plan.js';
 import { writeFileAtomic } from '../../files/atomic-file.js';
 import { pathExists } from '../../files/paths.js';
 import { scramVerifier } from '../../postgres/connection/login.js';
+import { READ_COMMITTED } from '../../postgres/connection/session-options.js';
 import { withMaintenance } from '../../postgres/connection/with-client.js';
 import type { ClusterContext } from '../cluster-context.js';
 
@@ -60,19 +61,28 @@ async function readerOfCopy(
   { cluster: { name, checksRole } }: ClusterContext,
   connection: ConnectionConfig,
 ): Promise<Omit<PeopleLogin, 'osUser'>> {
-  const { canLogIn, major } = await withMaintenance(connection, async (client) => {
-    const { rows } = await client.query<{ canLogIn: boolean; version: number }>(
+  const { canLogIn, serializable, major } = await withMaintenance(connection, async (client) => {
+    const { rows } = await client.query<{ canLogIn: boolean; serializable: boolean; version: number }>(
       `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1 AND rolcanlogin AND NOT rolsuper) AS "canLogIn",
+              EXISTS (SELECT FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS c
+                       WHERE c = 'default_transaction_isolation=serializable') AS serializable,
               pg_catalog.current_setting('server_version_num')::int AS version`,
       [checksRole ?? ''],
     );
-    return { canLogIn: rows[0]?.canLogIn === true, major: Math.floor((rows[0]?.version ?? 0) / 10_000) };
+    const [found] = rows;
+    const major = Math.floor((found?.version ?? 0) / 10_000);
+    return { canLogIn: found?.canLogIn === true, serializable: found?.serializable === true, major };
   });
-  if (canLogIn && checksRole !== undefined) return { user: checksRole, passfile: null, options: null, note: null };
+  // What is set for roles and databases goes before what the copy's configuration has.
+  const isolation = serializable ? [`-c ${READ_COMMITTED}`] : [];
+  if (canLogIn && checksRole !== undefined)
+    return { user: checksRole, passfile: null, options: isolation[0] ?? null, note: null };
+  const reads = major >= WITH_READ_ALL ? ['-c role=pg_read_all_data'] : [];
+  const options = [...reads, ...isolation].join(' ');
   return {
     user: connection.user,
     passfile: null,
-    options: major >= WITH_READ_ALL ? '-c role=pg_read_all_data' : null,
+    options: options === '' ? null : options,
     note: `this is a superuser of the copy: a view or a function of somebody else may run code with its rights; name a login that only reads under clusters.${name}.checks_role`,
   };
 }

@@ -23,9 +23,13 @@ export interface CopyPlace {
 
 /**
  * What a transaction under way has locked stays locked where the replay stands: nobody waits for it for ever. Nothing is to be vacuumed where
- * its recovery was ended.
+ * its recovery was ended. While it lasts, no transaction can be serializable.
  */
-const PATIENCE: Settings = { lock_timeout: '1min', autovacuum: 'off' };
+const PATIENCE: Settings = {
+  lock_timeout: '1min',
+  autovacuum: 'off',
+  default_transaction_isolation: 'read committed',
+};
 
 /** A running copy, and how far it has replayed; null of dumps, which are not replayed. */
 export interface RunningCopy {

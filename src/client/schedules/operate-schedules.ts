@@ -52,8 +52,12 @@ export async function resumeSchedule(session: TemporalSession, id: string, note:
   return scheduleLine(session, id);
 }
 
+/** A server under load acts late. */
+const TRIGGERED_MS = 120_000;
+
 /**
  * Runs a schedule's backup now; returns the workflow id it got, null where the server started nothing (one is running).
+ * @throws RepriseError `timeout` where the server does not say what it did
  */
 export async function triggerSchedule(session: TemporalSession, id: string): Promise<string | null> {
   const before = await describeOurs(session, id);
@@ -61,14 +65,18 @@ export async function triggerSchedule(session: TemporalSession, id: string): Pro
   const skippedBefore = before.info.numActionsSkippedOverlap;
   await session.client.schedule.getHandle(fullId(id)).trigger('SKIP');
   // The server answers before it acts.
-  for (let attempt = 0; attempt < 50; attempt++) {
+  for (const end = performance.now() + TRIGGERED_MS; performance.now() < end;) {
     const { info } = await describeOurs(session, id);
     const started = info.recentActions.find(({ action }) => !known.has(action.workflow.firstExecutionRunId));
     if (started) return started.action.workflow.workflowId;
     if (info.numActionsSkippedOverlap > skippedBefore) return null;
     await sleep(200);
   }
-  return null;
+  throw new RepriseError(
+    'timeout',
+    `the Temporal server has not said within ${TRIGGERED_MS / 1000} s whether it started a run of ${fullId(id)}`,
+    'see whether one runs with `reprise status`, and whether the server is well with `reprise doctor`',
+  );
 }
 
 /** The one schedule, as a line. */

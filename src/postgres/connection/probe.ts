@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { byFirstWay, waysToConnect } from './tls.js';
 import { newClient } from './with-client.js';
 import { orPoolerRefused, setForSession } from './pooler.js';
+import { TIMES_AS_ISO } from './session-options.js';
 import { isRepriseError } from '../../domain/errors.js';
 import { sqlState } from './database-errors.js';
 
@@ -51,7 +52,7 @@ export async function probe(connection: ConnectionConfig, timeoutMs = 5_000): Pr
       return one;
     });
     layer = 'query';
-    await setForSession(client, connection, []).catch((error: unknown) => {
+    await setForSession(client, connection, [TIMES_AS_ISO]).catch((error: unknown) => {
       if (isRepriseError(error)) layer = 'login';
       throw error;
     });

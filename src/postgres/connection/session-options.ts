@@ -8,11 +8,18 @@ const IN_EVERY_VERSION = [
   'idle_in_transaction_session_timeout',
   'tcp_user_timeout',
 ] as const;
+/** A server in recovery, as most temporary instances are, runs no serializable transaction. The space is for the server, which splits at others. */
+export const READ_COMMITTED = String.raw`default_transaction_isolation=read\ committed`;
 /**
  * What a role, a database or the server may set for applications, and what would stop or change our own statements: a database that was made
- * read-only in an incident is repaired and frozen all the same, and a NULL in an array stays one.
+ * read-only in an incident is repaired and frozen all the same, a NULL in an array stays one, and a copy can be read.
  */
-const FOR_OUR_STATEMENTS = ['default_transaction_read_only=off', 'array_nulls=on'] as const;
+const FOR_OUR_STATEMENTS = [
+  'default_transaction_read_only=off',
+  'default_transaction_deferrable=off',
+  READ_COMMITTED,
+  'array_nulls=on',
+] as const;
 /** A server that does not know one refuses the session. */
 const SINCE = [
   { name: 'idle_session_timeout', versionNum: 140_000 },
@@ -59,3 +66,6 @@ export const CONSTRAINTS_COUNT =
 /** An expression: what the server says is committed is on disk, also where role, database or server do not ask for that. */
 export const COMMITS_ON_DISK =
   "CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off' THEN pg_catalog.set_config('synchronous_commit', 'local', false) END";
+
+/** An expression: the driver reads times in this style alone. In which order the numbers of a date are read stays as it is set. */
+export const TIMES_AS_ISO = "pg_catalog.set_config('DateStyle', 'ISO', false)";

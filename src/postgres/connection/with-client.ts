@@ -9,7 +9,13 @@ import { passwordFor } from './passfile.js';
 import { pidOf, orPoolerRefused, setForSession } from './pooler.js';
 import { byFirstWay, waysToConnect } from './tls.js';
 import type { TlsWay } from './tls.js';
-import { COMMITS_ON_DISK, CONSTRAINTS_COUNT, sessionOptions, WITHOUT_NEWER_TIMEOUTS } from './session-options.js';
+import {
+  COMMITS_ON_DISK,
+  CONSTRAINTS_COUNT,
+  sessionOptions,
+  TIMES_AS_ISO,
+  WITHOUT_NEWER_TIMEOUTS,
+} from './session-options.js';
 
 /**
  * Connects, calls the function and closes the session, also when the function throws.
@@ -36,7 +42,9 @@ export async function withClient<T>(
       return connected(attempt);
     });
     const settings =
-      options.asServerSets === true ? [] : [...WITHOUT_NEWER_TIMEOUTS, COMMITS_ON_DISK, CONSTRAINTS_COUNT];
+      options.asServerSets === true
+        ? []
+        : [...WITHOUT_NEWER_TIMEOUTS, COMMITS_ON_DISK, CONSTRAINTS_COUNT, TIMES_AS_ISO];
     await setForSession(client, connection, [...fixedSearchPath(options), ...settings]);
     const session = client;
     const pid = pidOf(session);

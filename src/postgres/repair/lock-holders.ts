@@ -58,7 +58,10 @@ export async function namingHolders<T>(
   try {
     return await work();
   } catch (error) {
-    if (!isRepriseError(error) || error.code !== 'busy' || holders === '') throw error;
+    if (!isRepriseError(error) || error.code !== 'busy') throw error;
+    // A look that is under way may be the first that sees them.
+    await looking;
+    if (holders === '') throw error;
     throw new RepriseError('busy', `${error.message} (${holders})`, error.hint, error.details);
   } finally {
     clearInterval(timer);

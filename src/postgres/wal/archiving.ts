@@ -136,9 +136,12 @@ export async function archiveOneSegment(client: pg.ClientBase, options: RearmOpt
 
 /** Closes the current segment and returns its name. */
 export async function closeSegment(client: pg.ClientBase): Promise<string> {
-  // A segment with nothing new in it is not closed.
-  await client.query('SELECT pg_create_restore_point($1)', [RESTORE_POINT]);
-  const { rows } = await client.query<{ segment: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
+  // A segment with nothing new in it is not closed. It is named after this record: another session may close it before us.
+  const { rows } = await client.query<{ segment: string }>(
+    'SELECT pg_walfile_name(pg_create_restore_point($1) - 1) AS segment',
+    [RESTORE_POINT],
+  );
+  await client.query('SELECT pg_switch_wal()');
   return rows[0]?.segment ?? '';
 }
 

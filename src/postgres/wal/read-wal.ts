@@ -67,7 +67,7 @@ export async function walTail(pgBin: string, dir: string, startSegment: string, 
   const stopped = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+)/.exec(complaint.stderr)?.[1];
   const last =
     stopped === undefined
-      ? await lastRecord(dump, start, limit)
+      ? await lastRecord(dump, { from: start, to: limit }, segmentBytes)
       : (await records(dump, { from: parseLsn(stopped), to: limit }, '--limit', '1'))[0];
   if (last === undefined) return { endLsn: null, ...NO_COMMIT };
   const endLsn = endOf(last, segmentBytes, blockBytes);
@@ -126,12 +126,16 @@ async function records(dump: Dump, piece: WalRange, ...options: readonly string[
 }
 
 /**
- * The last record that begins before `limit`, searched backwards so that a large WAL is not listed whole. Each is read again
+ * The last record that begins in the range, searched backwards so that a large WAL is not listed whole. Each is read again
  * by its position: a logical message, which any user may write, can hold lines that look like records.
  */
-async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<WaldumpRecord | undefined> {
+async function lastRecord(
+  dump: Dump,
+  { from: start, to: limit }: WalRange,
+  segmentBytes: number,
+): Promise<WaldumpRecord | undefined> {
   let tried = 0;
-  for (let end = limit; end > start; end -= WINDOW_BYTES) {
+  for (let end = limit; end > start;) {
     const from = end - WINDOW_BYTES > start ? end - WINDOW_BYTES : start;
     const listed = await records(dump, { from, to: limit });
     for (const { lsn } of listed.toReversed()) {
@@ -141,8 +145,32 @@ async function lastRecord(dump: Dump, start: bigint, limit: bigint): Promise<Wal
       if (found?.lsn === lsn) return found;
       if (++tried > MOST_FORGED) throw forgedLines();
     }
+    end = listed.length > 0 ? from : await endOfUsed(dump, { start, end: from, limit }, segmentBytes);
   }
   return undefined;
+}
+
+/**
+ * Where the empty rest of a segment begins, to a window exactly: nothing begins at `end` or after it. A segment is filled from its
+ * start, and a switch leaves all the rest of it empty: of 1 GB that would be four thousand windows to look at.
+ */
+async function endOfUsed(
+  dump: Dump,
+  { start, end, limit }: { readonly start: bigint; readonly end: bigint; readonly limit: bigint },
+  segmentBytes: number,
+): Promise<bigint> {
+  if (end <= start) return start;
+  const begins = async (from: bigint): Promise<boolean> =>
+    (await records(dump, { from, to: limit }, '--limit', '1')).length > 0;
+  const segment = ((end - 1n) / BigInt(segmentBytes)) * BigInt(segmentBytes);
+  let [used, empty] = [segment > start ? segment : start, end];
+  if (!(await begins(used))) return used;
+  while (empty - used > WINDOW_BYTES) {
+    const middle = used + (empty - used) / 2n;
+    if (await begins(middle)) used = middle;
+    else empty = middle;
+  }
+  return empty;
 }
 
 function forgedLines(): RepriseError {

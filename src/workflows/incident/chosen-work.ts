@@ -126,7 +126,7 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
       const ended = await this.follow(child, choice, workflowId, show);
       return 'kind' in ended ? ended : { ...ids, ...ended };
     } catch (error) {
-      child?.letGo();
+      await child?.letGo();
       throw error;
     } finally {
       this.isTaken = false;

@@ -1,6 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Workflow, WorkflowResultType } from '@temporalio/common';
-import { CancellationScope, type ChildWorkflowHandle } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  type ChildWorkflowHandle,
+  getExternalWorkflowHandle,
+  log,
+  patched,
+} from '@temporalio/workflow';
 import { sentence } from '../operation/operation-status.js';
 import type { IncidentDecision } from './incident-frame.js';
 
@@ -59,14 +65,25 @@ export class IncidentChild<T extends Workflow> {
     });
   }
 
-  /** Cancels it, unless it was approved. */
-  letGo(): void {
-    if (!this.approved) this.scope.cancel();
+  /**
+   * Has it cancelled as the incident ends, unless it was approved, and waits until the server has asked it to: what a workflow asks for
+   * in the very task that ends it, the server does not do.
+   */
+  async letGo(): Promise<void> {
+    if (this.approved || this.ended !== null) return;
+    if (!patched('child-is-cancelled-before-the-incident-ends')) {
+      this.scope.cancel();
+      return;
+    }
+    const { workflowId } = this.handle;
+    await CancellationScope.nonCancellable(() => getExternalWorkflowHandle(workflowId).cancel()).catch(() =>
+      log.info('it has ended already', { workflowId }),
+    );
   }
 
-  /** The same, and waits for its end. */
+  /** Cancels it, unless it was approved, and waits for its end. */
   async cancel(): Promise<void> {
-    this.letGo();
+    if (!this.approved) this.scope.cancel();
     await this.ending;
   }
 }

@@ -109,7 +109,7 @@ export class InstanceLoss {
     try {
       return await this.follow(child, { workflowId, operationId });
     } catch (error) {
-      child.letGo();
+      await child.letGo();
       throw error;
     }
   }

@@ -20,7 +20,7 @@ beforeAll(async () => {
   cluster = await startScratchCluster();
   connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
   storage = openDirectory({ path: await tempDir('canary') });
-}, 300_000);
+});
 
 const run = (sql: string, database = 'postgres') => runQuery(cluster, database, sql);
 const written = (until: Date) => readCanaryLog(storage, 'mairie', until);

@@ -23,7 +23,7 @@ beforeAll(async () => {
   cluster = await startScratchCluster({ initdb: ['--data-checksums'], unrelated: true });
   connection = { host: cluster.host, port: cluster.port, user: 'postgres', maintenanceDatabase: 'postgres' };
   await makeDatabase('whole');
-}, 300_000);
+});
 
 const run = (database: string, sql: string): Promise<unknown> => runQuery(cluster, database, sql);
 

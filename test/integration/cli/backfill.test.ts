@@ -2,13 +2,14 @@ import { beforeAll, expect, it } from '@jest/globals';
 import type { BackfillStart } from '../../../src/client/schedules/backfill.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { answer, refusal } from '../../helpers/site-cli.js';
+import { dueHour } from '../../helpers/site-template.js';
 import { Site } from '../../helpers/site.js';
 
 failOnLeakedProcesses();
 
 let site: Site;
 const DAY_MS = 86_400_000;
-/** Midnight UTC so many days ago; the policy `dump` is due at 01:30. */
+/** Midnight UTC so many days ago; the policy `dump` is due half past {@link dueHour}. */
 const midnight = (daysAgo: number): string =>
   new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - daysAgo * DAY_MS).toISOString().slice(0, 19) + 'Z';
 const backfill = (from: string, to: string, ...more: string[]) =>
@@ -62,7 +63,7 @@ it('F27: backfill starts what was missed, one after the other and once; none of 
   // In time, retention lets the first one go.
   expect(await complete()).toBe(1);
 
-  const due = [3, 2].map((daysAgo) => midnight(daysAgo).replace('00:00:00', '01:30:00'));
+  const due = [3, 2].map((daysAgo) => midnight(daysAgo).replace('00:00:00', `${dueHour}:30:00`));
   const range = backfill(midnight(3), midnight(1));
   const expected = due.map((at) => ({ at, workflowId: `backup/mairie/dump-${at}`, alreadyStarted: false }));
   expect(await answer(site, ...range, '--dry-run')).toMatchObject({ dryRun: true, starts: expected });

@@ -7,6 +7,7 @@ import { isAlive } from '../../../src/process/exec/process-identity.js';
 import { reprise } from '../../helpers/cli.js';
 import { onCleanup } from '../../helpers/cleanup.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
+import { freePorts } from '../../helpers/ports.js';
 import { asRoot, giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
 import { runProgram } from '../../../src/process/exec/run-program.js';
 import { tempDir } from '../../helpers/temp.js';
@@ -96,8 +97,15 @@ describe('D7: up and down', () => {
     expect((await run('backup', 'list')).code).toBe(5);
     expect(JSON.parse((await run('down')).stdout)).toMatchObject({ temporal: 'not-running', worker: 'not-running' });
 
+    // It comes back where it was: here on ports of this run, since others of this machine may take those of the first time meanwhile.
+    const file = join(first.stateDir, 'embedded.json');
+    const record = JSON.parse(await readFile(file, 'utf8')) as { port: number; uiPort: number };
+    const [address, page] = [`127.0.0.1:${record.port}`, `http://127.0.0.1:${record.uiPort}`];
+    expect([first.address, first.webUi]).toEqual([address, page]);
+    const [port, uiPort] = (await freePorts(2)) as [number, number];
+    await writeFile(file, JSON.stringify({ ...record, port, uiPort }));
     const later = await up();
-    expect([later.address, later.webUi]).toEqual([first.address, first.webUi]);
+    expect([later.address, later.webUi]).toEqual([`127.0.0.1:${port}`, `http://127.0.0.1:${uiPort}`]);
     const { schedules } = JSON.parse((await run('schedule', 'list')).stdout) as {
       schedules: { id: string; paused: boolean }[];
     };

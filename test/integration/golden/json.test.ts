@@ -59,7 +59,7 @@ beforeAll(async () => {
       ),
   );
   await site.startWorker();
-}, 300_000);
+});
 
 describe('documents under --json keep their fields', () => {
   it('of what is configured and planned', async () => {
@@ -73,14 +73,14 @@ describe('documents under --json keep their fields', () => {
     await shaped('schedule apply', 'schedule', 'apply');
     // Temporal's list of schedules follows a moment later.
     const listed = async () => (await site.cli('schedule', 'list', '--json')).stdout.includes('"reprise/mairie/physical"');
-    await site.waitFor(listed, 'the schedule is listed', 60_000);
+    await site.waitFor(listed, 'the schedule is listed');
     await shaped('schedule list', 'schedule', 'list');
     await shaped('schedule pause ID --dry-run', 'schedule', 'pause', 'mairie/dump', '--reason', 'test', '--dry-run');
     await shaped('schedule pause ID', 'schedule', 'pause', 'mairie/dump', '--reason', 'test');
     await shaped('schedule resume ID', 'schedule', 'resume', 'mairie/dump');
     await shaped('schedule trigger ID --dry-run', 'schedule', 'trigger', 'mairie/dump', '--dry-run');
     await compared('json-configured.golden.txt');
-  }, 300_000);
+  });
 
   it('of errors', async () => {
     await shaped('(a command that is none)', 'nonsense');
@@ -88,7 +88,7 @@ describe('documents under --json keep their fields', () => {
     await shaped('kept drop (without --yes)', 'kept', 'drop', 'nonsense');
     await shaped('recover (without a backup)', 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     await compared('json-errors.golden.txt');
-  }, 300_000);
+  });
 
   it('of backups and their rotation', async () => {
     await shaped('backup run CLUSTER --dry-run', 'backup', 'run', 'mairie', '--policy', 'dump', '--dry-run');
@@ -108,7 +108,7 @@ describe('documents under --json keep their fields', () => {
     await shaped('rotate CLUSTER --dry-run', 'rotate', 'mairie', '--policy', 'dump', '--dry-run');
     await shaped('rotate CLUSTER', 'rotate', 'mairie', '--policy', 'dump');
     await compared('json-backups.golden.txt');
-  }, 300_000);
+  });
 
   it('of looks at the whole', async () => {
     await Promise.all([shaped('check CLUSTER', 'check', 'mairie'), shaped('doctor', 'doctor')]);
@@ -117,7 +117,7 @@ describe('documents under --json keep their fields', () => {
     await shaped('media sync NAME --dry-run', 'media', 'sync', 'folder', '--into', 'copy', '--dry-run');
     await shaped('media verify NAME', 'media', 'verify', 'folder');
     await compared('json-looks.golden.txt');
-  }, 300_000);
+  });
 
   it('of a recovery, from the plan to the old data', async () => {
     await archiveCommit();
@@ -162,7 +162,7 @@ describe('documents under --json keep their fields', () => {
     await shaped('kept drop ID --dry-run', 'kept', 'drop', kept[0]?.id ?? '', '--dry-run');
     await shaped('kept drop ID', 'kept', 'drop', kept[0]?.id ?? '', '--yes');
     await compared('json-recovery.golden.txt');
-  }, 300_000);
+  });
 
   it('of an incident', async () => {
     await site.loseInstance('data');
@@ -186,22 +186,13 @@ describe('documents under --json keep their fields', () => {
     await site.session.client.workflow.getHandle(workflowId).result();
     await shaped('incident show ID (closed)', 'incident', 'show', workflowId);
     await compared('json-incident.golden.txt');
-  }, 300_000);
+  });
 });
 
 /** What a physical plan says it can reach depends on a commit in the archive, so there is one. */
 async function archiveCommit(): Promise<void> {
   await site.commit();
-  const { rows } = await site.query(
-    'SELECT pg_walfile_name(pg_current_wal_lsn()) AS segment, pg_switch_wal()',
-    'postgres',
-  );
-  const { segment } = rows[0] as { segment: string };
-  const isArchived = `SELECT last_archived_wal >= '${segment}' AS there FROM pg_stat_archiver`;
-  await site.waitFor(async () => {
-    const found = await site.query(isArchived, 'postgres');
-    return (found.rows[0] as { there: boolean | null }).there === true;
-  }, `${segment} is archived`);
+  await site.archiveSegment();
 }
 
 /** The recovery that waits for an approval and is not `other`. */

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { expect, test } from '@jest/globals';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { createDatabaseFromTemplate, runQuery, startScratchCluster } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
-import { until } from '../../helpers/until.js';
+import { archiveSegment } from '../../helpers/wal-segment.js';
 
 failOnLeakedProcesses();
 
@@ -21,9 +21,9 @@ test('a scratch cluster archives, dies, starts again and goes', async () => {
   const cluster = await startScratchCluster({ archive: `cp %p ${archive}/%f` });
   expect((await stat(cluster.dataDir)).mode & 0o777).toBe(0o700);
 
-  const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_walfile_name(pg_switch_wal()) AS name');
-  const [row] = rows as { name: string }[];
-  await until(() => existsSync(`${archive}/${row?.name}`), 'the segment is archived');
+  // Also a second time, with nothing written in between.
+  const segments = [await archiveSegment(cluster), await archiveSegment(cluster)];
+  expect((await readdir(archive)).slice(-2)).toEqual(segments);
 
   await cluster.kill();
   expect(await cluster.pid()).toBeUndefined();

@@ -40,7 +40,7 @@ beforeAll(async () => {
   source = await startPatientSource();
   ground = await makeGround(source, 'logical', { restoreJobs: 1, compress: 0 }, { databases: ['mairie'] });
   [key, escrow, stranger] = await Promise.all([makeAgeKey(), makeAgeKey(), makeAgeKey()]);
-}, 300_000);
+});
 afterEach(async () => {
   for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
 });

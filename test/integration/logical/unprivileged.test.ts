@@ -95,7 +95,7 @@ it.each([15, 18])(
             recordedIsExact: true,
             signal: new AbortController().signal,
           },
-          { database: 'app_new', query, min: 2, max: 2, timeoutSeconds: 30 },
+          { database: 'app_new', query, min: 2, max: 2, timeoutSeconds: 240 },
         ),
       ).toEqual({ status: 'passed', detail: '2' });
     expect(await hostile.escaped()).toEqual([]);

@@ -62,7 +62,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await photos.put(['p/2'], () => 'damaged');
     await photos.put(['p/later']);
     await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('later')");
-  }, 300_000);
+  });
 
   test('what names no instant, media of nobody, and another place are refused before anything changes', async () => {
     const dryRun = (...argv: string[]) => refusal(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run', ...argv);
@@ -123,7 +123,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     const report = await readFile(join(site.places.backupsDir, outcome!.report), 'utf8');
     expect(report).toContain('photos, to ');
     expect(report).toContain('0 changes left');
-  }, 300_000);
+  });
 
   test('F8: media written to since the approval are a new plan; where all is right, nothing is asked', async () => {
     await photos.delete(['p/2']);
@@ -143,7 +143,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
     await reaches(site, started.workflowId, 'waiting-approval');
     await answer(site, 'reject', started.workflowId, '--by', 'dba', '--reason', 'test');
     await reaches(site, started.workflowId, 'rejected');
-  }, 300_000);
+  });
 
   test('F31: written to after the second look, it stops; tried again, what was approved comes back, and what was written stays', async () => {
     await photos.put(['p/1', 'p/2', 'p/3']);
@@ -185,7 +185,7 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
       status: 'failed',
       detail: expect.stringContaining('2 changes are left'),
     });
-  }, 300_000);
+  });
 
   test('K2: to a time, by the archive; another target would leave the media behind, and is refused', async () => {
     await site.query("DELETE FROM metier.photos; INSERT INTO metier.photos VALUES ('1'), ('2')");
@@ -228,5 +228,5 @@ describe('K1, K3: a database and its media go to the same instant by one plan', 
       '--dry-run',
     );
     expect(refused).toMatchObject({ code: 'conflict', hint: expect.stringContaining('media recover photos') });
-  }, 300_000);
+  });
 });

@@ -127,7 +127,7 @@ describe('reprise-postgres', () => {
     ]);
     const second = keeper();
     expect((await once(second, 'exit'))[0]).toBe(1);
-  }, 300_000);
+  });
 
   it('K2: the config of the containers backs up and recovers in place: the server is stopped and started by its container', async () => {
     session = await openNamespace(process.env['REPRISE_TEST_TEMPORAL_ADDRESS'] ?? '', 'compose');
@@ -188,7 +188,7 @@ describe('reprise-postgres', () => {
     // Child of the server's container, whose lock on the volume it has; the worker's end is not its end.
     expect((await query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     expect((await once(keeper(), 'exit'))[0]).toBe(1);
-  }, 300_000);
+  });
 
   it('S2: a server that died stays down, until somebody asks for it', async () => {
     const dead = await readPostmaster(dataDir);
@@ -200,7 +200,7 @@ describe('reprise-postgres', () => {
     const start = spawn(program, argv, { cwd: '/', env: { ...process.env, ...variables }, stdio: 'inherit' });
     expect((await once(start, 'exit'))[0]).toBe(0);
     await answers();
-  }, 300_000);
+  });
 
   it('SIGTERM stops the server and ends; a new container starts it again', async () => {
     const [running] = keepers.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
@@ -210,7 +210,7 @@ describe('reprise-postgres', () => {
     keeper();
     await answers();
     expect((await query('SELECT count(*)::int AS n FROM seen')).rows).toEqual([{ n: 1500 }]);
-  }, 300_000);
+  });
 
   it('F2: a container that comes back in the middle of a recovery starts nothing half restored, and never makes a new cluster', async () => {
     const [running] = keepers.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
@@ -224,7 +224,7 @@ describe('reprise-postgres', () => {
     expect(await readdir(join(root, 'volume/15'))).not.toContain('main');
     again.kill('SIGTERM');
     await once(again, 'exit');
-  }, 300_000);
+  });
 });
 
 describe('reprise-worker', () => {
@@ -266,5 +266,5 @@ describe('reprise-worker', () => {
     expect((await once(child, 'exit'))[0]).toBe(0);
     expect([lives(job), lives((await pids())[2] ?? 0)]).toEqual([true, false]);
     process.kill(job, 'SIGKILL');
-  }, 300_000);
+  });
 });

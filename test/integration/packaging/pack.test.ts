@@ -53,7 +53,7 @@ beforeAll(async () => {
   const quiet = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   await run('npm', ['install', ...quiet, join(folder, made?.filename ?? '')], { cwd: folder });
   installed = join(folder, 'node_modules/reprise');
-}, 300_000);
+});
 
 describe('npm pack', () => {
   it('holds the program, the bundled workflows, units, examples and how to install; no tests, sources or maps', () => {
@@ -145,5 +145,5 @@ describe('installed into an empty folder', () => {
     const exit = await once(worker, 'exit');
     // With what it said, for whoever reads why it failed.
     expect({ exit, said }).toEqual({ exit: [0, null], said });
-  }, 300_000);
+  });
 });

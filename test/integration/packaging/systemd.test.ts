@@ -133,7 +133,7 @@ describe('reprise-temporal.service', () => {
       PATH: `${join(temporal, '..')}:${process.env['PATH'] ?? ''}`,
       TEMPORAL_ADDRESS: `127.0.0.1:${port}`,
     };
-    await run('/bin/sh', ['-c', script], { env, timeout: 120_000 });
+    await run('/bin/sh', ['-c', script], { env, timeout: 240_000 });
 
     const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
     const { config } = await new Client({ connection }).workflowService.describeNamespace({ namespace: 'default' });
@@ -146,7 +146,7 @@ describe('reprise-temporal.service', () => {
     const ended = once(server, 'exit');
     server.kill('SIGTERM');
     expect((await ended)[0]).toBe(0);
-  }, 300_000);
+  });
 });
 
 describe('every unit', () => {

@@ -39,7 +39,7 @@ beforeAll(async () => {
   source = await startBackrestCluster({}, ['repo1-retention-full=1']);
   ground = await makeGround(source.cluster, 'pgbackrest', source.options, { databases: ['postgres'] });
   await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv AS SELECT 1 AS n');
-}, 300_000);
+});
 
 describe('preflight', () => {
   it('accepts a cluster that archives, makes the stanza, and names what works against it (F42)', async () => {
@@ -157,7 +157,7 @@ describe('B3, P1: a chain of backups', () => {
     expect(old.map(({ type }) => type)).toEqual(['full', 'incr', 'diff']);
     expect(second.dependsOn).toEqual([first.label]);
     expect(await labels()).toEqual(expect.arrayContaining([...old, full].map(({ label }) => label)));
-  }, 300_000);
+  });
 
   it('F15: a flip in a full backup damages what rests on it too, though pgbackrest verify exits with 0', async () => {
     const [first, second] = old as [Backup, Backup];

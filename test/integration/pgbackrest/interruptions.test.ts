@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
 import type { EngineContext } from '../../../src/engines/engine.js';
@@ -11,7 +13,7 @@ import type { Ground } from '../../contract/engine-fixture.js';
 import { onlyBackup, toolOf } from '../../contract/engine-suite.js';
 import { until } from '../../helpers/until.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { startBackrestCluster } from '../../helpers/pgbackrest.js';
+import { STANZA, startBackrestCluster } from '../../helpers/pgbackrest.js';
 import { recoverBeside } from '../../helpers/recovered.js';
 import type { BackrestCluster } from '../../helpers/pgbackrest.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
@@ -60,11 +62,18 @@ beforeAll(async () => {
     `CREATE TABLE big AS SELECT n, md5(n::text) AS what FROM generate_series(1, 150000) n;
      CREATE TABLE elsewhere TABLESPACE "../sp/ace ""x" AS SELECT n, md5(n::text) AS what FROM generate_series(1, 1000) n`,
   );
-}, 300_000);
+});
 
 it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next attempt resumes with one more start', async () => {
   const context = await ground.context('killed');
   await engine.preflightBackup(context);
+  // It waits for its last WAL, however late it is killed. Before it copies, it waits for what was written until now.
+  const { rows } = await runQuery(
+    source.cluster,
+    'postgres',
+    "SELECT pg_walfile_name(pg_create_restore_point('before the backup') - 1) AS segment",
+  );
+  await writeFile(source.holdFile, (rows[0] as { segment: string }).segment);
   const failed = engine.backup(context, { type: 'full', startedAt }).then(
     () => 'made',
     (error: { code?: string }) => error.code,
@@ -72,6 +81,7 @@ it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next att
   await until(async () => (await output('killed', 'backup', 1)).includes('DETAIL: backup file'), 'files are copied');
   process.kill(await toolOf(ground.stateDir, 'killed'), 'SIGKILL');
   expect(await failed).toBe('tool-failed');
+  await rm(source.holdFile);
   expect(await engine.list(context)).toEqual([]);
 
   backup = onlyBackup(await engine.backup(await ground.context('killed'), { type: 'full', startedAt }));
@@ -79,7 +89,7 @@ it('F3, D2: pgbackrest killed in mid backup: nothing is listed, and the next att
   expect(await output('killed', 'backup', 2)).toContain('resumable backup');
   expect((await engine.list(context)).map(({ label }) => label)).toEqual([backup.label]);
   expect(await engine.verify(await ground.context('verify'), backup)).toMatchObject({ ok: true });
-}, 300_000);
+});
 
 it('D2: an attempt that finds its backup finished, and no record of it, makes no other', async () => {
   await rm(join(ground.stateDir, 'jobs', 'killed'), { recursive: true });
@@ -91,6 +101,11 @@ it('D2: an attempt that finds its backup finished, and no record of it, makes no
 it('F2: pgbackrest killed in mid restore: no server starts there, the next attempt goes on where it was', async () => {
   const context = await ground.context('restore');
   const dataDir = join(await tempDir('interrupted'), 'data');
+  // A file that never comes: it waits in its middle, however late it is killed.
+  const control = join(source.repository, 'backup', STANZA, backup.label, 'pg_data', 'global', 'pg_control.gz');
+  await rename(control, `${control}.away`);
+  await promisify(execFile)('mkfifo', [control]);
+  await giveToPostgres(control);
   const failed = files(context, dataDir).then(
     () => 'restored',
     (error: { code?: string }) => error.code,
@@ -99,6 +114,7 @@ it('F2: pgbackrest killed in mid restore: no server starts there, the next attem
   await until(async () => (await output('restore', step, 1)).includes('DETAIL: restore file'), 'files are restored');
   process.kill(await toolOf(ground.stateDir, 'restore'), 'SIGKILL');
   expect(await failed).toBe('tool-failed');
+  await rename(`${control}.away`, control);
   expect(existsSync(join(dataDir, 'global', 'pg_control'))).toBe(false);
 
   await files(await ground.context('restore'), dataDir);

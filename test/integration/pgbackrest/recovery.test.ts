@@ -30,7 +30,7 @@ beforeAll(async () => {
     await history.archive();
   }
   await history.commit('unarchived');
-}, 300_000);
+});
 
 describe('S3: refused before anything is changed', () => {
   const aside: (() => Promise<unknown>)[] = [];

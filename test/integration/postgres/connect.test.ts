@@ -3,6 +3,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { runSqlCheck } from '../../../src/checks/sql/sql-check.js';
 import { inspectServer } from '../../../src/doctor/server.js';
@@ -17,6 +18,10 @@ import { freePort } from '../../helpers/ports.js';
 import { runQuery, sharedServer, startScratchCluster } from '../../helpers/postgres.js';
 import { startForwarder, startPgbouncer } from '../../helpers/pooler.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
+
+/** Where an answer is looked for, and not how long it takes. */
+const LONG_MS = 240_000;
 
 const server = sharedServer();
 const connection: ConnectionConfig = {
@@ -75,21 +80,39 @@ describe('L10: whether a long statement goes on', () => {
       'postgres',
       'INSERT INTO public.long_rebuild SELECT md5(i::text) FROM generate_series(1, 400000) AS i; CREATE INDEX long_rebuild_word ON public.long_rebuild (word)',
     );
-    expect(await signsOf('REINDEX INDEX public.long_rebuild_word')).toBeGreaterThan(0);
-    expect(await signsOf('SELECT count(*) FROM generate_series(1, 5000000)')).toBeGreaterThan(0);
+    // One that is over before anybody has looked, as this process stood still, shows none.
+    for (const statement of [
+      'REINDEX INDEX public.long_rebuild_word',
+      'SELECT count(*) FROM generate_series(1, 5000000)',
+    ])
+      await until(async () => (await signsOf(statement)) > 0, `${statement} shows a sign`);
   });
 
-  /** Of thirty looks the first ones may see the statement begin. */
-  const BEGINNING = 5;
+  /** The same while it waits: from when the server shows that until three seconds later. */
+  async function signsWhileWaiting(statement: string): Promise<number> {
+    let signs = 0;
+    const working = watchWork({ moved: () => (signs += 1), everyMs: 100 }, () =>
+      withClient(connection, 'postgres', (client) => client.query(statement)),
+    ).catch(() => undefined);
+    const waits = `SELECT pid FROM pg_stat_activity WHERE query = ${pg.escapeLiteral(statement)} AND wait_event_type IN ('Lock', 'Timeout')`;
+    await until(async () => (await runQuery(server, 'postgres', waits)).rowCount === 1, 'it waits');
+    signs = 0;
+    await sleep(3_000);
+    const seen = signs;
+    await runQuery(server, 'postgres', `SELECT pg_terminate_backend(pid) FROM (${waits}) w`);
+    await working;
+    return seen;
+  }
 
   it('L10: one that waits for a lock, or sleeps, shows none once it waits', async () => {
     await runQuery(server, 'postgres', 'CREATE TABLE public.locked (x int)');
     onCleanup(() => runQuery(server, 'postgres', 'DROP TABLE public.locked'));
     await withClient(connection, 'postgres', async (holder) => {
       await holder.query('BEGIN; LOCK TABLE public.locked');
-      expect(await signsOf("SET lock_timeout = '3s'; SELECT count(*) FROM public.locked")).toBeLessThan(BEGINNING);
+      // Who was asked just before may answer after.
+      expect(await signsWhileWaiting('SELECT count(*) FROM public.locked')).toBeLessThan(2);
     });
-    expect(await signsOf('SELECT pg_sleep(3)')).toBeLessThan(BEGINNING);
+    expect(await signsWhileWaiting('SELECT pg_sleep(600)')).toBeLessThan(2);
   });
 });
 
@@ -117,7 +140,7 @@ describe('connecting', () => {
     process.env['PGPASSWORD'] = 'wrong';
     try {
       expect(await withClient(secret, 'postgres', async () => 'in')).toBe('in');
-      expect(await probe(secret)).toMatchObject({ ok: true });
+      expect(await probe(secret, LONG_MS)).toMatchObject({ ok: true });
       await expect(withClient({ ...secret, passfile: undefined }, 'postgres', async () => 'in')).rejects.toMatchObject({
         code: 'database-unreachable',
         hint: expect.stringContaining('passfile'),
@@ -166,26 +189,29 @@ describe('connecting', () => {
 
 describe('S1: the layer that failed', () => {
   it('ok: a server that answers, with its last commit where it keeps such times', async () => {
-    expect(await probe(connection)).toEqual({ ok: true });
+    expect(await probe(connection, LONG_MS)).toEqual({ ok: true });
     const cluster = await startScratchCluster({ settings: { track_commit_timestamp: 'on' } });
+    const before = new Date().toISOString();
     await runQuery(cluster, 'postgres', 'CREATE TABLE t (i int)');
-    const before = new Date(Date.now() - 60_000).toISOString();
-    const seen = await probe({ ...connection, port: cluster.port });
-    expect(seen.ok && (seen.lastCommitAt ?? '') > before).toBe(true);
+    const seen = await probe({ ...connection, port: cluster.port }, LONG_MS);
+    expect(seen.ok && (seen.lastCommitAt ?? '') >= before).toBe(true);
   });
 
   it('host: a name that does not resolve', async () => {
-    expect(await probe({ ...connection, host: 'no-such-host.invalid' })).toMatchObject({ ok: false, layer: 'host' });
+    expect(await probe({ ...connection, host: 'no-such-host.invalid' }, LONG_MS)).toMatchObject({
+      ok: false,
+      layer: 'host',
+    });
   });
 
   it('port: refused, or no socket', async () => {
-    expect(await probe({ ...connection, port: await freePort() })).toMatchObject({ ok: false, layer: 'port' });
-    expect(await probe({ ...connection, host: '/nonexistent' })).toMatchObject({ ok: false, layer: 'port' });
+    expect(await probe({ ...connection, port: await freePort() }, LONG_MS)).toMatchObject({ ok: false, layer: 'port' });
+    expect(await probe({ ...connection, host: '/nonexistent' }, LONG_MS)).toMatchObject({ ok: false, layer: 'port' });
   });
 
   it('O9: a login that the server refuses is no failure of it, and the fix is named; what cannot let anybody in is one', async () => {
     const fixed = async (change: Partial<ConnectionConfig>): Promise<unknown> =>
-      ((await probe({ ...connection, ...change })) as { fix?: string }).fix;
+      ((await probe({ ...connection, ...change }, LONG_MS)) as { fix?: string }).fix;
     expect(await fixed({ user: 'nobody-here' })).toMatch(/login of user nobody-here.*pg_hba\.conf/);
     expect(await fixed({ maintenanceDatabase: 'absent' })).toContain('maintenance_database');
     const cluster = await startScratchCluster();
@@ -197,18 +223,18 @@ describe('S1: the layer that failed', () => {
     expect(await fixed({ ...full, host: '127.0.0.1' })).toContain('passfile');
     // The server runs, and its files are gone: that is a loss.
     await rm(join(cluster.dataDir, 'global'), { recursive: true });
-    const lost = await probe({ ...full, host: cluster.socketDir ?? cluster.host });
+    const lost = await probe({ ...full, host: cluster.socketDir ?? cluster.host }, LONG_MS);
     expect(lost).toMatchObject({ ok: false });
     expect(lost).not.toHaveProperty('fix');
   });
 
   it('login: database, role, and a server that takes connections and says nothing (F9)', async () => {
-    expect(await probe({ ...connection, maintenanceDatabase: 'absent' })).toMatchObject({
+    expect(await probe({ ...connection, maintenanceDatabase: 'absent' }, LONG_MS)).toMatchObject({
       ok: false,
       layer: 'login',
       reason: expect.stringContaining('absent'),
     });
-    expect(await probe({ ...connection, user: 'nobody-here' })).toMatchObject({ ok: false, layer: 'login' });
+    expect(await probe({ ...connection, user: 'nobody-here' }, LONG_MS)).toMatchObject({ ok: false, layer: 'login' });
     const silent = createServer(() => undefined).listen(0, '127.0.0.1');
     await new Promise((resolve) => silent.once('listening', resolve));
     const { port } = silent.address() as AddressInfo;
@@ -230,17 +256,19 @@ describe('S1: the layer that failed', () => {
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => proxy.once('listening', resolve));
     const { port } = proxy.address() as AddressInfo;
-    expect(await probe({ ...connection, port }, 1_000)).toEqual({
-      ok: false,
-      layer: 'query',
-      reason: 'no answer within 1 s',
-    });
+    // A log-in that took so long is another layer: then there is more time.
+    for (const seconds of [1, 10, 100]) {
+      const found = await probe({ ...connection, port }, seconds * 1000);
+      if (!found.ok && found.layer === 'login' && seconds < 100) continue;
+      expect(found).toEqual({ ok: false, layer: 'query', reason: `no answer within ${seconds} s` });
+      break;
+    }
     proxy.close();
   });
 });
 
 describe('SQL check (K4)', () => {
-  const options = { database: 'postgres', query: 'SELECT 7', timeoutSeconds: 5 };
+  const options = { database: 'postgres', query: 'SELECT 7', timeoutSeconds: 240 };
   const context = {
     connection,
     recorded: [{ database: 'postgres', schema: 'a b', table: 't', rows: 2 }],
@@ -337,7 +365,7 @@ describe('R3: a connection pooler is refused before anything is set', () => {
             await expect(
               withClient(pooled, database, (client) => client.query('SELECT 1'), { searchPath }),
             ).rejects.toMatchObject(refused);
-          expect(await probe(pooled)).toMatchObject({
+          expect(await probe(pooled, LONG_MS)).toMatchObject({
             ...{ ok: false, layer: 'login', reason: expect.stringContaining('pooler') },
             fix: expect.stringContaining('connection.port'),
           });
@@ -355,7 +383,11 @@ describe('R3: a connection pooler is refused before anything is set', () => {
     const pgpool = await startForwarder(server, { asPgpool: true });
     const pooled = { ...connection, host: '127.0.0.1', port: pgpool.port };
     await expect(withClient(pooled, 'postgres', (client) => client.query('SELECT 1'))).rejects.toMatchObject(refused);
-    expect(await probe(pooled)).toMatchObject({ ok: false, layer: 'login', reason: expect.stringContaining('pooler') });
+    expect(await probe(pooled, LONG_MS)).toMatchObject({
+      ok: false,
+      layer: 'login',
+      reason: expect.stringContaining('pooler'),
+    });
 
     const network = await startForwarder(server, { asPgpool: false });
     const forwarded = { ...connection, host: '127.0.0.1', port: network.port };
@@ -363,7 +395,7 @@ describe('R3: a connection pooler is refused before anything is set', () => {
       withClient(forwarded, 'postgres', async (client) => (await client.query('SHOW search_path')).rows[0]);
     expect(await set()).toEqual({ search_path: 'pg_catalog' });
     expect(await set()).toEqual({ search_path: 'pg_catalog' });
-    expect(await probe(forwarded)).toMatchObject({ ok: true });
+    expect(await probe(forwarded, LONG_MS)).toMatchObject({ ok: true });
     expect(network.questions()).toBe(1);
   });
 });

@@ -55,7 +55,7 @@ it('R7: time-outs of the role end no session of pgBackRest and none of pg_baseba
     await setTimeouts(cluster, (short) => short);
     expect(await backUp(engine, ground, 'with time-outs')).toMatchObject({ type: 'full' });
   }
-}, 300_000);
+});
 
 it('R7: WAL-G brings no settings to its session: doctor and the backup name the statements, and the failure has its true reason', async () => {
   const { cluster, options } = await startWalgCluster();
@@ -104,4 +104,4 @@ clusters:
   for (const sql of (found?.fix ?? '').split('; ')) await runQuery(cluster, 'postgres', sql);
   expect((await walgEngine.preflightBackup(await ground.context('two'))).join()).not.toContain('time-outs');
   expect(await backUp(walgEngine, ground, 'two')).toMatchObject({ type: 'full' });
-}, 300_000);
+});

@@ -63,7 +63,7 @@ describe('a recovery that was given up before it was opened for writes', () => {
     await resetRecoverySettings(dataDir, lab.user);
     await service.stop('fast');
     expect(await inspectDataDir(lab.pgBin, dataDir, lab.user)).toMatchObject({ state: 'whole' });
-  }, 300_000);
+  });
 });
 
 describe('a swap that cannot be done', () => {
@@ -78,5 +78,5 @@ describe('a swap that cannot be done', () => {
       'already exists',
     );
     expect((await run('SELECT current_database() AS name', 'live')).rows).toEqual([{ name: 'live' }]);
-  }, 300_000);
+  });
 });

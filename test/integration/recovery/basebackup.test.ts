@@ -48,7 +48,7 @@ beforeAll(async () => {
     { workflowId: ARCHIVE, action: 'start' },
   ]);
   await site.waitFor(active, 'the slot is used');
-}, 300_000);
+});
 
 describe('K8, B5: base backups and received WAL, through the workflows', () => {
   it('F1: a backup is proved by a restore, though the worker dies when the copy was thrown away and nobody knows of it yet', async () => {
@@ -63,7 +63,7 @@ describe('K8, B5: base backups and received WAL, through the workflows', () => {
     expect((await readdir(join(site.places.stateDir, 'scratch'))).filter((name) => name.startsWith('prove-'))).toEqual(
       [],
     );
-  }, 300_000);
+  });
 
   it('F1: a worker that is killed leaves the receiver running, and the next one goes on with it', async () => {
     const before = await receivers();
@@ -73,7 +73,7 @@ describe('K8, B5: base backups and received WAL, through the workflows', () => {
     worker = await site.startWorker();
     await received();
     expect(await receivers()).toEqual(before);
-  }, 300_000);
+  });
 
   it('S4, K2: all is lost but what was received: no committed row is, and the new timeline is received from its start', async () => {
     await site.commit();
@@ -91,7 +91,7 @@ describe('K8, B5: base backups and received WAL, through the workflows', () => {
     await received();
     const again = await site.backUp('base');
     expect(again.backups[0]?.wal?.start).toMatch(/^00000002/);
-  }, 300_000);
+  });
 
   it('cancelled, it takes its program along', async () => {
     const handle = site.session.client.workflow.getHandle(ARCHIVE);

@@ -65,7 +65,7 @@ beforeAll(async () => {
   await site.startWorker();
   await site.backUp('physical', 'full');
   await site.backUp('dump');
-}, 300_000);
+});
 
 describe('G1: what was approved is what is restored', () => {
   it.each(['limit', 'roles'] as const)(
@@ -91,7 +91,6 @@ describe('G1: what was approved is what is restored', () => {
       expect(await site.contentHash()).toEqual(now);
       await mend();
     },
-    300_000,
   );
 
   it.each(['limit', 'roles'] as const)(
@@ -117,7 +116,6 @@ describe('G1: what was approved is what is restored', () => {
       expect(await evilRoles()).toEqual([]);
       expect((await site.query("SELECT FROM pg_database WHERE datname = 'bound'", 'postgres')).rows).toEqual([]);
     },
-    300_000,
   );
 
   it('G1: a pgBackRest manifest that is another one than when the backup was made is never planned with, nor restored', async () => {
@@ -134,7 +132,7 @@ describe('G1: what was approved is what is restored', () => {
     const next = await another(started);
     expect(next.binding.backups).toMatchObject([{ id: older?.id }]);
     await rejected(started);
-  }, 300_000);
+  });
 });
 
 describe('G2: what has a name of ours is ours only by its mark', () => {
@@ -168,7 +166,7 @@ describe('G2: what has a name of ours is ours only by its mark', () => {
     } finally {
       site = before;
     }
-  }, 300_000);
+  });
 
   it('G2: a database that has the name and not the mark is neither restored into nor swapped in', async () => {
     const cluster = await startScratchCluster();
@@ -193,7 +191,7 @@ describe('G2: what has a name of ours is ours only by its mark', () => {
     // Somebody else's under the live name is not taken for the one that was swapped in.
     await comment('town', 'mine');
     await expect(swapDatabases(connection, swap)).rejects.toMatchObject({ code: 'not-found' });
-  }, 300_000);
+  });
 
   it('G2: a directory that has the name of our old data before anything was moved is not taken for it', async () => {
     const place = await Site.create();
@@ -217,5 +215,5 @@ describe('G2: what has a name of ours is ours only by its mark', () => {
     } finally {
       site = before;
     }
-  }, 300_000);
+  });
 });

@@ -26,7 +26,7 @@ beforeAll(async () => {
   site = await Site.create({ watch: true });
   await site.startWorker();
   await site.backUp('physical');
-}, 300_000);
+});
 
 describe('a server that comes back', () => {
   it('O1: started by hand while its plan waits: the plan ends, the incident is closed with that, the data directory stays', async () => {
@@ -52,7 +52,7 @@ describe('a server that comes back', () => {
     expect((await incidents()).find(({ id }) => id === seen.id)).toMatchObject({ state: 'closed' });
     expect(await inodeOfData()).toBe(before);
     await site.query('SELECT 1');
-  }, 300_000);
+  });
 
   it('O1: a planned restart with the watch paused opens nothing; a plan to restart that was approved never replaces what answers again', async () => {
     const before = await inodeOfData();
@@ -88,7 +88,7 @@ describe('a server that comes back', () => {
     await watchIs('running');
     expect(await incidents()).toHaveLength(count);
     expect(await refusal(site, 'cluster', 'watch', 'pause', 'marie', '--reason', 'x')).toMatchObject({ exit: 6 });
-  }, 300_000);
+  });
 
   it('O9: a login that is refused is no loss: no incident, nothing is planned, the fix is named', async () => {
     const count = (await incidents()).length;
@@ -115,7 +115,7 @@ describe('a server that comes back', () => {
     }
     await watchIs('running');
     expect(await incidents()).toHaveLength(count);
-  }, 300_000);
+  });
 });
 
 describe('a recovery of a server that goes on meanwhile', () => {
@@ -147,7 +147,7 @@ describe('a recovery of a server that goes on meanwhile', () => {
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('may have accepted writes');
     expect(markdown).toContain(rpoInWords(outcome as RecoveryOutcome));
-  }, 300_000);
+  });
 
   it('O2: dumps replace databases that take writes until they are swapped: the RPO reaches to there', async () => {
     await site.backUp('dump');
@@ -159,7 +159,7 @@ describe('a recovery of a server that goes on meanwhile', () => {
     const { outcome } = (await resultOf(started.workflowId)) as RecoverOutput;
     const from = Date.parse(outcome?.lastCommitAt ?? '');
     expect(outcome?.rpoSeconds).toBeGreaterThan((lost - from) / 1000);
-  }, 300_000);
+  });
 
   it('O3: with the whole data directory gone, the plan says what may be lost, and that it recovers in place', async () => {
     await site.loseInstance('all');
@@ -169,7 +169,7 @@ describe('a recovery of a server that goes on meanwhile', () => {
     expect(stdout).not.toContain('beside');
     // O10: nothing of it can be approved.
     expect(stdout).not.toContain('reprise approve');
-  }, 300_000);
+  });
 });
 
 /** Findings of `check`, whatever it ends with. */

@@ -38,7 +38,7 @@ beforeAll(async () => {
   for (const name of ['.', 'conf.d', 'conf.d/standby.conf', '..', '../..']) await giveToPostgres(join(etc, name));
   await pgCtl(site.binDir, dataDir, 'start', '--log', `${dataDir}.log`, '-o', `-c config_file=${etc}/postgresql.conf`);
   await site.startWorker();
-}, 300_000);
+});
 
 it('K2: configuration outside the data directory is captured with a physical backup, owner-only and without secrets, shown, and goes with it', async () => {
   const [first] = (await site.backUp('physical', 'full')).backups;
@@ -56,7 +56,7 @@ it('K2: configuration outside the data directory is captured with a physical bac
   const text = await readFile(path, 'utf8');
   expect(text).toContain('7s');
   expect(text).not.toContain(SECRET);
-}, 300_000);
+});
 
 it('K2: a cluster whose configuration is lost too starts from the captured one; what is in place is never overwritten', async () => {
   const rows = await site.commit(20);
@@ -90,4 +90,4 @@ it('K2: a cluster whose configuration is lost too starts from the captured one; 
   const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', plan.binding.operationId);
   expect(markdown).toContain(`is in ${aside}`);
   expect(markdown).toContain('1 secrets in it were masked');
-}, 300_000);
+});

@@ -77,5 +77,4 @@ it.each(['pgbackrest', 'walg'] as const)(
       message: expect.stringContaining('in spite of damaged pages'),
     });
   },
-  300_000,
 );

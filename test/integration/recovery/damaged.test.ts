@@ -65,4 +65,4 @@ it('F15: pgBackRest finds the approved backup damaged while it restores: it is q
     proven: { level: 'verified' },
   });
   expect(await site.leftovers()).toMatchObject({ processes: [], files: [] });
-}, 300_000);
+});

@@ -49,4 +49,4 @@ it('U1: a hostile database is backed up, restore-tested and recovered by a physi
   ]);
   expect(await escaped()).toEqual([]);
   expect(await schemaOf(site)).toBe(before);
-}, 300_000);
+});

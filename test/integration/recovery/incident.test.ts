@@ -37,7 +37,7 @@ beforeAll(async () => {
   await site.startWorker();
   await site.backUp('physical');
   await site.commit();
-}, 300_000);
+});
 
 describe('D6, S1, S2: an incident, by the command line alone', () => {
   it('opened by hand: a dry run only looks; dismissed, it ends, and nothing was changed', async () => {
@@ -108,7 +108,7 @@ describe('D6, S1, S2: an incident, by the command line alone', () => {
       sender: { identity: expect.stringMatching(/^\d+@/), principal: null },
     });
     expect(await refusal(site, 'incident', 'show', 'never')).toMatchObject({ exit: 6, code: 'not-found' });
-  }, 300_000);
+  });
 
   it('S1, D1: the watch opens it as suspected with the layer; Temporal and its database are lost in the middle; a new server knows everything from the repository, and recovers', async () => {
     const expected = await site.contentHash();
@@ -177,7 +177,7 @@ describe('D6, S1, S2: an incident, by the command line alone', () => {
         readFile(join(site.places.backupsDir, 'mairie', outcome?.report ?? ''), 'utf8'),
       ),
     ).toContain('mairie');
-  }, 300_000);
+  });
 
   it('S5: rejected, it waits for a person: continue plans again, close ends it; deletes nothing', async () => {
     await site.loseInstance('killed');
@@ -219,5 +219,5 @@ describe('D6, S1, S2: an incident, by the command line alone', () => {
     await answer(site, 'incident', 'close', third.workflowId, '--by', 'ops', '--reason', 'it answers');
     await reaches(site, third.workflowId, 'completed');
     expect((await incidents()).find(({ id }) => id === third.workflowId)?.state).toBe('closed');
-  }, 300_000);
+  });
 });

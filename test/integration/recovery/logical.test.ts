@@ -29,7 +29,7 @@ beforeAll(async () => {
   await site.query(
     "DELETE FROM metier.demandes_rdv WHERE id > 100; ALTER DATABASE mairie SET work_mem = '7MB'; ALTER DATABASE mairie OWNER TO postgres",
   );
-}, 300_000);
+});
 
 describe('K1: databases restored beside the live ones, then swapped by rename', () => {
   it('what a dump cannot do, or a name that is not there, is refused before anything changes', async () => {
@@ -51,7 +51,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     );
     expect(await site.contentHash()).toEqual(now);
     expect(await databases()).toEqual(['mairie']);
-  }, 300_000);
+  });
 
   it('with a pause: the restored ones are looked at beside the live ones; rejected, everything is as before', async () => {
     const now = await site.contentHash();
@@ -75,7 +75,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(kept).toMatchObject([{ where: fresh, what: expect.stringContaining('not put in its place') }]);
     await answer(site, 'kept', 'drop', kept[0]?.id ?? '', '--yes');
     expect(await databases()).toEqual(['mairie']);
-  }, 300_000);
+  });
 
   it('G5, B4, K1: after the swap all is as it was dumped, settings and owner of the database too; the old one is kept, a safety backup was taken', async () => {
     const before = await site.backups();
@@ -123,7 +123,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     await answer(site, 'kept', 'drop', id, '--yes');
     expect(await databases()).toEqual(['mairie']);
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
-  }, 300_000);
+  });
 
   it('F15: a dump changed after its approval is quarantined; the next good one needs an approval of its own, and is what is restored', async () => {
     const now = await site.contentHash();
@@ -172,7 +172,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(markdown).toContain(again.digest.slice(0, 12));
     // That is the safety backup of the recovery before, taken when rows were gone.
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([{ n: 100 }]);
-  }, 300_000);
+  });
 
   it('R14: old data that somebody has dropped by hand is no longer listed; the rest can be dropped', async () => {
     const listed = async (): Promise<KeptItem[]> =>
@@ -183,7 +183,7 @@ describe('K1: databases restored beside the live ones, then swapped by rename', 
     expect(await listed()).toEqual(rest);
     for (const { id } of rest) await answer(site, 'kept', 'drop', id, '--yes');
     expect(await listed()).toEqual([]);
-  }, 300_000);
+  });
 });
 
 it('O13: the live server dies while restored databases are inspected: promote starts it again, and swaps them in', async () => {
@@ -200,7 +200,7 @@ it('O13: the live server dies while restored databases are inspected: promote st
   const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
   for (const { id, where } of kept)
     if (id !== 'forged' && where.includes('_aside_')) await answer(site, 'kept', 'drop', id, '--yes');
-}, 300_000);
+});
 
 it('O12: databases that a dump was recovered into beside are listed; they are dropped by name, and never one that is not that copy', async () => {
   const port = site.places.port + 1;
@@ -243,7 +243,7 @@ it('O12: databases that a dump was recovered into beside are listed; they are dr
     (await runQuery(there, 'postgres', "SELECT count(*)::int AS n FROM pg_database WHERE datname = 'mairie'")).rows,
   ).toEqual([{ n: 0 }]);
   await other.stop();
-}, 300_000);
+});
 
 it('S3: a dump needs a running server: with the server down its plan is refused, a restart is offered where the directory is whole', async () => {
   const content = await site.contentHash();
@@ -258,4 +258,4 @@ it('S3: a dump needs a running server: with the server down its plan is refused,
   await approved(site, started);
   await reaches(site, started.workflowId, 'completed');
   expect(await site.contentHash()).toEqual(content);
-}, 300_000);
+});

@@ -38,7 +38,7 @@ beforeAll(async () => {
   site = await Site.create();
   await site.startWorker();
   await site.backUp('physical');
-}, 300_000);
+});
 
 it('S4, U2: aside-on copies old data to another file system, empties the directory and restores into it; a killed worker takes it up', async () => {
   const { dataDir } = site.places;
@@ -88,7 +88,7 @@ it('S4, U2: aside-on copies old data to another file system, empties the directo
   expect(item).toMatchObject({ cluster: 'mairie', host: 'db1' });
   await answer(site, 'kept', 'drop', item?.id ?? '', '--yes');
   expect(await readdir(spare)).toEqual([]);
-}, 300_000);
+});
 
 it('S4: overwrite-delta says that old data is lost, saves its WAL first, and keeps no copy; given up, the next plan has the WAL', async () => {
   const { dataDir } = site.places;
@@ -110,4 +110,4 @@ it('S4: overwrite-delta says that old data is lost, saves its WAL first, and kee
   expect(await site.recovered(second)).toMatchObject({ state: 'completed', outcome: { rpoSeconds: 0 } });
   expect(await site.contentHash()).toEqual(content);
   expect(await asides()).toEqual([]);
-}, 300_000);
+});

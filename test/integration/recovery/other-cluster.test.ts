@@ -107,7 +107,7 @@ describe.each(Object.keys(upgrades))(
       expect((await site.query('SHOW server_version', 'postgres')).rows).toEqual([
         { server_version: expect.stringMatching(`^${after}`) },
       ]);
-    }, 300_000);
+    });
     afterAll(() => {
       if (tools === undefined) delete process.env['REPRISE_TOOLS_CACHE'];
       else process.env['REPRISE_TOOLS_CACHE'] = tools;
@@ -131,7 +131,7 @@ describe.each(Object.keys(upgrades))(
       expect(inPlace.stderr).toContain(`--to backup:${old.id} --into NAME`);
       expect(await plan('--to', `backup:${old.id}`, '--into', 'beside')).toMatchObject({ code: 0 });
       expect(await site.cli('backup', 'verify', old.id)).toMatchObject({ code: 0 });
-    }, 300_000);
+    });
 
     it('the backup is named as such in lists, and the check speaks of the present cluster', async () => {
       await site.backUp('physical', 'full');
@@ -171,6 +171,6 @@ describe.each(Object.keys(upgrades))(
       );
       expect(found).toEqual([{ n: rows, major: 15 }]);
       await pgCtl(site.binDir, join(site.root, 'beside'), 'stop');
-    }, 300_000);
+    });
   },
 );

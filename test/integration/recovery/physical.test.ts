@@ -46,13 +46,7 @@ const archive = () => join(site.root, 'pgb', 'repo', 'archive', 'main');
 const mark = (n: number): Promise<string> => scalar(`INSERT INTO marks VALUES (${n}) RETURNING pg_current_xact_id()`);
 /** Closes the segment being written and waits until it is archived. */
 async function nextSegment(): Promise<void> {
-  const segment = await scalar('SELECT pg_walfile_name(pg_switch_wal())');
-  segments.push(segment);
-  await site.waitFor(
-    async () =>
-      (await readdir(archive(), { recursive: true })).some((path) => path.includes(segment) && path.endsWith('.gz')),
-    `${segment} is archived`,
-  );
+  segments.push(await site.archiveSegment());
 }
 const stopBeside = () => pgCtl(site.binDir, join(site.root, 'beside'), 'stop', '--mode', 'fast');
 
@@ -79,7 +73,7 @@ beforeAll(async () => {
   await nextSegment();
   await mark(5);
   at.left = await scalar(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
-}, 300_000);
+});
 
 describe('refused before anything changes', () => {
   const dryRun = (...argv: string[]) => refusal(site, 'recover', 'mairie', '--dry-run', ...argv);
@@ -109,7 +103,7 @@ describe('refused before anything changes', () => {
     expect(await dryRun('--into', 'besides')).toMatchObject({ exit: 6, hint: expect.stringContaining('beside') });
     expect(await snapshot(site.places.backupsDir, archive())).toEqual(before);
     expect((await answer<{ works: unknown[] }>(site, 'status')).works).toEqual([]);
-  }, 300_000);
+  });
 
   it('F23: WAL missing in the middle; a target before the gap can still be planned', async () => {
     const path =
@@ -130,7 +124,7 @@ describe('refused before anything changes', () => {
     } finally {
       await rename(to, from);
     }
-  }, 300_000);
+  });
 });
 
 describe('beside the cluster', () => {
@@ -216,7 +210,7 @@ describe('beside the cluster', () => {
     const after = await snapshot(archive());
     expect(after).toMatchObject(before);
     expect(Object.keys(after).filter((path) => basename(path).startsWith('00000002'))).toEqual([]);
-  }, 300_000);
+  });
 
   it('K2: to a restore point, then to the end of the backup named; what lay there is kept until it is dropped by its name', async () => {
     // A server works in it: nothing is moved away under it.
@@ -281,7 +275,7 @@ describe('beside the cluster', () => {
     await expect(readdir(where)).rejects.toMatchObject({ code: 'ENOENT' });
     expect((await answer<{ kept: KeptItem[] }>(site, 'kept', 'list')).kept).toMatchObject([{ id: other.id }]);
     expect(await refusal(site, 'kept', 'drop', id, '--yes')).toMatchObject({ exit: 6, code: 'not-found' });
-  }, 240_000);
+  });
 });
 
 it('F32: pgbackrest.conf changed after the approval: the plan is stale, and another one waits for its own', async () => {
@@ -312,7 +306,7 @@ it('F32: pgbackrest.conf changed after the approval: the plan is stale, and anot
   } finally {
     await writeFile(site.places.pgbackrestConf, kept);
   }
-}, 300_000);
+});
 
 describe('in place', () => {
   let restored: Started;
@@ -354,7 +348,7 @@ describe('in place', () => {
     const { markdown } = await answer<{ markdown: string }>(site, 'incident', 'report', started.workflowId);
     expect(markdown).toContain('before_migration');
     expect(markdown).toContain('is invalid');
-  }, 300_000);
+  });
 
   it('F8: its approval cannot be used again: a Reset of the finished recovery is refused and changes nothing', async () => {
     const { workflowId } = restored;
@@ -379,7 +373,7 @@ describe('in place', () => {
     await answer(site, 'reject', workflowId, '--reason', 'test');
     await reaches(site, workflowId, 'rejected');
     expect(await marks()).toEqual(before);
-  }, 300_000);
+  });
 
   it('S4: after the loss of everything, to the latest: the new timeline is followed, what was archived is back', async () => {
     await site.loseInstance('all');
@@ -388,7 +382,7 @@ describe('in place', () => {
     await finished(started);
     expect(await marks()).toEqual([1, 2, 3, 4, 6]);
     expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('3');
-  }, 300_000);
+  });
 
   it('W4, F49: back too far: the instant that was left has two meanings, both are named, and what was left is recovered', async () => {
     const refused = await refusal(site, 'recover', 'mairie', '--to', at.left, '--dry-run');
@@ -423,7 +417,7 @@ describe('in place', () => {
       '--dry-run',
     );
     expect(plan.binding).toMatchObject({ timeline: 3 });
-  }, 300_000);
+  });
 
   it('S1: where only the server is down, a restart is planned: nothing is replaced; a policy named restores all the same', async () => {
     await site.loseInstance('killed');
@@ -442,5 +436,5 @@ describe('in place', () => {
     expect(await marks()).toEqual([1, 2, 3, 4, 5]);
     expect(await scalar('SELECT timeline_id FROM pg_control_checkpoint()')).toBe('4');
     expect(await site.leftovers()).toMatchObject({ processes: [], files: [] });
-  }, 300_000);
+  });
 });

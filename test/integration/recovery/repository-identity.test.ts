@@ -44,7 +44,7 @@ beforeAll(async () => {
   await site.startWorker();
   await site.backUp('dump');
   await site.backUp('physical', 'full');
-}, 300_000);
+});
 
 describe('W1, F47: the disk of a repository is not mounted', () => {
   it('nothing is written to its mount point: backup, rotation, listing, adoption are refused; doctor and check tell; mounted again, all is as before', async () => {
@@ -78,7 +78,7 @@ describe('W1, F47: the disk of a repository is not mounted', () => {
   it("the same of pgBackRest's own repository, where neither a stanza nor WAL goes to the mount point", async () => {
     await unmount(repository);
     const { failed } = await segments();
-    await site.query('SELECT pg_switch_wal()', 'postgres');
+    await site.closeSegment();
     await site.waitFor(async () => (await segments()).failed > failed, 'archiving fails');
     const refusal = {
       exit: 9,

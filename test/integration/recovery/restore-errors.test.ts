@@ -21,7 +21,7 @@ beforeAll(async () => {
     CREATE OR REPLACE FUNCTION metier.cle(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE 'no key'; END $$`);
   await site.backUp('dump');
   await site.query('DELETE FROM metier.demandes_rdv WHERE id > 100');
-}, 300_000);
+});
 
 const databases = async (): Promise<string[]> =>
   (
@@ -46,7 +46,7 @@ describe('R8: what a restore left behind', () => {
     expect(plan.observed.warnings.join()).toMatch(
       /read whole and verified, and never restored.*backup verify .* --restore/,
     );
-  }, 300_000);
+  });
 
   it('R8: is shown and kept; nobody accepts it in advance or under the first plan, and rejected it stays until it is dropped', async () => {
     const started = await planned(site, '--policy', 'dump');
@@ -87,7 +87,7 @@ describe('R8: what a restore left behind', () => {
     await answer(site, 'kept', 'drop', kept[0]?.id ?? '', '--yes');
     expect(await databases()).toEqual(['mairie']);
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
-  }, 300_000);
+  });
 
   it('R8: accepted by who may approve recoveries, the databases are swapped, and the report names it', async () => {
     // Not the safety backup that the recovery before has taken.
@@ -103,7 +103,7 @@ describe('R8: what a restore left behind', () => {
     expect(markdown).toMatch(/the restore left errors.*no key/);
     const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
     expect(kept).toMatchObject([{ what: 'old database mairie' }]);
-  }, 300_000);
+  });
 });
 
 describe('R2: a database with a live subscription', () => {
@@ -156,5 +156,5 @@ describe('R2: a database with a live subscription', () => {
     await answer(site, 'kept', 'drop', old.id, '--yes');
     expect(await subscriptions()).toEqual([]);
     expect(await databases()).toEqual(['mairie']);
-  }, 300_000);
+  });
 });

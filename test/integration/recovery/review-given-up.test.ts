@@ -28,4 +28,4 @@ it('S4, F33: a recovery given up at its target; the next one has every commit al
   expect(await site.contentHash()).toEqual(content);
   const { dataDir } = site.places;
   expect(givenUp.binding.replaces).toEqual([{ what: dataDir, keptAs: expect.stringContaining(`${dataDir}.aside-`) }]);
-}, 300_000);
+});

@@ -25,7 +25,7 @@ beforeAll(async () => {
   await forgetManifestHash();
   // Records never change: a worker reads each of them once.
   await site.startWorker();
-}, 300_000);
+});
 
 /** As a version recorded dumps that did not know the hash of a manifest: with it, a changed manifest is damage (G1). */
 async function forgetManifestHash(): Promise<void> {
@@ -72,19 +72,15 @@ describe('F17: what is of another server is refused before anything is changed',
   it.each([
     ['a dump of a newer version', setVersion, 'version-mismatch', /PostgreSQL 15 .* PostgreSQL 17/],
     ['a dump of another database', setDatabase, 'identity-mismatch', /"archives", not of "mairie"/],
-  ] as const)(
-    '%s',
-    async (_name, change, code, message) => {
-      const content = await site.contentHash();
-      await withManifest(change, async () => {
-        expect(await refused('dump')).toMatchObject({ exit: 9, code, message: expect.stringMatching(message) });
-      });
-      expect(await site.contentHash()).toEqual(content);
-      const { rows } = await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%'", 'postgres');
-      expect(rows).toEqual([{ datname: 'mairie' }]);
-    },
-    300_000,
-  );
+  ] as const)('%s', async (_name, change, code, message) => {
+    const content = await site.contentHash();
+    await withManifest(change, async () => {
+      expect(await refused('dump')).toMatchObject({ exit: 9, code, message: expect.stringMatching(message) });
+    });
+    expect(await site.contentHash()).toEqual(content);
+    const { rows } = await site.query("SELECT datname FROM pg_database WHERE datname LIKE 'mairie%'", 'postgres');
+    expect(rows).toEqual([{ datname: 'mairie' }]);
+  });
 
   it('a data directory of another cluster: its system identifier is not that of the backup', async () => {
     await site.loseInstance('all');
@@ -111,5 +107,5 @@ describe('F17: what is of another server is refused before anything is changed',
     for (const [path, content] of Object.entries(before)) expect([path, after[path]]).toEqual([path, content]);
     expect(Object.keys(after).filter((path) => !(path in before) && !path.includes('/records/'))).toEqual([]);
     expect((await answer<{ kept: unknown[] }>(site, 'kept', 'list')).kept).toEqual([]);
-  }, 300_000);
+  });
 });

@@ -24,7 +24,7 @@ beforeAll(async () => {
     method: 'POST',
     body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 1 } }),
   });
-}, 300_000);
+});
 
 const run = {
   aheadSeconds: 0,
@@ -171,7 +171,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
         /aws s3api restore-object --endpoint-url http:\S+ --region \S+ --bucket cold-manifests --key 'mairie\/dump\/\S+\.json' --restore-request '\{"Days":7,/,
       ),
     });
-  }, 300_000);
+  });
 
   it('a base backup there, its manifest still warm, is thawed with the WAL from its beginning on, and with nothing before', async () => {
     const { config, put, freeze } = await yearOfBackups('cold-base');
@@ -198,7 +198,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
       if (looks > 5) throw new Error('it is never thawed');
     expect(planThaw(await observeColdFiles(session, policy, [{ label }], run, 'op'), undefined)).toBeNull();
     expect(await storage.coldObjects?.([wal(1)])).toHaveLength(1);
-  }, 300_000);
+  });
 
   it('F14: what an object lock keeps of a base backup is found also where its manifest is out of reach', async () => {
     await moto.bucket('locked-base', { locked: true });
@@ -219,7 +219,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
     const locks = await objectLocks(session, policy, await baseBackups(session), run);
     expect([...locks.keys()]).toEqual([`mairie:basebackup:${bases[0]}`]);
     expect(Math.abs(Date.parse([...locks.values()][0] ?? '') - until.getTime())).toBeLessThan(2_000);
-  }, 300_000);
+  });
 
   it('a record there is named with the way to thaw it, stops no reader, writer or hold, and takes its place when it is thawed', async () => {
     const { config, freeze } = await yearOfBackups('cold-records');
@@ -250,7 +250,7 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
       [dumps[1], 'infinity'],
     ]);
     expect(await catalogue.append(fact({ kind: 'unpin' }))).toMatchObject({ seq: 6 });
-  }, 300_000);
+  });
 
   it('P3: the plan names records and manifests that its lifecycle would take away, and those it spares it does not', async () => {
     const { where, put } = await yearOfBackups(
@@ -274,5 +274,5 @@ describe('F13: what tells of backups went to DEEP_ARCHIVE', () => {
         hint: expect.any(String),
       },
     ]);
-  }, 300_000);
+  });
 });

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await moto.bucket('cold');
   site = await Site.create({ offsite: JSON.stringify({ type: 's3', ...moto.options('cold') }) });
   await site.startWorker();
-}, 300_000);
+});
 
 /** As a lifecycle would: dump and roles go to a cold class, what is below 128 KiB and read by lists stays. */
 async function freeze(): Promise<void> {
@@ -74,5 +74,5 @@ describe('F13: a dump that lies in GLACIER', () => {
     });
     await reaches(site, started.workflowId, 'completed');
     expect(await site.contentHash()).toEqual(before);
-  }, 400_000);
+  });
 });

@@ -59,7 +59,7 @@ describe('F13: objects in a cold class', () => {
     expect((await moto.client.send(new GetObjectCommand({ Bucket: bucket, Key: 'r/b' }))).Restore).toContain(
       'ongoing-request="false"',
     );
-  }, 300_000);
+  });
 
   it('F31: the thaw, which costs money, is asked for only by a plan that was approved on this host', async () => {
     const bucket = await moto.bucket('cold-approved');
@@ -119,7 +119,7 @@ contacts:
     await run(activities.requestThaw, step);
     expect(await thawing()).toEqual([true]);
     expect(await run(activities.lookAtThaw, step)).toEqual({ objects: 0, bytes: 0 });
-  }, 300_000);
+  });
 
   it('a backup whose dump lies there is listed as cold; its plan names tier, hours and price, and stays the same when it was thawed', async () => {
     const bucket = await moto.bucket('cold-backup');
@@ -185,5 +185,5 @@ contacts:
       planned: { tier: 'Bulk', days: 3 },
       observed: null,
     });
-  }, 300_000);
+  });
 });

@@ -36,7 +36,7 @@ beforeAll(async () => {
   await site.startWorker();
   watch = new CanaryWatch([server.secretAccessKey], site.session.client);
   watch.overhear(site);
-}, 300_000);
+});
 
 const uploads = async (): Promise<string[]> =>
   ((await server.client.send(new ListMultipartUploadsCommand({ Bucket: 'backups' }))).Uploads ?? []).map(({ Key }) =>
@@ -69,7 +69,7 @@ describe('a cluster whose dumps and catalogue are in S3', () => {
     expect(await uploads()).toEqual([]);
     expect(await site.leftovers()).toMatchObject({ processes: [], databases: [] });
     expect((await filesBelow(site.root, /^pgdata\//)).filter(([, content]) => content.startsWith('PGDMP'))).toEqual([]);
-  }, 240_000);
+  });
 
   it('D2: a worker killed in the middle of an upload finds it under way, or done, and starts nothing again', async () => {
     const { operationId, result, faster } = await inMidUpload();
@@ -80,7 +80,7 @@ describe('a cluster whose dumps and catalogue are in S3', () => {
     expect(made.backups).toHaveLength(1);
     expect((await uploader(operationId))?.starts).toBe(1);
     expect(await uploads()).toEqual([]);
-  }, 240_000);
+  });
 
   it('F11: an uploader killed in the middle is started again, and what it had sent is gone', async () => {
     const { operationId, result, faster } = await inMidUpload();
@@ -91,7 +91,7 @@ describe('a cluster whose dumps and catalogue are in S3', () => {
     expect((await uploader(operationId))?.starts).toBe(2);
     expect(await uploads()).toEqual([]);
     expect((await site.backups()).map(({ status }) => status)).toEqual(['complete', 'complete', 'complete']);
-  }, 240_000);
+  });
 
   it('K1, F10: is recovered in place, over a network that breaks off meanwhile', async () => {
     expected = await site.contentHash();
@@ -106,7 +106,7 @@ describe('a cluster whose dumps and catalogue are in S3', () => {
     expect(Object.keys(expected)).toContain('metier.photos');
     expect(await site.contentHash()).toEqual(expected);
     expect((await site.leftovers()).files).toEqual([]);
-  }, 240_000);
+  });
 
   it('F39: the secret of the bucket was nowhere but in its file and in the server', async () => {
     await watch.stop();

@@ -54,7 +54,7 @@ beforeAll(async () => {
     type: 's3',
     options,
   });
-}, 300_000);
+});
 afterEach(async () => {
   for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
 });

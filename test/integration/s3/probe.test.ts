@@ -52,5 +52,5 @@ describe.each(cases)('P3: what $kind keeps', ({ start, times }) => {
     await expect(probeVersionTimes(opened('locked'))).resolves.toMatchObject({ times: 'unknown' });
     await expect(probeConditionalCreate(opened('locked'))).resolves.toBe('unknown');
     expect(await left('locked')).toEqual([]);
-  }, 300_000);
+  });
 });

@@ -42,7 +42,7 @@ describe('on a server with lifecycles (moto)', () => {
   let moto: S3Server;
   beforeAll(async () => {
     moto = await startMoto();
-  }, 300_000);
+  });
   const rulesOf = async (bucket: string) =>
     (await moto.client.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket }))).Rules;
 
@@ -78,7 +78,7 @@ describe('on a server with lifecycles (moto)', () => {
       'STANDARD_IA is charged for at least 30 days, however soon it is removed, as at least 128 KiB an object',
     );
     expect(texts(after)).toContain('DEEP_ARCHIVE is charged for at least 180 days');
-  }, 300_000);
+  });
 
   it('P3: drift is shown line by line; rules of others are kept, and a plan that is no longer true changes nothing', async () => {
     await moto.bucket('drifted');
@@ -118,7 +118,7 @@ describe('on a server with lifecycles (moto)', () => {
       ['logs', { Days: 10 }],
       ['reprise/postgres', undefined],
     ]);
-  }, 300_000);
+  });
 
   it('P3: warns in the plan and refuses to apply a lifecycle that puts a promised backup out of reach of its recovery time, naming both', async () => {
     await moto.bucket('out-of-reach');
@@ -135,7 +135,7 @@ describe('on a server with lifecycles (moto)', () => {
       message: expect.stringMatching(/reprise\/postgres.*retention\.monthly 24/),
     });
     await expect(rulesOf('out-of-reach')).rejects.toMatchObject({ name: 'NoSuchLifecycleConfiguration' });
-  }, 300_000);
+  });
 
   it("P3: refuses as well where somebody else's rule removes what retention keeps", async () => {
     await moto.bucket('removing');
@@ -154,7 +154,7 @@ describe('on a server with lifecycles (moto)', () => {
       'policy mairie/dump: retention.min_proven 2',
     ]);
     expect(refusals[0]?.rule).toBe('rule "tidy": removes objects after 7 days');
-  }, 300_000);
+  });
 
   it('P3: the command line asks for the name, refuses without it, applies with --yes, and says the same under --json', async () => {
     const where = await site(moto, 'by-hand', lifecycleOfP3);
@@ -190,7 +190,7 @@ describe('on a server with lifecycles (moto)', () => {
       document: { repositories: [{ applied: expect.arrayContaining([{ name: 'bucket', done: true }]) }] },
     });
     expect((await where.cli('storage', 'apply', 'offsite', '--yes')).stdout).toContain('nothing to change');
-  }, 300_000);
+  });
 });
 
 describe('where the server lacks things', () => {
@@ -217,7 +217,7 @@ describe('where the server lacks things', () => {
     ).toMatchObject({ Mode: 'GOVERNANCE', Days: 3 });
     expect(verdicts(await planOf(where))).toMatchObject({ 'object lock': 'same' });
     await versity.stop();
-  }, 300_000);
+  });
 
   it('P3: MinIO refuses STANDARD_IA: said with its own word, and stops no other setting', async () => {
     const minio = await startMinio();
@@ -229,7 +229,7 @@ describe('where the server lacks things', () => {
     });
     expect(applied).toContainEqual({ name: 'versioning', done: true });
     await minio.stop();
-  }, 300_000);
+  });
 
   it('a directory says that it has nothing to plan, and what is free', async () => {
     const where = await storageSite({

@@ -67,7 +67,7 @@ describe.each([
     const archived = cold === 'STANDARD' ? 1000 * 1024 : 1000 + 40 * 1024;
     expect(usage.total.monthlyCost).toBeCloseTo((3707 * 1024 + archived) / 2 ** 30, 9);
     await server.stop();
-  }, 300_000);
+  });
 });
 
 it('P6: a directory is added up by cluster; the command line shows it, with no cost where the config names none', async () => {
@@ -89,4 +89,4 @@ it('P6: a directory is added up by cluster; the command line shows it, with no c
   expect((await where.cli('storage', 'usage', 'offsite')).stdout).toMatch(
     /mairie\s+DISK\s+current\s+1\s+1\.2 kB\s+-\n[\s\S]*no price is known for DISK/,
   );
-}, 300_000);
+});

@@ -152,7 +152,7 @@ describe('T6: rows are put right', () => {
     const { changes } = await damage();
     await withClient(server(), database.name, async (writer) => {
       await writer.query(`BEGIN; UPDATE ${NAME} SET who = 'meanwhile' WHERE id = 4`);
-      const applied = apply(changes).catch((error: unknown) => error);
+      const applied = apply(changes, { lockTimeout: '10min' }).catch((error: unknown) => error);
       const waits = `SELECT FROM pg_stat_activity WHERE usename = $1 AND wait_event_type = 'Lock'`;
       await until(
         async () => (await database.query(waits, [repairRole(database.name)])).rowCount === 1,

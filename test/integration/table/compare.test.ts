@@ -48,16 +48,11 @@ beforeAll(async () => {
   before = await value(
     `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS value`,
   );
-  const segment = await value('SELECT pg_walfile_name(pg_current_wal_lsn()) AS value');
   await site.query(
     `DELETE FROM ${TABLE} WHERE id % 100 = 1 AND motif IS DISTINCT FROM 'between'; UPDATE ${TABLE} SET motif = 'lost' WHERE id % 100 = 2 AND motif IS DISTINCT FROM 'between'; UPDATE ${TABLE} SET pris_le = '2001-02-03 04:05:06+00' WHERE id = 3`,
   );
   await site.commit(3);
-  await site.query('SELECT pg_switch_wal()');
-  await site.waitFor(
-    async () => (await value('SELECT last_archived_wal AS value FROM pg_stat_archiver')) >= segment,
-    'the WAL is archived',
-  );
+  await site.archiveSegment();
 });
 
 const value = async (sql: string): Promise<string> => {

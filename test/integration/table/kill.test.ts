@@ -17,7 +17,7 @@ failOnLeakedProcesses();
 let on: RepairSite;
 beforeAll(async () => {
   on = await RepairSite.create();
-}, 300_000);
+});
 afterAll(() => on?.site.remove());
 
 /** A sample; `npm run chaos` has all of it. */
@@ -25,11 +25,11 @@ describe('a repair that is killed anywhere leaves the table as it was or as appr
   it('T6, F1: workers that are killed between a change and its record: batches go on where they were, and hooks and writes come back', async () => {
     const crashAt = ['freeze:noted', 'repair:committed@0', 'freeze:opened'];
     expect(await on.passes(await on.damage('dump'), { crashAt })).toBe(crashAt.length);
-  }, 400_000);
+  });
 
   it('T6, F2: a server that gives the number of a lost transaction to somebody else does not make it look committed', async () => {
     await numberGivenAgain(on);
-  }, 400_000);
+  });
 
   it('F22: a copy of a dump that has fewer rows than the backup had is refused, and no row of production goes', async () => {
     const { site } = on;
@@ -47,7 +47,7 @@ describe('a repair that is killed anywhere leaves the table as it was or as appr
     await on.requireNothingLeft(before);
     await on.requireRows(damage.before);
     await worker.stop();
-  }, 400_000);
+  });
 
   it.each<FreezeMeans>([{ by: 'revoke', roles: ['clerk'] }, { by: 'trigger' }])(
     'T4: a table that two ended operations have left frozen is opened by the last one, with the rights that the first one took (%j)',

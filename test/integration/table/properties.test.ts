@@ -22,7 +22,7 @@ beforeAll(async () => {
   await prepareRandomTables(lab);
   await site.startWorker();
   await site.backUp('physical');
-}, 300_000);
+});
 
 describe('M1: a table that a transaction under way has locked where a temporary instance stands', () => {
   const table = { schema: 'metier', table: 'held' };

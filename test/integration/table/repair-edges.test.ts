@@ -9,6 +9,7 @@ import { onlyDone, takenBack } from '../../../src/activities/table/take-back.js'
 import { rowsIfThere } from '../../../src/activities/table/repair-session.js';
 import type { ClusterContext } from '../../../src/activities/cluster-context.js';
 import type { RepairRequest } from '../../../src/activities/api.js';
+import { RepriseError } from '../../../src/domain/errors.js';
 import type { RepairOrder } from '../../../src/domain/operation/orders.js';
 import type { ChangeSetHeader, RowChange, RowText } from '../../../src/domain/table/repair.js';
 import { eachLine } from '../../../src/postgres/compare/copied-lines.js';
@@ -84,9 +85,18 @@ describe('T6: others are in the way', () => {
           ),
         ),
       );
+    // Who holds it is looked up each second: where that comes late on a busy machine, the next try waits longer.
+    const busy = async (): Promise<unknown> => {
+      for (const lockTimeout of ['3s', '30s', '2min']) {
+        const error: unknown = await apply(lockTimeout).catch((one: unknown) => one);
+        if (!(error instanceof RepriseError) || error.message.includes('(process ') || lockTimeout === '2min')
+          return error;
+      }
+      return undefined;
+    };
     try {
       await holder.query('BEGIN; SELECT FROM s.held FOR UPDATE');
-      await expect(apply('3s')).rejects.toMatchObject({
+      expect(await busy()).toMatchObject({
         code: 'busy',
         message: expect.stringMatching(
           /^s\.held is held by others: .* \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/,
@@ -102,7 +112,7 @@ describe('T6: others are in the way', () => {
       // The server gives nobody the text of a computed column of a table that is locked.
       await asOwner("ALTER TABLE s.held ADD COLUMN g text GENERATED ALWAYS AS (v || '') STORED");
       await holder.query('BEGIN; LOCK TABLE s.held');
-      await expect(apply('3s')).rejects.toMatchObject({
+      expect(await busy()).toMatchObject({
         code: 'busy',
         message: expect.stringMatching(/ \(process \d+ of "postgres" \("night \\"batch\\""\) since .*Z\)$/) as unknown,
       });

@@ -88,8 +88,8 @@ beforeAll(async () => {
   bad = await rows();
   await site.commit(5);
   await site.query("UPDATE metier.demandes_rdv SET motif = 'by a citizen' WHERE id IN (1, 3)");
-  await site.query('SELECT pg_switch_wal()');
-}, 300_000);
+  await site.closeSegment();
+});
 
 describe('M4: one transaction is undone', () => {
   it('M4, T7, T8: exactly what it did, whatever came later, and a row that was changed again is a conflict for people', async () => {
@@ -202,7 +202,7 @@ describe('M4: one transaction is undone', () => {
       const { binding } = (await site.approve(work)) as unknown as RepairPlan;
       expect(binding).toMatchObject({ freeze: { by: 'trigger' }, hooks: ['stop-batches'], effects: { triggers: [] } });
       await site.waitFor(async () => (await booked()).includes('takes no writes while it is repaired'), 'it is frozen');
-      await site.workers[0]?.kill();
+      await site.workers.at(-1)?.kill();
       await work.handle.terminate('by a test');
       expect(await booked()).toMatch(/takes no writes/);
     } finally {
@@ -222,7 +222,10 @@ describe('M4: one transaction is undone', () => {
     const of = ['mairie', 'mairie', 'metier.demandes_rdv', '--json'];
     const freezing = site.cli('table', 'freeze', ...of, '--for', '2h', '--reason', 'rows are missing');
     const waiting = await site.waitFor(
-      async () => (await listRunningOperations(site.session)).find(({ state }) => state === 'waiting-approval'),
+      async () =>
+        (await listRunningOperations(site.session)).find(
+          ({ workflowId, state }) => workflowId.startsWith('table-freeze/') && state === 'waiting-approval',
+        ),
       'it waits for its approval',
     );
     const hold = { ...waiting, operationId: '', handle: site.session.client.workflow.getHandle(waiting.workflowId) };
@@ -233,7 +236,7 @@ describe('M4: one transaction is undone', () => {
       ...{ since: expect.stringMatching(/Z$/), until: expect.stringMatching(/Z$/) },
     });
     expect(await hooksRun()).toBe(`${before}stop-batches\n`);
-    await site.workers[0]?.kill();
+    await site.workers.at(-1)?.kill();
     expect(await booked()).toMatch(/takes no writes/);
     await site.startWorker();
 

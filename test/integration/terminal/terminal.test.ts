@@ -37,7 +37,7 @@ beforeAll(async () => {
   };
   await site.startWorker();
   await site.backUp('dump');
-}, 300_000);
+});
 
 describe('D6: a recovery at a terminal', () => {
   it('shows the plan and what is waited for; Ctrl-C leaves it waiting and says how to come back', async () => {
@@ -55,7 +55,7 @@ describe('D6: a recovery at a terminal', () => {
       `HINT: the operation continues; follow it again: \`reprise watch ${workflowId} ${where.join(' ')}\``,
     );
     await reaches(site, workflowId, 'waiting-approval');
-  }, 300_000);
+  });
 
   it('status says that it waits, and the command that says what to type', async () => {
     const { stdout } = await site.waitFor(async () => {
@@ -66,7 +66,7 @@ describe('D6: a recovery at a terminal', () => {
       `waiting for a person; what to do is shown by:\n  reprise status ${workflowId} ${where.join(' ')}\n`,
     );
     expect((await site.cli('status', workflowId)).stdout).toContain(`reprise approve ${workflowId}`);
-  }, 300_000);
+  });
 
   it('watch goes on from there: one line a phase, then how it stands; without a terminal dated lines', async () => {
     const pty = Pty.start(['reprise', 'watch', workflowId, ...where], env);
@@ -92,7 +92,7 @@ describe('D6: a recovery at a terminal', () => {
       new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${workflowId} {2}waiting-approval: wait for approval$`, 'm'),
     );
     expect(stdout).toMatch(/state +completed/);
-  }, 300_000);
+  });
 
   /** `reprise watch` without a terminal, once it has said its first word. */
   async function watching(): Promise<{ ended: Promise<{ code: number | null; stdout: string; stderr: string }> }> {
@@ -115,18 +115,15 @@ describe('D6: a recovery at a terminal', () => {
       expect(await pty.exit()).toBe(6);
       expect(pty.screen).not.toContain('Type nothing');
     }
-  }, 300_000);
+  });
 
   it('under --json, stderr has one document and nothing else: the error', async () => {
-    const { code, stdout, stderr } = await site.cli(
-      'recover',
-      'mairie',
-      '--policy',
-      'dump',
-      '--timeout',
-      '3s',
-      '--json',
-    );
+    // A time in which no plan was made ends its planning: then it gets more.
+    const ended = async (timeout: string) =>
+      site.cli('recover', 'mairie', '--policy', 'dump', '--timeout', timeout, '--json');
+    let last = await ended('3s');
+    for (const longer of ['20s', '2m']) if (!last.stderr.includes('reprise watch')) last = await ended(longer);
+    const { code, stdout, stderr } = last;
     expect([code, stdout]).toEqual([124, '']);
     const { error } = JSON.parse(stderr) as { error: { code: string; hint: string } };
     expect(error).toMatchObject({ code: 'timeout', hint: expect.stringContaining(where.join(' ')) });
@@ -134,7 +131,7 @@ describe('D6: a recovery at a terminal', () => {
     await reaches(site, waiting, 'waiting-approval');
     expect((await site.cli('reject', waiting, '--by', 'dba', '--reason', 'test')).code).toBe(0);
     await reaches(site, waiting, 'rejected');
-  }, 300_000);
+  });
 });
 
 describe('D6: completion', () => {
@@ -163,7 +160,7 @@ describe('D6: completion', () => {
     expect(bash.screen).not.toMatch(/not found|readonly/);
     bash.type('exit\n');
     await bash.exit();
-  }, 300_000);
+  });
 
   it('zsh: the same, after compinit', async () => {
     const zsh = Pty.start(['zsh', '-f', '-i'], env);
@@ -174,7 +171,7 @@ describe('D6: completion', () => {
     expect(zsh.screen).toMatch(/\n1\n+shown/);
     zsh.type('exit\n');
     await zsh.exit();
-  }, 300_000);
+  });
 
   it('fish: candidates with what they are', async () => {
     const { id, typed } = await someBackup();
@@ -190,7 +187,7 @@ describe('D6: completion', () => {
     const lines = fish.screen.split('\n');
     expect(lines).toContain('hold\tkeep a backup from rotation');
     expect(lines.map((line) => line.trim())).toEqual(expect.arrayContaining(['mairie', id]));
-  }, 300_000);
+  });
 
   it('without a configuration or a server it offers commands, is silent about the rest, and never fails', async () => {
     const nowhere = ['--config', '/nonexistent/reprise.yml', '--address', '127.0.0.1:1'];
@@ -207,5 +204,5 @@ describe('D6: completion', () => {
         offered: [...offered, ':4'],
       });
     }
-  }, 300_000);
+  });
 });

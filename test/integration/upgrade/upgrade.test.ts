@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { approve } from '../../../src/client/decide.js';
-import { startRotation } from '../../../src/client/start.js';
 import { statusOf } from '../../../src/client/status.js';
 import type { Plan } from '../../../src/domain/plan/plan.js';
 import { queryNames } from '../../../src/domain/operation/names.js';
@@ -57,13 +56,12 @@ describe('L14, F53: an upgrade', () => {
     // Both run: what was begun stays with its build, what is new runs on the new one.
     await site.startWorker();
     await site.waitFor(async () => !(await currentBuild(site)).startsWith('0.0.9') || null, 'the new build is current');
-    const rotation = await startRotation(site.session, {
-      cluster: site.cluster,
-      requester: 'test',
-      order: { policy: 'dump' },
-    });
-    await rotation.handle.result();
-    expect(await buildOf(site, rotation.workflowId)).toBe(await currentBuild(site));
+    // The server's queues hear of it a moment later.
+    await site.waitFor(async () => {
+      const rotation = await site.startRotation('dump');
+      await rotation.handle.result();
+      return (await buildOf(site, rotation.workflowId)) === (await currentBuild(site));
+    }, 'what is new runs on the new build');
     expect((await planOf(site, work.workflowId)).digest).toBe(plan.digest);
     expect(await buildOf(site, work.workflowId)).toMatch(/^0\.0\.9-/);
 

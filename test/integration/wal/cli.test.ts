@@ -30,7 +30,7 @@ describe('M3: reprise wal transactions', () => {
     await site.query('DROP TABLE metier.dropped');
     await site.query('CREATE TABLE metier."Visits" (id int PRIMARY KEY, note text)');
     await site.query('INSERT INTO metier."Visits" SELECT g, \'x\' FROM generate_series(1, 500) g');
-    await site.query('SELECT pg_switch_wal()');
+    await site.closeSegment();
     await site.query('DELETE FROM metier."Visits" WHERE id <= 400');
     table = ['wal', 'transactions', 'mairie', '--from', '-2h', '--database', 'mairie', '--table', 'metier."Visits"'];
   });
@@ -98,12 +98,10 @@ describe('M3: reprise wal transactions', () => {
   });
 
   it('M3: WAL that is missing is named, with exit code 3; without the server tables have numbers', async () => {
-    const { rows } = await site.query('SELECT pg_walfile_name(pg_switch_wal()) AS name');
-    const { name } = rows[0] as { name: string };
+    const name = await site.archiveSegment();
     const archive = join(site.root, 'pgb', 'repo', 'archive');
     const archived = async (): Promise<string[]> =>
       (await readdir(archive, { recursive: true })).filter((name) => /[0-9A-F]{24}-[0-9a-f]{40}/.test(name)).toSorted();
-    await site.waitFor(async () => (await archived()).some((path) => path.includes(name)), `${name} is archived`);
     await site.loseInstance('all');
     const without = await told<Answer>(site, 'wal', 'transactions', 'mairie', '--from', '-2h');
     expect(without.document.names).toMatchObject({ from: 'nowhere', reason: 'the server does not answer' });

@@ -1,6 +1,5 @@
-import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { WalTransaction } from '../../../src/domain/operation/wal-transactions.js';
@@ -8,10 +7,12 @@ import type { TableName } from '../../../src/domain/table/table-name.js';
 import { microsecondsOf } from '../../../src/postgres/wal/transactions/instants.js';
 import { type Listed, listTransactions } from '../../../src/postgres/wal/transactions/list-transactions.js';
 import { readRelationNames, RelationNames } from '../../../src/postgres/wal/transactions/relation-names.js';
+import { tableChangesOf } from '../../../src/postgres/wal/transactions/transaction-changes.js';
 import { openCourse } from '../../../src/postgres/wal/transactions/wal-course.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 import { type ArchivingCluster, directoryArchive, startArchivingCluster } from '../../helpers/wal-archive.js';
 
 failOnLeakedProcesses();
@@ -297,6 +298,33 @@ describe('M3: where the WAL of a span begins, ends and is not whole', () => {
     expect((await readdir(scratch)).length).toBe(0);
   });
 
+  it('M3: what the server gave up while its WAL was read, as it was archived, is read from the archive', async () => {
+    const dataDir = await tempDir('data');
+    const own = join(dataDir, 'pg_wal');
+    await mkdir(own);
+    const archive = await directoryArchive(server.directory);
+    for (const name of archive.segments) await copyFile(join(server.directory, name), join(own, name));
+    const scratch = await tempDir('scan');
+    const begun = { ...archive, segments: archive.segments.slice(0, 1) };
+    const places = { archive: begun, dataDir, scratch };
+    const read = await openCourse({ ...places, listAgain: () => Promise.resolve(archive) }, null);
+    const alone = await openCourse(places, null);
+    // All are removed but one, whose file has become that of later WAL.
+    const [kept = '', other = ''] = archive.segments.slice(2);
+    await copyFile(join(own, other), join(own, kept));
+    for (const name of archive.segments) if (name !== kept) await rm(join(own, name));
+    const names = await readRelationNames(connectionOf(server));
+    const order = { from: at[0] ?? 0, to: at[5] ?? 0, minRows: 1, limit: 100 };
+    const ask = (course: typeof read): Promise<Listed> => listTransactions(server.reader, course, names, order, true);
+    expect(rowsOf(await ask(read))).toStrictEqual([77, 50, 40, 30, 20, 10]);
+    const xid = (await ask(read)).transactions[0]?.xid ?? '';
+    expect((await tableChangesOf(server.reader, read, xid, () => undefined)).whole).toBe(true);
+    await expect(tableChangesOf(server.reader, alone, xid, () => undefined)).rejects.toMatchObject({
+      code: 'wal-gap',
+      message: expect.stringContaining('cannot be read') as unknown,
+    });
+  });
+
   it('M3: read one resource manager at a time, as from PostgreSQL 14, it is the same', async () => {
     const names = await readRelationNames(connectionOf(server));
     const order = { from: at[1] ?? 0, to: at[5] ?? 0, minRows: 1, limit: 100 };
@@ -315,12 +343,11 @@ describe('M3: where the WAL of a span begins, ends and is not whole', () => {
     await writeFile(join(cluster.dataDir, 'recovery.signal'), '');
     await cluster.configure({ restore_command: `cp '${server.directory}/%f' '%p'`, recovery_target: '' });
     await cluster.start();
-    const until = Date.now() + 60_000;
     const inRecovery = async (): Promise<boolean> => {
       const { rows } = await runQuery(cluster, 'postgres', 'SELECT pg_is_in_recovery() AS recovery');
       return (rows[0] as { recovery: boolean }).recovery;
     };
-    while ((await inRecovery()) && Date.now() < until) await sleep(50);
+    await until(async () => !(await inRecovery()), 'the server is promoted');
     const from = await now(server);
     await session(server, 'postgres', [`INSERT INTO visits SELECT g, 'x' FROM generate_series(1, 60) g`]);
     const to = await now(server);

@@ -30,7 +30,7 @@ beforeAll(async () => {
     method: 'POST',
     body: JSON.stringify({ model_name: 's3::keyrestore', transition: { progression: 'manual', times: 3 } }),
   });
-}, 300_000);
+});
 
 /** As a lifecycle would: what is big and old goes to a cold class. */
 async function freeze(bucket: string, isOld: (key: string) => boolean): Promise<string[]> {
@@ -74,20 +74,10 @@ describe('F13: a backup of WAL-G whose objects lie in GLACIER', () => {
     await site.query('CREATE TABLE marks (n int PRIMARY KEY)');
     await site.startWorker();
     const [backup] = (await site.backUp('physical')).backups;
-    const switched = async (): Promise<string> => {
-      const one = async (sql: string): Promise<string> =>
-        String(Object.values((await site.query(sql)).rows[0] as object)[0]);
-      const segment = await one('SELECT pg_walfile_name(pg_switch_wal())');
-      await site.waitFor(
-        async () => (await one('SELECT last_archived_wal FROM pg_stat_archiver')) === segment,
-        `${segment} is archived`,
-      );
-      return segment;
-    };
     await site.query('INSERT INTO marks VALUES (1)');
-    const older = await switched();
+    const older = await site.archiveSegment();
     await site.query('INSERT INTO marks VALUES (2)');
-    await switched();
+    await site.archiveSegment();
     const cold = await freeze(bucket, (key) => key.includes('/tar_partitions/') || key.includes(older));
     expect(cold.length).toBeGreaterThan(1);
     await site.loseInstance('all');
@@ -114,7 +104,7 @@ describe('F13: a backup of WAL-G whose objects lie in GLACIER', () => {
     });
     await reaches(site, started.workflowId, 'completed');
     expect((await site.query('SELECT n FROM marks ORDER BY n')).rows).toEqual([{ n: 1 }, { n: 2 }]);
-  }, 400_000);
+  });
 });
 
 describe('F13: a backup of pgBackRest in S3', () => {

@@ -54,7 +54,7 @@ beforeAll(async () => {
   });
   if (made === undefined) throw new Error('no backup was made');
   backup = asBackup(made);
-}, 300_000);
+});
 
 describe('a fetched backup', () => {
   it('D2: one whose tool was killed begins anew in the same directory', async () => {

@@ -6,6 +6,7 @@ import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { recoverBeside } from '../../helpers/recovered.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { startVersity } from '../../helpers/s3-servers.js';
+import { archiveSegment } from '../../helpers/wal-segment.js';
 import { startWalgCluster, walgOnS3 } from '../../helpers/walg.js';
 
 failOnLeakedProcesses();
@@ -33,13 +34,7 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
       `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time`,
     );
     await sql('DELETE FROM rdv');
-    const { segment = '' } = await sql('SELECT pg_walfile_name(pg_switch_wal()) AS segment');
-    for (let archived = ''; archived < segment;)
-      archived =
-        (await sql(`SELECT coalesce(last_archived_wal, '') AS archived FROM pg_stat_archiver`))['archived']?.slice(
-          0,
-          24,
-        ) ?? '';
+    await archiveSegment(source.cluster);
 
     const recovery = await ground.context('recover');
     const outline = await engine.outlineRecovery(recovery, {
@@ -56,5 +51,5 @@ describe('P2 on S3, with TLS and the settings of an environment file', () => {
 
     // Before the storage: its archiver would wait for it.
     await source.cluster.stop('immediate');
-  }, 300_000);
+  });
 });

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { chmod, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Backup } from '../../../src/domain/backup/backup.js';
@@ -16,6 +15,7 @@ import { recoverBeside } from '../../helpers/recovered.js';
 import { giveToPostgres } from '../../helpers/postgres-user.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { tempDir } from '../../helpers/temp.js';
+import { archiveSegment } from '../../helpers/wal-segment.js';
 import { startWalgCluster } from '../../helpers/walg.js';
 import type { WalgCluster } from '../../helpers/walg.js';
 
@@ -42,16 +42,6 @@ const isPermanent = async (label: string): Promise<boolean> =>
     }[]
   ).some((one) => one.backup_name === label && one.is_permanent);
 
-/** Ends the segment that is written, and waits until it is archived. */
-async function switched(): Promise<string> {
-  const one = async (sql: string): Promise<string> =>
-    String(Object.values((await runQuery(source.cluster, 'postgres', sql)).rows[0] as object)[0]);
-  const segment = await one('SELECT pg_walfile_name(pg_switch_wal())');
-  while ((await one("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")).slice(0, 24) < segment)
-    await sleep(50);
-  return segment;
-}
-
 /** An LZ4 frame up to the end of its first block (LZ4 frame format description). */
 function firstBlockOf(frame: Buffer): Buffer {
   const flags = frame.readUInt8(4);
@@ -71,7 +61,7 @@ beforeAll(async () => {
     'postgres',
     'CREATE TABLE rdv (n int); INSERT INTO rdv SELECT generate_series(1, 1000)',
   );
-}, 300_000);
+});
 
 describe('preflight', () => {
   it('says what a person should know, and how to mend it', async () => {
@@ -248,9 +238,9 @@ describe('restore', () => {
   it('F15, F24: a wal-push cut off at the end of a block, of which WAL-G unpacks the beginning, ends the log before it', async () => {
     const backup = await backUp('full');
     await runQuery(source.cluster, 'postgres', 'CREATE TABLE cut (n int); INSERT INTO cut VALUES (1)');
-    await switched();
+    await archiveSegment(source.cluster);
     await runQuery(source.cluster, 'postgres', 'INSERT INTO cut VALUES (2)');
-    const last = await switched();
+    const last = await archiveSegment(source.cluster);
     const file = join(source.prefix, 'wal_005', `${last}.lz4`);
     const content = await readFile(file);
     const first = firstBlockOf(content);

@@ -9,11 +9,11 @@ failOnLeakedProcesses();
 test('a child is seen while it runs, and no longer afterwards', async () => {
   const child = spawn('sleep', ['60']);
   await once(child, 'spawn');
-  expect((await leakedProcesses('')).map(({ pid }) => pid)).toContain(child.pid);
+  expect(leakedProcesses('').map(({ pid }) => pid)).toContain(child.pid);
 
   child.kill('SIGKILL');
   await once(child, 'exit');
-  expect((await leakedProcesses('')).map(({ pid }) => pid)).not.toContain(child.pid);
+  expect(leakedProcesses('').map(({ pid }) => pid)).not.toContain(child.pid);
 });
 
 test('a process in a session of its own, nobody else’s child, is found by its mark', async () => {
@@ -24,8 +24,8 @@ test('a process in a session of its own, nobody else’s child, is found by its 
   await once(shell, 'exit');
 
   // Until the sleeper has become `sleep`, it is a shell still, or between the two.
-  let found: Awaited<ReturnType<typeof leakedProcesses>> = [];
-  await until(async () => (found = await leakedProcesses(mark))[0]?.command === 'sleep 60', 'the sleeper is there');
+  let found: ReturnType<typeof leakedProcesses> = [];
+  await until(() => (found = leakedProcesses(mark))[0]?.command === 'sleep 60', 'the sleeper is there');
   expect(found).toEqual([{ pid: expect.any(Number), command: 'sleep 60' }]);
   process.kill(found[0]?.pid as number, 'SIGKILL');
 });

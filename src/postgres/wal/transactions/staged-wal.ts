@@ -19,6 +19,8 @@ const MARGIN_BYTES = 64 * 1024 * 1024;
 /** Where WAL is read from. */
 export interface WalPlaces {
   readonly archive: WalArchive;
+  /** Lists the archive again, for what came to it meanwhile. */
+  readonly listAgain?: () => Promise<WalArchive>;
   /** Data directory whose `pg_wal` has what is not archived yet; null where it cannot be read here. */
   readonly dataDir: string | null;
   /** Directory for fetched segments. */
@@ -30,12 +32,17 @@ export interface WalPlaces {
  * goes over a change of timelines is read as a recovery reads it.
  */
 export class StagedWal {
+  /** As it was listed last. */
+  private archive: WalArchive;
+
   private constructor(
     readonly directory: string,
     private readonly places: WalPlaces,
     private readonly segmentBytes: number,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    this.archive = places.archive;
+  }
 
   /**
    * @param bytes as much as is there at a time
@@ -69,17 +76,29 @@ export class StagedWal {
   private async bringOne({ name, number, from }: FollowedSegment): Promise<boolean> {
     this.signal.throwIfAborted();
     const incoming = join(this.directory, 'incoming');
-    if (from === 'archive') {
-      if (!(await fetchUndamaged(this.places.archive, name, incoming))) return false;
-    } else {
-      // A server that runs may take the file for other WAL at any time: what was copied has to be what its name says.
-      const source = join(this.places.dataDir ?? '', 'pg_wal', name);
-      await copyFile(source, join(incoming, name), constants.COPYFILE_FICLONE).catch(() => undefined);
-      const header = await readSegmentHeader(join(incoming, name));
-      if (header === null || header.pageStart !== number * BigInt(this.segmentBytes)) return false;
-    }
+    const isHere =
+      from === 'archive'
+        ? await fetchUndamaged(this.places.archive, name, incoming)
+        : (await this.copyOwn(name, number, incoming)) || (await this.fetchArchivedSince(name, incoming));
+    if (!isHere) return false;
     await rename(join(incoming, name), this.path(number));
     return true;
+  }
+
+  /** Copies it from the server; false where the server has it no more, or has taken the file for other WAL before it was copied. */
+  private async copyOwn(name: string, number: bigint, directory: string): Promise<boolean> {
+    const source = join(this.places.dataDir ?? '', 'pg_wal', name);
+    await copyFile(source, join(directory, name), constants.COPYFILE_FICLONE).catch(() => undefined);
+    // Looked at last: the file under this name is the one that was copied, and nothing else was written to it.
+    const header = await readSegmentHeader(source);
+    return header !== null && header.pageStart === number * BigInt(this.segmentBytes);
+  }
+
+  /** A server that runs gives up a segment as soon as it is archived. */
+  private async fetchArchivedSince(name: string, directory: string): Promise<boolean> {
+    const isThere = (): boolean => this.archive.segments.includes(name) && this.archive.beginnings?.has(name) !== true;
+    if (!isThere() && this.places.listAgain !== undefined) this.archive = await this.places.listAgain();
+    return isThere() && fetchUndamaged(this.archive, name, directory);
   }
 
   /** Removes what comes before the segment that holds a position. */

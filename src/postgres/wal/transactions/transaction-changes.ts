@@ -126,8 +126,9 @@ async function findEnd(context: WalReader, course: Course, xid: number): Promise
   const begin = await beginningOf(new Glances(context, course), course, xid);
   const segments = course.segments.slice(begin?.index ?? 0);
   let end: TransactionRecord | null = null;
+  let unread: string | null = null;
   for (const run of runsOf(segments)) {
-    await scanRecords(
+    const { damaged } = await scanRecords(
       context,
       course.source,
       {
@@ -144,7 +145,14 @@ async function findEnd(context: WalReader, course: Course, xid: number): Promise
       },
     );
     if (end !== null) return { begin, end: requireCommit(end, xid) };
+    unread ??= damaged?.name ?? null;
   }
+  if (unread !== null)
+    throw new RepriseError(
+      'wal-gap',
+      `no end of transaction ${xid} was found in the WAL, of which segment ${unread} cannot be read`,
+      'verify the archive of the policy, or put a good copy of the segment into it; name a good and a bad instant instead: --good TARGET --bad TARGET',
+    );
   throw new RepriseError(
     'not-found',
     `the WAL holds no end of transaction ${xid}`,
