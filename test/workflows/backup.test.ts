@@ -188,6 +188,8 @@ describe('backup: nothing is done, and it says why', () => {
     const there = gate();
     const one = await start({ hostAnswers: async () => false, confirmWorker: () => there.passed });
     expect((await one.state('waiting-worker')).waitingFor).toContain(`reprise worker --host ${HOST}`);
+    // It is shown before the worker takes the activity.
+    await one.called('confirmWorker');
     expect(one.names).toEqual(['confirmWorker']);
     there.open();
     expect(await result(one)).toMatchObject({ backups: [{ id: 'b1' }] });

@@ -163,7 +163,7 @@ export class Lab {
       connection,
       namespace,
       activities,
-      shutdownForceTime: '1s',
+      shutdownForceTime: '30s',
       maxHeartbeatThrottleInterval: '100ms',
     };
     const workers = await Promise.all([
