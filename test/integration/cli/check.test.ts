@@ -287,7 +287,10 @@ describe('with a worker', () => {
   });
 
   it('O19: a worker that was killed is a problem although the server still lists it, with when it was last heard', async () => {
-    expect(of((await doctor()).document, 'worker/reprise')?.message).toContain('; it answers');
+    await site.waitFor(
+      async () => of((await doctor()).document, 'worker/reprise')?.message.includes('; it answers') === true,
+      'it answers',
+    );
     for (const worker of site.workers) await worker.kill();
     const { document } = await check();
     const found = of(document, 'worker/reprise-db1');
