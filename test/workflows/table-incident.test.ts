@@ -256,7 +256,12 @@ describe('T8: the end of an incident and its repair', () => {
     await one.called('applyRepair');
     await one.workflow.signal(signalNames.close, person);
     await one.until(
-      async () => one.journal.some((line) => line.includes('closed has no effect')) || null,
+      async () =>
+        one.journal.some(
+          (line) =>
+            line.includes('closed has no effect: the repair was approved and runs; `reprise reject ') &&
+            line.endsWith('--reason "..."` ends it between its steps'),
+        ) || null,
       async () => one.journal.join('\n'),
     );
     changes.open();

@@ -8,6 +8,19 @@ import {
   patched,
 } from '@temporalio/workflow';
 import { sentence } from '../operation/operation-status.js';
+import type { IncidentDecision } from './incident-frame.js';
+
+/** What an incident waits for until the plan of its child is approved. */
+export const waitsForDecision = (workflowId: string): string =>
+  `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``;
+
+/** What it waits for afterwards. `what`: a recovery, a repair. */
+export const waitsForEnd = (what: string, workflowId: string): string =>
+  `the ${what}; how far it is, and what it waits for: \`reprise status ${workflowId}\``;
+
+/** To dismiss or to close the incident ends no child that was approved. */
+export const tooLate = ({ kind, by }: IncidentDecision, what: string, workflowId: string): string =>
+  `${by}: ${kind} has no effect: the ${what} was approved and runs; \`reprise reject ${workflowId} --reason "..."\` ends it between its steps`;
 
 /** How a child of an incident ended. */
 export interface EndedChild<Output> {
