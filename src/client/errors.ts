@@ -7,6 +7,12 @@ const GRPC_NOT_FOUND = 5;
 const GRPC_PERMISSION_DENIED = 7;
 const GRPC_UNAUTHENTICATED = 16;
 const GRPC_UNREACHABLE = new Set([4, 14]);
+const GRPC_FAILED_PRECONDITION = 9;
+
+/** What the server says of a query where no worker of the workflow's own build polls, at once. */
+export function isWithoutPoller({ code, details }: { readonly code?: unknown; readonly details?: unknown }): boolean {
+  return code === GRPC_FAILED_PRECONDITION && String(details).startsWith('no poller seen');
+}
 
 /**
  * Any failure as an entry of the one error table. Errors are recognised by name and shape, never by `instanceof`: the
@@ -104,6 +110,13 @@ function fromGrpc(link: Link): RepriseError | undefined {
       'temporal-unreachable',
       `Temporal refuses this client: ${details}`,
       'check TEMPORAL_API_KEY, the TLS files and the namespace',
+    );
+  }
+  if (isWithoutPoller({ code, details })) {
+    return new RepriseError(
+      'host-without-worker',
+      `no worker answers for it: ${details}`,
+      'start a worker: `reprise worker`; after an upgrade, one of the current build continues it within two minutes',
     );
   }
   if (code === GRPC_NOT_FOUND) {

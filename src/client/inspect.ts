@@ -132,7 +132,9 @@ async function askHost(
     // Its pollers may be taken for gone just after the question was put.
     const isGone = isRepriseError(error) && error.code === 'host-without-worker';
     if (!isGone && !wasNeverStarted(error)) throw error;
-    const others = question.kind === 'page' ? [] : await hostsOf(inquiry, { question, without: host });
+    // Of a host itself, and of an answer that it keeps, no other one knows.
+    const isItsOwn = question.kind === 'page' || question.kind === 'host';
+    const others = isItsOwn ? [] : await hostsOf(inquiry, { question, without: host });
     const other = others.find((one) => !asked.includes(one));
     if (other !== undefined) return answerOf(other);
     if (isGone) throw error;

@@ -6,6 +6,7 @@ import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
 import { runInspection } from './inspect.js';
 import type { TemporalSession } from './connect.js';
+import { isWithoutPoller } from './errors.js';
 import { describePollers, hasPoller, waitingSteps, workerHint } from './pollers.js';
 
 /** One operation as `status` shows it; the JSON other people's scripts rely on. */
@@ -122,7 +123,7 @@ export async function detailsOf(session: TemporalSession, workflowId: string): P
     );
     return currentDetails === undefined || currentDetails === '' ? null : currentDetails;
   } catch (error) {
-    if (isDeadline(error) || isQueryFailure(error)) return null;
+    if (isUnanswered(error) || isQueryFailure(error)) return null;
     throw error;
   }
 }
@@ -162,16 +163,21 @@ async function query(
     return { view, isLate: false };
   } catch (error) {
     // A worker that has just died, or a closed workflow of another version: the server's own view is still true.
-    if (closed || isDeadline(error) || isQueryFailure(error)) return { view: null, isLate: isDeadline(error) };
+    if (closed || isUnanswered(error) || isQueryFailure(error)) return { view: null, isLate: isUnanswered(error) };
     throw error;
   }
 }
 
-function isDeadline(error: unknown): boolean {
-  const code =
-    (error as { code?: unknown; cause?: { code?: unknown } }).code ??
-    (error as { cause?: { code?: unknown } }).cause?.code;
-  return code === 4 || code === 1;
+/** No worker has answered in time, or the server knows of none of the workflow's own build. */
+function isUnanswered(error: unknown): boolean {
+  const wrapping = error as GrpcError & { readonly cause?: GrpcError };
+  const { code, details } = wrapping.code === undefined ? (wrapping.cause ?? {}) : wrapping;
+  return code === 4 || code === 1 || isWithoutPoller({ code, details });
+}
+
+interface GrpcError {
+  readonly code?: unknown;
+  readonly details?: unknown;
 }
 
 function isQueryFailure(error: unknown): boolean {

@@ -20,6 +20,11 @@ export interface BackupEngine {
   verify(context: EngineContext, backup: Backup): Promise<VerifyVerdict>;
   planRemoval(context: EngineContext, labels: readonly string[], needed?: FindNeeded): Promise<RemovalPlan>;
   /**
+   * What `planRemoval` would keep of these, without its dry runs: for people who ask. Absent where the tool removes any backup by itself.
+   * @throws RepriseError `rotation-refused` where `planRemoval` would
+   */
+  keptBehind?(context: ReadContext, labels: readonly string[], needed: FindNeeded): Promise<Kept | null>;
+  /**
    * Removes exactly these, dependants first; what is already gone is no error. An engine that takes its time before it
    * removes, or that may remove WAL after a backup that stays, asks what is needed right before.
    */
@@ -82,7 +87,13 @@ export interface RemovalPlan {
   /** Everything else that goes with them, in words (files, WAL ranges). */
   readonly alsoRemoves: readonly string[];
   /** Of those that were asked for, what the tool cannot remove as long as another one is needed, and why; absent: nothing. */
-  readonly keeps?: { readonly labels: readonly string[]; readonly because: string };
+  readonly keeps?: Kept;
+}
+
+/** Backups that stay, and why. */
+export interface Kept {
+  readonly labels: readonly string[];
+  readonly because: string;
 }
 
 /** What pins and holds forbid to remove, at one moment. */

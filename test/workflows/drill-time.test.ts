@@ -15,7 +15,7 @@ import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await Lab.start();
+  lab = await Lab.skipping();
 });
 
 /** Hours in place of days: reminded after half of them, escalated after four fifths. */

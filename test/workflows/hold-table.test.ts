@@ -6,7 +6,7 @@ import { person } from './recoveries.js';
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await Lab.start();
+  lab = await Lab.skipping();
 });
 
 const order = { database: 'mairie', table: { schema: 'metier', table: 'demandes_rdv' } };

@@ -6,7 +6,7 @@ import { outcomeOfHost, wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await Lab.start();
+  lab = await Lab.skipping();
 });
 
 describe('G7: the outcome of a recovery', () => {

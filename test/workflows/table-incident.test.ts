@@ -172,8 +172,8 @@ describe('T7, T8: the choice of a repair', () => {
     const one = await open();
     const first = await waiting(one);
     await first.signal(signalNames.reject, person);
-    const { waitingFor } = await one.state('paused');
-    expect(waitingFor).toContain(`reprise continue ${one.workflow.workflowId}`);
+    // It was shown as paused before the choice, too.
+    expect(await one.waitsFor(`reprise continue ${one.workflow.workflowId}`)).toMatchObject({ state: 'paused' });
     expect(one.of('recordIncident').at(-1)).toMatchObject({
       state: 'undecided',
       text: `${first.workflowId} was rejected by dba: seen`,
@@ -220,10 +220,12 @@ describe('T7, T8: the choice of a repair', () => {
       order,
     });
     await incident.executeUpdate(updateNames.chooseRepair, { args: [{ by: 'dba', order: repairOrder }] });
+    const text = `${repair.workflowId} was started before: it continues`;
+    await one.until(
+      async () => one.of('recordIncident').at(-1)?.['text'] === text || null,
+      async () => JSON.stringify(one.of('recordIncident')),
+    );
     await one.state('paused', incident);
-    expect(one.of('recordIncident').at(-1)).toMatchObject({
-      text: `${repair.workflowId} was started before: it continues`,
-    });
     expect(await one.status(repair)).toMatchObject({ state: 'waiting-approval' });
   });
 });
@@ -254,7 +256,12 @@ describe('T8: the end of an incident and its repair', () => {
     await one.called('applyRepair');
     await one.workflow.signal(signalNames.close, person);
     await one.until(
-      async () => one.journal.some((line) => line.includes('closed has no effect')) || null,
+      async () =>
+        one.journal.some(
+          (line) =>
+            line.includes('closed has no effect: the repair was approved and runs; `reprise reject ') &&
+            line.endsWith('--reason "..."` ends it between its steps'),
+        ) || null,
       async () => one.journal.join('\n'),
     );
     changes.open();

@@ -11,7 +11,7 @@ const refused = { code: 'path-refused', message: 'the repository is a directory 
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await Lab.start();
+  lab = await Lab.skipping();
 });
 
 async function watch(activities: Partial<Activities>): Promise<Case> {

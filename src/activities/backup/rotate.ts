@@ -9,7 +9,7 @@ import { policyClaim } from '../../domain/operation/locks.js';
 import { rotationOrder } from '../../domain/operation/orders.js';
 import { boundedOutput, planRetention } from '../../domain/retention/retention.js';
 import type { RetentionDecision, RotateOutput } from '../../domain/retention/retention.js';
-import type { StillNeeded } from '../../engines/engine.js';
+import type { Kept, StillNeeded } from '../../engines/engine.js';
 import { withHostLock } from '../../process/jobs/file-lock.js';
 import { operationsInUse, pruneJobs } from '../../process/jobs/supervisor.js';
 import { forgetUploadOrders } from '../../process/jobs/upload-order.js';
@@ -78,6 +78,39 @@ export async function planRotation(
   return { backups, ...(locked.size === 0 ? plan : planRetention({ ...request, locked })) };
 }
 
+/** What a rotation of this moment would keep and remove; reads only. */
+export async function previewRotation(
+  clusterContext: ClusterContext,
+  policyName: string,
+  run: ActivityRun,
+): Promise<Pick<RotateOutput, 'keep' | 'remove' | 'refused'>> {
+  const { backups, keep, remove, refused } = await planRotation(clusterContext, policyName, run);
+  const policy = policyOf(clusterContext, policyName);
+  const { keptBehind } = engineFor(clusterContext, policy);
+  if (refused || remove.length === 0 || keptBehind === undefined) return { keep, remove, refused };
+  const context = await readContext(clusterContext, policy, run, 'dry-run');
+  const labels = backups.filter(({ id }) => remove.some((one) => one.id === id)).map(({ label }) => label);
+  const keeps = await keptBehind(context, labels, () => stillNeeded(clusterContext, backups));
+  return { refused, ...withKept({ keep, remove }, backups, keeps) };
+}
+
+/** What the engine keeps of what retention would remove. */
+function withKept(
+  { keep, remove }: Pick<RotateOutput, 'keep' | 'remove'>,
+  backups: readonly Backup[],
+  keeps: Kept | null,
+): Pick<RotateOutput, 'keep' | 'remove'> {
+  const isKept = (id: string): boolean =>
+    keeps?.labels.includes(backups.find((backup) => backup.id === id)?.label ?? '') === true;
+  return {
+    keep: [
+      ...keep,
+      ...remove.filter(({ id }) => isKept(id)).map(({ id }) => ({ id, reason: keeps?.because ?? 'in use' })),
+    ],
+    remove: remove.filter(({ id }) => !isKept(id)),
+  };
+}
+
 /** Told by each rotation: what is left behind by a policy that was renamed or removed fills the disk unseen. */
 export async function orphansOf({ cluster, catalogue }: ClusterContext): Promise<Pick<RotateOutput, 'orphans'>> {
   const orphans = orphansAmong(cluster, (await catalogue.state()).backups);
@@ -131,10 +164,9 @@ async function rotate(
       'keep them all, or release the backup that needs the chain',
     );
   }
-  const { keeps } = plan;
-  const kept = selected.filter(({ label }) => keeps?.labels.includes(label) === true).map(({ id }) => id);
+  const decided = withKept(output, selected, plan.keeps ?? null);
   const { stateDir } = clusterContext.host;
-  const ordered = dependantsFirst(selected.filter(({ id }) => !kept.includes(id)));
+  const ordered = dependantsFirst(selected.filter(({ id }) => decided.remove.some((one) => one.id === id)));
   for (const batch of engine.capabilities.removesTogether ? [ordered] : ordered.map((backup) => [backup])) {
     const removedNow = await withHostLock(
       stateDir,
@@ -164,11 +196,7 @@ async function rotate(
       removed.push(backup.id);
     }
   }
-  return {
-    ...output,
-    keep: [...output.keep, ...kept.map((id) => ({ id, reason: keeps?.because ?? 'in use' }))],
-    remove: output.remove.filter(({ id }) => !kept.includes(id)),
-  };
+  return { ...output, ...decided };
 }
 
 /** Recorded before a removal begins, so that the next attempt can tell a removal that it has to finish from a lost backup. */

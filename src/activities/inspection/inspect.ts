@@ -24,7 +24,7 @@ import { type ActivityRun, wrapActivity } from '../activity-wrapper.js';
 import type { HostActivities } from '../api.js';
 import { makeActionPlan } from '../action/plan.js';
 import { surveyAdoption } from '../backup/adopt.js';
-import { orphansOf, planRotation } from '../backup/rotate.js';
+import { orphansOf, previewRotation } from '../backup/rotate.js';
 import {
   type ClusterContext,
   currentBackups,
@@ -135,8 +135,7 @@ const inspectors: { readonly [K in Inspection['kind']]: Inspector<K> } = {
   rotation: async ({ cluster, order }, deps, run) => {
     const { policy } = readOrder(rotationOrder, order);
     const clusterContext = await openClusterContext(deps, cluster);
-    const { keep, remove, refused } = await planRotation(clusterContext, policy, run);
-    return { keep, remove, refused, ...(await orphansOf(clusterContext)) };
+    return { ...(await previewRotation(clusterContext, policy, run)), ...(await orphansOf(clusterContext)) };
   },
   adoption: async ({ cluster, order }, deps, run) =>
     surveyAdoption(await openClusterContext(deps, cluster), readOrder(adoptionOrder, order), run),

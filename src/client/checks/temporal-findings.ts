@@ -12,7 +12,8 @@ import {
   workflowTypes,
 } from '../../domain/operation/names.js';
 import { isLoopback } from '../../domain/plain-address.js';
-import { shortConfig } from '../../domain/operation/worker-identity.js';
+import { parseIdentity, shortConfig } from '../../domain/operation/worker-identity.js';
+import { durationInWords } from '../../domain/text/text.js';
 import { runInspection } from '../inspect.js';
 import { connectTemporal } from '../connect.js';
 import type { TemporalSession, TemporalSettings } from '../connect.js';
@@ -73,13 +74,14 @@ export async function findingsOf(
   const { address, namespace, origin } = session.settings;
   const reached = finding('temporal', 'ok', `Temporal answers at ${address} (from ${origin}), namespace ${namespace}`);
   const queues = polledQueues(session, config);
+  const hosts = queues.then((polled) => hostFindings(session, config, polled, asked));
   let answeredHosts: readonly string[] = [];
   const found = await eachByItself([
-    async () => pollerFindings(await queues, config),
+    async () => pollerFindings(await queues, config, await hosts),
     async () => {
-      const hosts = await hostFindings(session, config, await queues, asked);
-      answeredHosts = hosts.answered;
-      return hosts.findings;
+      const { answered, findings } = await hosts;
+      answeredHosts = answered;
+      return findings;
     },
     async () => unknownPollers(await queues),
     async () => driftFindings(await queues, config),
@@ -136,19 +138,34 @@ function isPolled(queues: readonly PolledQueue[], queue: string): boolean {
   );
 }
 
+/** Which hosts were asked something, and whose workers took nothing up. */
+type AskedHosts = Pick<HostFindings, 'alive' | 'silent'>;
+
 /** One finding where all queues of a worker are polled, one for each that is not. */
-function pollerFindings(queues: readonly PolledQueue[], config: Config): Finding[] {
+function pollerFindings(queues: readonly PolledQueue[], config: Config, asked: AskedHosts): Finding[] {
   const hosts = Object.keys(config.hosts).map(hostQueues);
+  const workersOf = (names: readonly string[]): ReadonlySet<string> =>
+    new Set(names.flatMap((host) => workersAt(queues, lightQueue(host)).map(({ worker }) => worker)));
+  const [silent, answering] = [workersOf(asked.silent), workersOf(asked.alive)];
   const workerFindings = ([first, ...others]: readonly [string, ...string[]]): Finding[] => {
     const missing = [first, ...others].filter((queue) => !isPolled(queues, queue));
-    if (missing.length === 0)
-      return [
-        finding(
-          `worker/${first}`,
-          'ok',
-          `a worker polls the queue ${[first, ...others.map((queue) => queue.slice(first.length))].join(', ')}`,
-        ),
-      ];
+    if (missing.length === 0) {
+      const workers = workersAt(queues, first);
+      const names = [first, ...others.map((queue) => queue.slice(first.length))].join(', ');
+      const heard = `last heard ${durationInWords(Math.max(0, Date.now() - Math.max(...workers.map(({ seenMs }) => seenMs))) / 1000)} ago`;
+      // The server lists a worker that was killed until its last poll would have ended.
+      if (workers.every(({ worker }) => silent.has(worker) && !answering.has(worker)))
+        return [
+          finding(
+            `worker/${first}`,
+            'problem',
+            `the worker of the queue ${names} does not answer, ${heard}: it has ended, or is too busy to take up a question`,
+            workerHint(first),
+          ),
+        ];
+      const state = workers.some(({ worker }) => answering.has(worker)) ? 'it answers' : heard;
+      return [finding(`worker/${first}`, 'ok', `a worker polls the queue ${names}; ${state}`)];
+    }
     return missing.map((queue) =>
       finding(
         `worker/${queue}`,
@@ -161,27 +178,47 @@ function pollerFindings(queues: readonly PolledQueue[], config: Config): Finding
   return [[CONTROL_QUEUE] as const, ...hosts].flatMap(workerFindings);
 }
 
+/** Who polls a queue, by the process: with another version or configuration it is the same one. */
+function workersAt(queues: readonly PolledQueue[], queue: string): readonly { worker: string; seenMs: number }[] {
+  return queues
+    .filter((one) => one.queue === queue && (one.host !== null || one.kind === 'workflow'))
+    .flatMap(({ pollers }) =>
+      pollers.map(({ identity, seenMs }) => ({ worker: parseIdentity(identity)?.worker ?? identity, seenMs })),
+    );
+}
+
+interface HostFindings {
+  readonly findings: readonly Finding[];
+  readonly answered: readonly string[];
+  /** Whose workers have answered, also with another configuration. */
+  readonly alive: readonly string[];
+  /** Their workers polled in the last minutes, and took up no question. */
+  readonly silent: readonly string[];
+}
+
 /** Findings of each host whose worker is running, made by that worker. */
 async function hostFindings(
   session: TemporalSession,
   config: Config,
   queues: readonly PolledQueue[],
   { except = [], withThisFile = false }: Asked,
-): Promise<{ findings: Finding[]; answered: string[] }> {
+): Promise<HostFindings> {
   const findings: Finding[] = [];
-  const answered: string[] = [];
-  if (!isPolled(queues, CONTROL_QUEUE)) return { findings, answered };
+  const [answered, alive, silent]: [string[], string[], string[]] = [[], [], []];
+  if (!isPolled(queues, CONTROL_QUEUE)) return { findings, answered, alive, silent };
   const living = Object.keys(config.hosts).filter(
     (name) => isPolled(queues, lightQueue(name)) && !except.includes(name),
   );
   for (const host of living) {
     try {
       const inspected = await runInspection<'host'>(session, { kind: 'host', host });
+      alive.push(host);
       const isOther = withThisFile && inspected.configDigest !== config.digest;
       findings.push(...(isOther ? inspected.findings.filter(({ check }) => ofAnyFile(check)) : inspected.findings));
       if (!isOther) answered.push(host);
     } catch (error) {
-      if (!isRepriseError(error) || error.code !== 'host-without-worker') {
+      if (isRepriseError(error) && error.code === 'host-without-worker') silent.push(host);
+      else {
         findings.push(
           finding(
             `host/${host}`,
@@ -193,7 +230,7 @@ async function hostFindings(
       }
     }
   }
-  return { findings, answered };
+  return { findings, answered, alive, silent };
 }
 
 /** What a worker finds whichever configuration it has: its clock, and what operations hold. */

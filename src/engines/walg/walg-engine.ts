@@ -8,7 +8,7 @@ import { walgCapabilities } from './options.js';
 import { outlineRecovery, readWholeArchive } from './outline.js';
 import { preflightBackup } from './preflight.js';
 import { rearm, archiveCommand, restoreCommand } from './wal/recovery-wal.js';
-import { planRemoval, remove } from './removal/remove.js';
+import { keptBehind, planRemoval, remove } from './removal/remove.js';
 import { restoreFiles } from './restore.js';
 import { coldFiles, describeStore, keptAt } from './tool-store.js';
 import { verify } from './verify.js';
@@ -22,6 +22,7 @@ export const walgEngine: Engine = {
   list: async (context) => (await readBackupList(context)).map(listed),
   verify,
   planRemoval,
+  keptBehind,
   remove,
   holds: { hold, release },
   configDigest,

@@ -5,7 +5,7 @@ import type { ChosenRepair } from '../api.js';
 import { APPROVAL } from '../operation/confirm-incident.js';
 import { refusal } from '../operation/operation-status.js';
 import { shapeValidator } from '../operation/step-people.js';
-import { type EndedChild, IncidentChild } from './incident-child.js';
+import { type EndedChild, IncidentChild, tooLate, waitsForDecision, waitsForEnd } from './incident-child.js';
 import { type IncidentEnd, type IncidentFrame, isEnd } from './incident-frame.js';
 
 /** What a person chose, and how it is carried out. */
@@ -122,13 +122,11 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
     this.started = ids;
     try {
       if (child === null) return { ...ids, output: null, why: `${workflowId} was started before: it continues` };
-      show(
-        `the decision on ${workflowId}: \`reprise approve ${workflowId} --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``,
-      );
+      show(waitsForDecision(workflowId));
       const ended = await this.follow(child, choice, workflowId, show);
       return 'kind' in ended ? ended : { ...ids, ...ended };
     } catch (error) {
-      child?.letGo();
+      await child?.letGo();
       throw error;
     } finally {
       this.isTaken = false;
@@ -148,16 +146,13 @@ export class ChosenWork<T extends Workflow, C extends Choice<T>> {
       if (decision.kind === 'confirmed' && decision.by === APPROVAL) {
         child.approved = true;
         await this.frame.journal(what, `${workflowId}: ${decision.reason}`, decision.sentBy);
-        show(`the ${what}; how far it is, and what it waits for: \`reprise status ${workflowId}\``);
+        show(waitsForEnd(what, workflowId));
       } else if (isEnd(decision)) {
         if (!child.approved) {
           await child.cancel();
           return decision;
         }
-        await this.frame.journal(
-          'note',
-          `${decision.by}: ${decision.kind} has no effect: the ${what} was approved and runs; \`reprise reject ${workflowId}\` ends it`,
-        );
+        await this.frame.journal('note', tooLate(decision, what, workflowId));
       }
     }
   }

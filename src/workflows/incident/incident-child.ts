@@ -1,7 +1,26 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Workflow, WorkflowResultType } from '@temporalio/common';
-import { CancellationScope, type ChildWorkflowHandle } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  type ChildWorkflowHandle,
+  getExternalWorkflowHandle,
+  log,
+  patched,
+} from '@temporalio/workflow';
 import { sentence } from '../operation/operation-status.js';
+import type { IncidentDecision } from './incident-frame.js';
+
+/** What an incident waits for until the plan of its child is approved. */
+export const waitsForDecision = (workflowId: string): string =>
+  `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``;
+
+/** What it waits for afterwards. `what`: a recovery, a repair. */
+export const waitsForEnd = (what: string, workflowId: string): string =>
+  `the ${what}; how far it is, and what it waits for: \`reprise status ${workflowId}\``;
+
+/** To dismiss or to close the incident ends no child that was approved. */
+export const tooLate = ({ kind, by }: IncidentDecision, what: string, workflowId: string): string =>
+  `${by}: ${kind} has no effect: the ${what} was approved and runs; \`reprise reject ${workflowId} --reason "..."\` ends it between its steps`;
 
 /** How a child of an incident ended. */
 export interface EndedChild<Output> {
@@ -46,14 +65,25 @@ export class IncidentChild<T extends Workflow> {
     });
   }
 
-  /** Cancels it, unless it was approved. */
-  letGo(): void {
-    if (!this.approved) this.scope.cancel();
+  /**
+   * Has it cancelled as the incident ends, unless it was approved, and waits until the server has asked it to: what a workflow asks for
+   * in the very task that ends it, the server does not do.
+   */
+  async letGo(): Promise<void> {
+    if (this.approved || this.ended !== null) return;
+    if (!patched('child-is-cancelled-before-the-incident-ends')) {
+      this.scope.cancel();
+      return;
+    }
+    const { workflowId } = this.handle;
+    await CancellationScope.nonCancellable(() => getExternalWorkflowHandle(workflowId).cancel()).catch(() =>
+      log.info('it has ended already', { workflowId }),
+    );
   }
 
-  /** The same, and waits for its end. */
+  /** Cancels it, unless it was approved, and waits for its end. */
   async cancel(): Promise<void> {
-    this.letGo();
+    if (!this.approved) this.scope.cancel();
     await this.ending;
   }
 }

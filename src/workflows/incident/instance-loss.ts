@@ -18,8 +18,8 @@ import { APPROVAL } from '../operation/confirm-incident.js';
 import { isCancelled, sentence } from '../operation/operation-status.js';
 import { untilRecorded } from '../operation/until-recorded.js';
 import { recover } from '../recovery/recover.js';
-import { type EndedChild, IncidentChild } from './incident-child.js';
-import { type IncidentDecision, IncidentFrame } from './incident-frame.js';
+import { type EndedChild, IncidentChild, tooLate, waitsForDecision, waitsForEnd } from './incident-child.js';
+import { IncidentFrame } from './incident-frame.js';
 
 /** A recovery that the incident started, and how it ended. */
 interface EndedRecovery extends EndedChild<RecoverOutput> {
@@ -105,11 +105,11 @@ export class InstanceLoss {
         output: null,
         why: `${workflowId} was started before: it continues`,
       };
-    status.show('suspected', decisionOn(workflowId));
+    status.show('suspected', waitsForDecision(workflowId));
     try {
       return await this.follow(child, { workflowId, operationId });
     } catch (error) {
-      child.letGo();
+      await child.letGo();
       throw error;
     }
   }
@@ -132,12 +132,10 @@ export class InstanceLoss {
         const { workflowId } = ids;
         this.operation.status.show(
           'running',
-          child.approved
-            ? `the recovery; how far it is, and what it waits for: \`reprise status ${workflowId}\``
-            : decisionOn(workflowId),
+          child.approved ? waitsForEnd('recovery', workflowId) : waitsForDecision(workflowId),
         );
       } else if (decision?.kind === 'dismissed' || decision?.kind === 'closed') {
-        if (child.approved) frame.note('note', tooLate(decision, ids.workflowId));
+        if (child.approved) frame.note('note', tooLate(decision, 'recovery', ids.workflowId));
         else {
           await child.cancel();
           return frame.endBy(decision.kind, decision);
@@ -219,13 +217,6 @@ export class InstanceLoss {
 /** What answers again where data was to be replaced may have been put there by hand: a person looks at it. */
 function needsLook({ nothingToDo, plan }: RecoverOutput): boolean {
   return nothingToDo !== undefined && plan !== null && plan.binding.method !== 'restart';
-}
-
-const decisionOn = (workflowId: string): string =>
-  `the decision on ${workflowId}: \`reprise approve ${workflowId} --by NAME --reason "..."\`, or \`reprise reject ${workflowId} --reason "..."\`; how far it is: \`reprise status ${workflowId}\``;
-
-function tooLate({ kind, by }: IncidentDecision, workflowId: string): string {
-  return `${by}: ${kind} has no effect: the recovery was approved and runs; \`reprise reject ${workflowId}\` ends it between its steps`;
 }
 
 function diagnosisText({ answers, layer, reason, dataDirectory, walReadable }: Diagnosis): string {

@@ -285,4 +285,15 @@ describe('with a worker', () => {
     expect(stdout).toMatch(/^ {2}warning {2}.*\n {13}fix: \S/m);
     expect(stdout).toMatch(/\n\d+ problems?, \d+ warnings?, \d+ ok\n$/);
   });
+
+  it('O19: a worker that was killed is a problem although the server still lists it, with when it was last heard', async () => {
+    expect(of((await doctor()).document, 'worker/reprise')?.message).toContain('; it answers');
+    for (const worker of site.workers) await worker.kill();
+    const { document } = await check();
+    const found = of(document, 'worker/reprise-db1');
+    // Its polls are listed for 75 s; on a machine that stands still for so long they are over.
+    expect(found).toMatchObject({ level: 'problem', fix: expect.stringContaining('reprise worker --host db1') });
+    expect(found?.message).toMatch(/does not answer, last heard .+ ago|no worker polls/);
+    expect(document.status).toBe('critical');
+  }, 300_000);
 });

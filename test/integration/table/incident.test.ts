@@ -116,7 +116,11 @@ describe('T3, T4, T5, T7, T8: an incident of a table, by the command line alone'
     // At 80 columns: what to type next, and no command for what is approved already.
     const page = async (...argv: string[]): Promise<string> =>
       (await site.cliAt(80, ...argv)).stdout.replaceAll(/\s+/g, ' ');
-    expect(await page('status', workflowId)).toContain(`reprise table release ${hold}`);
+    // The block is committed before the incident hears of it.
+    await site.waitFor(
+      async () => (await page('status', workflowId)).includes(`reprise table release ${hold}`),
+      'status says how to open writes again',
+    );
     expect(await page('status', workflowId)).not.toContain(`reprise approve ${hold}`);
     expect(await page('incident', 'show', id)).toMatch(
       new RegExp(`discovered: 2026-11-21T08[^]*what to type next, is shown by: reprise status ${workflowId}`),

@@ -1,4 +1,5 @@
 import { expect, it } from '@jest/globals';
+import type { RotateOutput } from '../../../src/domain/retention/retention.js';
 import type { WalTransactionsAnswer } from '../../../src/domain/operation/wal-transactions.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
 import { runQuery } from '../../helpers/postgres.js';
@@ -66,6 +67,9 @@ it('M1, M2, M3, M4, T2: with WAL-G on S3 (TLS) a copy stands before a transactio
     'in use',
     expect.stringContaining('deletes only what is older than'),
   ]);
+  // A dry run says the same.
+  const preview = await answer<RotateOutput>(site, 'rotate', 'mairie', '--policy', 'physical', '--dry-run');
+  expect([preview.keep, preview.remove]).toEqual([rotation?.keep, []]);
   expect(await seen(await move('latest'))).toBe(now);
   expect(await refusal(site, 'explore', 'retarget', opened.id, '--to', `xid:${xid}`)).toMatchObject({
     code: 'target-before-backup',

@@ -1,6 +1,6 @@
 import { chmod, mkdir, readFile, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Cli } from '../../../src/cli/cli-context.js';
 import type { BesideCopy } from '../../../src/domain/operation/inspections.js';
 import type { Told } from '../../../src/cli/terminal/completion/names.js';
@@ -18,6 +18,9 @@ const env = (): Record<string, string> => ({
 });
 
 beforeEach(async () => {
+  // What was told goes stale after seconds, which a busy machine takes for a test.
+  const now = Date.now();
+  jest.spyOn(Date, 'now').mockReturnValue(now);
   folder = await tempDir('completion');
   started = [];
   await mkdir(join(folder, 'cache'), { mode: 0o700 });
@@ -39,6 +42,10 @@ clusters:
 contacts: { dba: { name: the DBA } }
 `,
   );
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
 });
 
 /** What a shell would be offered for a line that ends here. */

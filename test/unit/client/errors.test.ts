@@ -67,6 +67,15 @@ describe('failures as entries of the error table', () => {
       Object.assign(new Error('14 UNAVAILABLE'), { code: 14, details: 'No connection established', metadata: {} }),
       'temporal-unreachable',
     ],
+    [
+      'a build that no worker runs any more',
+      Object.assign(new Error('Failed to query Workflow'), {
+        cause: Object.assign(new Error('9 FAILED_PRECONDITION'), {
+          ...{ code: 9, details: 'no poller seen for task queue recently, worker may be down', metadata: {} },
+        }),
+      }),
+      'host-without-worker',
+    ],
     ['an unknown type of failure', workflowFailed(application('TypeError', 'x is undefined')), 'internal'],
     ['our own error', new RepriseError('lock-held', 'held'), 'lock-held'],
     ['what is no error', 'thrown text', 'internal'],

@@ -65,6 +65,12 @@ describe('O19: the worker that an operation waits for', () => {
   it('O19: a control worker that does not answer is told too, and what an operation says itself comes first', async () => {
     const late = await seen({ query: () => Promise.reject(Object.assign(new Error('late'), { code: 4 })) });
     expect(late).toMatchObject({ state: 'running', waitingFor: expect.stringContaining('none came within 5 s') });
+    const unpolled = { code: 9, details: 'no poller seen for task queue recently, worker may be down' };
+    const none = await seen({ query: () => Promise.reject(Object.assign(new Error('failed'), { cause: unpolled })) });
+    expect(none).toEqual(late);
+    await expect(seen({ query: () => Promise.reject(Object.assign(new Error('no'), { code: 9 })) })).rejects.toThrow(
+      'no',
+    );
     const own = { ...answer, state: 'waiting-approval', waitingFor: 'approval of plan x' };
     expect(await seen({ query: () => Promise.resolve(own), waits: 60, listed: false })).toEqual({
       ...{ state: 'waiting-approval', waitingFor: 'approval of plan x' },

@@ -1,4 +1,4 @@
-import type { EngineContext } from '../../engine.js';
+import type { EngineContext, ReadContext } from '../../engine.js';
 import type { WalgBackup } from '../backup-list.js';
 import { readBackupList } from '../backup-list.js';
 import { runWalg } from '../command.js';
@@ -39,7 +39,7 @@ export async function release(context: EngineContext, label: string, held: reado
 }
 
 /** Marks that somebody else made, and that we therefore leave. */
-export async function foreignMarks(context: EngineContext, backups: readonly WalgBackup[]): Promise<string[]> {
+export async function foreignMarks(context: ReadContext, backups: readonly WalgBackup[]): Promise<string[]> {
   const foreign: string[] = [];
   for (const { label, permanent } of backups) if (permanent && !(await isOurs(context, label))) foreign.push(label);
   return foreign;
@@ -50,10 +50,10 @@ export async function unmark(context: EngineContext, { label, permanent }: WalgB
   await context.storage.remove(noteOf(context, label));
 }
 
-async function isOurs(context: EngineContext, label: string): Promise<boolean> {
+async function isOurs(context: ReadContext, label: string): Promise<boolean> {
   return (await context.storage.stat(noteOf(context, label))) !== null;
 }
 
-function noteOf({ cluster, policy }: EngineContext, label: string): string {
+function noteOf({ cluster, policy }: ReadContext, label: string): string {
   return `${cluster.name}/${policy.name}/permanent/${label}`;
 }

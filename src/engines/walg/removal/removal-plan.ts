@@ -1,5 +1,5 @@
 import { RepriseError } from '../../../domain/errors.js';
-import type { StillNeeded } from '../../engine.js';
+import type { Kept, StillNeeded } from '../../engine.js';
 import { labelDifference } from '../../shared/removal.js';
 import type { WalgBackup } from '../backup-list.js';
 import { segmentOf } from '../backup-list.js';
@@ -75,7 +75,7 @@ export function behindNeeded(
   backups: readonly Known[],
   going: readonly string[],
   needed: ReadonlySet<string>,
-): { readonly labels: readonly string[]; readonly because: string } | null {
+): Kept | null {
   const boundary = firstStaying(backups, going);
   if (boundary === undefined || !needed.has(boundary.label)) return null;
   const newer = backups.filter(({ label }) => going.includes(label) && bySegment(label, boundary.label) > 0);

@@ -1,5 +1,5 @@
 import { RepriseError } from '../../../domain/errors.js';
-import type { FindNeeded, EngineContext, RemovalPlan } from '../../engine.js';
+import type { FindNeeded, EngineContext, Kept, ReadContext, RemovalPlan } from '../../engine.js';
 import { refuseIfOthersDepend } from '../../shared/backup-record.js';
 import type { WalgBackup } from '../backup-list.js';
 import { readBackupList, segmentOf } from '../backup-list.js';
@@ -63,6 +63,24 @@ export async function planRemoval(
 }
 
 /**
+ * Of these, what this WAL-G cannot remove as long as another one is needed; null: nothing.
+ * @throws RepriseError `rotation-refused` where it cannot remove the others alone
+ */
+export async function keptBehind(
+  context: ReadContext,
+  labels: readonly string[],
+  needed: FindNeeded,
+): Promise<Kept | null> {
+  if ((await readVersion(context)).deletesByTarget) return null;
+  const backups = await readBackupList(context);
+  const all = await removable(context, backups, labels);
+  const keeps = behindNeeded(backups, all, (await needed()).labels);
+  const going = all.filter((label) => keeps?.labels.includes(label) !== true);
+  if (going.length > 0) boundaryOf(backups, going);
+  return keeps;
+}
+
+/**
  * Removes exactly these backups and the WAL that no backup needs any more. One that is gone is no error.
  * @throws RepriseError `rotation-refused` where another backup rests on one of them, a dry run names others, or one is needed by now
  */
@@ -95,7 +113,7 @@ export async function remove(context: EngineContext, labels: readonly string[], 
 
 /** @throws RepriseError `rotation-refused` for what somebody else marked permanent */
 async function removable(
-  context: EngineContext,
+  context: ReadContext,
   backups: readonly WalgBackup[],
   labels: readonly string[],
 ): Promise<string[]> {
