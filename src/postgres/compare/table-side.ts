@@ -198,7 +198,7 @@ function refuseLeaves(leaves: readonly Leaf[], { recovery }: Relation, shown: st
     throw new RepriseError(
       'capability-missing',
       `partition ${visible(away.name)} of ${shown} is on another server`,
-      'compare the other partitions one by one: each is a table',
+      'compare, or repair, the other partitions one by one: each is a table',
     );
   const unlogged = leaves.find((leaf) => leaf.unlogged);
   if (recovery && unlogged !== undefined)
