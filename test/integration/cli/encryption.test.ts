@@ -103,11 +103,15 @@ describe('encrypted backups from the command line', () => {
       exit: 8,
       hint: expect.stringContaining('--challenge'),
     });
+    const asked = Date.now();
     const first = await answer<InspectionResults['key-answer']>(
       site,
       ...prove('--recipient', escrow.recipient, '--answer', stdout.toUpperCase(), '--by', 'the notary'),
     );
-    expect(Date.now() - Date.parse(first.provenAt)).toBeLessThan(300_000);
+    const provenAt = Date.parse(first.provenAt);
+    // Written to the second, perhaps.
+    expect(provenAt).toBeGreaterThanOrEqual(asked - 1000);
+    expect(provenAt).toBeLessThanOrEqual(Date.now());
     expect(await answer(site, ...prove('--recipient', escrow.recipient, '--answer', stdout))).toMatchObject({
       provenAt: first.provenAt,
     });
