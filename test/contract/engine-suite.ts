@@ -71,7 +71,7 @@ export function engineContract({
     beforeAll(async () => {
       fixture = await makeFixture();
       engine = fixture.engine;
-    }, 300_000);
+    });
     afterEach(async () => {
       for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
     });

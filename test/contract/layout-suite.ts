@@ -159,7 +159,7 @@ function inLayout(engine: keyof typeof engines): void {
     expect((await readdir(join(site.root, 'disk'))).filter((name) => name.includes('aside'))).toEqual([]);
     if (space !== null) expect(await readdir(space)).toEqual([expect.stringMatching(/^PG_1[58]_/)]);
     expect(await site.commit(1)).toBe(rows + 2);
-  }, 300_000);
+  });
 
   if (engine === 'pgbackrest')
     it('W8: overwritten in place, its links and places stay too, and nothing is left over there', async () => {
@@ -189,7 +189,7 @@ function inLayout(engine: keyof typeof engines): void {
       expect(await readdir(space)).toEqual([expect.stringMatching(/^PG_1[58]_/)]);
       expect(await readdir(join(site.root, 'waldisk'))).toEqual(['wal']);
       expect((await readdir(wal)).filter((name) => /^(?:00000001|\.)/.test(name))).toEqual([]);
-    }, 300_000);
+    });
 
   if (engine !== 'walg')
     it('W13: a fresh initdb where the cluster was is put aside, in words, and is neither started nor taken for what was lost', async () => {
@@ -212,5 +212,5 @@ function inLayout(engine: keyof typeof engines): void {
       expect(await site.commit(1)).toBe(rows + 1);
       expect(await readdir(join(keptAs, 'base'))).not.toContain('16384');
       await rm(`${data}.lost`, { recursive: true });
-    }, 300_000);
+    });
 }

@@ -52,7 +52,7 @@ export function recoveryContract(fixtureOf: () => EngineFixture): void {
         newest = segment;
       }
       await history.commit('unarchived');
-    }, 300_000);
+    });
 
     afterEach(async () => {
       for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();

@@ -151,7 +151,7 @@ export function targetsContract(
       uncommittedTimes = [await outline(timeTarget(rolledBack), 2), await outline(timeTarget(named), 2)];
       noted.set('onward', await later.commit('onward'));
       await later.archive();
-    }, 300_000);
+    });
 
     const point = (as: string): Point => {
       const found = noted.get(as);

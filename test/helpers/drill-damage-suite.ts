@@ -17,6 +17,5 @@ export function findsDamages(damages: readonly DrillDamage[], ground: () => Dama
         }),
       );
     },
-    300_000,
   );
 }

@@ -8,7 +8,7 @@ failOnLeakedProcesses();
 let ground: DamageGround;
 beforeAll(async () => {
   ground = await DamageGround.create();
-}, 300_000);
+});
 
 it.each(['base', 'physical'] as const)(
   'P4: twenty drills of an undamaged backup pass (%s)',

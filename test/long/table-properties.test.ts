@@ -21,7 +21,7 @@ beforeAll(async () => {
   await prepareRandomTables(lab);
   await site.startWorker();
   await site.backUp('physical');
-}, 300_000);
+});
 
 describe('Repairs of random tables, many seeds', () => {
   it.each(seeds)(

@@ -24,7 +24,7 @@ describe('D1: replay of committed histories', () => {
       [...histories].map(([workflowId, { history }]) => ({ workflowId, history })),
     );
     for await (const { workflowId, error } of replays) errors.set(histories.get(workflowId)?.name ?? '', error);
-  }, 300_000);
+  });
 
   it('has a history of every workflow', () => {
     const seen = new Set(files.map((name) => name.split('.')[0]));

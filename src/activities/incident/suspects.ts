@@ -1,5 +1,9 @@
 import { isRepriseError } from '../../domain/errors.js';
-import type { WalTransactionsRequest } from '../../domain/operation/wal-transactions.js';
+import {
+  type MissingWal,
+  missingWalText,
+  type WalTransactionsRequest,
+} from '../../domain/operation/wal-transactions.js';
 import type { Suspects } from '../../domain/table/incident.js';
 import type { ActivityRun } from '../activity-wrapper.js';
 import type { ClusterContext } from '../cluster-context.js';
@@ -12,14 +16,14 @@ export async function suspectsIn(
   run: ActivityRun,
 ): Promise<Suspects> {
   try {
-    const { complete, transactions } = await walTransactions(
+    const { missing, transactions } = await walTransactions(
       clusterContext,
       { ...request, cluster: clusterContext.cluster.name },
       run,
     );
     return {
       ...{ from: request.from, to: request.to },
-      ...{ problem: complete ? null : 'not all WAL of that time could be read' },
+      ...{ problem: notRead(missing) },
       transactions: transactions.map(({ xid, committedAt, inserted, updated, deleted, actions }) => ({
         ...{ xid, committedAt, inserted, updated, deleted },
         actions: [...new Set(actions.map(({ action }) => action))],
@@ -34,4 +38,12 @@ export async function suspectsIn(
 export function unreadable({ from, to }: Pick<Suspects, 'from' | 'to'>, error: unknown): Suspects {
   if (!isRepriseError(error)) throw error;
   return { from, to, transactions: [], problem: `the WAL could not be read: ${error.message}` };
+}
+
+const MOST_NAMED = 3;
+
+function notRead(missing: readonly MissingWal[]): string | null {
+  if (missing.length === 0) return null;
+  const more = missing.length > MOST_NAMED ? `; and ${missing.length - MOST_NAMED} more` : '';
+  return `not read: ${missing.slice(0, MOST_NAMED).map(missingWalText).join('; ')}${more}`;
 }

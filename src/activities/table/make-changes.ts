@@ -12,7 +12,7 @@ import type { ChangeSetEntry } from '../../postgres/repair/change-set-file.js';
 import type { TableFacts } from '../../postgres/repair/table-facts.js';
 import { missingRows, referencedRows } from './referring-rows.js';
 import { keyText, type States } from './row-states.js';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** So many damaged rows are in memory at once: of more, the table is read again for each part. */
 export const ROWS_AT_ONCE = 150_000;
@@ -45,7 +45,7 @@ export async function* changesFor(
 ): AsyncGenerator<ChangeSetEntry> {
   if (damaged.header.key.length === 0) return yield* equalRows(damaged, side, signal);
   const parts = Math.max(1, Math.ceil(damaged.count / ROWS_AT_ONCE));
-  const by = { renamed: await renamedKeys(damaged, parts), columns: await columnsFor(damaged, side) };
+  const by = { renamed: await renamedKeys(damaged, parts, signal), columns: await columnsFor(damaged, side) };
   for (let part = 0; part < parts; part++) yield* keyedRows(damaged, by, side, { part, parts }, signal);
 }
 
@@ -91,8 +91,14 @@ async function listedKeys(
 async function renamedKeys(
   { header, good, bad, alike: equal }: DamagedRows,
   parts: number,
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string>> {
   const key = keyPlaces(header);
+  // One reading may save one for each part.
+  if (parts > 1) {
+    const [before, after] = [await sumOfKeys(good(), key, signal), await sumOfKeys(bad(), key, signal)];
+    if (before === after || before === NO_KEYS || after === NO_KEYS) return new Map(equal);
+  }
   const others = header.columns.map((_, at) => at).filter((at) => !key.includes(at));
   const renamed = new Map(equal);
   const known = new Set(renamed.values());
@@ -100,6 +106,7 @@ async function renamedKeys(
     const alike = new Map<string, Alike>();
     const note = async (rows: AsyncIterable<RowText>, state: keyof Alike): Promise<void> => {
       for await (const row of rows) {
+        signal.throwIfAborted();
         const text = keyText(row, others);
         if (!isIn(text, { part, parts })) continue;
         const same = alike.get(text) ?? { good: [], bad: [] };
@@ -114,6 +121,21 @@ async function renamedKeys(
       if (!renamed.has(after) && !known.has(before)) renamed.set(after, before);
   }
   return renamed;
+}
+
+const NO_KEYS = '0 0 0';
+
+/** The same for the same keys, in whatever order they come: where none came and none went, no row has got another one. */
+async function sumOfKeys(rows: AsyncIterable<RowText>, key: readonly number[], signal: AbortSignal): Promise<string> {
+  let [low, high, count] = [0, 0, 0];
+  for await (const row of rows) {
+    signal.throwIfAborted();
+    const bytes = hash('md5', keyText(row, key), 'buffer');
+    low = (low + bytes.readUInt32LE(0)) >>> 0;
+    high = (high + bytes.readUInt32LE(4)) >>> 0;
+    count++;
+  }
+  return `${count} ${high} ${low}`;
 }
 
 /** Keys of rows that are equal in all other columns. */
@@ -132,7 +154,7 @@ function onlyPairs(alike: ReadonlyMap<string, Alike>): readonly (readonly [befor
 }
 
 function isIn(text: string, { part, parts }: { part: number; parts: number }): boolean {
-  return parts === 1 || createHash('md5').update(text).digest().readUInt32LE(0) % parts === part;
+  return parts === 1 || hash('md5', text, 'buffer').readUInt32LE(0) % parts === part;
 }
 
 /** Why rows of other tables do not allow a change. */
@@ -191,6 +213,7 @@ async function statesOf(
   const states = new Map<string, States>();
   const note = async (rows: AsyncIterable<RowText>, state: keyof States): Promise<void> => {
     for await (const row of rows) {
+      signal.throwIfAborted();
       const text = keyText(row, key);
       if (!isIn(renamed.get(text) ?? text, slice)) continue;
       const known = states.get(text) ?? { good: null, bad: null, now: null };
@@ -285,6 +308,7 @@ async function* equalRows(
   const rows = new Map<string, { row: RowText; net: number; now: number }>();
   const add = async (of: AsyncIterable<RowText>, by: number): Promise<void> => {
     for await (const row of of) {
+      signal.throwIfAborted();
       const text = JSON.stringify(row);
       const known = rows.get(text) ?? { row, net: 0, now: 0 };
       known.net += by;

@@ -23,12 +23,12 @@ export async function requireTableNow(
   { operationId, database, table }: Asked,
 ): Promise<void> {
   const caller = callingWorkflow();
-  if (caller === repairWorkflowId(cluster.name, operationId))
-    await withClient(cluster.connection, database, (client) => readTableFacts(client, table));
-  if (caller === tableComparisonWorkflowId(cluster.name, operationId))
-    await withClient(cluster.connection, database, (client) =>
-      withTableSide(client, table, 'in production', () => Promise.resolve()),
-    );
+  const repairs = caller === repairWorkflowId(cluster.name, operationId);
+  if (!repairs && caller !== tableComparisonWorkflowId(cluster.name, operationId)) return;
+  await withClient(cluster.connection, database, async (client) => {
+    if (repairs) await readTableFacts(client, table);
+    await withTableSide(client, table, 'in production', () => Promise.resolve());
+  });
 }
 
 /**

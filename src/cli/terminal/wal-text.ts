@@ -1,6 +1,6 @@
 import {
   keepsRows,
-  type MissingWal,
+  missingWalText,
   type WalTableChange,
   type WalTransaction,
   type WalTransactionsAnswer,
@@ -27,7 +27,7 @@ export function walTransactionsText(answer: WalTransactionsAnswer, screen: Scree
       : screenTable(header, rows, screen);
   const notes = [
     `${counted(committed, 'transaction')} committed from ${instant(range.from)} to ${instant(range.to)}, on timeline ${range.timeline}${more > 0 ? `; ${more} more match: --limit lists them` : ''}`,
-    ...answer.missing.map(missingText),
+    ...answer.missing.map((one) => `missing: ${missingWalText(one)}`),
     ...namesText(answer),
     ...openText(answer),
     ...(transactions.some(({ atLeast }) => atLeast === true)
@@ -69,17 +69,6 @@ function nameText(
 ): string {
   const name = schema === null || table === null ? `number ${file}` : formatTableName({ schema, table });
   return isOne || database === null ? name : `${database}:${name}`;
-}
-
-function missingText({ kind, fromLsn, toLsn, after, before }: MissingWal): string {
-  const times = [
-    ...(after === null ? [] : [`after ${instant(after)}`]),
-    ...(before === null ? [] : [`before ${instant(before)}`]),
-  ];
-  const when = times.length === 0 ? '' : `, ${times.join(' and ')}`;
-  if (kind === 'before') return `missing: the WAL before ${toLsn}${when}: the archive begins there`;
-  if (kind === 'after') return `missing: the WAL from ${fromLsn} on${when}: it is not archived`;
-  return `missing: the WAL from ${fromLsn} to ${toLsn}${when}${kind === 'damaged' ? ': it is damaged' : ''}`;
 }
 
 function namesText({ names: { from, reason, at }, transactions }: WalTransactionsAnswer): string[] {

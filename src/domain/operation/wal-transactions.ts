@@ -114,3 +114,16 @@ export interface WalTransactionsAnswer {
 export function keepsRows(action: string): boolean {
   return action === 'rewritten' || action === 'moved';
 }
+
+/** Which WAL could not be read. */
+export function missingWalText({ kind, fromLsn, toLsn, after, before }: MissingWal): string {
+  const second = (time: string): string => time.replace(/\.\d+Z$/, 'Z');
+  const times = [
+    ...(after === null ? [] : [`after ${second(after)}`]),
+    ...(before === null ? [] : [`before ${second(before)}`]),
+  ];
+  const when = times.length === 0 ? '' : `, ${times.join(' and ')}`;
+  if (kind === 'before') return `the WAL before ${toLsn}${when}: the archive begins there`;
+  if (kind === 'after') return `the WAL from ${fromLsn} on${when}: it is not archived`;
+  return `the WAL from ${fromLsn} to ${toLsn}${when}${kind === 'damaged' ? ': it is damaged' : ''}`;
+}

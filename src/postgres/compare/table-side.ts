@@ -21,8 +21,8 @@ export interface TableSide {
   readonly encoding: string;
   readonly decode: (bytes: Buffer) => string;
   /**
-   * Whether queries are planned on the server. Not as a superuser: planning runs functions of the table's owner, in expressions of indexes
-   * and statistics, with the rights of the session.
+   * Whether queries are planned on the server. Planning runs functions of the table's owner, in expressions of indexes, statistics and partition keys, with the
+   * rights of the session: not as a superuser, but where the table has no such expressions and nothing can add one, on a server whose replay is paused.
    */
   readonly plansQueries: boolean;
 }
@@ -33,7 +33,7 @@ const [UNDEFINED_TABLE, UNDEFINED_SCHEMA, WRONG_TYPE, LOCK_NOT_AVAILABLE] = ['42
 /** Backslashes in our statements are characters, and names of tables and types in values have quotes where they need them. */
 const AS_WRITTEN = 'SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off';
 /** The leaves of a big table fit into this; what the planner would have compiled runs once. */
-const FOR_LEAVES = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off";
+const FOR_LEAVES = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL constraint_exclusion TO off";
 /** So that a statement ends soon after its session: from PostgreSQL 14 on. */
 const CHECKED = `SELECT CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL
                              THEN set_config('client_connection_check_interval', '2s', true) END`;
@@ -109,6 +109,8 @@ interface Relation {
   readonly partitioned: string | null;
   readonly hidden: boolean;
   readonly recovery: boolean;
+  /** No expression of its owner's is planned with it, and no other session can change that. */
+  readonly plain: boolean;
   readonly superuser: boolean;
   readonly encoding: string;
   readonly hash: string;
@@ -138,7 +140,7 @@ async function readSide(client: pg.ClientBase, table: TableName, name: string): 
     estimatedRows: leaves.reduce((sum, { rows }) => sum + rows, 0),
     encoding: relation.encoding,
     decode: textDecoder(relation.encoding),
-    plansQueries: !relation.superuser && relation.hash === hashHere(),
+    plansQueries: (!relation.superuser || relation.plain) && relation.hash === hashHere(),
   };
 }
 
@@ -149,10 +151,17 @@ function hashHere(): string {
   return String(hash.value);
 }
 
+/** Of a table, its partitions, and what it is a partition of. */
+const PLAIN = `SELECT NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = ANY (t.oids) AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+                  AND NOT EXISTS (SELECT FROM pg_statistic_ext s WHERE s.stxrelid = ANY (t.oids) AND to_jsonb(s) ->> 'stxexprs' IS NOT NULL)
+                  AND NOT EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = ANY (t.oids) AND p.partexprs IS NOT NULL)
+             FROM (SELECT ARRAY(SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid::regclass)
+                                UNION SELECT relid::oid FROM pg_partition_ancestors(c.oid::regclass)) AS oids) t`;
+
 async function readRelation(client: pg.ClientBase, { schema, table }: TableName): Promise<Relation | undefined> {
   const { rows } = await client.query<Relation>(
     `SELECT c.oid, c.relkind::text AS kind, pg_get_partkeydef(c.oid) AS partitioned, row_security_active(c.oid) AS hidden,
-            pg_is_in_recovery() AS recovery, getdatabaseencoding()::text AS encoding,
+            pg_is_in_recovery() AS recovery, CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() AND (${PLAIN}) ELSE false END AS plain, getdatabaseencoding()::text AS encoding,
             hashtextextended('${HASHED}' COLLATE "C", 1)::text AS hash,
             EXISTS (SELECT FROM pg_roles WHERE rolname IN (current_user, session_user) AND rolsuper) AS superuser
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -189,7 +198,7 @@ function refuseLeaves(leaves: readonly Leaf[], { recovery }: Relation, shown: st
     throw new RepriseError(
       'capability-missing',
       `partition ${visible(away.name)} of ${shown} is on another server`,
-      'compare the other partitions one by one: each is a table',
+      'compare, or repair, the other partitions one by one: each is a table',
     );
   const unlogged = leaves.find((leaf) => leaf.unlogged);
   if (recovery && unlogged !== undefined)

@@ -26,6 +26,7 @@ export function requireOrdinarySize(values: readonly (RowText | null)[]): void {
 export async function* jsonLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string, void> {
   let rest: Buffer[] = [];
   for await (const chunk of chunks) {
+    workMoved();
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
       yield Buffer.concat([...rest, chunk.subarray(start, end)]).toString('utf8');

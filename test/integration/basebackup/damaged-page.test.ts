@@ -29,5 +29,4 @@ it.each([15, 18])(
     const accepted = await source.context(`accepted ${version}`, pgBin);
     expect(await engine.backup(accepted, request)).toMatchObject([{ pageErrors: ['pages were not checked'] }]);
   },
-  300_000,
 );

@@ -28,7 +28,7 @@ const startedAt = (): string => new Date(Date.UTC(2026, 10, 21, 2, 15, second++)
 beforeAll(async () => {
   source = await startBaseCluster();
   await engine.preflightBackup(await source.context('first'));
-}, 300_000);
+});
 
 describe('what pg_basebackup wrote is not believed', () => {
   it('F4: without a whole backup_manifest it is rejected', async () => {

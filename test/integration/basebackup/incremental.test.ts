@@ -69,7 +69,7 @@ beforeAll(async () => {
     chain.push(await backUp('auto'));
     await runQuery(source.cluster, 'postgres', `UPDATE rdv SET n = -n WHERE n = ${n}`);
   }
-}, 300_000);
+});
 
 describe('K8: incremental base backups of PostgreSQL 18', () => {
   it('auto takes a full one first, then ones that rest on it and are much smaller', () => {

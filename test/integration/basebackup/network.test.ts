@@ -60,7 +60,7 @@ beforeAll(async () => {
   const options = readS3Options(minio.options('base', { endpoint, part_size: '5MiB' }));
   source = await startReceivedCluster({}, ['mairie'], () => openS3(options, resolveSecret));
   startReceiver(await source.context('receiver'));
-}, 300_000);
+});
 
 describe('K8 on S3: a network and a server that fail while a base backup is stored', () => {
   it('F10: one that is gone for seconds is outlasted, and leaves no part behind', async () => {

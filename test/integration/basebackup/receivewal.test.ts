@@ -48,7 +48,7 @@ async function reaches(lsn: string): Promise<boolean> {
 beforeAll(async () => {
   source = await startReceivedCluster();
   await runQuery(source.cluster, 'postgres', 'CREATE TABLE rdv (n int)');
-}, 300_000);
+});
 
 describe('K8: WAL by pg_receivewal', () => {
   it('without a receiver a backup is refused before it begins, with what to start', async () => {

@@ -36,7 +36,7 @@ beforeAll(async () => {
     await history.archive();
   }
   await history.commit('unarchived');
-}, 300_000);
+});
 
 describe('K2, K8: a real recovery (to each kind of target: the contract suite)', () => {
   it('S4: has the content of that instant, tablespaces included', async () => {

@@ -56,7 +56,7 @@ beforeAll(async () => {
     'postgres',
     'CREATE TABLE rdv AS SELECT generate_series(1, 1000) AS n; SELECT pg_switch_wal()',
   );
-}, 300_000);
+});
 
 describe('K8: base backups and received WAL in a bucket (VersityGW, TLS)', () => {
   it('lists and verifies what is there', async () => {

@@ -70,7 +70,7 @@ beforeAll(async () => {
     ),
   );
   await site.startWorker();
-}, 300_000);
+});
 
 describe('B6: backup adopt --from a folder of dumps', () => {
   beforeAll(async () => {
@@ -156,7 +156,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     const { backup } = await answer<{ backup: Backup }>(site, 'backup', 'show', document.adopted[0]?.id ?? '');
     expect(backup.contents).toContainEqual({ database: 'mairie', schema: 'metier', table: 'communes', rows: 500 });
     expect(await site.leftovers()).toEqual({ processes: [], files: [], databases: [] });
-  }, 300_000);
+  });
 
   it('again it adopts nothing: all is known; what is left out is still said, as a failed check', async () => {
     const before = await listed();
@@ -164,7 +164,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     expect([exit, error?.code]).toEqual([8, 'check-failed']);
     expect(document).toMatchObject({ adopted: [], known: 3 });
     expect(await listed()).toEqual(before);
-  }, 300_000);
+  });
 
   it('F42: what was copied is owner-only, and has one name: a later write into the original changes no backup', async () => {
     const directory = join(site.places.backupsDir, 'mairie', 'dump');
@@ -175,7 +175,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     await writeFile(join(old, 'mairie -- lundi (été).backup'), 'x', { flag: 'r+' });
     const [first] = (await listed()).toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
     expect(await answer(site, 'backup', 'verify', first?.id ?? '')).toMatchObject({ ok: true });
-  }, 300_000);
+  });
 
   it('G8: it comes from a folder that the configuration names, and that nobody else may write', async () => {
     const refused = (from: string) => refusal(site, 'backup', 'adopt', 'mairie', '--from', from, '--yes');
@@ -211,7 +211,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     const { plan } = await answer<{ plan: Plan }>(site, 'recover', 'mairie', '--policy', 'dump', '--dry-run');
     expect(plan.binding.backups).toMatchObject([{ id: newest?.id }]);
     expect(plan.observed.warnings.join()).toContain('restore-tested here');
-  }, 300_000);
+  });
 
   it('R1: definitions without rows, rows alone, and rows left out are partial: never verified, never used, and rotation keeps a whole one', async () => {
     const parts = join(site.root, 'parts');
@@ -270,7 +270,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     expect(keep.find((one) => one.id === plan.binding.backups[0]?.id)?.reason).toContain('restore-tested');
     for (const one of partial)
       expect(keep.find((kept) => kept.id === one.id)?.reason ?? '').not.toMatch(/verified|restore-tested/);
-  }, 300_000);
+  });
 
   it('R1: one that may be a part keeps a level of its own: restore-tested it counts for nothing, and takes no place of others', async () => {
     const more = join(site.root, 'more');
@@ -298,7 +298,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
     expect(keep.find((one) => one.id === plan.binding.backups[0]?.id)?.reason).toContain('restore-tested');
     await sql('DROP SCHEMA later CASCADE');
     await rm(more, { recursive: true });
-  }, 300_000);
+  });
 
   it('a folder that is not there, a policy that takes no files, a cluster that is not there', async () => {
     expect(
@@ -351,7 +351,7 @@ describe('B6: backup adopt --from a folder of dumps', () => {
       ['c.dump', true],
     ]);
     expect((await listed()).length).toBe(before + 3);
-  }, 300_000);
+  });
 });
 
 describe('B6: backup adopt of an existing pgBackRest stanza', () => {
@@ -386,7 +386,7 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
       { policy: 'physical', type: 'incr', proven: { level: 'verified' }, dependsOn: [physical[0]?.label] },
     ]);
     expect(await answer<AdoptOutput>(site, 'backup', 'adopt', 'mairie')).toMatchObject({ adopted: [], refused: [] });
-  }, 300_000);
+  });
 
   it('F15: one that is damaged is recorded and quarantined, and never counts (exit 3 or 8)', async () => {
     await pgbackrest('--type=full', 'backup');
@@ -411,7 +411,7 @@ describe('B6: backup adopt of an existing pgBackRest stanza', () => {
       status: 'quarantined',
       proven: null,
     });
-  }, 300_000);
+  });
 
   it('several policies that dump: one must be named', async () => {
     for (const worker of site.workers) await worker.kill();

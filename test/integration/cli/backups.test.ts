@@ -65,7 +65,7 @@ beforeAll(async () => {
       .replace('    recovery:\n', `${more.join('\n')}\n    recovery:\n`),
   );
   await site.startWorker();
-}, 300_000);
+});
 
 describe('backup run, list, show, verify', () => {
   let dump: Backup;
@@ -104,7 +104,7 @@ describe('backup run, list, show, verify', () => {
         expect.stringMatching(/\.globals\.sql$/),
       ]),
     );
-  }, 300_000);
+  });
 
   it('lists them, also of one cluster; shows one; what is not there is exit 6 with a next step', async () => {
     const { backups } = await answer<{ backups: Backup[] }>(site, 'backup', 'list');
@@ -155,7 +155,7 @@ describe('backup run, list, show, verify', () => {
       expect(measured?.restoreSeconds).toBeGreaterThan(0);
       expect(measured?.sizeBytes).toBeGreaterThan(10_000);
     }
-  }, 300_000);
+  });
 
   it('B3: a held backup outlives retention until it is released; rotation says why; a dry run only says', async () => {
     expect(await answer(site, 'backup', 'hold', dump.id, '--reason', 'audit', '--dry-run')).toMatchObject({
@@ -206,7 +206,7 @@ describe('backup run, list, show, verify', () => {
     expect(
       (await readdir(join(site.places.backupsDir, 'mairie', 'dump'))).filter((name) => name.startsWith(dump.label)),
     ).toEqual([]);
-  }, 300_000);
+  });
 
   it('F30: with nothing verified, nothing is removed', async () => {
     for (let made = 0; made < 2; made++)
@@ -220,7 +220,7 @@ describe('backup run, list, show, verify', () => {
       expect.stringContaining('no backup is verified'),
       expect.stringContaining('no backup is verified'),
     ]);
-  }, 300_000);
+  });
 
   it('B2: a disabled policy is skipped, said and recorded', async () => {
     const { exit, document, error } = await told<Ran & { skipped: { code: string; reason: string } }>(
@@ -253,7 +253,7 @@ describe('backup run, list, show, verify', () => {
       exit: 9,
       code: 'no-usable-backup',
     });
-  }, 300_000);
+  });
 });
 
 describe('while a backup is under way', () => {
@@ -350,7 +350,7 @@ describe('while a backup is under way', () => {
     expect(
       (await site.backups()).filter(({ engine, status }) => engine === 'pgbackrest' && status === 'complete'),
     ).toHaveLength(2);
-  }, 300_000);
+  });
 
   async function watched(workflowId: string): Promise<{ exit: number; lines: unknown[] }> {
     const { code, stdout } = await site.cli('watch', workflowId, '--json');
@@ -422,7 +422,7 @@ it("D5: schedules are planned, applied, listed, paused, triggered and resumed; a
     code: 'not-found',
   });
   expect(await refusal(site, 'schedule', 'pause', id)).toMatchObject({ exit: 2, code: 'usage' });
-}, 300_000);
+});
 
 it('R12: of three databases one is dropped: the others are dumped and verified, exit 3, told and recorded; a physical backup goes on', async () => {
   for (const worker of site.workers) await worker.kill();
@@ -447,7 +447,7 @@ it('R12: of three databases one is dropped: the others are dumped and verified, 
   ]);
   expect(document.failed).toMatchObject([{ database: 'gone', backupId: null, code: 'not-found' }]);
   expect((await run('physical', '--type', 'incr')).backups).toMatchObject([{ proven: { level: 'verified' } }]);
-}, 300_000);
+});
 
 it('B1: two policies that start in the same second make two backups', async () => {
   const startedAt = new Date().toISOString();
@@ -472,7 +472,7 @@ it('B1: two policies that start in the same second make two backups', async () =
   expect(new Set([...dump, ...unproven]).size).toBe(dump.length + unproven.length);
   // Tried again, as after a lost worker: the same backups.
   expect(await made('dump').catch(String)).toEqual(dump);
-}, 300_000);
+});
 
 it('B3: restore_every has each second backup of a database restored, and check says how old the newest one is', async () => {
   const levels: unknown[] = [];
@@ -489,7 +489,7 @@ it('B3: restore_every has each second backup of a database restored, and check s
   expect(document.findings).toContainEqual(
     expect.objectContaining({ check: 'restore/mairie/turns/mairie', level: 'ok' }),
   );
-}, 300_000);
+});
 
 it('F42: everything that was written is owner-only; nothing is left behind', async () => {
   const written = await snapshot(site.places.stateDir, site.places.backupsDir);

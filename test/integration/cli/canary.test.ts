@@ -79,7 +79,7 @@ beforeAll(async () => {
   await site.startWorker();
   watch = new CanaryWatch([PASSWORD, value], site.session.client);
   watch.overhear(site);
-}, 300_000);
+});
 afterAll(() => watch.stop());
 
 /** Renames a database on the server and in the config. */
@@ -112,7 +112,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     for (const path of Object.keys(await snapshot(site.places.backupsDir))) expect(path).toMatch(/^[A-Za-z0-9/._%-]+$/);
     for (const { id } of dumps)
       expect(await answer(site, 'backup', 'show', id)).toMatchObject({ backup: { id, contents: expect.any(Array) } });
-  }, 240_000);
+  });
 
   it('recovered from its dump, with its settings, beside another one that stays as it is', async () => {
     expected = await content();
@@ -132,7 +132,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
       },
     });
     await answer(site, 'incident', 'report', started.workflowId);
-  }, 240_000);
+  });
 
   it('and, without the newline, with the whole cluster: backed up, proven by a restore, recovered beside', async () => {
     const { kept } = await answer<{ kept: KeptItem[] }>(site, 'kept', 'list');
@@ -153,7 +153,7 @@ describe('F35, F36: a database with a hostile name goes the whole way', () => {
     );
     expect(strip(found)).toEqual(strip(expected));
     await rename(ONE_LINE, HOSTILE_DATABASE);
-  }, 240_000);
+  });
 });
 
 it('F21: a dump that cannot be restored whole fails its proof; the row that the server complains of is told to nobody', async () => {
@@ -166,7 +166,7 @@ it('F21: a dump that cannot be restored whole fails its proof; the row that the 
   expect([exit, error?.code]).toEqual([3, 'partly-done']);
   expect(document).toMatchObject({ failed: [{ code: 'backup-corrupt' }] });
   expect((await site.backups()).map(({ status }) => status)).toContain('quarantined');
-}, 300_000);
+});
 
 it('F35: a table with a hostile name, without a key, and one with rows that nobody may see: compared, and put right from the dump of a database with a hostile name', async () => {
   const table = { schema: 'public', table: 'We "ird; table\nCOPY fake (x) FROM stdin;' };
@@ -196,7 +196,7 @@ it('F35: a table with a hostile name, without a key, and one with rows that nobo
     await answer(site, 'status', work.workflowId);
   }
   expect(strip({ it: (await content())[HOSTILE_DATABASE] })).toEqual(strip({ it: before }));
-}, 300_000);
+});
 
 describe('F39: secrets and row values', () => {
   it('what else is asked and told: doctor, config, status, kept, incidents', async () => {
@@ -221,7 +221,7 @@ describe('F39: secrets and row values', () => {
     const failed = await told(site, 'backup', 'run', 'mairie', '--policy', 'dump');
     expect([failed.exit, failed.error?.code]).toEqual([5, 'database-unreachable']);
     await writeFile(passfile, `*:*:*:reprise:${PASSWORD}\n`);
-  }, 300_000);
+  });
 
   it('are nowhere but in the password file and the data: neither argv, environments, heartbeats, histories, logs, records, reports nor job files', async () => {
     await watch.stop();
@@ -244,7 +244,7 @@ describe('F39: secrets and row values', () => {
       if (mayQuote) expect([name, (await stat(path)).mode & 0o077]).toEqual([name, 0]);
     }
     expect([...watch.sightings]).toEqual([]);
-  }, 300_000);
+  });
 });
 
 /** The content without what a copy has on its own: sequences run on after a crash. */

@@ -43,7 +43,7 @@ beforeAll(async () => {
   await site.startWorker();
   watch = new CanaryWatch([key.secret, escrow.secret], site.session.client);
   watch.overhear(site);
-}, 300_000);
+});
 afterAll(() => watch.stop());
 
 describe('encrypted backups from the command line', () => {
@@ -75,7 +75,7 @@ describe('encrypted backups from the command line', () => {
     await approved(site, plan);
     await reaches(site, plan.workflowId, 'completed');
     expect(await contentOf(site.server, undefined, ['mairie'])).toEqual(expected);
-  }, 300_000);
+  });
 
   it('S1: a holder elsewhere proves that the key is there, with age alone, and doctor asks no more', async () => {
     expect((await findings()).map(({ level }) => level)).toEqual(['warning', 'ok']);
@@ -103,18 +103,22 @@ describe('encrypted backups from the command line', () => {
       exit: 8,
       hint: expect.stringContaining('--challenge'),
     });
+    const asked = Date.now();
     const first = await answer<InspectionResults['key-answer']>(
       site,
       ...prove('--recipient', escrow.recipient, '--answer', stdout.toUpperCase(), '--by', 'the notary'),
     );
-    expect(Date.now() - Date.parse(first.provenAt)).toBeLessThan(300_000);
+    const provenAt = Date.parse(first.provenAt);
+    // Written to the second, perhaps.
+    expect(provenAt).toBeGreaterThanOrEqual(asked - 1000);
+    expect(provenAt).toBeLessThanOrEqual(Date.now());
     expect(await answer(site, ...prove('--recipient', escrow.recipient, '--answer', stdout))).toMatchObject({
       provenAt: first.provenAt,
     });
     expect(await findings()).toEqual([
       expect.objectContaining({ level: 'ok', message: expect.stringContaining('1 of 2 verified') }),
     ]);
-  }, 300_000);
+  });
 
   it('S1: tells a person what to do where the key is kept, for each recipient; overwrites no file; knows its recipients', async () => {
     const { stdout, code } = await site.cli(...prove());
@@ -139,7 +143,7 @@ describe('encrypted backups from the command line', () => {
       exit: 9,
       code: 'capability-missing',
     });
-  }, 300_000);
+  });
 
   it('F39: neither key was in an argument, an environment, a history, a log, a record or any other file; nor was plain text in a file', async () => {
     const { workflow } = site.session.client;
@@ -159,5 +163,5 @@ describe('encrypted backups from the command line', () => {
         .filter(([path, text]) => path.startsWith(site.places.backupsDir) && /CREATE ROLE|COPY metier|PGDMP/.test(text))
         .map(([path]) => path),
     ).toEqual([]);
-  }, 300_000);
+  });
 });

@@ -16,7 +16,7 @@ let site: Site;
 beforeAll(async () => {
   site = await Site.create({ retention: '{ count: 1, min_proven: 1 }', proof: 'verify' });
   await site.startWorker();
-}, 300_000);
+});
 
 async function restarted(change: (text: string) => string): Promise<void> {
   await site.workers.at(-1)?.stop();
@@ -51,7 +51,7 @@ it('O7: whoever may not approve is refused before the plan is shown, with the co
   const { stdout } = await site.cli('recover', 'mairie', '--policy', 'dump', '--by', 'dba', '--dry-run');
   expect(stdout).toMatch(/may approve\s+nobody: who asked for it may not/);
   expect(stdout).toContain('this plan cannot be approved: dba asked for it');
-}, 300_000);
+});
 
 it('O8: doctor speaks of the file that it reads, not of the one that the worker was started with', async () => {
   await editConfig(site, (text) => text.replace('databases: [mairie]', 'databases: [mairie, gone]'));
@@ -63,7 +63,7 @@ it('O8: doctor speaks of the file that it reads, not of the one that the worker 
   // The clock of the worker's host is what it is, whichever file it has.
   expect(document.findings.filter(({ check }) => check === 'host/db1/clock')).toHaveLength(1);
   await editConfig(site, (text) => text.replace('databases: [mairie, gone]', 'databases: [mairie]'));
-}, 300_000);
+});
 
 it('O6: a renamed policy has its earlier backups: they are verified, planned from and rotated; without previous_names they are named', async () => {
   const old = (await answer<{ backups: Backup[] }>(site, 'backup', 'list', 'mairie')).backups[0] as Backup;
@@ -93,7 +93,7 @@ it('O6: a renamed policy has its earlier backups: they are verified, planned fro
   const files = async (policy: string) =>
     (await readdir(join(site.places.backupsDir, 'mairie', policy))).filter((name) => name.includes('_full_'));
   expect([await files('dump'), (await files('nightly')).length]).toEqual([[], expect.any(Number)]);
-}, 300_000);
+});
 
 it('O6: the same for an engine whose backups lie where its own tool puts them', async () => {
   const { backups } = await site.backUp('physical');
@@ -123,7 +123,7 @@ it('O6: the same for an engine whose backups lie where its own tool puts them', 
   );
   expect(taken.rotation).toMatchObject({ removed: [id] });
   expect(await ofPgbackrest()).toMatchObject([{ id: taken.backups[0]?.id }]);
-}, 300_000);
+});
 
 it('O18: recover list shows past recoveries: when, target, method, result, report', async () => {
   const [rejected] = (await answer<{ recoveries: RecoveryLine[] }>(site, 'recover', 'list')).recoveries;
@@ -143,4 +143,4 @@ it('O18: recover list shows past recoveries: when, target, method, result, repor
   expect((await site.cli('incident', 'report', done.workflowId)).code).toBe(0);
   expect((await refusal(site, 'recover', 'list', 'mairy')).code).toBe('not-found');
   expect((await refusal(site, 'recover', 'mairie', 'mairie')).code).toBe('usage');
-}, 300_000);
+});

@@ -32,7 +32,7 @@ beforeAll(async () => {
     `[global]\nrepo1-path=${join(cwd, 'pgb')}\n[town]\npg1-path=${server.dataDir}\n[global:archive-push]\ncompress-level=3\n`,
   );
   env = { PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` };
-}, 300_000);
+});
 
 const init = (...more: string[]) =>
   reprise(['init', '--pgbackrest', 'pgbackrest.conf', '--state-dir', 'state', '--repository', 'backups/pg', ...more], {

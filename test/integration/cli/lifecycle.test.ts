@@ -40,7 +40,7 @@ describe('configuration and version', () => {
       expect(error.message).toContain('reprise.yml:4:5');
       expect(`${error.message} ${error.hint}`).toContain('host');
     }
-  }, 300_000);
+  });
 
   it('a missing config is exit 4; usage is exit 2, with what was meant; version needs nothing', async () => {
     const nowhere = await tempDir('nowhere');
@@ -107,7 +107,7 @@ describe('without Temporal or a worker', () => {
     const late = await told(site, 'backup', 'run', 'mairie', '--policy', 'physical', '--timeout', '1s');
     expect([late.exit, late.error?.code]).toEqual([124, 'timeout']);
     await site.remove();
-  }, 300_000);
+  });
 });
 
 describe('D7: hosts and workers', () => {
@@ -176,5 +176,5 @@ describe('D7: hosts and workers', () => {
     const { backups } = await answer<{ backups: { cluster: string; database?: string }[] }>(site, 'backup', 'list');
     expect(backups.map(({ cluster, database }) => [cluster, database])).toEqual([['archives', 'postgres']]);
     expect([await stopped(second), await stopped(control)]).toEqual([0, 0]);
-  }, 300_000);
+  });
 });

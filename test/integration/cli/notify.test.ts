@@ -39,7 +39,7 @@ notify: { failure: [mail, chat], waiting-approval: [mail, gone] }
   await writeFile(site.places.configFile, `${await textOfConfig()}  night: { gone: night@example.org }\n`);
   await site.startWorker({ TEST_HOOK_KEY: KEY });
   watch = new CanaryWatch([PASSWORD], site.session.client);
-}, 300_000);
+});
 afterAll(() => watch.stop());
 
 async function textOfConfig(): Promise<string> {
@@ -129,7 +129,7 @@ describe('S2, F34: told beside the work', () => {
       'it is recorded who was told',
     );
     expect(await recordsText()).not.toContain('notified by gone');
-  }, 300_000);
+  });
 
   it('a backup that fails while the mail server is down ends at once; when the server is back, it is told, once', async () => {
     const { port } = mail;
@@ -150,7 +150,7 @@ describe('S2, F34: told beside the work', () => {
       },
     ]);
     expect(chat.posts.filter(({ body }) => body.includes('reprise.failure'))).toHaveLength(1);
-  }, 300_000);
+  });
 
   it('F39: the password is nowhere but in its file: neither argv, environments, heartbeats, histories, logs nor records', async () => {
     await watch.stop();
@@ -163,5 +163,5 @@ describe('S2, F34: told beside the work', () => {
     }
     for (const [path, text] of await filesBelow(site.root, /^(smtp_password|pgdata\/|pgb\/)/)) watch.search(path, text);
     expect([...watch.sightings]).toEqual([]);
-  }, 300_000);
+  });
 });

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await createCluster(scratch);
   await fillCluster(scratch, initial);
   await writeFile(scratch.clientLog, '');
-}, 300_000);
+});
 
 describe('data of the demo in a real PostgreSQL', () => {
   it('are what was computed without a database, table by table and in the large object', async () => {

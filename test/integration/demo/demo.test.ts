@@ -106,5 +106,5 @@ describe('reprise demo', () => {
       said: expect.stringContaining('the demo was interrupted'),
     });
     expect(await readdir(dir)).toEqual([]);
-  }, 300_000);
+  });
 });

@@ -32,7 +32,7 @@ beforeEach(async () => {
   ] as const;
   reader = { cwd, stateDir, here };
   onCleanup(() => reprise(['down'], { cwd }));
-}, 300_000);
+});
 
 async function writeConfig(document: string): Promise<void> {
   const [yaml = ''] = await blocksOf(document, 'yaml');
@@ -45,7 +45,7 @@ describe('documents do what they say', () => {
     const printed = await typeIn(await blocksOf('docs/tutorial.md', 'sh'), reader);
     expect(printed).toMatch(/^ +1000$/m);
     expect(printed).toMatch(/restored/);
-  }, 300_000);
+  });
 
   it("D6: every command of the README: the two that set up, and those for a database of one's own", async () => {
     const [twoCommands = '', start = '', night = ''] = await blocksOf('README.md', 'sh');
@@ -59,7 +59,7 @@ describe('documents do what they say', () => {
     await writeConfig('README.md');
     const started = start.replace('reprise doctor ', 'reprise doctor || true ');
     await typeIn([started, 'reprise recover mairie --policy nightly-dump --detach --by ops', night], reader);
-  }, 300_000);
+  });
 
   it('D6, F8: the runbook for a night without Temporal: another server, then by hand with bare tools', async () => {
     const runbook = 'docs/runbooks/temporal-is-down.md';
@@ -100,5 +100,5 @@ describe('documents do what they say', () => {
     expect(byHand).toContain('the dump is whole');
     expect(byHand).toMatch(new RegExp(`f +\\| +${appointments.n}\\b`));
     expect((await site.query('SELECT count(*)::int AS n FROM metier.demandes_rdv')).rows).toEqual([appointments]);
-  }, 300_000);
+  });
 });

@@ -76,4 +76,4 @@ it("the README's sequence under two users: root sets up, postgres starts, checks
   await reprise('schedule', 'apply', '--yes');
   await reprise('backup', 'run', 'mairie');
   expect(await reprise('backup', 'list', 'mairie')).toMatch(/mairie:logical:mairie_full_/);
-}, 300_000);
+});

@@ -17,7 +17,7 @@ const kills = shuffled(
 let drills: DrillSite;
 beforeAll(async () => {
   drills = await DrillSite.create({}, killingCheck);
-}, 300_000);
+});
 afterAll(() => drills?.site.remove());
 
 /** A sample; `npm run chaos` has all of it, and what is minutes long. */
@@ -26,9 +26,9 @@ describe(`a drill that is killed anywhere ends as it should, and leaves nothing 
   it(`P4, F1: workers that are killed (${journey?.kills.map(({ at }) => at).join(', ')}): it goes on, and seals its evidence once`, async () => {
     if (journey === undefined) throw new Error('there is no kill');
     expect((await travelDrill(drills, journey)).kills).toBe(journey.kills.length);
-  }, 400_000);
+  });
 
   it('P4: a staging server that is killed while it is checked is started again, and fails no check', async () => {
     await killServerOnly(drills, 'dump');
-  }, 400_000);
+  });
 });

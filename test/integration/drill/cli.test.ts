@@ -37,7 +37,7 @@ evidence: { signing_key: ${key} }\n`,
   });
   await site.startWorker();
   await site.backUp('dump');
-}, 300_000);
+});
 
 /** What completion offers for a line that ends here, with the names that the server knows. */
 async function offered(...words: readonly string[]): Promise<readonly string[]> {
@@ -203,5 +203,5 @@ describe('P4: drills by the command line, on a real Temporal server', () => {
       error: { code: 'check-failed' },
       document: { problems: [{ code: 'file-changed' }] },
     });
-  }, 600_000);
+  });
 });

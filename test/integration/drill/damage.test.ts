@@ -8,7 +8,7 @@ failOnLeakedProcesses();
 let ground: DamageGround;
 beforeAll(async () => {
   ground = await DamageGround.create();
-}, 300_000);
+});
 
 it.each(['base', 'physical'] as const)(
   'P4: a drill of an undamaged backup passes, and passes again (%s)',
@@ -17,7 +17,6 @@ it.each(['base', 'physical'] as const)(
     await ground.backUp(policy);
     for (let time = 1; time <= 2; time++) expect(await ground.drill(policy)).toEqual([]);
   },
-  300_000,
 );
 
 findsDamages(quickDamages, () => ground);

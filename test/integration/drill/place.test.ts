@@ -88,7 +88,7 @@ beforeAll(async () => {
   await site.backUp('physical');
   await site.backUp('dump');
   await worker.stop();
-}, 300_000);
+});
 
 /** A test that fails keeps no other from its place. */
 afterEach(async () => {
@@ -116,7 +116,7 @@ describe('P4: people look at what was restored', () => {
     expect(await asPerson('SELECT DISTINCT motif FROM metier.demandes_rdv')).toEqual([{ motif: 'masked' }]);
     await masking.run('closeStaging', 'op-mask');
     expect(await processesIn(staging)).toEqual([]);
-  }, 300_000);
+  });
 });
 
 describe('P4: a staging server that is half made', () => {
@@ -150,7 +150,7 @@ describe('P4: a staging server that is half made', () => {
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
     expect(await answers('127.0.0.1')).toBe(false);
-  }, 300_000);
+  });
 
   it('P4: backends that outlive a killed postmaster keep neither the next start nor the clean-up from their work', async () => {
     const plan = await drills.plan('op-orphans', { engines: ['dump'] });
@@ -171,7 +171,7 @@ describe('P4: a staging server that is half made', () => {
     await drills.run('closeStaging', 'op-orphans');
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
-  }, 300_000);
+  });
 
   it('P4, F6: a staging disk that is full while a dump is restored fails the drill, with a hint, and is emptied', async () => {
     const small = await makeTempDir('small-staging');
@@ -201,7 +201,7 @@ describe('P4: a staging server that is half made', () => {
     } finally {
       await run('umount', ['-l', small]);
     }
-  }, 300_000);
+  });
 });
 
 describe('P4: what a drill holds', () => {
@@ -228,7 +228,7 @@ describe('P4: what a drill holds', () => {
     await drills.run('wipeStaging', 'op-resumed', step);
     await expect(drills.run('startStaging', 'op-resumed', step)).rejects.toMatchObject({ type: 'conflict' });
     await drills.run('closeStaging', 'op-resumed');
-  }, 300_000);
+  });
 
   it('P4: what a drill holds whose workflow has ended is released by a sweep: server, files, place and pins; nothing before', async () => {
     const plan = await drills.plan('op-ended', { engines: ['dump'] });

@@ -58,4 +58,4 @@ it('P4, P5: a drill of damaged backups fails by its own workflow, of each engine
       { sequence: 2, verdict: 'pass' },
     ],
   });
-}, 600_000);
+});

@@ -77,7 +77,7 @@ beforeAll(async () => {
     `${segment} is archived`,
   );
   await worker.stop();
-}, 300_000);
+});
 
 /** What the staging host says of a drill that its plan refuses, with something of that host or its configuration changed. */
 async function refusedOnStaging(
@@ -158,7 +158,7 @@ describe('P4: a staging host that is not the host of the cluster', () => {
         hint: expect.any(String),
       });
     expect(await readdir(staging)).toEqual([]);
-  }, 300_000);
+  });
 
   it('P4, V4: with WAL-G and a dump from S3, while the worker of the source is down; production is neither opened nor asked', async () => {
     await site.startWorker({}, { host: 'staging1' });
@@ -232,5 +232,5 @@ describe('P4: a staging host that is not the host of the cluster', () => {
     expect(
       await refusal(site, 'drill', 'evidence', outcome.drillId, '--verify', '--public-key', publicKey),
     ).toMatchObject({ code: 'path-refused', hint: expect.stringContaining('copy its folder') });
-  }, 600_000);
+  });
 });

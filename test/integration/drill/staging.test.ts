@@ -110,7 +110,7 @@ beforeAll(async () => {
     return windows.length === 2 && windows.every(({ newest }) => (newest ?? '') >= now);
   }, 'both archives have all commits');
   await worker.stop();
-}, 300_000);
+});
 
 const evidence = (): string => join(site.places.backupsDir, 'mairie', 'evidence');
 
@@ -239,7 +239,7 @@ describe('P4: a drill restores into a place of its own', () => {
     expect(await processesIn(staging)).toEqual([]);
     expect(await readdir(staging)).toEqual([]);
     expect(await production()).toEqual(before);
-  }, 300_000);
+  });
 
   it('P4, V4: a random instant inside what can be recovered follows from the seed; another one restores another state', async () => {
     const first = await drills.plan('op-random-1', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
@@ -258,7 +258,7 @@ describe('P4: a drill restores into a place of its own', () => {
     const again = await drills.plan('op-random-2', { engines: ['pgbackrest'], at: 'random', seed: '0123456789abcdef' });
     expect(again.restores[0]).toMatchObject({ target: restore?.target, window: restore?.window });
     await drills.run('closeStaging', 'op-random-2');
-  }, 300_000);
+  });
 
   it('V1: of two engines at one position, a row that is changed in what one of them restored, with its checksum, is found, and its table named', async () => {
     const { rows } = await site.query(`SELECT pg_relation_filepath('metier.quartiers') AS path`);
@@ -286,7 +286,7 @@ describe('P4: a drill restores into a place of its own', () => {
       reason: expect.stringContaining('metier.quartiers'),
     });
     await unchecked.run('closeStaging', plan.operationId);
-  }, 300_000);
+  });
 });
 
 async function planOf(operationId: string): Promise<DrillPlan> {

@@ -1,6 +1,10 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { readFile, stat } from 'node:fs/promises';
 import type { ComparedRows } from '../../../src/domain/table/compare.js';
+import type { ConnectionConfig } from '../../../src/domain/config.js';
+import { withTableSide } from '../../../src/postgres/compare/table-side.js';
+import { withClient } from '../../../src/postgres/connection/with-client.js';
+import { answer } from '../../helpers/site-cli.js';
 import { Site } from '../../helpers/site.js';
 
 let site: Site;
@@ -35,7 +39,7 @@ beforeAll(async () => {
   await site.query(
     `CREATE FUNCTION metier.there(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM ${TABLE} WHERE id = $1)';
      CREATE TABLE metier."zz Checked" (id bigint PRIMARY KEY CHECK (metier.there(id)));
-     INSERT INTO metier."zz Checked" SELECT id FROM ${TABLE} WHERE id <= 10`,
+     CREATE INDEX ON metier."zz Checked" ((id + 0)); INSERT INTO metier."zz Checked" SELECT id FROM ${TABLE} WHERE id <= 10`,
   );
   await site.startWorker();
   const [made] = (await site.backUp('dump')).backups;
@@ -111,6 +115,23 @@ test('T2: a table is compared with what it was at an instant, from a physical ba
   expect(log).not.toMatch(/demandes_rdv \("id", "/);
   const text = await site.cli('table', 'compare', 'mairie', 'mairie', TABLE, '--to', before, '--policy', 'physical');
   expect(text.stdout).toMatch(new RegExp(String.raw`missing +${gone} \(in the backup, not in production\)`));
+});
+
+test('F44: a superuser has a server hash a table where nothing of its owner is planned with it and nobody can change that, in a temporary instance', async () => {
+  const named = ['--to', before, '--policy', 'physical'];
+  const opened = await answer<{ id: string; connection: string | null }>(site, 'explore', 'start', 'mairie', ...named);
+  const socket = /host=(\S+)/.exec(opened.connection ?? '')?.[1] ?? '';
+  const { host, user } = site.server;
+  const plans = (connection: Pick<ConnectionConfig, 'host' | 'port'>, table: string): Promise<boolean> =>
+    withClient({ ...connection, user, maintenanceDatabase: 'postgres' }, 'mairie', (client) =>
+      withTableSide(client, { schema: 'metier', table }, 'here', ({ plansQueries }) => Promise.resolve(plansQueries)),
+    );
+  const port = Number(/port=(\d+)/.exec(opened.connection ?? '')?.[1]);
+  expect(await plans({ host: socket, port }, 'demandes_rdv')).toBe(true);
+  expect(await plans({ host: socket, port }, 'zz Checked')).toBe(false);
+  // In production its owner could make an index with an expression just then.
+  expect(await plans({ host, port: site.server.port }, 'demandes_rdv')).toBe(false);
+  await answer(site, 'explore', 'drop', opened.id);
 });
 
 test('T1: what cannot be compared is refused with what to type', async () => {

@@ -190,6 +190,30 @@ describe('M4: one transaction is undone', () => {
     expect(back.has(102)).toBe(false);
   });
 
+  it('T6: a table with a partition on another server is refused before anything is restored', async () => {
+    await site.query(
+      `CREATE FOREIGN DATA WRAPPER none; CREATE SERVER away FOREIGN DATA WRAPPER none;
+       CREATE TABLE metier.divided (id int) PARTITION BY LIST (id);
+       CREATE FOREIGN TABLE metier.elsewhere PARTITION OF metier.divided FOR VALUES IN (1) SERVER away`,
+    );
+    const order: RepairOrder = {
+      ...{ database: 'mairie', table: { schema: 'metier', table: 'divided' }, strategy: 'upsert' },
+      source: { kind: 'state', at: { kind: 'before-xid', xid } },
+    };
+    const work = await startRepair(site.session, { cluster: 'mairie', requester: 'test', order });
+    await expect(site.result(work)).rejects.toMatchObject({
+      cause: {
+        cause: {
+          type: 'capability-missing',
+          message: expect.stringContaining('metier.elsewhere of metier.divided is on another server') as unknown,
+        },
+      },
+    });
+    const { phases } = await site.status(work);
+    expect(phases.map(({ name }) => name)).not.toContain('restore the temporary instance');
+    await site.query('DROP FOREIGN DATA WRAPPER none CASCADE; DROP TABLE metier.divided');
+  });
+
   it('T4: nobody writes to the table while it is repaired, and it takes writes again also where the workflow was terminated', async () => {
     expect(await booked()).toBe('booked');
     const source = { kind: 'state' as const, at: { kind: 'before-xid' as const, xid } };
