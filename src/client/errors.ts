@@ -1,5 +1,6 @@
 import { errorTable, fromSystemError, isRepriseError, RepriseError } from '../domain/errors.js';
 import type { ErrorCode } from '../domain/errors.js';
+import { timeoutInWords } from '../domain/operation/time-outs.js';
 
 const LOOK_AT_HISTORY = 'look at the history of the workflow in the Web UI';
 /** Codes of gRPC's own table that mean that the server did not answer. */
@@ -48,11 +49,7 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
         'look at its history in the Web UI, then start it again',
       );
     case 'TimeoutFailure':
-      return new RepriseError(
-        'job-stalled',
-        `the operation timed out: ${link.message}`,
-        'look at its history in the Web UI, then start it again',
-      );
+      return fromTimeout(link, chain);
     case 'WorkflowExecutionAlreadyStartedError':
       return new RepriseError(
         'conflict',
@@ -82,6 +79,19 @@ function fromTemporal(link: Link, chain: readonly Link[]): RepriseError | undefi
     default:
       return fromGrpc(link);
   }
+}
+
+/** Of a step, or of the whole workflow, which somebody gave a limit. */
+function fromTimeout(link: Link, chain: readonly Link[]): RepriseError {
+  if (chain.some(({ name }) => name === 'ActivityFailure')) {
+    const { code, message, hint } = timeoutInWords(link['timeoutType'], link.message);
+    return new RepriseError(code, message, hint ?? LOOK_AT_HISTORY);
+  }
+  return new RepriseError(
+    'job-stalled',
+    `the operation timed out: ${link.message}`,
+    'look at its history in the Web UI, then start it again',
+  );
 }
 
 /** The innermost failure that carries one of our codes says most; Temporal wraps it once an activity and a child. */

@@ -4,9 +4,10 @@ import { CONTROL_QUEUE, queryNames, searchAttributes, webUiLink } from '../domai
 import { buildsWithWorker, livingPollers } from '../domain/operation/pollers.js';
 import type { JobView, Progress } from '../domain/operation/progress.js';
 import type { HeartbeatDetails, PhaseTime, OperationState, OperationStatusView } from '../domain/operation/status.js';
+import { markdownSentence } from '../domain/text/markdown.js';
 import { runInspection } from './inspect.js';
 import type { TemporalSession } from './connect.js';
-import { isWithoutPoller } from './errors.js';
+import { isWithoutPoller, toRepriseError } from './errors.js';
 import { describePollers, hasPoller, waitingSteps, workerHint } from './pollers.js';
 
 /** One operation as `status` shows it; the JSON other people's scripts rely on. */
@@ -125,6 +126,20 @@ export async function detailsOf(session: TemporalSession, workflowId: string): P
   } catch (error) {
     if (isUnanswered(error) || isQueryFailure(error)) return null;
     throw error;
+  }
+}
+
+/** Why a workflow failed (Markdown), by the last event of its history: the server says it without any worker. Null: it has not failed. */
+export async function failureIn(session: TemporalSession, workflowId: string): Promise<string | null> {
+  try {
+    await session.client.workflow.getHandle(workflowId).result();
+    return null;
+  } catch (error) {
+    if ((error as Error).name !== 'WorkflowFailedError') throw error;
+    const { message, code, hint } = toRepriseError(error);
+    return [`${message} (${code})`, ...(hint === undefined ? [] : [`HINT: ${hint}`])]
+      .map(markdownSentence)
+      .join('\n\n');
   }
 }
 

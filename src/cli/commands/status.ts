@@ -17,7 +17,7 @@ import {
 import type { WorkerConfig } from '../../client/config-drift.js';
 import { polledQueues } from '../../client/pollers.js';
 import { watchOperation } from '../../client/follow-operation.js';
-import { detailsOf, isFinal, statusOf } from '../../client/status.js';
+import { detailsOf, failureIn, isFinal, statusOf } from '../../client/status.js';
 import type { StatusView } from '../../client/status.js';
 import { listRunningOperations } from '../../client/running-operations.js';
 import type { RunningOperation } from '../../client/running-operations.js';
@@ -264,7 +264,9 @@ async function detailsToShow(
   { kind, state, workflowId, terminated }: StatusView,
 ): Promise<string | null> {
   const shows = isFinal(state) ? state !== 'completed' && terminated !== true : kind === 'incident';
-  return shows && state !== 'waiting-worker' ? detailsOf(session, workflowId) : null;
+  const details = shows && state !== 'waiting-worker' ? await detailsOf(session, workflowId) : null;
+  // Without a worker that answers, the failure alone.
+  return details ?? (state === 'failed' ? failureIn(session, workflowId) : null);
 }
 
 /** What to do where nothing is done any more, because it did not come to its end; null: the operation says it itself. */

@@ -10,6 +10,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { queryNames, searchAttributes } from '../../domain/operation/names.js';
+import { timeoutInWords } from '../../domain/operation/time-outs.js';
 import { markdownSentence, markdownText } from '../../domain/text/markdown.js';
 import type { PhaseTime, OperationState, OperationStatusView } from '../../domain/operation/status.js';
 
@@ -145,23 +146,8 @@ export function failureOf(error: unknown): { code: string; message: string; hint
     return { code: cause.type ?? 'internal', message: cause.message, hint: first?.hint };
   }
   if (isCancellation(cause)) return { code: 'job-cancelled', message: 'the operation was cancelled', hint: undefined };
-  if (cause instanceof TimeoutFailure) return failureOfTimeout(cause);
+  if (cause instanceof TimeoutFailure) return timeoutInWords(cause.timeoutType, cause.message);
   return { code: 'internal', message: cause instanceof Error ? cause.message : String(cause), hint: undefined };
-}
-
-function failureOfTimeout({ timeoutType, message }: TimeoutFailure): ReturnType<typeof failureOf> {
-  switch (timeoutType) {
-    case 'SCHEDULE_TO_START':
-      return { code: 'host-without-worker', message: "the host's worker is not running", hint: undefined };
-    case 'HEARTBEAT':
-      return {
-        code: 'worker-lost',
-        message: "the host's worker was lost again and again while it ran this step",
-        hint: "read the worker's log and the kernel's (journalctl -k) for what ended it: too little memory, for example",
-      };
-    default:
-      return { code: 'step-stalled', message: `the step did not end in time: ${message}`, hint: undefined };
-  }
 }
 
 export function sentence(error: unknown): string {

@@ -154,6 +154,20 @@ describe('starting and following', () => {
     expect((await handle.describe()).status.name).toBe('RUNNING');
   });
 
+  it('status says why a workflow failed, without any worker', async () => {
+    const workflowId = 'backup/mairie/too-long';
+    const handle = await session.client.workflow.start('backup', {
+      workflowId,
+      taskQueue: 'reprise',
+      workflowExecutionTimeout: '1s',
+    });
+    await until(async () => (await handle.describe()).status.name === 'TIMED_OUT', 'its time is over');
+    const { stdout } = await reprise(['status', workflowId, '--address', session.settings.address]);
+    expect(stdout).toMatch(/state +failed\n/);
+    expect(stdout).toContain('the operation timed out: ');
+    expect(stdout).toContain('HINT: look at its history in the Web UI, then start it again');
+  });
+
   it('work that is terminated ends the following with its failure', async () => {
     const { handle } = await startBackup(session, request('ended'));
     const states: string[] = [];

@@ -60,6 +60,13 @@ describe('errors keep their codes', () => {
       ['CancelledFailure', foreign('CancelledFailure')],
       ['TerminatedFailure', foreign('TerminatedFailure')],
       ['TimeoutFailure', foreign('TimeoutFailure')],
+      ...['HEARTBEAT', 'SCHEDULE_TO_START', 'START_TO_CLOSE'].map(
+        (timeoutType) =>
+          [
+            `TimeoutFailure of an activity, ${timeoutType}`,
+            foreign('ActivityFailure', { cause: foreign('TimeoutFailure', { timeoutType }) }),
+          ] as const,
+      ),
       ['WorkflowExecutionAlreadyStartedError', foreign('WorkflowExecutionAlreadyStartedError', { workflowId: 'W' })],
       ['WorkflowNotFoundError', foreign('WorkflowNotFoundError', { workflowId: 'W' })],
       ['WorkflowNotFoundError without an id', foreign('WorkflowNotFoundError')],
