@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { signalNames, updateNames, workflowTypes } from '../../src/domain/operation/names.js';
 import type { RepairOutput } from '../../src/workflows/api.js';
-import { type Activities, type Case, failure, failureOfWorkflow, Lab, untilCancelled } from './lab.js';
+import { type Activities, type Case, failure, failureOfWorkflow, gate, Lab, untilCancelled } from './lab.js';
 import { until } from '../helpers/until.js';
 import { person } from './recoveries.js';
+import { wellBehaved } from './well-behaved.js';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -45,6 +46,22 @@ describe('M4: the repair of a table', () => {
       ...['planRepair', 'recheckRepair', 'applyRepair', 'checkRepair', 'finishRepair', 'closeRepair'],
     ]);
     expect(await one.status()).toMatchObject({ kind: 'table-repair', state: 'completed' });
+  });
+
+  it('M4: the plan is what is under way where the instance for it is gone already', async () => {
+    const { passed, open } = gate();
+    const one = await started({
+      planRepair: async (input) => {
+        await passed;
+        return wellBehaved.planRepair(input);
+      },
+    });
+    await one.called('planRepair');
+    const { phase, phases } = await one.status();
+    expect([phase, phases.at(-1)]).toMatchObject(['plan', { name: 'remove the temporary instance' }]);
+    open();
+    await approve(one);
+    expect(await result(one)).toMatchObject({ state: 'completed' });
   });
 
   it('M4: where rows cannot be told one by one, two instances are compared, and both are removed', async () => {

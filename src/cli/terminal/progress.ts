@@ -17,7 +17,7 @@ export class ProgressDisplay {
   private lastWaiting: string | null = null;
   private lineShown = false;
   /** Phases of which the last word has been said. */
-  private ended = 0;
+  private readonly ended = new Set<number>();
   private readonly rate = new Rate();
 
   /** `say` gets whole lines; the live line is written on stderr. */
@@ -61,13 +61,13 @@ export class ProgressDisplay {
     this.lineShown = false;
   }
 
-  /** Also phases so short that no status showed them. */
+  /** Also phases so short that no status showed them. What ends within another phase is said before that one. */
   private sayEnded({ phases }: StatusView): void {
-    for (const { name, seconds } of phases.slice(this.ended)) {
-      if (seconds === null) return;
+    for (const [index, { name, seconds }] of phases.entries()) {
+      if (seconds === null || this.ended.has(index)) continue;
       this.clear();
       this.say(`${this.terminal.paint('green', 'done', 'err')}  ${visible(name)}, ${durationInWords(seconds)}`);
-      this.ended += 1;
+      this.ended.add(index);
     }
   }
 }
@@ -85,13 +85,12 @@ export function liveCount(
 /** `now   back up, 12 s: 40 % (1.2 GB of 3.0 GB), 80.0 MB/s, about 2 min 05 s left`. */
 function liveLine(view: StatusView, now: number, perSecond: number | null): string {
   const { phases, progress, state, retrying } = view;
-  const phase = phases.at(-1);
-  const started = phase === undefined ? null : Date.parse(phase.startedAt);
+  const phase = phases.findLast(({ seconds }) => seconds === null);
   // The server's clock may be ahead of ours.
   const took =
-    started === null || phase?.seconds !== null
+    phase === undefined
       ? ''
-      : `, ${durationInWords(Math.max(0, Math.floor((now - started) / 1000)))}`;
+      : `, ${durationInWords(Math.max(0, Math.floor((now - Date.parse(phase.startedAt)) / 1000)))}`;
   const parts = [`${view.phase ?? state}${took}${state === 'running' || view.phase === null ? '' : ` (${state})`}`];
   if (progress !== null) parts.push(figures(progress, perSecond));
   const again = retrying === null ? '' : `, attempt ${retrying.attempt}, because ${retrying.reason}`;

@@ -46,7 +46,8 @@ export class OperationStatus {
       state: this.state,
       waitingFor: this.waitingFor,
       plan: this.plan,
-      phase: this.phases.at(-1)?.name ?? 'starting',
+      // Within a phase others begin and end: what is under way is the innermost that has not ended.
+      phase: (this.phases.findLast(({ seconds }) => seconds === null) ?? this.phases.at(-1))?.name ?? 'starting',
       phases: this.times(),
     };
   }

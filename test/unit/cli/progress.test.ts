@@ -59,6 +59,18 @@ describe('D6: progress on a terminal', () => {
     expect(live()).toBe('');
   });
 
+  it('what is under way within a phase is told when it ends, before the phase itself', () => {
+    const { shown, lines, live } = display(true);
+    shown.update(
+      view({ phase: 'plan', phases: [phase('plan', null), phase('restore', 12), phase('remove', 1)] }),
+      t0 + 20_000,
+    );
+    expect(lines).toEqual(['done  restore, 12 s', 'done  remove, 1 s']);
+    expect(live()).toBe('now   plan, 20 s');
+    shown.update(view({ phases: [phase('plan', 25), phase('restore', 12), phase('remove', 1)] }), t0 + 25_000);
+    expect(lines.slice(2)).toEqual(['done  plan, 25 s']);
+  });
+
   it('what a person is waited for is said once, in full, and the state stands in the live line', () => {
     const { shown, lines, live } = display(true);
     const waiting = view({
