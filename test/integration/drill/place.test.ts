@@ -18,7 +18,7 @@ import { hostDependencies } from '../../../src/worker/dependencies.js';
 import { contentOf } from '../../contract/engine-fixture.js';
 import { Drills } from '../../helpers/drills.js';
 import { failOnLeakedProcesses } from '../../helpers/leaks.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import { freePorts } from '../../helpers/ports.js';
 import { runQuery } from '../../helpers/postgres.js';
 import { giveToPostgres, runAsPostgres } from '../../helpers/postgres-user.js';
@@ -174,7 +174,7 @@ describe('P4: a staging server that is half made', () => {
   });
 
   it('P4, F6: a staging disk that is full while a dump is restored fails the drill, with a hint, and is emptied', async () => {
-    const small = await makeTempDir('small-staging');
+    const small = await tempDir('small-staging');
     await run('mount', ['-t', 'tmpfs', '-o', 'size=400m,mode=0700', 'reprise-test', small]);
     try {
       await giveToPostgres(small);

@@ -26,7 +26,7 @@ import {
   repairRoles,
 } from '../../../src/postgres/repair/repair-login.js';
 import { readTableFacts, type TableFacts } from '../../../src/postgres/repair/table-facts.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
 import { repairBench } from '../../helpers/repair-rows.js';
 import { until } from '../../helpers/until.js';
@@ -107,7 +107,7 @@ describe('T6: rows are put right', () => {
   test('exactly as they were, by a login that is gone afterwards, and taken back exactly', async () => {
     const { changes, good } = await damage();
     const bad = await rowsOf();
-    const path = join(await makeTempDir('changes'), 'changes');
+    const path = join(await tempDir('changes'), 'changes');
     const digest = await writeChangeSet(path, HEADER, changes, null);
     expect(digest).toMatchObject({ insert: 3, update: 2, delete: 2, conflicts: 0 });
 
@@ -438,7 +438,7 @@ describe('T6: rows are put right', () => {
 
   test('a change set that is not the approved one is refused, also when it changes while it is read', async () => {
     const { changes } = await damage();
-    const directory = await makeTempDir('changes');
+    const directory = await tempDir('changes');
     const [one, other] = [join(directory, 'one'), join(directory, 'other')];
     const digest = await writeChangeSet(one, HEADER, changes, null);
     await writeChangeSet(other, HEADER, changes.slice(1), null);

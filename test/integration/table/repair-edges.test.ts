@@ -27,7 +27,7 @@ import { planDigest } from '../../../src/records/digest.js';
 import { openHostState } from '../../../src/records/host-state.js';
 import { keepBegunChanges, noteBatch, openRepairFiles } from '../../../src/records/repair-files.js';
 import { collect } from '../../helpers/collect.js';
-import { makeTempDir } from '../../helpers/make-temp-dir.js';
+import { tempDir } from '../../helpers/temp.js';
 import { createDatabaseFromTemplate, runQuery, sharedServer, type TestDatabase } from '../../helpers/postgres.js';
 import { repairBench, type RepairBench } from '../../helpers/repair-rows.js';
 import { until } from '../../helpers/until.js';
@@ -130,7 +130,7 @@ describe('T6: a repair in batches of which one failed, and that was planned agai
     );
     const bad = await rowsOf('twice');
     const header = headerOf('twice', ['id', 'v']);
-    const stateDir = await makeTempDir('state');
+    const stateDir = await tempDir('state');
     const state = openHostState(stateDir);
     const [earlierId, operationId] = ['20261121-021500-aaaaaa', '20261121-031500-bbbbbb'];
     const order: RepairOrder = {
@@ -293,7 +293,7 @@ describe('T6: keys that are equal in another text', () => {
       ['3', 'Zoe', '0', 'z', 'extra'],
     ];
     const context = { cluster: { connection: server() }, user: null } as unknown as ClusterContext;
-    const files = await openRepairFiles(await makeTempDir('spelled'), 'op');
+    const files = await openRepairFiles(await tempDir('spelled'), 'op');
     const facts = await withClient(server(), database.name, (client) => readTableFacts(client, header.table));
     const requestOf = (order: Partial<RepairOrder>) =>
       ({ operationId: 'op', order: { database: database.name, table: header.table, ...order } }) as RepairRequest;
@@ -701,7 +701,7 @@ describe('T6: tables of every kind', () => {
     const wide = insert(...names.map((_, at) => String(at)));
     await expect(bench.plan(headerOf('wide', names), [wide])).rejects.toMatchObject({ code: 'capability-missing' });
 
-    const path = join(await makeTempDir('rows'), 'rows');
+    const path = join(await tempDir('rows'), 'rows');
     const large = 'x'.repeat(65 * 1024 * 1024);
     await expect(withRowsFile(path, null, (write) => write(['1', large]))).rejects.toMatchObject({
       code: 'capability-missing',
@@ -741,7 +741,7 @@ describe('T6: tables of every kind', () => {
     } finally {
       await runQuery(sharedServer(), 'postgres', `DROP DATABASE ${pg.escapeIdentifier(name)} WITH (FORCE)`);
     }
-    const stateDir = await makeTempDir('state');
+    const stateDir = await tempDir('state');
     const files = await openRepairFiles(stateDir, '../../outside');
     expect(files.directory.startsWith(join(stateDir, 'repairs', '/'))).toBe(true);
     expect(files.directory.slice(stateDir.length)).not.toContain('..');
