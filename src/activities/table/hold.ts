@@ -11,7 +11,6 @@ import { holdOrder } from '../../domain/operation/orders.js';
 import type { HoldBinding, HoldPlan } from '../../domain/table/hold.js';
 import { holdTitle } from '../../domain/table/hold-text.js';
 import { formatTableName, tableCommand } from '../../domain/table/table-name.js';
-
 import { withClient } from '../../postgres/connection/with-client.js';
 import { requireFreezable } from '../../postgres/repair/freeze.js';
 import { planDigest } from '../../records/digest.js';
