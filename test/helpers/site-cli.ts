@@ -79,7 +79,9 @@ export async function reaches(site: Site, workflowId: string, state: StatusView[
   const view = await site.waitFor(async () => {
     const now = await look(site.session, workflowId, { jobs: false });
     stuck = now.state === 'paused' ? stuck + 1 : 0;
-    return (now.state === state || isFinal(now.state) || stuck > STUCK_LOOKS) && now;
+    // A last state is shown before all is cleared up: its end is waited for, unless it says what that waits for.
+    const hasEnded = isFinal(now.state) && (now.finishedAt !== null || now.waitingFor !== null);
+    return (hasEnded || (now.state === state && !isFinal(state)) || stuck > STUCK_LOOKS) && now;
   }, `${workflowId} is ${state}`);
   if (view.state !== state)
     throw new Error(

@@ -114,8 +114,9 @@ it('F32: a destructive step on a host with another configuration than the plan w
     id: 'by-hand',
     taskQueue: recoveryQueue('db2'),
     args: [step],
-    scheduleToCloseTimeout: '4m',
-    retry: { maximumAttempts: 1 },
+    // A task that goes to a poll which has just ended is lost: it is given out again.
+    startToCloseTimeout: '60s',
+    scheduleToCloseTimeout: '10m',
   });
   await expect(call).rejects.toMatchObject({
     cause: { type: 'plan-stale', message: expect.stringContaining('configuration of this host') },

@@ -358,8 +358,9 @@ async function standalone(
       id: `forged-${calls}`,
       taskQueue: queues[calls % queues.length] ?? '',
       args: [input],
-      scheduleToCloseTimeout: '4m',
-      retry: { maximumAttempts: 1 },
+      // A task that goes to a poll which has just ended is lost: it is given out again.
+      startToCloseTimeout: '60s',
+      scheduleToCloseTimeout: '10m',
     });
     return 'ran';
   } catch (error) {
