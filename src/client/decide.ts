@@ -10,6 +10,7 @@ import type { TemporalSession } from './connect.js';
 import { toRepriseError } from './errors.js';
 import { hasPoller, rejectWithoutWorker, workerHint } from './pollers.js';
 import { statusOf } from './status.js';
+import { toTheSecond } from '../domain/text/text.js';
 
 /** An update is answered by a worker; one that restarts has this long. */
 const ANSWER_MS = 60_000;
@@ -182,7 +183,7 @@ async function endOf(session: TemporalSession, workflowId: string): Promise<Repr
   if (view?.finishedAt == null) return null;
   return new RepriseError(
     'conflict',
-    `${workflowId} ended at ${view.finishedAt.replace(/\.\d+Z$/, 'Z')} (${view.state}): it takes no decision any more`,
+    `${workflowId} ended at ${toTheSecond(view.finishedAt)} (${view.state}): it takes no decision any more`,
     `see what it did: \`reprise status ${workflowId}\``,
   );
 }

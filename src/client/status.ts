@@ -129,7 +129,7 @@ export async function detailsOf(session: TemporalSession, workflowId: string): P
   }
 }
 
-/** Why a workflow failed (Markdown), by the last event of its history: the server says it without any worker. Null: it has not failed. */
+/** Why a workflow that has ended failed (Markdown), by the last event of its history: the server says it without any worker. Null: it has not failed. */
 export async function failureIn(session: TemporalSession, workflowId: string): Promise<string | null> {
   try {
     await session.client.workflow.getHandle(workflowId).result();

@@ -8,6 +8,7 @@ import { openHostState } from '../../records/host-state.js';
 import { openOperationLedger } from '../../records/operation-ledger.js';
 import type { PlanRequest } from '../api.js';
 import { type ClusterContext, postgresBinOf } from '../cluster-context.js';
+import { toTheSecond } from '../../domain/text/text.js';
 
 /** The plan that this host made last for an operation; null where it has made none. */
 export async function planBefore({ host }: ClusterContext, operationId: string): Promise<Plan | null> {
@@ -35,7 +36,7 @@ export async function whyNothingToDo(
   const silentAt = claim?.failingSince ?? before?.createdAt ?? claim?.at;
   // One that was not started meanwhile was out of reach.
   const since = silentAt !== undefined && server.startedAt > silentAt ? server.startedAt : new Date().toISOString();
-  return `${cluster.name} answers again since ${since.replace(/\.\d+Z$/, 'Z')}${await recoveredBy(clusterContext, operationId, silentAt)}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
+  return `${cluster.name} answers again since ${toTheSecond(since)}${await recoveredBy(clusterContext, operationId, silentAt)}: nothing to do, and nothing was changed; to recover it nevertheless: \`reprise recover ${cluster.name} --policy NAME\``;
 }
 
 async function recoveredBy(...asked: Parameters<typeof otherRecovery>): Promise<string> {

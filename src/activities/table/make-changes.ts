@@ -2,7 +2,7 @@ import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import type { ConflictRule, RepairOrder } from '../../domain/operation/orders.js';
 import type { ChangeSetHeader, ConflictReason, RepairEffects, RowText } from '../../domain/table/repair.js';
-import { compareValues, equalText, rangeOrderOf, scopeTest } from '../../domain/table/scope.js';
+import { compareValues, equalText, rangeOrderOf, scopeTest, withoutModifier } from '../../domain/table/scope.js';
 import { type RowColumns, undoRow } from '../../domain/table/three-way.js';
 import { eachLine, valuesOf } from '../../postgres/compare/copied-lines.js';
 import { scopeAsWritten } from '../../postgres/compare/scope-values.js';
@@ -76,8 +76,8 @@ async function listedKeys(
   const types = key.map((column) => facts.columns.find(({ name }) => name === column)?.type ?? '');
   const terms = key.map((column, at) => ({ column, in: keys.map((one) => one[at] ?? null) }));
   const written = await scopeAsWritten(client, terms, ({ column }) => types[key.indexOf(column)] ?? '');
-  const textOf = (values: RowText): string =>
-    JSON.stringify(values.map((value, at) => equalText(value, types[at] ?? '')));
+  const orders = types.map(rangeOrderOf);
+  const textOf = (values: RowText): string => JSON.stringify(values.map((value, at) => equalText(value, orders[at])));
   const listed = new Set(
     keys.map((_, row) => textOf(written.map((term) => ('in' in term ? (term.in[row] ?? null) : null)))),
   );
@@ -192,7 +192,7 @@ function orderOf(rule: ConflictRule, { columns }: TableFacts): Pick<RowColumns, 
     );
   if (ordered === undefined) return {};
   const order = rangeOrderOf(ordered.type);
-  if (order === undefined && !ORDERED_BY_TEXT.test(ordered.type.replace(/\(.*?\)/, '')))
+  if (order === undefined && !ORDERED_BY_TEXT.test(withoutModifier(ordered.type)))
     throw new RepriseError(
       'usage',
       `column ${JSON.stringify(ordered.name)} is of type ${ordered.type}, whose values have no order in time, so that it does not tell which row is newer`,

@@ -261,12 +261,12 @@ function operationsText(cli: Cli, operations: readonly RunningOperation[], scree
  */
 async function detailsToShow(
   session: TemporalSession,
-  { kind, state, workflowId, terminated }: StatusView,
+  { kind, state, workflowId, terminated, finishedAt }: StatusView,
 ): Promise<string | null> {
   const shows = isFinal(state) ? state !== 'completed' && terminated !== true : kind === 'incident';
   const details = shows && state !== 'waiting-worker' ? await detailsOf(session, workflowId) : null;
   // Without a worker that answers, the failure alone.
-  return details ?? (state === 'failed' ? failureIn(session, workflowId) : null);
+  return details ?? (state === 'failed' && finishedAt !== null ? failureIn(session, workflowId) : null);
 }
 
 /** What to do where nothing is done any more, because it did not come to its end; null: the operation says it itself. */

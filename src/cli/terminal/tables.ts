@@ -1,5 +1,5 @@
 import { isInstant, localTime, withLocalTimes, zoneInWords } from '../../domain/target/instant.js';
-import { visible } from '../../domain/text/text.js';
+import { visible, toTheSecond } from '../../domain/text/text.js';
 
 /** Who reads what is printed. */
 export interface Screen {
@@ -11,7 +11,7 @@ export interface Screen {
 
 /** To the second, as people read it; the JSON keeps the whole. */
 export function instant(iso: string | null | undefined): string {
-  return iso ? iso.replace(/\.\d+Z$/, 'Z') : '-';
+  return iso ? toTheSecond(iso) : '-';
 }
 
 type Rows = readonly (readonly string[])[];

@@ -1,4 +1,5 @@
 /** What happened, from WAL: transactions with the rows that each changed. */
+import { toTheSecond } from '../text/text.js';
 
 /** A question: which transactions committed in a span of time. */
 export interface WalTransactionsRequest {
@@ -117,10 +118,9 @@ export function keepsRows(action: string): boolean {
 
 /** Which WAL could not be read. */
 export function missingWalText({ kind, fromLsn, toLsn, after, before }: MissingWal): string {
-  const second = (time: string): string => time.replace(/\.\d+Z$/, 'Z');
   const times = [
-    ...(after === null ? [] : [`after ${second(after)}`]),
-    ...(before === null ? [] : [`before ${second(before)}`]),
+    ...(after === null ? [] : [`after ${toTheSecond(after)}`]),
+    ...(before === null ? [] : [`before ${toTheSecond(before)}`]),
   ];
   const when = times.length === 0 ? '' : `, ${times.join(' and ')}`;
   if (kind === 'before') return `the WAL before ${toLsn}${when}: the archive begins there`;

@@ -19,7 +19,7 @@ import {
 } from './plan.js';
 import { plannedMediaInWords } from './planned-media.js';
 import { formatTarget } from '../target/target.js';
-import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible } from '../text/text.js';
+import { clipBytes, durationInWords, sizeInWords, utf8Bytes, visible, toTheSecond } from '../text/text.js';
 import { detachedInWords } from './topology.js';
 import { leavesProduction } from './recovery-figures.js';
 import { thawInWords } from './thaw.js';
@@ -158,7 +158,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     {
       name: 'from backup',
       values: shown(binding.backups, (backup) => ({
-        text: `${backup.id} (${backup.type}, ended ${second(backup.finishedAt)})`,
+        text: `${backup.id} (${backup.type}, ended ${toTheSecond(backup.finishedAt)})`,
       })),
     },
     {
@@ -209,7 +209,7 @@ function facts({ binding, observed, approveBy, digest }: Plan): Fact[] {
     },
     { name: 'requested by', values: [{ text: `${clipBytes(binding.requester, 200)} (asserted)` }] },
     { name: 'may approve', values: approvers(observed.approval) },
-    { name: 'approve until', values: [{ text: second(approveBy) }] },
+    { name: 'approve until', values: [{ text: toTheSecond(approveBy) }] },
     { name: 'plan', values: [{ text: digest, code: true }] },
   ];
   const recovering = new Set(['target', 'recoverable', 'WAL ends at', 'salvages', 'needs']);
@@ -257,7 +257,7 @@ function targetFacts(binding: Plan['binding'], observed: Plan['observed']): Fact
     { name: 'timeline', values: optional(observed.history && historyInWords(observed.history)) },
     {
       name: 'data as of',
-      values: observed.stateAt === undefined ? [] : [{ text: second(observed.stateAt) }],
+      values: observed.stateAt === undefined ? [] : [{ text: toTheSecond(observed.stateAt) }],
     },
     { name: 'last commit', values: optional(observed.lastCommitAt) },
   ];
@@ -333,7 +333,7 @@ function nothingThere({ dataDir, into }: Plan['binding']): string {
 
 function mediaFacts(media: NonNullable<Plan['binding']['media']>): Value[] {
   return [
-    { text: `${media.name} as of ${second(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
+    { text: `${media.name} as of ${toTheSecond(media.instant)}: ${plannedMediaInWords(media, sizeInWords)}` },
     { text: 'objects that were added later are kept; an overwritten object stays as an older version' },
   ];
 }
@@ -408,23 +408,20 @@ function range(
   // A single dump holds one instant, which is told already.
   if (from === to) return [];
   if (method === 'databases' && through === undefined && from !== null && to !== null)
-    return [{ text: `only the instants of the dumps, from ${second(from)} to ${second(to)}: --to backup:ID` }];
+    return [
+      { text: `only the instants of the dumps, from ${toTheSecond(from)} to ${toTheSecond(to)}: --to backup:ID` },
+    ];
   // Nothing was committed after the end of the backup.
-  if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${second(from)}` }];
+  if (from !== null && to !== null && from > to) return [{ text: `the end of the backup, ${toTheSecond(from)}` }];
   return [
     {
-      text: `${from === null ? 'the end of the backup' : second(from)} to ${to === null ? 'the end of the WAL' : second(to)}`,
+      text: `${from === null ? 'the end of the backup' : toTheSecond(from)} to ${to === null ? 'the end of the WAL' : toTheSecond(to)}`,
     },
   ];
 }
 
 function workflowOf({ binding }: Plan): string {
   return recoverWorkflowId(binding.cluster, binding.operationId);
-}
-
-/** To the second: nobody decides on milliseconds. */
-function second(instant: string): string {
-  return instant.replace(/\.\d+Z$/, 'Z');
 }
 
 /** `2026-11-21T02:15Z`: seconds help nobody to be in time. */

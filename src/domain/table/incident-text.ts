@@ -2,7 +2,7 @@ import { personJson } from '../approval/approval-page.js';
 import { signalNames } from '../operation/names.js';
 import type { TableIncidentOrder } from '../operation/orders.js';
 import { markdownBlock, markdownCode, markdownCommands, markdownText } from '../text/markdown.js';
-import { clipBytes, shellWord } from '../text/text.js';
+import { clipBytes, shellWord, toTheSecond } from '../text/text.js';
 import type { Suspect, TableSurvey, Suspects } from './incident.js';
 import { formatTableName, tableCommand } from './table-name.js';
 
@@ -100,7 +100,7 @@ function surveyDetails({ history, rowsNow, suspicion, problems }: TableSurvey): 
     [
       ...history.map(
         (one) =>
-          `- **${second(one.at)}, ${markdownText(one.policy)}:** ${one.rows} rows${changed(one.change, one.suspicion)}`,
+          `- **${toTheSecond(one.at)}, ${markdownText(one.policy)}:** ${one.rows} rows${changed(one.change, one.suspicion)}`,
       ),
       `- **now, production:** ${rowsNow === null ? 'not known' : `${rowsNow} rows`}${changed(change, suspicion)}`,
       ...problems.map((problem) => `- ⚠ ${markdownText(clipBytes(problem, 500))}`),
@@ -113,12 +113,9 @@ function changed(change: number | null, suspicion: string | null): string {
   return `${signed}${suspicion === null ? '' : ', **suspicious**'}`;
 }
 
-/** To the second: nobody decides on milliseconds. */
-const second = (instant: string): string => instant.replace(/\.\d+Z$/, 'Z');
-
 function suspectsDetails({ transactions, problem, from, to }: Suspects): string {
   return [
-    `Transactions that touched it, from ${second(from)} to ${second(to)}:`,
+    `Transactions that touched it, from ${toTheSecond(from)} to ${toTheSecond(to)}:`,
     transactionList(transactions),
     ...(problem === null ? [] : [`- ⚠ ${markdownText(clipBytes(problem, 500))}`]),
   ].join('\n\n');
@@ -128,7 +125,7 @@ function suspectsDetails({ transactions, problem, from, to }: Suspects): string 
 export function transactionList(transactions: readonly Suspect[]): string {
   if (transactions.length === 0) return 'none was found';
   return transactions
-    .map((one) => `- **${one.xid}**, committed ${second(one.committedAt)}: ${markdownText(damageOf(one))}`)
+    .map((one) => `- **${one.xid}**, committed ${toTheSecond(one.committedAt)}: ${markdownText(damageOf(one))}`)
     .join('\n');
 }
 

@@ -26,18 +26,16 @@ export const withoutModifier = (type: string): string =>
       'interval',
     );
 
+const COMPARED: Readonly<Record<RangeOrder, (one: string, other: string) => number>> = {
+  number: compareNumbers,
+  float: compareFloats,
+  time: compareTimes,
+  interval: compareIntervals,
+};
+
 /** The order of PostgreSQL: negative where `one` is before `other`, 0 where they are equal. Values are in the form that it writes. */
 export function compareValues(order: RangeOrder, one: string, other: string): number {
-  switch (order) {
-    case 'number':
-      return compareNumbers(one, other);
-    case 'float':
-      return compareFloats(one, other);
-    case 'time':
-      return compareTimes(one, other);
-    case 'interval':
-      return compareIntervals(one, other);
-  }
+  return COMPARED[order](one, other);
 }
 
 /**
@@ -66,8 +64,8 @@ function termTest(
     );
   const order = rangeOrderOf(column.type);
   if ('in' in term) {
-    const values = new Set(term.in.map((value) => equalText(value, column.type)));
-    return (row) => values.has(equalText(row[at] ?? null, column.type));
+    const values = new Set(term.in.map((value) => equalText(value, order)));
+    return (row) => values.has(equalText(row[at] ?? null, order));
   }
   if (order === undefined)
     throw new RepriseError(
@@ -87,8 +85,7 @@ function termTest(
 }
 
 /** The same for values that PostgreSQL takes for equal, such as 1 and 1.00, 0 and -0, `1 day` and `24:00:00`; other values by their text. */
-export function equalText(value: string | null, type: string): string | null {
-  const order = rangeOrderOf(type);
+export function equalText(value: string | null, order: RangeOrder | undefined): string | null {
   if (value === null || order === undefined || order === 'time' || value in SPECIAL) return value;
   if (order === 'float') return String(Number(value));
   if (order === 'interval') return String(microsecondsOf(value));

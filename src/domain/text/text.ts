@@ -81,6 +81,9 @@ export function durationInWords(seconds: number): string {
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
 
+/** An instant as people read it: nobody decides on milliseconds. */
+export const toTheSecond = (instant: string): string => instant.replace(/\.\d+Z$/, 'Z');
+
 /** As a shell takes it for one word: nothing in it is expanded. A character that is not seen is written by its code, as `bash` and `zsh` read it. */
 export function shellWord(text: string): string {
   if (/^[\w@%+:,./-][\w@%+=:,./-]*$/.test(text)) return text;

@@ -1,3 +1,4 @@
+// Longer than 400 lines: one subject, what a repair has to know of a table, as its catalogues say it.
 import pg from 'pg';
 import { RepriseError } from '../../domain/errors.js';
 import { knowsText } from '../content/encoding.js';
